@@ -1,0 +1,36 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""LLaDA (Large Language Diffusion Models) for the Hugging Face stack.
+
+Importing the package registers its classes with the Auto classes of transformers, where they win over the remote code
+that a checkpoint brings along:
+
+```python
+>>> import modeling_llada
+>>> from transformers import AutoModel
+>>> model = AutoModel.from_pretrained("GSAI-ML/LLaDA-8B-Instruct")
+```
+"""
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+
+from .configuration_llada import LLaDAConfig
+from .generation_llada import LLaDAGenerationConfig, LLaDAGenerationMixin
+from .modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+
+
+AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
+# The mask predictor comes first: scripts for the official checkpoints expect logits from `AutoModel`. A saved backbone
+# still comes back as such, since its config.json names it.
+AutoModel.register(LLaDAConfig, (LLaDAForMaskedLM, LLaDAModel), exist_ok=True)
+AutoModelForMaskedLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
+AutoModelForCausalLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
+
+__all__ = [
+    "LLaDAConfig",
+    "LLaDAForMaskedLM",
+    "LLaDAGenerationConfig",
+    "LLaDAGenerationMixin",
+    "LLaDAModel",
+    "LLaDAPreTrainedModel",
+]

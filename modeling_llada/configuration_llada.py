@@ -1,0 +1,190 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""LLaDA model configuration."""
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_rope_utils import RopeParameters
+
+from .conversion_llada import (
+    OFFICIAL_TO_CANONICAL_FIELD,
+    check_family,
+    check_no_conflict,
+    check_supported,
+    to_official_config,
+)
+
+
+@strict
+class LLaDAConfig(PreTrainedConfig):
+    r"""
+    The configuration of a [`LLaDAModel`] or a [`LLaDAForMaskedLM`]. The defaults are those of LLaDA-8B.
+
+    Every field can also be given, read and set under its official name (`d_model`, `n_layers`, `n_heads`,
+    `n_kv_heads`, `mlp_hidden_size`, `max_sequence_length`, `weight_tying`, `init_std`, `activation_type`,
+    `embedding_size`), and config.json is written with the official names.
+
+    Args:
+        vocab_size (`int`, *optional*, defaults to 126464):
+            Rows of the token embedding. An official config.json may give a smaller `vocab_size` beside an
+            `embedding_size`: then `embedding_size` wins here, and the official value is kept in
+            `tokenizer_vocab_size` and written back until the embedding is resized.
+        hidden_size (`int`, *optional*, defaults to 4096):
+            Width of the hidden states.
+        intermediate_size (`int`, *optional*):
+            Width of the SwiGLU feed-forward network. By default `mlp_ratio` (4) times `hidden_size`, as in the
+            official code; LLaDA-8B has 12288.
+        num_hidden_layers (`int`, *optional*, defaults to 32):
+            Number of Transformer layers.
+        num_attention_heads (`int`, *optional*, defaults to 32):
+            Number of query heads.
+        num_key_value_heads (`int`, *optional*):
+            Number of key and value heads (grouped-query attention). By default `num_attention_heads`.
+        head_dim (`int`, *optional*):
+            Width of a head. Always `hidden_size / num_attention_heads`, as in the official code.
+        hidden_act (`str`, *optional*, defaults to `"silu"`):
+            Activation of the gate.
+        max_position_embeddings (`int`, *optional*, defaults to 4096):
+            The longest sequence (prompt + completion) in tokens.
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of the initial weights.
+        rms_norm_eps (`float`, *optional*, defaults to 1e-05):
+            Epsilon of the RMS normalisations.
+        rope_parameters (`RopeParameters`, *optional*):
+            Parameters of the rotary embedding; `rope_theta` (500000 by default) can be given by itself.
+        attention_dropout (`float`, *optional*, defaults to 0.0):
+            Dropout of the attention weights during training.
+        tie_word_embeddings (`bool`, *optional*, defaults to `False`):
+            Whether the output head shares the weights of the token embedding.
+        use_cache (`bool`, *optional*, defaults to `False`):
+            Kept for the official config files; a bidirectional model has no autoregressive cache.
+        mask_token_id (`int`, *optional*, defaults to 126336):
+            Id of the mask token, the absorbing state of the forward process.
+        pad_token_id (`int`, *optional*, defaults to 126081):
+            Id that fills what follows the first EOS of a completion.
+        bos_token_id (`int`, *optional*):
+            Id of the token at the start of a text.
+        eos_token_id (`int` or `list[int]`, *optional*, defaults to 126081):
+            Id(s) that end a completion.
+        tokenizer_vocab_size (`int`, *optional*):
+            The official `vocab_size` where it is smaller than the embedding.
+
+    Raises:
+        `ValueError`: if an official and a canonical name of one field disagree, if the config has a switch that is not
+            implemented (alibi, biases, other block types...), or if it belongs to the LLaDA-MoE family.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+
+    >>> config = LLaDAConfig(vocab_size=128, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+    ...                      num_attention_heads=4, mask_token_id=127, eos_token_id=0, pad_token_id=0)
+    >>> model = LLaDAForMaskedLM(config)
+    >>> config.d_model
+    64
+    ```
+    """
+
+    model_type = "llada"
+    attribute_map = OFFICIAL_TO_CANONICAL_FIELD | {"embedding_size": "vocab_size"}
+    default_theta = 500000.0
+    base_model_tp_plan = {
+        "layers.*.self_attn.q_proj": "colwise",
+        "layers.*.self_attn.k_proj": "colwise",
+        "layers.*.self_attn.v_proj": "colwise",
+        "layers.*.self_attn.o_proj": "rowwise",
+        "layers.*.mlp.gate_proj": "colwise",
+        "layers.*.mlp.up_proj": "colwise",
+        "layers.*.mlp.down_proj": "rowwise",
+    }
+    base_model_pp_plan = {
+        "embed_tokens": (["input_ids"], ["inputs_embeds"]),
+        "layers": (["hidden_states", "attention_mask"], ["hidden_states"]),
+        "norm": (["hidden_states"], ["hidden_states"]),
+    }
+
+    vocab_size: int = 126464
+    hidden_size: int = 4096
+    intermediate_size: int | None = None
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 4096
+    initializer_range: float = 0.02
+    rms_norm_eps: float = 1e-5
+    rope_parameters: RopeParameters | dict | None = None
+    attention_dropout: int | float = 0.0
+    tie_word_embeddings: bool = False
+    use_cache: bool = False
+    mask_token_id: int | None = 126336
+    pad_token_id: int | None = 126081
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = 126081
+    tokenizer_vocab_size: int | None = None
+
+    def __new__(cls, **kwargs):
+        # Here and not in `__post_init__`: the generated `__init__` cannot tell a default from a value that was given.
+        check_no_conflict(kwargs)
+        return super().__new__(cls)
+
+    def __post_init__(self, **kwargs):
+        check_family(self.architectures)
+        check_supported(kwargs)
+
+        embedding_size = kwargs.pop("embedding_size", None)
+        if embedding_size is not None and embedding_size < self.vocab_size:
+            raise ValueError(
+                f"`embedding_size` counts the rows of the embedding and must be at least `vocab_size`, but got "
+                f"embedding_size={embedding_size} and vocab_size={self.vocab_size}."
+            )
+        if embedding_size is not None and embedding_size > self.vocab_size:
+            self.tokenizer_vocab_size, self.vocab_size = self.vocab_size, embedding_size
+
+        # An `auto_map` to the official remote code would send whoever loads our copy to files that are not there.
+        if any("LLaDAModelLM" in str(reference) for reference in (kwargs.get("auto_map") or {}).values()):
+            kwargs.pop("auto_map")
+
+        # `None` in an official config means "derive it", like an absent field.
+        for official in OFFICIAL_TO_CANONICAL_FIELD:
+            if kwargs.get(official, 0) is None:
+                kwargs.pop(official)
+
+        super().__post_init__(**kwargs)
+
+        # After the call above: it is what resolves the official names.
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        if self.intermediate_size is None:
+            self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
+        if self.head_dim is None and self.num_attention_heads > 0:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+
+    def validate_architecture(self):
+        """Part of `@strict`-powered validation. Validates the architecture of the config."""
+        if self.num_attention_heads <= 0 or self.hidden_size != self.head_dim * self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` must be a multiple of `num_attention_heads`, but got {self.hidden_size} and "
+                f"{self.num_attention_heads}."
+            )
+        if self.num_key_value_heads <= 0 or self.num_attention_heads % self.num_key_value_heads != 0:
+            raise ValueError(
+                f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but got "
+                f"{self.num_attention_heads} and {self.num_key_value_heads}."
+            )
+        if self.hidden_act != "silu":
+            raise ValueError(f"`hidden_act` must be 'silu', the gate of SwiGLU, but got {self.hidden_act!r}.")
+
+    def to_diff_dict(self):
+        """What config.json holds: official field names, each field once."""
+        config_dict = super().to_diff_dict()
+        # Implied by the other fields, and unknown to the official code.
+        config_dict.pop("head_dim", None)
+        # Never left out, whatever the library's own defaults are.
+        config_dict["tie_word_embeddings"] = self.tie_word_embeddings
+        return to_official_config(config_dict)
+
+
+__all__ = ["LLaDAConfig"]

@@ -1,0 +1,173 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Official names <-> Hugging Face names, for parameters and for config fields.
+
+The official checkpoints (LLaDA-8B-Base, LLaDA-8B-Instruct, LLaDA-1.5) descend from OLMo and name things their own way:
+`model.transformer.blocks.0.ff_out.weight` is a down projection, `model.transformer.ff_out.weight` is the output head.
+Inside this package every module and field has its canonical Hugging Face name, so that PEFT, `device_map`, tensor
+parallel plans and quantizers work unprompted; on disk the official names stay, so that converters and engines that
+were written for the official checkpoints read ours too.
+"""
+
+from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.core_model_loading import WeightRenaming
+
+
+# The renamings are applied in order when a checkpoint is loaded, and in reverse when it is saved. Each one must leave
+# its own result alone, so that a state dict that has the canonical names already passes through unchanged.
+LLADA_WEIGHT_RENAMINGS = [
+    WeightRenaming(r"^model\.transformer\.ff_out\.", r"^lm_head\."),
+    WeightRenaming(r"transformer\.wte\.", r"embed_tokens\."),
+    # The look-behind keeps the reverse of this renaming away from `attn_norm.` and `ff_norm.`
+    WeightRenaming(r"transformer\.ln_f\.", r"(?<!\w)norm\."),
+    WeightRenaming(r"transformer\.blocks\.", r"layers\."),
+    WeightRenaming(r"\.attn_norm\.", r"\.input_layernorm\."),
+    WeightRenaming(r"\.ff_norm\.", r"\.post_attention_layernorm\."),
+    WeightRenaming(r"(?<!self_attn)\.(q_proj|k_proj|v_proj)\.", r"\.self_attn\.\1\."),
+    WeightRenaming(r"\.attn_out\.", r"\.self_attn\.o_proj\."),
+    WeightRenaming(r"\.ff_proj\.", r"\.mlp\.gate_proj\."),
+    WeightRenaming(r"(?<!mlp)\.up_proj\.", r"\.mlp\.up_proj\."),
+    WeightRenaming(r"(?<!transformer)\.ff_out\.", r"\.mlp\.down_proj\."),
+]
+
+OFFICIAL_TO_CANONICAL_FIELD = {
+    "d_model": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "mlp_hidden_size": "intermediate_size",
+    "max_sequence_length": "max_position_embeddings",
+    "activation_type": "hidden_act",
+    "weight_tying": "tie_word_embeddings",
+    "init_std": "initializer_range",
+}
+
+# Switches of the official config that change the computation. Each is listed with the one value that this package
+# implements; they are written to every config.json because the official code has other defaults for some of them.
+SUPPORTED_SWITCHES = {
+    "alibi": False,
+    "attention_layer_norm": False,
+    "bias_for_layer_norm": False,
+    "block_group_size": 1,
+    "block_type": "llama",
+    "embedding_dropout": 0.0,
+    "include_bias": False,
+    "include_qkv_bias": False,
+    "input_emb_norm": False,
+    "layer_norm_type": "rms",
+    "layer_norm_with_affine": True,
+    "multi_query_attention": False,
+    "residual_dropout": 0.0,
+    "rope": True,
+    "rope_full_precision": True,
+    "scale_logits": False,
+}
+# The Hugging Face names of switches that we do not have either.
+UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "mlp_bias": False}
+
+
+def check_no_conflict(config_dict: dict) -> None:
+    """
+    Refuses a config that gives one field under its official and its canonical name with different values.
+
+    Args:
+        config_dict (`dict`):
+            The keyword arguments of a config, in either naming or a mix of both.
+
+    Raises:
+        `ValueError`: if a field is present twice and the values differ.
+    """
+    for official, canonical in OFFICIAL_TO_CANONICAL_FIELD.items():
+        first, second = config_dict.get(official), config_dict.get(canonical)
+        if first is not None and second is not None and first != second:
+            raise ValueError(
+                f"`{official}` and `{canonical}` are the official and the canonical name of the same field, but they "
+                f"got different values: {first!r} and {second!r}. Give one of them."
+            )
+
+
+def check_supported(config_dict: dict) -> None:
+    """
+    Refuses config switches that this package does not implement, instead of computing something else in silence.
+
+    Args:
+        config_dict (`dict`):
+            The fields of a config that are no fields of [`LLaDAConfig`], as read from an official config.json.
+
+    Raises:
+        `ValueError`: names the first switch with another value than the supported one.
+    """
+    for name, supported in (SUPPORTED_SWITCHES | UNSUPPORTED_CANONICAL_SWITCHES).items():
+        value = config_dict.get(name)
+        if value is not None and value != supported:
+            raise ValueError(
+                f"`{name}={value!r}` is not implemented: LLaDA checkpoints use `{name}={supported!r}`, and ignoring the "
+                "switch would give wrong results. Load this checkpoint with the code that it was trained with."
+            )
+
+
+def check_family(architectures: list[str] | None) -> None:
+    """
+    Refuses checkpoints of another family that share `model_type: llada` (LLaDA-MoE does).
+
+    Args:
+        architectures (`list[str]`, *optional*):
+            The class names in the checkpoint's config.json.
+
+    Raises:
+        `ValueError`: if an architecture is a mixture of experts.
+    """
+    for architecture in architectures or []:
+        if "moe" in architecture.lower():
+            raise ValueError(
+                f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also says "
+                "`model_type: llada` but is another network. This package implements the dense models (LLaDA-8B, "
+                "LLaDA-1.5): load this one with its own remote code."
+            )
+
+
+def to_official_config(config_dict: dict) -> dict:
+    """
+    Rewrites the fields of a config under their official names, each field once.
+
+    Args:
+        config_dict (`dict`):
+            The fields under their canonical names, as [`LLaDAConfig`] holds them.
+
+    Returns:
+        `dict`: What is written to config.json, sorted by name like the official files.
+    """
+    official = dict(SUPPORTED_SWITCHES)
+    names = {canonical: name for name, canonical in OFFICIAL_TO_CANONICAL_FIELD.items()}
+    official.update({names.get(field, field): value for field, value in config_dict.items()})
+
+    # The official `vocab_size` counts the tokenizer's entries, `embedding_size` the rows of the embedding.
+    official["embedding_size"] = official["vocab_size"]
+    tokenizer_vocab_size = official.pop("tokenizer_vocab_size", None)
+    if tokenizer_vocab_size is not None:
+        official["vocab_size"] = tokenizer_vocab_size
+
+    # Scaled RoPE has no official spelling: it stays as it is.
+    rope_parameters = official.get("rope_parameters") or {}
+    if rope_parameters.get("rope_type", "default") == "default":
+        official.pop("rope_parameters", None)
+        official["rope_theta"] = rope_parameters["rope_theta"]
+    return dict(sorted(official.items()))
+
+
+def register_weight_renamings(*class_names: str) -> None:
+    """
+    Registers the renamings for model classes, so that `from_pretrained` and `save_pretrained` apply them.
+
+    They are registered under class names, not under `"llada"`: an entry for the model type would also rewrite the
+    keys of the official remote class. `overwrite` because the module can be executed from more than one cache folder.
+
+    Args:
+        class_names (`str`):
+            The names of the model classes, the bare backbone among them.
+    """
+    for class_name in class_names:
+        register_checkpoint_conversion_mapping(class_name, LLADA_WEIGHT_RENAMINGS, overwrite=True)
+
+
+__all__ = ["LLADA_WEIGHT_RENAMINGS", "OFFICIAL_TO_CANONICAL_FIELD"]

@@ -1,0 +1,131 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The forward process q(x_t | x_0) of masked diffusion (https://huggingface.co/papers/2502.09992, section 2).
+
+For a rate t in (0, 1] every token of a clean sequence x_0 is replaced by the mask token M with probability t,
+independently of the others (eq. 7 and 8 of the paper):
+
+    q(x_t | x_0) = prod_i q(x_t^i | x_0^i),   q(x_t^i = M | x_0^i) = t,   q(x_t^i = x_0^i | x_0^i) = 1 - t
+
+and the mask predictor is trained with a cross-entropy on the masked tokens alone, weighted by 1 / t (eq. 3):
+
+    L(theta) = -E_{t, x_0, x_t} [ 1/t  sum_i 1[x_t^i = M] log p_theta(x_0^i | x_t) ]
+
+The functions are pure, run on the device of their inputs, never wait for it, and take their randomness from a
+`torch.Generator`, so that a seed fixes the noise whatever else draws random numbers.
+"""
+
+import torch
+
+
+def sample_rates(
+    batch_size: int,
+    eps: float = 1e-3,
+    *,
+    permute: bool = True,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """
+    Draws one mask rate per sequence, each uniform in (eps, 1] and together evenly spread over it.
+
+    All rates share one uniform offset u (https://huggingface.co/papers/2107.00630, appendix I.1), which takes most of
+    the variance out of the loss of a batch:
+
+        t_i = eps + (1 - eps) (pi(i) + u) / B,   u uniform in (0, 1],   pi a random permutation of 0 .. B-1
+
+    Args:
+        batch_size (`int`):
+            Number of sequences B.
+        eps (`float`, *optional*, defaults to 1e-3):
+            Rates stay above it, which bounds the weight 1/t.
+        permute (`bool`, *optional*, defaults to `True`):
+            Whether a row's place in the batch tells nothing about its rate. With `False` the rates increase with the row.
+        generator (`torch.Generator`, *optional*):
+            Source of the randomness, on the same device as the result.
+        device (`torch.device`, *optional*):
+            Device of the result.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size,)`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be a positive integer, but got {batch_size}.")
+    if not 0.0 <= eps < 1.0:
+        raise ValueError(f"`eps` must be in [0, 1), but got {eps}.")
+    offset = 1.0 - torch.rand(1, generator=generator, device=device)  # (0, 1]: rand never returns 1
+    strata = torch.arange(batch_size, device=device)
+    if permute:
+        # Sorting random keys instead of `torch.randperm`, which may wait for the device.
+        strata = torch.rand(batch_size, generator=generator, device=device).argsort()
+    return eps + (1.0 - eps) * ((strata + offset) / batch_size)
+
+
+def mask_tokens(
+    input_ids: torch.LongTensor,
+    rates: torch.Tensor,
+    mask_token_id: int,
+    maskable: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.LongTensor, torch.BoolTensor]:
+    """
+    Draws x_t from q(x_t | x_0): each token becomes the mask token with the probability of its sequence.
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch_size, length)`):
+            The clean sequences x_0.
+        rates (`torch.FloatTensor` of shape `(batch_size,)`):
+            The rate t of each sequence.
+        mask_token_id (`int`):
+            Id of the mask token M.
+        maskable (`torch.BoolTensor` of shape `(batch_size, length)`, *optional*):
+            Positions that may be masked. Left out: all. A prompt or padding is kept clean this way.
+        generator (`torch.Generator`, *optional*):
+            Source of the randomness, on the device of `input_ids`.
+
+    Returns:
+        `tuple(torch.LongTensor, torch.BoolTensor)`: the noisy sequences x_t and the mask 1[x_t^i = M], both of the shape
+        of `input_ids`.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_llada.diffusion_llada import mask_tokens, sample_rates
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> rates = sample_rates(2, generator=generator)
+    >>> noisy, mask = mask_tokens(torch.arange(10).view(2, 5), rates, mask_token_id=99, generator=generator)
+    >>> bool((noisy[mask] == 99).all())
+    True
+    ```
+    """
+    if rates.shape != input_ids.shape[:1]:
+        raise ValueError(
+            f"`rates` must hold one rate per row of `input_ids`, shape ({input_ids.shape[0]},), but has shape "
+            f"{tuple(rates.shape)}."
+        )
+    uniform = torch.rand(input_ids.shape, generator=generator, device=input_ids.device)
+    mask = uniform < rates[:, None]
+    if maskable is not None:
+        mask = mask & maskable.bool()
+    return input_ids.masked_fill(mask, mask_token_id), mask
+
+
+def loss_weights(mask: torch.BoolTensor, rates: torch.Tensor) -> torch.Tensor:
+    """
+    The weights of eq. 3 for each token: 1[x_t^i = M] / t.
+
+    Their expectation over the noise is 1 for every token, so the weighted cross-entropy summed over a batch and divided
+    by its number of tokens, masked or not, is an estimate of a bound on the negative log-likelihood in nats per token.
+
+    Args:
+        mask (`torch.BoolTensor` of shape `(batch_size, length)`):
+            The masked positions.
+        rates (`torch.FloatTensor` of shape `(batch_size,)`):
+            The rate t of each sequence.
+
+    Returns:
+        `torch.FloatTensor` of shape `(batch_size, length)`.
+    """
+    return mask / rates[:, None]

@@ -1,0 +1,9 @@
+from transformers import GenerationConfig
+
+
+class LLaDAGenerationConfig(GenerationConfig):
+    pass
+
+
+class LLaDAGenerationMixin:
+    pass

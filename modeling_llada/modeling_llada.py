@@ -1,0 +1,517 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""PyTorch LLaDA model (https://huggingface.co/papers/2502.09992).
+
+A Llama-style Transformer without a causal mask, which predicts all mask tokens of a sequence at once:
+- RMS normalisation and rotary embedding in float32, as the checkpoints were trained;
+- SwiGLU, grouped-query attention, no bias anywhere;
+- every position sees every other: `is_causal=False`, and a mask only where the batch is padded;
+- logits only for the positions that are asked for (`logits_to_keep`, a boolean mask among its forms).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache
+from transformers.integrations import use_kernel_forward_from_hub
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPast, MaskedLMOutput
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, can_return_tuple, logging
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_llada import LLaDAConfig
+from .conversion_llada import register_weight_renamings
+from .generation_llada import LLaDAGenerationConfig, LLaDAGenerationMixin
+
+
+logger = logging.get_logger(__name__)
+
+
+@use_kernel_forward_from_hub("RMSNorm")
+class LLaDARMSNorm(nn.Module):
+    """Root-mean-square normalisation, computed in float32."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.variance_epsilon = eps
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        input_dtype = hidden_states.dtype
+        hidden_states = hidden_states.to(torch.float32)
+        variance = hidden_states.pow(2).mean(-1, keepdim=True)
+        hidden_states = hidden_states * torch.rsqrt(variance + self.variance_epsilon)
+        return self.weight * hidden_states.to(input_dtype)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, eps={self.variance_epsilon}"
+
+
+class LLaDARotaryEmbedding(nn.Module):
+    """Cosines and sines of the rotary embedding, always in float32."""
+
+    def __init__(self, config: LLaDAConfig):
+        super().__init__()
+        self.config = config
+        self.max_seq_len_cached = config.max_position_embeddings
+        self.original_max_seq_len = config.max_position_embeddings
+        self.rope_type = config.rope_parameters["rope_type"]
+        inv_freq, self.attention_scaling = self.rope_init_fn(config)
+        self.inv_freq = nn.Buffer(inv_freq, persistent=False)
+        self.original_inv_freq = nn.Buffer(inv_freq.clone(), persistent=False)
+
+    @property
+    def rope_init_fn(self) -> Callable:
+        if self.rope_type == "default":
+            return self.compute_default_rope_parameters
+        return ROPE_INIT_FUNCTIONS[self.rope_type]
+
+    @staticmethod
+    def compute_default_rope_parameters(config: LLaDAConfig, **kwargs) -> tuple[torch.Tensor, float]:
+        """The inverse frequencies `theta^(-2i / head_dim)`, and the factor on cosines and sines (none here)."""
+        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
+        return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
+
+    @torch.no_grad()
+    @dynamic_rope_update
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
+        freqs = position_ids[..., None].float() * inv_freq
+        emb = torch.cat((freqs, freqs), dim=-1)
+        return emb.cos() * self.attention_scaling, emb.sin() * self.attention_scaling
+
+
+def rotate_half(x: torch.Tensor) -> torch.Tensor:
+    """Rotates half the hidden dims of the input."""
+    x1, x2 = x.chunk(2, dim=-1)
+    return torch.cat((-x2, x1), dim=-1)
+
+
+def apply_rotary_pos_emb(
+    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Applies the rotary embedding to queries and keys, in float32 whatever their dtype.
+
+    Args:
+        q (`torch.Tensor` of shape `(batch, num_heads, length, head_dim)`): The queries.
+        k (`torch.Tensor` of shape `(batch, num_key_value_heads, length, head_dim)`): The keys.
+        cos (`torch.Tensor` of shape `(batch, length, head_dim)`): The cosines, in float32.
+        sin (`torch.Tensor` of shape `(batch, length, head_dim)`): The sines, in float32.
+
+    Returns:
+        `tuple(torch.Tensor)`: The rotated queries and keys, in their own dtype.
+    """
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    q_embed = (q.float() * cos) + (rotate_half(q.float()) * sin)
+    k_embed = (k.float() * cos) + (rotate_half(k.float()) * sin)
+    return q_embed.to(q.dtype), k_embed.to(k.dtype)
+
+
+def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
+    """Repeats each key or value head `n_rep` times, for the query heads of its group."""
+    return hidden_states.repeat_interleave(n_rep, dim=1) if n_rep > 1 else hidden_states
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Unpack[TransformersKwargs],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out, the only variant that returns its weights."""
+    key_states = repeat_kv(key, module.num_key_value_groups)
+    value_states = repeat_kv(value, module.num_key_value_groups)
+
+    attn_weights = torch.matmul(query, key_states.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        attn_weights = attn_weights + attention_mask
+
+    attn_weights = nn.functional.softmax(attn_weights, dim=-1, dtype=torch.float32).to(query.dtype)
+    attn_weights = nn.functional.dropout(attn_weights, p=dropout, training=module.training)
+    attn_output = torch.matmul(attn_weights, value_states).transpose(1, 2).contiguous()
+    return attn_output, attn_weights
+
+
+class LLaDAAttention(nn.Module):
+    """Multi-head attention over the whole canvas, without a causal mask."""
+
+    def __init__(self, config: LLaDAConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.head_dim
+        self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+        self.is_causal = False
+
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * self.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * self.head_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * self.head_dim, bias=False)
+        self.o_proj = nn.Linear(config.num_attention_heads * self.head_dim, config.hidden_size, bias=False)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        hidden_shape = (*input_shape, -1, self.head_dim)
+
+        query_states = self.q_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+        key_states = self.k_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+        value_states = self.v_proj(hidden_states).view(hidden_shape).transpose(1, 2)
+
+        cos, sin = position_embeddings
+        query_states, key_states = apply_rotary_pos_emb(query_states, key_states, cos, sin)
+
+        if past_key_values is not None:
+            key_states, value_states = past_key_values.update(key_states, value_states, self.layer_idx)
+
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attn_output, attn_weights = attention_interface(
+            self,
+            query_states,
+            key_states,
+            value_states,
+            attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+
+        attn_output = attn_output.reshape(*input_shape, -1).contiguous()
+        return self.o_proj(attn_output), attn_weights
+
+
+class LLaDAMLP(nn.Module):
+    """The SwiGLU feed-forward network: `down(silu(gate(x)) * up(x))`."""
+
+    def __init__(self, config: LLaDAConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.act_fn = ACT2FN[config.hidden_act]
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+
+
+class LLaDALayer(GradientCheckpointingLayer):
+    """One Transformer layer: attention and feed-forward network, each behind its norm and inside a residual."""
+
+    def __init__(self, config: LLaDAConfig, layer_idx: int):
+        super().__init__()
+        self.self_attn = LLaDAAttention(config, layer_idx)
+        self.mlp = LLaDAMLP(config)
+        self.input_layernorm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        residual = hidden_states
+        hidden_states = self.input_layernorm(hidden_states)
+        hidden_states, _ = self.self_attn(
+            hidden_states=hidden_states,
+            position_embeddings=position_embeddings,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        hidden_states = residual + hidden_states
+
+        residual = hidden_states
+        hidden_states = self.post_attention_layernorm(hidden_states)
+        hidden_states = self.mlp(hidden_states)
+        return residual + hidden_states
+
+
+class LLaDAPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation, shared by the backbone and the mask predictor."""
+
+    config: LLaDAConfig
+    config_class = LLaDAConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["LLaDALayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": LLaDALayer, "attentions": LLaDAAttention}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        super()._init_weights(module)
+        # The model is built on the meta device, so a buffer that no checkpoint holds is made here.
+        if isinstance(module, LLaDARotaryEmbedding):
+            inv_freq, _ = module.rope_init_fn(module.config)
+            init.copy_(module.inv_freq, inv_freq)
+            init.copy_(module.original_inv_freq, inv_freq)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
+        """
+        Loads a model from an official checkpoint or from one of ours; see [`PreTrainedModel.from_pretrained`].
+
+        Raises:
+            `ValueError`: if weights of the backbone are missing in the checkpoint. A mask predictor with a few random
+                layers still writes plausible tokens, so this is not left at a warning.
+        """
+        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        missing = sorted(key for key in info["missing_keys"] if not key.startswith("lm_head."))
+        if missing:
+            names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+            raise ValueError(
+                f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}` lacks {len(missing)} weights "
+                f"of the backbone: {names}. Either the checkpoint is incomplete (fetch it again), or its config.json "
+                "describes another network."
+            )
+        return (model, info) if output_loading_info else model
+
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`]."""
+        rows = self.config.vocab_size
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        # The official `vocab_size` described the tokenizer of the old embedding.
+        if self.config.vocab_size != rows:
+            self.config.tokenizer_vocab_size = None
+        return embeddings
+
+
+class LLaDAModel(LLaDAPreTrainedModel):
+    """
+    The backbone: token embedding, Transformer layers and final norm, without the output head.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            The configuration.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"lm_head"]
+
+    def __init__(self, config: LLaDAConfig):
+        super().__init__(config)
+        # No `padding_idx`: LLaDA pads with EOS, whose embedding must be trained.
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList([LLaDALayer(config, layer_idx) for layer_idx in range(config.num_hidden_layers)])
+        self.norm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.rotary_emb = LLaDARotaryEmbedding(config)
+        self.gradient_checkpointing = False
+
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPast:
+        r"""
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Token ids, mask tokens among them.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                1 for tokens, 0 for padding, on either side. A 4-D mask is used as it is.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Positions; by default 0, 1, 2... The rotary embedding is relative, so left padding needs no others.
+            past_key_values (`Cache`, *optional*):
+                Keys and values of positions that are not recomputed.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
+                Embeddings in place of `input_ids`.
+
+        Returns:
+            [`BaseModelOutputWithPast`]: `last_hidden_state` of shape `(batch, length, hidden_size)`, after the final
+            norm.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("You must specify exactly one of `input_ids` and `inputs_embeds`.")
+
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_tokens(input_ids)
+        if position_ids is None:
+            position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device).unsqueeze(0)
+
+        attention_mask = create_bidirectional_mask(
+            config=self.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+        )
+        position_embeddings = self.rotary_emb(inputs_embeds, position_ids)
+
+        hidden_states = inputs_embeds
+        for layer in self.layers:
+            hidden_states = layer(
+                hidden_states,
+                attention_mask=attention_mask,
+                position_embeddings=position_embeddings,
+                past_key_values=past_key_values,
+                **kwargs,
+            )
+        hidden_states = self.norm(hidden_states)
+
+        return BaseModelOutputWithPast(last_hidden_state=hidden_states, past_key_values=past_key_values)
+
+
+class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin):
+    """
+    The mask predictor: the backbone with an output head, which predicts all mask tokens of a sequence at once.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            The configuration.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
+    _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}
+    # On the class itself: on the mixin it would be shadowed by the one of `PreTrainedModel`.
+    generation_config_class = LLaDAGenerationConfig
+
+    def __init__(self, config: LLaDAConfig):
+        super().__init__(config)
+        self.model = LLaDAModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MaskedLMOutput:
+        r"""
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Token ids, mask tokens among them.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                1 for tokens, 0 for padding, on either side.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Positions; by default 0, 1, 2...
+            past_key_values (`Cache`, *optional*):
+                Keys and values of positions that are not recomputed.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
+                Embeddings in place of `input_ids`.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                The original tokens, -100 where no loss is wanted. The loss is the mean cross-entropy, unshifted, and
+                without the weight 1/t of the training objective: weights and noise belong to the trainers.
+            logits_to_keep (`int` or `torch.Tensor`, *optional*, defaults to 0):
+                The positions whose logits are computed, as elsewhere in transformers: the last `n` (0: all), a 1-D
+                tensor of positions, a 2-D tensor of positions for each row, or a 2-D boolean mask, which gives
+                logits of shape `(num_true, vocab_size)`. It selects the same positions of `labels`.
+
+        Returns:
+            [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
+
+        Example:
+
+        ```python
+        >>> from transformers import AutoModel, AutoTokenizer
+        >>> import modeling_llada  # registers the classes
+
+        >>> tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-poet")
+        >>> model = AutoModel.from_pretrained("checkpoints/llada-poet")
+        >>> inputs = tokenizer("床前明月[MASK]，疑是地上霜。", return_tensors="pt")
+        >>> masked = inputs.input_ids == tokenizer.mask_token_id
+        >>> logits = model(**inputs, logits_to_keep=masked).logits
+        >>> tokenizer.decode(logits.argmax(-1))
+        '光'
+        ```
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        logits = self.lm_head(select_positions(outputs.last_hidden_state, logits_to_keep))
+
+        loss = None
+        if labels is not None:
+            if self.training and input_ids is not None and not torch.compiler.is_compiling():
+                self._warn_if_nothing_is_masked(input_ids, labels)
+            labels = select_positions(labels, logits_to_keep)
+            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
+
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _warn_if_nothing_is_masked(self, input_ids: torch.LongTensor, labels: torch.LongTensor) -> None:
+        if not ((input_ids == self.config.mask_token_id) & (labels != -100)).any():
+            logger.warning_once(
+                "No position with a label holds the mask token, so this loss trains the model to copy its input. "
+                "Mask the inputs first (see `modeling_llada.diffusion_llada`), or use a trainer of "
+                "`modeling_llada.training`."
+            )
+
+
+def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor) -> torch.Tensor:
+    """
+    Selects positions of a `(batch, length, ...)` tensor; see `logits_to_keep` of [`LLaDAForMaskedLM.forward`].
+
+    Args:
+        sequence (`torch.Tensor` of shape `(batch, length)` or `(batch, length, hidden_size)`):
+            Labels or hidden states.
+        logits_to_keep (`int` or `torch.Tensor`):
+            The last `n` positions (0: all), a 1-D or 2-D tensor of positions, or a 2-D boolean mask.
+
+    Returns:
+        `torch.Tensor`: The selected positions; for a boolean mask of shape `(num_true, ...)`.
+    """
+    if isinstance(logits_to_keep, int):
+        return sequence[:, -logits_to_keep:] if logits_to_keep else sequence
+    if logits_to_keep.dtype == torch.bool:
+        return sequence[logits_to_keep]
+    if logits_to_keep.ndim == 2:
+        index = logits_to_keep.view(*logits_to_keep.shape, *[1] * (sequence.ndim - 2))
+        return torch.take_along_dim(sequence, index, dim=1)
+    return sequence[:, logits_to_keep]
+
+
+register_weight_renamings("LLaDAForMaskedLM", "LLaDAModel")
+
+
+__all__ = ["LLaDAForMaskedLM", "LLaDAModel", "LLaDAPreTrainedModel"]
