@@ -15,7 +15,8 @@ that a checkpoint brings along:
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from .configuration_llada import LLaDAConfig
-from .generation_llada import LLaDAGenerationConfig, LLaDAGenerationMixin
+from .generation_config_llada import LLaDAGenerationConfig
+from .generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
 
 
@@ -31,6 +32,7 @@ __all__ = [
     "LLaDAForMaskedLM",
     "LLaDAGenerationConfig",
     "LLaDAGenerationMixin",
+    "LLaDAGenerationOutput",
     "LLaDAModel",
     "LLaDAPreTrainedModel",
 ]

@@ -1,5 +1,16 @@
-# Copyright 2026 The modeling_llada authors.
-# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """LLaDA model configuration."""
 
 from huggingface_hub.dataclasses import strict
@@ -7,6 +18,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
 from .conversion_llada import (
+    OFFICIAL_EOT_TOKEN_ID,
+    OFFICIAL_MASK_TOKEN_ID,
     OFFICIAL_TO_CANONICAL_FIELD,
     check_family,
     check_no_conflict,
@@ -66,6 +79,9 @@ class LLaDAConfig(PreTrainedConfig):
             Id of the token at the start of a text.
         eos_token_id (`int` or `list[int]`, *optional*, defaults to 126081):
             Id(s) that end a completion.
+        eot_token_id (`int`, *optional*):
+            Id that ends a turn of a chat. The official config.json does not name it: beside the official mask token it
+            is 126348.
         tokenizer_vocab_size (`int`, *optional*):
             The official `vocab_size` where it is smaller than the embedding.
 
@@ -119,10 +135,11 @@ class LLaDAConfig(PreTrainedConfig):
     attention_dropout: int | float = 0.0
     tie_word_embeddings: bool = False
     use_cache: bool = False
-    mask_token_id: int | None = 126336
+    mask_token_id: int | None = OFFICIAL_MASK_TOKEN_ID
     pad_token_id: int | None = 126081
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = 126081
+    eot_token_id: int | None = None
     tokenizer_vocab_size: int | None = None
 
     def __new__(cls, **kwargs):
@@ -161,6 +178,8 @@ class LLaDAConfig(PreTrainedConfig):
             self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
         if self.head_dim is None and self.num_attention_heads > 0:
             self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.eot_token_id is None and self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
+            self.eot_token_id = OFFICIAL_EOT_TOKEN_ID
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

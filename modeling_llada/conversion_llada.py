@@ -1,5 +1,16 @@
-# Copyright 2026 The modeling_llada authors.
-# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Official names <-> Hugging Face names, for parameters and for config fields.
 
 The official checkpoints (LLaDA-8B-Base, LLaDA-8B-Instruct, LLaDA-1.5) descend from OLMo and name things their own way:
@@ -41,6 +52,10 @@ OFFICIAL_TO_CANONICAL_FIELD = {
     "weight_tying": "tie_word_embeddings",
     "init_std": "initializer_range",
 }
+
+# Two special tokens of the official tokenizer: `<|mdm_mask|>` and `<|eot_id|>`.
+OFFICIAL_MASK_TOKEN_ID = 126336
+OFFICIAL_EOT_TOKEN_ID = 126348
 
 # Switches of the official config that change the computation. Each is listed with the one value that this package
 # implements; they are written to every config.json because the official code has other defaults for some of them.

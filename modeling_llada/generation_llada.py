@@ -1,9 +1,507 @@
-from transformers import GenerationConfig
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Generation: the reverse process, from a canvas of mask tokens to text.
+
+Like DiffusionGemma's, the mixin does not inherit from `GenerationMixin`: every option that it accepts means something
+for a diffusion model, and any other is an error. Options live in `generation_config_llada.py`, the choice of what is
+committed at a step in `remasking_llada.py`; here is the loop.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+from transformers.generation.streamers import BaseStreamer
+from transformers.utils import ModelOutput, logging
+
+from .canvas_llada import Canvas, end_rows, put_draft, split_blocks, write_commits
+from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, is_neutral
+from .remasking_llada import (
+    DEFERRED,
+    commit_entropy_bound,
+    commit_factor,
+    commit_quota,
+    commit_threshold,
+    larger_set,
+    margin,
+    negative_entropy,
+    probability,
+    split_steps,
+    step_budget,
+)
 
 
-class LLaDAGenerationConfig(GenerationConfig):
-    pass
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class LLaDAGenerationOutput(ModelOutput):
+    """
+    Output of [`~LLaDAForMaskedLM.generate`] with `return_dict_in_generate=True`.
+
+    Args:
+        sequences (`torch.LongTensor` of shape `(batch, prompt_length + max_new_tokens)`):
+            Prompt and completion.
+        num_forward_passes (`torch.LongTensor` of shape `(batch,)`):
+            Forward passes that each row took part in (NFE); the pair of a guided pass counts once.
+        tokens_per_forward (`torch.FloatTensor` of shape `(batch,)`):
+            Tokens committed in each row per forward pass.
+        trajectory (`tuple(torch.IntTensor, torch.FloatTensor)`, *optional*):
+            With `output_trajectory=True`: the denoising step that committed each token, counted over the whole call
+            (-1 for given tokens and for pads), and its confidence; both of the shape of `sequences`.
+    """
+
+    sequences: torch.LongTensor | None = None
+    num_forward_passes: torch.LongTensor | None = None
+    tokens_per_forward: torch.FloatTensor | None = None
+    trajectory: tuple[torch.IntTensor, torch.FloatTensor] | None = None
 
 
 class LLaDAGenerationMixin:
-    pass
+    """
+    The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep`, and a `config` with the
+    special tokens and `max_position_embeddings`.
+    """
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: LogitsProcessorList | None = None,
+        streamer: BaseStreamer | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        **kwargs,
+    ) -> LLaDAGenerationOutput | torch.LongTensor:
+        r"""
+        Completes prompts, and fills the mask tokens inside them, by reversing the diffusion process (algorithms 4 and
+        5 of https://huggingface.co/papers/2502.09992).
+
+        The call works as follows:
+
+        1. Append `max_new_tokens` mask tokens to the prompt. Split the canvas into blocks: the masks inside the
+           prompt are one, the answer is cut every `block_length` tokens. Split the `steps` over the blocks.
+        2. For each block, from left to right, and for each denoising step, until the block holds no mask:
+            a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
+            b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
+            c. Commit the proposals that the strategy picks. The others stay masked.
+        3. After each block, end the rows whose answer holds an EOS, and pad what follows it.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, prompt_length)`):
+                The prompts. They may hold mask tokens, which are filled too.
+            attention_mask (`torch.Tensor` of shape `(batch, prompt_length)`, *optional*):
+                0 for padding, which has to be on the left. By default there is none.
+            generation_config ([`LLaDAGenerationConfig`] or `GenerationConfig`, *optional*):
+                Options, see [`LLaDAGenerationConfig`]. Options given as keyword arguments win over these, these over
+                the model's own `generation_config`, and that over the defaults.
+            logits_processor (`LogitsProcessorList`, *optional*):
+                Called with the canvas of each masked row, `(num_masked, length)`, and its scores,
+                `(num_masked, vocab_size)`.
+            streamer (`BaseStreamer`, *optional*):
+                Gets the prompt and each finished block through `put`, and after each step the unfinished rest of the
+                canvas through `put_draft`, if it has that method. Costs a host synchronisation a step.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Source of randomness; a list has one for each row of the output, which makes rows independent.
+            kwargs:
+                Options of [`LLaDAGenerationConfig`]. `remasking` may also be a callable
+                `(confidence, mask, budget) -> commit`, see `remasking_llada.py` for the shapes.
+
+        Returns:
+            `torch.LongTensor` of shape `(batch, prompt_length + max_new_tokens)`, or a [`LLaDAGenerationOutput`] if
+            `return_dict_in_generate=True`.
+
+        Raises:
+            `ValueError`: if an option or an input is invalid, before any forward pass.
+
+        Example:
+
+        ```python
+        >>> from transformers import AutoModel, AutoTokenizer
+        >>> import modeling_llada  # registers the classes
+
+        >>> tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-poet")
+        >>> model = AutoModel.from_pretrained("checkpoints/llada-poet")
+        >>> inputs = tokenizer("床前明月光，[MASK][MASK][MASK][MASK][MASK]。", return_tensors="pt")
+        >>> output = model.generate(**inputs, max_new_tokens=0)
+        >>> tokenizer.decode(output[0])
+        '床前明月光，疑是地上霜。'
+        ```
+        """
+        # 1. Prepare the options and the canvas
+        strategy = kwargs.pop("remasking", None) if callable(kwargs.get("remasking")) else None
+        config = self._prepare_generation_config(generation_config, kwargs)
+        eos_token_ids = as_tensor(config.eos_token_id, self.device)
+        input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
+        canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
+        generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
+        prompt_length = input_ids.shape[1]
+        blocks = split_blocks(prompt_length, config.max_new_tokens, config.block_length)
+        num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
+        num_steps = split_steps(num_masks, config.steps)
+        if streamer is not None:
+            streamer.put(input_ids.cpu())
+
+        # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
+        total_steps = 0
+        for index, block in enumerate(blocks):
+            block_step = 0
+            while (mask := canvas.masked(block)).any():
+                # 2.a Predict the logits of the block's masks
+                logits = self._predict_masks(canvas, block, mask, config, logits_processor)
+                canvas.num_forward_passes += mask.any(-1)
+
+                # 2.b Propose a token for each mask, and take the confidence of the proposal
+                suppress(logits, eos_token_ids if config.logits_eos_inf else None)
+                scores, deferred = defer_end_tokens(logits, config)
+                proposal = propose(logits, mask, config, generators)
+
+                # 2.c Commit the proposals that the strategy picks
+                budget = step_budget(num_masks[:, index], num_steps[:, index], block_step)
+                confidence, commit = choose_commits(
+                    scores, proposal, deferred, mask, budget, config, strategy, generators
+                )
+                write_commits(canvas, block, mask, commit, proposal, confidence, total_steps)
+                if streamer is not None and hasattr(streamer, "put_draft"):
+                    put_draft(streamer, canvas, block, mask, scores, total_steps)
+                block_step, total_steps = block_step + 1, total_steps + 1
+
+            # 3. End the rows whose answer holds an EOS
+            if config.stop_at_eos and block.start >= prompt_length:
+                end_rows(canvas, prompt_length, block.stop, eos_token_ids, config.pad_token_id)
+            if streamer is not None and block.start >= prompt_length:
+                streamer.put(canvas.tokens[:, block].squeeze(0).cpu())
+
+        # 4. Finalize and return
+        if streamer is not None:
+            streamer.end()
+        if not config.return_dict_in_generate:
+            return canvas.tokens
+        num_committed = (canvas.step >= 0).sum(-1)
+        return LLaDAGenerationOutput(
+            sequences=canvas.tokens,
+            num_forward_passes=canvas.num_forward_passes,
+            tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
+            trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
+        )
+
+    def _predict_masks(
+        self,
+        canvas: Canvas,
+        block: slice,
+        mask: torch.BoolTensor,
+        config: LLaDAGenerationConfig,
+        logits_processor: LogitsProcessorList | None,
+    ) -> torch.FloatTensor:
+        """
+        One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
+
+        Rows without a mask in the block leave the batch. With guidance the model also sees the canvas with all given
+        positions masked, and `logits = (1 + w) conditional - w unconditional` (eq. 16).
+
+        Returns:
+            `torch.FloatTensor` of shape `(num_masked, vocab_size)`: In row-major order of `mask`.
+        """
+        rows = mask.any(-1).nonzero().squeeze(-1)
+        tokens = canvas.tokens[rows]
+        attention_mask = None if canvas.position_ids is None else canvas.attention_mask[rows]
+        position_ids = None if canvas.position_ids is None else canvas.position_ids[rows]
+        logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
+        logits_to_keep[:, block] = mask[rows]
+
+        inputs = tokens
+        if config.cfg_scale > 0:
+            inputs = torch.cat([tokens, tokens.masked_fill(canvas.given[rows], config.mask_token_id)])
+            logits_to_keep, attention_mask, position_ids = (
+                None if tensor is None else torch.cat([tensor, tensor])
+                for tensor in (logits_to_keep, attention_mask, position_ids)
+            )
+        logits = self(
+            input_ids=inputs,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            logits_to_keep=logits_to_keep,
+        ).logits.float()
+        if config.cfg_scale > 0:
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + (config.cfg_scale + 1) * (conditional - unconditional)
+
+        if logits_processor is not None:
+            logits = logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
+        return logits
+
+    def _prepare_generation_config(
+        self, generation_config: GenerationConfig | None, kwargs: dict
+    ) -> LLaDAGenerationConfig:
+        """Merges the options: keyword arguments > `generation_config` > the model's own > its config > defaults."""
+        known = vars(LLaDAGenerationConfig())
+        plain = vars(GenerationConfig())
+        unknown = [
+            name
+            for name, value in kwargs.items()
+            if name not in known and name != "tokenizer" and not (name in plain and is_neutral(name, value))
+        ]
+        if unknown:
+            raise ValueError(
+                f"The following `model_kwargs` are not used by the model: {unknown}. See `LLaDAGenerationConfig` for "
+                "the options; top-k, top-p, penalties and the like go through `logits_processor`."
+            )
+
+        special_tokens = {name for name in known if name.endswith("_token_id")}
+        layers = [DEFAULTS, vars(LLaDAGenerationConfig.from_model_config(self.config))]
+        for config in (self.generation_config, generation_config):
+            if config is not None:
+                layers.append(vars(LLaDAGenerationConfig.from_generation_config(config)))
+        layers = [{name: value for name, value in layer.items() if value is not None} for layer in layers]
+        # A `None` that is typed at the call resets an option, as in `steps=None`.
+        layers.append({k: v for k, v in kwargs.items() if k in known and (v is not None or k not in special_tokens)})
+
+        merged = {}
+        for layer in layers:
+            # A saved config always says `do_sample: false`; a temperature from a higher layer overrules it.
+            if layer.get("temperature") and layer.get("do_sample") is None:
+                merged.pop("do_sample", None)
+            merged.update(layer)
+        reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
+        config = LLaDAGenerationConfig(**(merged | reset))
+        self._check_special_tokens(config)
+        return config
+
+    def _check_special_tokens(self, config: LLaDAGenerationConfig) -> None:
+        """The mask token has to be known, and so do the tokens that an option speaks of."""
+        if config.mask_token_id is None:
+            raise ValueError(
+                "`mask_token_id` is not set: a canvas needs a mask token. Set it in the model's config, or pass "
+                "`mask_token_id=tokenizer.mask_token_id`."
+            )
+        if not 0 <= config.mask_token_id < self.config.vocab_size:
+            raise ValueError(
+                f"`mask_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
+                f"{config.mask_token_id}. Correct it in the model's config, or pass `mask_token_id`."
+            )
+        for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
+            if getattr(config, option) and config.eos_token_id is None:
+                raise ValueError(f"`{option}=True` needs an `eos_token_id`, and none is known. Pass it as well.")
+
+    def _prepare_inputs(
+        self, input_ids: torch.LongTensor | None, attention_mask: torch.Tensor | None, config: LLaDAGenerationConfig
+    ) -> tuple[torch.LongTensor, torch.Tensor]:
+        """Checks the prompts, moves them to the model's device and repeats them `num_return_sequences` times."""
+        if input_ids is None or input_ids.ndim != 2 or input_ids.is_floating_point():
+            got = None if input_ids is None else f"{input_ids.dtype} of shape {tuple(input_ids.shape)}"
+            raise ValueError(f"`input_ids` must be integer ids of shape (batch, prompt_length), but got {got}.")
+        if input_ids.numel() == 0:
+            raise ValueError(
+                "`input_ids` is empty. Give each prompt at least one token, for instance the BOS token, or a mask token."
+            )
+        vocab_size = self.config.vocab_size
+        if input_ids.min() < 0 or input_ids.max() >= vocab_size:
+            raise ValueError(
+                f"`input_ids` must be ids in [0, {vocab_size}), but got {input_ids.min()} to {input_ids.max()}. Is this "
+                "the tokenizer of another model, or were tokens added without `resize_token_embeddings`?"
+            )
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        if attention_mask.shape != input_ids.shape:
+            raise ValueError(
+                f"`attention_mask` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but got "
+                f"{tuple(attention_mask.shape)}."
+            )
+        attention_mask = (attention_mask != 0).long()
+        if (attention_mask.diff(dim=-1) < 0).any() or not attention_mask.any(-1).all():
+            raise ValueError(
+                "`attention_mask` must have its zeros on the left and a one in each row: the answer follows the prompt "
+                "directly. Set `tokenizer.padding_side = 'left'`."
+            )
+        length = int(attention_mask.sum(-1).max()) + config.max_new_tokens
+        if length > self.config.max_position_embeddings:
+            raise ValueError(
+                f"Prompt and `max_new_tokens` must fit into `max_position_embeddings={self.config.max_position_embeddings}` "
+                f"tokens, but got {length - config.max_new_tokens} + {config.max_new_tokens}. Shorten one of them."
+            )
+        repeats = config.num_return_sequences
+        return (
+            input_ids.to(self.device).long().repeat_interleave(repeats, dim=0),
+            attention_mask.to(self.device).repeat_interleave(repeats, dim=0),
+        )
+
+    def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, **kwargs) -> dict:
+        """Never called in diffusion decoding; PEFT asks for it when an adapter has the task type `CAUSAL_LM`."""
+        return {"input_ids": input_ids, **kwargs}
+
+    def adjust_generation_fn(
+        self,
+        generation_config,
+        from_auto_class,
+        from_pipeline,
+        pretrained_model_name_or_path,
+        *args,
+        **kwargs,
+    ) -> None:
+        """Called by `from_pretrained` to set the model's generation config."""
+        if generation_config is None and pretrained_model_name_or_path is not None:
+            names = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "subfolder")
+            hub_kwargs = dict(zip(names, args, strict=False)) | {k: v for k, v in kwargs.items() if k in names}
+            try:
+                generation_config = GenerationConfig.from_pretrained(
+                    pretrained_model_name_or_path,
+                    _from_auto=from_auto_class,
+                    _from_pipeline=from_pipeline,
+                    **hub_kwargs,
+                )
+            except OSError:
+                logger.info("No generation_config.json beside the weights: the default options are used.")
+        if generation_config is not None:
+            self.generation_config = LLaDAGenerationConfig.from_generation_config(generation_config, strict=False)
+
+
+def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
+    """Rules tokens out, in place: a logit of -inf."""
+    if token_ids is not None:
+        logits[:, token_ids] = -torch.inf
+
+
+def defer_end_tokens(
+    logits: torch.FloatTensor, config: LLaDAGenerationConfig
+) -> tuple[torch.FloatTensor, torch.LongTensor | None]:
+    """
+    The logits that confidences are taken from, and the tokens whose proposals are committed last.
+
+    With `confidence_eos_eot_inf` these are EOS and EoT: they can still be proposed, but their confidence is the lowest
+    and the others are normalised without them.
+    """
+    if not config.confidence_eos_eot_inf:
+        return logits, None
+    deferred = torch.cat(
+        [as_tensor(ids, logits.device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
+    )
+    scores = logits.clone()
+    suppress(scores, deferred)
+    return scores, deferred
+
+
+def propose(
+    logits: torch.FloatTensor,
+    mask: torch.BoolTensor,
+    config: LLaDAGenerationConfig,
+    generators: list[torch.Generator | None],
+) -> torch.LongTensor:
+    """
+    A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
+    from `softmax(logits / temperature)`. The mask token itself is never proposed.
+
+    Returns:
+        `torch.LongTensor` of shape `(num_masked,)`.
+    """
+    temperature = config.sampling_temperature
+    if temperature > 0:
+        uniform = draw_uniform(mask, generators, width=logits.shape[-1])
+        # Float64 where the device has it: in float32 the tail of the noise is cut off.
+        logits = logits.to(uniform.dtype) - temperature * (-uniform.log()).log()
+    mask_column = torch.arange(logits.shape[-1], device=logits.device) == config.mask_token_id
+    return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
+
+
+def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None], width: int) -> torch.Tensor:
+    """
+    Uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
+    each row, which then sees only its own masks.
+    """
+    dtype = torch.float32 if mask.device.type == "mps" else torch.float64
+    counts = [int(mask.sum())] if len(generators) == 1 else mask.sum(-1).tolist()
+    draws = []
+    for generator, count in zip(generators, counts, strict=True):
+        device = mask.device if generator is None else generator.device
+        draws.append(torch.rand(count, width, generator=generator, dtype=dtype, device=device).to(mask.device))
+    return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
+
+
+def choose_commits(
+    scores: torch.FloatTensor,
+    proposal: torch.LongTensor,
+    deferred: torch.LongTensor | None,
+    mask: torch.BoolTensor,
+    budget: torch.LongTensor,
+    config: LLaDAGenerationConfig,
+    strategy: Callable | None,
+    generators: list[torch.Generator | None],
+) -> tuple[torch.FloatTensor, torch.BoolTensor]:
+    """
+    The probability of each proposal, and which proposals are committed; both of shape `(batch, block_length)`.
+
+    A step commits the larger of the set of the parallel rule and the quota of the schedule.
+    """
+    is_deferred = None if deferred is None else torch.isin(proposal, deferred)
+
+    def on_block(values: torch.Tensor) -> torch.Tensor:
+        """From `(num_masked,)` to `(batch, block_length)`."""
+        if is_deferred is not None:
+            values = values.masked_fill(is_deferred, DEFERRED)
+        return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
+
+    probabilities = on_block(probability(scores, proposal))
+    ranking = probabilities
+    if config.remasking == "random":
+        random = draw_uniform(mask, generators, width=1).squeeze(-1)
+        ranking = torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, random.float())
+    elif config.remasking == "margin":
+        ranking = on_block(margin(scores))
+    elif config.remasking == "entropy":
+        ranking = on_block(negative_entropy(scores))
+
+    if strategy is not None:
+        commit = strategy(probabilities, mask, budget)
+        if commit.shape != mask.shape or commit.dtype != torch.bool:
+            raise ValueError(
+                f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, "
+                f"but got {commit.dtype} of shape {tuple(commit.shape)}."
+            )
+        # A row that commits nothing would be predicted again and again.
+        commit = commit & mask
+        nothing = ~commit.any(-1, keepdim=True)
+        return probabilities, commit | (nothing & commit_quota(probabilities, mask, budget))
+
+    commit = commit_quota(ranking, mask, budget)
+    if config.confidence_threshold is not None:
+        parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
+    elif config.confidence_factor is not None:
+        parallel = commit_factor(probabilities, mask, config.confidence_factor)
+    elif config.entropy_bound is not None:
+        parallel = commit_entropy_bound(on_block(negative_entropy(scores)), mask, config.entropy_bound)
+    else:
+        return probabilities, commit
+    return probabilities, larger_set(parallel, commit)
+
+
+def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
+    """One generator for the batch, or a list with one for each row."""
+    if not isinstance(generator, (list, tuple)):
+        return [generator]
+    if len(generator) != batch_size:
+        raise ValueError(
+            f"`generator` must be a `torch.Generator` or a list with one for each of the {batch_size} rows of the "
+            f"output, but got {len(generator)}."
+        )
+    return list(generator)
+
+
+def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.LongTensor | None:
+    """One or several token ids as a 1-D tensor."""
+    if token_ids is None:
+        return None
+    return torch.tensor([token_ids] if isinstance(token_ids, int) else list(token_ids), device=device)
+
+
+__all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]

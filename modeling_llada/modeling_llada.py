@@ -1,5 +1,16 @@
-# Copyright 2026 The modeling_llada authors.
-# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """PyTorch LLaDA model (https://huggingface.co/papers/2502.09992).
 
 A Llama-style Transformer without a causal mask, which predicts all mask tokens of a sequence at once:
@@ -29,7 +40,8 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
-from .generation_llada import LLaDAGenerationConfig, LLaDAGenerationMixin
+from .generation_config_llada import LLaDAGenerationConfig
+from .generation_llada import LLaDAGenerationMixin
 
 
 logger = logging.get_logger(__name__)
@@ -298,10 +310,10 @@ class LLaDAPreTrainedModel(PreTrainedModel):
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
         """Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`]."""
-        rows = self.config.vocab_size
+        rows = self.get_input_embeddings().weight.shape[0]
         embeddings = super().resize_token_embeddings(*args, **kwargs)
         # The official `vocab_size` described the tokenizer of the old embedding.
-        if self.config.vocab_size != rows:
+        if embeddings.weight.shape[0] != rows:
             self.config.tokenizer_vocab_size = None
         return embeddings
 

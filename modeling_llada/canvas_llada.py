@@ -1,0 +1,137 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The canvas: prompt and answer of each row, with what is known about each position while it is being denoised."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.generation.streamers import BaseStreamer
+
+
+@dataclass
+class Canvas:
+    """
+    The state of a call: what is written so far, and what is known about each position.
+
+    Args:
+        tokens (`torch.LongTensor` of shape `(batch, length)`): Prompt and answer; undecided positions hold the mask.
+        attention_mask (`torch.LongTensor` of shape `(batch, length)`): 0 for left padding.
+        position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Only where the batch is padded.
+        given (`torch.BoolTensor` of shape `(batch, length)`): Positions that were no mask at the start.
+        step (`torch.IntTensor` of shape `(batch, length)`): The step that committed a position, -1 elsewhere.
+        confidence (`torch.FloatTensor` of shape `(batch, length)`): Its confidence at that step, NaN elsewhere.
+        num_forward_passes (`torch.LongTensor` of shape `(batch,)`): Forward passes of each row.
+        ended (`torch.BoolTensor` of shape `(batch,)`): Rows that stopped at EOS.
+    """
+
+    tokens: torch.LongTensor
+    attention_mask: torch.LongTensor
+    position_ids: torch.LongTensor | None
+    given: torch.BoolTensor
+    step: torch.IntTensor
+    confidence: torch.FloatTensor
+    num_forward_passes: torch.LongTensor
+    ended: torch.BoolTensor
+
+    @classmethod
+    def create(cls, input_ids, attention_mask, mask_token_id: int, max_new_tokens: int) -> "Canvas":
+        """The prompt, followed by `max_new_tokens` masks."""
+        batch_size = input_ids.shape[0]
+        answer_shape = (batch_size, max_new_tokens)
+        tokens = torch.cat([input_ids, input_ids.new_full(answer_shape, mask_token_id)], dim=1)
+        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(answer_shape)], dim=1)
+        # The same positions as without the padding, so that a padded row decodes as it does by itself.
+        padded = not attention_mask.all()
+        position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) if padded else None
+        return cls(
+            tokens=tokens,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            # A pad may have the id of the mask token: it is not to be filled.
+            given=(tokens != mask_token_id) | (attention_mask == 0),
+            step=torch.full_like(tokens, -1, dtype=torch.int32),
+            confidence=torch.full(tokens.shape, torch.nan, dtype=torch.float32, device=tokens.device),
+            num_forward_passes=tokens.new_zeros(batch_size),
+            ended=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
+        )
+
+    def masked(self, block: slice) -> torch.BoolTensor:
+        """The positions of a block that wait for a token, `(batch, block_length)`."""
+        return ~self.given[:, block] & (self.step[:, block] < 0) & ~self.ended[:, None]
+
+
+def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | None) -> list[slice]:
+    """The prompt as a block of its own, for the masks inside it, then the blocks of the answer."""
+    block_length = block_length or max(max_new_tokens, 1)
+    end = prompt_length + max_new_tokens
+    starts = range(prompt_length, end, block_length)
+    return [slice(0, prompt_length)] + [slice(start, min(start + block_length, end)) for start in starts]
+
+
+def write_commits(
+    canvas: Canvas,
+    block: slice,
+    mask: torch.BoolTensor,
+    commit: torch.BoolTensor,
+    proposal: torch.LongTensor,
+    confidence: torch.FloatTensor,
+    step: int,
+) -> None:
+    """Writes the committed proposals into the canvas, with their step and confidence."""
+    proposed = torch.zeros_like(canvas.tokens[:, block]).masked_scatter(mask, proposal)
+    canvas.tokens[:, block] = torch.where(commit, proposed, canvas.tokens[:, block])
+    canvas.step[:, block] = canvas.step[:, block].masked_fill(commit, step)
+    canvas.confidence[:, block] = torch.where(commit, confidence.clamp(min=0), canvas.confidence[:, block])
+
+
+def end_rows(
+    canvas: Canvas, prompt_length: int, end: int, eos_token_ids: torch.LongTensor | None, pad_token_id: int | None
+) -> None:
+    """
+    Ends the rows whose answer, complete up to `end`, holds an EOS: what follows the first one becomes pad. An EOS that
+    was given with the prompt does not count.
+    """
+    if eos_token_ids is None:
+        return
+    is_eos = torch.isin(canvas.tokens, eos_token_ids)
+    is_eos[:, :prompt_length] = False
+    is_eos[:, end:] = False
+    after_eos = (is_eos.cumsum(-1) - is_eos.long()) > 0
+    pad_token_id = eos_token_ids[0] if pad_token_id is None else pad_token_id
+    canvas.tokens.masked_fill_(after_eos, pad_token_id)
+    canvas.step.masked_fill_(after_eos, -1)
+    canvas.confidence.masked_fill_(after_eos, torch.nan)
+    canvas.ended |= is_eos.any(-1)
+
+
+def put_draft(
+    streamer: BaseStreamer,
+    canvas: Canvas,
+    block: slice,
+    mask: torch.BoolTensor,
+    scores: torch.FloatTensor,
+    step: int,
+) -> None:
+    """
+    Hands the unfinished rest of the canvas, from the start of the block, to a streamer; one with `takes_steps = True`
+    also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere).
+    """
+    value = canvas.tokens[:, block.start :].cpu()
+    if not getattr(streamer, "takes_steps", False):
+        streamer.put_draft(value)
+        return
+    best = scores.topk(3, dim=-1).indices
+    top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
+    confidence = canvas.confidence[:, block.start :].cpu()
+    streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu())

@@ -1,0 +1,156 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Remasking: which of the predicted mask tokens are committed at a denoising step; the others stay masked.
+
+Three small pieces make a strategy, all of them row-wise, so that a row never depends on its batch mates:
+- a *confidence* of each prediction (probability, margin, negative entropy, or a random number);
+- a *rule* `(confidence, mask, budget) -> commit`, which picks the positions to commit from the confidences: the quota of
+  the schedule, or a parallel rule, whose budget is a bound on the confidences themselves;
+- a *schedule*, which gives each step its quota.
+
+Shapes: `confidence` is `(batch, block_length)` in float32, `mask` is a boolean tensor of the same shape that is true at
+the positions that still hold the mask token, and the quota is `(batch,)`. `commit` is boolean and inside `mask`.
+"""
+
+import torch
+
+
+# The lowest confidence that a prediction can have; positions that are no candidates rank below it.
+DEFERRED = torch.finfo(torch.float32).min
+
+
+# Confidences: (num_masked, vocab_size) logits in float32 and the proposed tokens -> (num_masked,)
+
+
+def probability(logits: torch.Tensor, proposal: torch.LongTensor) -> torch.Tensor:
+    """The probability of the proposed token, `softmax(logits)[proposal]` (low-confidence remasking, algorithm 5)."""
+    chosen = logits.gather(-1, proposal[:, None]).squeeze(-1)
+    return (chosen - logits.logsumexp(-1)).exp()
+
+
+def margin(logits: torch.Tensor) -> torch.Tensor:
+    """The probability of the best token minus that of the second best."""
+    best = logits.topk(2, dim=-1).values
+    first, second = (best - logits.logsumexp(-1, keepdim=True)).exp().unbind(-1)
+    return first - second
+
+
+def negative_entropy(logits: torch.Tensor) -> torch.Tensor:
+    """`sum_v p_v log p_v`: 0 for a certain prediction, the more negative the flatter it is."""
+    log_probs = logits.log_softmax(-1)
+    # A token that was ruled out has log-probability -inf and adds nothing.
+    return (log_probs.exp() * log_probs.clamp(min=DEFERRED)).sum(-1)
+
+
+# Rules: (confidence, mask, budget) -> commit
+
+
+def commit_quota(confidence: torch.Tensor, mask: torch.BoolTensor, quota: torch.LongTensor) -> torch.BoolTensor:
+    """Commits the `quota` most confident masks of each row; of equal ones the leftmost."""
+    _, rank = sort_by_confidence(confidence, mask)
+    return mask & (rank < quota[:, None])
+
+
+def commit_threshold(confidence: torch.Tensor, mask: torch.BoolTensor, threshold: float) -> torch.BoolTensor:
+    """Commits every mask whose confidence is at least `threshold` (https://huggingface.co/papers/2505.22618)."""
+    return mask & (confidence >= threshold)
+
+
+def commit_factor(confidence: torch.Tensor, mask: torch.BoolTensor, factor: float) -> torch.BoolTensor:
+    """
+    Commits the `n` most confident masks for the largest `n` up to which `(r + 1) (1 - c_r) <= factor` holds at every
+    rank `r` from 2 on.
+
+    With factor 1 the product of the marginals and the joint distribution have the same mode (theorem 1 of
+    https://huggingface.co/papers/2505.22618).
+    """
+    ordered, rank = sort_by_confidence(confidence, mask)
+    ranks = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device)
+    holds = ordered >= 1 - factor / (ranks + 1)
+    num_committed = holds[:, 1:].cumprod(-1).sum(-1) + 1
+    return mask & (rank < num_committed[:, None])
+
+
+def commit_entropy_bound(confidence: torch.Tensor, mask: torch.BoolTensor, bound: float) -> torch.BoolTensor:
+    """
+    Commits the masks of lowest entropy as long as what they can depend on each other is bounded: the largest `n` with
+    `sum_i H_i - max_i H_i <= bound` (https://huggingface.co/papers/2505.24857). `confidence` is the negative entropy.
+    """
+    ordered, rank = sort_by_confidence(confidence, mask)
+    entropy = -ordered.double()
+    # In ascending order the largest entropy so far is the entropy itself.
+    holds = ((entropy.cumsum(-1) - entropy) <= bound) & (ordered > DEFERRED)
+    num_committed = holds.cumprod(-1).sum(-1)
+    return mask & (rank < num_committed[:, None])
+
+
+def sort_by_confidence(confidence: torch.Tensor, mask: torch.BoolTensor) -> tuple[torch.Tensor, torch.LongTensor]:
+    """The confidences of each row in descending order, masks first, and the rank of each position in that order."""
+    candidates = torch.where(mask, confidence.clamp(min=DEFERRED), -torch.inf)
+    ordered, order = candidates.sort(dim=-1, descending=True, stable=True)
+    return ordered, order.argsort(dim=-1)
+
+
+def larger_set(first: torch.BoolTensor, second: torch.BoolTensor) -> torch.BoolTensor:
+    """The larger of two sets of positions in each row; `first` where they are equally large."""
+    return torch.where((first.sum(-1) >= second.sum(-1))[:, None], first, second)
+
+
+# Schedule
+
+
+def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTensor:
+    """
+    Splits the denoising steps of a call over its blocks.
+
+    In proportion to the masks of each block, the remainder to the earliest blocks, at least one step for each block
+    with masks, and never more steps than masks.
+
+    Args:
+        num_masks (`torch.LongTensor` of shape `(batch, num_blocks)`):
+            How many masks each block holds.
+        steps (`int`, *optional*):
+            Denoising steps of the whole call. `None`: as many as there are masks.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch, num_blocks)`: The steps of each block.
+    """
+    if steps is None:
+        return num_masks
+    total = num_masks.sum(-1, keepdim=True)
+    steps = total.clamp(max=steps)
+    split = steps * num_masks // total.clamp(min=1)
+    remainder = steps - split.sum(-1, keepdim=True)
+    split += (num_masks > 0) & ((num_masks > 0).cumsum(-1) <= remainder)
+    return split.clamp(min=1).minimum(num_masks)
+
+
+def step_budget(num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int) -> torch.LongTensor:
+    """
+    How many masks a step of a block commits: of `n` masks in `s` steps the first `n mod s` steps commit
+    `ceil(n / s)` and the others `floor(n / s)`.
+
+    Args:
+        num_masks (`torch.LongTensor` of shape `(batch,)`):
+            The masks that the block held at its start.
+        num_steps (`torch.LongTensor` of shape `(batch,)`):
+            The steps that it was given.
+        step (`int`):
+            The index of the step, from 0.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch,)`: The budget, at least one.
+    """
+    num_steps = num_steps.clamp(min=1)
+    return (num_masks // num_steps + (step < num_masks % num_steps)).clamp(min=1)
