@@ -1,0 +1,54 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Finds poems that repeat another one, and chooses the poems that training never sees."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from hashlib import blake2b
+
+
+class NearDuplicates:
+    """Remembers poems by their lines; a poem that shares half of its lines with an earlier one is a duplicate.
+
+    Editions differ by a character here and there, so whole poems never match; most of their lines do.
+    """
+
+    def __init__(self, shared: float = 0.5):
+        if not 0 < shared <= 1:
+            raise ValueError(f"`shared` is a fraction of the lines, above 0 and at most 1; got {shared}. Use 0.5.")
+        self.shared = shared
+        self._poems_with: dict[str, list[int]] = defaultdict(list)
+        self._count = 0
+
+    def add(self, lines: list[str]) -> bool:
+        """Adds a poem and returns `True`; a duplicate is not added, and gives `False`."""
+        distinct = sorted(set(lines))
+        hits = Counter(poem for line in distinct for poem in self._poems_with.get(line, ()))
+        if hits and max(hits.values()) >= self.shared * len(distinct):
+            return False
+        for line in distinct:
+            self._poems_with[line].append(self._count)
+        self._count += 1
+        return True
+
+
+def find_repeated(poems: list[list[str]], others: Iterable[list[str]], shared: float = 0.5) -> set[int]:
+    """Finds the poems that share so many of their lines with one of the others; gives their positions.
+
+    [`NearDuplicates`] keeps a long poem that quotes a short one: this finds the short one.
+    """
+    sizes = [len(set(poem)) for poem in poems]
+    poems_with = defaultdict(list)
+    for i, poem in enumerate(poems):
+        for line in set(poem):
+            poems_with[line].append(i)
+    repeated = set()
+    for other in others:
+        hits = Counter(i for line in set(other) for i in poems_with.get(line, ()))
+        repeated.update(i for i, count in hits.items() if count >= shared * sizes[i])
+    return repeated
+
+
+def is_held_out(text: str, percent: int = 1) -> bool:
+    """Chooses about `percent` of all poems by their text alone, so that the choice survives any reordering."""
+    return int.from_bytes(blake2b(text.encode("utf-8"), digest_size=8).digest(), "big") % 100 < percent

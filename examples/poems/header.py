@@ -1,0 +1,43 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The line that stands before a poem: what it is, what it is called, who wrote it."""
+
+MAX_TITLE_LENGTH = 16
+
+
+def poem_header(form: str | None = None, title: str | None = None, author: str | None = None) -> str:
+    """Writes the header of a poem; a part that is `None` or empty is left out.
+
+    Args:
+        form (`str`, *optional*):
+            The form, such as `"五言绝句"`.
+        title (`str`, *optional*):
+            The title without its marks; a 词 names its tune first (`"水调歌头"`).
+        author (`str`, *optional*):
+            The poet.
+
+    Returns:
+        `str`: One line that ends with a newline, or `""` when every part is absent.
+
+    Example:
+
+    ```python
+    >>> poem_header("五言绝句", "静夜思", "李白")
+    '五言绝句《静夜思》李白\\n'
+    ```
+    """
+    line = (form or "") + (f"《{title}》" if title else "") + (author or "")
+    return line + "\n" if line else ""
+
+
+def header_variants(form: str, title: str | None = None, author: str | None = None) -> list[str]:
+    """Lists the headers a poem is trained with, so that a user may leave parts out.
+
+    Form and author never stand side by side without a title between them: nothing would say where one ends.
+    """
+    variants = [poem_header(form)]
+    if title:
+        variants += [poem_header(form, title), poem_header(title=title)]
+    if title and author:
+        variants += [poem_header(form, title, author), poem_header(title=title, author=author)]
+    return variants

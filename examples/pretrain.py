@@ -1,0 +1,266 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Pre-trains a small LLaDA on a corpus of short documents, in one go or in pieces.
+
+    # 1. Tokenise once, where `datasets` and the tokenizer are: one small file that holds all there is to train on
+    python examples/pretrain.py --tokenize-only data/poems --tokenizer checkpoints/llada-poet --corpus data/poems.safetensors.xz
+
+    # 2. How fast is it here? Compiles and times each kind of row, and says how long the plan takes
+    python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --rehearse 100
+
+    # 3. Train. With a time limit the run stops with a checkpoint; the same command goes on from there
+    python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --max-minutes 9 --resume
+
+    # Any value of the YAML can be given on the command line
+    python examples/pretrain.py --config examples/configs/tiny.yaml --set training.learning_rate=1e-3 model.num_hidden_layers=3
+
+Each call ends with the model so far in OUTPUT_DIR/final (bfloat16, with the tokenizer) and the curve in
+OUTPUT_DIR/training_log.json.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import TrainerCallback, set_seed
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada.training import (
+    Corpus,
+    LLaDAPretrainer,
+    LLaDAPretrainingConfig,
+    RowMixture,
+    find_last_checkpoint,
+    lay_out,
+    tokenize_documents,
+)
+
+
+STARTED = time.monotonic()
+TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*")
+
+
+def main() -> None:
+    args = parse_arguments()
+    config = load_config(args)
+    if args.tokenize_only:
+        tokenize(args.tokenize_only, config)
+        return
+
+    torch.set_float32_matmul_precision("high")
+    corpus = Corpus.load(config["corpus"])
+    training = LLaDAPretrainingConfig(**config["training"])
+    set_seed(training.seed)
+    model = LLaDAForMaskedLM(model_config(config, corpus))
+    rows = RowMixture(corpus, config["phases"], device=training.device, seed=training.seed)
+    print_plan(model, rows, training, config)
+    if args.rehearse:
+        rehearse(model, rows, config, steps=args.rehearse)
+        return
+    if args.max_minutes is not None:
+        training.max_minutes = args.max_minutes - (time.monotonic() - STARTED) / 60  # loading counts too
+
+    trainer = LLaDAPretrainer(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
+    checkpoint = find_last_checkpoint(training.output_dir) if args.resume else None
+    print(f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
+        trainer.evaluate()
+    save_curve(trainer)
+    save_final(trainer, config)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="examples/configs/poet.yaml", help="YAML file with the whole recipe")
+    parser.add_argument("--corpus", help="tokenised corpus, .safetensors or .safetensors.xz")
+    parser.add_argument("--tokenizer", help="tokenizer folder; its files are copied to the final model")
+    parser.add_argument(
+        "--tokenize-only", metavar="DATASET", help="write --corpus from a folder of `datasets`, and stop"
+    )
+    parser.add_argument("--rehearse", type=int, metavar="N", help="time N steps on each kind of row, and stop")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
+    parser.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this long, loading included")
+    parser.add_argument("--output-dir", help="checkpoints, curve and final model go here")
+    parser.add_argument("--max-steps", type=int, help="optimiser steps of the whole run")
+    parser.add_argument("--tokens-per-step", type=int, help="tokens of one optimiser step")
+    parser.add_argument("--learning-rate", type=float, help="peak learning rate")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
+    return parser.parse_args()
+
+
+def load_config(args: argparse.Namespace) -> dict:
+    """The YAML file, with what the command line says in its place."""
+    config = yaml.safe_load(Path(args.config).read_text())
+    for name in ("corpus", "tokenizer"):
+        config[name] = getattr(args, name) or config.get(name)
+    for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
+        if getattr(args, name) is not None:
+            config["training"][name] = getattr(args, name)
+    for assignment in args.set:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"`--set` takes KEY=VALUE, for instance training.seed=1, but got {assignment!r}.")
+        *parents, name = key.split(".")
+        place = config
+        for parent in parents:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        place[name] = yaml.safe_load(value)
+        if isinstance(place[name], str):  # YAML reads 1e-3 as a string
+            place[name] = float(value) if value.replace("e-", "").replace(".", "").isdigit() else value
+    return config
+
+
+def tokenize(dataset: str, config: dict) -> None:
+    """Writes the corpus file from a saved `DatasetDict` with the columns `text` and `headers`."""
+    from datasets import load_from_disk
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(config["tokenizer"])
+    splits = {}
+    for name, split in load_from_disk(dataset).items():
+        started = time.monotonic()
+        splits[name] = tokenize_documents(split["text"], split["headers"], tokenizer)
+        print(
+            f"{name}: {len(split):,} documents, {len(splits[name].tokens):,} tokens, {time.monotonic() - started:.0f} s"
+        )
+    corpus = Corpus(
+        splits,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        mask_token_id=tokenizer.mask_token_id,
+        line_ends=tokenizer.convert_tokens_to_ids(list(config["line_ends"])),
+        sentence_ends=tokenizer.convert_tokens_to_ids(list(config["sentence_ends"])),
+    )
+    corpus.save(config["corpus"])
+    print(f"{config['corpus']}: {Path(config['corpus']).stat().st_size / 1e6:.1f} MB")
+
+
+def model_config(config: dict, corpus: Corpus) -> LLaDAConfig:
+    return LLaDAConfig(
+        vocab_size=corpus.vocab_size,
+        mask_token_id=corpus.mask_token_id,
+        bos_token_id=corpus.bos_token_id,
+        eos_token_id=corpus.eos_token_id,
+        pad_token_id=corpus.eos_token_id,
+        **config["model"],
+    )
+
+
+def held_out(corpus: Corpus, config: dict) -> dict[str, torch.Tensor]:
+    """Windows without overlap over the bare documents, in their own order."""
+    width, rows = config["eval_width"], {}
+    for name in config["eval_splits"]:
+        layout = lay_out(corpus.splits[name], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
+        count = len(layout.tokens) // width
+        rows[name] = torch.from_numpy(layout.tokens[: count * width]).view(count, width)
+    return rows
+
+
+def print_plan(model: LLaDAForMaskedLM, rows: RowMixture, training: LLaDAPretrainingConfig, config: dict) -> None:
+    tokens = training.tokens_per_step * training.max_steps
+    speed = config.get("expected_tokens_per_second")
+    print(f"model      {model.num_parameters():,} parameters, vocabulary {model.config.vocab_size:,}")
+    print(f"corpus     {len(rows.tokens):,} tokens laid out, on {rows.tokens.device}")
+    print(
+        f"plan       {training.max_steps:,} steps x {training.tokens_per_step:,} tokens = {tokens / 1e9:.3f} B tokens",
+        end="",
+    )
+    print(f", about {tokens / speed / 60:.1f} minutes at {speed / 1e6:.2f} M tokens/s" if speed else "")
+    for phase in rows.phases:
+        print(f"phase      {phase.fraction:.0%} of the steps")
+        shares = sum(entry.share for entry in phase.entries)
+        for entry in phase.entries:
+            table = [len(rows.tables.get((source, entry.kind, entry.width), ())) for source in ("train", "famous")]
+            print(
+                f"           {entry.kind:<9} width {entry.width:<4} {entry.share / shares:>5.0%} of the steps, "
+                f"{entry.famous:>4.0%} famous; {table[0]:>10,} rows, {table[1]:>7,} famous"
+            )
+
+
+class OneKind:
+    """A mixture reduced to one of its entries."""
+
+    def __init__(self, rows: RowMixture, entry):
+        self.entries, self.draw = [entry], rows.draw
+
+    def entry_at(self, step, max_steps, seed):
+        return self.entries[0]
+
+
+class StepTimer(TrainerCallback):
+    """The time of the steps after the first few, which compile and warm up."""
+
+    def __init__(self, first: int):
+        self.first = first
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step in (1, self.first, state.max_steps):
+            torch.cuda.synchronize() if args.device.type == "cuda" else None
+            setattr(self, {1: "compiled", self.first: "begin"}.get(state.global_step, "end"), time.monotonic())
+
+
+def rehearse(model: LLaDAForMaskedLM, rows: RowMixture, config: dict, steps: int) -> None:
+    """Times the training loop on each kind of row, and from that the plan."""
+    warmup = 3
+    off = {"save_strategy": "no", "eval_strategy": "no", "logging_steps": 10**9, "disable_tqdm": True}
+    training = LLaDAPretrainingConfig(**{**config["training"], **off, "max_steps": warmup + steps})
+    planned = config["training"]["max_steps"] * training.tokens_per_step
+    seconds, compiling = 0.0, 0.0
+    speeds = {}
+    for entry in {(entry.kind, entry.width): entry for entry in rows.entries}.values():
+        timer, started = StepTimer(warmup), time.monotonic()
+        LLaDAPretrainer(model, training, OneKind(rows, entry), callbacks=[timer]).train()
+        speeds[entry.kind, entry.width] = steps * training.tokens_per_step / (timer.end - timer.begin)
+        compiling += timer.compiled - started
+        print(
+            f"{entry.kind:<9} width {entry.width:<4} {speeds[entry.kind, entry.width]:>12,.0f} tokens/s, first step "
+            f"{timer.compiled - started:.1f} s",
+            flush=True,
+        )
+    fractions = sum(phase.fraction for phase in rows.phases)
+    for phase in rows.phases:
+        shares = sum(entry.share for entry in phase.entries)
+        for entry in phase.entries:
+            part = phase.fraction / fractions * entry.share / shares
+            seconds += part * planned / speeds[entry.kind, entry.width]
+    print(
+        f"the mixture: {planned / seconds:,.0f} tokens/s; the plan takes {seconds / 60:.1f} minutes and {compiling:.0f} s"
+    )
+    if training.device.type == "cuda":
+        print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on {torch.cuda.get_device_name()}")
+
+
+def save_curve(trainer: LLaDAPretrainer) -> None:
+    path = Path(trainer.args.output_dir) / "training_log.json"
+    path.write_text(json.dumps(trainer.state.log_history, indent=1))
+    print(f"wrote {path}")
+
+
+def save_final(trainer: LLaDAPretrainer, config: dict) -> None:
+    """Writes the model in bfloat16 with its tokenizer, first under another name, so that the folder is whole or absent."""
+    folder = Path(trainer.args.output_dir) / "final"
+    temporary = folder.with_suffix(".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model = LLaDAForMaskedLM(trainer.model.config).to(torch.bfloat16)
+    model.load_state_dict(trainer.model.state_dict())
+    model.save_pretrained(temporary, max_shard_size="15MB")
+    for pattern in TOKENIZER_FILES if config.get("tokenizer") else ():
+        for file in Path(config["tokenizer"]).glob(pattern):
+            shutil.copy(file, temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    step, steps = trainer.state.global_step, trainer.args.max_steps
+    print(
+        f"wrote {folder} at step {step:,} of {steps:,}" + ("" if step >= steps else ": go on with --resume"),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Arguments of masked diffusion pre-training."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+
+@dataclass
+class LLaDAPretrainingConfig(TrainingArguments):
+    """
+    Arguments of [`LLaDAPretrainer`]: those of [`TrainingArguments`], with the defaults of the paper where it names them
+    (AdamW with weight decay 0.1, warmup-stable-decay), and the following.
+
+    Args:
+        tokens_per_step (`int`, *optional*, defaults to 98304):
+            Tokens of the global batch of an optimiser step, over all processes and accumulated micro-batches. Takes the
+            place of `per_device_train_batch_size`, as rows of different kinds have different widths.
+        rate_eps (`float`, *optional*, defaults to 1e-3):
+            Mask rates are uniform in (rate_eps, 1].
+        random_length_ratio (`float`, *optional*, defaults to 0.01):
+            Share of the steps on `windows` rows whose rows are cut to lengths uniform in 1 .. width, as in the paper.
+        decay_ratio (`float`, *optional*, defaults to 0.3):
+            Part of `max_steps` over which the learning rate decays, with the `warmup_stable_decay` schedule.
+        max_minutes (`float`, *optional*):
+            Time limit of one call of `train`, counted from the creation of the trainer. Training stops there with a
+            checkpoint to resume from; `max_steps` still says how long the whole run and its schedule are.
+        compile_loss (`bool`, *optional*):
+            Whether to compile forward pass and loss, once for each shape. Left out: on CUDA.
+        compact_loss (`bool`, *optional*):
+            Whether logits are computed for the masked positions alone, in a static number. Left out: on CUDA.
+        eval_num_samples (`int`, *optional*, defaults to 16):
+            Noise samples for each row in evaluation.
+        eval_seed (`int`, *optional*, defaults to 0):
+            Fixes that noise.
+    """
+
+    tokens_per_step: int = field(default=98_304, metadata={"help": "Tokens of the global batch of a step."})
+    rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
+    random_length_ratio: float = field(default=0.01, metadata={"help": "Share of window steps with cut rows."})
+    decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
+    max_minutes: float | None = field(default=None, metadata={"help": "Time limit of one call of `train`."})
+    compile_loss: bool | None = field(default=None, metadata={"help": "Compile forward pass and loss."})
+    compact_loss: bool | None = field(default=None, metadata={"help": "Logits for the masked positions alone."})
+    eval_num_samples: int = field(default=16, metadata={"help": "Noise samples for each row in evaluation."})
+    eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
+
+    # Defaults that differ from those of TrainingArguments.
+    learning_rate: float = field(default=4e-4, metadata={"help": "The peak learning rate."})
+    weight_decay: float = field(default=0.1, metadata={"help": "Weight decay for AdamW."})
+    adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 for AdamW."})
+    optim: str = field(default="adamw_torch_fused", metadata={"help": "The optimizer to use."})
+    lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "The schedule."})
+    warmup_steps: float = field(default=300, metadata={"help": "Linear warmup over this many steps."})
+    bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where CUDA supports it."})
+    logging_steps: float = field(default=100, metadata={"help": "Log every this many steps."})
+    # The filter looks at each loss on the host, which would make every step wait for the device.
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Filter nan and inf losses for logging."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    report_to: None | str | list[str] = field(default="none", metadata={"help": "Reporting integrations."})
+    # Batches are functions of the step, so there is nothing to skip.
+    ignore_data_skip: bool = field(default=True, metadata={"help": "Do not replay data when resuming."})
+
+    def __post_init__(self):
+        on_cuda = torch.cuda.is_available() and not self.use_cpu
+        self.bf16 = (on_cuda and torch.cuda.is_bf16_supported() and not self.fp16) if self.bf16 is None else self.bf16
+        self.compile_loss = on_cuda if self.compile_loss is None else self.compile_loss
+        # On CPU a varying gather under bfloat16 autocast rebuilds kernels at every step.
+        self.compact_loss = on_cuda if self.compact_loss is None else self.compact_loss
+        if self.lr_scheduler_type == "warmup_stable_decay" and self.lr_scheduler_kwargs is None:
+            self.lr_scheduler_kwargs = {"decay_type": "linear", "min_lr_ratio": 0.01}
+        super().__post_init__()
+        self._validate()
+
+    def _validate(self):
+        if self.max_steps <= 0:
+            raise ValueError(
+                "`max_steps` must be positive, since rows are drawn with replacement and there is no epoch to count, "
+                f"but got {self.max_steps}."
+            )
+        for name in ("rate_eps", "random_length_ratio", "decay_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
+        if self.eval_num_samples < 1:
+            raise ValueError(f"`eval_num_samples` must be a positive integer, but got {self.eval_num_samples}.")
+        if not self.ignore_data_skip:
+            raise ValueError(
+                "`ignore_data_skip=False` has no meaning here: batches are functions of the step. Leave it out."
+            )
