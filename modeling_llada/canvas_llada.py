@@ -29,7 +29,7 @@ class Canvas:
         attention_mask (`torch.LongTensor` of shape `(batch, length)`): 0 for left padding.
         position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*): Only where the batch is padded.
         given (`torch.BoolTensor` of shape `(batch, length)`): Positions that were no mask at the start.
-        step (`torch.IntTensor` of shape `(batch, length)`): The step that committed a position, -1 elsewhere.
+        step (`torch.IntTensor` of shape `(batch, length)`): The step of the row that committed a position, -1 elsewhere.
         confidence (`torch.FloatTensor` of shape `(batch, length)`): Its confidence at that step, NaN elsewhere.
         num_forward_passes (`torch.LongTensor` of shape `(batch,)`): Forward passes of each row.
         ended (`torch.BoolTensor` of shape `(batch,)`): Rows that stopped at EOS.
@@ -86,27 +86,26 @@ def write_commits(
     commit: torch.BoolTensor,
     proposal: torch.LongTensor,
     confidence: torch.FloatTensor,
-    step: int,
 ) -> None:
-    """Writes the committed proposals into the canvas, with their step and confidence."""
+    """Writes the committed proposals into the canvas, with their confidence and the step of their row."""
+    step = canvas.num_forward_passes[:, None].int() - 1
     proposed = torch.zeros_like(canvas.tokens[:, block]).masked_scatter(mask, proposal)
     canvas.tokens[:, block] = torch.where(commit, proposed, canvas.tokens[:, block])
-    canvas.step[:, block] = canvas.step[:, block].masked_fill(commit, step)
+    canvas.step[:, block] = torch.where(commit, step, canvas.step[:, block])
     canvas.confidence[:, block] = torch.where(commit, confidence.clamp(min=0), canvas.confidence[:, block])
 
 
 def end_rows(
-    canvas: Canvas, prompt_length: int, end: int, eos_token_ids: torch.LongTensor | None, pad_token_id: int | None
+    canvas: Canvas, prompt_length: int, eos_token_ids: torch.LongTensor | None, pad_token_id: int | None
 ) -> None:
     """
-    Ends the rows whose answer, complete up to `end`, holds an EOS: what follows the first one becomes pad. An EOS that
-    was given with the prompt does not count.
+    Ends the rows whose answer holds an EOS, at the end of a block, when no mask is before it: what follows the first one
+    becomes pad. An EOS that was given with the prompt, or filled in there, does not count.
     """
     if eos_token_ids is None:
         return
     is_eos = torch.isin(canvas.tokens, eos_token_ids)
     is_eos[:, :prompt_length] = False
-    is_eos[:, end:] = False
     after_eos = (is_eos.cumsum(-1) - is_eos.long()) > 0
     pad_token_id = eos_token_ids[0] if pad_token_id is None else pad_token_id
     canvas.tokens.masked_fill_(after_eos, pad_token_id)
@@ -127,11 +126,12 @@ def put_draft(
     Hands the unfinished rest of the canvas, from the start of the block, to a streamer; one with `takes_steps = True`
     also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere).
     """
-    value = canvas.tokens[:, block.start :].cpu()
+    # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.
+    value = canvas.tokens[:, block.start :].to("cpu", copy=True)
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
         return
     best = scores.topk(3, dim=-1).indices
     top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
-    confidence = canvas.confidence[:, block.start :].cpu()
+    confidence = canvas.confidence[:, block.start :].to("cpu", copy=True)
     streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu())

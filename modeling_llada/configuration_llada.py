@@ -149,7 +149,7 @@ class LLaDAConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         check_family(self.architectures)
-        check_supported(kwargs)
+        check_supported(kwargs | {"hidden_act": self.hidden_act})
 
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:
@@ -170,6 +170,10 @@ class LLaDAConfig(PreTrainedConfig):
                 kwargs.pop(official)
 
         super().__post_init__(**kwargs)
+
+        # `AutoModel.from_config` picks one of two classes by this name, and fails where there is none.
+        if self.architectures is None:
+            self.architectures = ["LLaDAForMaskedLM"]
 
         # After the call above: it is what resolves the official names.
         if self.num_key_value_heads is None:
@@ -193,8 +197,6 @@ class LLaDAConfig(PreTrainedConfig):
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but got "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}."
             )
-        if self.hidden_act != "silu":
-            raise ValueError(f"`hidden_act` must be 'silu', the gate of SwiGLU, but got {self.hidden_act!r}.")
 
     def to_diff_dict(self):
         """What config.json holds: official field names, each field once."""

@@ -60,6 +60,7 @@ OFFICIAL_EOT_TOKEN_ID = 126348
 # Switches of the official config that change the computation. Each is listed with the one value that this package
 # implements; they are written to every config.json because the official code has other defaults for some of them.
 SUPPORTED_SWITCHES = {
+    "activation_type": "silu",
     "alibi": False,
     "attention_layer_norm": False,
     "bias_for_layer_norm": False,
@@ -78,7 +79,7 @@ SUPPORTED_SWITCHES = {
     "scale_logits": False,
 }
 # The Hugging Face names of switches that we do not have either.
-UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "mlp_bias": False}
+UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "hidden_act": "silu", "mlp_bias": False}
 
 
 def check_no_conflict(config_dict: dict) -> None:

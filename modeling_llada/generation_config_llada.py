@@ -13,6 +13,7 @@
 # limitations under the License.
 """The options of the reverse process."""
 
+import math
 from numbers import Integral, Real
 
 from transformers import GenerationConfig
@@ -21,6 +22,14 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
+FLAGS = (
+    "do_sample",
+    "logits_eos_inf",
+    "confidence_eos_eot_inf",
+    "stop_at_eos",
+    "return_dict_in_generate",
+    "output_trajectory",
+)
 REMASKING_STRATEGIES = ("low_confidence", "random", "margin", "entropy")
 PARALLEL_RULES = ("confidence_threshold", "confidence_factor", "entropy_bound")
 
@@ -80,7 +89,7 @@ class LLaDAGenerationConfig(GenerationConfig):
             Which predictions stay masked: those of low probability (`"low_confidence"`), `"random"` ones, those with
             the smallest `"margin"` between the two best tokens, or those of the highest `"entropy"`.
         confidence_threshold (`float`, *optional*):
-            Parallel decoding: commit every mask whose probability is at least this, in (0, 1].
+            Parallel decoding: commit every mask whose probability is at least this, in [0, 1].
         confidence_factor (`float`, *optional*):
             Parallel decoding: commit `n` masks as long as `(n + 1) (1 - confidence) <= factor`.
         entropy_bound (`float`, *optional*):
@@ -161,6 +170,13 @@ class LLaDAGenerationConfig(GenerationConfig):
         check_number("confidence_threshold", self.confidence_threshold, minimum=0.0, maximum=1.0)
         check_number("confidence_factor", self.confidence_factor, minimum=0.0)
         check_number("entropy_bound", self.entropy_bound, minimum=0.0)
+        for name in FLAGS:
+            if getattr(self, name) not in (None, True, False):
+                raise ValueError(f"`{name}` must be `True` or `False`, but got {getattr(self, name)!r}.")
+        for name in ("bos_token_id", "pad_token_id", "mask_token_id"):
+            check_integer(name, getattr(self, name), minimum=0)
+        for name in ("eos_token_id", "eot_token_id"):
+            check_token_ids(name, getattr(self, name))
         if self.remasking is not None and self.remasking not in REMASKING_STRATEGIES:
             raise ValueError(
                 f"`remasking` must be one of {', '.join(REMASKING_STRATEGIES)}, or a callable given to `generate`, but "
@@ -252,8 +268,22 @@ def check_integer(name: str, value, minimum: int) -> None:
 
 
 def check_number(name: str, value, minimum: float, maximum: float = float("inf")) -> None:
-    if value is not None and (not isinstance(value, Real) or not minimum <= value <= maximum):
-        raise ValueError(f"`{name}` must be a number in [{minimum}, {maximum}], but got {value!r}.")
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if value is not None and not (is_number and minimum <= value <= maximum):
+        bounds = f"of at least {minimum}" if math.isinf(maximum) else f"in [{minimum}, {maximum}]"
+        raise ValueError(f"`{name}` must be a finite number {bounds}, but got {value!r}.")
+
+
+def check_token_ids(name: str, value) -> None:
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise ValueError(
+                f"`{name}` must be an id or a list of ids, but the list is empty. Use `None` for no token."
+            )
+        for token_id in value:
+            check_integer(name, token_id, minimum=0)
+    else:
+        check_integer(name, value, minimum=0)
 
 
 __all__ = ["LLaDAGenerationConfig"]

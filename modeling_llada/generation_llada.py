@@ -59,8 +59,9 @@ class LLaDAGenerationOutput(ModelOutput):
         tokens_per_forward (`torch.FloatTensor` of shape `(batch,)`):
             Tokens committed in each row per forward pass.
         trajectory (`tuple(torch.IntTensor, torch.FloatTensor)`, *optional*):
-            With `output_trajectory=True`: the denoising step that committed each token, counted over the whole call
-            (-1 for given tokens and for pads), and its confidence; both of the shape of `sequences`.
+            With `output_trajectory=True`: the denoising step that committed each token, counted from 0 over the
+            forward passes of its row (-1 for given tokens and for pads), and its confidence; both of the shape of
+            `sequences`.
     """
 
     sequences: torch.LongTensor | None = None
@@ -174,16 +175,16 @@ class LLaDAGenerationMixin:
                 confidence, commit = choose_commits(
                     scores, proposal, deferred, mask, budget, config, strategy, generators
                 )
-                write_commits(canvas, block, mask, commit, proposal, confidence, total_steps)
+                write_commits(canvas, block, mask, commit, proposal, confidence)
                 if streamer is not None and hasattr(streamer, "put_draft"):
                     put_draft(streamer, canvas, block, mask, scores, total_steps)
                 block_step, total_steps = block_step + 1, total_steps + 1
 
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.start >= prompt_length:
-                end_rows(canvas, prompt_length, block.stop, eos_token_ids, config.pad_token_id)
+                end_rows(canvas, prompt_length, eos_token_ids, config.pad_token_id)
             if streamer is not None and block.start >= prompt_length:
-                streamer.put(canvas.tokens[:, block].squeeze(0).cpu())
+                streamer.put(canvas.tokens[:, block].squeeze(0).to("cpu", copy=True))
 
         # 4. Finalize and return
         if streamer is not None:
@@ -252,7 +253,10 @@ class LLaDAGenerationMixin:
         unknown = [
             name
             for name, value in kwargs.items()
-            if name not in known and name != "tokenizer" and not (name in plain and is_neutral(name, value))
+            if value is not None
+            and name not in known
+            and name != "tokenizer"
+            and not (name in plain and is_neutral(name, value))
         ]
         if unknown:
             raise ValueError(
@@ -271,8 +275,8 @@ class LLaDAGenerationMixin:
 
         merged = {}
         for layer in layers:
-            # A saved config always says `do_sample: false`; a temperature from a higher layer overrules it.
-            if layer.get("temperature") and layer.get("do_sample") is None:
+            # A saved config always says `do_sample`; a temperature from a higher layer overrules it.
+            if layer.get("temperature") is not None and layer.get("do_sample") is None:
                 merged.pop("do_sample", None)
             merged.update(layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
@@ -295,13 +299,21 @@ class LLaDAGenerationMixin:
         for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
             if getattr(config, option) and config.eos_token_id is None:
                 raise ValueError(f"`{option}=True` needs an `eos_token_id`, and none is known. Pass it as well.")
+            for name in ("eos_token_id", "eot_token_id"):
+                token_ids = as_tensor(getattr(config, name), "cpu")
+                if getattr(config, option) and token_ids is not None and token_ids.max() >= self.config.vocab_size:
+                    raise ValueError(
+                        f"`{option}=True` needs an `{name}` of the vocabulary of {self.config.vocab_size} tokens, but "
+                        f"got {getattr(config, name)}. Correct it in the model's config, or pass `{name}`."
+                    )
 
     def _prepare_inputs(
         self, input_ids: torch.LongTensor | None, attention_mask: torch.Tensor | None, config: LLaDAGenerationConfig
     ) -> tuple[torch.LongTensor, torch.Tensor]:
         """Checks the prompts, moves them to the model's device and repeats them `num_return_sequences` times."""
-        if input_ids is None or input_ids.ndim != 2 or input_ids.is_floating_point():
-            got = None if input_ids is None else f"{input_ids.dtype} of shape {tuple(input_ids.shape)}"
+        is_tensor = isinstance(input_ids, torch.Tensor)
+        if not is_tensor or input_ids.ndim != 2 or input_ids.dtype.is_floating_point or input_ids.dtype == torch.bool:
+            got = f"{input_ids.dtype} of shape {tuple(input_ids.shape)}" if is_tensor else type(input_ids).__name__
             raise ValueError(f"`input_ids` must be integer ids of shape (batch, prompt_length), but got {got}.")
         if input_ids.numel() == 0:
             raise ValueError(
@@ -314,10 +326,12 @@ class LLaDAGenerationMixin:
                 "the tokenizer of another model, or were tokens added without `resize_token_embeddings`?"
             )
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        if attention_mask.shape != input_ids.shape:
+        shape = (
+            tuple(attention_mask.shape) if isinstance(attention_mask, torch.Tensor) else type(attention_mask).__name__
+        )
+        if shape != tuple(input_ids.shape):
             raise ValueError(
-                f"`attention_mask` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but got "
-                f"{tuple(attention_mask.shape)}."
+                f"`attention_mask` must be a tensor of the shape of `input_ids`, {tuple(input_ids.shape)}, but got {shape}."
             )
         attention_mask = (attention_mask != 0).long()
         if (attention_mask.diff(dim=-1) < 0).any() or not attention_mask.any(-1).all():
@@ -461,19 +475,20 @@ def choose_commits(
     elif config.remasking == "entropy":
         ranking = on_block(negative_entropy(scores))
 
+    commit = commit_quota(ranking, mask, budget)
     if strategy is not None:
-        commit = strategy(probabilities, mask, budget)
-        if commit.shape != mask.shape or commit.dtype != torch.bool:
+        chosen = strategy(probabilities, mask, budget)
+        is_tensor = isinstance(chosen, torch.Tensor)
+        if not is_tensor or chosen.shape != mask.shape or chosen.dtype != torch.bool:
+            got = f"{chosen.dtype} of shape {tuple(chosen.shape)}" if is_tensor else type(chosen).__name__
             raise ValueError(
                 f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, "
-                f"but got {commit.dtype} of shape {tuple(commit.shape)}."
+                f"but got {got}."
             )
-        # A row that commits nothing would be predicted again and again.
-        commit = commit & mask
-        nothing = ~commit.any(-1, keepdim=True)
-        return probabilities, commit | (nothing & commit_quota(probabilities, mask, budget))
+        chosen = chosen & mask
+        # A row that commits nothing would be predicted again and again: it falls back to the quota.
+        commit = torch.where(chosen.any(-1, keepdim=True), chosen, commit)
 
-    commit = commit_quota(ranking, mask, budget)
     if config.confidence_threshold is not None:
         parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
     elif config.confidence_factor is not None:
@@ -487,14 +502,19 @@ def choose_commits(
 
 def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
     """One generator for the batch, or a list with one for each row."""
-    if not isinstance(generator, (list, tuple)):
-        return [generator]
-    if len(generator) != batch_size:
+    generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
+    if isinstance(generator, (list, tuple)) and len(generators) != batch_size:
         raise ValueError(
             f"`generator` must be a `torch.Generator` or a list with one for each of the {batch_size} rows of the "
-            f"output, but got {len(generator)}."
+            f"output, but got {len(generators)}."
         )
-    return list(generator)
+    for one in generators:
+        if one is not None and not isinstance(one, torch.Generator):
+            raise ValueError(
+                f"`generator` must be a `torch.Generator` or a list of them, but got {one!r}. For a seed, pass "
+                "`torch.Generator(device).manual_seed(seed)`."
+            )
+    return generators
 
 
 def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.LongTensor | None:

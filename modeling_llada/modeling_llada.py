@@ -24,7 +24,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
 from transformers.integrations import use_kernel_forward_from_hub
@@ -91,6 +90,14 @@ class LLaDARotaryEmbedding(nn.Module):
         """The inverse frequencies `theta^(-2i / head_dim)`, and the factor on cosines and sines (none here)."""
         exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
         return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
+        exact = self.inv_freq, self.original_inv_freq
+        super()._apply(fn, recurse)
+        # `model.to(torch.bfloat16)` moves the frequencies, but must not round them: position 100 would be off by 0.2 rad.
+        if self.inv_freq.dtype != torch.float32:
+            self.inv_freq, self.original_inv_freq = (buffer.to(self.inv_freq.device) for buffer in exact)
+        return self
 
     @torch.no_grad()
     @dynamic_rope_update
@@ -278,15 +285,6 @@ class LLaDAPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": LLaDALayer, "attentions": LLaDAAttention}
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module):
-        super()._init_weights(module)
-        # The model is built on the meta device, so a buffer that no checkpoint holds is made here.
-        if isinstance(module, LLaDARotaryEmbedding):
-            inv_freq, _ = module.rope_init_fn(module.config)
-            init.copy_(module.inv_freq, inv_freq)
-            init.copy_(module.original_inv_freq, inv_freq)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
@@ -484,7 +482,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin):
         if labels is not None:
             if self.training and input_ids is not None and not torch.compiler.is_compiling():
                 self._warn_if_nothing_is_masked(input_ids, labels)
-            labels = select_positions(labels, logits_to_keep)
+            # Contiguous: the loss function flattens with `view`.
+            labels = select_positions(labels, logits_to_keep).contiguous()
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
 
         return MaskedLMOutput(
@@ -515,7 +514,7 @@ def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor)
     """
     if isinstance(logits_to_keep, int):
         return sequence[:, -logits_to_keep:] if logits_to_keep else sequence
-    if logits_to_keep.dtype == torch.bool:
+    if logits_to_keep.dtype == torch.bool and logits_to_keep.ndim == 2:
         return sequence[logits_to_keep]
     if logits_to_keep.ndim == 2:
         index = logits_to_keep.view(*logits_to_keep.shape, *[1] * (sequence.ndim - 2))

@@ -35,14 +35,13 @@ DEFERRED = torch.finfo(torch.float32).min
 
 def probability(logits: torch.Tensor, proposal: torch.LongTensor) -> torch.Tensor:
     """The probability of the proposed token, `softmax(logits)[proposal]` (low-confidence remasking, algorithm 5)."""
-    chosen = logits.gather(-1, proposal[:, None]).squeeze(-1)
-    return (chosen - logits.logsumexp(-1)).exp()
+    # Not `exp(logit - logsumexp)`: in float32 that rounds whatever is above 0.999998 to 1, and ties are broken by position.
+    return logits.softmax(-1).gather(-1, proposal[:, None]).squeeze(-1)
 
 
 def margin(logits: torch.Tensor) -> torch.Tensor:
     """The probability of the best token minus that of the second best."""
-    best = logits.topk(2, dim=-1).values
-    first, second = (best - logits.logsumexp(-1, keepdim=True)).exp().unbind(-1)
+    first, second = logits.softmax(-1).topk(2, dim=-1).values.unbind(-1)
     return first - second
 
 
@@ -114,8 +113,9 @@ def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTen
     """
     Splits the denoising steps of a call over its blocks.
 
-    In proportion to the masks of each block, the remainder to the earliest blocks, at least one step for each block
-    with masks, and never more steps than masks.
+    In proportion to the masks of each block, at least one step for each block with masks and never more steps than
+    masks; the remainder goes to the earliest blocks. The split adds up to `steps`, unless there are more blocks than
+    steps or fewer masks.
 
     Args:
         num_masks (`torch.LongTensor` of shape `(batch, num_blocks)`):
@@ -130,10 +130,14 @@ def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTen
         return num_masks
     total = num_masks.sum(-1, keepdim=True)
     steps = total.clamp(max=steps)
-    split = steps * num_masks // total.clamp(min=1)
+    split = (steps * num_masks // total.clamp(min=1)).clamp(min=1).minimum(num_masks)
     remainder = steps - split.sum(-1, keepdim=True)
-    split += (num_masks > 0) & ((num_masks > 0).cumsum(-1) <= remainder)
-    return split.clamp(min=1).minimum(num_masks)
+    has_room = split < num_masks
+    split += has_room & (has_room.cumsum(-1) <= remainder)
+    # Where small blocks got their one step at the cost of the others, the latest blocks give it back.
+    spare = (split - 1).clamp(min=0).flip(-1)
+    given_back = spare.cumsum(-1).minimum(-remainder.clamp(max=0))
+    return split - given_back.diff(dim=-1, prepend=torch.zeros_like(total)).flip(-1)
 
 
 def step_budget(num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int) -> torch.LongTensor:

@@ -1,0 +1,99 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Fixtures that several test files share: a tiny random model, and the golden checkpoint of the reference."""
+# ruff: noqa: E402  (the environment is set before transformers is imported)
+
+import json
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+
+# Before transformers is imported: no test may reach for the network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# What torchao says when it is imported would otherwise be repeated below the closing line of pytest.
+os.environ.setdefault("TORCH_LOGS", "-torch.utils._pytree")
+logging.getLogger("torchao").setLevel(logging.ERROR)
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+
+
+GOLDEN = Path(__file__).parent / "golden" / "llada-mha"
+
+TINY = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "mask_token_id": 98,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    # Larger than in training: the logits of a random model should differ clearly from position to position.
+    "initializer_range": 0.3,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads():
+    """Tiny tensors are faster without threads, and pytest-xdist has the other cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_config():
+    """Makes a tiny config; keyword arguments change fields."""
+    return lambda **changes: LLaDAConfig(**(TINY | changes))
+
+
+@pytest.fixture
+def tiny_model(tiny_config):
+    """Makes a tiny random model in evaluation mode, always the same one; keyword arguments change config fields."""
+
+    def make(model_class=LLaDAForMaskedLM, **changes):
+        torch.manual_seed(0)
+        return model_class(tiny_config(**changes)).eval()
+
+    return make
+
+
+@pytest.fixture
+def random_ids():
+    """Makes random token ids of a shape, without special tokens."""
+
+    def make(*shape, seed=0, low=2, high=98):
+        return torch.randint(low, high, shape, generator=torch.Generator().manual_seed(seed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def golden_path():
+    """The folder of the golden checkpoint, in the official layout."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """What the reference returned: tensors by name, the generation cases, and the cached cases of Fast-dLLM."""
+    values = json.loads((GOLDEN / "golden.json").read_text())
+    return SimpleNamespace(
+        tensors=load_file(GOLDEN / "golden.safetensors") | load_file(GOLDEN / "golden_cached.safetensors"),
+        cases=values["cases"],
+        likelihood=values["likelihood"],
+        cached_cases=json.loads((GOLDEN / "golden_cached.json").read_text()),
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_model():
+    """The golden checkpoint, loaded. Shared by the tests of a session: do not change it."""
+    return LLaDAForMaskedLM.from_pretrained(GOLDEN, dtype=torch.float32).eval()

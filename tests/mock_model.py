@@ -1,0 +1,90 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""A mask predictor without a network: its logits are scripted, so a test knows what each step has to do."""
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import torch
+
+from modeling_llada import LLaDAConfig, LLaDAGenerationConfig, LLaDAGenerationMixin
+
+
+MASK, EOS, EOT, PAD, BOS = 31, 30, 29, 28, 27
+VOCAB_SIZE = 32
+
+
+class MockModel(LLaDAGenerationMixin):
+    """
+    The generation mixin on scripted logits. Each forward pass is recorded in `calls`.
+
+    Args:
+        script (`torch.Tensor` of shape `(length, vocab_size)` or `Callable`):
+            The logits of each position, whatever the input; or a function of `input_ids` that returns logits of shape
+            `(batch, length, vocab_size)`.
+        **config: Fields of the config that differ from the defaults here.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, script: torch.Tensor | Callable, **config):
+        self.script = script
+        self.config = LLaDAConfig(
+            **{
+                "vocab_size": VOCAB_SIZE,
+                "hidden_size": 8,
+                "intermediate_size": 8,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 1,
+                "max_position_embeddings": 256,
+                "mask_token_id": MASK,
+                "eos_token_id": EOS,
+                "eot_token_id": EOT,
+                "pad_token_id": PAD,
+                "bos_token_id": BOS,
+            }
+            | config
+        )
+        self.generation_config = LLaDAGenerationConfig.from_model_config(self.config)
+        self.calls = []
+
+    def __call__(self, input_ids, attention_mask, position_ids, logits_to_keep):
+        self.calls.append(
+            SimpleNamespace(
+                input_ids=input_ids.clone(),
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                logits_to_keep=logits_to_keep,
+            )
+        )
+        if callable(self.script):
+            logits = self.script(input_ids)
+        else:
+            logits = self.script[: input_ids.shape[1]].expand(*input_ids.shape, -1)
+        return SimpleNamespace(logits=logits[logits_to_keep])
+
+
+def peaked(tokens: list[int], probabilities: list[float], vocab_size: int = VOCAB_SIZE) -> torch.Tensor:
+    """Logits `(length, vocab_size)` that give `tokens[i]` the probability `probabilities[i]`, and the rest evenly."""
+    logits = torch.empty(len(tokens), vocab_size)
+    for position, (token, probability) in enumerate(zip(tokens, probabilities, strict=True)):
+        logits[position] = math.log((1 - probability) / (vocab_size - 1))
+        logits[position, token] = math.log(probability)
+    return logits
+
+
+def context_script(vocab_size: int = VOCAB_SIZE, seed: int = 0, scale: float = 3.0) -> Callable:
+    """Pseudo-random logits that depend on the position and on every token of the canvas, as a network's do."""
+    generator = torch.Generator().manual_seed(seed)
+    token_table = torch.randn(vocab_size, 16, generator=generator, dtype=torch.float64)
+    position_table = torch.randn(256, 16, generator=generator, dtype=torch.float64)
+    head = torch.randn(16, vocab_size, generator=generator, dtype=torch.float64)
+
+    def script(input_ids: torch.LongTensor) -> torch.Tensor:
+        length = input_ids.shape[1]
+        placed = token_table[input_ids] * position_table[:length]
+        context = placed.sum(1, keepdim=True) / length**0.5
+        return (scale * torch.tanh(context + position_table[:length]) @ head / 4).float()
+
+    return script

@@ -1,0 +1,86 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Parity: the official layout loads, and gives what the reference code gave (tests/golden/llada-mha/README.md)."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+
+FOLDER = Path(__file__).parent / "golden" / "llada-mha"
+CASES = json.loads((FOLDER / "golden.json").read_text())["cases"]
+CACHED_CASES = [case for case in json.loads((FOLDER / "golden_cached.json").read_text()) if case["cache"] is None]
+SAME_OPTIONS = ("steps", "block_length", "cfg_scale", "logits_eos_inf", "confidence_eos_eot_inf")
+
+
+def options_of(case):
+    """The options of a reference case, under our names."""
+    options = {name: case[name] for name in SAME_OPTIONS if name in case}
+    return options | {"max_new_tokens": case["gen_length"], "stop_at_eos": False, "eot_token_id": 302}
+
+
+def case_name(case):
+    return (
+        "-".join(str(case[name]) for name in ("case", "cache", "threshold") if case.get(name) is not None)
+        + "-"
+        + ("-".join(f"{name}{case[name]}" for name in SAME_OPTIONS if name in case))
+    )
+
+
+class TestForward:
+    def test_logits(self, golden_model, golden):
+        with torch.no_grad():
+            logits = golden_model(golden.tensors["forward.input_ids"]).logits
+        torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=1e-5)
+
+    def test_last_hidden_state(self, golden_model, golden):
+        with torch.no_grad():
+            hidden_state = golden_model.model(golden.tensors["forward.input_ids"]).last_hidden_state
+        torch.testing.assert_close(hidden_state, golden.tensors["forward.last_hidden_state"], rtol=1e-4, atol=1e-5)
+
+    def test_left_padded_logits(self, golden_model, golden):
+        attention_mask = golden.tensors["forward_padded.attention_mask"]
+        with torch.no_grad():
+            logits = golden_model(golden.tensors["forward.input_ids"], attention_mask=attention_mask).logits
+        kept = attention_mask.bool()
+        assert not kept.all()
+        torch.testing.assert_close(logits[kept], golden.tensors["forward_padded.logits"][kept], rtol=1e-4, atol=1e-5)
+
+
+class TestGenerate:
+    @pytest.mark.parametrize("case", CASES, ids=case_name)
+    def test_sequences_are_token_exact(self, golden_model, golden, case):
+        name = f"case{case['case']}"
+        sequences = golden_model.generate(
+            golden.tensors[f"{name}.prompt"],
+            attention_mask=golden.tensors.get(f"{name}.attention_mask"),
+            **options_of(case),
+        )
+        assert torch.equal(sequences, golden.tensors[f"{name}.sequences"])
+
+    def test_the_goldens_include_padding_in_a_batch(self, golden):
+        """Otherwise the test above would not test it."""
+        assert not golden.tensors["case7.attention_mask"].all()
+        assert "cfg_scale" in golden.cases[8] and not golden.tensors["case8.attention_mask"].all()
+
+    @pytest.mark.parametrize("case", [case for case in CASES if case["batch"] > 1], ids=case_name)
+    def test_a_row_of_a_padded_batch_equals_the_row_by_itself(self, golden_model, golden, case):
+        name = f"case{case['case']}"
+        prompt, attention_mask = golden.tensors[f"{name}.prompt"], golden.tensors[f"{name}.attention_mask"].bool()
+        expected = golden.tensors[f"{name}.sequences"]
+        for row in range(case["batch"]):
+            padding = int((~attention_mask[row]).sum())
+            alone = golden_model.generate(prompt[row : row + 1, padding:], **options_of(case))
+            assert torch.equal(alone[0], expected[row, padding:])
+
+    @pytest.mark.parametrize("case", CACHED_CASES, ids=case_name)
+    def test_threshold_decoding_is_token_exact_with_as_many_forward_passes(self, golden_model, golden, case):
+        name = f"cached{case['case']}"
+        options = options_of(case)
+        if "threshold" in case:
+            options |= {"confidence_threshold": case["threshold"], "steps": None}
+        output = golden_model.generate(golden.tensors[f"{name}.prompt"], **options, return_dict_in_generate=True)
+        assert torch.equal(output.sequences, golden.tensors[f"{name}.sequences"])
+        assert output.num_forward_passes.tolist() == [case["forward_passes"]]
