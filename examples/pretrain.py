@@ -19,6 +19,7 @@ OUTPUT_DIR/training_log.json.
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import time
@@ -109,10 +110,17 @@ def load_config(args: argparse.Namespace) -> dict:
         place = config
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[name] = yaml.safe_load(value)
-        if isinstance(place[name], str):  # YAML reads 1e-3 as a string
-            place[name] = float(value) if value.replace("e-", "").replace(".", "").isdigit() else value
+        place[name] = parse_value(value)
     return config
+
+
+def parse_value(text: str):
+    """As in a YAML file, except that 1e-3 is a number too."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
 def tokenize(dataset: str, config: dict) -> None:

@@ -8,7 +8,7 @@
     python examples/poems/evaluate.py forms --samples 200 --temperature 0.7
 
 - recall: every couplet of the famous poems, asked forwards (`LINE，` + masks + `。`) and backwards (masks + `，LINE。`) as
-  plain text, greedy, in float32; a hit is the whole line. `--pairs` takes a JSON list of [first, second] lines instead.
+  plain text, greedy, in float32; a hit is the whole line. `--pairs` takes a JSON list of [first, second] lines, or of objects with these two keys, instead.
 - held-out: the bound on the negative log-likelihood (eq. 6 of the paper), in nats per token, on windows of 128 tokens
   over the held-out poems.
 - forms: poems written to a header alone; line count, line lengths and rhyme of each.
@@ -66,7 +66,8 @@ def main() -> None:
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
     """Exact match of whole lines, in both directions."""
     if args.pairs:
-        pairs = [tuple(pair[:2]) for pair in json.loads(Path(args.pairs).read_text())]
+        pairs = json.loads(Path(args.pairs).read_text())
+        pairs = [(pair["first"], pair["second"]) if isinstance(pair, dict) else tuple(pair) for pair in pairs]
     else:
         from couplets import famous_couplets
 
@@ -134,7 +135,7 @@ def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
     """Poems from a header with nothing but the form; how many keep it."""
     from check_form import check_form
-    from header import poem_header
+    from llada_cli.poems import poem_header
 
     result, poems = {}, {}
     for form, (lines, width) in FORMS.items():

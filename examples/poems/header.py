@@ -2,32 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The line that stands before a poem: what it is, what it is called, who wrote it."""
 
+from llada_cli.poems import poem_header
+
+
 MAX_TITLE_LENGTH = 16
-
-
-def poem_header(form: str | None = None, title: str | None = None, author: str | None = None) -> str:
-    """Writes the header of a poem; a part that is `None` or empty is left out.
-
-    Args:
-        form (`str`, *optional*):
-            The form, such as `"五言绝句"`.
-        title (`str`, *optional*):
-            The title without its marks; a 词 names its tune first (`"水调歌头"`).
-        author (`str`, *optional*):
-            The poet.
-
-    Returns:
-        `str`: One line that ends with a newline, or `""` when every part is absent.
-
-    Example:
-
-    ```python
-    >>> poem_header("五言绝句", "静夜思", "李白")
-    '五言绝句《静夜思》李白\\n'
-    ```
-    """
-    line = (form or "") + (f"《{title}》" if title else "") + (author or "")
-    return line + "\n" if line else ""
 
 
 def header_variants(form: str, title: str | None = None, author: str | None = None) -> list[str]:

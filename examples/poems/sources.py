@@ -18,9 +18,13 @@ TARBALL_SHA256 = "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e
 
 FAMOUS_TAGS = {"唐诗三百首", "宋词三百首", "古诗三百首", "小学古诗", "初中古诗", "高中古诗"}
 # The songs and elegies of school books.
-FAMOUS_OLD_SONGS = set(
-    "关雎 桃夭 击鼓 式微 静女 硕人 氓 木瓜 黍离 君子于役 采葛 子衿 伐檀 硕鼠 蒹葭 无衣 鹿鸣 采薇 鹤鸣".split()
-)
+# fmt: off
+FAMOUS_OLD_SONGS = {
+    "关雎", "桃夭", "击鼓", "式微", "静女", "硕人", "氓",
+    "木瓜", "黍离", "君子于役", "采葛", "子衿", "伐檀",
+    "硕鼠", "蒹葭", "无衣", "鹿鸣", "采薇", "鹤鸣",
+}
+# fmt: on
 FAMOUS_ELEGIES = {"国殇", "山鬼", "橘颂"}
 
 
