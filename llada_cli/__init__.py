@@ -1,0 +1,64 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The `llada` command.
+
+A package of its own beside `modeling_llada`, whose import takes seconds: `llada --help` and a mistyped option answer at
+once. Every subcommand is one module with `add_parser`, which only needs argparse, and `run`, which may import torch.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from . import generate
+from .errors import CommandError
+from .parsing import CommandParser
+
+
+EXAMPLES = """examples:
+  complete a poem and watch it being denoised:
+    llada generate "床前明月光，"
+  write the line before:
+    llada generate "疑是地上霜。" --reverse
+  all options of a command:
+    llada generate --help
+
+environment:
+  LLADA_MODEL    folder or Hub id of the checkpoint to use when --model is not given
+  LLADA_DEBUG=1  show the traceback of an error
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*):
+            The arguments; by default those of the process.
+
+    Returns:
+        `int`: The exit code: 0, 2 after an error of the user, 130 after Ctrl-C.
+    """
+    args = build_parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        return 130
+    except (CommandError, ValueError, OSError) as error:
+        if os.environ.get("LLADA_DEBUG") == "1":
+            raise
+        sys.stderr.write(f"llada: error: {error}\n")
+        return 2
+    return 0
+
+
+def build_parser() -> CommandParser:
+    """The parser of the command and of all its subcommands."""
+    parser = CommandParser(
+        prog="llada", description="LLaDA, a language model that writes by denoising.", epilog=EXAMPLES
+    )
+    parser.add_argument("--version", action="version", version=f"llada {version('modeling-llada')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    generate.add_parser(commands)
+    return parser

@@ -1,0 +1,136 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Finding and loading the checkpoint of a command."""
+
+import logging
+import os
+from pathlib import Path
+
+from .errors import CommandError
+from .parsing import CommandParser
+
+
+SHIPPED_CHECKPOINT = "checkpoints/llada-poet"
+NOISY_LOGGERS = ("torchao", "torch.utils._pytree")  # they speak of kernels that nothing here uses
+
+
+def add_model_arguments(parser: CommandParser) -> None:
+    """The options that every command with a model has."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="PATH_OR_ID",
+        help="checkpoint: a folder or a Hub id (default: $LLADA_MODEL, else checkpoints/llada-poet of the clone)",
+    )
+    group.add_argument("--device", help="for instance cpu, cuda or cuda:1 (default: an accelerator if there is one)")
+    group.add_argument(
+        "--dtype",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="auto: that of the checkpoint (default: float32 on the CPU, else auto)",
+    )
+
+
+def find_checkpoint(name: str | None) -> str:
+    """The checkpoint to use: the one that is named, that of `LLADA_MODEL`, or the shipped one.
+
+    Args:
+        name (`str`, *optional*):
+            The value of `--model`.
+
+    Returns:
+        `str`: A folder or a Hub id.
+
+    Raises:
+        `CommandError`: if none is named, and the package was not installed from a clone that holds the shipped one.
+    """
+    name = name or os.environ.get("LLADA_MODEL")
+    if name:
+        return name
+    shipped = Path(__file__).parent.parent / SHIPPED_CHECKPOINT
+    if shipped.is_dir():
+        return str(shipped)
+    raise CommandError(
+        f"no checkpoint: give one with `--model PATH_OR_ID` or in the environment variable LLADA_MODEL. The shipped "
+        f"one, {SHIPPED_CHECKPOINT}, is found when the package was installed from a clone with `pip install -e .`."
+    )
+
+
+def quiet_libraries() -> None:
+    """Imports the library, without what others have to say about it. The terminal belongs to the text."""
+    import torch  # noqa: F401  it sets the levels of its loggers
+
+    for logger in NOISY_LOGGERS:
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    import modeling_llada  # noqa: F401
+
+    transformers_logging.disable_progress_bar()
+
+
+def load_checkpoint(name: str, device: str | None, dtype: str | None):
+    """Loads a checkpoint and its tokenizer.
+
+    Args:
+        name (`str`):
+            A folder or a Hub id.
+        device (`str`, *optional*):
+            Where the model goes; by default to an accelerator if there is one.
+        dtype (`str`, *optional*):
+            Its dtype; by default float32 on the CPU and that of the checkpoint elsewhere.
+
+    Returns:
+        `tuple`: The [`LLaDAForMaskedLM`] and its tokenizer.
+
+    Raises:
+        `CommandError`: if the device is not there, the checkpoint cannot be read, or it is no LLaDA model.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+
+    device = find_device(device)
+    dtype = dtype or ("float32" if device.type == "cpu" else "auto")
+    folder = Path(name).expanduser()
+    name = str(folder) if folder.is_dir() else name
+    if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise CommandError(f"cannot load {name!r}: there is no such folder.")
+    # Whatever a damaged file makes the libraries raise, the user can only give another one.
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if not isinstance(config, LLaDAConfig):
+            raise CommandError(f"it is a model of the type {config.model_type!r}, not LLaDA")
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = LLaDAForMaskedLM.from_pretrained(name, config=config, dtype=dtype)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise CommandError(
+            f"cannot load {name!r}: {reason}. `--model` takes a Hub id, or a folder with config.json, the tokenizer "
+            "and the weights."
+        ) from error
+    return model.to(device).eval(), tokenizer
+
+
+def find_device(name: str | None):
+    """The device of that name, or else the accelerator, or else the CPU.
+
+    Args:
+        name (`str`, *optional*):
+            The value of `--device`.
+
+    Returns:
+        `torch.device`: A device that is there.
+
+    Raises:
+        `CommandError`: if there is none of that name.
+    """
+    import torch
+
+    if name is None:
+        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise CommandError(f"`--device` {name!r} is not available here: leave it out, or use cpu.") from error
+    return device

@@ -1,0 +1,96 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From the arguments of `llada generate` to the text that the model gets."""
+
+import argparse
+
+from .errors import CommandError, warn
+from .poems import FORM_LENGTHS, end_line, first_line, poem_header
+
+
+MASK = "[MASK]"  # what a user types, whatever the mask token of the checkpoint is called
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Checks what can be checked without a checkpoint.
+
+    Raises:
+        `CommandError`: if arguments are missing, contradict each other or name a folder that is not there.
+    """
+    if args.infill is not None and (args.prompt is not None or args.reverse):
+        raise CommandError("`--infill` takes the whole text: leave PROMPT and `--reverse` out.")
+    if args.infill is not None and MASK not in args.infill:
+        raise CommandError(
+            f"`--infill` needs {MASK} in its text, one for each token to fill, but got {args.infill!r}."
+        )
+    if args.reverse and not args.prompt:
+        raise CommandError("`--reverse` needs PROMPT: the line whose line before is to be written.")
+    if args.author and not args.title:
+        raise CommandError("`--author` needs `--title`: the checkpoint knows poets only beside a title.")
+    if not (args.prompt or args.infill or args.form or args.title):
+        raise CommandError("nothing to start from: give PROMPT, `--infill`, `--form` or `--title`.")
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {args.seed}.")
+    if not 0 <= args.delay <= 60:
+        raise CommandError(f"`--delay` must be a number of seconds in [0, 60], but got {args.delay}.")
+    if args.svg and not args.svg.absolute().parent.is_dir():
+        raise CommandError(f"`--svg` names a folder that is not there: {args.svg.parent}. Make it first.")
+
+
+def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tuple[str, int | None]:
+    """Builds the text that the model gets.
+
+    Args:
+        args (`argparse.Namespace`):
+            The arguments, checked.
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer of the checkpoint.
+        mask_token_id (`int`):
+            Its mask token.
+
+    Returns:
+        `tuple[str, int | None]`: The text, and the number of masks to append that follows from the task: none when
+        masks of the text are filled, the rest of the form when it has a known length, else `None`.
+    """
+    header = poem_header(args.form, args.title, args.author)
+    mask_token = tokenizer.convert_ids_to_tokens(mask_token_id)
+    if args.infill is not None:
+        return header + args.infill.replace(MASK, mask_token), 0
+    if args.reverse:
+        line = count_tokens(first_line(args.prompt), tokenizer)
+        return header + mask_token * line + "，" + end_line(args.prompt), 0
+    poem = (args.prompt or "").replace(MASK, mask_token)
+    return header + poem, remaining_length(args.form, poem, tokenizer)
+
+
+def remaining_length(form: str | None, poem: str, tokenizer) -> int | None:
+    """The characters that a form has beyond those of the given start, and one for EOS; `None` for a free form.
+
+    Raises:
+        `CommandError`: if the start is as long as the form, or longer.
+    """
+    if form not in FORM_LENGTHS:
+        return None
+    given = count_tokens(poem, tokenizer) if poem else 0
+    if given >= FORM_LENGTHS[form]:
+        raise CommandError(
+            f"PROMPT has {given} characters and {form} only {FORM_LENGTHS[form]}: leave `--form` out, or shorten PROMPT."
+        )
+    return FORM_LENGTHS[form] - given + 1
+
+
+def count_tokens(text: str, tokenizer) -> int:
+    """The length of a text in tokens."""
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def warn_about_unknown_characters(prompt: str, tokenizer) -> None:
+    """Warns when the tokenizer replaces characters of the prompt."""
+    unknown = tokenizer.unk_token_id
+    if unknown is None or unknown not in tokenizer(prompt)["input_ids"]:
+        return
+    characters = [c for c in dict.fromkeys(prompt) if unknown in tokenizer(c, add_special_tokens=False)["input_ids"]]
+    warn(
+        f"the tokenizer does not know {' '.join(characters)} and reads {tokenizer.unk_token} instead. llada-poet knows "
+        "simplified characters."
+    )
