@@ -8,7 +8,8 @@
     python examples/poems/evaluate.py forms --samples 200 --temperature 0.7
 
 - recall: every couplet of the famous poems, asked forwards (`LINE，` + masks + `。`) and backwards (masks + `，LINE。`) as
-  plain text, greedy, in float32; a hit is the whole line. `--pairs` takes a JSON list of [first, second] lines, or of objects with these two keys, instead.
+  plain text, greedy, in float32; a hit is the whole line. `--pairs` takes a JSON list of [first, second] lines, or of
+  objects with these two keys, instead.
 - held-out: the bound on the negative log-likelihood (eq. 6 of the paper), in nats per token, on windows of 128 tokens
   over the held-out poems.
 - forms: poems written to a header alone; line count, line lengths and rhyme of each.
@@ -135,6 +136,7 @@ def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
     """Poems from a header with nothing but the form; how many keep it."""
     from check_form import check_form
+
     from llada_cli.poems import poem_header
 
     result, poems = {}, {}
