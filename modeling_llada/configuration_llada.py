@@ -20,6 +20,7 @@ from transformers.modeling_rope_utils import RopeParameters
 from .conversion_llada import (
     OFFICIAL_EOT_TOKEN_ID,
     OFFICIAL_MASK_TOKEN_ID,
+    OFFICIAL_PAD_TOKEN_ID,
     OFFICIAL_TO_CANONICAL_FIELD,
     check_family,
     check_no_conflict,
@@ -73,8 +74,9 @@ class LLaDAConfig(PreTrainedConfig):
             Kept for the official config files; a bidirectional model has no autoregressive cache.
         mask_token_id (`int`, *optional*, defaults to 126336):
             Id of the mask token, the absorbing state of the forward process.
-        pad_token_id (`int`, *optional*, defaults to 126081):
-            Id that fills what follows the first EOS of a completion.
+        pad_token_id (`int`, *optional*):
+            Id that fills what follows the first EOS of a completion. By default 126081 beside the official mask token;
+            beside another one, completions are filled with EOS.
         bos_token_id (`int`, *optional*):
             Id of the token at the start of a text.
         eos_token_id (`int` or `list[int]`, *optional*, defaults to 126081):
@@ -136,7 +138,7 @@ class LLaDAConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     use_cache: bool = False
     mask_token_id: int | None = OFFICIAL_MASK_TOKEN_ID
-    pad_token_id: int | None = 126081
+    pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = 126081
     eot_token_id: int | None = None
@@ -182,8 +184,12 @@ class LLaDAConfig(PreTrainedConfig):
             self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
         if self.head_dim is None and self.num_attention_heads > 0:
             self.head_dim = self.hidden_size // self.num_attention_heads
-        if self.eot_token_id is None and self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
-            self.eot_token_id = OFFICIAL_EOT_TOKEN_ID
+        # Beside another mask token these would be ids of another tokenizer, outside of a small vocabulary.
+        if self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
+            self.eot_token_id = OFFICIAL_EOT_TOKEN_ID if self.eot_token_id is None else self.eot_token_id
+            self.pad_token_id = OFFICIAL_PAD_TOKEN_ID if self.pad_token_id is None else self.pad_token_id
+        # Here too: raised later, it would reach the user as an error that is no ValueError.
+        self.validate_architecture()
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""

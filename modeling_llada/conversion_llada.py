@@ -53,9 +53,10 @@ OFFICIAL_TO_CANONICAL_FIELD = {
     "init_std": "initializer_range",
 }
 
-# Two special tokens of the official tokenizer: `<|mdm_mask|>` and `<|eot_id|>`.
+# Special tokens of the official tokenizer: `<|mdm_mask|>`, `<|eot_id|>` and `<|endoftext|>`.
 OFFICIAL_MASK_TOKEN_ID = 126336
 OFFICIAL_EOT_TOKEN_ID = 126348
+OFFICIAL_PAD_TOKEN_ID = 126081
 
 # Switches of the official config that change the computation. Each is listed with the one value that this package
 # implements; they are written to every config.json because the official code has other defaults for some of them.
@@ -100,6 +101,12 @@ def check_no_conflict(config_dict: dict) -> None:
                 f"`{official}` and `{canonical}` are the official and the canonical name of the same field, but they "
                 f"got different values: {first!r} and {second!r}. Give one of them."
             )
+    first, second = config_dict.get("rope_theta"), (config_dict.get("rope_parameters") or {}).get("rope_theta")
+    if first is not None and second is not None and first != second:
+        raise ValueError(
+            f"`rope_theta` and `rope_parameters['rope_theta']` are the same field, but they got different values: "
+            f"{first!r} and {second!r}. Give one of them."
+        )
 
 
 def check_supported(config_dict: dict) -> None:
@@ -138,7 +145,7 @@ def check_family(architectures: list[str] | None) -> None:
             raise ValueError(
                 f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also says "
                 "`model_type: llada` but is another network. This package implements the dense models (LLaDA-8B, "
-                "LLaDA-1.5): load this one with its own remote code."
+                "LLaDA-1.5): load this one with its own remote code, in a process that does not import this package."
             )
 
 
@@ -160,7 +167,7 @@ def to_official_config(config_dict: dict) -> dict:
     # The official `vocab_size` counts the tokenizer's entries, `embedding_size` the rows of the embedding.
     official["embedding_size"] = official["vocab_size"]
     tokenizer_vocab_size = official.pop("tokenizer_vocab_size", None)
-    if tokenizer_vocab_size is not None:
+    if tokenizer_vocab_size is not None and tokenizer_vocab_size <= official["embedding_size"]:
         official["vocab_size"] = tokenizer_vocab_size
 
     # Scaled RoPE has no official spelling: it stays as it is.

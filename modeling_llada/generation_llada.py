@@ -20,6 +20,7 @@ committed at a step in `remasking_llada.py`; here is the loop.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
@@ -109,7 +110,7 @@ class LLaDAGenerationMixin:
             generation_config ([`LLaDAGenerationConfig`] or `GenerationConfig`, *optional*):
                 Options, see [`LLaDAGenerationConfig`]. Options given as keyword arguments win over these, these over
                 the model's own `generation_config`, and that over the defaults.
-            logits_processor (`LogitsProcessorList`, *optional*):
+            logits_processor (`LogitsProcessorList` or `list[LogitsProcessor]`, *optional*):
                 Called with the canvas of each masked row, `(num_masked, length)`, and its scores,
                 `(num_masked, vocab_size)`.
             streamer (`BaseStreamer`, *optional*):
@@ -144,11 +145,13 @@ class LLaDAGenerationMixin:
         """
         # 1. Prepare the options and the canvas
         strategy = kwargs.pop("remasking", None) if callable(kwargs.get("remasking")) else None
-        config = self._prepare_generation_config(generation_config, kwargs)
+        config = self._merge_generation_config(generation_config, kwargs)
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
+        if logits_processor is not None and not callable(logits_processor):
+            logits_processor = LogitsProcessorList(logits_processor)
         prompt_length = input_ids.shape[1]
         blocks = split_blocks(prompt_length, config.max_new_tokens, config.block_length)
         num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
@@ -185,6 +188,8 @@ class LLaDAGenerationMixin:
                 end_rows(canvas, prompt_length, eos_token_ids, config.pad_token_id)
             if streamer is not None and block.start >= prompt_length:
                 streamer.put(canvas.tokens[:, block].squeeze(0).to("cpu", copy=True))
+            if canvas.ended.all():
+                break
 
         # 4. Finalize and return
         if streamer is not None:
@@ -244,10 +249,17 @@ class LLaDAGenerationMixin:
             logits = logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
         return logits
 
-    def _prepare_generation_config(
+    # Not `_prepare_generation_config`: the pipelines of transformers 5.17 call a method of that name, if there is one,
+    # with the arguments of `GenerationMixin`'s.
+    def _merge_generation_config(
         self, generation_config: GenerationConfig | None, kwargs: dict
     ) -> LLaDAGenerationConfig:
         """Merges the options: keyword arguments > `generation_config` > the model's own > its config > defaults."""
+        if generation_config is not None and not isinstance(generation_config, GenerationConfig):
+            raise ValueError(
+                "`generation_config` must be a `LLaDAGenerationConfig` or a `GenerationConfig`, but got "
+                f"{type(generation_config).__name__}. Single options can be passed as keyword arguments."
+            )
         known = vars(LLaDAGenerationConfig())
         plain = vars(GenerationConfig())
         unknown = [
@@ -295,6 +307,11 @@ class LLaDAGenerationMixin:
             raise ValueError(
                 f"`mask_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
                 f"{config.mask_token_id}. Correct it in the model's config, or pass `mask_token_id`."
+            )
+        if config.stop_at_eos and config.pad_token_id is not None and config.pad_token_id >= self.config.vocab_size:
+            raise ValueError(
+                f"`pad_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
+                f"{config.pad_token_id}. Correct it in the model's config, or pass `pad_token_id`."
             )
         for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
             if getattr(config, option) and config.eos_token_id is None:
@@ -442,6 +459,28 @@ def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None
     return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
 
 
+def confidence_of(
+    kind: str,
+    scores: torch.FloatTensor,
+    proposal: torch.LongTensor,
+    deferred: torch.LongTensor | None,
+    mask: torch.BoolTensor,
+    generators: list[torch.Generator | None],
+) -> torch.FloatTensor:
+    """The confidence of each proposal in the terms of a remasking strategy, `(batch, block_length)`."""
+    if kind == "random":
+        values = draw_uniform(mask, generators, width=1).squeeze(-1)
+    elif kind == "margin":
+        values = margin(scores)
+    elif kind == "entropy":
+        values = negative_entropy(scores)
+    else:
+        values = probability(scores, proposal)
+    if deferred is not None and kind != "random":
+        values = values.masked_fill(torch.isin(proposal, deferred), DEFERRED)
+    return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
+
+
 def choose_commits(
     scores: torch.FloatTensor,
     proposal: torch.LongTensor,
@@ -455,49 +494,46 @@ def choose_commits(
     """
     The probability of each proposal, and which proposals are committed; both of shape `(batch, block_length)`.
 
-    A step commits the larger of the set of the parallel rule and the quota of the schedule.
+    A step commits the larger of the set of the parallel rule and the quota of the schedule, which a callable replaces.
     """
-    is_deferred = None if deferred is None else torch.isin(proposal, deferred)
-
-    def on_block(values: torch.Tensor) -> torch.Tensor:
-        """From `(num_masked,)` to `(batch, block_length)`."""
-        if is_deferred is not None:
-            values = values.masked_fill(is_deferred, DEFERRED)
-        return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
-
-    probabilities = on_block(probability(scores, proposal))
+    prediction = (scores, proposal, deferred, mask, generators)
+    probabilities = confidence_of("low_confidence", *prediction)
     ranking = probabilities
-    if config.remasking == "random":
-        random = draw_uniform(mask, generators, width=1).squeeze(-1)
-        ranking = torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, random.float())
-    elif config.remasking == "margin":
-        ranking = on_block(margin(scores))
-    elif config.remasking == "entropy":
-        ranking = on_block(negative_entropy(scores))
-
+    if config.remasking != "low_confidence":
+        ranking = confidence_of(config.remasking, *prediction)
     commit = commit_quota(ranking, mask, budget)
     if strategy is not None:
-        chosen = strategy(probabilities, mask, budget)
-        is_tensor = isinstance(chosen, torch.Tensor)
-        if not is_tensor or chosen.shape != mask.shape or chosen.dtype != torch.bool:
-            got = f"{chosen.dtype} of shape {tuple(chosen.shape)}" if is_tensor else type(chosen).__name__
-            raise ValueError(
-                f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, "
-                f"but got {got}."
-            )
-        chosen = chosen & mask
-        # A row that commits nothing would be predicted again and again: it falls back to the quota.
-        commit = torch.where(chosen.any(-1, keepdim=True), chosen, commit)
+        commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
 
     if config.confidence_threshold is not None:
         parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
     elif config.confidence_factor is not None:
         parallel = commit_factor(probabilities, mask, config.confidence_factor)
     elif config.entropy_bound is not None:
-        parallel = commit_entropy_bound(on_block(negative_entropy(scores)), mask, config.entropy_bound)
+        parallel = commit_entropy_bound(confidence_of("entropy", *prediction), mask, config.entropy_bound)
     else:
         return probabilities, commit
     return probabilities, larger_set(parallel, commit)
+
+
+def call_strategy(
+    strategy: Callable,
+    confidence: torch.FloatTensor,
+    mask: torch.BoolTensor,
+    budget: torch.LongTensor,
+    fallback: torch.BoolTensor,
+) -> torch.BoolTensor:
+    """What a callable of the user commits; `fallback` in the rows where that is nothing, which would never end."""
+    commit = strategy(confidence, mask, budget)
+    is_tensor = isinstance(commit, torch.Tensor)
+    if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:
+        got = f"{commit.dtype} of shape {tuple(commit.shape)}" if is_tensor else type(commit).__name__
+        raise ValueError(
+            f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, but got "
+            f"{got}."
+        )
+    commit = commit & mask
+    return torch.where(commit.any(-1, keepdim=True), commit, fallback)
 
 
 def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
@@ -521,7 +557,7 @@ def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.
     """One or several token ids as a 1-D tensor."""
     if token_ids is None:
         return None
-    return torch.tensor([token_ids] if isinstance(token_ids, int) else list(token_ids), device=device)
+    return torch.tensor([token_ids] if isinstance(token_ids, Integral) else list(token_ids), device=device)
 
 
 __all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]

@@ -23,6 +23,7 @@ A Llama-style Transformer without a causal mask, which predicts all mask tokens 
 from collections.abc import Callable
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
@@ -294,8 +295,17 @@ class LLaDAPreTrainedModel(PreTrainedModel):
         Raises:
             `ValueError`: if weights of the backbone are missing in the checkpoint. A mask predictor with a few random
                 layers still writes plausible tokens, so this is not left at a warning.
+            `OSError`: if a safetensors file is corrupt or truncated.
         """
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        try:
+            model, info = super().from_pretrained(
+                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
+            )
+        except SafetensorError as error:
+            raise OSError(
+                f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}` has a safetensors file that is "
+                f"corrupt or truncated: {error}. Fetch the checkpoint again."
+            ) from error
         missing = sorted(key for key in info["missing_keys"] if not key.startswith("lm_head."))
         if missing:
             names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")

@@ -13,6 +13,7 @@ from modeling_llada import LLaDAConfig, LLaDAGenerationConfig, LLaDAGenerationMi
 
 MASK, EOS, EOT, PAD, BOS = 31, 30, 29, 28, 27
 VOCAB_SIZE = 32
+PROMPT = torch.tensor([[2, 3, 4]])
 
 
 class MockModel(LLaDAGenerationMixin):
@@ -88,3 +89,19 @@ def context_script(vocab_size: int = VOCAB_SIZE, seed: int = 0, scale: float = 3
         return (scale * torch.tanh(context + position_table[:length]) @ head / 4).float()
 
     return script
+
+
+def scripted(probabilities, tokens=None, prompt_length=3, **config):
+    """A model that proposes `tokens` (10, 11, 12...) for the positions after a prompt, with given probabilities."""
+    tokens = list(range(10, 10 + len(probabilities))) if tokens is None else tokens
+    return MockModel(peaked([0] * prompt_length + tokens, [0.5] * prompt_length + probabilities), **config)
+
+
+def details(model, input_ids=PROMPT, **options):
+    """Sequences and trajectory."""
+    return model.generate(input_ids, return_dict_in_generate=True, output_trajectory=True, **options)
+
+
+def steps_of(output, row=0, prompt_length=3):
+    """The step that committed each token of the answer."""
+    return output.trajectory[0][row, prompt_length:].tolist()

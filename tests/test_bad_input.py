@@ -121,6 +121,10 @@ class TestOptions:
         refuses("mask_token_id", mask_token_id=32)
         refuses("mask_token_id", config={"mask_token_id": 126336})
 
+    def test_a_pad_id_outside_the_vocabulary(self, refuses):
+        """It would be written into the answers."""
+        refuses("pad_token_id", pad_token_id=32)
+
 
 class TestPrompt:
     @pytest.mark.parametrize(

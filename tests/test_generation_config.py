@@ -9,7 +9,8 @@ import pickle
 import pytest
 import torch
 from mock_model import EOS, MASK, PAD, MockModel, context_script, peaked
-from transformers import AutoModel, GenerationConfig
+from tiny_poet import save_tiny_poet
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
 from transformers.utils import logging
 
 from modeling_llada import LLaDAGenerationConfig
@@ -25,7 +26,7 @@ def model():
 
 def resolved(model, generation_config=None, **kwargs):
     """The options that a call of `generate` would use."""
-    return model._prepare_generation_config(generation_config, kwargs)
+    return model._merge_generation_config(generation_config, kwargs)
 
 
 class TestMerging:
@@ -163,6 +164,11 @@ class TestPlainGenerationConfig:
         model.generate(PROMPT, generation_config=config, stop_at_eos=False)
         assert len(model.calls) == 2
 
+    def test_something_else_is_refused(self, model):
+        with pytest.raises(ValueError, match="`generation_config` must be .* but got dict"):
+            model.generate(PROMPT, generation_config={"steps": 2})
+        assert not model.calls
+
     def test_an_empty_one_changes_nothing(self, model):
         assert vars(resolved(model, GenerationConfig())) == vars(resolved(model))
 
@@ -202,6 +208,19 @@ class TestPlainGenerationConfig:
         model.generate(PROMPT, generation_config=GenerationConfig(**options), max_new_tokens=1)
         model.generate(PROMPT, max_new_tokens=1, **options)
         assert len(model.calls) == 2
+
+
+def test_a_pipeline_uses_the_options_of_the_checkpoint(tmp_path):
+    """Also on transformers 5.17, whose pipelines look for a method `_prepare_generation_config` of the model."""
+    folder = save_tiny_poet(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    write = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    prompt = tokenizer("床前", return_tensors="pt")
+    for options, length in [({}, 7), ({"max_new_tokens": 3, "steps": 2}, 3)]:
+        (answer,) = write("床前", return_tensors=True, **options)
+        sequences = model.generate(**prompt, **options)
+        assert answer["generated_token_ids"] == sequences[0].tolist() and sequences.shape == (1, 2 + length)
 
 
 class TestFiles:
