@@ -129,3 +129,41 @@ def loss_weights(mask: torch.BoolTensor, rates: torch.Tensor) -> torch.Tensor:
         `torch.FloatTensor` of shape `(batch_size, length)`.
     """
     return mask / rates[:, None]
+
+
+def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
+    """
+    Draws how many tokens of each sequence are masked, for the form of the forward process that masks exactly `l` of `L`
+    tokens (eq. 6 and 14): `l` uniform in `1 .. L`, and evenly spread over the sequences.
+
+    Args:
+        lengths (`torch.LongTensor` of shape `(batch_size,)`):
+            The number `L` of tokens that may be masked in each sequence.
+        generator (`torch.Generator`, *optional*):
+            Source of the randomness, on the device of `lengths`.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch_size,)`.
+    """
+    batch_size, device = len(lengths), lengths.device
+    strata = torch.randperm(batch_size, generator=generator, device=device)
+    offset = torch.rand(1, generator=generator, device=device)
+    return ((strata + offset) / batch_size * lengths).long().minimum(lengths - 1) + 1
+
+
+def random_ranks(maskable: torch.BoolTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
+    """
+    Puts the tokens of each sequence that may be masked in a random order. The first `l` of them are a draw of `l` tokens
+    without replacement: `mask = maskable & (ranks < l)`.
+
+    Args:
+        maskable (`torch.BoolTensor` of shape `(batch_size, length)`):
+            The tokens that may be masked; the others come after them.
+        generator (`torch.Generator`, *optional*):
+            Source of the randomness, on the device of `maskable`.
+
+    Returns:
+        `torch.LongTensor` of shape `(batch_size, length)`.
+    """
+    keys = torch.rand(maskable.shape, generator=generator, device=maskable.device)
+    return keys.masked_fill(~maskable, torch.inf).argsort(-1).argsort(-1)

@@ -42,6 +42,7 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
+from .likelihood_llada import LLaDALikelihoodMixin
 
 
 logger = logging.get_logger(__name__)
@@ -406,7 +407,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
         return BaseModelOutputWithPast(last_hidden_state=hidden_states, past_key_values=past_key_values)
 
 
-class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin):
+class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikelihoodMixin):
     """
     The mask predictor: the backbone with an output head, which predicts all mask tokens of a sequence at once.
 

@@ -5,6 +5,8 @@
 import torch
 from torch.nn import functional as F
 
+from ..diffusion_llada import random_ranks, sample_counts
+
 
 def fixed_noise(num_rows: int, width: int, sample: int, seed: int) -> tuple[torch.BoolTensor, torch.Tensor]:
     """
@@ -25,9 +27,8 @@ def fixed_noise(num_rows: int, width: int, sample: int, seed: int) -> tuple[torc
         `tuple(torch.BoolTensor, torch.FloatTensor)` of the shapes `(num_rows, width)` and `(num_rows,)`.
     """
     generator = torch.Generator().manual_seed(1_000_003 * seed + sample)
-    strata = torch.randperm(num_rows, generator=generator) + torch.rand(1, generator=generator)
-    num_masked = (strata / num_rows * width).long().clamp(max=width - 1) + 1
-    ranks = torch.rand(num_rows, width, generator=generator).argsort(1).argsort(1)
+    num_masked = sample_counts(torch.full((num_rows,), width), generator)
+    ranks = random_ranks(torch.ones(num_rows, width, dtype=torch.bool), generator)
     return ranks < num_masked[:, None], width / num_masked
 
 

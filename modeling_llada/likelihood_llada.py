@@ -1,0 +1,278 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Likelihood: how probable a mask predictor finds a text, as a Monte-Carlo estimate of a bound.
+
+The estimate is eq. 6 of https://huggingface.co/papers/2502.09992, which has a much smaller variance than the training
+objective. For a text of `L` scored tokens, with `l` uniform in `1 .. L` and `l` of them masked without replacement:
+
+    log p(x_0)  >=  E_{l, x_l} [ L / l  sum_i 1[x_l^i = M]  log p_theta(x_0^i | x_l) ]
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
+
+from .diffusion_llada import random_ranks, sample_counts
+
+
+@dataclass
+class LLaDALikelihoodOutput(ModelOutput):
+    """
+    Output of [`~LLaDAForMaskedLM.log_likelihood`].
+
+    Args:
+        log_likelihood (`torch.FloatTensor` of shape `(batch,)`):
+            The estimated bound on the log-likelihood of the scored tokens, in nats.
+        standard_error (`torch.FloatTensor` of shape `(batch,)`):
+            Standard error of the estimate, NaN for a single sample. It takes the samples for independent; spreading `l`
+            evenly over them makes the true error smaller.
+    """
+
+    log_likelihood: torch.FloatTensor | None = None
+    standard_error: torch.FloatTensor | None = None
+
+
+class LLaDALikelihoodMixin:
+    """Scores for a mask predictor. It expects `forward` to take `logits_to_keep`, and a `config` with `mask_token_id`."""
+
+    @torch.no_grad()
+    def log_likelihood(
+        self,
+        input_ids: torch.LongTensor,
+        labels: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        num_samples: int = 128,
+        batch_size: int = 16,
+        antithetic: bool = False,
+        cfg_scale: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> LLaDALikelihoodOutput:
+        r"""
+        Estimates the log-likelihood of some tokens of a text given the others (eq. 6 of the paper).
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`):
+                The texts.
+            labels (`torch.LongTensor` of shape `(batch, length)`):
+                The scored tokens, -100 at the given ones. Any span can be scored: an answer, the middle of a text, all
+                of it.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                0 for padding, on either side.
+            num_samples (`int`, *optional*, defaults to 128):
+                Noise samples for each row.
+            batch_size (`int`, *optional*, defaults to 16):
+                Sequences in a forward pass; does not change the result.
+            antithetic (`bool`, *optional*, defaults to `False`):
+                Draw the samples in pairs that mask complementary tokens: `l` of them, and the other `L - l` with one
+                more. Needs an even `num_samples`.
+            cfg_scale (`float`, *optional*, defaults to 0.0):
+                Scale `w` of the unsupervised classifier-free guidance (eq. 16): the model also sees the text with the
+                given tokens masked.
+            generator (`torch.Generator`, *optional*):
+                Source of the randomness.
+
+        Returns:
+            [`LLaDALikelihoodOutput`].
+
+        Raises:
+            `ValueError`: if shapes do not match, a row has nothing to score, or a number is out of its range.
+
+        Example:
+
+        ```python
+        >>> from transformers import AutoModel, AutoTokenizer
+        >>> import modeling_llada  # registers the classes
+
+        >>> tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-poet")
+        >>> model = AutoModel.from_pretrained("checkpoints/llada-poet", dtype="float32")
+        >>> input_ids = tokenizer("床前明月光，疑是地上霜。", return_tensors="pt").input_ids
+        >>> labels = input_ids.clone()
+        >>> labels[:, :6] = -100  # given
+        >>> round(model.log_likelihood(input_ids, labels, num_samples=64).log_likelihood.item(), 1)
+        -0.0
+        ```
+        """
+        check_scoring(input_ids, labels, attention_mask, self.config.vocab_size)
+        check_samples(num_samples, batch_size, antithetic, cfg_scale)
+        input_ids, labels = input_ids.to(self.device), labels.to(self.device)
+        attention_mask = None if attention_mask is None else attention_mask.to(self.device)
+        scored = labels != -100
+        texts = torch.where(scored, labels, input_ids)
+
+        # Several short jobs share a forward pass, a long one is cut: noise belongs to a row, not to a forward pass.
+        samples = []
+        for rows in torch.arange(len(texts)).split(max(1, batch_size // num_samples)):
+            noise = [draw_noise(scored[row], num_samples, antithetic, generator) for row in rows]
+            mask, weight = (torch.cat(parts) for parts in zip(*noise, strict=True))
+            row_of = rows.to(self.device).repeat_interleave(num_samples)
+            for part in torch.arange(len(mask), device=self.device).split(batch_size):
+                row = row_of[part]
+                attended = None if attention_mask is None else attention_mask[row]
+                log_probs = self._masked_log_probs(texts[row], mask[part], ~scored[row], attended, cfg_scale)
+                samples.append(weight[part] * log_probs)
+        samples = torch.cat(samples).view(len(texts), num_samples)
+
+        independent = samples.view(len(texts), -1, 2).mean(-1) if antithetic else samples
+        num_independent = independent.shape[-1]
+        deviation = independent.std(-1) if num_independent > 1 else independent.new_full((len(texts),), torch.nan)
+        return LLaDALikelihoodOutput(log_likelihood=samples.mean(-1), standard_error=deviation / num_independent**0.5)
+
+    @torch.no_grad()
+    def perplexity(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        window: int | None = None,
+        stride: int | None = None,
+        **kwargs,
+    ) -> torch.FloatTensor:
+        r"""
+        Estimates the perplexity of texts, `exp(-log p(x_0) / L)`, by sliding windows: the tokens of each stride are
+        scored given those before them in the window.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`):
+                The texts.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                0 for padding, on either side; it is not scored.
+            window (`int`, *optional*):
+                Tokens that the model sees at a time. By default the context of the model, or the whole text where that
+                is shorter.
+            stride (`int`, *optional*):
+                Tokens that are scored at a time. By default half of the window. The first window is scored whole.
+            kwargs:
+                Arguments of [`~LLaDAForMaskedLM.log_likelihood`].
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch,)`: an upper bound in expectation.
+
+        Raises:
+            `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
+        """
+        length = input_ids.shape[-1]
+        limit = self.config.max_position_embeddings
+        window = min(limit, length) if window is None else window
+        stride = max(1, window // 2) if stride is None else stride
+        if not 1 <= window <= limit:
+            raise ValueError(f"`window` must be in [1, {limit}], the context of the model, but got {window}.")
+        if not 1 <= stride <= window:
+            raise ValueError(f"`stride` must be in [1, `window`], so that no token is left out, but got {stride}.")
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        labels = input_ids.masked_fill(attention_mask == 0, -100)
+
+        total = torch.zeros(len(input_ids), device=self.device)
+        scored_until = 0
+        while scored_until < length:
+            end = min(scored_until + stride, length) if scored_until else min(window, length)
+            part = slice(max(0, end - window), end)
+            part_labels = labels[:, part].clone()
+            part_labels[:, : scored_until - part.start] = -100
+            rows = (part_labels != -100).any(-1).nonzero().squeeze(-1)
+            if len(rows):
+                score = self.log_likelihood(
+                    input_ids[rows, part], part_labels[rows], attention_mask[rows, part], **kwargs
+                )
+                total[rows.to(self.device)] += score.log_likelihood
+            scored_until = end
+        num_scored = (labels != -100).sum(-1).to(self.device)
+        if (num_scored == 0).any():
+            raise ValueError("`input_ids` has a row without a token to score. Leave rows that are all padding out.")
+        return (-total / num_scored).exp()
+
+    def _masked_log_probs(
+        self,
+        texts: torch.LongTensor,
+        mask: torch.BoolTensor,
+        given: torch.BoolTensor,
+        attention_mask: torch.Tensor | None,
+        cfg_scale: float,
+    ) -> torch.FloatTensor:
+        """The sum over the masked tokens of each row of `log p_theta(x_0^i | x_l)`, `(rows,)`."""
+        noisy, keep = texts.masked_fill(mask, self.config.mask_token_id), mask
+        if cfg_scale > 0:
+            noisy = torch.cat([noisy, noisy.masked_fill(given, self.config.mask_token_id)])
+            keep = torch.cat([mask, mask])
+            attention_mask = None if attention_mask is None else torch.cat([attention_mask, attention_mask])
+        logits = self(input_ids=noisy, attention_mask=attention_mask, logits_to_keep=keep).logits.float()
+        if cfg_scale > 0:
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + (cfg_scale + 1) * (conditional - unconditional)
+        log_probs = -F.cross_entropy(logits, texts[mask], reduction="none")
+        return log_probs.new_zeros(mask.shape).masked_scatter(mask, log_probs).sum(-1)
+
+
+def draw_noise(
+    scored: torch.BoolTensor, num_samples: int, antithetic: bool, generator: torch.Generator | None
+) -> tuple[torch.BoolTensor, torch.FloatTensor]:
+    """
+    The masks of all samples of one row, `(num_samples, length)`, and their weights `L / l`.
+
+    Antithetic samples stand side by side. Both masks of a pair follow the same distribution: the second reverses the
+    random order of the first, and masks `L + 1 - l` tokens.
+    """
+    length = scored.sum()
+    num_drawn = num_samples // 2 if antithetic else num_samples
+    # With a CPU generator the noise is the same on every device.
+    device = scored.device if generator is None else generator.device
+    maskable = scored.to(device).expand(num_drawn, -1)
+    counts = sample_counts(length.to(device).expand(num_drawn), generator=generator)
+    ranks = random_ranks(maskable, generator=generator)
+    if antithetic:
+        counts = torch.stack([counts, length.to(device) + 1 - counts], dim=1).flatten()
+        ranks = torch.stack([ranks, length.to(device) - 1 - ranks], dim=1).flatten(0, 1)
+        maskable = scored.to(device).expand(num_samples, -1)
+    mask = maskable & (ranks < counts[:, None])
+    return mask.to(scored.device), (length / counts.to(scored.device)).float()
+
+
+def check_scoring(
+    input_ids: torch.LongTensor, labels: torch.LongTensor, attention_mask: torch.Tensor | None, vocab_size: int
+) -> None:
+    """The texts, and what of them is scored."""
+    for name, tensor in (("labels", labels), ("attention_mask", attention_mask)):
+        if tensor is not None and tensor.shape != input_ids.shape:
+            raise ValueError(
+                f"`{name}` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but got {tuple(tensor.shape)}."
+            )
+    scored = labels != -100
+    if input_ids.ndim != 2 or not scored.any(-1).all():
+        raise ValueError(
+            "`labels` must hold at least one scored token in each row of `input_ids`, (batch, length): its id, and -100 "
+            "at the given tokens."
+        )
+    ids = torch.where(scored, labels, input_ids)
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ValueError(
+            f"`input_ids` and `labels` must be ids in [0, {vocab_size}), but got {ids.min()} to {ids.max()}. Is this the "
+            "tokenizer of another model?"
+        )
+    if attention_mask is not None and (scored & (attention_mask == 0)).any():
+        raise ValueError("`labels` must be -100 where `attention_mask` is 0: padding cannot be scored.")
+
+
+def check_samples(num_samples: int, batch_size: int, antithetic: bool, cfg_scale: float) -> None:
+    """The numbers of an estimate."""
+    if num_samples < 1 or (antithetic and num_samples % 2):
+        raise ValueError(
+            f"`num_samples` must be a positive integer, and even with `antithetic=True`, but got {num_samples}."
+        )
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be a positive integer, but got {batch_size}.")
+    if cfg_scale < 0:
+        raise ValueError(f"`cfg_scale` must not be negative, but got {cfg_scale}.")
+
+
+__all__ = ["LLaDALikelihoodMixin", "LLaDALikelihoodOutput"]
