@@ -20,6 +20,7 @@ OUTPUT_DIR/training_log.json.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import shutil
 import time
@@ -29,7 +30,8 @@ import torch
 import yaml
 from transformers import TrainerCallback, set_seed
 
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
+from modeling_llada.drawing import write_atomically
 from modeling_llada.training import (
     Corpus,
     LLaDAPretrainer,
@@ -42,6 +44,8 @@ from modeling_llada.training import (
 
 
 STARTED = time.monotonic()
+REQUIRED_KEYS = ("model", "training", "phases", "line_ends", "sentence_ends", "eval_width", "eval_splits")
+OPTIONAL_KEYS = ("corpus", "tokenizer", "generation", "expected_tokens_per_second")
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*")
 
 
@@ -56,14 +60,15 @@ def main() -> None:
     corpus = Corpus.load(config["corpus"])
     training = LLaDAPretrainingConfig(**config["training"])
     set_seed(training.seed)
-    model = LLaDAForMaskedLM(model_config(config, corpus))
+    model = make_model(config, corpus)
     rows = RowMixture(corpus, config["phases"], device=training.device, seed=training.seed)
     print_plan(model, rows, training, config)
     if args.rehearse:
         rehearse(model, rows, config, steps=args.rehearse)
         return
     if args.max_minutes is not None:
-        training.max_minutes = args.max_minutes - (time.monotonic() - STARTED) / 60  # loading counts too
+        # Loading counts too. At least one step is made, so that a run in pieces always gets on.
+        training.max_minutes = max(args.max_minutes - (time.monotonic() - STARTED) / 60, 1e-9)
 
     trainer = LLaDAPretrainer(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
     checkpoint = find_last_checkpoint(training.output_dir) if args.resume else None
@@ -91,12 +96,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens-per-step", type=int, help="tokens of one optimiser step")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not Path(args.config).is_file():
+        parser.error(f"--config: there is no file {args.config}")
+    for name in ("rehearse", "max_minutes"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name.replace('_', '-')} must be positive, but got {value}")
+    return args
 
 
 def load_config(args: argparse.Namespace) -> dict:
     """The YAML file, with what the command line says in its place."""
-    config = yaml.safe_load(Path(args.config).read_text())
+    config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
     for name in ("corpus", "tokenizer"):
         config[name] = getattr(args, name) or config.get(name)
     for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
@@ -111,7 +123,24 @@ def load_config(args: argparse.Namespace) -> dict:
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         place[name] = parse_value(value)
+    check_names(config)
     return config
+
+
+def check_names(config: dict) -> None:
+    """A misspelt name would otherwise be a value that nothing reads."""
+    for name in REQUIRED_KEYS:
+        if name not in config:
+            raise ValueError(f"`{name}` is missing in the recipe. See examples/configs/poet.yaml.")
+    known = {
+        "": {*REQUIRED_KEYS, *OPTIONAL_KEYS},
+        "training.": {field.name for field in dataclasses.fields(LLaDAPretrainingConfig)},
+        "model.": {field.name for field in dataclasses.fields(LLaDAConfig)} | {"rope_theta"},
+    }
+    for place, names in known.items():
+        section = config.get(place[:-1]) or {} if place else config
+        if unknown := sorted(section.keys() - names):
+            raise ValueError(f"`{place}{unknown[0]}` is no value of the recipe. See examples/configs/poet.yaml.")
 
 
 def parse_value(text: str):
@@ -149,15 +178,17 @@ def tokenize(dataset: str, config: dict) -> None:
     print(f"{config['corpus']}: {Path(config['corpus']).stat().st_size / 1e6:.1f} MB")
 
 
-def model_config(config: dict, corpus: Corpus) -> LLaDAConfig:
-    return LLaDAConfig(
-        vocab_size=corpus.vocab_size,
-        mask_token_id=corpus.mask_token_id,
-        bos_token_id=corpus.bos_token_id,
-        eos_token_id=corpus.eos_token_id,
-        pad_token_id=corpus.eos_token_id,
-        **config["model"],
-    )
+def make_model(config: dict, corpus: Corpus) -> LLaDAForMaskedLM:
+    """A model with random weights. Vocabulary and special tokens are those of the corpus."""
+    special_tokens = {
+        "mask_token_id": corpus.mask_token_id,
+        "bos_token_id": corpus.bos_token_id,
+        "eos_token_id": corpus.eos_token_id,
+        "pad_token_id": corpus.eos_token_id,
+    }
+    model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=corpus.vocab_size, **special_tokens, **config["model"]))
+    model.generation_config = LLaDAGenerationConfig(**special_tokens, **(config.get("generation") or {}))
+    return model
 
 
 def held_out(corpus: Corpus, config: dict) -> dict[str, torch.Tensor]:
@@ -246,7 +277,7 @@ def rehearse(model: LLaDAForMaskedLM, rows: RowMixture, config: dict, steps: int
 
 def save_curve(trainer: LLaDAPretrainer) -> None:
     path = Path(trainer.args.output_dir) / "training_log.json"
-    path.write_text(json.dumps(trainer.state.log_history, indent=1))
+    write_atomically(path, json.dumps(trainer.state.log_history, indent=1))
     print(f"wrote {path}")
 
 
@@ -256,6 +287,7 @@ def save_final(trainer: LLaDAPretrainer, config: dict) -> None:
     temporary = folder.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model = LLaDAForMaskedLM(trainer.model.config).to(torch.bfloat16)
+    model.generation_config = trainer.model.generation_config
     model.load_state_dict(trainer.model.state_dict())
     model.save_pretrained(temporary, max_shard_size="15MB")
     for pattern in TOKENIZER_FILES if config.get("tokenizer") else ():

@@ -40,7 +40,7 @@ EXAMPLES = """examples:
   write the line before:
     llada generate "疑是地上霜。" --reverse
   a new poem of a form, with a title:
-    llada generate --form 五言绝句 --title 春夜 --temperature 0.8 --seed 1
+    llada generate --form 五言绝句 --title 春夜 --temperature 1 --block-length 6 --seed 7
   fewer forward passes, by committing every token the model is sure of:
     llada generate --form 七言绝句 --title 春夜 --confidence-threshold 0.9
   for a program, and as a picture:

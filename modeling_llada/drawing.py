@@ -125,7 +125,7 @@ class LiveDenoising(BaseStreamer):
         self._live.update("", refresh=True)
 
     def draw_text(self, row: int, is_fresh: torch.Tensor | None = None) -> Text:
-        """A row of the canvas as coloured text."""
+        """A row of the canvas as coloured text. Without `is_fresh` it is the finished text, which shows no EOS."""
         text = Text()
         for index, token in enumerate(self._tokens[row].tolist()):
             confidence = self._confidence[row, index].item()
@@ -134,7 +134,8 @@ class LiveDenoising(BaseStreamer):
             elif self._is_given[row, index]:
                 text.append(self._text_of(token), style="bold")
             elif token in self._hidden:
-                text.append("" if math.isnan(confidence) else "·", style="bright_black")
+                if is_fresh is not None and not math.isnan(confidence):
+                    text.append("·", style="bright_black")
             else:
                 inverted = is_fresh is not None and is_fresh[row, index]
                 style = f"bold white on {confidence_color(confidence)}" if inverted else confidence_color(confidence)

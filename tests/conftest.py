@@ -97,3 +97,21 @@ def golden():
 def golden_model():
     """The golden checkpoint, loaded. Shared by the tests of a session: do not change it."""
     return LLaDAForMaskedLM.from_pretrained(GOLDEN, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """A small made-up corpus. Shared by the tests of a session: do not change it."""
+    from made_up_corpus import made_up_corpus
+
+    return made_up_corpus()
+
+
+@pytest.fixture(scope="session")
+def mixture(corpus):
+    """All kinds of rows of that corpus."""
+    from made_up_corpus import PHASES
+
+    from modeling_llada.training import RowMixture
+
+    return RowMixture(corpus, PHASES)

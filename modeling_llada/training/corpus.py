@@ -9,6 +9,7 @@ headed copy of every document come in when it is laid out, so that the file stay
 
 import json
 import lzma
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,11 +74,16 @@ class Corpus:
         }
         values = {key: value for key, value in vars(self).items() if key != "splits"}
         data = safetensors.numpy.save(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
-        Path(path).write_bytes(lzma.compress(data, preset=6) if str(path).endswith(".xz") else data)
+        # First under another name, so that the file is whole or absent.
+        partial = Path(f"{path}.part")
+        partial.write_bytes(lzma.compress(data, preset=6) if str(path).endswith(".xz") else data)
+        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Corpus":
         """Reads what `save` wrote."""
+        if not Path(path).is_file():
+            raise ValueError(f"`path` must be a tokenised corpus, but there is no file {path}. Write one with `save`.")
         data = Path(path).read_bytes()
         if str(path).endswith(".xz"):
             data = lzma.decompress(data)
