@@ -70,8 +70,13 @@ def main() -> None:
         # Loading counts too. At least one step is made, so that a run in pieces always gets on.
         training.max_minutes = max(args.max_minutes - (time.monotonic() - STARTED) / 60, 1e-9)
 
+    checkpoint = find_last_checkpoint(training.output_dir)
+    if checkpoint and not args.resume:
+        raise ValueError(
+            f"`output_dir` already holds the checkpoints of a run, {checkpoint} the last. Continue it with `--resume`, or "
+            "choose another folder with `--output-dir`."
+        )
     trainer = LLaDAPretrainer(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
-    checkpoint = find_last_checkpoint(training.output_dir) if args.resume else None
     print(f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":

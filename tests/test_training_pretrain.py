@@ -372,6 +372,8 @@ class TestExample:
             tmp_path / "run",
         ]
         assert "at step 1 of 60: go on with --resume" in call(*arguments)
+        with pytest.raises(ValueError, match="Continue it with `--resume`"):
+            call(*arguments)
         assert "at step 2 of 60" in call(*arguments, "--resume")
         final = tmp_path / "run" / "final"
         model = LLaDAForMaskedLM.from_pretrained(final)

@@ -12,7 +12,8 @@
   objects with these two keys, instead.
 - held-out: the bound on the negative log-likelihood (eq. 6 of the paper), in nats per token, on windows of 128 tokens
   over the held-out poems.
-- forms: poems written to a header alone; line count, line lengths and rhyme of each.
+- forms: poems written to a header alone: line count, line lengths and rhyme of each, lines that come twice in a poem, and
+  lines that stand in a famous poem.
 """
 
 import argparse
@@ -136,9 +137,12 @@ def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
     """Poems from a header with nothing but the form; how many keep it."""
     from check_form import check_form
+    from cleaning import split_lines
+    from couplets import famous_poems
 
     from llada_cli.poems import poem_header
 
+    famous_lines = {line for poem in famous_poems() for line in split_lines(poem["text"])}
     result, poems = {}, {}
     for form, (lines, width) in FORMS.items():
         prompt = tokenizer(poem_header(form), return_tensors="pt")["input_ids"]
@@ -160,10 +164,20 @@ def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
             "keeps_form": sum(report.shape for report in reports) / len(reports),
             "rhymes": sum(bool(report.rhyme) for report in reports) / len(reports),
             "distinct": len(set(texts)) / len(texts),
+            **count_lines([split_lines(text) for text in texts], famous_lines),
         }
         poems[form] = texts
     names = ("samples", "temperature", "block_length", "remasking", "spare_tokens", "seed")
     return {"forms": result, "settings": {name: getattr(args, name) for name in names}, "poems": poems}
+
+
+def count_lines(poems: list[list[str]], famous_lines: set[str]) -> dict:
+    """How much poems repeat themselves, and how much they quote."""
+    lines = [line for poem in poems for line in poem]
+    return {
+        "repeats_a_line": sum(len(set(poem)) < len(poem) for poem in poems) / len(poems),
+        "famous_lines": sum(line in famous_lines for line in lines) / len(lines),
+    }
 
 
 def write_json(result: dict, path: str) -> None:

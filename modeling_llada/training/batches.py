@@ -129,13 +129,13 @@ class TrainingBatches:
 
     def num_rows(self, entry: RowEntry) -> int:
         """Rows of the global batch of a step on this kind of row."""
-        rows, parts = self.tokens_per_step // entry.width, self.accumulation_steps * self.num_processes
-        if rows == 0 or rows % parts:
+        parts = self.accumulation_steps * self.num_processes
+        if self.tokens_per_step < 1 or self.tokens_per_step % (parts * entry.width):
             raise ValueError(
-                f"`tokens_per_step` must give a number of rows that accumulation steps x processes ({parts}) divides, but "
-                f"{self.tokens_per_step} gives {rows} rows of width {entry.width}. Choose a multiple of {parts * entry.width}."
+                f"`tokens_per_step` must be a multiple of accumulation steps x processes x width of the rows, {parts} x "
+                f"{entry.width}, but got {self.tokens_per_step}. Choose a multiple of {parts * entry.width}."
             )
-        return rows
+        return self.tokens_per_step // entry.width
 
     def at(self, step: int) -> list[dict]:
         """The micro-batches of one step for this process."""
