@@ -47,6 +47,13 @@ from .likelihood_llada import LLaDALikelihoodMixin
 
 logger = logging.get_logger(__name__)
 
+AUTO_MAP = {
+    "AutoConfig": "configuration_llada.LLaDAConfig",
+    "AutoModel": "modeling_llada.LLaDAForMaskedLM",
+    "AutoModelForMaskedLM": "modeling_llada.LLaDAForMaskedLM",
+    "AutoModelForCausalLM": "modeling_llada.LLaDAForMaskedLM",
+}
+
 
 @use_kernel_forward_from_hub("RMSNorm")
 class LLaDARMSNorm(nn.Module):
@@ -317,6 +324,22 @@ class LLaDAPreTrainedModel(PreTrainedModel):
             )
         return (model, info) if output_loading_info else model
 
+    def save_pretrained(self, save_directory, **kwargs):
+        """
+        Saves a folder that also loads where this package is not installed, with `trust_remote_code=True`; see
+        [`PreTrainedModel.save_pretrained`].
+
+        A class can be registered for one Auto class alone, so the others are named here.
+        """
+        self.config.auto_map = {name: reference for name, reference in AUTO_MAP.items() if self._serves(name)}
+        self.config.auto_map["AutoModel"] = f"modeling_llada.{type(self).__name__}"
+        super().save_pretrained(save_directory, **kwargs)
+
+    @classmethod
+    def _serves(cls, auto_class: str) -> bool:
+        """The backbone has no head, so only a mask predictor is offered to the Auto classes with one."""
+        return auto_class in ("AutoConfig", "AutoModel") or cls.can_generate()
+
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
         """Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`]."""
         rows = self.get_input_embeddings().weight.shape[0]
@@ -534,6 +557,11 @@ def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor)
 
 
 register_weight_renamings("LLaDAForMaskedLM", "LLaDAModel")
+
+# What is registered here is copied into every folder that `save_pretrained` writes, with all that it imports.
+LLaDAConfig.register_for_auto_class()
+LLaDAModel.register_for_auto_class("AutoModel")
+LLaDAForMaskedLM.register_for_auto_class("AutoModelForMaskedLM")
 
 
 __all__ = ["LLaDAForMaskedLM", "LLaDAModel", "LLaDAPreTrainedModel"]

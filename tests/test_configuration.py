@@ -120,7 +120,7 @@ class TestOfficialNames:
             # Our classes are not those of the official remote code, so its `auto_map` would lead nowhere.
             if name not in ("auto_map", "transformers_version"):
                 assert written[name] == value, name
-        assert "auto_map" not in written
+        assert written["auto_map"] == {"AutoConfig": "configuration_llada.LLaDAConfig"}
 
     def test_each_field_is_written_once(self, tmp_path, tiny_config):
         written = saved_json(tiny_config(), tmp_path)
