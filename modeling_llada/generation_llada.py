@@ -29,6 +29,7 @@ from transformers.utils import ModelOutput, logging
 
 from .canvas_llada import Canvas, end_rows, put_draft, split_blocks, write_commits
 from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, is_neutral
+from .guidance_llada import guided_logits
 from .remasking_llada import (
     DEFERRED,
     commit_entropy_bound,
@@ -215,8 +216,7 @@ class LLaDAGenerationMixin:
         """
         One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
 
-        Rows without a mask in the block leave the batch. With guidance the model also sees the canvas with all given
-        positions masked, and `logits = (1 + w) conditional - w unconditional` (eq. 16).
+        Rows without a mask in the block leave the batch. The two halves of a guided pass count as one.
 
         Returns:
             `torch.FloatTensor` of shape `(num_masked, vocab_size)`: In row-major order of `mask`.
@@ -228,23 +228,16 @@ class LLaDAGenerationMixin:
         logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
         logits_to_keep[:, block] = mask[rows]
 
-        inputs = tokens
-        if config.cfg_scale > 0:
-            inputs = torch.cat([tokens, tokens.masked_fill(canvas.given[rows], config.mask_token_id)])
-            logits_to_keep, attention_mask, position_ids = (
-                None if tensor is None else torch.cat([tensor, tensor])
-                for tensor in (logits_to_keep, attention_mask, position_ids)
-            )
-        logits = self(
-            input_ids=inputs,
+        logits = guided_logits(
+            self,
+            tokens,
+            given=canvas.given[rows],
+            mask_token_id=config.mask_token_id,
+            cfg_scale=config.cfg_scale,
             attention_mask=attention_mask,
             position_ids=position_ids,
             logits_to_keep=logits_to_keep,
-        ).logits.float()
-        if config.cfg_scale > 0:
-            conditional, unconditional = logits.chunk(2)
-            logits = unconditional + (config.cfg_scale + 1) * (conditional - unconditional)
-
+        )
         if logits_processor is not None:
             logits = logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
         return logits

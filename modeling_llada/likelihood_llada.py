@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from transformers.utils import ModelOutput
 
 from .diffusion_llada import random_ranks, sample_counts
+from .guidance_llada import guided_logits
 
 
 @dataclass
@@ -201,15 +202,16 @@ class LLaDALikelihoodMixin:
         cfg_scale: float,
     ) -> torch.FloatTensor:
         """The sum over the masked tokens of each row of `log p_theta(x_0^i | x_l)`, `(rows,)`."""
-        noisy, keep = texts.masked_fill(mask, self.config.mask_token_id), mask
-        if cfg_scale > 0:
-            noisy = torch.cat([noisy, noisy.masked_fill(given, self.config.mask_token_id)])
-            keep = torch.cat([mask, mask])
-            attention_mask = None if attention_mask is None else torch.cat([attention_mask, attention_mask])
-        logits = self(input_ids=noisy, attention_mask=attention_mask, logits_to_keep=keep).logits.float()
-        if cfg_scale > 0:
-            conditional, unconditional = logits.chunk(2)
-            logits = unconditional + (cfg_scale + 1) * (conditional - unconditional)
+        logits = guided_logits(
+            self,
+            texts.masked_fill(mask, self.config.mask_token_id),
+            given=given,
+            mask_token_id=self.config.mask_token_id,
+            cfg_scale=cfg_scale,
+            attention_mask=attention_mask,
+            position_ids=None,
+            logits_to_keep=mask,
+        )
         log_probs = -F.cross_entropy(logits, texts[mask], reduction="none")
         return log_probs.new_zeros(mask.shape).masked_scatter(mask, log_probs).sum(-1)
 

@@ -20,6 +20,7 @@ REMOTE_FILES = {
     "diffusion_llada.py",
     "generation_config_llada.py",
     "generation_llada.py",
+    "guidance_llada.py",
     "likelihood_llada.py",
     "modeling_llada.py",
     "remasking_llada.py",

@@ -1,0 +1,76 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Unsupervised classifier-free guidance, shared by generation and likelihood."""
+
+import torch
+from torch import nn
+
+
+def guided_logits(
+    model: nn.Module,
+    input_ids: torch.LongTensor,
+    given: torch.BoolTensor,
+    mask_token_id: int,
+    cfg_scale: float,
+    attention_mask: torch.Tensor | None,
+    position_ids: torch.LongTensor | None,
+    logits_to_keep: torch.BoolTensor,
+) -> torch.FloatTensor:
+    """
+    The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
+    https://huggingface.co/papers/2502.09992): `(1 + w) conditional - w unconditional`.
+
+    Without guidance that is the plain forward pass. With it the model also sees the sequences with all given tokens
+    masked, in the same batch.
+
+    Args:
+        model (`nn.Module`):
+            The mask predictor.
+        input_ids (`torch.LongTensor` of shape `(batch, length)`):
+            The noisy sequences.
+        given (`torch.BoolTensor` of shape `(batch, length)`):
+            What the prediction is conditioned on.
+        mask_token_id (`int`):
+            Id of the mask token.
+        cfg_scale (`float`):
+            The scale `w`; 0 is no guidance.
+        attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+            0 for padding.
+        position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+            Positions.
+        logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`):
+            The positions whose logits are wanted.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_kept, vocab_size)`.
+    """
+    if cfg_scale > 0:
+        input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])
+        attention_mask, position_ids, logits_to_keep = (
+            None if tensor is None else torch.cat([tensor, tensor])
+            for tensor in (attention_mask, position_ids, logits_to_keep)
+        )
+    logits = model(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=position_ids,
+        logits_to_keep=logits_to_keep,
+    ).logits.float()
+    if cfg_scale > 0:
+        conditional, unconditional = logits.chunk(2)
+        logits = unconditional + (cfg_scale + 1) * (conditional - unconditional)
+    return logits
+
+
+__all__ = ["guided_logits"]
