@@ -3,9 +3,11 @@
 """Fixtures that several test files share: a tiny random model, and the golden checkpoint of the reference."""
 # ruff: noqa: E402  (the environment is set before transformers is imported)
 
+import importlib
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,3 +117,12 @@ def mixture(corpus):
     from modeling_llada.training import RowMixture
 
     return RowMixture(corpus, PHASES)
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Imports a script of examples/poems by its name; the scripts import each other in the same way."""
+    folder = str(Path(__file__).resolve().parents[1] / "examples" / "poems")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)

@@ -2,10 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The shipped character tokenizer of llada-poet."""
 
-import importlib
 import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,18 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 POEMS = ROOT / "examples" / "poems"
 CHECKPOINT = ROOT / "checkpoints" / "llada-poet"
 JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _scripts_are_importable():
-    sys.path.insert(0, str(POEMS))
-    yield
-    sys.path.remove(str(POEMS))
-
-
-@pytest.fixture(scope="module")
-def load():
-    return importlib.import_module
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The poem data and the form checker of examples/poems."""
 
-import importlib
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,18 +11,6 @@ import pytest
 
 POEMS = Path(__file__).resolve().parents[1] / "examples" / "poems"
 JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _scripts_are_importable():
-    sys.path.insert(0, str(POEMS))
-    yield
-    sys.path.remove(str(POEMS))
-
-
-@pytest.fixture(scope="module")
-def load():
-    return importlib.import_module
 
 
 # --- header ---

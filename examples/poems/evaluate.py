@@ -18,7 +18,6 @@
 
 import argparse
 import json
-import os
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -27,6 +26,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
+from modeling_llada.drawing import write_atomically
 from modeling_llada.training.corpus import Corpus, lay_out
 from modeling_llada.training.evaluation_loss import held_out_loss
 
@@ -62,7 +62,8 @@ def main() -> None:
     result = {"part": args.part, "model": args.model} | result | {"seconds": round(time.monotonic() - started, 1)}
     print(json.dumps({k: v for k, v in result.items() if k != "poems"}, ensure_ascii=False, indent=1))
     if args.json:
-        write_json(result, args.json)
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(args.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
 
 
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
@@ -178,14 +179,6 @@ def count_lines(poems: list[list[str]], famous_lines: set[str]) -> dict:
         "repeats_a_line": sum(len(set(poem)) < len(poem) for poem in poems) / len(poems),
         "famous_lines": sum(line in famous_lines for line in lines) / len(lines),
     }
-
-
-def write_json(result: dict, path: str) -> None:
-    """Writes to a temporary name and renames, so that a file is there whole or not at all."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{path}.tmp"
-    Path(temporary).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":
