@@ -32,7 +32,8 @@ class Canvas:
         step (`torch.IntTensor` of shape `(batch, length)`): The step of the row that committed a position, -1 elsewhere.
         confidence (`torch.FloatTensor` of shape `(batch, length)`): Its confidence at that step, NaN elsewhere.
         num_forward_passes (`torch.LongTensor` of shape `(batch,)`): Forward passes of each row.
-        ended (`torch.BoolTensor` of shape `(batch,)`): Rows that stopped at EOS.
+        ended (`torch.BoolTensor` of shape `(batch,)`): Rows that stopped, at EOS or by a criterion.
+        stopped (`torch.BoolTensor` of shape `(batch,)`): Rows that a criterion stopped before they were complete.
     """
 
     tokens: torch.LongTensor
@@ -43,6 +44,7 @@ class Canvas:
     confidence: torch.FloatTensor
     num_forward_passes: torch.LongTensor
     ended: torch.BoolTensor
+    stopped: torch.BoolTensor
 
     @classmethod
     def create(cls, input_ids, attention_mask, mask_token_id: int, max_new_tokens: int) -> "Canvas":
@@ -64,6 +66,7 @@ class Canvas:
             confidence=torch.full(tokens.shape, torch.nan, dtype=torch.float32, device=tokens.device),
             num_forward_passes=tokens.new_zeros(batch_size),
             ended=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
+            stopped=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
         )
 
     def masked(self, block: slice) -> torch.BoolTensor:
@@ -106,12 +109,34 @@ def end_rows(
         return
     is_eos = torch.isin(canvas.tokens, eos_token_ids)
     is_eos[:, :prompt_length] = False
-    after_eos = (is_eos.cumsum(-1) - is_eos.long()) > 0
-    pad_token_id = eos_token_ids[0] if pad_token_id is None else pad_token_id
-    canvas.tokens.masked_fill_(after_eos, pad_token_id)
-    canvas.step.masked_fill_(after_eos, -1)
-    canvas.confidence.masked_fill_(after_eos, torch.nan)
+    # There the gaps are padded, often with the EOS token: what was committed behind them stays.
+    is_eos[canvas.stopped] = False
+    write_pads(canvas, (is_eos.cumsum(-1) - is_eos.long()) > 0, pad_token_id)
     canvas.ended |= is_eos.any(-1)
+
+
+def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None:
+    """Stops rows, `(batch,)`, where they are: the masks that are left in them become pads, wherever they stand."""
+    masks = canvas.masked(slice(None)) & stop[:, None]
+    write_pads(canvas, masks, pad_token_id)
+    canvas.stopped |= masks.any(-1)
+    canvas.ended |= stop
+
+
+def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -> None:
+    """Writes pads, which no step committed."""
+    canvas.tokens.masked_fill_(positions, pad_token_id)
+    canvas.step.masked_fill_(positions, -1)
+    canvas.confidence.masked_fill_(positions, torch.nan)
+
+
+def put_confirmed(streamer: BaseStreamer, canvas: Canvas, block: slice) -> None:
+    """
+    Hands a finished block to a streamer: the prompt as `(batch, prompt_length)`, a block of the answer as `(block_length,)`
+    if there is one row, since streamers count its tokens by its length.
+    """
+    tokens = canvas.tokens[:, block].to("cpu", copy=True)
+    streamer.put(tokens if block.start == 0 else tokens.squeeze(0))
 
 
 def put_draft(
@@ -123,7 +148,7 @@ def put_draft(
     step: int,
 ) -> None:
     """
-    Hands the unfinished rest of the canvas, from the start of the block, to a streamer; one with `takes_steps = True`
+    Hands the rest of the canvas, from the start of the active block, to a streamer; one with `takes_steps = True`
     also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere).
     """
     # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.

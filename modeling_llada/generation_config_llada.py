@@ -14,8 +14,10 @@
 """The options of the reverse process."""
 
 import math
+import sys
 from numbers import Integral, Real
 
+import torch
 from transformers import GenerationConfig
 from transformers.utils import logging
 
@@ -254,6 +256,13 @@ class LLaDAGenerationConfig(GenerationConfig):
         return config_dict
 
 
+def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.LongTensor | None:
+    """One or several token ids as a 1-D tensor."""
+    if token_ids is None:
+        return None
+    return torch.tensor([token_ids] if isinstance(token_ids, Integral) else list(token_ids), device=device)
+
+
 def is_neutral(name: str, value) -> bool:
     """Whether an option that we do not have is at a value that changes nothing."""
     if value is None or value in NEUTRAL_VALUES.get(name, ()):
@@ -268,7 +277,8 @@ def check_integer(name: str, value, minimum: int) -> None:
 
 
 def check_number(name: str, value, minimum: float, maximum: float = float("inf")) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    # Not `math.isfinite`, which fails on an integer beyond the floats.
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if value is not None and not (is_number and minimum <= value <= maximum):
         bounds = f"of at least {minimum}" if math.isinf(maximum) else f"in [{minimum}, {maximum}]"
         raise ValueError(f"`{name}` must be a finite number {bounds}, but got {value!r}.")

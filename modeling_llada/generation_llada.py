@@ -20,29 +20,17 @@ committed at a step in `remasking_llada.py`; here is the loop.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
-from .canvas_llada import Canvas, end_rows, put_draft, split_blocks, write_commits
-from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, is_neutral
+from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows, write_commits
+from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
 from .guidance_llada import guided_logits
-from .remasking_llada import (
-    DEFERRED,
-    commit_entropy_bound,
-    commit_factor,
-    commit_quota,
-    commit_threshold,
-    larger_set,
-    margin,
-    negative_entropy,
-    probability,
-    split_steps,
-    step_budget,
-)
+from .remasking_llada import choose_commits, split_steps, step_budget
+from .sampling_llada import defer_end_tokens, propose, suppress
 
 
 logger = logging.get_logger(__name__)
@@ -60,6 +48,8 @@ class LLaDAGenerationOutput(ModelOutput):
             Forward passes that each row took part in (NFE); the pair of a guided pass counts once.
         tokens_per_forward (`torch.FloatTensor` of shape `(batch,)`):
             Tokens committed in each row per forward pass.
+        stopped (`torch.BoolTensor` of shape `(batch,)`, *optional*):
+            With `stopping_criteria`: the rows that they stopped. The masks that were left in these became pads.
         trajectory (`tuple(torch.IntTensor, torch.FloatTensor)`, *optional*):
             With `output_trajectory=True`: the denoising step that committed each token, counted from 0 over the
             forward passes of its row (-1 for given tokens and for pads), and its confidence; both of the shape of
@@ -69,6 +59,7 @@ class LLaDAGenerationOutput(ModelOutput):
     sequences: torch.LongTensor | None = None
     num_forward_passes: torch.LongTensor | None = None
     tokens_per_forward: torch.FloatTensor | None = None
+    stopped: torch.BoolTensor | None = None
     trajectory: tuple[torch.IntTensor, torch.FloatTensor] | None = None
 
 
@@ -85,6 +76,7 @@ class LLaDAGenerationMixin:
         attention_mask: torch.Tensor | None = None,
         generation_config: GenerationConfig | None = None,
         logits_processor: LogitsProcessorList | None = None,
+        stopping_criteria: StoppingCriteriaList | None = None,
         streamer: BaseStreamer | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         **kwargs,
@@ -101,6 +93,7 @@ class LLaDAGenerationMixin:
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
             c. Commit the proposals that the strategy picks. The others stay masked.
+            d. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads.
         3. After each block, end the rows whose answer holds an EOS, and pad what follows it.
 
         Args:
@@ -114,9 +107,14 @@ class LLaDAGenerationMixin:
             logits_processor (`LogitsProcessorList` or `list[LogitsProcessor]`, *optional*):
                 Called with the canvas of each masked row, `(num_masked, length)`, and its scores,
                 `(num_masked, vocab_size)`.
+            stopping_criteria (`StoppingCriteriaList` or `list[StoppingCriteria]`, *optional*):
+                Called after each step with the canvas, `(batch, length)`, masks among its tokens, and with the scores
+                of the masks of the active block, `(num_masked, vocab_size)`. A row stops as soon as its criterion is
+                true, also inside a block. Costs a host synchronisation a step.
             streamer (`BaseStreamer`, *optional*):
-                Gets the prompt and each finished block through `put`, and after each step the unfinished rest of the
-                canvas through `put_draft`, if it has that method. Costs a host synchronisation a step.
+                Gets each position once through `put`: the prompt (when its own masks are filled), then each finished
+                block. After each step it gets the rest of the canvas through `put_draft`, if it has that method. Costs
+                a host synchronisation a step.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of randomness; a list has one for each row of the output, which makes rows independent.
             kwargs:
@@ -151,14 +149,14 @@ class LLaDAGenerationMixin:
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
-        if logits_processor is not None and not callable(logits_processor):
-            logits_processor = LogitsProcessorList(logits_processor)
+        logits_processor = as_callable("logits_processor", logits_processor, LogitsProcessorList)
+        stopping_criteria = as_callable("stopping_criteria", stopping_criteria, StoppingCriteriaList)
+        check_streamer(streamer)
+        pad_token_id = self._find_pad_token(config, is_needed=stopping_criteria is not None)
         prompt_length = input_ids.shape[1]
         blocks = split_blocks(prompt_length, config.max_new_tokens, config.block_length)
         num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
         num_steps = split_steps(num_masks, config.steps)
-        if streamer is not None:
-            streamer.put(input_ids.cpu())
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
@@ -184,11 +182,15 @@ class LLaDAGenerationMixin:
                     put_draft(streamer, canvas, block, mask, scores, total_steps)
                 block_step, total_steps = block_step + 1, total_steps + 1
 
+                # 2.d Stop the rows that the criteria stop
+                if stopping_criteria is not None:
+                    stop_rows(canvas, call_criteria(stopping_criteria, canvas.tokens, logits), pad_token_id)
+
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.start >= prompt_length:
-                end_rows(canvas, prompt_length, eos_token_ids, config.pad_token_id)
-            if streamer is not None and block.start >= prompt_length:
-                streamer.put(canvas.tokens[:, block].squeeze(0).to("cpu", copy=True))
+                end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
+            if streamer is not None:
+                put_confirmed(streamer, canvas, block)
             if canvas.ended.all():
                 break
 
@@ -202,6 +204,7 @@ class LLaDAGenerationMixin:
             sequences=canvas.tokens,
             num_forward_passes=canvas.num_forward_passes,
             tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
+            stopped=None if stopping_criteria is None else canvas.stopped,
             trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
         )
 
@@ -301,10 +304,11 @@ class LLaDAGenerationMixin:
                 f"`mask_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
                 f"{config.mask_token_id}. Correct it in the model's config, or pass `mask_token_id`."
             )
-        if config.stop_at_eos and config.pad_token_id is not None and config.pad_token_id >= self.config.vocab_size:
+        eos_token_ids = as_tensor(config.eos_token_id, "cpu")
+        if eos_token_ids is not None and config.mask_token_id in eos_token_ids:
             raise ValueError(
-                f"`pad_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
-                f"{config.pad_token_id}. Correct it in the model's config, or pass `pad_token_id`."
+                f"`eos_token_id` must not be the mask token, but got {config.eos_token_id} and "
+                f"`mask_token_id={config.mask_token_id}`. Correct one of them in the model's config, or pass it."
             )
         for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
             if getattr(config, option) and config.eos_token_id is None:
@@ -316,6 +320,28 @@ class LLaDAGenerationMixin:
                         f"`{option}=True` needs an `{name}` of the vocabulary of {self.config.vocab_size} tokens, but "
                         f"got {getattr(config, name)}. Correct it in the model's config, or pass `{name}`."
                     )
+
+    def _find_pad_token(self, config: LLaDAGenerationConfig, is_needed: bool) -> int | None:
+        """The token behind an EOS and in the gaps of a stopped row: the pad token, or else the first EOS token."""
+        if not (config.stop_at_eos or is_needed):
+            return None
+        pad_token_id = config.pad_token_id
+        if pad_token_id is None and config.eos_token_id is not None:
+            pad_token_id = as_tensor(config.eos_token_id, "cpu")[0].item()
+        if pad_token_id is None and not is_needed:
+            return None
+        if pad_token_id is None:
+            raise ValueError(
+                "`stopping_criteria` need a `pad_token_id` for the masks that are left, and neither it nor an "
+                "`eos_token_id` is known. Pass it as well."
+            )
+        if pad_token_id >= self.config.vocab_size or pad_token_id == config.mask_token_id:
+            raise ValueError(
+                f"`pad_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens and not the mask "
+                f"token {config.mask_token_id}, but got {pad_token_id}. Correct it in the model's config, or pass "
+                "`pad_token_id`."
+            )
+        return pad_token_id
 
     def _prepare_inputs(
         self, input_ids: torch.LongTensor | None, attention_mask: torch.Tensor | None, config: LLaDAGenerationConfig
@@ -391,142 +417,34 @@ class LLaDAGenerationMixin:
             self.generation_config = LLaDAGenerationConfig.from_generation_config(generation_config, strict=False)
 
 
-def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
-    """Rules tokens out, in place: a logit of -inf."""
-    if token_ids is not None:
-        logits[:, token_ids] = -torch.inf
-
-
-def defer_end_tokens(
-    logits: torch.FloatTensor, config: LLaDAGenerationConfig
-) -> tuple[torch.FloatTensor, torch.LongTensor | None]:
-    """
-    The logits that confidences are taken from, and the tokens whose proposals are committed last.
-
-    With `confidence_eos_eot_inf` these are EOS and EoT: they can still be proposed, but their confidence is the lowest
-    and the others are normalised without them.
-    """
-    if not config.confidence_eos_eot_inf:
-        return logits, None
-    deferred = torch.cat(
-        [as_tensor(ids, logits.device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
-    )
-    scores = logits.clone()
-    suppress(scores, deferred)
-    return scores, deferred
-
-
-def propose(
-    logits: torch.FloatTensor,
-    mask: torch.BoolTensor,
-    config: LLaDAGenerationConfig,
-    generators: list[torch.Generator | None],
-) -> torch.LongTensor:
-    """
-    A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
-    from `softmax(logits / temperature)`. The mask token itself is never proposed.
-
-    Returns:
-        `torch.LongTensor` of shape `(num_masked,)`.
-    """
-    temperature = config.sampling_temperature
-    if temperature > 0:
-        uniform = draw_uniform(mask, generators, width=logits.shape[-1])
-        # Float64 where the device has it: in float32 the tail of the noise is cut off.
-        logits = logits.to(uniform.dtype) - temperature * (-uniform.log()).log()
-    mask_column = torch.arange(logits.shape[-1], device=logits.device) == config.mask_token_id
-    return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
-
-
-def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None], width: int) -> torch.Tensor:
-    """
-    Uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
-    each row, which then sees only its own masks.
-    """
-    dtype = torch.float32 if mask.device.type == "mps" else torch.float64
-    counts = [int(mask.sum())] if len(generators) == 1 else mask.sum(-1).tolist()
-    draws = []
-    for generator, count in zip(generators, counts, strict=True):
-        device = mask.device if generator is None else generator.device
-        draws.append(torch.rand(count, width, generator=generator, dtype=dtype, device=device).to(mask.device))
-    return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
-
-
-def confidence_of(
-    kind: str,
-    scores: torch.FloatTensor,
-    proposal: torch.LongTensor,
-    deferred: torch.LongTensor | None,
-    mask: torch.BoolTensor,
-    generators: list[torch.Generator | None],
-) -> torch.FloatTensor:
-    """The confidence of each proposal in the terms of a remasking strategy, `(batch, block_length)`."""
-    if kind == "random":
-        values = draw_uniform(mask, generators, width=1).squeeze(-1)
-    elif kind == "margin":
-        values = margin(scores)
-    elif kind == "entropy":
-        values = negative_entropy(scores)
-    else:
-        values = probability(scores, proposal)
-    if deferred is not None and kind != "random":
-        values = values.masked_fill(torch.isin(proposal, deferred), DEFERRED)
-    return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
-
-
-def choose_commits(
-    scores: torch.FloatTensor,
-    proposal: torch.LongTensor,
-    deferred: torch.LongTensor | None,
-    mask: torch.BoolTensor,
-    budget: torch.LongTensor,
-    config: LLaDAGenerationConfig,
-    strategy: Callable | None,
-    generators: list[torch.Generator | None],
-) -> tuple[torch.FloatTensor, torch.BoolTensor]:
-    """
-    The probability of each proposal, and which proposals are committed; both of shape `(batch, block_length)`.
-
-    A step commits the larger of the set of the parallel rule and the quota of the schedule, which a callable replaces.
-    """
-    prediction = (scores, proposal, deferred, mask, generators)
-    probabilities = confidence_of("low_confidence", *prediction)
-    ranking = probabilities
-    if config.remasking != "low_confidence":
-        ranking = confidence_of(config.remasking, *prediction)
-    commit = commit_quota(ranking, mask, budget)
-    if strategy is not None:
-        commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
-
-    if config.confidence_threshold is not None:
-        parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
-    elif config.confidence_factor is not None:
-        parallel = commit_factor(probabilities, mask, config.confidence_factor)
-    elif config.entropy_bound is not None:
-        parallel = commit_entropy_bound(confidence_of("entropy", *prediction), mask, config.entropy_bound)
-    else:
-        return probabilities, commit
-    return probabilities, larger_set(parallel, commit)
-
-
-def call_strategy(
-    strategy: Callable,
-    confidence: torch.FloatTensor,
-    mask: torch.BoolTensor,
-    budget: torch.LongTensor,
-    fallback: torch.BoolTensor,
+def call_criteria(
+    stopping_criteria: StoppingCriteriaList, tokens: torch.LongTensor, scores: torch.FloatTensor
 ) -> torch.BoolTensor:
-    """What a callable of the user commits; `fallback` in the rows where that is nothing, which would never end."""
-    commit = strategy(confidence, mask, budget)
-    is_tensor = isinstance(commit, torch.Tensor)
-    if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:
-        got = f"{commit.dtype} of shape {tuple(commit.shape)}" if is_tensor else type(commit).__name__
+    """Which rows the criteria stop, `(batch,)`."""
+    stop = torch.as_tensor(stopping_criteria(tokens, scores), device=tokens.device)
+    if stop.dtype != torch.bool or stop.shape not in ((), tokens.shape[:1]):
         raise ValueError(
-            f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, but got "
-            f"{got}."
+            f"`stopping_criteria` must return a boolean tensor of shape ({len(tokens)},), one for each row, but got "
+            f"{stop.dtype} of shape {tuple(stop.shape)}."
         )
-    commit = commit & mask
-    return torch.where(commit.any(-1, keepdim=True), commit, fallback)
+    return stop.expand(len(tokens))
+
+
+def as_callable(name: str, value, list_class: type) -> Callable | None:
+    """Logits processors or stopping criteria: a plain list is wrapped, as in `GenerationMixin`."""
+    if value is None or callable(value):
+        return value
+    if not isinstance(value, (list, tuple)) or not all(callable(one) for one in value):
+        raise ValueError(f"`{name}` must be a `{list_class.__name__}` or a list of callables, but got {value!r}.")
+    return list_class(value) if value else None
+
+
+def check_streamer(streamer: BaseStreamer | None) -> None:
+    if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+        raise ValueError(
+            f"`streamer` must have the methods `put` and `end` of a `BaseStreamer`, but got {streamer!r}. "
+            "`transformers.TextStreamer(tokenizer)` is one."
+        )
 
 
 def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
@@ -544,13 +462,6 @@ def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
                 "`torch.Generator(device).manual_seed(seed)`."
             )
     return generators
-
-
-def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.LongTensor | None:
-    """One or several token ids as a 1-D tensor."""
-    if token_ids is None:
-        return None
-    return torch.tensor([token_ids] if isinstance(token_ids, Integral) else list(token_ids), device=device)
 
 
 __all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]

@@ -23,7 +23,12 @@ Shapes: `confidence` is `(batch, block_length)` in float32, `mask` is a boolean 
 the positions that still hold the mask token, and the quota is `(batch,)`. `commit` is boolean and inside `mask`.
 """
 
+from collections.abc import Callable
+
 import torch
+
+from .generation_config_llada import LLaDAGenerationConfig
+from .sampling_llada import draw_uniform
 
 
 # The lowest confidence that a prediction can have; positions that are no candidates rank below it.
@@ -104,6 +109,86 @@ def sort_by_confidence(confidence: torch.Tensor, mask: torch.BoolTensor) -> tupl
 def larger_set(first: torch.BoolTensor, second: torch.BoolTensor) -> torch.BoolTensor:
     """The larger of two sets of positions in each row; `first` where they are equally large."""
     return torch.where((first.sum(-1) >= second.sum(-1))[:, None], first, second)
+
+
+# A strategy of `LLaDAGenerationConfig`: its confidence, and the rules that it combines
+
+
+def confidence_of(
+    kind: str,
+    scores: torch.FloatTensor,
+    proposal: torch.LongTensor,
+    deferred: torch.LongTensor | None,
+    mask: torch.BoolTensor,
+    generators: list[torch.Generator | None],
+) -> torch.FloatTensor:
+    """The confidence of each proposal in the terms of a remasking strategy, `(batch, block_length)`."""
+    if kind == "random":
+        values = draw_uniform(mask, generators, width=1).squeeze(-1)
+    elif kind == "margin":
+        values = margin(scores)
+    elif kind == "entropy":
+        values = negative_entropy(scores)
+    else:
+        values = probability(scores, proposal)
+    if deferred is not None and kind != "random":
+        values = values.masked_fill(torch.isin(proposal, deferred), DEFERRED)
+    return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
+
+
+def choose_commits(
+    scores: torch.FloatTensor,
+    proposal: torch.LongTensor,
+    deferred: torch.LongTensor | None,
+    mask: torch.BoolTensor,
+    budget: torch.LongTensor,
+    config: LLaDAGenerationConfig,
+    strategy: Callable | None,
+    generators: list[torch.Generator | None],
+) -> tuple[torch.FloatTensor, torch.BoolTensor]:
+    """
+    The probability of each proposal, and which proposals are committed; both of shape `(batch, block_length)`.
+
+    A step commits the larger of the set of the parallel rule and the quota of the schedule, which a callable replaces.
+    """
+    prediction = (scores, proposal, deferred, mask, generators)
+    probabilities = confidence_of("low_confidence", *prediction)
+    ranking = probabilities
+    if config.remasking != "low_confidence":
+        ranking = confidence_of(config.remasking, *prediction)
+    commit = commit_quota(ranking, mask, budget)
+    if strategy is not None:
+        commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
+
+    if config.confidence_threshold is not None:
+        parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
+    elif config.confidence_factor is not None:
+        parallel = commit_factor(probabilities, mask, config.confidence_factor)
+    elif config.entropy_bound is not None:
+        parallel = commit_entropy_bound(confidence_of("entropy", *prediction), mask, config.entropy_bound)
+    else:
+        return probabilities, commit
+    return probabilities, larger_set(parallel, commit)
+
+
+def call_strategy(
+    strategy: Callable,
+    confidence: torch.FloatTensor,
+    mask: torch.BoolTensor,
+    budget: torch.LongTensor,
+    fallback: torch.BoolTensor,
+) -> torch.BoolTensor:
+    """What a callable of the user commits; `fallback` in the rows where that is nothing, which would never end."""
+    commit = strategy(confidence, mask, budget)
+    is_tensor = isinstance(commit, torch.Tensor)
+    if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:
+        got = f"{commit.dtype} of shape {tuple(commit.shape)}" if is_tensor else type(commit).__name__
+        raise ValueError(
+            f"`remasking` must return a boolean tensor of shape {tuple(mask.shape)}, like the mask that it gets, but got "
+            f"{got}."
+        )
+    commit = commit & mask
+    return torch.where(commit.any(-1, keepdim=True), commit, fallback)
 
 
 # Schedule

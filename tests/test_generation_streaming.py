@@ -11,6 +11,8 @@ from transformers import (
     SuppressTokensLogitsProcessor,
     TextDiffusionStreamer,
     TextStreamer,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
 )
 
 
@@ -53,6 +55,23 @@ class TestLogitsProcessor:
         logits[3, 20] += 1.0
         ban = SuppressTokensLogitsProcessor([10])
         assert MockModel(logits).generate(PROMPT, max_new_tokens=1, logits_processor=[ban])[0, 3] == 20
+
+    def test_top_k_and_top_p(self):
+        """At temperature 1 a token outside the cut is never sampled; at temperature 0 the confidences are renormalised."""
+        logits = peaked([0] * 3 + [10] * 40, [0.5] * 43)
+        logits[:, 20] += 2.0
+        logits[:, 21] += 1.0
+        # Random remasking: by confidence, only the proposals of the most probable token would be committed.
+        options = {"max_new_tokens": 40, "temperature": 1.0, "remasking": "random", "steps": 2}
+        options["generator"] = torch.Generator().manual_seed(0)
+        free = MockModel(logits).generate(PROMPT, **options)
+        assert len(set(free[0, 3:].tolist()) - {10, 20, 21}) > 5
+        for processor in (TopKLogitsWarper(2), TopPLogitsWarper(0.5)):
+            cut = MockModel(logits).generate(PROMPT, logits_processor=[processor], **options)
+            assert set(cut[0, 3:].tolist()) == {10, 20}
+        greedy = details(MockModel(logits), max_new_tokens=1, logits_processor=[TopKLogitsWarper(2)])
+        expected = logits[3, [10, 20]].softmax(-1)[0].item()
+        assert greedy.trajectory[1][0, 3].item() == pytest.approx(expected, rel=1e-5)
 
     def test_it_comes_after_guidance(self):
         seen = []
@@ -110,6 +129,33 @@ class TestStreamer:
             ("put", [10, 11]),
             ("draft", [[12]]),
             ("put", [12]),
+            ("end",),
+        ]
+
+    def test_masks_of_the_prompt(self):
+        """Each position is put once: the prompt when it is filled, and until then the draft is the whole canvas."""
+        streamer = DraftRecorder()
+        prompt = torch.tensor([[2, MASK, 4, MASK]])
+        model = scripted([0.9], [14], prompt_length=4)
+        model.generate(prompt, max_new_tokens=1, streamer=streamer)
+        assert streamer.events == [
+            ("draft", [[2, 0, 4, MASK, MASK]]),
+            ("draft", [[2, 0, 4, 0, MASK]]),
+            ("put", [[2, 0, 4, 0]]),
+            ("draft", [[14]]),
+            ("put", [14]),
+            ("end",),
+        ]
+
+    def test_batches(self):
+        streamer = DraftRecorder()
+        prompt = torch.tensor([[2, 3], [4, 5]])
+        scripted([0.9, 0.8], prompt_length=2).generate(prompt, max_new_tokens=2, streamer=streamer)
+        assert streamer.events == [
+            ("put", [[2, 3], [4, 5]]),
+            ("draft", [[10, MASK], [10, MASK]]),
+            ("draft", [[10, 11], [10, 11]]),
+            ("put", [[10, 11], [10, 11]]),
             ("end",),
         ]
 

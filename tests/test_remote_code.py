@@ -24,6 +24,7 @@ REMOTE_FILES = {
     "likelihood_llada.py",
     "modeling_llada.py",
     "remasking_llada.py",
+    "sampling_llada.py",
 }
 ELSEWHERE = """
 import json, sys

@@ -7,7 +7,7 @@ import torch
 from mock_model import MASK, VOCAB_SIZE, MockModel, context_script
 
 from modeling_llada import LLaDAGenerationConfig
-from modeling_llada.generation_llada import draw_uniform, propose
+from modeling_llada.sampling_llada import draw_uniform, propose
 
 
 PROMPT = torch.tensor([[2, 3, 4]])

@@ -1,0 +1,79 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Sampling: from the logits of the masks to a proposed token for each of them."""
+
+import torch
+
+from .generation_config_llada import LLaDAGenerationConfig, as_tensor
+
+
+def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
+    """Rules tokens out, in place: a logit of -inf."""
+    if token_ids is not None:
+        logits[:, token_ids] = -torch.inf
+
+
+def defer_end_tokens(
+    logits: torch.FloatTensor, config: LLaDAGenerationConfig
+) -> tuple[torch.FloatTensor, torch.LongTensor | None]:
+    """
+    The logits that confidences are taken from, and the tokens whose proposals are committed last.
+
+    With `confidence_eos_eot_inf` these are EOS and EoT: they can still be proposed, but their confidence is the lowest
+    and the others are normalised without them.
+    """
+    if not config.confidence_eos_eot_inf:
+        return logits, None
+    deferred = torch.cat(
+        [as_tensor(ids, logits.device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
+    )
+    scores = logits.clone()
+    suppress(scores, deferred)
+    return scores, deferred
+
+
+def propose(
+    logits: torch.FloatTensor,
+    mask: torch.BoolTensor,
+    config: LLaDAGenerationConfig,
+    generators: list[torch.Generator | None],
+) -> torch.LongTensor:
+    """
+    A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
+    from `softmax(logits / temperature)`. The mask token itself is never proposed.
+
+    Returns:
+        `torch.LongTensor` of shape `(num_masked,)`.
+    """
+    temperature = config.sampling_temperature
+    if temperature > 0:
+        uniform = draw_uniform(mask, generators, width=logits.shape[-1])
+        # Float64 where the device has it: in float32 the tail of the noise is cut off.
+        logits = logits.to(uniform.dtype) - temperature * (-uniform.log()).log()
+    mask_column = torch.arange(logits.shape[-1], device=logits.device) == config.mask_token_id
+    return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
+
+
+def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None], width: int) -> torch.Tensor:
+    """
+    Uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
+    each row, which then sees only its own masks.
+    """
+    dtype = torch.float32 if mask.device.type == "mps" else torch.float64
+    counts = [int(mask.sum())] if len(generators) == 1 else mask.sum(-1).tolist()
+    draws = []
+    for generator, count in zip(generators, counts, strict=True):
+        device = mask.device if generator is None else generator.device
+        draws.append(torch.rand(count, width, generator=generator, dtype=dtype, device=device).to(mask.device))
+    return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
