@@ -146,6 +146,7 @@ def put_draft(
     mask: torch.BoolTensor,
     scores: torch.FloatTensor,
     step: int,
+    mask_token_id: int,
 ) -> None:
     """
     Hands the rest of the canvas, from the start of the active block, to a streamer; one with `takes_steps = True`
@@ -156,7 +157,7 @@ def put_draft(
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
         return
-    best = scores.topk(3, dim=-1).indices
+    best = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf).topk(3, dim=-1).indices
     top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
     confidence = canvas.confidence[:, block.start :].to("cpu", copy=True)
     streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu())

@@ -250,6 +250,8 @@ class LLaDAGenerationConfig(GenerationConfig):
     def to_diff_dict(self) -> dict:
         """What generation_config.json holds: the options that are set."""
         config_dict = {name: value for name, value in self.to_dict().items() if value is not None}
+        # With this mark in the file, the library would drop the options that it does not have itself.
+        config_dict.pop("_from_model_config", None)
         # Always written: text-generation pipelines fill in their own values where these two are absent.
         config_dict["do_sample"] = self.sampling_temperature > 0
         config_dict.setdefault("max_new_tokens", DEFAULTS["max_new_tokens"])

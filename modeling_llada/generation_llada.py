@@ -30,7 +30,7 @@ from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_bloc
 from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
 from .guidance_llada import guided_logits
 from .remasking_llada import choose_commits, split_steps, step_budget
-from .sampling_llada import defer_end_tokens, propose, suppress
+from .sampling_llada import defer_end_tokens, propose, shared_generator, suppress
 
 
 logger = logging.get_logger(__name__)
@@ -148,6 +148,7 @@ class LLaDAGenerationMixin:
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
+        generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
         logits_processor = as_callable("logits_processor", logits_processor, LogitsProcessorList)
         stopping_criteria = as_callable("stopping_criteria", stopping_criteria, StoppingCriteriaList)
@@ -179,7 +180,7 @@ class LLaDAGenerationMixin:
                 )
                 write_commits(canvas, block, mask, commit, proposal, confidence)
                 if streamer is not None and hasattr(streamer, "put_draft"):
-                    put_draft(streamer, canvas, block, mask, scores, total_steps)
+                    put_draft(streamer, canvas, block, mask, scores, total_steps, config.mask_token_id)
                 block_step, total_steps = block_step + 1, total_steps + 1
 
                 # 2.d Stop the rows that the criteria stop

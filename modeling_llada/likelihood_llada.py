@@ -27,6 +27,10 @@ from transformers.utils import ModelOutput
 
 from .diffusion_llada import random_ranks, sample_counts
 from .guidance_llada import guided_logits
+from .sampling_llada import shared_generator
+
+
+GROUP_SIZE = 8  # antithetic samples that share the tokens evenly; larger groups gained nothing
 
 
 @dataclass
@@ -38,8 +42,8 @@ class LLaDALikelihoodOutput(ModelOutput):
         log_likelihood (`torch.FloatTensor` of shape `(batch,)`):
             The estimated bound on the log-likelihood of the scored tokens, in nats.
         standard_error (`torch.FloatTensor` of shape `(batch,)`):
-            Standard error of the estimate, NaN for a single sample. It takes the samples for independent; spreading `l`
-            evenly over them makes the true error smaller.
+            Standard error of the estimate, NaN for a single sample or antithetic pair. It takes the samples, or the
+            pairs, for independent; spreading `l` and the masks evenly over them makes the true error smaller.
     """
 
     log_likelihood: torch.FloatTensor | None = None
@@ -59,7 +63,7 @@ class LLaDALikelihoodMixin:
         batch_size: int = 16,
         antithetic: bool = False,
         cfg_scale: float = 0.0,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
     ) -> LLaDALikelihoodOutput:
         r"""
         Estimates the log-likelihood of some tokens of a text given the others (eq. 6 of the paper).
@@ -77,13 +81,14 @@ class LLaDALikelihoodMixin:
             batch_size (`int`, *optional*, defaults to 16):
                 Sequences in a forward pass; does not change the result.
             antithetic (`bool`, *optional*, defaults to `False`):
-                Draw the samples in pairs that mask complementary tokens: `l` of them, and the other `L - l` with one
-                more. Needs an even `num_samples`.
+                Couple the samples, for a smaller error at the same cost: `l` comes in pairs `l` and `L + 1 - l`, and
+                samples with a similar `l` mask different tokens as far as they can. Needs an even `num_samples`.
             cfg_scale (`float`, *optional*, defaults to 0.0):
                 Scale `w` of the unsupervised classifier-free guidance (eq. 16): the model also sees the text with the
                 given tokens masked.
-            generator (`torch.Generator`, *optional*):
-                Source of the randomness.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Source of the randomness; or a list with one for each row, so that a score does not depend on the other
+                rows. It never depends on the padding.
 
         Returns:
             [`LLaDALikelihoodOutput`].
@@ -108,6 +113,8 @@ class LLaDALikelihoodMixin:
         """
         check_scoring(input_ids, labels, attention_mask, self.config.vocab_size)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
+        generator = shared_generator(self) if generator is None else generator
+        generators = one_for_each_row(generator, len(input_ids))
         input_ids, labels = input_ids.to(self.device), labels.to(self.device)
         attention_mask = None if attention_mask is None else attention_mask.to(self.device)
         scored = labels != -100
@@ -116,7 +123,7 @@ class LLaDALikelihoodMixin:
         # Several short jobs share a forward pass, a long one is cut: noise belongs to a row, not to a forward pass.
         samples = []
         for rows in torch.arange(len(texts)).split(max(1, batch_size // num_samples)):
-            noise = [draw_noise(scored[row], num_samples, antithetic, generator) for row in rows]
+            noise = [draw_noise(scored[row], num_samples, antithetic, generators[row]) for row in rows.tolist()]
             mask, weight = (torch.cat(parts) for parts in zip(*noise, strict=True))
             row_of = rows.to(self.device).repeat_interleave(num_samples)
             for part in torch.arange(len(mask), device=self.device).split(batch_size):
@@ -131,7 +138,6 @@ class LLaDALikelihoodMixin:
         deviation = independent.std(-1) if num_independent > 1 else independent.new_full((len(texts),), torch.nan)
         return LLaDALikelihoodOutput(log_likelihood=samples.mean(-1), standard_error=deviation / num_independent**0.5)
 
-    @torch.no_grad()
     def perplexity(
         self,
         input_ids: torch.LongTensor,
@@ -163,6 +169,30 @@ class LLaDALikelihoodMixin:
         Raises:
             `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
         """
+        score = self.rolling_log_likelihood(input_ids, attention_mask, window, stride, **kwargs).log_likelihood
+        num_scored = input_ids.shape[-1] if attention_mask is None else (attention_mask != 0).sum(-1).to(score.device)
+        return (-score / num_scored).exp()
+
+    @torch.no_grad()
+    def rolling_log_likelihood(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        window: int | None = None,
+        stride: int | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        **kwargs,
+    ) -> LLaDALikelihoodOutput:
+        r"""
+        Estimates the log-likelihood of whole texts of any length by the sliding windows of
+        [`~LLaDAForMaskedLM.perplexity`], whose arguments it takes.
+
+        Returns:
+            [`LLaDALikelihoodOutput`]: the sum over the windows, whose noise is independent.
+
+        Raises:
+            `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
+        """
         length = input_ids.shape[-1]
         limit = self.config.max_position_embeddings
         window = min(limit, length) if window is None else window
@@ -171,27 +201,33 @@ class LLaDALikelihoodMixin:
             raise ValueError(f"`window` must be in [1, {limit}], the context of the model, but got {window}.")
         if not 1 <= stride <= window:
             raise ValueError(f"`stride` must be in [1, `window`], so that no token is left out, but got {stride}.")
+        generator = shared_generator(self) if generator is None else generator
+        generators = one_for_each_row(generator, len(input_ids))
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = input_ids.masked_fill(attention_mask == 0, -100)
+        if not (labels != -100).any(-1).all():
+            raise ValueError("`input_ids` has a row without a token to score. Leave rows that are all padding out.")
 
-        total = torch.zeros(len(input_ids), device=self.device)
+        total, variance = torch.zeros(2, len(input_ids), device=self.device)
         scored_until = 0
         while scored_until < length:
             end = min(scored_until + stride, length) if scored_until else min(window, length)
             part = slice(max(0, end - window), end)
             part_labels = labels[:, part].clone()
             part_labels[:, : scored_until - part.start] = -100
-            rows = (part_labels != -100).any(-1).nonzero().squeeze(-1)
-            if len(rows):
+            rows = (part_labels != -100).any(-1).nonzero().squeeze(-1).tolist()
+            if rows:
                 score = self.log_likelihood(
-                    input_ids[rows, part], part_labels[rows], attention_mask[rows, part], **kwargs
+                    input_ids[rows, part],
+                    part_labels[rows],
+                    attention_mask[rows, part],
+                    generator=[generators[row] for row in rows],
+                    **kwargs,
                 )
-                total[rows.to(self.device)] += score.log_likelihood
+                total[rows] += score.log_likelihood
+                variance[rows] += score.standard_error**2
             scored_until = end
-        num_scored = (labels != -100).sum(-1).to(self.device)
-        if (num_scored == 0).any():
-            raise ValueError("`input_ids` has a row without a token to score. Leave rows that are all padding out.")
-        return (-total / num_scored).exp()
+        return LLaDALikelihoodOutput(log_likelihood=total, standard_error=variance.sqrt())
 
     def _masked_log_probs(
         self,
@@ -222,22 +258,58 @@ def draw_noise(
     """
     The masks of all samples of one row, `(num_samples, length)`, and their weights `L / l`.
 
-    Antithetic samples stand side by side. Both masks of a pair follow the same distribution: the second reverses the
-    random order of the first, and masks `L + 1 - l` tokens.
+    The noise is drawn for the scored tokens alone, so it does not depend on the padding.
     """
-    length = scored.sum()
-    num_drawn = num_samples // 2 if antithetic else num_samples
+    length = int(scored.sum())
     # With a CPU generator the noise is the same on every device.
     device = scored.device if generator is None else generator.device
-    maskable = scored.to(device).expand(num_drawn, -1)
-    counts = sample_counts(length.to(device).expand(num_drawn), generator=generator)
-    ranks = random_ranks(maskable, generator=generator)
     if antithetic:
-        counts = torch.stack([counts, length.to(device) + 1 - counts], dim=1).flatten()
-        ranks = torch.stack([ranks, length.to(device) - 1 - ranks], dim=1).flatten(0, 1)
-        maskable = scored.to(device).expand(num_samples, -1)
-    mask = maskable & (ranks < counts[:, None])
-    return mask.to(scored.device), (length / counts.to(scored.device)).float()
+        mask = antithetic_masks(length, num_samples, generator, device)
+    else:
+        counts = sample_counts(torch.full((num_samples,), length, device=device), generator=generator)
+        maskable = torch.ones(num_samples, length, dtype=torch.bool, device=device)
+        mask = random_ranks(maskable, generator=generator) < counts[:, None]
+    mask = mask.to(scored.device)
+    return scored.new_zeros(num_samples, len(scored)).masked_scatter(scored, mask), length / mask.sum(-1)
+
+
+def antithetic_masks(
+    length: int, num_samples: int, generator: torch.Generator | None, device: torch.device
+) -> torch.BoolTensor:
+    """
+    Masks `(num_samples, length)` that are coupled, each uniform among those of its `l`; pairs `l`, `L + 1 - l` side by side.
+
+    A smaller `l` is spread evenly over the lower half of `1 .. L`, and has its mirror image in the upper half, which
+    cancels what is linear in `l`. In a group of similar `l` those tokens are masked first that were masked least often
+    so far, in a random order among equals. No token is preferred, so every mask keeps its distribution and the estimate
+    its expectation; but easy and hard tokens come up in turn. With two samples the masks are complementary.
+    """
+    strata = torch.arange(num_samples // 2, device=device)
+    smaller = ((strata + torch.rand(1, generator=generator, device=device)) / num_samples * length).long() + 1
+    counts = torch.cat([smaller, (length + 1 - smaller).flip(0)])  # increasing
+    masks = []
+    for group in counts.tensor_split(-(-num_samples // GROUP_SIZE)):
+        times_masked = torch.zeros(length, device=device)
+        for count in group:
+            ties = torch.rand(length, generator=generator, device=device)
+            masks.append((times_masked + ties).argsort().argsort() < count)
+            times_masked += masks[-1]
+    masks = torch.stack(masks)
+    return torch.stack([masks, masks.flip(0)], dim=1)[: num_samples // 2].flatten(0, 1)
+
+
+def one_for_each_row(
+    generator: torch.Generator | list[torch.Generator] | None, num_rows: int
+) -> list[torch.Generator | None]:
+    """The generator of each row."""
+    if not isinstance(generator, list | tuple):
+        return [generator] * num_rows
+    if len(generator) != num_rows:
+        raise ValueError(
+            f"`generator` must be one generator, or a list with one for each of the {num_rows} rows, but got a list of "
+            f"{len(generator)}."
+        )
+    return list(generator)
 
 
 def check_scoring(

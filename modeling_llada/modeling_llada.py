@@ -330,21 +330,53 @@ class LLaDAPreTrainedModel(PreTrainedModel):
         """
         self.config.auto_map = {name: reference for name, reference in AUTO_MAP.items() if self._serves(name)}
         self.config.auto_map["AutoModel"] = f"modeling_llada.{type(self).__name__}"
+        # Otherwise only those names would become official ones again that were official in the checkpoint that was loaded.
+        self._weight_conversions = None
         super().save_pretrained(save_directory, **kwargs)
+
+    @property
+    def device(self) -> torch.device:
+        """`torch.device`: Where the inputs go. Weights that are offloaded are on no device until they are used."""
+        device = super().device
+        if device.type != "meta":
+            return device
+        execution_device = getattr(getattr(self, "_hf_hook", None), "execution_device", None)
+        return device if execution_device is None else torch.device(execution_device)
 
     @classmethod
     def _serves(cls, auto_class: str) -> bool:
         """The backbone has no head, so only a mask predictor is offered to the Auto classes with one."""
         return auto_class in ("AutoConfig", "AutoModel") or cls.can_generate()
 
-    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
-        """Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`]."""
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """
+        Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`].
+
+        Raises:
+            `ValueError`: if the mask token, or another special token of the config, would lose its row.
+        """
         rows = self.get_input_embeddings().weight.shape[0]
-        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        if new_num_tokens is not None:
+            self._check_special_tokens_keep_their_rows(rows, new_num_tokens, pad_to_multiple_of or 1)
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
         # The official `vocab_size` described the tokenizer of the old embedding.
         if embeddings.weight.shape[0] != rows:
             self.config.tokenizer_vocab_size = None
         return embeddings
+
+    def _check_special_tokens_keep_their_rows(self, rows: int, new_num_tokens: int, multiple: int) -> None:
+        """The library would resize without a word, and generation would fail, or write another token for the mask."""
+        new_rows = -(-new_num_tokens // multiple) * multiple
+        for name in ("mask_token_id", "eos_token_id", "eot_token_id", "bos_token_id", "pad_token_id"):
+            token = getattr(self.config, name)
+            if token is not None and new_rows <= token < rows:
+                raise ValueError(
+                    f"`new_num_tokens` must be at least {token + 1}, so that `{name}={token}` keeps its row of the "
+                    f"embedding, but got {new_num_tokens}. Keep more rows, or first move the token to a smaller id: its "
+                    f"rows of the embedding and the head, the tokenizer, and `config.{name}`."
+                )
 
 
 class LLaDAModel(LLaDAPreTrainedModel):
@@ -483,6 +515,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
+            Attentions need `attn_implementation="eager"`.
 
         Example:
 

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import torch
 
 from .generation_config_llada import LLaDAGenerationConfig
-from .sampling_llada import draw_uniform
+from .sampling_llada import draw_uniform, widest_float
 
 
 # The lowest confidence that a prediction can have; positions that are no candidates rank below it.
@@ -92,7 +92,7 @@ def commit_entropy_bound(confidence: torch.Tensor, mask: torch.BoolTensor, bound
     `sum_i H_i - max_i H_i <= bound` (https://huggingface.co/papers/2505.24857). `confidence` is the negative entropy.
     """
     ordered, rank = sort_by_confidence(confidence, mask)
-    entropy = -ordered.double()
+    entropy = -ordered.to(widest_float(ordered.device))
     # In ascending order the largest entropy so far is the entropy itself.
     holds = ((entropy.cumsum(-1) - entropy) <= bound) & (ordered > DEFERRED)
     num_committed = holds.cumprod(-1).sum(-1)

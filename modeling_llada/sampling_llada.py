@@ -14,6 +14,7 @@
 """Sampling: from the logits of the masks to a proposed token for each of them."""
 
 import torch
+from torch import nn
 
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 
@@ -65,12 +66,31 @@ def propose(
     return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """Float64, or float32 on the one device that lacks it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def shared_generator(model: nn.Module) -> torch.Generator | None:
+    """
+    The generator of a call that is given none: `None`, the global one, unless the model is spread by tensor parallelism.
+    Its processes compute each forward pass together, so they all have to draw the noise of the first of them.
+    """
+    if (getattr(model, "_tp_size", None) or 1) == 1:
+        return None
+    mesh = model._device_mesh
+    group = (mesh["tp"] if mesh.ndim > 1 else mesh).get_group()
+    seed = torch.randint(2**62, (1,), device=model.device)
+    torch.distributed.broadcast(seed, src=torch.distributed.get_global_rank(group, 0), group=group)
+    return torch.Generator(model.device).manual_seed(seed.item())
+
+
 def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None], width: int) -> torch.Tensor:
     """
     Uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
     each row, which then sees only its own masks.
     """
-    dtype = torch.float32 if mask.device.type == "mps" else torch.float64
+    dtype = widest_float(mask.device)
     counts = [int(mask.sum())] if len(generators) == 1 else mask.sum(-1).tolist()
     draws = []
     for generator, count in zip(generators, counts, strict=True):

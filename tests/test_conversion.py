@@ -309,37 +309,3 @@ class TestResize:
         model = tiny_model()
         model.resize_token_embeddings(100, pad_to_multiple_of=64)
         assert model.config.vocab_size == model.get_input_embeddings().num_embeddings == 128
-
-
-class TestQuantization:
-    def test_torchao_int8(self, golden_path, golden, tmp_path):
-        """Load in int8, generate, save, reload: the same tokens, and the official key names on disk."""
-        torchao = pytest.importorskip("torchao", reason="torchao is not part of this environment")
-        from transformers import TorchAoConfig
-
-        assert torchao
-        from torchao.quantization import Int8WeightOnlyConfig
-
-        quantization_config = TorchAoConfig(Int8WeightOnlyConfig())
-        model = AutoModel.from_pretrained(
-            golden_path, quantization_config=quantization_config, dtype=torch.float32, device_map="cpu"
-        )
-        assert type(model.model.layers[0].mlp.down_proj.weight.data).__name__ != "Tensor"
-        assert type(model.lm_head.weight.data) is torch.Tensor
-        prompt = golden.tensors["case0.prompt"]
-        with torch.no_grad():
-            logits = model(golden.tensors["forward.input_ids"]).logits
-        error = (logits - golden.tensors["forward.logits"]).norm() / golden.tensors["forward.logits"].norm()
-        assert 0 < error < 0.2
-        exact = load_file(golden_path / "model.safetensors")["model.transformer.blocks.0.ff_out.weight"]
-        rounded = model.model.layers[0].mlp.down_proj.weight.dequantize()
-        assert (exact - rounded).abs().max() <= exact.abs().max() / 127
-        sequences = model.generate(prompt, max_new_tokens=16, steps=8)
-        assert sequences.shape == (1, prompt.shape[1] + 16)
-
-        model.save_pretrained(tmp_path)
-        again, info = AutoModel.from_pretrained(tmp_path, device_map="cpu", output_loading_info=True)
-        assert not info["missing_keys"] and not info["unexpected_keys"]
-        assert torch.equal(again.generate(prompt, max_new_tokens=16, steps=8), sequences)
-        names = " ".join(stored(tmp_path))
-        assert "model.transformer.blocks.0.ff_out." in names and "layers." not in names

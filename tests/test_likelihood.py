@@ -3,9 +3,13 @@
 """Likelihood: the Monte-Carlo estimate of eq. 6 against enumeration, and the sliding windows of the perplexity."""
 
 from itertools import combinations
+from math import comb
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_poet import SHIPPED_CHECKPOINT
+from transformers import AutoModel, AutoTokenizer
 
 from modeling_llada.likelihood_llada import draw_noise
 
@@ -82,19 +86,24 @@ class TestEstimate:
             parts = [torch.full_like(pads, value), tensor]
             return torch.cat(parts if left else parts[::-1], dim=1)
 
-        def noise_of_text(scored, *args):
-            mask, weight = draw_noise(torch.ones(10, dtype=torch.bool), *args)
-            padded = torch.zeros(len(mask), len(scored), dtype=torch.bool)
-            padded[:, scored] = mask
-            return padded, weight
-
-        alone = model.log_likelihood(text, text, num_samples=4, generator=seeded())
-        with pytest.MonkeyPatch.context() as patch:  # the same masks in both
-            patch.setattr("modeling_llada.likelihood_llada.draw_noise", noise_of_text)
+        for antithetic in (False, True):
+            options = {"num_samples": 4, "antithetic": antithetic}
+            alone = model.log_likelihood(text, text, generator=seeded(), **options)
             padded = model.log_likelihood(
-                pad(text, 1), pad(text, -100), pad(torch.ones_like(text), 0), num_samples=4, generator=seeded()
+                pad(text, 1), pad(text, -100), pad(torch.ones_like(text), 0), generator=seeded(), **options
             )
-        torch.testing.assert_close(padded.log_likelihood, alone.log_likelihood, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(padded.log_likelihood, alone.log_likelihood, rtol=1e-4, atol=1e-4)
+
+    def test_a_generator_for_each_row(self, tiny_model):
+        """A row then has the score that it has by itself."""
+        model, input_ids = tiny_model(), torch.randint(2, 98, (3, 12), generator=seeded(1))
+        rows = model.log_likelihood(
+            input_ids, input_ids, num_samples=4, generator=[seeded(seed) for seed in (5, 6, 7)]
+        ).log_likelihood
+        for row, seed in enumerate((5, 6, 7)):
+            text = input_ids[row : row + 1]
+            alone = model.log_likelihood(text, text, num_samples=4, generator=seeded(seed)).log_likelihood
+            torch.testing.assert_close(rows[row : row + 1], alone)
 
     def test_seed_fixes_it(self, tiny_model):
         model, input_ids = tiny_model(), torch.randint(2, 98, (1, 12), generator=seeded(1))
@@ -123,11 +132,63 @@ class TestNoise:
         assert mask.sum(-1).bincount(minlength=9).tolist() == [0] + [8] * 8
         torch.testing.assert_close(weight, 8 / mask.sum(-1))
 
-    def test_antithetic_pairs_cover_the_text_with_one_token_in_common(self):
-        mask, _ = draw_noise(torch.tensor([True] * 7 + [False]), 20, True, seeded())
-        for first, second in mask.view(10, 2, 8):
+    def test_given_tokens_stay(self):
+        scored = torch.tensor([True, False, True, True, False])
+        for antithetic in (False, True):
+            mask, weight = draw_noise(scored, 12, antithetic, seeded())
+            assert mask.any(-1).all() and not mask[:, ~scored].any()
+            torch.testing.assert_close(weight, 3 / mask.sum(-1))
+
+    @pytest.mark.parametrize("antithetic", [False, True])
+    @pytest.mark.parametrize("num_samples", [2, 6, 20])
+    def test_every_mask_is_as_probable_as_eq_6_says(self, antithetic, num_samples):
+        """`1 / L` for its `l`, and the same for all sets of `l` tokens: then any function of the mask is unbiased."""
+        length, repeats = 4, 12000 // num_samples
+        generator, drawn = seeded(), []
+        for _ in range(repeats):
+            drawn.append(draw_noise(torch.ones(length, dtype=torch.bool), num_samples, antithetic, generator)[0])
+        numbers = (torch.cat(drawn) * 2 ** torch.arange(length)).sum(-1)
+        frequency = numbers.bincount(minlength=2**length) / len(numbers)
+        assert frequency[0] == 0
+        for number in range(1, 2**length):
+            expected = 1 / (length * comb(length, number.bit_count()))
+            # The samples of one call depend on each other, so their number does not count as much.
+            deviation = (expected * (1 - expected) / repeats) ** 0.5
+            assert abs(frequency[number].item() - expected) < 4 * deviation, f"{number:04b}"
+
+
+class TestAntithetic:
+    def test_two_samples_are_complementary_but_for_one_token(self):
+        for seed in range(10):
+            first, second = draw_noise(torch.tensor([True] * 7 + [False]), 2, True, seeded(seed))[0]
             assert (first | second).tolist() == [True] * 7 + [False]
             assert (first & second).sum() == 1
+
+    def test_counts_come_in_pairs_and_are_spread_evenly(self):
+        mask, _ = draw_noise(torch.ones(8, dtype=torch.bool), 64, True, seeded())
+        counts = mask.sum(-1)
+        assert (counts.view(-1, 2).sum(-1) == 9).all()
+        assert counts.bincount(minlength=9).tolist() == [0] + [8] * 8
+
+    def test_a_group_masks_every_token_equally_often(self):
+        """Eight tokens, and for each `l` one group of eight samples."""
+        mask, _ = draw_noise(torch.ones(8, dtype=torch.bool), 64, True, seeded())
+        for count in range(1, 9):
+            assert mask[mask.sum(-1) == count].sum(0).tolist() == [count] * 8
+
+    def test_error_is_smaller_at_equal_cost(self):
+        """On real text and a trained model, with as many forward passes. Measured: benchmarks/likelihood_variance.py."""
+        tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
+        model = AutoModel.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
+        lines = ["秋风入小窗，", "归舟载月行，", "旧梦随流水，", "灯前夜读书，"]
+        input_ids = tokenizer(lines, return_tensors="pt").input_ids.repeat_interleave(16, dim=0)
+        variance = {}
+        for antithetic in (False, True):
+            output = model.log_likelihood(
+                input_ids, input_ids, num_samples=16, batch_size=256, antithetic=antithetic, generator=seeded()
+            )
+            variance[antithetic] = output.log_likelihood.view(len(lines), 16).var(-1).mean().item()
+        assert (variance[True] / variance[False]) ** 0.5 < 0.9
 
 
 class TestPerplexity:
@@ -145,11 +206,22 @@ class TestPerplexity:
         def fake(ids, labels, attention_mask, **kwargs):
             assert ids.shape[1] <= window
             seen.extend(labels[labels != -100].tolist())
-            return type("Output", (), {"log_likelihood": torch.zeros(len(ids))})
+            return SimpleNamespace(log_likelihood=torch.zeros(len(ids)), standard_error=torch.zeros(len(ids)))
 
         monkeypatch.setattr(model, "log_likelihood", fake)
         model.perplexity(input_ids, window=window, stride=stride)
         assert seen == input_ids[0].tolist()
+
+    def test_errors_of_the_windows_add_up(self, tiny_model):
+        """As those of independent numbers do."""
+        model, input_ids = tiny_model(), torch.randint(2, 98, (2, 10), generator=seeded(1))
+        rolled = model.rolling_log_likelihood(input_ids, window=5, stride=5, num_samples=8, generator=seeded())
+        generators = [seeded()] * 2
+        parts = [
+            model.log_likelihood(part, part, num_samples=8, generator=generators) for part in input_ids.split(5, dim=1)
+        ]
+        torch.testing.assert_close(rolled.log_likelihood, sum(part.log_likelihood for part in parts))
+        torch.testing.assert_close(rolled.standard_error, sum(part.standard_error**2 for part in parts).sqrt())
 
     def test_padding_is_not_scored(self, tiny_model):
         model, text = tiny_model(), torch.randint(2, 98, (1, 6), generator=seeded(1))
@@ -175,12 +247,20 @@ class TestBadInput:
             ({"num_samples": 0}, "`num_samples`"),
             ({"num_samples": 3, "antithetic": True}, "`num_samples`"),
             ({"batch_size": 0}, "`batch_size`"),
+            (
+                {"generator": [None, None]},
+                "`generator` must be one generator, or a list with one for each of the 1 rows",
+            ),
             ({"cfg_scale": -1.0}, "`cfg_scale`"),
         ],
     )
     def test_log_likelihood(self, tiny_model, changes, message):
         with pytest.raises(ValueError, match=message):
             tiny_model().log_likelihood(**({"input_ids": self.TEXT, "labels": self.TEXT} | changes))
+
+    def test_empty_row(self, tiny_model):
+        with pytest.raises(ValueError, match="`input_ids` has a row without a token to score"):
+            tiny_model().perplexity(self.TEXT.repeat(2, 1), torch.tensor([[1, 1, 1], [0, 0, 0]]))
 
     @pytest.mark.parametrize("options", [{"window": 0}, {"window": 65}, {"stride": 0}, {"window": 2, "stride": 3}])
     def test_perplexity(self, tiny_model, options):

@@ -13,7 +13,7 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from modeling_llada import LLaDAForMaskedLM, LLaDAModel
-from modeling_llada.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb
+from modeling_llada.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, select_positions
 
 
 MASK = 98
@@ -163,6 +163,46 @@ class TestOutputs:
         for attention in output.attentions:
             assert (attention[0, :, 3:, :3] == 0).all()
 
+    @pytest.mark.parametrize(
+        "logits_to_keep",
+        [1, torch.tensor([2, 4]), torch.arange(14).view(2, 7) % 3 == 0],
+        ids=["last", "1-D", "boolean"],
+    )
+    def test_logits_to_keep_shortens_the_logits_alone(self, tiny_model, random_ids, logits_to_keep):
+        """Hidden states and attentions are those of the whole sequence, from embeddings as well."""
+        model = tiny_model(attn_implementation="eager")
+        embeds = model.get_input_embeddings()(random_ids(2, 7))
+        kwargs = {"output_hidden_states": True, "output_attentions": True}
+        full, kept = (
+            model(inputs_embeds=embeds, **kwargs),
+            model(inputs_embeds=embeds, logits_to_keep=logits_to_keep, **kwargs),
+        )
+        assert kept.logits.numel() < full.logits.numel()
+        assert len(kept.hidden_states) == 3 and len(kept.attentions) == 2
+        for first, second in zip(
+            kept.hidden_states + kept.attentions, full.hidden_states + full.attentions, strict=True
+        ):
+            assert torch.equal(first, second)
+        torch.testing.assert_close(
+            kept.logits, model.lm_head(select_positions(kept.hidden_states[-1], logits_to_keep))
+        )
+
+    def test_the_config_may_ask_for_them(self, tiny_model, random_ids):
+        model = tiny_model(attn_implementation="eager", output_hidden_states=True, output_attentions=True)
+        output = model(random_ids(2, 7))
+        assert len(output.hidden_states) == 3 and len(output.attentions) == 2
+        assert model(random_ids(2, 7), output_attentions=False).attentions is None
+
+    def test_sdpa_has_no_attentions_to_give(self, tiny_model, random_ids, monkeypatch):
+        """Then there are none, and transformers warns, as with its own models."""
+        warnings = []
+        logger = logging.get_logger("transformers.integrations.sdpa_attention")
+        for name in ("warning", "warning_once"):
+            monkeypatch.setattr(logger, name, lambda message, *args: warnings.append(message))
+        output = tiny_model(attn_implementation="sdpa")(random_ids(2, 7), output_attentions=True)
+        assert not output.attentions
+        assert warnings and "set your attention to `eager`" in warnings[0]
+
     def test_gradients_reach_hidden_states_and_attentions(self, tiny_model, random_ids):
         model = tiny_model(attn_implementation="eager")
         output = model(random_ids(2, 7), output_hidden_states=True, output_attentions=True)
@@ -210,6 +250,46 @@ class TestEmbeddings:
         model = tiny_model()
         assert model.base_model is model.model
         assert model.model.base_model is model.model
+
+
+class TestResize:
+    @pytest.mark.parametrize("pad_to_multiple_of", [None, 64])
+    @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+    def test_growing_keeps_the_mask_token(self, tiny_model, random_ids, tmp_path, tied, pad_to_multiple_of):
+        """Generation works after it, and after saving and loading."""
+        model = tiny_model(tie_word_embeddings=tied)
+        before = logits_of(model, torch.tensor([[5, MASK, 7]]))
+        embeddings = model.resize_token_embeddings(120, pad_to_multiple_of=pad_to_multiple_of)
+        rows = 128 if pad_to_multiple_of else 120
+        assert embeddings.num_embeddings == model.lm_head.out_features == model.config.vocab_size == rows
+        assert (model.lm_head.weight is embeddings.weight) == tied
+        assert model.config.mask_token_id == MASK
+        torch.testing.assert_close(logits_of(model, torch.tensor([[5, MASK, 7]]))[..., :99], before)
+
+        output = model.generate(random_ids(1, 4), max_new_tokens=6)
+        assert output.shape == (1, 10) and not (output == MASK).any() and output.max() < rows
+        model.save_pretrained(tmp_path)
+        again = AutoModel.from_pretrained(tmp_path)
+        assert again.config.mask_token_id == MASK
+        assert torch.equal(again.generate(random_ids(1, 4), max_new_tokens=6), output)
+
+    @BOTH_CLASSES
+    @pytest.mark.parametrize("name", ["mask", "eos", "eot", "bos", "pad"])
+    def test_shrinking_keeps_the_special_tokens(self, tiny_model, model_class, name):
+        ids = {"mask_token_id": 5, "eos_token_id": 1, "pad_token_id": 1, "bos_token_id": 0}
+        model = tiny_model(model_class, tokenizer_vocab_size=90, **(ids | {f"{name}_token_id": 80}))
+        with pytest.raises(ValueError, match=rf"`new_num_tokens` must be at least 81, so that `{name}_token_id=80`"):
+            model.resize_token_embeddings(80)
+        # Nothing has changed.
+        assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == 99
+        assert model.config.tokenizer_vocab_size == 90
+        assert model.resize_token_embeddings(81).num_embeddings == 81
+
+    def test_the_multiple_counts(self, tiny_model):
+        """What decides is the number of rows in the end."""
+        assert tiny_model().resize_token_embeddings(90, pad_to_multiple_of=64).num_embeddings == 128
+        with pytest.raises(ValueError, match="`new_num_tokens`.*`mask_token_id=98`.*but got 60"):
+            tiny_model().resize_token_embeddings(60, pad_to_multiple_of=32)
 
 
 class TestAttention:

@@ -66,5 +66,5 @@ def held_out_loss(
             rows, mask = input_ids[start : start + batch_size], masks[start : start + batch_size]
             logits = logits_of(rows.masked_fill(mask, mask_token_id)).float()
             losses = F.cross_entropy(logits.flatten(0, 1), rows.flatten(), reduction="none").view_as(rows)
-            total += (losses * mask * weights[start : start + batch_size, None]).sum().to(total)
+            total += (losses * mask * weights[start : start + batch_size, None]).sum().to(total.device)
     return (total / (num_samples * input_ids.numel())).item()
