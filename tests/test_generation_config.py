@@ -9,8 +9,7 @@ import pickle
 import pytest
 import torch
 from mock_model import EOS, MASK, PAD, MockModel, context_script, peaked
-from tiny_poet import save_tiny_poet
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
+from transformers import AutoModel, GenerationConfig
 from transformers.utils import logging
 
 from modeling_llada import LLaDAGenerationConfig
@@ -208,19 +207,6 @@ class TestPlainGenerationConfig:
         model.generate(PROMPT, generation_config=GenerationConfig(**options), max_new_tokens=1)
         model.generate(PROMPT, max_new_tokens=1, **options)
         assert len(model.calls) == 2
-
-
-def test_a_pipeline_uses_the_options_of_the_checkpoint(tmp_path):
-    """Also on transformers 5.17, whose pipelines look for a method `_prepare_generation_config` of the model."""
-    folder = save_tiny_poet(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    write = pipeline("text-generation", model=model, tokenizer=tokenizer)
-    prompt = tokenizer("床前", return_tensors="pt")
-    for options, length in [({}, 7), ({"max_new_tokens": 3, "steps": 2}, 3)]:
-        (answer,) = write("床前", return_tensors=True, **options)
-        sequences = model.generate(**prompt, **options)
-        assert answer["generated_token_ids"] == sequences[0].tolist() and sequences.shape == (1, 2 + length)
 
 
 class TestFiles:

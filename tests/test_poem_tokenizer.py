@@ -32,7 +32,24 @@ def test_special_tokens_have_fixed_ids(tokenizer):
     assert tokenizer.unk_token_id == 6
     assert len(tokenizer) == tokenizer.vocab_size == 6400
     assert (tokenizer.padding_side, tokenizer.model_max_length) == ("left", 1024)
-    assert not tokenizer.chat_template
+
+
+class TestChatTemplate:
+    MESSAGES = [
+        {"role": "system", "content": "五言绝句《春夜》"},
+        {"role": "user", "content": "床前明月光，"},
+        {"role": "assistant", "content": "疑是地上霜。"},
+        {"role": "user", "content": "春眠不觉晓，"},
+    ]
+
+    def test_poems_stand_one_after_the_other_as_in_training(self, tokenizer):
+        text = tokenizer.apply_chat_template(self.MESSAGES, tokenize=False, add_generation_prompt=True)
+        assert text == "五言绝句《春夜》\n床前明月光，疑是地上霜。<|endoftext|><|startoftext|>春眠不觉晓，"
+
+    def test_the_answer_is_marked(self, tokenizer):
+        encoded = tokenizer.apply_chat_template(self.MESSAGES, return_dict=True, return_assistant_tokens_mask=True)
+        marked = [i for i, m in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if m]
+        assert tokenizer.decode(marked) == "疑是地上霜。<|endoftext|>"
 
 
 def test_ids_follow_the_alphabet(load, tokenizer):
@@ -99,6 +116,7 @@ def test_tokenizer_can_be_built_again(load, tokenizer):
     assert built.get_vocab() == tokenizer.get_vocab()
     shipped = json.loads((CHECKPOINT / "tokenizer.json").read_text(encoding="utf-8"))
     assert json.loads(built.backend_tokenizer.to_str()) == shipped
+    assert built.chat_template == tokenizer.chat_template
 
 
 def test_alphabet_with_a_doubled_character_is_refused(load):

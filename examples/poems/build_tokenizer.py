@@ -33,6 +33,7 @@ CHAT_MARKS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 SPECIAL_TOKENS = (END, START, MASK, *CHAT_MARKS, UNKNOWN)
 VOCABULARY_MULTIPLE = 64
 MODEL_MAX_LENGTH = 1024
+CHAT_TEMPLATE = Path(__file__).parent / "chat_template.jinja"
 
 
 def main() -> None:
@@ -86,6 +87,7 @@ def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
         model_max_length=MODEL_MAX_LENGTH,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+        chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
     )
 
 

@@ -1,0 +1,262 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From folder to folder: reads an adapter, checks it, renames it, and writes all of it or nothing."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .config import Adapter, convert_config
+from .names import ModuleNames, at_layer, layer_of
+from .report import AdapterReport, listed
+
+
+PREFIX = "base_model.model."
+CONFIG_FILE = "adapter_config.json"
+WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+# What PEFT stores of a module: LoRA matrices, the extras of their variants, and whole weights.
+KEY = re.compile(
+    r"(?P<module>(?:(?!lora_).)+?)\.(?P<part>lora_[AB]\.weight|lora_B\.bias|lora_embedding_[AB]|lora_magnitude_vector(\.weight)?"
+    r"|token_adapter\.trainable_tokens_delta|base_layer\.weight|weight)"
+)
+PAIRS = (("lora_A.weight", "lora_B.weight"), ("lora_embedding_A", "lora_embedding_B"))
+# Fields that name modules or layers in ways of their own. No adapter of the official model is known that has them.
+UNSUPPORTED_FIELDS = ("target_parameters", "layer_replication", "use_bdlora", "megatron_config")
+# The tokenizer and the card go along. The state of an optimizer does not: it follows the order of the old modules.
+COPIED_SUFFIXES = (".jinja", ".json", ".md", ".model", ".txt")
+NOT_COPIED = ("trainer_state.json",)
+
+
+def convert_adapter(
+    source: str | Path, destination: str | Path, to: str = "canonical", overwrite: bool = False
+) -> AdapterReport:
+    """
+    Converts a LoRA adapter that was trained on the official modules (`model.transformer.blocks.0.attn_out`...), so that
+    PEFT loads it into a [`LLaDAForMaskedLM`] (`model.layers.0.self_attn.o_proj`...). LoRA with DoRA, biases, adapted
+    embeddings and heads, trained tokens and `modules_to_save` are covered. All tensors are written, or an error says why
+    none are.
+
+    Args:
+        source (`str` or `Path`):
+            Folder with adapter_config.json, and adapter_model.safetensors or adapter_model.bin.
+        destination (`str` or `Path`):
+            Folder to write. The tokenizer and the model card are copied into it as well.
+        to (`str`, *optional*, defaults to `"canonical"`):
+            The names to write. `"official"` is the other direction, for programs that have the official modules.
+        overwrite (`bool`, *optional*, defaults to `False`):
+            Whether to replace a destination that holds an adapter.
+
+    Returns:
+        [`AdapterReport`]: What was renamed, and what to look at.
+
+    Raises:
+        `ValueError`: if the adapter already has these names, is not LoRA, or does not fit together: an unknown tensor, a
+            missing partner, another rank than the config says, a tensor that the config does not name. Also if the
+            destination exists.
+        `OSError`: if there is no adapter at `source`, or its file is damaged.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.adapters import convert_adapter
+
+    >>> print(convert_adapter("official-adapter", "adapter"))  # doctest: +SKIP
+    ```
+    """
+    source, destination = Path(source).expanduser(), Path(destination).expanduser()
+    if to not in ("canonical", "official"):
+        raise ValueError(f"`to` must be 'canonical' or 'official', but got {to!r}.")
+    check_destination(source, destination, overwrite)
+    config, tensors = read_config(source), read_tensors(source)
+
+    names = ModuleNames(to)
+    adapter = Adapter(config, group_by_module(tensors))
+    check_names(adapter, names)
+    check_tensors(adapter)
+    report = AdapterReport(num_tensors=len(tensors), modules=count_modules(adapter, names))
+    converted = convert_config(adapter, names, report)
+
+    renamed = {
+        f"{PREFIX}{names.new(module)}.{part}": tensor
+        for module, parts in adapter.modules.items()
+        for part, tensor in parts.items()
+    }
+    write_adapter(source, destination, converted, renamed, report)
+    return report
+
+
+def check_destination(source: Path, destination: Path, overwrite: bool) -> None:
+    """Refuses a destination that holds something else, or the source."""
+    if source.resolve().is_relative_to(destination.resolve()):
+        raise ValueError(f"`destination` '{destination}' holds the source: name another folder.")
+    if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
+        return
+    if not (destination / CONFIG_FILE).is_file():
+        raise ValueError(f"`destination` '{destination}' exists and is no adapter: name a new folder.")
+    if not overwrite:
+        raise ValueError(f"`destination` '{destination}' exists: name a new folder, or allow to `overwrite` it.")
+
+
+def read_config(folder: Path) -> dict:
+    """Reads adapter_config.json, and refuses what is not LoRA."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`source` '{folder}' is no adapter: there is no {CONFIG_FILE} in it. It takes a folder; fetch one from the "
+            "Hub with `hf download REPOSITORY --local-dir FOLDER`."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"`source` has a damaged {CONFIG_FILE}: {error}.") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        kind = config.get("peft_type") if isinstance(config, dict) else config
+        raise ValueError(f"`source` has the `peft_type` {kind!r}: only LORA (with DoRA) can be converted.")
+    unsupported = [name for name in UNSUPPORTED_FIELDS if config.get(name)]
+    if unsupported:
+        raise ValueError(f"`source` uses {listed(unsupported)} in {CONFIG_FILE}, which cannot be converted.")
+    return config
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Reads the tensors from the file that PEFT would take."""
+    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"`source` '{folder}' holds none of the files {' and '.join(WEIGHT_FILES)}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise OSError(f"`source` has a damaged or unsafe file {path.name}: {reason}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise ValueError(f"`source` has a file {path.name} that is no dictionary of tensors.")
+    return tensors
+
+
+def group_by_module(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Sorts the tensors by module and by what they are of it."""
+    modules = defaultdict(dict)
+    unknown = []
+    for key, tensor in tensors.items():
+        match = KEY.fullmatch(key.removeprefix(PREFIX)) if key.startswith(PREFIX) else None
+        if match is None:
+            unknown.append(key)
+        else:
+            modules[match["module"]][match["part"]] = tensor
+    if unknown:
+        raise ValueError(
+            f"`source` holds {len(unknown)} tensors that are no parts of a LoRA adapter: {listed(unknown)}."
+        )
+    if not modules:
+        raise ValueError("`source` holds no tensors.")
+    return dict(sorted(modules.items(), key=lambda item: (layer_of(item[0]) or 0, item[0])))
+
+
+def check_names(adapter: Adapter, names: ModuleNames) -> None:
+    """Refuses modules that the model does not have, and an adapter that is converted already."""
+    unknown = [module for module in adapter.modules if names.new(module) is None]
+    if not unknown:
+        return
+    if all(names.is_new(module) for module in adapter.modules):
+        raise ValueError(
+            f"`source` already has the names to convert to (such as {unknown[0]}): there is nothing to convert. Load it "
+            "as it is, or name the other direction in `to`."
+        )
+    raise ValueError(f"`source` adapts {len(unknown)} modules that the model does not have: {listed(unknown)}.")
+
+
+def check_tensors(adapter: Adapter) -> None:
+    """Refuses tensors that do not fit to each other or to the config."""
+    problems = [problem for module in adapter.modules for problem in find_problems(module, adapter)]
+    widths = defaultdict(set)
+    for module, parts in adapter.modules.items():
+        if all(part in parts for part in PAIRS[0]):
+            widths[at_layer(module, "*")].add((parts[PAIRS[0][0]].shape[-1], parts[PAIRS[0][1]].shape[0]))
+    problems += [f"{name} has other shapes in other layers" for name, shapes in widths.items() if len(shapes) > 1]
+    if problems:
+        raise ValueError(f"`source` does not fit together: {listed(problems, separator='; ')}.")
+
+
+def find_problems(module: str, adapter: Adapter) -> Iterator[str]:
+    """What is wrong with the tensors of one module."""
+    parts, config = adapter.modules[module], adapter.config
+    pattern = config.get("rank_pattern") or {}
+    rank = pattern.get(get_pattern_key(list(pattern), module), config.get("r"))
+    for first, second in PAIRS:
+        if (first in parts) != (second in parts):
+            there, missing = (first, second) if first in parts else (second, first)
+            yield f"{module} has {there}, but no {missing}"
+        elif first in parts:
+            shapes = [tuple(parts[part].shape) for part in (first, second)]
+            if [len(shape) for shape in shapes] != [2, 2] or (shapes[0][0], shapes[1][1]) != (rank, rank):
+                yield f"{module} has matrices of the shapes {shapes[0]} and {shapes[1]}, but the rank {rank}"
+
+    is_adapted = any(part.startswith(("lora_A", "lora_embedding_A")) for part in parts)
+    for switch, prefix in (("use_dora", "lora_magnitude_vector"), ("lora_bias", "lora_B.bias")):
+        extra = next((tensor for part, tensor in parts.items() if part.startswith(prefix)), None)
+        if (extra is not None) != (is_adapted and bool(config.get(switch))):
+            yield f"{module} has {'no' if extra is None else 'a'} {prefix}, but `{switch}={config.get(switch)}`"
+        elif extra is not None and "lora_B.weight" in parts and extra.numel() != parts["lora_B.weight"].shape[0]:
+            yield f"{module} has a {prefix} of the length {extra.numel()}, but {parts['lora_B.weight'].shape[0]} outputs"
+    if "base_layer.weight" in parts and not is_adapted:
+        yield f"{module} has base_layer.weight, but no LoRA matrices"
+
+
+def count_modules(adapter: Adapter, names: ModuleNames) -> list[tuple[str, str, list[int], int]]:
+    """For each type of module its old and new name, its layers, and its tensors."""
+    groups = defaultdict(list)
+    for module in adapter.modules:
+        groups[at_layer(module, "*"), at_layer(names.new(module), "*")].append(module)
+    return [
+        (old, new, sorted({layer_of(m) for m in modules} - {None}), sum(len(adapter.modules[m]) for m in modules))
+        for (old, new), modules in groups.items()
+    ]
+
+
+def write_adapter(
+    source: Path, destination: Path, config: dict, tensors: dict[str, torch.Tensor], report: AdapterReport
+) -> None:
+    """Writes the folder beside its place and then moves it there, so that it is whole or as it was."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    replaced = destination.with_name(f".{destination.name}.{os.getpid()}.old")
+    partial.mkdir()
+    try:
+        # A file of `torch.save` may hold views of one storage, which safetensors does not write.
+        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
+        save_file(tensors, partial / WEIGHT_FILES[0], metadata={"format": "pt"})
+        (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        report.not_copied = copy_other_files(source, partial)
+        if destination.exists():
+            os.replace(destination, replaced)
+        os.replace(partial, destination)
+    finally:
+        if replaced.exists() and not destination.exists():
+            os.replace(replaced, destination)
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def copy_other_files(source: Path, destination: Path) -> list[str]:
+    """Copies the tokenizer and the card, and returns what stays behind."""
+    not_copied = []
+    for path in sorted(source.iterdir()):
+        if path.name in (CONFIG_FILE, *WEIGHT_FILES):
+            continue
+        if path.is_file() and path.suffix in COPIED_SUFFIXES and path.name not in NOT_COPIED:
+            shutil.copyfile(path, destination / path.name)
+        else:
+            not_copied.append(path.name)
+    return not_copied

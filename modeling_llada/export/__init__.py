@@ -1,0 +1,16 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From a checkpoint to a complete folder for the Hub.
+
+- `checkpoint.py`: what is exported: weights and config in one of two layouts, and the files beside them
+- `tokenizer.py`: the tokenizer, with its mask token and a chat template
+- `model_card.py`: README.md
+- `folder.py`: the destination, complete or absent
+- `hub.py`: the upload
+"""
+
+from .checkpoint import LAYOUTS, ExportedCheckpoint, export_checkpoint
+from .hub import push_folder
+
+
+__all__ = ["LAYOUTS", "ExportedCheckpoint", "export_checkpoint", "push_folder"]
