@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from . import generate
+from . import chat, convert_adapter, export, generate, score, serve
 from .errors import CommandError
 from .parsing import CommandParser
 
@@ -60,5 +60,10 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--version", action="version", version=f"llada {version('modeling-llada')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chat.add_parser(commands)
+    convert_adapter.add_parser(commands)
+    export.add_parser(commands)
     generate.add_parser(commands)
+    score.add_parser(commands)
+    serve.add_parser(commands)
     return parser

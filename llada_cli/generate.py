@@ -4,34 +4,19 @@
 
 import argparse
 import json
-import secrets
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .decoding import add_decoding_arguments, check_options, choose_seed, chosen_options, effective_options, is_random
 from .errors import warn
 from .poems import FORMS
 from .prompts import MASK, build_prompt, check_arguments, warn_about_unknown_characters
+from .terminal import add_animation_arguments, animation_delay, spinner
 
 
-REMASKING = ("low_confidence", "random", "margin", "entropy")
-DECODING_OPTIONS = (
-    "max_new_tokens",
-    "steps",
-    "block_length",
-    "temperature",
-    "cfg_scale",
-    "remasking",
-    "confidence_threshold",
-    "confidence_factor",
-    "entropy_bound",
-    "logits_eos_inf",
-    "confidence_eos_eot_inf",
-    "stop_at_eos",
-    "num_return_sequences",
-)
 EXAMPLES = """examples:
   complete a poem:
     llada generate "床前明月光，"
@@ -67,53 +52,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     task.add_argument("--form", choices=FORMS, metavar="FORM", help=f"form of the poem: {' '.join(FORMS)}")
     task.add_argument("--title", help="title of the poem")
     task.add_argument("--author", help="poet in whose manner to write; needs --title")
-    add_decoding_arguments(parser)
+    decoding = add_decoding_arguments(parser)
+    decoding.add_argument("--num-return-sequences", type=int, metavar="N", help="completions of the prompt")
     add_model_arguments(parser)
     add_output_arguments(parser)
-
-
-def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `LLaDAGenerationConfig`, under its names."""
-    group = parser.add_argument_group(
-        "decoding", "What is left out comes from the checkpoint's generation_config.json, and then from the library."
-    )
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="masks to append: the length of the completion")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps of the whole call (one a token)")
-    group.add_argument("--block-length", type=int, metavar="N", help="decode in blocks, left to right (one block)")
-    group.add_argument("--temperature", type=float, metavar="T", help="of Gumbel-max sampling; 0: most probable token")
-    group.add_argument("--cfg-scale", type=float, metavar="W", help="scale of the classifier-free guidance")
-    group.add_argument("--remasking", choices=REMASKING, help="which predictions stay masked (low_confidence)")
-    group.add_argument(
-        "--confidence-threshold",
-        type=float,
-        metavar="P",
-        help="parallel: commit all tokens of at least this probability",
-    )
-    group.add_argument(
-        "--confidence-factor", type=float, metavar="F", help="parallel: commit n while (n + 1)(1 - confidence) <= F"
-    )
-    group.add_argument(
-        "--entropy-bound", type=float, metavar="H", help="parallel: commit tokens of this joint entropy"
-    )
-    switch = {"action": argparse.BooleanOptionalAction}
-    group.add_argument("--logits-eos-inf", **switch, help="never propose EOS")
-    group.add_argument("--confidence-eos-eot-inf", **switch, help="commit EOS and EoT last")
-    group.add_argument("--stop-at-eos", **switch, help="end at the block that holds the first EOS (on)")
-    group.add_argument("--num-return-sequences", type=int, metavar="N", help="completions of the prompt")
-    group.add_argument("--seed", type=int, metavar="N", help="of the sampling, to get the same again (random)")
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say what is shown and written."""
     group = parser.add_argument_group("output")
-    group.add_argument("--no-animation", action="store_true", help="only print the text, as into a pipe or a file")
-    group.add_argument(
-        "--delay",
-        type=float,
-        default=0.12,
-        metavar="S",
-        help="shortest time between drawn steps (%(default)s seconds)",
-    )
+    add_animation_arguments(group)
     group.add_argument("--json", action="store_true", help="print a JSON object a completion, with the measurements")
     group.add_argument("--svg", type=Path, metavar="FILE", help="also draw the denoising of the first completion")
 
@@ -121,8 +69,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Generates as the command line asks."""
     check_arguments(args)
+    seed, delay = choose_seed(args), animation_delay(args)
     name = find_checkpoint(args.model)
-    options = {option: getattr(args, option) for option in DECODING_OPTIONS if getattr(args, option) is not None}
+    options = chosen_options(args)
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_options(options)  # before the weights are read
@@ -133,52 +82,28 @@ def run(args: argparse.Namespace) -> None:
     if length is not None:
         options.setdefault("max_new_tokens", length)
     all_options = effective_options(model, options)
-    is_random = all_options["temperature"] > 0 or all_options["remasking"] == "random"
-    if all_options["num_return_sequences"] > 1 and not is_random:
+    if all_options["num_return_sequences"] > 1 and not is_random(all_options):
         warn("`--num-return-sequences` repeats one completion: add `--temperature`, for instance 0.8.")
 
-    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     rows = all_options["num_return_sequences"]
-    animated = sys.stdout.isatty() and not (args.json or args.no_animation)
-    output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, args.delay if animated else None)
+    output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, None if args.json else delay)
 
     completions = describe(output, tokenizer, prompt, model.config.mask_token_id, seconds)
-    summaries = [summary(output, row, seconds, seed if is_random else None) for row in range(rows)]
+    shown_seed = seed if is_random(all_options) else None
+    summaries = [summary(output, row, seconds, shown_seed) for row in range(rows)]
     if args.json:
         write_json(completions, {"model": name, **all_options}, seed)
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
     if args.svg:
-        save_picture(args.svg, output, tokenizer, caption=f"{Path(name).name}: {summary(output, row=0)}")
+        from modeling_llada.drawing import denoising_svg, write_atomically
+        from modeling_llada.streamers import DenoisingRecord
 
-
-def spinner(message: str) -> AbstractContextManager:
-    """Shows that something is going on, where somebody can see it."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    return console.status(message) if console.is_terminal else nullcontext()
-
-
-def check_options(options: dict) -> None:
-    """Lets the library judge the decoding options."""
-    from modeling_llada import LLaDAGenerationConfig
-
-    LLaDAGenerationConfig(**options)
-
-
-def effective_options(model, options: dict) -> dict:
-    """The decoding options, with what the checkpoint and the library say about those that are left out."""
-    from modeling_llada.generation_config_llada import DEFAULTS
-
-    own = {name: getattr(model.generation_config, name, None) for name in DECODING_OPTIONS}
-    own = {name: value for name, value in own.items() if value is not None}
-    return dict.fromkeys(DECODING_OPTIONS) | {"temperature": 0.0} | pick(DEFAULTS) | own | options
-
-
-def pick(options: dict) -> dict:
-    """Those that are options of the command."""
-    return {name: value for name, value in options.items() if name in DECODING_OPTIONS}
+        record = DenoisingRecord.from_output(
+            output, tokenizer(prompt, return_tensors="pt")["input_ids"], tokenizer, model.config.mask_token_id
+        )
+        caption = f"{Path(name).name}: {summary(output, row=0)}"
+        write_atomically(args.svg, denoising_svg(record, caption=caption))
 
 
 def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, delay: float | None):
@@ -286,11 +211,3 @@ def write_texts(texts: list, summaries: list[str]) -> None:
             Console().print(text, soft_wrap=True)
         sys.stdout.flush()
         Console(stderr=True, highlight=False).print(measurements, style="dim", soft_wrap=True)
-
-
-def save_picture(path: Path, output, tokenizer, caption: str) -> None:
-    """Draws the first completion."""
-    from modeling_llada.drawing import denoising_svg, write_atomically
-
-    steps, confidence = output.trajectory
-    write_atomically(path, denoising_svg(output.sequences[0], steps[0], confidence[0], tokenizer, caption))

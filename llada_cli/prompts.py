@@ -29,10 +29,6 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--author` needs `--title`: the checkpoint knows poets only beside a title.")
     if not (args.prompt or args.infill or args.form or args.title):
         raise CommandError("nothing to start from: give PROMPT, `--infill`, `--form` or `--title`.")
-    if args.seed is not None and not 0 <= args.seed < 2**63:
-        raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {args.seed}.")
-    if not 0 <= args.delay <= 60:
-        raise CommandError(f"`--delay` must be a number of seconds in [0, 60], but got {args.delay}.")
     if args.svg and not args.svg.absolute().parent.is_dir():
         raise CommandError(f"`--svg` names a folder that is not there: {args.svg.parent}. Make it first.")
 

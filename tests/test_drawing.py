@@ -9,11 +9,14 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from rich.console import Console
-from tiny_poet import save_tiny_poet
+from tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
 from transformers import AutoTokenizer
 
 from modeling_llada import LLaDAForMaskedLM
-from modeling_llada.drawing import LiveDenoising, choose_frames, confidence_color, denoising_svg, write_atomically
+from modeling_llada.drawing import LiveDenoising, denoising_svg, write_atomically
+from modeling_llada.drawing.colors import confidence_color
+from modeling_llada.drawing.svg import choose_frames
+from modeling_llada.streamers import DenoisingRecord, RecordingStreamer
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +60,59 @@ class TestLive:
         assert "step 1" in screen.getvalue()
         assert f"step {output.num_forward_passes.max()}" in screen.getvalue()
 
-    def test_colors_and_masks(self, poet):
-        model, tokenizer = poet
-        screen = io.StringIO()
-        console = Console(force_terminal=True, file=screen, width=100, color_system="truecolor")
-        streamer = LiveDenoising(tokenizer, mask_token_id=2, console=console)
-        prompt = tokenizer("床前", return_tensors="pt").input_ids
-        [bright, dim] = tokenizer("明月", add_special_tokens=False).input_ids
-        with streamer:
-            streamer.put(prompt)
-            value = torch.tensor([[bright, 2, 2]])
-            streamer.put_draft(value, step=0, confidence=torch.tensor([[1.0, torch.nan, torch.nan]]), top_tokens=None)
+    @pytest.fixture
+    def draw_step(self, poet):
+        """Draws one step after a prompt, and returns the streamer and the screen."""
+        _, tokenizer = poet
+
+        def draw(prompt, value, confidence, **options):
+            screen = io.StringIO()
+            console = Console(force_terminal=True, file=screen, width=100, color_system="truecolor")
+            streamer = LiveDenoising(tokenizer, tokenizer.mask_token_id, console=console, **options)
+            with streamer:
+                streamer.put(tokenizer(prompt, return_tensors="pt").input_ids)
+                top_tokens = torch.full((1, len(value), 3), -1)
+                streamer.put_draft(
+                    torch.tensor([value]), step=0, confidence=torch.tensor([confidence]), top_tokens=top_tokens
+                )
+            return streamer, screen.getvalue()
+
+        return draw
+
+    def test_colors_and_masks(self, poet, draw_step):
+        [bright] = poet[1]("明", add_special_tokens=False).input_ids
+        streamer, screen = draw_step("床前", [bright, 2, 2], [1.0, math.nan, math.nan])
         text = streamer.draw_text(0)
         assert text.plain == "床前明░░░░"
-        assert [str(span.style) for span in text.spans][:3] == ["bold", "bold", confidence_color(1.0)]
-        assert "2 masks left" in screen.getvalue()
-        assert "\x1b[1;37;48;2;38;140;128m明" in screen.getvalue()  # just committed: inverted
-
-    def test_end_of_text_is_a_dot_while_it_is_drawn(self, poet):
-        model, tokenizer = poet
-        streamer = LiveDenoising(tokenizer, mask_token_id=2, console=Console(file=io.StringIO()))
-        streamer.put(tokenizer("床", return_tensors="pt").input_ids)
-        end = tokenizer.eos_token_id
+        assert [str(span.style) for span in text.spans][:2] == ["bold", "bold"]
+        assert "2 masks left" in screen
+        assert "\x1b[1;37;48;2;38;140;128m明" in screen  # just committed: inverted
         streamer.put_draft(
-            torch.tensor([[end, end]]), step=0, confidence=torch.tensor([[0.9, torch.nan]]), top_tokens=None
+            torch.tensor([[bright, 2, 2]]), 1, torch.tensor([[1.0, math.nan, math.nan]]), torch.full((1, 3, 3), -1)
         )
-        assert streamer.draw_text(0, is_fresh=torch.zeros(1, 3, dtype=torch.bool)).plain == "床·"
+        assert str(streamer.draw_text(0).spans[2].style) == confidence_color(1.0)
+
+    def test_end_of_text_is_a_dot_while_it_is_drawn(self, poet, draw_step):
+        end = poet[1].eos_token_id
+        streamer, screen = draw_step("床", [end, end], [0.9, 0.8])
+        assert streamer.draw_text(0).plain == "床··"
+        streamer.put(torch.tensor([end, end]))
+        streamer.end()
         assert streamer.draw_text(0).plain == "床"
+
+    def test_skip_prompt(self, draw_step):
+        streamer, screen = draw_step("床前", [2, 2], [math.nan, math.nan], skip_prompt=True)
+        assert streamer.draw_text(0).plain == "░░░░"
+        assert "床" not in screen
+
+    def test_callback(self, poet):
+        model, tokenizer = poet
+        steps = []
+        streamer = LiveDenoising(
+            tokenizer, 2, console=Console(file=io.StringIO()), callback=lambda frame: steps.append(frame.step)
+        )
+        model.generate(**tokenizer("床前", return_tensors="pt"), max_new_tokens=2, streamer=streamer)
+        assert steps == [-1, 0, 1, 1]
 
     def test_delay_is_measured(self, poet):
         model, tokenizer = poet
@@ -98,9 +127,8 @@ class TestPicture:
         model, tokenizer = poet
         inputs = tokenizer(prompt, return_tensors="pt")
         output = model.generate(**inputs, return_dict_in_generate=True, output_trajectory=True, **options)
-        steps, confidence = output.trajectory
-        svg = denoising_svg(output.sequences[0], steps[0], confidence[0], tokenizer, caption="a < b & c")
-        return ElementTree.fromstring(svg), output
+        record = DenoisingRecord.from_output(output, inputs["input_ids"], tokenizer, model.config.mask_token_id)
+        return ElementTree.fromstring(denoising_svg(record, caption="a < b & c")), output
 
     @staticmethod
     def count(picture, kind):
@@ -118,13 +146,48 @@ class TestPicture:
         picture, _ = self.draw(poet, prompt="床前[MASK]月光，", max_new_tokens=0)
         assert self.count(picture, "given") == 2 * 5
 
-    def test_pads_are_left_out(self, poet):
-        _, tokenizer = poet
-        tokens = torch.tensor(tokenizer("床前").input_ids + [tokenizer.eos_token_id] * 3)
-        steps = torch.tensor([-1, 0, 1, -1, -1])
-        picture = ElementTree.fromstring(denoising_svg(tokens, steps, torch.rand(5), tokenizer))
-        assert self.count(picture, "mask") == 2 + 1
-        assert self.count(picture, "special") == 1
+    def test_pads_are_left_out(self):
+        tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
+        streamer = RecordingStreamer(tokenizer, 2)
+        prompt = tokenizer(["床前", "床前明"], padding=True, return_tensors="pt").input_ids
+        end = tokenizer.eos_token_id
+        streamer.put(prompt)
+        for step, confidence in enumerate([[0.9, math.nan], [0.9, 0.8]]):
+            value = torch.tensor([[end, 2 if step == 0 else end]] * 2)
+            streamer.put_draft(value, step, torch.tensor([confidence] * 2), torch.full((2, 2, 3), -1))
+        streamer.put(torch.tensor([[end, end]] * 2))
+        streamer.end()
+        for row, length in ((0, 2), (1, 3)):
+            picture = ElementTree.fromstring(denoising_svg(streamer.record, row=row))
+            # The second step wrote what became a pad: it is not drawn.
+            assert self.count(picture, "given") == 2 * length
+            assert self.count(picture, "mask") == self.count(picture, "special") == 1
+
+    @pytest.mark.parametrize(
+        ("prompt", "options"),
+        [
+            ("床前明月光，", {"max_new_tokens": 6}),
+            ("床前[MASK]月光，", {"max_new_tokens": 7, "block_length": 3}),
+            ("床前明月光，", {"max_new_tokens": 20, "confidence_threshold": 0.02}),
+        ],
+    )
+    def test_of_a_streamer_and_of_a_trajectory(self, poet, prompt, options):
+        model, tokenizer = poet
+        streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
+        inputs = tokenizer(prompt, return_tensors="pt")
+        options = options | {"return_dict_in_generate": True, "output_trajectory": True}
+        output = model.generate(**inputs, streamer=streamer, **options)
+        record = DenoisingRecord.from_output(output, inputs["input_ids"], tokenizer, model.config.mask_token_id)
+        assert denoising_svg(record) == denoising_svg(streamer.record)
+
+    def test_a_record_that_is_not_whole_is_an_error(self, poet):
+        model, tokenizer = poet
+        with pytest.raises(ValueError, match="`record` is not whole"):
+            denoising_svg(DenoisingRecord([]))
+        streamer = RecordingStreamer(tokenizer, 2)
+        model.generate(**tokenizer("床", return_tensors="pt"), max_new_tokens=0, streamer=streamer)
+        with pytest.raises(ValueError, match="`row` must be one of the 1 rows of the record, but got 1"):
+            denoising_svg(streamer.record, row=1)
 
     def test_many_steps_are_thinned_out(self, poet):
         picture, _ = self.draw(poet, max_new_tokens=40, stop_at_eos=False)
@@ -136,10 +199,10 @@ class TestPicture:
         assert self.count(picture, "given") == 6
 
     def test_choose_frames(self):
-        assert choose_frames(-1, 10) == [-1]
-        assert choose_frames(2, 10) == [-1, 0, 1, 2]
-        frames = choose_frames(99, 10)
-        assert len(frames) == 11 and frames[-1] == 99 and frames == sorted(set(frames))
+        assert choose_frames(["start"], 10) == ["start"]
+        assert choose_frames(list(range(4)), 10) == [0, 1, 2, 3]
+        frames = choose_frames(list(range(101)), 10)
+        assert len(frames) == 11 and (frames[0], frames[-1]) == (0, 100) and frames == sorted(set(frames))
 
     def test_write_atomically(self, tmp_path):
         path = tmp_path / "file.svg"

@@ -1,0 +1,255 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`llada chat`: a conversation, each reply denoised before your eyes."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .conversation import Conversation
+from .decoding import (
+    add_decoding_arguments,
+    check_options,
+    choose_seed,
+    chosen_options,
+    effective_options,
+    is_random,
+)
+from .errors import CommandError, warn
+from .generate import summary
+from .prompts import warn_about_unknown_characters
+from .terminal import add_animation_arguments, animation_delay, spinner
+
+
+COMMANDS = {
+    "/new": "forget the conversation and start another one",
+    "/undo": "take the last message and its reply back",
+    "/help": "list the commands",
+    "/quit": "end (so does Ctrl-D)",
+}
+EXAMPLES = """examples:
+  begin poems, and let llada-poet complete them:
+    llada chat
+  poems of a form; a system message is their header:
+    llada chat --system 七言绝句 --temperature 0.7 --remasking random
+  faster, by committing every token the model is sure of:
+    llada chat --confidence-threshold 0.9
+  another checkpoint, with the settings of its authors:
+    llada chat --model GSAI-ML/LLaDA-8B-Instruct --max-new-tokens 128 --steps 128 --block-length 32
+  a line of stdin for each message, a reply after each:
+    echo 床前明月光， | llada chat --save messages.json
+
+commands in the chat:
+  /new   forget the conversation and start another one
+  /undo  take the last message and its reply back
+  /help  list the commands
+  /quit  end (so does Ctrl-D)
+  Ctrl-C stops a reply that is being written; what stands before its first mask is kept.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the subcommand to the parser of `llada`."""
+    parser = commands.add_parser(
+        "chat",
+        help="talk to a checkpoint that has a chat template",
+        description="Talk to a checkpoint that has a chat template, and watch its replies being denoised.",
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run)
+    group = parser.add_argument_group("conversation")
+    group.add_argument("--system", metavar="TEXT", help="system message; for llada-poet the header: form and title")
+    group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON, after each turn")
+    add_decoding_arguments(parser)
+    add_model_arguments(parser)
+    add_animation_arguments(parser.add_argument_group("output"))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Talks as the command line asks."""
+    seed, delay = choose_seed(args), animation_delay(args)
+    if args.save and not args.save.absolute().parent.is_dir():
+        raise CommandError(f"`--save` names a folder that is not there: {args.save.parent}. Make it first.")
+    name = find_checkpoint(args.model)
+    options = chosen_options(args) | {"num_return_sequences": 1}
+    with spinner(f"loading {name}"):
+        quiet_libraries()
+        check_options(options)  # before the weights are read
+        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
+    if tokenizer.chat_template is None:
+        raise CommandError(
+            f"{name!r} has no chat template: complete texts with `llada generate`, or give `--model` a checkpoint that "
+            "was made for chats, such as GSAI-ML/LLaDA-8B-Instruct."
+        )
+    all_options = effective_options(model, options)
+    room = model.config.max_position_embeddings - all_options["max_new_tokens"]
+    conversation = Conversation(tokenizer, model.config.mask_token_id, room, args.system)
+    replier = Replier(model, tokenizer, options, seed, delay, shows_seed=is_random(all_options))
+    is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    if is_interactive:
+        note("/help lists the commands, Ctrl-D ends")
+    for line in read_lines(is_interactive):
+        if line.startswith("/"):
+            if line == "/quit":
+                return
+            follow(line, conversation)
+        else:
+            converse(line, conversation, replier, is_interactive)
+        if args.save:
+            save(args.save, conversation)
+
+
+def read_lines(is_interactive: bool) -> Iterator[str]:
+    """The lines that the user types, or those of stdin, without empty ones, until Ctrl-C, Ctrl-D or the end."""
+    if is_interactive:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  it gives `input` a history, and keys to edit with
+    while True:
+        try:
+            line = input("› ") if is_interactive else next(sys.stdin)
+        except StopIteration:
+            return
+        except (EOFError, KeyboardInterrupt):
+            sys.stdout.write("\n")
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def follow(command: str, conversation: Conversation) -> None:
+    """Does what a command in the chat says."""
+    if command == "/new":
+        conversation.clear()
+        note("a new conversation")
+    elif command == "/undo":
+        note("took the last turn back" if conversation.undo() else "there is no turn to take back")
+    elif command == "/help":
+        note("\n".join(f"{name:6} {meaning}" for name, meaning in COMMANDS.items()))
+    else:
+        note(f"there is no command {command.split()[0]}: {', '.join(COMMANDS)}")
+
+
+def converse(text: str, conversation: Conversation, replier: "Replier", is_interactive: bool) -> None:
+    """One turn: the message, and its reply. In a dialogue a message that is refused can be typed again."""
+    dropped_before = conversation.num_dropped
+    try:
+        prompt = conversation.prompt_for(text)
+    except CommandError as error:
+        if not is_interactive:
+            raise
+        note(f"error: {error}")
+        return
+    warn_about_unknown_characters(text, conversation.tokenizer)
+    if conversation.num_dropped > dropped_before:
+        warn(
+            f"the conversation is too long for the model: it no longer sees the first {conversation.num_dropped} turns."
+        )
+    reply, is_whole = replier.write(prompt, can_be_stopped=is_interactive)
+    if is_whole or reply:
+        conversation.add(text, reply)
+    if not is_whole:
+        note("stopped" if reply else "stopped, with nothing before the first mask: the message is forgotten")
+
+
+class Replier:
+    """
+    Writes the replies.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]):
+            The model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        options (`dict`):
+            Decoding options.
+        seed (`int`):
+            The seed of the first reply; the others count on from it.
+        delay (`float`, *optional*):
+            The shortest time between two drawn steps. `None`: nothing is drawn.
+        shows_seed (`bool`):
+            Whether the seed says anything about the replies.
+    """
+
+    def __init__(self, model, tokenizer, options: dict, seed: int, delay: float | None, shows_seed: bool) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.options = options
+        self.seed = seed
+        self.delay = delay
+        self.shows_seed = shows_seed
+
+    def write(self, prompt, can_be_stopped: bool) -> tuple[str, bool]:
+        """Writes the reply to a prompt to stdout, and returns it, and whether it is whole or was stopped by Ctrl-C."""
+        import torch
+
+        last = deque(maxlen=1)
+        streamer = self._streamer(last)
+        seed, self.seed = self.seed, self.seed + 1
+        output, start = None, time.perf_counter()
+        try:
+            with contextlib.nullcontext() if self.delay is None else streamer:
+                output = self.model.generate(
+                    **prompt,
+                    generator=torch.Generator(self.model.device).manual_seed(seed),
+                    streamer=streamer,
+                    return_dict_in_generate=True,
+                    output_trajectory=True,
+                    **self.options,
+                )
+        except KeyboardInterrupt:
+            if not can_be_stopped:
+                raise
+        seconds = time.perf_counter() - start - getattr(streamer, "seconds_waited", 0.0)
+        reply = text_before_masks(last[0]) if last else ""
+        if output is not None or reply:
+            self._show(reply if output is None or self.delay is None else streamer.draw_text(0))
+        if output is not None and can_be_stopped:
+            note(summary(output, 0, seconds, seed if self.shows_seed else None))
+        return reply, output is not None
+
+    def _streamer(self, last: deque):
+        from modeling_llada.drawing import LiveDenoising
+        from modeling_llada.streamers import CanvasStreamer
+
+        arguments = (self.tokenizer, self.model.config.mask_token_id)
+        if self.delay is None:
+            return CanvasStreamer(*arguments, callback=last.append)
+        return LiveDenoising(*arguments, delay=self.delay, skip_prompt=True, callback=last.append)
+
+    def _show(self, reply) -> None:
+        if isinstance(reply, str):
+            sys.stdout.write(reply + "\n")
+            sys.stdout.flush()
+            return
+        from rich.console import Console
+
+        Console().print(reply, soft_wrap=True)
+
+
+def text_before_masks(frame) -> str:
+    """The answer of a frame, as far as it is written."""
+    from modeling_llada.streamers import TokenState
+
+    tokens, states = frame.tokens[0, frame.prompt_length :], frame.states[0, frame.prompt_length :]
+    is_written = (states != TokenState.MASK).cumprod(-1).bool() & (states != TokenState.PAD)
+    return frame.reader.tokenizer.decode(tokens[is_written], skip_special_tokens=True)
+
+
+def note(message: str) -> None:
+    """Says something beside the conversation."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(message, style="dim", soft_wrap=True, markup=False)
+
+
+def save(path: Path, conversation: Conversation) -> None:
+    """Writes the messages."""
+    from modeling_llada.files import write_atomically
+
+    write_atomically(path, json.dumps(conversation.messages, ensure_ascii=False, indent=1) + "\n")

@@ -1,0 +1,67 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`llada convert-adapter`: a LoRA adapter of the official modules, for ours, or back."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .checkpoints import quiet_libraries
+from .errors import CommandError, warn
+
+
+DESCRIPTION = """Rename a LoRA adapter that was trained on the official LLaDA code, so that PEFT loads it here.
+
+The official modules have other names (`blocks.0.attn_out`, here `layers.0.self_attn.o_proj`), and PEFT loads by name:
+without conversion it loads nothing, or a part, and only warns. SOURCE stays as it is.
+"""
+EXAMPLES = """examples:
+  convert an adapter, and see what it adapts:
+    llada convert-adapter official-adapter adapter
+  replace an earlier conversion:
+    llada convert-adapter official-adapter adapter --overwrite
+  the other direction, for a program that has the official modules:
+    llada convert-adapter adapter official-adapter --to official
+
+then, in Python:
+    model = PeftModel.from_pretrained(AutoModel.from_pretrained("GSAI-ML/LLaDA-8B-Instruct"), "adapter")
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the subcommand to the parser of `llada`."""
+    parser = commands.add_parser(
+        "convert-adapter",
+        help="rename a LoRA adapter of the official modules, so that PEFT loads it here",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder with adapter_config.json and adapter_model.safetensors"
+    )
+    parser.add_argument("destination", type=Path, metavar="DESTINATION", help="folder to write")
+    parser.add_argument(
+        "--to",
+        choices=["canonical", "official"],
+        default="canonical",
+        help="names to write: those of this package, or the official ones (%(default)s)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a DESTINATION that holds an adapter")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Converts as the command line asks, and says what was converted."""
+    quiet_libraries()
+    try:
+        from modeling_llada.adapters import convert_adapter
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "peft":
+            raise
+        raise CommandError(
+            "`llada convert-adapter` needs PEFT: install it with `pip install 'modeling_llada[train]'`."
+        ) from error
+    report = convert_adapter(args.source, args.destination, to=args.to, overwrite=args.overwrite)
+    for warning in report.warnings:
+        warn(f"{warning}.")
+    sys.stdout.write(f"{report}\nwritten to {args.destination}\n")

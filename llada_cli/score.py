@@ -1,0 +1,326 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`llada score`: how probable the model finds texts, completions of a prompt, or spans of texts."""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+
+from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .errors import CommandError
+from .prompts import warn_about_unknown_characters
+from .scored_texts import CLOSE, OPEN, ScoredText, read_lines, scored_texts
+from .terminal import spinner
+
+
+EXAMPLES = f"""examples:
+  a whole text:
+    llada score "床前明月光，疑是地上霜。"
+  a completion, given a prompt; several are ranked, as in a multiple-choice question:
+    llada score --prompt "床前明月光，" "疑是地上霜。"
+    llada score --prompt "床前明月光，" "疑是地上霜。" "举头望明月。" "白日依山尽。"
+  a span, given what is on both sides of it:
+    llada score --infill "床前{OPEN}明月{CLOSE}光，疑是地上霜。"
+  the texts of a file or of a pipe, one a line:
+    llada score --file poems.txt --num-samples 16 --antithetic --json
+    llada score --file - < poems.txt
+  a long text, by sliding windows:
+    llada score --window 8 --stride 4 "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
+
+The log-likelihood is the estimate of a lower bound (eq. 6 of the LLaDA paper), in nats, with its standard error; the
+perplexity follows from it. The noise of each text comes from the same seed, so its score depends neither on the other
+texts nor on the batch size. The end of a text is not scored, unless --eos says that it ends there. A whole text that is
+longer than the context of the model is scored by sliding windows.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the subcommand to the parser of `llada`."""
+    parser = commands.add_parser(
+        "score",
+        help="say how probable texts are, or compare completions",
+        description="Say how probable the model finds texts, completions of a prompt, or spans of texts.",
+        epilog=EXAMPLES,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to score; several are ranked")
+    task = parser.add_argument_group("task")
+    task.add_argument("--prompt", metavar="TEXT", help="given text: each TEXT is scored as a completion of it")
+    task.add_argument("--infill", action="store_true", help=f"score what is between {OPEN} and {CLOSE} in each TEXT")
+    task.add_argument("--file", metavar="FILE", help="score the lines of a file instead; - is the standard input")
+    task.add_argument(
+        "--eos", action="store_true", help="EOS follows each TEXT, and is scored like its last character"
+    )
+    estimate = parser.add_argument_group("estimate")
+    estimate.add_argument(
+        "--num-samples", type=int, default=128, metavar="N", help="noise samples of a text (%(default)s)"
+    )
+    estimate.add_argument("--antithetic", action="store_true", help="couple the samples, for a smaller error")
+    estimate.add_argument(
+        "--cfg-scale", type=float, default=0.0, metavar="W", help="scale of the classifier-free guidance (%(default)s)"
+    )
+    estimate.add_argument("--window", type=int, metavar="N", help="tokens that the model sees at a time (its context)")
+    estimate.add_argument("--stride", type=int, metavar="N", help="tokens to score in a window (half of the window)")
+    estimate.add_argument(
+        "--batch-size", type=int, metavar="N", help="sequences of a forward pass (as many as should fit)"
+    )
+    estimate.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (%(default)s)")
+    add_model_arguments(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print a JSON object a text")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Scores as the command line asks."""
+    check_arguments(args)
+    texts = scored_texts(args.texts or read_lines(args.file), args.prompt, args.infill)
+    name = find_checkpoint(args.model)
+    with spinner(f"loading {name}"):
+        quiet_libraries()
+        check_numbers(args)  # before the weights are read
+        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
+    warn_about_unknown_characters("".join(dict.fromkeys("".join(text.text for text in texts))), tokenizer)
+    encoded = [text.encode(tokenizer, model.config, args.eos) for text in texts]
+    check_lengths(texts, encoded, args, model.config.max_position_embeddings)
+    options = {
+        "num_samples": args.num_samples,
+        "batch_size": args.batch_size or fitting_batch_size(model, encoded, args),
+        "antithetic": args.antithetic,
+        "cfg_scale": args.cfg_scale,
+    }
+    shown_options = {"model": name, **options, "window": args.window, "stride": args.stride}
+    shown_options |= {"eos": args.eos, "seed": args.seed}
+
+    start, results = time.perf_counter(), []
+    for result in with_progress(score(model, texts, encoded, args, options), len(texts)):
+        result = {"prompt": args.prompt, **result}
+        results.append(result)
+        if args.json and args.file:  # as soon as it is known
+            write_json([result], shown_options)
+    if args.texts:
+        rank(results)
+    if not args.json:
+        write_table(results)
+        write_summary(results, options, args, time.perf_counter() - start)
+    elif args.texts:
+        write_json(results, shown_options)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Checks what can be checked without a checkpoint.
+
+    Raises:
+        `CommandError`: if arguments are missing, contradict each other or are out of their range.
+    """
+    if bool(args.texts) == (args.file is not None):
+        raise CommandError("give what to score either as TEXT or with `--file`.")
+    if args.infill and args.prompt is not None:
+        raise CommandError("`--infill` takes the whole text: leave `--prompt` out.")
+    if args.prompt == "":
+        raise CommandError("`--prompt` is empty: leave it out to score whole texts.")
+    if has_windows(args) and (args.infill or args.prompt):
+        raise CommandError("`--window` and `--stride` are for whole texts: leave `--prompt` and `--infill` out.")
+    if not 0 <= args.seed < 2**63:
+        raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {args.seed}.")
+
+
+def has_windows(args: argparse.Namespace) -> bool:
+    """Whether sliding windows are asked for."""
+    return args.window is not None or args.stride is not None
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """Lets the library judge the numbers of the estimate."""
+    from modeling_llada.likelihood_llada import check_samples
+
+    check_samples(args.num_samples, 1 if args.batch_size is None else args.batch_size, args.antithetic, args.cfg_scale)
+
+
+def check_lengths(texts: list[ScoredText], encoded: list, args: argparse.Namespace, limit: int) -> None:
+    """A text with a given part cannot be cut into windows.
+
+    Raises:
+        `CommandError`: if such a text is longer than the context.
+    """
+    for text, (input_ids, _) in zip(texts, encoded, strict=True):
+        if len(input_ids) > limit and (args.infill or args.prompt):
+            raise CommandError(
+                f"{text.shown[:20]!r} has {len(input_ids)} tokens with what is given, more than the context of the "
+                f"model, {limit}: shorten it, or score it as a whole text."
+            )
+
+
+def fitting_batch_size(model, encoded: list, args: argparse.Namespace) -> int:
+    """As many sequences as should fit in half of the free memory of a GPU, or in 1 GiB elsewhere; at most 256."""
+    import torch
+
+    config = model.config
+    length = min(max(len(input_ids) for input_ids, _ in encoded), args.window or config.max_position_embeddings)
+    # Logits and their log-softmax in float32, and what a layer holds at a time.
+    bytes_per_token = 4 * (4 * config.vocab_size + 8 * config.hidden_size + 3 * config.intermediate_size)
+    memory = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 2**30
+    sequences = memory // (bytes_per_token * length)
+    return max(1, min(256, sequences // 2 if args.cfg_scale > 0 else sequences))
+
+
+def score(
+    model, texts: list[ScoredText], encoded: list, args: argparse.Namespace, options: dict
+) -> Iterator[dict[str, object]]:
+    """Scores the texts in their order.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]):
+            The model.
+        texts (`list[ScoredText]`):
+            The texts.
+        encoded (`list[tuple[list[int], list[int]]]`):
+            Their tokens and labels.
+        args (`argparse.Namespace`):
+            The arguments.
+        options (`dict`):
+            The arguments of [`~LLaDAForMaskedLM.log_likelihood`].
+
+    Yields:
+        `dict`: What is said about a text.
+
+    Raises:
+        `CommandError`: if the memory is too small for the batch.
+    """
+    import torch
+
+    at_a_time = max(1, options["batch_size"] // options["num_samples"])  # they share a forward pass
+    for start in range(0, len(texts), at_a_time):
+        part = slice(start, start + at_a_time)
+        try:
+            output = estimate(model, encoded[part], args, options)
+        except torch.OutOfMemoryError as error:
+            raise CommandError(
+                f"the memory of {model.device} is too small: give a `--batch-size` below {options['batch_size']}."
+            ) from error
+        values, errors = output.log_likelihood.tolist(), output.standard_error.tolist()
+        for text, (_, labels), value, error in zip(texts[part], encoded[part], values, errors, strict=True):
+            yield describe(text, sum(label != -100 for label in labels), value, error)
+
+
+def estimate(model, encoded: list, args: argparse.Namespace, options: dict):
+    """The [`LLaDALikelihoodOutput`] of texts that are padded to one length; windows do not mix with padding."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    limit = model.config.max_position_embeddings
+    if has_windows(args) or max(len(input_ids) for input_ids, _ in encoded) > limit:
+        outputs = [
+            model.rolling_log_likelihood(
+                torch.tensor([input_ids]),
+                window=args.window,
+                stride=args.stride,
+                generator=torch.Generator().manual_seed(args.seed),
+                **options,
+            )
+            for input_ids, _ in encoded
+        ]
+        return type(outputs[0])(**{name: torch.cat([output[name] for output in outputs]) for name in outputs[0]})
+    columns = [[torch.tensor(row) for row in column] for column in zip(*encoded, strict=True)]
+    return model.log_likelihood(
+        pad_sequence(columns[0], batch_first=True),
+        pad_sequence(columns[1], batch_first=True, padding_value=-100),
+        pad_sequence([torch.ones_like(row) for row in columns[0]], batch_first=True),
+        generator=[torch.Generator().manual_seed(args.seed) for _ in encoded],
+        **options,
+    )
+
+
+def describe(text: ScoredText, num_tokens: int, log_likelihood: float, standard_error: float) -> dict[str, object]:
+    """What `--json` says about a text; `None` for an error that a single sample does not have."""
+    per_token = log_likelihood / num_tokens
+    return {
+        "text": text.shown,
+        "scored": text.scored,
+        "num_tokens": num_tokens,
+        "log_likelihood": round(log_likelihood, 4),
+        "standard_error": None if math.isnan(standard_error) else round(standard_error, 4),
+        "log_likelihood_per_token": round(per_token, 4),
+        "perplexity": round(math.exp(-per_token), 4) if per_token > -700 else None,
+    }
+
+
+def rank(results: list[dict]) -> None:
+    """Ranks several texts; for completions of one prompt it also says how probable each is among them."""
+    if len(results) == 1:
+        return
+    best = max(result["log_likelihood"] for result in results)
+    total = sum(math.exp(result["log_likelihood"] - best) for result in results)
+    order = sorted(results, key=lambda result: -result["log_likelihood"])
+    for place, result in enumerate(order, start=1):
+        result["rank"] = place
+        if result["prompt"]:
+            result["probability_among_these"] = round(math.exp(result["log_likelihood"] - best) / total, 4)
+
+
+def with_progress(results: Iterator[dict], total: int) -> Iterator[dict]:
+    """Shows how far the work is, where somebody can see it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(results, total=total)
+
+
+def write_json(results: list[dict], options: dict) -> None:
+    """Writes one JSON object a line."""
+    for result in results:
+        sys.stdout.write(json.dumps({**result, "options": options}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def write_table(results: list[dict]) -> None:
+    """Writes a line for each text, the most probable first where they are ranked."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    ranked = "rank" in results[0]
+    shares = "probability_among_these" in results[0]
+    headings = ["log-likelihood", "error", "per token", "perplexity", "tokens"]
+    table = Table(box=None, pad_edge=False)
+    for heading in ["rank"] * ranked + headings + ["among these"] * shares:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("text", overflow="fold")
+    for result in sorted(results, key=lambda result: result["rank"]) if ranked else results:
+        error = result["standard_error"]
+        cells = [str(result["rank"])] if ranked else []
+        cells += [f"{result['log_likelihood']:.2f}", "" if error is None else f"±{error:.2f}"]
+        cells += [
+            f"{result['log_likelihood_per_token']:.2f}",
+            "inf" if result["perplexity"] is None else f"{result['perplexity']:.4g}",
+        ]
+        cells += [str(result["num_tokens"])]
+        cells += [f"{result['probability_among_these']:.1%}"] if shares else []
+        table.add_row(*cells, Text(result["text"]))
+    console = Console()
+    if not console.is_terminal:  # a file has no width to fold at
+        console.width = 120 + 2 * max(len(result["text"]) for result in results)
+    console.print(table)
+
+
+def write_summary(results: list[dict], options: dict, args: argparse.Namespace, seconds: float) -> None:
+    """Writes how the scores came about to stderr."""
+    from rich.console import Console
+
+    parts = [
+        f"{options['num_samples']} {'antithetic ' if args.antithetic else ''}noise samples",
+        f"seed {args.seed}",
+        "EOS follows" if args.eos else "no EOS",
+        f"{seconds:.2f} s",
+    ]
+    best = sorted(results, key=lambda result: result.get("rank", 0))[:2]
+    if "rank" in best[0] and None not in (errors := [result["standard_error"] for result in best]):
+        gap = best[0]["log_likelihood"] - best[1]["log_likelihood"]
+        if gap < 2 * math.hypot(*errors):
+            parts.append("the first two are closer than two standard errors: raise --num-samples")
+    Console(stderr=True, highlight=False).print(" · ".join(parts), style="dim", soft_wrap=True)

@@ -1,0 +1,151 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The denoising, live in a terminal."""
+
+import math
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+from ..frames import CanvasFrame, TokenState
+from ..streamers import CanvasStreamer
+from .colors import confidence_color
+
+
+MASK_GLYPH = "░░"  # as wide as a Han character
+END_GLYPH = "·"
+BAR_LENGTH = 24
+
+
+class LiveDenoising(CanvasStreamer):
+    """
+    A streamer that draws the canvas of `generate` in a terminal: given text bold, masks as blocks, committed tokens in
+    the colour of their confidence, those of the last step inverted.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer of the model.
+        mask_token_id (`int`):
+            The mask token of the model; official tokenizers do not name it.
+        console (`Console`, *optional*):
+            Where to draw. By default the terminal.
+        delay (`float`, *optional*, defaults to 0.0):
+            The shortest time between two steps in seconds, so that a small model can be followed.
+        skip_prompt (`bool`, *optional*, defaults to `False`):
+            Whether to draw the answer alone.
+        kwargs:
+            `callback`, `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.drawing import LiveDenoising
+
+    >>> with LiveDenoising(tokenizer, model.config.mask_token_id, delay=0.1) as streamer:
+    ...     output = model.generate(**inputs, streamer=streamer)
+    ```
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        mask_token_id: int,
+        console: Console | None = None,
+        delay: float = 0.0,
+        skip_prompt: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(tokenizer, mask_token_id, **kwargs)
+        self.delay = delay
+        self.skip_prompt = skip_prompt
+        self.seconds_waited = 0.0
+        self.frame: CanvasFrame | None = None  # the one that is drawn
+        self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
+        self._num_masks = 0  # at the start
+        self._drawn_at = -math.inf
+
+    def __enter__(self) -> "LiveDenoising":
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._live.stop()
+
+    def on_frame(self, frame: CanvasFrame) -> None:
+        """Draws a step. In the end it takes the picture away: the caller shows the result."""
+        self.frame = frame
+        if frame.is_final:
+            self._live.update("", refresh=True)
+        elif frame.step < 0:
+            self._num_masks = count_masks(frame)
+        else:
+            self._wait()
+            self._live.update(self._draw(frame), refresh=True)
+        super().on_frame(frame)
+
+    def draw_text(self, row: int) -> Text:
+        """A row of the last frame as coloured text; that of the result shows no EOS."""
+        return colored_text(self.frame, row, start=self.frame.prompt_length if self.skip_prompt else 0)
+
+    def _draw(self, frame: CanvasFrame) -> Group:
+        masks = count_masks(frame)
+        filled = round((1 - masks / self._num_masks) * BAR_LENGTH)
+        status = Text.assemble(
+            (f"step {frame.step + 1:<4}", "bold"),
+            ("━" * filled, confidence_color(1.0)),
+            ("━" * (BAR_LENGTH - filled), "bright_black"),
+            (f" {masks} mask{'s' if masks != 1 else ''} left", "bright_black"),
+        )
+        return Group(*(self.draw_text(row) for row in range(len(frame.tokens))), status)
+
+    def _wait(self) -> None:
+        remaining = self._drawn_at + self.delay - time.monotonic()
+        if remaining > 0:
+            time.sleep(remaining)
+            self.seconds_waited += remaining
+        self._drawn_at = time.monotonic()
+
+
+def count_masks(frame: CanvasFrame) -> int:
+    """The masks that are left, in all rows."""
+    return int((frame.states == TokenState.MASK).sum())
+
+
+def colored_text(frame: CanvasFrame, row: int, start: int = 0) -> Text:
+    """
+    A row of a frame, from a position on.
+
+    Args:
+        frame ([`CanvasFrame`]):
+            The frame.
+        row (`int`):
+            The row.
+        start (`int`, *optional*, defaults to 0):
+            The first position.
+
+    Returns:
+        `Text`: Without the special tokens, but for a dot for those that were committed and may yet be text.
+    """
+    text = Text()
+    columns = (
+        frame.texts(row),
+        frame.tokens[row].tolist(),
+        frame.states[row].tolist(),
+        frame.confidence[row].tolist(),
+    )
+    for piece, token, state, confidence in list(zip(*columns, strict=True))[start:]:
+        if state == TokenState.MASK:
+            text.append(MASK_GLYPH, style="bright_black")
+        elif token in frame.reader.special_ids:
+            is_open = state in (TokenState.NEW, TokenState.COMMITTED) and not frame.is_final
+            text.append(END_GLYPH if is_open else "", style="bright_black")
+        elif state == TokenState.GIVEN:
+            text.append(piece, style="bold")
+        elif state == TokenState.NEW:
+            text.append(piece, style=f"bold white on {confidence_color(confidence)}")
+        elif state == TokenState.COMMITTED:
+            text.append(piece, style=confidence_color(confidence))
+    return text

@@ -1,0 +1,17 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Writing files."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: str | Path, text: str) -> None:
+    """Writes a file beside its place and then moves it there, so that it is whole or as it was."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

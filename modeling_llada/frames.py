@@ -1,0 +1,214 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Frames: what the canvas of a call looks like after each denoising step."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+
+BROKEN = "\N{REPLACEMENT CHARACTER}"  # what is decoded from a part of a character
+
+
+class TokenState(IntEnum):
+    """
+    What a position of the canvas holds: a token of the prompt, a mask, a token committed at this step, one committed
+    before, or a pad, which is no text (on the left of the prompt, or behind the end of the answer).
+    """
+
+    GIVEN = 0
+    MASK = 1
+    NEW = 2
+    COMMITTED = 3
+    PAD = 4
+
+
+class TokenReader:
+    """
+    Decodes single tokens, and remembers them.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer of the model.
+        mask_token_id (`int`):
+            The mask token of the model; official tokenizers do not name it.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask_token_id: int) -> None:
+        self.tokenizer = tokenizer
+        self.mask_token_id = mask_token_id
+        self.special_ids = frozenset(tokenizer.all_special_ids)
+        self._known: dict[int, str] = {}
+
+    def text_of(self, token: int) -> str:
+        """The text of one token."""
+        if token not in self._known:
+            self._known[token] = self.tokenizer.decode([token])
+        return self._known[token]
+
+    def texts_of(self, tokens: list[int | None]) -> list[str]:
+        """
+        A text for each position, `""` where the token is `None`. Where several tokens spell a character, the first of
+        them gets it and the others are empty, so that the texts can be joined.
+        """
+        texts = ["" if token is None else self.text_of(token) for token in tokens]
+        start = 0
+        while start < len(texts):
+            end = start + 1
+            if BROKEN in texts[start]:
+                text = texts[start]
+                while BROKEN in text and end < len(texts) and BROKEN in texts[end]:
+                    end += 1
+                    text = self.tokenizer.decode(tokens[start:end])
+                texts[start:end] = [text] + [""] * (end - start - 1)
+            start = end
+        return texts
+
+
+@dataclass(frozen=True, eq=False)
+class CanvasFrame:
+    """
+    The canvas of a call at one moment. The tensors are on the CPU and belong to the frame.
+
+    Args:
+        step (`int`):
+            The denoising step of the call that led here, from 0; -1 at the start.
+        is_final (`bool`):
+            Whether this is the result: `tokens` is what `generate` returns.
+        prompt_length (`int`):
+            Where the answer begins.
+        tokens (`torch.LongTensor` of shape `(batch, length)`):
+            Prompt and answer.
+        states (`torch.ByteTensor` of shape `(batch, length)`):
+            The [`TokenState`] of each position.
+        confidence (`torch.FloatTensor` of shape `(batch, length)`):
+            The confidence of the committed tokens, NaN elsewhere.
+        top_tokens (`torch.LongTensor` of shape `(batch, length, 3)`):
+            The three best tokens of each mask of the active block, as this step predicted them; -1 elsewhere.
+        reader ([`TokenReader`]):
+            Decodes the tokens.
+    """
+
+    step: int
+    is_final: bool
+    prompt_length: int
+    tokens: torch.LongTensor
+    states: torch.ByteTensor
+    confidence: torch.FloatTensor
+    top_tokens: torch.LongTensor
+    reader: TokenReader = field(repr=False)
+
+    @classmethod
+    def start(
+        cls, tokens: torch.LongTensor, is_padding: torch.BoolTensor, prompt_length: int, reader: TokenReader
+    ) -> "CanvasFrame":
+        """The canvas before the first step: given tokens, masks, and the padding of the prompt."""
+        states = torch.where(tokens == reader.mask_token_id, int(TokenState.MASK), int(TokenState.GIVEN))
+        return cls(
+            step=-1,
+            is_final=False,
+            prompt_length=prompt_length,
+            tokens=tokens,
+            states=states.masked_fill(is_padding, TokenState.PAD).byte(),
+            confidence=torch.full(tokens.shape, torch.nan),
+            top_tokens=torch.full((*tokens.shape, 3), -1),
+            reader=reader,
+        )
+
+    def advance(
+        self,
+        step: int,
+        tokens: torch.LongTensor,
+        confidence: torch.FloatTensor,
+        top_tokens: torch.LongTensor | None = None,
+        is_final: bool = False,
+    ) -> "CanvasFrame":
+        """The frame that follows this one. Its states are a function of this frame, the tokens and the confidences."""
+        # A mask that became a token without a confidence is one that nobody predicted.
+        written = torch.where(tokens == self.tokens, int(TokenState.COMMITTED), int(TokenState.NEW))
+        states = written.masked_fill(confidence.isnan(), TokenState.PAD)
+        states = states.masked_fill(tokens == self.reader.mask_token_id, TokenState.MASK).byte()
+        stays = (self.states == TokenState.GIVEN) | (self.states == TokenState.PAD)
+        return CanvasFrame(
+            step=step,
+            is_final=is_final,
+            prompt_length=self.prompt_length,
+            tokens=tokens,
+            states=torch.where(stays, self.states, states),
+            confidence=confidence,
+            top_tokens=torch.full((*tokens.shape, 3), -1) if top_tokens is None else top_tokens,
+            reader=self.reader,
+        )
+
+    def texts(self, row: int = 0) -> list[str]:
+        """
+        The text of each position of a row; `""` for masks and pads.
+
+        Where several tokens spell one character, the first of them carries it. A character of which some tokens are
+        still masks shows as U+FFFD. The texts of tokens whose spelling depends on their neighbours (WordPiece,
+        SentencePiece) lack spaces: the text of a whole row is `text(row)`.
+        """
+        return self.reader.texts_of(self._visible_tokens(row))
+
+    def text(self, row: int = 0, mask: str = "", skip_special_tokens: bool = True) -> str:
+        """
+        The text of a whole row.
+
+        Args:
+            row (`int`, *optional*, defaults to 0):
+                The row.
+            mask (`str`, *optional*, defaults to `""`):
+                What to write for a mask.
+            skip_special_tokens (`bool`, *optional*, defaults to `True`):
+                Whether to leave BOS, EOS and the like out.
+
+        Returns:
+            `str`: Without pads.
+        """
+        pieces, run = [], []
+        for token, state in zip(self._visible_tokens(row), self.states[row].tolist(), strict=True):
+            if token is not None:
+                run.append(token)
+            elif state == TokenState.MASK:
+                pieces += [run, mask]
+                run = []
+        pieces.append(run)
+        decode = self.reader.tokenizer.decode
+        return "".join(
+            piece if isinstance(piece, str) else decode(piece, skip_special_tokens=skip_special_tokens)
+            for piece in pieces
+            if piece
+        )
+
+    def to_dict(self) -> dict:
+        """
+        The frame for `json.dumps`, with texts instead of ids: what a web page needs to draw it.
+
+        Returns:
+            `dict`: `step`, `is_final`, `prompt_length`, and `rows`: for each row a list with an object for each
+            position, of `text`, `state` (the name of its [`TokenState`], in lower case), `special`, `confidence`
+            (`None` where there is none) and `top` (the texts of the best tokens; empty where there was no prediction).
+        """
+        rows = [self._row_to_list(row) for row in range(len(self.tokens))]
+        return {"step": self.step, "is_final": self.is_final, "prompt_length": self.prompt_length, "rows": rows}
+
+    def _row_to_list(self, row: int) -> list[dict]:
+        columns = (self.texts(row), self.tokens[row], self.states[row], self.confidence[row], self.top_tokens[row])
+        columns = (column if isinstance(column, list) else column.tolist() for column in columns)
+        return [
+            {
+                "text": text,
+                "state": TokenState(state).name.lower(),
+                "special": token in self.reader.special_ids,
+                "confidence": None if confidence != confidence else round(confidence, 4),
+                "top": [self.reader.text_of(best) for best in top if best >= 0],
+            }
+            for text, token, state, confidence, top in zip(*columns, strict=True)
+        ]
+
+    def _visible_tokens(self, row: int) -> list[int | None]:
+        hidden = (self.states[row] == TokenState.MASK) | (self.states[row] == TokenState.PAD)
+        pairs = zip(self.tokens[row].tolist(), hidden.tolist(), strict=True)
+        return [None if is_hidden else token for token, is_hidden in pairs]
