@@ -578,6 +578,7 @@ def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor)
     """
     if isinstance(logits_to_keep, int):
         return sequence[:, -logits_to_keep:] if logits_to_keep else sequence
+    logits_to_keep = logits_to_keep.to(sequence.device)  # a model on several devices ends on another one
     if logits_to_keep.dtype == torch.bool and logits_to_keep.ndim == 2:
         return sequence[logits_to_keep]
     if logits_to_keep.ndim == 2:
