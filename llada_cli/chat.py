@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from .arguments import check_output_file
 from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
 from .conversation import Conversation
 from .decoding import (
@@ -33,7 +34,8 @@ COMMANDS = {
     "/help": "list the commands",
     "/quit": "end (so does Ctrl-D)",
 }
-EXAMPLES = """examples:
+COMMAND_LIST = "\n".join(f"  {name:6} {meaning}" for name, meaning in COMMANDS.items())
+EXAMPLES = f"""examples:
   begin poems, and let llada-poet complete them:
     llada chat
   poems of a form; a system message is their header:
@@ -46,10 +48,7 @@ EXAMPLES = """examples:
     echo 床前明月光， | llada chat --save messages.json
 
 commands in the chat:
-  /new   forget the conversation and start another one
-  /undo  take the last message and its reply back
-  /help  list the commands
-  /quit  end (so does Ctrl-D)
+{COMMAND_LIST}
   Ctrl-C stops a reply that is being written; what stands before its first mask is kept.
 """
 
@@ -74,8 +73,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Talks as the command line asks."""
     seed, delay = choose_seed(args), animation_delay(args)
-    if args.save and not args.save.absolute().parent.is_dir():
-        raise CommandError(f"`--save` names a folder that is not there: {args.save.parent}. Make it first.")
+    if args.save:
+        check_output_file("--save", args.save)
     name = find_checkpoint(args.model)
     options = chosen_options(args) | {"num_return_sequences": 1}
     with spinner(f"loading {name}"):
@@ -130,7 +129,7 @@ def follow(command: str, conversation: Conversation) -> None:
     elif command == "/undo":
         note("took the last turn back" if conversation.undo() else "there is no turn to take back")
     elif command == "/help":
-        note("\n".join(f"{name:6} {meaning}" for name, meaning in COMMANDS.items()))
+        note(COMMAND_LIST)
     else:
         note(f"there is no command {command.split()[0]}: {', '.join(COMMANDS)}")
 
@@ -147,9 +146,8 @@ def converse(text: str, conversation: Conversation, replier: "Replier", is_inter
         return
     warn_about_unknown_characters(text, conversation.tokenizer)
     if conversation.num_dropped > dropped_before:
-        warn(
-            f"the conversation is too long for the model: it no longer sees the first {conversation.num_dropped} turns."
-        )
+        turns = "turn" if conversation.num_dropped == 1 else f"{conversation.num_dropped} turns"
+        warn(f"the conversation is too long for the model: it no longer sees the first {turns}.")
     reply, is_whole = replier.write(prompt, can_be_stopped=is_interactive)
     if is_whole or reply:
         conversation.add(text, reply)
@@ -195,7 +193,8 @@ class Replier:
         try:
             with contextlib.nullcontext() if self.delay is None else streamer:
                 output = self.model.generate(
-                    **prompt,
+                    input_ids=prompt["input_ids"],
+                    attention_mask=prompt["attention_mask"],
                     generator=torch.Generator(self.model.device).manual_seed(seed),
                     streamer=streamer,
                     return_dict_in_generate=True,

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The turns of a chat, and what of them the model gets."""
 
+from .arguments import check_unicode
 from .errors import CommandError
 
 
@@ -45,7 +46,7 @@ class Conversation:
             `BatchEncoding`: `input_ids` and `attention_mask`, `(1, prompt_length)`.
 
         Raises:
-            `CommandError`: if the text does not fit by itself, or the template refuses it.
+            `CommandError`: if the text does not fit by itself, is no text, or the template refuses it.
         """
         num_dropped = self.num_dropped
         while True:
@@ -86,6 +87,7 @@ class Conversation:
     def _encode(self, messages: list[dict[str, str]]):
         from jinja2 import TemplateError
 
+        check_unicode("a message", "".join(message["content"] for message in messages))
         try:
             prompt = self.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_tensors="pt", return_dict=True

@@ -58,9 +58,7 @@ def run(args: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "peft":
             raise
-        raise CommandError(
-            "`llada convert-adapter` needs PEFT: install it with `pip install 'modeling_llada[train]'`."
-        ) from error
+        raise CommandError("`llada convert-adapter` needs PEFT: pip install 'modeling-llada[train]'.") from error
     report = convert_adapter(args.source, args.destination, to=args.to, overwrite=args.overwrite)
     for warning in report.warnings:
         warn(f"{warning}.")

@@ -5,7 +5,7 @@
 import argparse
 import secrets
 
-from .errors import CommandError
+from .arguments import check_seed
 
 
 REMASKING = ("low_confidence", "random", "margin", "entropy")
@@ -70,8 +70,7 @@ def choose_seed(args: argparse.Namespace) -> int:
     """
     if args.seed is None:
         return secrets.randbelow(2**31)
-    if not 0 <= args.seed < 2**63:
-        raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {args.seed}.")
+    check_seed(args.seed)
     return args.seed
 
 

@@ -4,6 +4,7 @@
 
 import argparse
 
+from .arguments import check_output_file, check_unicode
 from .errors import CommandError, warn
 from .poems import FORM_LENGTHS, end_line, first_line, poem_header
 
@@ -15,7 +16,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Checks what can be checked without a checkpoint.
 
     Raises:
-        `CommandError`: if arguments are missing, contradict each other or name a folder that is not there.
+        `CommandError`: if arguments are missing, contradict each other, are no text, or name a file that cannot be written.
     """
     if args.infill is not None and (args.prompt is not None or args.reverse):
         raise CommandError("`--infill` takes the whole text: leave PROMPT and `--reverse` out.")
@@ -29,8 +30,9 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--author` needs `--title`: the checkpoint knows poets only beside a title.")
     if not (args.prompt or args.infill or args.form or args.title):
         raise CommandError("nothing to start from: give PROMPT, `--infill`, `--form` or `--title`.")
-    if args.svg and not args.svg.absolute().parent.is_dir():
-        raise CommandError(f"`--svg` names a folder that is not there: {args.svg.parent}. Make it first.")
+    if args.svg:
+        check_output_file("--svg", args.svg)
+    check_unicode("the text", "".join(filter(None, (args.prompt, args.infill, args.title, args.author))))
 
 
 def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tuple[str, int | None]:

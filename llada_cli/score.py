@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from .arguments import check_seed, check_unicode
 from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
 from .errors import CommandError
 from .prompts import warn_about_unknown_characters
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> None:
     """Scores as the command line asks."""
     check_arguments(args)
     texts = scored_texts(args.texts or read_lines(args.file), args.prompt, args.infill)
+    for text in texts:
+        check_unicode(f"{text.shown!r}", text.text)
     name = find_checkpoint(args.model)
     with spinner(f"loading {name}"):
         quiet_libraries()
@@ -123,8 +126,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--prompt` is empty: leave it out to score whole texts.")
     if has_windows(args) and (args.infill or args.prompt):
         raise CommandError("`--window` and `--stride` are for whole texts: leave `--prompt` and `--infill` out.")
-    if not 0 <= args.seed < 2**63:
-        raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {args.seed}.")
+    check_seed(args.seed)
 
 
 def has_windows(args: argparse.Namespace) -> bool:
@@ -206,31 +208,20 @@ def score(
 
 
 def estimate(model, encoded: list, args: argparse.Namespace, options: dict):
-    """The [`LLaDALikelihoodOutput`] of texts that are padded to one length; windows do not mix with padding."""
+    """The [`LLaDALikelihoodOutput`] of texts that are padded to one length, which changes no score."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    limit = model.config.max_position_embeddings
-    if has_windows(args) or max(len(input_ids) for input_ids, _ in encoded) > limit:
-        outputs = [
-            model.rolling_log_likelihood(
-                torch.tensor([input_ids]),
-                window=args.window,
-                stride=args.stride,
-                generator=torch.Generator().manual_seed(args.seed),
-                **options,
-            )
-            for input_ids, _ in encoded
-        ]
-        return type(outputs[0])(**{name: torch.cat([output[name] for output in outputs]) for name in outputs[0]})
-    columns = [[torch.tensor(row) for row in column] for column in zip(*encoded, strict=True)]
-    return model.log_likelihood(
-        pad_sequence(columns[0], batch_first=True),
-        pad_sequence(columns[1], batch_first=True, padding_value=-100),
-        pad_sequence([torch.ones_like(row) for row in columns[0]], batch_first=True),
-        generator=[torch.Generator().manual_seed(args.seed) for _ in encoded],
-        **options,
-    )
+    input_ids, labels = ([torch.tensor(row) for row in column] for column in zip(*encoded, strict=True))
+    attention_mask = pad_sequence([torch.ones_like(row) for row in input_ids], batch_first=True)
+    input_ids = pad_sequence(input_ids, batch_first=True)
+    labels = pad_sequence(labels, batch_first=True, padding_value=-100)
+    options = {**options, "generator": [torch.Generator().manual_seed(args.seed) for _ in encoded]}
+    if has_windows(args) or input_ids.shape[1] > model.config.max_position_embeddings:
+        return model.rolling_log_likelihood(
+            input_ids, attention_mask, window=args.window, stride=args.stride, **options
+        )
+    return model.log_likelihood(input_ids, labels, attention_mask, **options)
 
 
 def describe(text: ScoredText, num_tokens: int, log_likelihood: float, standard_error: float) -> dict[str, object]:

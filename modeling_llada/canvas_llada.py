@@ -16,6 +16,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 from transformers.generation.streamers import BaseStreamer
 
 
@@ -150,14 +151,17 @@ def put_draft(
 ) -> None:
     """
     Hands the rest of the canvas, from the start of the active block, to a streamer; one with `takes_steps = True`
-    also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere).
+    also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere, and
+    for tokens that were ruled out).
     """
     # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.
     value = canvas.tokens[:, block.start :].to("cpu", copy=True)
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
         return
-    best = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf).topk(3, dim=-1).indices
+    scores = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf)
+    values, best = scores.topk(min(3, scores.shape[-1]), dim=-1)
+    best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, 3 - best.shape[-1]), value=-1)
     top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
     confidence = canvas.confidence[:, block.start :].to("cpu", copy=True)
     streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu())

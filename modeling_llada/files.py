@@ -7,8 +7,15 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, text: str) -> None:
-    """Writes a file beside its place and then moves it there, so that it is whole or as it was."""
+    """
+    Writes a file beside its place and then moves it there, so that it is whole or as it was. A link stays a link, and
+    what is no file, such as `/dev/stdout`, is written into.
+    """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -86,7 +86,8 @@ class CanvasFrame:
         confidence (`torch.FloatTensor` of shape `(batch, length)`):
             The confidence of the committed tokens, NaN elsewhere.
         top_tokens (`torch.LongTensor` of shape `(batch, length, 3)`):
-            The three best tokens of each mask of the active block, as this step predicted them; -1 elsewhere.
+            The three best tokens of each mask of the active block, as this step predicted them; -1 elsewhere, and
+            in place of tokens that a logits processor or an option ruled out.
         reader ([`TokenReader`]):
             Decodes the tokens.
     """

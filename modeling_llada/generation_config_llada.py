@@ -173,7 +173,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         check_number("confidence_factor", self.confidence_factor, minimum=0.0)
         check_number("entropy_bound", self.entropy_bound, minimum=0.0)
         for name in FLAGS:
-            if getattr(self, name) not in (None, True, False):
+            if not isinstance(getattr(self, name), bool | None):
                 raise ValueError(f"`{name}` must be `True` or `False`, but got {getattr(self, name)!r}.")
         for name in ("bos_token_id", "pad_token_id", "mask_token_id"):
             check_integer(name, getattr(self, name), minimum=0)

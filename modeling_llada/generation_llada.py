@@ -433,11 +433,13 @@ def call_criteria(
 
 def as_callable(name: str, value, list_class: type) -> Callable | None:
     """Logits processors or stopping criteria: a plain list is wrapped, as in `GenerationMixin`."""
-    if value is None or callable(value):
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return None
+    if callable(value):
         return value
     if not isinstance(value, (list, tuple)) or not all(callable(one) for one in value):
         raise ValueError(f"`{name}` must be a `{list_class.__name__}` or a list of callables, but got {value!r}.")
-    return list_class(value) if value else None
+    return list_class(value)
 
 
 def check_streamer(streamer: BaseStreamer | None) -> None:

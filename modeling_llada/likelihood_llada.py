@@ -23,9 +23,11 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .diffusion_llada import random_ranks, sample_counts
+from .generation_config_llada import check_integer, check_number
 from .guidance_llada import guided_logits
 from .sampling_llada import shared_generator
 
@@ -94,7 +96,8 @@ class LLaDALikelihoodMixin:
             [`LLaDALikelihoodOutput`].
 
         Raises:
-            `ValueError`: if shapes do not match, a row has nothing to score, or a number is out of its range.
+            `ValueError`: if shapes do not match, a row has nothing to score or is longer than the context of the model,
+            or a number is out of its range.
 
         Example:
 
@@ -111,7 +114,7 @@ class LLaDALikelihoodMixin:
         -0.0
         ```
         """
-        check_scoring(input_ids, labels, attention_mask, self.config.vocab_size)
+        check_scoring(input_ids, labels, attention_mask, self.config)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
         generator = shared_generator(self) if generator is None else generator
         generators = one_for_each_row(generator, len(input_ids))
@@ -156,8 +159,7 @@ class LLaDALikelihoodMixin:
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 0 for padding, on either side; it is not scored.
             window (`int`, *optional*):
-                Tokens that the model sees at a time. By default the context of the model, or the whole text where that
-                is shorter.
+                Tokens that the model sees at a time. By default the context of the model.
             stride (`int`, *optional*):
                 Tokens that are scored at a time. By default half of the window. The first window is scored whole.
             kwargs:
@@ -185,7 +187,7 @@ class LLaDALikelihoodMixin:
     ) -> LLaDALikelihoodOutput:
         r"""
         Estimates the log-likelihood of whole texts of any length by the sliding windows of
-        [`~LLaDAForMaskedLM.perplexity`], whose arguments it takes.
+        [`~LLaDAForMaskedLM.perplexity`], whose arguments it takes. One row after the other.
 
         Returns:
             [`LLaDALikelihoodOutput`]: the sum over the windows, whose noise is independent.
@@ -193,9 +195,8 @@ class LLaDALikelihoodMixin:
         Raises:
             `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
         """
-        length = input_ids.shape[-1]
         limit = self.config.max_position_embeddings
-        window = min(limit, length) if window is None else window
+        window = limit if window is None else window
         stride = max(1, window // 2) if stride is None else stride
         if not 1 <= window <= limit:
             raise ValueError(f"`window` must be in [1, {limit}], the context of the model, but got {window}.")
@@ -204,29 +205,23 @@ class LLaDALikelihoodMixin:
         generator = shared_generator(self) if generator is None else generator
         generators = one_for_each_row(generator, len(input_ids))
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        labels = input_ids.masked_fill(attention_mask == 0, -100)
-        if not (labels != -100).any(-1).all():
+        if not attention_mask.any(-1).all():
             raise ValueError("`input_ids` has a row without a token to score. Leave rows that are all padding out.")
 
         total, variance = torch.zeros(2, len(input_ids), device=self.device)
-        scored_until = 0
-        while scored_until < length:
-            end = min(scored_until + stride, length) if scored_until else min(window, length)
-            part = slice(max(0, end - window), end)
-            part_labels = labels[:, part].clone()
-            part_labels[:, : scored_until - part.start] = -100
-            rows = (part_labels != -100).any(-1).nonzero().squeeze(-1).tolist()
-            if rows:
-                score = self.log_likelihood(
-                    input_ids[rows, part],
-                    part_labels[rows],
-                    attention_mask[rows, part],
-                    generator=[generators[row] for row in rows],
-                    **kwargs,
-                )
-                total[rows] += score.log_likelihood
-                variance[rows] += score.standard_error**2
-            scored_until = end
+        for row, generator in enumerate(generators):
+            # Without the padding: the windows of a row depend on no other row.
+            text = input_ids[row, attention_mask[row] != 0]
+            scored_until = 0
+            while scored_until < len(text):
+                end = min(scored_until + stride if scored_until else window, len(text))
+                part = text[max(0, end - window) : end]
+                labels = part.clone()
+                labels[: scored_until - end] = -100
+                score = self.log_likelihood(part[None], labels[None], generator=generator, **kwargs)
+                total[row] += score.log_likelihood[0]
+                variance[row] += score.standard_error[0] ** 2
+                scored_until = end
         return LLaDALikelihoodOutput(log_likelihood=total, standard_error=variance.sqrt())
 
     def _masked_log_probs(
@@ -313,7 +308,10 @@ def one_for_each_row(
 
 
 def check_scoring(
-    input_ids: torch.LongTensor, labels: torch.LongTensor, attention_mask: torch.Tensor | None, vocab_size: int
+    input_ids: torch.LongTensor,
+    labels: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    config: PreTrainedConfig,
 ) -> None:
     """The texts, and what of them is scored."""
     for name, tensor in (("labels", labels), ("attention_mask", attention_mask)):
@@ -328,25 +326,30 @@ def check_scoring(
             "at the given tokens."
         )
     ids = torch.where(scored, labels, input_ids)
-    if ids.min() < 0 or ids.max() >= vocab_size:
+    if ids.min() < 0 or ids.max() >= config.vocab_size:
         raise ValueError(
-            f"`input_ids` and `labels` must be ids in [0, {vocab_size}), but got {ids.min()} to {ids.max()}. Is this the "
+            f"`input_ids` and `labels` must be ids in [0, {config.vocab_size}), but got {ids.min()} to {ids.max()}. Is this the "
             "tokenizer of another model?"
         )
     if attention_mask is not None and (scored & (attention_mask == 0)).any():
         raise ValueError("`labels` must be -100 where `attention_mask` is 0: padding cannot be scored.")
+    length = input_ids.shape[1] if attention_mask is None else int((attention_mask != 0).sum(-1).max())
+    if length > config.max_position_embeddings:
+        raise ValueError(
+            f"`input_ids` must fit into `max_position_embeddings={config.max_position_embeddings}` tokens, but got "
+            f"{length}. Shorten them, or score whole texts by windows: `rolling_log_likelihood`, `perplexity`."
+        )
 
 
 def check_samples(num_samples: int, batch_size: int, antithetic: bool, cfg_scale: float) -> None:
     """The numbers of an estimate."""
-    if num_samples < 1 or (antithetic and num_samples % 2):
+    check_integer("num_samples", num_samples, minimum=1)
+    check_integer("batch_size", batch_size, minimum=1)
+    check_number("cfg_scale", cfg_scale, minimum=0.0)
+    if antithetic and num_samples % 2:
         raise ValueError(
-            f"`num_samples` must be a positive integer, and even with `antithetic=True`, but got {num_samples}."
+            f"`num_samples` must be even with `antithetic=True`, which takes them in pairs, but got {num_samples}."
         )
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be a positive integer, but got {batch_size}.")
-    if cfg_scale < 0:
-        raise ValueError(f"`cfg_scale` must not be negative, but got {cfg_scale}.")
 
 
 __all__ = ["LLaDALikelihoodMixin", "LLaDALikelihoodOutput"]

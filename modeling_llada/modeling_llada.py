@@ -370,10 +370,12 @@ class LLaDAPreTrainedModel(PreTrainedModel):
         """The library would resize without a word, and generation would fail, or write another token for the mask."""
         new_rows = -(-new_num_tokens // multiple) * multiple
         for name in ("mask_token_id", "eos_token_id", "eot_token_id", "bos_token_id", "pad_token_id"):
-            token = getattr(self.config, name)
-            if token is not None and new_rows <= token < rows:
+            tokens = getattr(self.config, name)
+            ids = tokens if isinstance(tokens, list) else [tokens]
+            lost = [token for token in ids if token is not None and new_rows <= token < rows]
+            if lost:
                 raise ValueError(
-                    f"`new_num_tokens` must be at least {token + 1}, so that `{name}={token}` keeps its row of the "
+                    f"`new_num_tokens` must be at least {max(lost) + 1}, so that `{name}={tokens}` keeps its row of the "
                     f"embedding, but got {new_num_tokens}. Keep more rows, or first move the token to a smaller id: its "
                     f"rows of the embedding and the head, the tokenizer, and `config.{name}`."
                 )

@@ -97,7 +97,14 @@ class DenoisingRecord:
         return cls(frames)
 
     def to_dict(self) -> dict:
-        """The record for `json.dumps`: the first frame, and what changes in each of the others."""
+        """
+        The record for `json.dumps`: the first frame, and what changes in each of the others.
+
+        Raises:
+            `ValueError`: if the record is empty.
+        """
+        if not self.frames:
+            raise ValueError("the record is empty: call `generate` with the `RecordingStreamer` first.")
         first = self.frames[0]
         return {
             "version": VERSION,

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import torch
 from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from transformers import PreTrainedTokenizerBase
@@ -73,8 +74,8 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets the status 400 (404 for another
-        model, 422 for an unknown field) and `{"error": {"message": ...}}`. `app.state.shutdown()` ends the calls that
-        run at their next step.
+        model, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
+        ends the calls that run at their next step.
 
     Example:
 
@@ -97,6 +98,14 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
     @app.exception_handler(ValueError)
     def invalid_request(request, error: ValueError):
         return error_response(400, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable_request(request, error: RequestValidationError):
+        return error_response(400, f"The request must be a JSON object: {error.errors()[0]['msg']}.")
+
+    @app.exception_handler(Exception)
+    def failed_request(request, error: Exception):
+        return error_response(500, f"The server has failed: {type(error).__name__}: {error}")
 
     @app.exception_handler(AnyHTTPException)
     def refused_request(request, error: AnyHTTPException):
@@ -206,6 +215,12 @@ class LLaDAHandlerMixin:
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "The request holds a surrogate (\\ud800 to \\udfff) without its partner: no text."
+            ) from error
         for name, neutral in NEUTRAL_FIELDS.items():
             if body.get(name) is not None and body[name] not in neutral:
                 rule = (

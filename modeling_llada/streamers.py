@@ -220,7 +220,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
         timeout (`float`, *optional*):
             The longest time to wait for a frame in seconds. By default without end.
         kwargs:
-            `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
+            `callback`, `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
 
     Raises:
         `TimeoutError`: from the loop, if no frame came in time.
@@ -282,6 +282,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
     def on_frame(self, frame: CanvasFrame) -> None:
         if not self._is_own_thread:
             self._producer = threading.current_thread()
+        super().on_frame(frame)
         if not self._is_closed.is_set():
             self._frames.put(frame)
         elif self._is_own_thread:

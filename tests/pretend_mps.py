@@ -25,7 +25,8 @@ class PretendedMPS(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        leaves = tree_leaves((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         name = getattr(func, "__name__", "")
         if func == torch.Tensor.device.__get__:
             return MPS if isinstance(args[0], PretendedTensor) else torch.device("cpu")
@@ -41,8 +42,10 @@ class PretendedMPS(TorchFunctionMode):
             if len(devices) == 2 and name not in ACROSS_DEVICES:
                 raise RuntimeError(f"Expected all tensors to be on the same device, mps and cpu, in `{name}`")
             device = "mps" if any(isinstance(tensor, PretendedTensor) for tensor in tensors) else "cpu"
+        if any(is_device(leaf) for leaf in leaves):
+            args, kwargs = tree_map(without_device, (args, kwargs))
         with torch._C.DisableTorchFunctionSubclass():
-            result = func(*tree_map(without_device, args), **tree_map(without_device, kwargs))
+            result = func(*args, **kwargs)
         return tree_map(pretended if device == "mps" else real, result)
 
 

@@ -378,7 +378,7 @@ class TestFiles:
         destination = tmp_path / "converted"
         convert_adapter(source, destination)
         (destination / "old.txt").write_text("of the last conversion")
-        with pytest.raises(ValueError, match="exists: name a new folder, or allow to `overwrite` it"):
+        with pytest.raises(ValueError, match="must be new or empty.*`overwrite=True`"):
             convert_adapter(source, destination)
         assert (destination / "old.txt").exists()
         convert_adapter(source, destination, overwrite=True)
@@ -386,14 +386,38 @@ class TestFiles:
 
     def test_what_is_never_overwritten(self, train, tmp_path):
         source, _ = train(target_modules=["q_proj"])
-        with pytest.raises(ValueError, match="holds the source"):
+        with pytest.raises(ValueError, match="must not hold the source"):
             convert_adapter(source, source, overwrite=True)
-        with pytest.raises(ValueError, match="holds the source"):
+        with pytest.raises(ValueError, match="must not hold the source"):
             convert_adapter(source, tmp_path, overwrite=True)
         (tmp_path / "else").mkdir()
         (tmp_path / "else" / "thesis.txt").write_text("all of it")
-        with pytest.raises(ValueError, match="is no adapter"):
+        with pytest.raises(ValueError, match="with adapter_config.json and without subfolders"):
             convert_adapter(source, tmp_path / "else", overwrite=True)
+        assert (tmp_path / "else" / "thesis.txt").read_text() == "all of it"
+
+    def test_the_checkpoints_of_a_training_run_are_never_overwritten(self, train, tmp_path):
+        source, _ = train(target_modules=["q_proj"])
+        convert_adapter(source, tmp_path / "run")
+        convert_adapter(source, tmp_path / "run" / "checkpoint-500")
+        with pytest.raises(ValueError, match="without subfolders"):
+            convert_adapter(source, tmp_path / "run", overwrite=True)
+        assert (tmp_path / "run" / "checkpoint-500" / "adapter_config.json").exists()
+
+    def test_into_the_source_and_through_a_link(self, train, tmp_path):
+        source, _ = train(target_modules=["q_proj"])
+        assert convert_adapter(source, source / "converted").not_copied == []
+        (tmp_path / "link").symlink_to(source / "converted")
+        convert_adapter(source, tmp_path / "link", overwrite=True)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "link" / "adapter_config.json").exists()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "official"]
+
+    @pytest.mark.parametrize("leftover", ["part", "old"])
+    def test_what_a_killed_conversion_left_is_in_nobodys_way(self, train, tmp_path, leftover):
+        source, _ = train(target_modules=["q_proj"])
+        (tmp_path / f".converted.{os.getpid()}.{leftover}").mkdir()
+        for _ in range(2):
+            convert_adapter(source, tmp_path / "converted", overwrite=True)
 
     @pytest.mark.parametrize("moment", ["while it writes", "while it replaces"])
     def test_an_interrupted_conversion_leaves_nothing(self, train, tmp_path, monkeypatch, moment):
@@ -546,7 +570,7 @@ class TestCommand:
                 monkeypatch.delitem(sys.modules, name)
         assert main(["convert-adapter", str(tmp_path), str(tmp_path / "converted")]) == 2
         assert capsys.readouterr().err == (
-            "llada: error: `llada convert-adapter` needs PEFT: install it with `pip install 'modeling_llada[train]'`.\n"
+            "llada: error: `llada convert-adapter` needs PEFT: pip install 'modeling-llada[train]'.\n"
         )
 
     def test_help(self, capsys):

@@ -129,6 +129,15 @@ class TestPipe:
         assert [message["content"] for message in messages] == ["五言诗", "床前", replies[0], "明月", replies[1]]
         assert list(tmp_path.iterdir()) == [path]
 
+    def test_a_tokenizer_with_token_types(self, pipe, chat_folder, tmp_path):
+        """Which the model does not take."""
+        LLaDAForMaskedLM.from_pretrained(chat_folder).save_pretrained(tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+        tokenizer.save_pretrained(tmp_path)
+        assert "token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("床前")
+        assert pipe(["床前"], "--model", tmp_path)[0] == 0
+
     def test_end_of_input_without_a_line(self, pipe):
         assert pipe([]) == (0, [], "")
 
@@ -203,7 +212,7 @@ class TestConversation:
     def test_dropping_is_said(self, pipe, prompts):
         # 128 positions, seven of which are for the reply.
         _, replies, err = pipe(["霜" * 60, "月" * 60, "光" * 60])
-        assert "it no longer sees the first 1 turns" in err and "it no longer sees the first 2 turns" in err
+        assert "it no longer sees the first turn." in err and "it no longer sees the first 2 turns" in err
         assert [text.count("霜" * 60) for text, _ in prompts] == [1, 0, 0]
         assert len(replies) == 3
 
@@ -276,6 +285,8 @@ class TestErrors:
             ([], ["--delay", -1], "`--delay` must be a number of seconds"),
             ([], ["--steps", 0], "`steps` must be an integer of at least 1"),
             ([], ["--save", "no/such/folder/a.json"], "`--save` names a folder that is not there"),
+            ([], ["--save", "."], "`--save` must be a file, but . is a folder"),
+            (["床\udcff"], [], "a message is no UTF-8 text: convert it first"),
             (["霜" * 128], [], "the message is 128 tokens long"),
             (["床前[MASK]"], [], "a message must not hold mask tokens: `llada generate --infill` fills them"),
         ],

@@ -308,6 +308,8 @@ class TestErrors:
             (["x", "--seed", "-1"], "`--seed` must be an integer in"),
             (["x", "--delay", "-1"], "`--delay` must be a number of seconds"),
             (["x", "--svg", "no/such/folder/a.svg"], "`--svg` names a folder that is not there"),
+            (["x", "--svg", "."], "`--svg` must be a file, but . is a folder"),
+            (["x\udcff"], "the text is no UTF-8 text: convert it first"),
             (["x", "--device", "nonsense"], "`--device` 'nonsense' is not available"),
             (["x", "--device", "cuda:99"], "`--device` 'cuda:99' is not available"),
             (["x" * 24, "--form", "五言绝句"], "PROMPT has 24 characters"),

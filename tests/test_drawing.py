@@ -4,6 +4,7 @@
 
 import io
 import math
+import os
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +17,7 @@ from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.drawing import LiveDenoising, denoising_svg, write_atomically
 from modeling_llada.drawing.colors import confidence_color
 from modeling_llada.drawing.svg import choose_frames
-from modeling_llada.streamers import DenoisingRecord, RecordingStreamer
+from modeling_llada.streamers import CanvasFrame, DenoisingRecord, RecordingStreamer, TokenReader
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +195,16 @@ class TestPicture:
         assert self.count(picture, "fresh") == 40
         assert self.count(picture, "given") == 11 * 6
 
+    def test_control_characters(self, poet):
+        """XML knows no way to write them."""
+        _, tokenizer = poet
+        reader = TokenReader(tokenizer, tokenizer.mask_token_id)
+        reader._known[9] = "\x1b"
+        frame = CanvasFrame.start(torch.tensor([[9]]), torch.tensor([[False]]), 1, reader)
+        record = DenoisingRecord([frame, frame.advance(-1, frame.tokens, frame.confidence, is_final=True)])
+        picture = ElementTree.fromstring(denoising_svg(record))
+        assert any(element.text == "\N{REPLACEMENT CHARACTER}" for element in picture.iter())
+
     def test_no_masks(self, poet):
         picture, _ = self.draw(poet, max_new_tokens=0)
         assert self.count(picture, "given") == 6
@@ -210,3 +221,18 @@ class TestPicture:
         write_atomically(path, "光")
         assert path.read_text(encoding="utf-8") == "光"
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_link_stays_a_link(self, tmp_path):
+        file, link = tmp_path / "file.svg", tmp_path / "link.svg"
+        file.write_text("")
+        link.symlink_to(file)
+        write_atomically(link, "月")
+        assert link.is_symlink() and file.read_text(encoding="utf-8") == "月"
+
+    def test_a_pipe_is_written_into(self, tmp_path):
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        write_atomically(path, "月")
+        assert os.read(reader, 100).decode() == "月" and path.is_fifo()
+        os.close(reader)

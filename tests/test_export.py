@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest.mock import create_autospec
 
@@ -19,6 +20,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, PreTrainedTokeniz
 from llada_cli import main
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
 from modeling_llada.export import checkpoint, export_checkpoint
+from modeling_llada.folders import complete_or_absent
 
 
 CODE = {path.name for path in (SHIPPED_CHECKPOINT.parent.parent / "modeling_llada").glob("*_llada.py")}
@@ -293,6 +295,37 @@ class TestStrict:
         with pytest.raises(ValueError, match="type 'bert', not LLaDA"):
             export_checkpoint(tmp_path / "bert", out)
 
+    def test_a_file_is_no_checkpoint(self, official, out):
+        with pytest.raises(ValueError, match="`source` must be a folder or a Hub id, but .* is a file"):
+            export_checkpoint(official / "config.json", out)
+
+    def test_code_of_a_checkpoint_is_neither_run_nor_asked_about(self, tmp_path, out, monkeypatch):
+        """A question would wait for an answer that a script does not give."""
+        monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+        (tmp_path / "config.json").write_text('{"model_type": "foreign", "auto_map": {"AutoConfig": "code.Config"}}')
+        with pytest.raises(ValueError, match="no config.json that this package can read"):
+            export_checkpoint(tmp_path, out)
+
+    def test_a_field_of_another_type(self, official, out):
+        change_json(official / "config.json", d_model="wide")
+        with pytest.raises(ValueError, match="no config.json that this package can read"):
+            export_checkpoint(official, out)
+
+    @pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}'])
+    def test_a_damaged_index(self, official, out, index, tmp_path):
+        export_checkpoint(official, tmp_path / "shards", max_shard_size="100KB")
+        (tmp_path / "shards" / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(ValueError, match="damaged model.safetensors.index.json.*Fetch"):
+            export_checkpoint(tmp_path / "shards", out)
+        assert not out.parent.exists()
+
+    @pytest.mark.parametrize("text", ["{", "[]"])
+    def test_a_damaged_generation_config(self, official, out, text):
+        """The library would export its default options instead of the published ones."""
+        (official / "generation_config.json").write_text(text)
+        with pytest.raises(ValueError, match="damaged generation_config.json.*Repair it, or remove it"):
+            export_checkpoint(official, out)
+
     def test_no_checkpoint(self, tmp_path, out):
         with pytest.raises(ValueError, match="no config.json that this package can read"):
             export_checkpoint(tmp_path, out)
@@ -441,6 +474,24 @@ class TestModelCard:
         assert (out / "README.md").read_bytes() == (official / "README.md").read_bytes()
         assert "model card: kept" in exported.notes
 
+    def test_one_of_the_other_layout_is_kept_with_a_note(self, official, out, tmp_path):
+        export_checkpoint(official, tmp_path / "ours")
+        exported = export_checkpoint(tmp_path / "ours", out, layout="official")
+        assert any("model card: kept, but it says trust_remote_code" in note for note in exported.notes)
+        again = export_checkpoint(tmp_path / "ours", out, overwrite=True)
+        assert "model card: kept" in again.notes
+
+    def test_a_card_that_is_no_text(self, official, out):
+        (official / "README.md").write_bytes(b"\xff\xfe")
+        with pytest.raises(ValueError, match="has a README.md that is no text in UTF-8"):
+            export_checkpoint(official, out)
+
+    def test_options_that_are_left_out_are_said(self, official, out):
+        (official / "generation_config.json").write_text('{"steps": 64, "top_p": 0.9, "top_k": 0}')
+        (note,) = (note for note in export_checkpoint(official, out).notes if note.startswith("generation config"))
+        assert "left out" in note and "{'top_p': 0.9}" in note
+        assert read_json(out / "generation_config.json")["steps"] == 64
+
     def test_published_settings_are_listed(self, official, out):
         (official / "generation_config.json").write_text('{"steps": 64, "block_length": 32, "max_new_tokens": 64}')
         export_checkpoint(official, out)
@@ -514,9 +565,16 @@ class TestDestination:
                 export_checkpoint(official, destination, overwrite=True)
         assert contents(official) == before
 
-    def test_a_file(self, official, tmp_path):
-        with pytest.raises(ValueError, match="is a file"):
-            export_checkpoint(official, official / "config.json", overwrite=True)
+    @pytest.mark.parametrize("name", ["config.json", "config.json/llada"])
+    def test_a_file(self, official, name):
+        with pytest.raises(ValueError, match="`destination` must be a folder, but .*config.json' is a file"):
+            export_checkpoint(official, official / name, overwrite=True)
+
+    def test_exports_at_the_same_time(self, official, out):
+        """Their temporary names differ, also in threads of one process."""
+        with ThreadPoolExecutor(2) as threads:
+            calls = [threads.submit(complete_or_absent(out).__enter__) for _ in range(2)]
+            assert len({call.result() for call in calls}) == 2
 
     def test_a_full_disk_is_noticed_before_writing(self, official, out, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))

@@ -107,6 +107,11 @@ class TestTemperature:
         assert LLaDAGenerationConfig(**options).sampling_temperature == temperature
         assert resolved(model, **options).sampling_temperature == temperature
 
+    def test_a_flag_is_no_number(self):
+        """`do_sample=0` would not be `False`, and sample."""
+        with pytest.raises(ValueError, match="`do_sample` must be `True` or `False`, but got 0"):
+            LLaDAGenerationConfig(do_sample=0, temperature=0.7)
+
     def test_do_sample_without_a_temperature_is_a_contradiction_at_zero(self):
         with pytest.raises(ValueError, match="`do_sample=True`"):
             LLaDAGenerationConfig(do_sample=True, temperature=0.0)

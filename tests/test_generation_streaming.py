@@ -173,6 +173,18 @@ class TestStreamer:
         confidence = drafts[0][2]["confidence"][0]
         assert confidence[0].isnan() and confidence[1] == pytest.approx(logits[4].softmax(-1)[11].item())
 
+    def test_no_alternatives_where_tokens_are_ruled_out(self):
+        streamer = StepRecorder()
+        model = scripted([0.9])
+        model.generate(PROMPT, max_new_tokens=1, streamer=streamer, logits_processor=[TopKLogitsWarper(1)])
+        assert streamer.events[1][2]["top_tokens"].tolist() == [[[10, -1, -1]]]
+
+    def test_a_vocabulary_of_two_tokens(self):
+        streamer = StepRecorder()
+        model = MockModel(lambda input_ids: torch.zeros(*input_ids.shape, 2), vocab_size=2, mask_token_id=1)
+        model.generate(torch.zeros(1, 1).long(), max_new_tokens=1, stop_at_eos=False, streamer=streamer)
+        assert streamer.events[1][2]["top_tokens"].tolist() == [[[0, -1, -1]]]
+
     def test_the_end_comes_also_after_an_early_stop(self):
         streamer = Recorder()
         model = scripted([0.9] * 6, [10, EOS, 12, 13, 14, 15])

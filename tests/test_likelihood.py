@@ -203,7 +203,7 @@ class TestPerplexity:
         model, input_ids = tiny_model(max_position_embeddings=128), torch.arange(2, 25)[None]
         seen = []
 
-        def fake(ids, labels, attention_mask, **kwargs):
+        def fake(ids, labels, **kwargs):
             assert ids.shape[1] <= window
             seen.extend(labels[labels != -100].tolist())
             return SimpleNamespace(log_likelihood=torch.zeros(len(ids)), standard_error=torch.zeros(len(ids)))
@@ -215,13 +215,28 @@ class TestPerplexity:
     def test_errors_of_the_windows_add_up(self, tiny_model):
         """As those of independent numbers do."""
         model, input_ids = tiny_model(), torch.randint(2, 98, (2, 10), generator=seeded(1))
-        rolled = model.rolling_log_likelihood(input_ids, window=5, stride=5, num_samples=8, generator=seeded())
-        generators = [seeded()] * 2
+        rolled = model.rolling_log_likelihood(
+            input_ids, window=5, stride=5, num_samples=8, generator=[seeded(1), seeded(2)]
+        )
+        generators = [seeded(1), seeded(2)]
         parts = [
             model.log_likelihood(part, part, num_samples=8, generator=generators) for part in input_ids.split(5, dim=1)
         ]
         torch.testing.assert_close(rolled.log_likelihood, sum(part.log_likelihood for part in parts))
         torch.testing.assert_close(rolled.standard_error, sum(part.standard_error**2 for part in parts).sqrt())
+
+    @pytest.mark.parametrize("left", [True, False])
+    def test_windows_do_not_depend_on_padding(self, tiny_model, left):
+        """Nor on the other rows."""
+        model, text = tiny_model(), torch.randint(2, 98, (1, 9), generator=seeded(1))
+        parts = [torch.ones(1, 5).long(), text] if left else [text, torch.ones(1, 5).long()]
+        batch = torch.cat([torch.cat(parts, dim=1), torch.randint(2, 98, (1, 14), generator=seeded(2))])
+        mask = torch.ones_like(batch)
+        mask[0] = torch.tensor([0] * 5 + [1] * 9 if left else [1] * 9 + [0] * 5)
+        options = {"window": 4, "stride": 3, "num_samples": 4}
+        alone = model.rolling_log_likelihood(text, generator=[seeded(3)], **options)
+        padded = model.rolling_log_likelihood(batch, mask, generator=[seeded(3), seeded(4)], **options)
+        torch.testing.assert_close(padded.log_likelihood[:1], alone.log_likelihood)
 
     def test_padding_is_not_scored(self, tiny_model):
         model, text = tiny_model(), torch.randint(2, 98, (1, 6), generator=seeded(1))
@@ -252,6 +267,12 @@ class TestBadInput:
                 "`generator` must be one generator, or a list with one for each of the 1 rows",
             ),
             ({"cfg_scale": -1.0}, "`cfg_scale`"),
+            ({"cfg_scale": float("nan")}, "`cfg_scale`"),
+            ({"num_samples": 2.5}, "`num_samples`"),
+            (
+                {"input_ids": torch.ones(1, 65).long(), "labels": torch.ones(1, 65).long()},
+                "`input_ids` must fit into `max_position_embeddings=64` tokens, but got 65",
+            ),
         ],
     )
     def test_log_likelihood(self, tiny_model, changes, message):

@@ -285,6 +285,12 @@ class TestResize:
         assert model.config.tokenizer_vocab_size == 90
         assert model.resize_token_embeddings(81).num_embeddings == 81
 
+    def test_each_of_several_eos_tokens_keeps_its_row(self, tiny_model):
+        model = tiny_model(eos_token_id=[1, 80], mask_token_id=5)
+        with pytest.raises(ValueError, match=r"must be at least 81, so that `eos_token_id=\[1, 80\]` keeps its row"):
+            model.resize_token_embeddings(80)
+        assert model.resize_token_embeddings(120).num_embeddings == 120
+
     def test_the_multiple_counts(self, tiny_model):
         """What decides is the number of rows in the end."""
         assert tiny_model().resize_token_embeddings(90, pad_to_multiple_of=64).num_embeddings == 128

@@ -2,11 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The pipelines of transformers, on the shipped checkpoint: `text-generation` and `fill-mask`."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
@@ -149,36 +144,3 @@ class TestFillMask:
 
     def test_a_choice_of_characters(self, fill):
         assert [answer["token_str"] for answer in fill("床前[MASK]月光，", targets=["暗", "明"])] == ["明", "暗"]
-
-
-ELSEWHERE = """
-import json, sys
-sys.modules["modeling_llada"] = None  # an import of the package is an error
-
-from transformers import pipeline
-
-folder, line, text = sys.argv[1:]
-write = pipeline("text-generation", model=folder, trust_remote_code=True, device="cpu")
-fill = pipeline("fill-mask", model=folder, trust_remote_code=True, device="cpu")
-(answer,) = write(line, max_new_tokens=12, steps=6)
-(best,) = fill(text, top_k=1)
-print(json.dumps([type(write.model).__module__, answer["generated_text"], best["token_str"]]))
-"""
-
-
-def test_a_saved_folder_without_this_package(write, tmp_path):
-    write.model.save_pretrained(tmp_path / "saved")
-    write.tokenizer.save_pretrained(tmp_path / "saved")
-    environment = {**os.environ, "PYTHONPATH": "", "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    process = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(tmp_path / "saved"), LINE, "床前[MASK]月光，"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    module, text, character = json.loads(process.stdout.splitlines()[-1])
-    assert module.startswith("transformers_modules.")
-    assert [text] == texts(write(LINE, max_new_tokens=12, steps=6)) and character == "明"

@@ -208,6 +208,20 @@ class TestEstimate:
         assert scores(LINE * 30, "--num-samples", 1)[0]["num_tokens"] == 180
         assert seen == [128, 128]  # the context of the tiny poet; the second window scores the other 52
 
+    def test_windows_of_a_text_do_not_depend_on_the_others(self, scores, tmp_path):
+        """One of them is shorter than the stride."""
+        file = tmp_path / "texts.txt"
+        file.write_text(f"{LINE}\n疑\n{LINE + NEXT}\n", encoding="utf-8")
+        together = scores("--file", file, "--stride", 4, "--window", 5)
+        for result in together:
+            assert scores(result["text"], "--stride", 4, "--window", 5)[0]["log_likelihood"] == pytest.approx(
+                result["log_likelihood"], abs=2e-3
+            )
+
+    def test_a_stride_alone(self, scores, expected):
+        """A text that is shorter than the context, and than the stride, is scored whole."""
+        assert agrees(scores(LINE, "--stride", 50)[0], expected(LINE))
+
     def test_one_sample_has_no_error(self, scores, output):
         assert scores(LINE, "--num-samples", 1)[0]["standard_error"] is None
         assert "±" not in output(LINE, "--num-samples", 1).out
@@ -322,6 +336,7 @@ class TestErrors:
             ([LINE, "--stride", "9", "--window", "8"], "`stride`"),
             ([LINE, "--file", "/no/such"], "give what to score"),
             (["--file", "/no/such"], "`--file` '/no/such' cannot be read: No such file"),
+            (["床\udcff"], "'床\\udcff' is no UTF-8 text"),
             (["床[MASK]"], "'床[MASK]' has a mask token where it is scored"),
             (["--prompt", LINE * 30, NEXT], "more than the context of the model, 128"),
         ],

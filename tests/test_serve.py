@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -30,6 +31,7 @@ pytest.importorskip("fastapi", reason="needs the extra `serve`")
 pytest.importorskip("uvicorn", reason="needs the extra `serve`")
 openai = pytest.importorskip("openai", reason="needs the extra `serve`")
 
+pytestmark = pytest.mark.xdist_group("server")
 LINE = "床前明月光，"
 CHAT = [{"role": "user", "content": LINE}]
 README = Path(__file__).parent.parent / "README.md"
@@ -178,12 +180,12 @@ class TestOptions:
         assert ask(max_tokens=12) == ask(max_tokens=12, temperature=0)
 
     def test_temperature_and_seed(self, ask, expected):
-        answers = [ask(max_tokens=12, temperature=1.5, seed=seed)[0] for seed in range(4)]
-        assert answers == [expected(max_new_tokens=12, temperature=1.5, seed=seed) for seed in range(4)]
+        answers = [ask(max_tokens=6, temperature=3.0, seed=seed)[0] for seed in range(4)]
+        assert answers == [expected(max_new_tokens=6, temperature=3.0, seed=seed) for seed in range(4)]
         assert len(set(answers)) > 1
 
     def test_without_a_seed_answers_differ(self, ask):
-        assert len({ask(max_tokens=12, temperature=3.0)[0] for _ in range(4)}) > 1
+        assert len({ask(max_tokens=6, temperature=3.0)[0] for _ in range(4)}) > 1
 
     @pytest.mark.parametrize(
         "options",
@@ -217,7 +219,7 @@ class TestOptions:
 
 def test_requests_at_the_same_time(ask, stream, expected):
     """Each has its own options and its own seed."""
-    lengths = range(6, 14)
+    lengths = range(4, 10)
     with ThreadPoolExecutor(4) as threads:
         calls = [
             threads.submit(stream if length % 2 else ask, max_tokens=length, temperature=1.5, seed=length)
@@ -264,6 +266,16 @@ class TestBadRequests:
             server.client.chat.completions.create(**request)
         assert caught.value.status_code == status
         assert caught.value.type == "invalid_request_error"
+
+    HALF_A_CHARACTER = rb'{"messages": [{"role": "user", "content": "\ud800"}]}'
+
+    @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'{"messages": "\xff"}', HALF_A_CHARACTER], ids=repr)
+    def test_what_is_no_object_or_no_text(self, server, body):
+        request = Request(f"{server.url}/chat/completions", body, {"Content-Type": "application/json"})
+        with pytest.raises(HTTPError) as caught:
+            urlopen(request)
+        assert caught.value.code == 400
+        assert json.load(caught.value)["error"]["type"] == "invalid_request_error"
 
     def test_unknown_addresses(self, server):
         with pytest.raises(openai.NotFoundError, match="Not Found"):
@@ -337,6 +349,23 @@ def catch(errors, server, request):
         server.client.completions.create(**request)
     except Exception as error:
         errors.append(error)
+
+
+def test_a_failure_of_the_server_is_an_error_of_the_api_too(tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    from modeling_llada.serving import build_app
+
+    def fail(**kwargs):
+        raise MemoryError("no room")
+
+    folder = save_tiny_poet(tmp_path)
+    model = AutoModel.from_pretrained(folder)
+    monkeypatch.setattr(model, "generate", fail)
+    app = build_app(model, AutoTokenizer.from_pretrained(folder), ["tiny"])
+    answer = TestClient(app, raise_server_exceptions=False).post("/v1/completions", json={"prompt": LINE})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {"message": "The server has failed: MemoryError: no room", "type": "server_error"}
 
 
 def test_a_failure_inside_a_stream_is_readable():

@@ -149,6 +149,13 @@ def test_no_pad_token():
     assert output.tolist() == [[2, 3, 4, 10]]
 
 
+@pytest.mark.parametrize("criteria", [[], StoppingCriteriaList()], ids=["list", "of transformers"])
+def test_an_empty_list_is_none(criteria):
+    """It needs no pad token."""
+    model = scripted([0.9], pad_token_id=None, eos_token_id=None)
+    assert details(model, max_new_tokens=1, stopping_criteria=criteria).stopped is None
+
+
 @pytest.mark.parametrize("result", [torch.tensor([1]), torch.tensor([True, False]), torch.tensor([[True]])], ids=str)
 def test_something_else_than_a_boolean_for_each_row(result):
     with pytest.raises(ValueError, match="`stopping_criteria` must return"):

@@ -394,6 +394,11 @@ class TestIterator:
         assert torch.equal(streamer.output, frame.tokens)
         assert list(streamer) == []
 
+    def test_callback(self):
+        frames = []
+        streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10, callback=frames.append)
+        assert list(streamer.start(scripted([0.9]).generate, input_ids=PROMPT, max_new_tokens=1)) == frames
+
     def test_again(self):
         streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10)
         for length in (1, 2):
@@ -511,6 +516,10 @@ class TestRecord:
         record.save(tmp_path / "record.json")
         self.equal(DenoisingRecord.load(tmp_path / "record.json", LetterTokenizer()), record)
 
+    def test_an_empty_record_is_an_error(self):
+        with pytest.raises(ValueError, match="the record is empty"):
+            RecordingStreamer(LetterTokenizer(), MASK).record.to_dict()
+
     @pytest.mark.parametrize("values", [[], {}, {"version": 2}])
     def test_something_else_is_an_error(self, values):
         with pytest.raises(ValueError, match="no denoising record of version 1"):
@@ -542,7 +551,7 @@ class TestRecord:
 
     def test_an_output_without_trajectory_is_an_error(self):
         output = scripted([0.9]).generate(PROMPT, max_new_tokens=1, return_dict_in_generate=True)
-        with pytest.raises(ValueError, match="`output_trajectory=True|output_trajectory=True`"):
+        with pytest.raises(ValueError, match="`output` must have a trajectory: .*output_trajectory=True"):
             DenoisingRecord.from_output(output, PROMPT, LetterTokenizer(), MASK)
 
 

@@ -3,7 +3,6 @@
 """From folder to folder: reads an adapter, checks it, renames it, and writes all of it or nothing."""
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -16,6 +15,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..folders import check_destination, complete_or_absent
 from .config import Adapter, convert_config
 from .names import ModuleNames, at_layer, layer_of
 from .report import AdapterReport, listed
@@ -54,7 +54,7 @@ def convert_adapter(
         to (`str`, *optional*, defaults to `"canonical"`):
             The names to write. `"official"` is the other direction, for programs that have the official modules.
         overwrite (`bool`, *optional*, defaults to `False`):
-            Whether to replace a destination that holds an adapter.
+            Whether to replace a destination that holds an adapter, and no subfolders.
 
     Returns:
         [`AdapterReport`]: What was renamed, and what to look at.
@@ -73,10 +73,10 @@ def convert_adapter(
     >>> print(convert_adapter("official-adapter", "adapter"))  # doctest: +SKIP
     ```
     """
-    source, destination = Path(source).expanduser(), Path(destination).expanduser()
+    source, destination = Path(source).expanduser(), Path(destination).expanduser().resolve()
     if to not in ("canonical", "official"):
         raise ValueError(f"`to` must be 'canonical' or 'official', but got {to!r}.")
-    check_destination(source, destination, overwrite)
+    check_destination(destination, source.resolve(), overwrite, CONFIG_FILE)
     config, tensors = read_config(source), read_tensors(source)
 
     names = ModuleNames(to)
@@ -93,18 +93,6 @@ def convert_adapter(
     }
     write_adapter(source, destination, converted, renamed, report)
     return report
-
-
-def check_destination(source: Path, destination: Path, overwrite: bool) -> None:
-    """Refuses a destination that holds something else, or the source."""
-    if source.resolve().is_relative_to(destination.resolve()):
-        raise ValueError(f"`destination` '{destination}' holds the source: name another folder.")
-    if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
-        return
-    if not (destination / CONFIG_FILE).is_file():
-        raise ValueError(f"`destination` '{destination}' exists and is no adapter: name a new folder.")
-    if not overwrite:
-        raise ValueError(f"`destination` '{destination}' exists: name a new folder, or allow to `overwrite` it.")
 
 
 def read_config(folder: Path) -> dict:
@@ -228,32 +216,20 @@ def count_modules(adapter: Adapter, names: ModuleNames) -> list[tuple[str, str, 
 def write_adapter(
     source: Path, destination: Path, config: dict, tensors: dict[str, torch.Tensor], report: AdapterReport
 ) -> None:
-    """Writes the folder beside its place and then moves it there, so that it is whole or as it was."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    replaced = destination.with_name(f".{destination.name}.{os.getpid()}.old")
-    partial.mkdir()
-    try:
+    """Writes the folder, or nothing."""
+    with complete_or_absent(destination) as folder:
         # A file of `torch.save` may hold views of one storage, which safetensors does not write.
         tensors = {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
-        save_file(tensors, partial / WEIGHT_FILES[0], metadata={"format": "pt"})
-        (partial / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        report.not_copied = copy_other_files(source, partial)
-        if destination.exists():
-            os.replace(destination, replaced)
-        os.replace(partial, destination)
-    finally:
-        if replaced.exists() and not destination.exists():
-            os.replace(replaced, destination)
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        save_file(tensors, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        report.not_copied = copy_other_files(source, folder)
 
 
 def copy_other_files(source: Path, destination: Path) -> list[str]:
     """Copies the tokenizer and the card, and returns what stays behind."""
     not_copied = []
     for path in sorted(source.iterdir()):
-        if path.name in (CONFIG_FILE, *WEIGHT_FILES):
+        if path.name in (CONFIG_FILE, *WEIGHT_FILES) or path.resolve() == destination:
             continue
         if path.is_file() and path.suffix in COPIED_SUFFIXES and path.name not in NOT_COPIED:
             shutil.copyfile(path, destination / path.name)

@@ -2,18 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The picture of a denoising in an SVG file."""
 
+import re
 from html import escape
 
 import torch
 from rich.cells import cell_len
 
-from ..frames import CanvasFrame, TokenState
+from ..frames import BROKEN, CanvasFrame, TokenState
 from ..records import DenoisingRecord
 from .colors import confidence_color
 
 
 END_LABEL = "EOS"
 UNIT, GAP, CELL_HEIGHT, ROW_GAP, MARGIN, LABEL_WIDTH = 14, 4, 34, 12, 28, 44  # in pixels; a Han character is two units
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # control characters
 STYLE = """
   .card { fill: #fffdf9; stroke: #e6e1d6 }
   .given { fill: #1f2328; font-weight: 700 }
@@ -100,7 +102,7 @@ def labels_of(final: CanvasFrame, row: int) -> tuple[list[str], list[bool]]:
     columns = (final.texts(row), final.tokens[row].tolist(), final.states[row].tolist())
     kept = [(text, token) for text, token, state in zip(*columns, strict=True) if state != TokenState.PAD]
     texts = [END_LABEL if token == tokenizer.eos_token_id else text for text, token in kept]
-    return texts, [token in special_ids for _, token in kept]
+    return [NO_XML.sub(BROKEN, text) for text in texts], [token in special_ids for _, token in kept]
 
 
 def choose_frames(frames: list, max_frames: int) -> list:

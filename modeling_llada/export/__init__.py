@@ -5,7 +5,6 @@
 - `checkpoint.py`: what is exported: weights and config in one of two layouts, and the files beside them
 - `tokenizer.py`: the tokenizer, with its mask token and a chat template
 - `model_card.py`: README.md
-- `folder.py`: the destination, complete or absent
 - `hub.py`: the upload
 """
 

@@ -12,13 +12,15 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from ..configuration_llada import LLaDAConfig
+from ..folders import check_destination, complete_or_absent
+from ..generation_config_llada import LLaDAGenerationConfig
 from ..modeling_llada import LLaDAForMaskedLM
-from .folder import check_destination, complete_or_absent
 from .model_card import write_model_card
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
 
@@ -119,23 +121,26 @@ def export_checkpoint(
     if not SHARD_SIZE.fullmatch(max_shard_size):
         raise ValueError(f"`max_shard_size` must be a number with KB, MB, GB or TB, but got {max_shard_size!r}.")
     source_folder, destination = Path(source).expanduser(), Path(destination).expanduser().resolve()
+    if source_folder.is_file():
+        raise ValueError(f"`source` must be a folder or a Hub id, but {str(source)!r} is a file.")
     source = str(source_folder) if source_folder.is_dir() else str(source)
-    check_destination(destination, source_folder.resolve(), overwrite)
+    check_destination(destination, source_folder.resolve(), overwrite, config_file="config.json")
 
     # Before the weights, which can take minutes.
     config = load_config(source, layout)
-    card = find_model_card(source)
+    notes = check_generation_config(source)
+    card = read_file(source, "README.md")
     if card is not None and (license is not None or base_model is not None):
         raise ValueError("`license` and `base_model` are for a new model card, but the source has one. Edit that one.")
-    notes, loaded_tokenizer = ["tokenizer: none, as asked"], None
-    if include_tokenizer:
+    loaded_tokenizer = None
+    if not include_tokenizer:
+        notes.append("tokenizer: none, as asked")
+    else:
         tokenizer_source = source if tokenizer is None else str(Path(tokenizer).expanduser())
         loaded_tokenizer = load_tokenizer(tokenizer_source, config)
-        notes = [
-            f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})",
-            set_chat_template(loaded_tokenizer),
-        ]
-    notes.append("model card: written" if card is None else "model card: kept")
+        notes.append(f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})")
+        notes.append(set_chat_template(loaded_tokenizer))
+    notes.append(say_about_card(card, layout))
 
     model = load_weights(source, config, dtype)
     check_disk_space(destination, model)
@@ -167,9 +172,10 @@ def load_config(source: str, layout: str) -> LLaDAConfig:
         `ValueError`: if it cannot be read, or is no LLaDA model, or quantized, or has no mask token, or cannot be
             said in official fields.
     """
+    # Without a question whether code of the checkpoint may run: only our classes can be exported.
     try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"`source={source!r}` has no config.json that this package can read: {reason}") from error
     if config.model_type != "llada":
@@ -207,9 +213,14 @@ def load_weights(source: str, config: LLaDAConfig, dtype: str) -> LLaDAForMasked
     """
     # With `"auto"` the library would believe the config, which may round the weights, or double their size.
     config.dtype = None
-    model, info = LLaDAForMaskedLM.from_pretrained(
-        source, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
-    )
+    try:
+        model, info = LLaDAForMaskedLM.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"`source={source!r}` has a damaged model.safetensors.index.json: {error!r}. Fetch the checkpoint again."
+        ) from error
     mismatched = [f"{name} {tuple(stored)} instead of {tuple(ours)}" for name, stored, ours in info["mismatched_keys"]]
     problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"], "of another shape": mismatched}
     found = [f"{len(names)} {problem} ({shorten(names)})" for problem, names in problems.items() if names]
@@ -243,15 +254,51 @@ def check_disk_space(destination: Path, model: LLaDAForMaskedLM) -> None:
         )
 
 
-def find_model_card(source: str) -> str | None:
-    """The text of the source's README.md, if it has one."""
+def check_generation_config(source: str) -> list[str]:
+    """
+    Looks at generation_config.json before the library does, which takes its defaults for a damaged file, and drops
+    options that we do not have with no more than a warning.
+
+    Returns:
+        `list[str]`: What will be left out, for the user.
+
+    Raises:
+        `ValueError`: if the file is damaged.
+    """
+    try:
+        options = json.loads(read_file(source, "generation_config.json") or "{}")
+        if not isinstance(options, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"`source={source!r}` has a damaged generation_config.json: {error}. Repair it, or remove it to export the "
+            "default options."
+        ) from error
+    try:
+        LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options))
+    except ValueError as error:
+        return [f"generation config: options were left out: {error}"]
+    return []
+
+
+def read_file(source: str, name: str) -> str | None:
+    """The text of a file of the source, if it has one."""
     path = cached_file(
-        source,
-        "README.md",
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
     )
-    return None if path is None else Path(path).read_text(encoding="utf-8")
+    try:
+        return None if path is None else Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"`source={source!r}` has a {name} that is no text in UTF-8. Repair it.") from error
+
+
+def say_about_card(card: str | None, layout: str) -> str:
+    """What becomes of the model card, for the user."""
+    if card is None:
+        return "model card: written"
+    if layout == "official" and "trust_remote_code" in card:
+        return "model card: kept, but it says trust_remote_code, and this layout has no code: edit it"
+    return "model card: kept"
 
 
 def make_official(folder: Path) -> None:

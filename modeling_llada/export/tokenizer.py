@@ -41,7 +41,7 @@ def load_tokenizer(source: str, config: LLaDAConfig) -> PreTrainedTokenizerBase:
     """
     # Whatever the libraries raise for a missing or damaged file, the way out is the same.
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
         raise ValueError(
             f"There is no tokenizer in {source!r}, or it cannot be read. Give a folder or a Hub id as `tokenizer` "

@@ -3,13 +3,14 @@
 """A folder that is complete or absent: it is written beside its place, and then moved there."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
-def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
+def check_destination(destination: Path, source: Path, overwrite: bool, config_file: str) -> None:
     """
     Refuses a destination whose content would be lost unasked.
 
@@ -17,20 +18,23 @@ def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
         destination (`Path`):
             The folder to write, resolved.
         source (`Path`):
-            What is exported, resolved. Need not be a folder: it can be a Hub id.
+            What is read, resolved. Need not be a folder: it can be a Hub id.
         overwrite (`bool`):
-            Whether an exported folder may be replaced.
+            Whether a folder of the same kind may be replaced.
+        config_file (`str`):
+            The file that makes it one of the same kind.
 
     Raises:
-        `ValueError`: if the destination is a file, holds the source, has files and `overwrite` is not set, or has
-            files and is no folder that an export could have written.
+        `ValueError`: if the destination is a file or lies in one, holds the source, has files and `overwrite` is not
+            set, or has files and is no folder that could have been written here.
     """
     if source.is_dir() and (source == destination or destination in source.parents):
         raise ValueError(f"`destination` must not hold the source, but got {str(destination)!r}. Give another folder.")
-    if not destination.exists():
+    there = next(path for path in (destination, *destination.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"`destination` must be a folder, but {str(there)!r} is a file. Give another folder.")
+    if there != destination:
         return
-    if not destination.is_dir():
-        raise ValueError(f"`destination` must be a folder, but {str(destination)!r} is a file.")
     files = list(destination.iterdir())
     if files and not overwrite:
         raise ValueError(
@@ -38,10 +42,10 @@ def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
             "replace this one with `overwrite=True` (`--overwrite`)."
         )
     # A mistyped path must not cost a home folder, nor a training run its checkpoints.
-    if files and (any(path.is_dir() for path in files) or not (destination / "config.json").is_file()):
+    if files and (any(path.is_dir() for path in files) or not (destination / config_file).is_file()):
         raise ValueError(
-            f"`overwrite` replaces a folder with config.json and without subfolders, as an export writes it, but "
-            f"{str(destination)!r} is none. Give another folder, or remove this one yourself."
+            f"`overwrite` replaces a folder with {config_file} and without subfolders, but {str(destination)!r} is "
+            "none. Give another folder, or remove this one yourself."
         )
 
 
@@ -58,7 +62,7 @@ def complete_or_absent(destination: Path) -> Iterator[Path]:
         `Path`: The folder to write into.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    partial = hidden_sibling(destination, "part")
     partial.mkdir()
     try:
         yield partial
@@ -72,7 +76,7 @@ def move_into_place(partial: Path, destination: Path) -> None:
     if not destination.exists():
         os.replace(partial, destination)
         return
-    old = destination.with_name(f".{destination.name}.{os.getpid()}.old")
+    old = hidden_sibling(destination, "old")
     os.replace(destination, old)
     try:
         os.replace(partial, destination)
@@ -80,3 +84,8 @@ def move_into_place(partial: Path, destination: Path) -> None:
         os.replace(old, destination)
         raise
     shutil.rmtree(old)
+
+
+def hidden_sibling(path: Path, suffix: str) -> Path:
+    """A name beside it that nobody else has: other threads, processes and machines may write into the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
