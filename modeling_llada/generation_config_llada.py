@@ -33,6 +33,7 @@ FLAGS = (
     "output_trajectory",
 )
 REMASKING_STRATEGIES = ("low_confidence", "random", "margin", "entropy")
+BLOCK_CACHES = ("prefix", "dual", "vicinity")
 PARALLEL_RULES = ("confidence_threshold", "confidence_factor", "entropy_bound")
 
 DEFAULTS = {
@@ -96,6 +97,14 @@ class LLaDAGenerationConfig(GenerationConfig):
             Parallel decoding: commit `n` masks as long as `(n + 1) (1 - confidence) <= factor`.
         entropy_bound (`float`, *optional*):
             Parallel decoding: commit the masks whose joint entropy (nats) is bounded by this.
+        block_cache (`str`, *optional*):
+            Which positions a step recomputes; the keys and values of the others are as old as the last refresh. The
+            active block (`"dual"`), the block and what follows it (`"prefix"`), or the block and 16 positions on both
+            sides (`"vicinity"`). By default all of them, which is exact.
+        cache_refresh_interval (`int`, *optional*):
+            Steps between two refreshes inside a block. By default there is one at the start of each block; 1 is exact.
+        suffix_window (`int`, *optional*):
+            How many positions behind the active block the model sees. By default all of the canvas.
         logits_eos_inf (`bool`, *optional*, defaults to `False`):
             Never propose EOS (appendix B.4 of the paper).
         confidence_eos_eot_inf (`bool`, *optional*, defaults to `False`):
@@ -137,6 +146,9 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.confidence_threshold = kwargs.pop("confidence_threshold", None)
         self.confidence_factor = kwargs.pop("confidence_factor", None)
         self.entropy_bound = kwargs.pop("entropy_bound", None)
+        self.block_cache = kwargs.pop("block_cache", None)
+        self.cache_refresh_interval = kwargs.pop("cache_refresh_interval", None)
+        self.suffix_window = kwargs.pop("suffix_window", None)
         self.logits_eos_inf = kwargs.pop("logits_eos_inf", None)
         self.confidence_eos_eot_inf = kwargs.pop("confidence_eos_eot_inf", None)
         self.stop_at_eos = kwargs.pop("stop_at_eos", None)
@@ -167,6 +179,8 @@ class LLaDAGenerationConfig(GenerationConfig):
         check_integer("steps", self.steps, minimum=1)
         check_integer("block_length", self.block_length, minimum=1)
         check_integer("num_return_sequences", self.num_return_sequences, minimum=1)
+        check_integer("cache_refresh_interval", self.cache_refresh_interval, minimum=1)
+        check_integer("suffix_window", self.suffix_window, minimum=0)
         check_number("temperature", self.temperature, minimum=0.0)
         check_number("cfg_scale", self.cfg_scale, minimum=0.0)
         check_number("confidence_threshold", self.confidence_threshold, minimum=0.0, maximum=1.0)
@@ -184,6 +198,8 @@ class LLaDAGenerationConfig(GenerationConfig):
                 f"`remasking` must be one of {', '.join(REMASKING_STRATEGIES)}, or a callable given to `generate`, but "
                 f"got {self.remasking!r}."
             )
+        if self.block_cache is not None and self.block_cache not in BLOCK_CACHES:
+            raise ValueError(f"`block_cache` must be one of {', '.join(BLOCK_CACHES)}, but got {self.block_cache!r}.")
         rules = [name for name in PARALLEL_RULES if getattr(self, name) is not None]
         if len(rules) > 1:
             raise ValueError(

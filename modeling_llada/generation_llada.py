@@ -26,11 +26,11 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
-from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows, write_commits
+from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows
+from .denoising_llada import Denoiser
 from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
-from .guidance_llada import guided_logits
-from .remasking_llada import choose_commits, split_steps, step_budget
-from .sampling_llada import defer_end_tokens, propose, shared_generator, suppress
+from .remasking_llada import split_steps
+from .sampling_llada import shared_generator
 
 
 logger = logging.get_logger(__name__)
@@ -158,30 +158,17 @@ class LLaDAGenerationMixin:
         blocks = split_blocks(prompt_length, config.max_new_tokens, config.block_length)
         num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
         num_steps = split_steps(num_masks, config.steps)
+        denoiser = Denoiser(self, canvas, config, strategy, generators, logits_processor)
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
         for index, block in enumerate(blocks):
-            block_step = 0
-            while (mask := canvas.masked(block)).any():
-                # 2.a Predict the logits of the block's masks
-                logits = self._predict_masks(canvas, block, mask, config, logits_processor)
-                canvas.num_forward_passes += mask.any(-1)
-
-                # 2.b Propose a token for each mask, and take the confidence of the proposal
-                suppress(logits, eos_token_ids if config.logits_eos_inf else None)
-                scores, deferred = defer_end_tokens(logits, config)
-                proposal = propose(logits, mask, config, generators)
-
-                # 2.c Commit the proposals that the strategy picks
-                budget = step_budget(num_masks[:, index], num_steps[:, index], block_step)
-                confidence, commit = choose_commits(
-                    scores, proposal, deferred, mask, budget, config, strategy, generators
-                )
-                write_commits(canvas, block, mask, commit, proposal, confidence)
+            for block_step in denoiser.steps(block):
+                # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
+                mask, logits, scores = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
                 if streamer is not None and hasattr(streamer, "put_draft"):
                     put_draft(streamer, canvas, block, mask, scores, total_steps, config.mask_token_id)
-                block_step, total_steps = block_step + 1, total_steps + 1
+                total_steps += 1
 
                 # 2.d Stop the rows that the criteria stop
                 if stopping_criteria is not None:
@@ -208,43 +195,6 @@ class LLaDAGenerationMixin:
             stopped=None if stopping_criteria is None else canvas.stopped,
             trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
         )
-
-    def _predict_masks(
-        self,
-        canvas: Canvas,
-        block: slice,
-        mask: torch.BoolTensor,
-        config: LLaDAGenerationConfig,
-        logits_processor: LogitsProcessorList | None,
-    ) -> torch.FloatTensor:
-        """
-        One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
-
-        Rows without a mask in the block leave the batch. The two halves of a guided pass count as one.
-
-        Returns:
-            `torch.FloatTensor` of shape `(num_masked, vocab_size)`: In row-major order of `mask`.
-        """
-        rows = mask.any(-1).nonzero().squeeze(-1)
-        tokens = canvas.tokens[rows]
-        attention_mask = None if canvas.position_ids is None else canvas.attention_mask[rows]
-        position_ids = None if canvas.position_ids is None else canvas.position_ids[rows]
-        logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
-        logits_to_keep[:, block] = mask[rows]
-
-        logits = guided_logits(
-            self,
-            tokens,
-            given=canvas.given[rows],
-            mask_token_id=config.mask_token_id,
-            cfg_scale=config.cfg_scale,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            logits_to_keep=logits_to_keep,
-        )
-        if logits_processor is not None:
-            logits = logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
-        return logits
 
     # Not `_prepare_generation_config`: the pipelines of transformers 5.17 call a method of that name, if there is one,
     # with the arguments of `GenerationMixin`'s.

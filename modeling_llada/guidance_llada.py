@@ -15,6 +15,7 @@
 
 import torch
 from torch import nn
+from transformers import Cache
 
 
 def guided_logits(
@@ -26,6 +27,7 @@ def guided_logits(
     attention_mask: torch.Tensor | None,
     position_ids: torch.LongTensor | None,
     logits_to_keep: torch.BoolTensor,
+    past_key_values: Cache | None = None,
 ) -> torch.FloatTensor:
     """
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
@@ -51,6 +53,8 @@ def guided_logits(
             Positions.
         logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`):
             The positions whose logits are wanted.
+        past_key_values (`Cache`, *optional*):
+            Keys and values of positions that are not recomputed; of both halves with guidance.
 
     Returns:
         `torch.FloatTensor` of shape `(num_kept, vocab_size)`.
@@ -66,6 +70,7 @@ def guided_logits(
         attention_mask=attention_mask,
         position_ids=position_ids,
         logits_to_keep=logits_to_keep,
+        **({} if past_key_values is None else {"past_key_values": past_key_values}),
     ).logits.float()
     if cfg_scale > 0:
         conditional, unconditional = logits.chunk(2)

@@ -1,0 +1,179 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""A denoising step: one forward pass, a proposal for each mask, and the commits of the strategy."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from transformers import LogitsProcessorList
+
+from .cache_llada import LLaDACache, window_of
+from .canvas_llada import Canvas, write_commits
+from .generation_config_llada import LLaDAGenerationConfig, as_tensor
+from .guidance_llada import guided_logits
+from .remasking_llada import choose_commits, step_budget
+from .sampling_llada import defer_end_tokens, propose, suppress
+
+
+class Denoiser:
+    """
+    Makes the denoising steps of a call of [`~LLaDAForMaskedLM.generate`].
+
+    Args:
+        model (`nn.Module`):
+            The mask predictor.
+        canvas ([`Canvas`]):
+            The canvas, which the steps change in place.
+        config ([`LLaDAGenerationConfig`]):
+            The options.
+        strategy (`Callable`, *optional*):
+            A remasking of the user.
+        generators (`list[torch.Generator | None]`):
+            One source of randomness for the batch, or one for each row.
+        logits_processor (`LogitsProcessorList`, *optional*):
+            Changes the scores before tokens are proposed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        canvas: Canvas,
+        config: LLaDAGenerationConfig,
+        strategy: Callable | None,
+        generators: list[torch.Generator | None],
+        logits_processor: LogitsProcessorList | None,
+    ) -> None:
+        self.model = model
+        self.canvas = canvas
+        self.config = config
+        self.strategy = strategy
+        self.generators = generators
+        self.logits_processor = logits_processor
+        self.ruled_out = as_tensor(config.eos_token_id, canvas.tokens.device) if config.logits_eos_inf else None
+        self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
+        self.cached_rows: torch.LongTensor | None = None
+
+    def steps(self, block: slice) -> Iterator[int]:
+        """Counts the steps of a block, until it holds no mask."""
+        step = 0
+        while self.canvas.masked(block).any():
+            yield step
+            step += 1
+
+    def step(
+        self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int
+    ) -> tuple[torch.BoolTensor, torch.FloatTensor, torch.FloatTensor]:
+        """
+        Makes one step.
+
+        Args:
+            block (`slice`):
+                The active block.
+            num_masks (`torch.LongTensor` of shape `(batch,)`):
+                The masks that it held at its start.
+            num_steps (`torch.LongTensor` of shape `(batch,)`):
+                The steps that it was given.
+            block_step (`int`):
+                The index of the step in the block.
+
+        Returns:
+            `tuple`: What was masked before the step, `(batch, block_length)`; the logits of these masks,
+            `(num_masked, vocab_size)`; and the logits that their confidences are taken from.
+        """
+        canvas, config = self.canvas, self.config
+        mask = canvas.masked(block)
+
+        # 2.a Predict the logits of the block's masks
+        logits = self._predict_masks(block, mask, block_step)
+        canvas.num_forward_passes += mask.any(-1)
+
+        # 2.b Propose a token for each mask, and take the confidence of the proposal
+        suppress(logits, self.ruled_out)
+        scores, deferred = defer_end_tokens(logits, config)
+        proposal = propose(logits, mask, config, self.generators)
+
+        # 2.c Commit the proposals that the strategy picks
+        budget = step_budget(num_masks, num_steps, block_step)
+        confidence, commit = choose_commits(
+            scores, proposal, deferred, mask, budget, config, self.strategy, self.generators
+        )
+        write_commits(canvas, block, mask, commit, proposal, confidence)
+        return mask, logits, scores
+
+    def _predict_masks(self, block: slice, mask: torch.BoolTensor, block_step: int) -> torch.FloatTensor:
+        """
+        One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
+
+        Rows without a mask in the block leave the batch. The two halves of a guided pass count as one.
+
+        Returns:
+            `torch.FloatTensor` of shape `(num_masked, vocab_size)`: In row-major order of `mask`.
+        """
+        canvas, config = self.canvas, self.config
+        rows = mask.any(-1).nonzero().squeeze(-1)
+        visible = self._visible(block)
+        window = self._prepare_cache(rows, block, block_step, visible)
+        tokens = canvas.tokens[rows, window]
+        logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
+        logits_to_keep[:, block.start - window.start : block.stop - window.start] = mask[rows]
+
+        logits = guided_logits(
+            self.model,
+            tokens,
+            given=canvas.given[rows, window],
+            mask_token_id=config.mask_token_id,
+            cfg_scale=config.cfg_scale,
+            attention_mask=None if canvas.position_ids is None else canvas.attention_mask[rows, visible],
+            position_ids=self._position_ids(rows, window),
+            logits_to_keep=logits_to_keep,
+            past_key_values=self.cache,
+        )
+        if self.logits_processor is not None:
+            logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
+        return logits
+
+    def _visible(self, block: slice) -> slice:
+        """What the model sees of the canvas: all of it, or nothing beyond the suffix window of the block."""
+        length = self.canvas.tokens.shape[1]
+        if self.config.suffix_window is not None:
+            length = min(length, block.stop + self.config.suffix_window)
+        return slice(0, length)
+
+    def _prepare_cache(self, rows: torch.LongTensor, block: slice, block_step: int, visible: slice) -> slice:
+        """The positions that the step recomputes; the cache is told which, and forgets the rows that have left."""
+        if self.cache is None:
+            return visible
+        interval = self.config.cache_refresh_interval
+        if block_step == 0 or (interval is not None and block_step % interval == 0):
+            self.cached_rows, self.cache.window = rows, None
+            return visible
+        if len(rows) < len(self.cached_rows):
+            kept = torch.isin(self.cached_rows, rows)
+            self.cache.select_rows((torch.cat([kept, kept]) if self.config.cfg_scale > 0 else kept).nonzero()[:, 0])
+            self.cached_rows = rows
+        window = window_of(block, self.config.block_cache, visible.stop)
+        self.cache.window = torch.arange(window.start, window.stop, device=rows.device)
+        return window
+
+    def _position_ids(self, rows: torch.LongTensor, window: slice) -> torch.LongTensor | None:
+        """The positions of the window, unless they are those that the model would take by itself."""
+        if self.canvas.position_ids is not None:
+            return self.canvas.position_ids[rows, window]
+        if window.start == 0:
+            return None
+        return torch.arange(window.start, window.stop, device=rows.device).expand(len(rows), -1)
+
+
+__all__ = ["Denoiser"]
