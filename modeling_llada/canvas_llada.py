@@ -13,11 +13,13 @@
 # limitations under the License.
 """The canvas: prompt and answer of each row, with what is known about each position while it is being denoised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch.nn import functional as F
 from transformers.generation.streamers import BaseStreamer
+
+from .sampling_llada import spread
 
 
 @dataclass
@@ -74,6 +76,13 @@ class Canvas:
         """The positions of a block that wait for a token, `(batch, block_length)`."""
         return ~self.given[:, block] & (self.step[:, block] < 0) & ~self.ended[:, None]
 
+    def cut(self, length: int) -> "Canvas":
+        """A copy of its first positions."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        by_position = {name: value for name, value in tensors.items() if value is not None and value.ndim == 2}
+        copies = {name: value[:, :length].clone() for name, value in by_position.items()}
+        return replace(self, **copies, **{name: tensors[name].clone() for name in ("num_forward_passes", "ended", "stopped")})
+
 
 def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | None) -> list[slice]:
     """The prompt as a block of its own, for the masks inside it, then the blocks of the answer."""
@@ -93,7 +102,7 @@ def write_commits(
 ) -> None:
     """Writes the committed proposals into the canvas, with their confidence and the step of their row."""
     step = canvas.num_forward_passes[:, None].int() - 1
-    proposed = torch.zeros_like(canvas.tokens[:, block]).masked_scatter(mask, proposal)
+    proposed = spread(proposal, mask, fill_value=0)
     canvas.tokens[:, block] = torch.where(commit, proposed, canvas.tokens[:, block])
     canvas.step[:, block] = torch.where(commit, step, canvas.step[:, block])
     canvas.confidence[:, block] = torch.where(commit, confidence.clamp(min=0), canvas.confidence[:, block])

@@ -14,6 +14,7 @@
 """A denoising step: one forward pass, a proposal for each mask, and the commits of the strategy."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -25,6 +26,14 @@ from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
 from .remasking_llada import choose_commits, step_budget
 from .sampling_llada import defer_end_tokens, propose, suppress
+
+
+class Prediction(NamedTuple):
+    """What a step knew: the masks before it, their logits, and the logits that confidences are taken from."""
+
+    mask: torch.BoolTensor
+    logits: torch.FloatTensor
+    scores: torch.FloatTensor
 
 
 class Denoiser:
@@ -61,11 +70,13 @@ class Denoiser:
         self.strategy = strategy
         self.generators = generators
         self.logits_processor = logits_processor
-        self.ruled_out = as_tensor(config.eos_token_id, canvas.tokens.device) if config.logits_eos_inf else None
+        device = canvas.tokens.device
+        self.ruled_out = as_tensor(config.eos_token_id, device) if config.logits_eos_inf else None
+        self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
 
-    def steps(self, block: slice) -> Iterator[int]:
+    def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
         """Counts the steps of a block, until it holds no mask."""
         step = 0
         while self.canvas.masked(block).any():
@@ -74,7 +85,7 @@ class Denoiser:
 
     def step(
         self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int
-    ) -> tuple[torch.BoolTensor, torch.FloatTensor, torch.FloatTensor]:
+    ) -> "Prediction":
         """
         Makes one step.
 
@@ -89,8 +100,7 @@ class Denoiser:
                 The index of the step in the block.
 
         Returns:
-            `tuple`: What was masked before the step, `(batch, block_length)`; the logits of these masks,
-            `(num_masked, vocab_size)`; and the logits that their confidences are taken from.
+            [`Prediction`]: The masks before the step, `(batch, block_length)`, and two times `(num_masked, vocab_size)`.
         """
         canvas, config = self.canvas, self.config
         mask = canvas.masked(block)
@@ -101,16 +111,16 @@ class Denoiser:
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
         suppress(logits, self.ruled_out)
-        scores, deferred = defer_end_tokens(logits, config)
+        scores = defer_end_tokens(logits, self.deferred)
         proposal = propose(logits, mask, config, self.generators)
 
         # 2.c Commit the proposals that the strategy picks
         budget = step_budget(num_masks, num_steps, block_step)
         confidence, commit = choose_commits(
-            scores, proposal, deferred, mask, budget, config, self.strategy, self.generators
+            scores, proposal, self.deferred, mask, budget, config, self.strategy, self.generators
         )
         write_commits(canvas, block, mask, commit, proposal, confidence)
-        return mask, logits, scores
+        return Prediction(mask, logits, scores)
 
     def _predict_masks(self, block: slice, mask: torch.BoolTensor, block_step: int) -> torch.FloatTensor:
         """
@@ -155,8 +165,7 @@ class Denoiser:
         """The positions that the step recomputes; the cache is told which, and forgets the rows that have left."""
         if self.cache is None:
             return visible
-        interval = self.config.cache_refresh_interval
-        if block_step == 0 or (interval is not None and block_step % interval == 0):
+        if self._refreshes(block_step):
             self.cached_rows, self.cache.window = rows, None
             return visible
         if len(rows) < len(self.cached_rows):
@@ -167,6 +176,10 @@ class Denoiser:
         self.cache.window = torch.arange(window.start, window.stop, device=rows.device)
         return window
 
+    def _refreshes(self, block_step: int) -> bool:
+        interval = self.config.cache_refresh_interval
+        return block_step == 0 or (interval is not None and block_step % interval == 0)
+
     def _position_ids(self, rows: torch.LongTensor, window: slice) -> torch.LongTensor | None:
         """The positions of the window, unless they are those that the model would take by itself."""
         if self.canvas.position_ids is not None:
@@ -174,6 +187,11 @@ class Denoiser:
         if window.start == 0:
             return None
         return torch.arange(window.start, window.stop, device=rows.device).expand(len(rows), -1)
+
+
+def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:
+    """All EOS and EoT tokens."""
+    return torch.cat([as_tensor(ids, device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None])
 
 
 __all__ = ["Denoiser"]

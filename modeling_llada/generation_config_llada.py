@@ -31,6 +31,7 @@ FLAGS = (
     "stop_at_eos",
     "return_dict_in_generate",
     "output_trajectory",
+    "disable_compile",
 )
 REMASKING_STRATEGIES = ("low_confidence", "random", "margin", "entropy")
 BLOCK_CACHES = ("prefix", "dual", "vicinity")
@@ -57,7 +58,6 @@ NEUTRAL_VALUES = {
     "guidance_scale": (1.0,),
     "max_length": (20,),
     "use_cache": (True, False),
-    "disable_compile": (True, False),
     "output_attentions": (False,),
     "output_hidden_states": (False,),
     "output_logits": (False,),
@@ -117,6 +117,8 @@ class LLaDAGenerationConfig(GenerationConfig):
             Return a [`LLaDAGenerationOutput`] instead of the token ids.
         output_trajectory (`bool`, *optional*, defaults to `False`):
             Also return the step and the confidence with which each token was committed.
+        disable_compile (`bool`, *optional*):
+            Do not record the steps as CUDA graphs, which is the default on CUDA devices where it is possible.
         bos_token_id, pad_token_id, mask_token_id (`int`, *optional*):
             Special tokens; by default those of the model's config.
         eos_token_id, eot_token_id (`int` or `list[int]`, *optional*):
@@ -155,6 +157,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.num_return_sequences = kwargs.pop("num_return_sequences", None)
         self.return_dict_in_generate = kwargs.pop("return_dict_in_generate", None)
         self.output_trajectory = kwargs.pop("output_trajectory", None)
+        self.disable_compile = kwargs.pop("disable_compile", None)
 
         self.bos_token_id = kwargs.pop("bos_token_id", None)
         self.pad_token_id = kwargs.pop("pad_token_id", None)

@@ -28,6 +28,7 @@ from transformers.utils import ModelOutput, logging
 
 from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows
 from .denoising_llada import Denoiser
+from .engine_llada import find_graph_denoiser, obstacle
 from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
 from .remasking_llada import split_steps
 from .sampling_llada import shared_generator
@@ -159,20 +160,24 @@ class LLaDAGenerationMixin:
         num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
         num_steps = split_steps(num_masks, config.steps)
         denoiser = Denoiser(self, canvas, config, strategy, generators, logits_processor)
+        is_watched = any((strategy, logits_processor, stopping_criteria, streamer))
+        if not is_watched and obstacle(self, canvas, config) is None:
+            denoiser = find_graph_denoiser(self, canvas, config)
+        length, canvas = canvas.tokens.shape[1], denoiser.canvas
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
         for index, block in enumerate(blocks):
-            for block_step in denoiser.steps(block):
+            for block_step in denoiser.steps(block, num_steps[:, index]):
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
-                mask, logits, scores = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
+                prediction = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
                 if streamer is not None and hasattr(streamer, "put_draft"):
-                    put_draft(streamer, canvas, block, mask, scores, total_steps, config.mask_token_id)
+                    put_draft(streamer, canvas, block, prediction.mask, prediction.scores, total_steps, config.mask_token_id)
                 total_steps += 1
 
                 # 2.d Stop the rows that the criteria stop
                 if stopping_criteria is not None:
-                    stop_rows(canvas, call_criteria(stopping_criteria, canvas.tokens, logits), pad_token_id)
+                    stop_rows(canvas, call_criteria(stopping_criteria, canvas.tokens, prediction.logits), pad_token_id)
 
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.start >= prompt_length:
@@ -186,7 +191,8 @@ class LLaDAGenerationMixin:
         if streamer is not None:
             streamer.end()
         if not config.return_dict_in_generate:
-            return canvas.tokens
+            return canvas.tokens[:, :length].clone()
+        canvas = canvas.cut(length)
         num_committed = (canvas.step >= 0).sum(-1)
         return LLaDAGenerationOutput(
             sequences=canvas.tokens,

@@ -65,11 +65,8 @@ class LLaDARMSNorm(nn.Module):
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        input_dtype = hidden_states.dtype
-        hidden_states = hidden_states.to(torch.float32)
-        variance = hidden_states.pow(2).mean(-1, keepdim=True)
-        hidden_states = hidden_states * torch.rsqrt(variance + self.variance_epsilon)
-        return self.weight * hidden_states.to(input_dtype)
+        # One kernel, which computes in float32 whatever the dtype.
+        return nn.functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.variance_epsilon}"
@@ -136,8 +133,9 @@ def apply_rotary_pos_emb(
         `tuple(torch.Tensor)`: The rotated queries and keys, in their own dtype.
     """
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    q_embed = (q.float() * cos) + (rotate_half(q.float()) * sin)
-    k_embed = (k.float() * cos) + (rotate_half(k.float()) * sin)
+    # The products with the float32 factors are float32 as well, without a cast of their own.
+    q_embed = torch.addcmul(q * cos, rotate_half(q), sin)
+    k_embed = torch.addcmul(k * cos, rotate_half(k), sin)
     return q_embed.to(q.dtype), k_embed.to(k.dtype)
 
 
@@ -439,12 +437,14 @@ class LLaDAModel(LLaDAPreTrainedModel):
         if position_ids is None:
             position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device).unsqueeze(0)
 
-        attention_mask = create_bidirectional_mask(
-            config=self.config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-        )
+        # Without padding there is nothing to mask. (Inside a CUDA graph, the library would build a mask of ones.)
+        if attention_mask is not None:
+            attention_mask = create_bidirectional_mask(
+                config=self.config,
+                inputs_embeds=inputs_embeds,
+                attention_mask=attention_mask,
+                past_key_values=past_key_values,
+            )
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids)
 
         hidden_states = inputs_embeds

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import torch
 
 from .generation_config_llada import LLaDAGenerationConfig
-from .sampling_llada import draw_uniform, widest_float
+from .sampling_llada import draw_uniform, spread, widest_float
 
 
 # The lowest confidence that a prediction can have; positions that are no candidates rank below it.
@@ -133,7 +133,7 @@ def confidence_of(
         values = probability(scores, proposal)
     if deferred is not None and kind != "random":
         values = values.masked_fill(torch.isin(proposal, deferred), DEFERRED)
-    return torch.full(mask.shape, -torch.inf, device=mask.device).masked_scatter(mask, values.float())
+    return spread(values.float(), mask, fill_value=-torch.inf)
 
 
 def choose_commits(

@@ -16,7 +16,7 @@
 import torch
 from torch import nn
 
-from .generation_config_llada import LLaDAGenerationConfig, as_tensor
+from .generation_config_llada import LLaDAGenerationConfig
 
 
 def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
@@ -25,23 +25,18 @@ def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> N
         logits[:, token_ids] = -torch.inf
 
 
-def defer_end_tokens(
-    logits: torch.FloatTensor, config: LLaDAGenerationConfig
-) -> tuple[torch.FloatTensor, torch.LongTensor | None]:
+def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | None) -> torch.FloatTensor:
     """
-    The logits that confidences are taken from, and the tokens whose proposals are committed last.
+    The logits that confidences are taken from.
 
-    With `confidence_eos_eot_inf` these are EOS and EoT: they can still be proposed, but their confidence is the lowest
-    and the others are normalised without them.
+    With `confidence_eos_eot_inf` EOS and EoT can still be proposed, but their confidence is the lowest and the others are
+    normalised without them.
     """
-    if not config.confidence_eos_eot_inf:
-        return logits, None
-    deferred = torch.cat(
-        [as_tensor(ids, logits.device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
-    )
+    if deferred is None:
+        return logits
     scores = logits.clone()
     suppress(scores, deferred)
-    return scores, deferred
+    return scores
 
 
 def propose(
@@ -97,3 +92,13 @@ def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None
         device = mask.device if generator is None else generator.device
         draws.append(torch.rand(count, width, generator=generator, dtype=dtype, device=device).to(mask.device))
     return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
+
+
+def spread(values: torch.Tensor, mask: torch.BoolTensor, fill_value: float) -> torch.Tensor:
+    """
+    Puts a value for each mask, `(num_masked,)`, at its place in the block, `(batch, block_length)`. A value for each
+    position is accepted as well: static shapes predict them all.
+    """
+    if len(values) == mask.numel():
+        return values.view(mask.shape)
+    return torch.full(mask.shape, fill_value, dtype=values.dtype, device=mask.device).masked_scatter(mask, values)
