@@ -81,7 +81,9 @@ class Canvas:
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         by_position = {name: value for name, value in tensors.items() if value is not None and value.ndim == 2}
         copies = {name: value[:, :length].clone() for name, value in by_position.items()}
-        return replace(self, **copies, **{name: tensors[name].clone() for name in ("num_forward_passes", "ended", "stopped")})
+        return replace(
+            self, **copies, **{name: tensors[name].clone() for name in ("num_forward_passes", "ended", "stopped")}
+        )
 
 
 def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | None) -> list[slice]:

@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 
 import torch
@@ -115,13 +116,14 @@ class GraphDenoiser(Denoiser):
         self.canvas.given.fill_(True)  # without masks a step commits nothing
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(2):
-                self._static_step(block_length, window_length)
-        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-            self._static_step(block_length, window_length)
+        with fused_projections(self.model):
+            with torch.cuda.stream(stream):
+                for _ in range(2):
+                    self._static_step(block_length, window_length)
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                self._static_step(block_length, window_length)
         self.canvas.given.copy_(given)
         self.block_step.copy_(block_step)
         return graph
@@ -153,6 +155,41 @@ class GraphDenoiser(Denoiser):
             past_key_values=self.cache,
         )
         return logits.flatten(0, 1)
+
+
+@contextmanager
+def fused_projections(model: nn.Module) -> Iterator[None]:
+    """Lets projections of the same input run as one product."""
+    modules = [module for module in model.modules() if is_fusable(module)]
+    for module in modules:
+        module.fused_weight = fuse([getattr(module, name).weight for name in module.fusable])
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.fused_weight
+
+
+def is_fusable(module: nn.Module) -> bool:
+    """Whether the module has projections to fuse and they are plain: no adapter, no quantized weight."""
+    projections = [getattr(module, name) for name in getattr(module, "fusable", ())]
+    return bool(projections) and all(
+        type(projection) is nn.Linear and type(projection.weight.data) is torch.Tensor for projection in projections
+    )
+
+
+def fuse(weights: list[nn.Parameter]) -> torch.Tensor:
+    """The weights below each other, `(sum of rows, columns)`, in one storage of which the parameters become views."""
+    rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+    ends = [weight.data_ptr() + weight.nbytes for weight in weights[:-1]]
+    if [weight.data_ptr() for weight in weights[1:]] == ends and len(
+        {w.untyped_storage().data_ptr() for w in weights}
+    ) == 1:
+        return weights[0].data.as_strided((rows, columns), (columns, 1))
+    fused = torch.cat([weight.data for weight in weights])
+    for weight, part in zip(weights, fused.split([len(weight) for weight in weights]), strict=True):
+        weight.data = part
+    return fused
 
 
 def as_key_mask(canvas: Canvas) -> torch.BoolTensor:
@@ -187,6 +224,8 @@ def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
 def find_graph_denoiser(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> GraphDenoiser:
     """The recording for the shape of a canvas and the options, a new one if there is none."""
     canvas = pad_canvas(canvas, config.mask_token_id)
+    with fused_projections(model):
+        pass  # so that the weights lie where the recording will look for them
     options = {name: value for name, value in vars(config).items() if name not in FREE_OPTIONS}
     key = (
         tuple(canvas.tokens.shape),

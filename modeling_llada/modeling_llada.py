@@ -107,36 +107,26 @@ class LLaDARotaryEmbedding(nn.Module):
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
         freqs = position_ids[..., None].float() * inv_freq
-        emb = torch.cat((freqs, freqs), dim=-1)
-        return emb.cos() * self.attention_scaling, emb.sin() * self.attention_scaling
+        cos, sin = freqs.cos() * self.attention_scaling, freqs.sin() * self.attention_scaling
+        return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
-def rotate_half(x: torch.Tensor) -> torch.Tensor:
-    """Rotates half the hidden dims of the input."""
-    x1, x2 = x.chunk(2, dim=-1)
-    return torch.cat((-x2, x1), dim=-1)
-
-
-def apply_rotary_pos_emb(
-    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """
-    Applies the rotary embedding to queries and keys, in float32 whatever their dtype.
+    Rotates the two halves of each head into each other, in float32 whatever the dtype.
 
     Args:
-        q (`torch.Tensor` of shape `(batch, num_heads, length, head_dim)`): The queries.
-        k (`torch.Tensor` of shape `(batch, num_key_value_heads, length, head_dim)`): The keys.
+        hidden_states (`torch.Tensor` of shape `(batch, length, num_heads, head_dim)`): Queries or keys.
         cos (`torch.Tensor` of shape `(batch, length, head_dim)`): The cosines, in float32.
-        sin (`torch.Tensor` of shape `(batch, length, head_dim)`): The sines, in float32.
+        sin (`torch.Tensor` of shape `(batch, length, head_dim)`): The sines, in float32, the first half negative.
 
     Returns:
-        `tuple(torch.Tensor)`: The rotated queries and keys, in their own dtype.
+        `torch.Tensor`: The rotated states, in their own dtype.
     """
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
+    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
     # The products with the float32 factors are float32 as well, without a cast of their own.
-    q_embed = torch.addcmul(q * cos, rotate_half(q), sin)
-    k_embed = torch.addcmul(k * cos, rotate_half(k), sin)
-    return q_embed.to(q.dtype), k_embed.to(k.dtype)
+    return torch.addcmul(hidden_states * cos, other_half, sin).to(hidden_states.dtype)
 
 
 def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
@@ -171,6 +161,9 @@ def eager_attention_forward(
 class LLaDAAttention(nn.Module):
     """Multi-head attention over the whole canvas, without a causal mask."""
 
+    fusable = ("q_proj", "k_proj", "v_proj")
+    fused_weight: torch.Tensor | None = None  # their weights in one product, while a step is recorded
+
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
         self.config = config
@@ -197,12 +190,19 @@ class LLaDAAttention(nn.Module):
         input_shape = hidden_states.shape[:-1]
         hidden_shape = (*input_shape, -1, self.head_dim)
 
-        query_states = self.q_proj(hidden_states).view(hidden_shape).transpose(1, 2)
-        key_states = self.k_proj(hidden_states).view(hidden_shape).transpose(1, 2)
-        value_states = self.v_proj(hidden_states).view(hidden_shape).transpose(1, 2)
-
-        cos, sin = position_embeddings
-        query_states, key_states = apply_rotary_pos_emb(query_states, key_states, cos, sin)
+        if self.fused_weight is None:
+            query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
+            key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
+            value_states = self.v_proj(hidden_states).view(hidden_shape)
+        else:
+            states = nn.functional.linear(hidden_states, self.fused_weight).view(hidden_shape)
+            num_rotated = self.config.num_attention_heads + self.config.num_key_value_heads
+            rotated = apply_rotary_pos_emb(states[..., :num_rotated, :], *position_embeddings)
+            query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
+            value_states = states[..., num_rotated:, :]
+        query_states, key_states, value_states = (
+            states.transpose(1, 2) for states in (query_states, key_states, value_states)
+        )
 
         if past_key_values is not None:
             key_states, value_states = past_key_values.update(key_states, value_states, self.layer_idx)
@@ -228,6 +228,9 @@ class LLaDAAttention(nn.Module):
 class LLaDAMLP(nn.Module):
     """The SwiGLU feed-forward network: `down(silu(gate(x)) * up(x))`."""
 
+    fusable = ("gate_proj", "up_proj")
+    fused_weight: torch.Tensor | None = None  # their weights in one product, while a step is recorded
+
     def __init__(self, config: LLaDAConfig):
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
@@ -236,7 +239,11 @@ class LLaDAMLP(nn.Module):
         self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+        if self.fused_weight is None:
+            gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
+        else:
+            gate, up = nn.functional.linear(hidden_states, self.fused_weight).chunk(2, dim=-1)
+        return self.down_proj(self.act_fn(gate) * up)
 
 
 class LLaDALayer(GradientCheckpointingLayer):
