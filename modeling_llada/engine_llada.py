@@ -159,15 +159,20 @@ class GraphDenoiser(Denoiser):
 
 @contextmanager
 def fused_projections(model: nn.Module) -> Iterator[None]:
-    """Lets projections of the same input run as one product."""
+    """Lets projections of the same input run as one product, and norms as one kernel."""
     modules = [module for module in model.modules() if is_fusable(module)]
+    norms = [module for module in model.modules() if hasattr(module, "is_fused")]
     for module in modules:
         module.fused_weight = fuse([getattr(module, name).weight for name in module.fusable])
+    for norm in norms:
+        norm.is_fused = True
     try:
         yield
     finally:
         for module in modules:
             del module.fused_weight
+        for norm in norms:
+            del norm.is_fused
 
 
 def is_fusable(module: nn.Module) -> bool:

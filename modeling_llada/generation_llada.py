@@ -172,7 +172,9 @@ class LLaDAGenerationMixin:
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
                 prediction = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
                 if streamer is not None and hasattr(streamer, "put_draft"):
-                    put_draft(streamer, canvas, block, prediction.mask, prediction.scores, total_steps, config.mask_token_id)
+                    put_draft(
+                        streamer, canvas, block, prediction.mask, prediction.scores, total_steps, config.mask_token_id
+                    )
                 total_steps += 1
 
                 # 2.d Stop the rows that the criteria stop

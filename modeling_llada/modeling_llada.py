@@ -59,14 +59,21 @@ AUTO_MAP = {
 class LLaDARMSNorm(nn.Module):
     """Root-mean-square normalisation, computed in float32."""
 
+    is_fused = False  # one kernel for all of it, while a step is recorded; it rounds in another order
+
     def __init__(self, hidden_size: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(hidden_size))
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        # One kernel, which computes in float32 whatever the dtype.
-        return nn.functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
+        if self.is_fused:
+            return nn.functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
+        input_dtype = hidden_states.dtype
+        hidden_states = hidden_states.to(torch.float32)
+        variance = hidden_states.pow(2).mean(-1, keepdim=True)
+        hidden_states = hidden_states * torch.rsqrt(variance + self.variance_epsilon)
+        return self.weight * hidden_states.to(input_dtype)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.variance_epsilon}"
@@ -126,7 +133,14 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
     # The products with the float32 factors are float32 as well, without a cast of their own.
-    return torch.addcmul(hidden_states * cos, other_half, sin).to(hidden_states.dtype)
+    return (hidden_states * cos + other_half * sin).to(hidden_states.dtype)
+
+
+def apply_rotary_pos_emb_fused(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """The same in fewer kernels, without a gradient."""
+    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
+    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
+    return torch.addcmul(hidden_states * cos, other_half, sin, out=torch.empty_like(hidden_states))
 
 
 def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
@@ -197,7 +211,7 @@ class LLaDAAttention(nn.Module):
         else:
             states = nn.functional.linear(hidden_states, self.fused_weight).view(hidden_shape)
             num_rotated = self.config.num_attention_heads + self.config.num_key_value_heads
-            rotated = apply_rotary_pos_emb(states[..., :num_rotated, :], *position_embeddings)
+            rotated = apply_rotary_pos_emb_fused(states[..., :num_rotated, :], *position_embeddings)
             query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
             value_states = states[..., num_rotated:, :]
         query_states, key_states, value_states = (

@@ -580,11 +580,13 @@ class TestPrecision:
 
     def test_the_rotation_is_computed_in_float32(self):
         torch.manual_seed(0)
-        q = torch.randn(1, 2, 5, 8, dtype=torch.bfloat16)
-        angle = torch.randn(1, 5, 4).repeat(1, 1, 2)
-        rotated, _ = apply_rotary_pos_emb(q, q, angle.cos(), angle.sin())
-        halves = torch.cat([-q[..., 4:], q[..., :4]], dim=-1).float()
-        exact = q.float() * angle.cos() + halves * angle.sin()
+        q = torch.randn(1, 5, 2, 8, dtype=torch.bfloat16)
+        angle = torch.randn(1, 5, 1, 4)
+        cos, sin = angle.cos().squeeze(2), angle.sin().squeeze(2)
+        rotated = apply_rotary_pos_emb(q, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
+        first, second = q.float().chunk(2, dim=-1)
+        exact = [first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()]
+        exact = torch.cat(exact, dim=-1)
         assert rotated.dtype == torch.bfloat16
         assert torch.equal(rotated, exact.bfloat16())
 
