@@ -11,22 +11,23 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Static shapes: the denoising step as a CUDA graph.
+"""Static shapes: the denoising step, recorded as a CUDA graph and compiled.
 
-A step of an 8B model takes a GPU 7 to 11 milliseconds, and Python three times as long to launch its kernels. So a step is
+A step of an 8B model takes a GPU 7 to 11 milliseconds, and Python three times as long to launch its kernels. So the step is
 recorded once for a shape, which costs about a second, and then replayed: all rows and all positions of the block in each
-step, offsets and counters as tensors, and no decision on the host.
+step, offsets and counters as tensors, and no decision on the host. Every other call makes its steps with [`Denoiser`].
 """
 
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 
 import torch
 from torch import nn
+from transformers import LogitsProcessorList
 from transformers.utils import logging
 
 from .cache_llada import window_of
@@ -34,36 +35,117 @@ from .canvas_llada import Canvas
 from .denoising_llada import Denoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
+from .kernels_llada import Kernels
 
 
 logger = logging.get_logger(__name__)
 
 LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of it, so that few shapes occur
 POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, where that is not known beforehand
-MAX_SHAPES = 8  # recorded shapes that are kept for a model
+MAX_RECORDINGS = 4  # shapes that are kept for a model
 
 # What a recorded step does not depend on.
 FREE_OPTIONS = {"max_new_tokens", "steps", "block_length", "num_return_sequences", "stop_at_eos", "pad_token_id"}
 
-_recorded: "weakref.WeakKeyDictionary[nn.Module, OrderedDict[tuple, GraphDenoiser]]" = weakref.WeakKeyDictionary()
 
-
-class GraphDenoiser(Denoiser):
+@contextmanager
+def open_denoiser(
+    model: nn.Module,
+    canvas: Canvas,
+    config: LLaDAGenerationConfig,
+    strategy: Callable | None,
+    generators: list[torch.Generator | None],
+    logits_processor: LogitsProcessorList | None,
+    is_watched: bool,
+) -> Iterator[Denoiser]:
     """
-    Makes denoising steps like [`Denoiser`], but recorded ones, on a canvas of its own whose memory never moves.
+    The denoiser of a call: one that replays recorded steps, if nothing is in the way.
+
+    The arguments are those of [`Denoiser`], and `is_watched`: whether somebody looks at the steps.
+    """
+    reason = "the steps are watched" if is_watched or strategy or logits_processor else obstacle(model, canvas, config)
+    recordings = None if reason else _recordings.setdefault(model, Recordings())
+    if recordings is None or not recordings.lock.acquire(blocking=False):
+        logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
+        yield Denoiser(model, canvas, config, strategy, generators, logits_processor)
+        return
+    try:
+        yield recordings.find(model, canvas, config)
+    finally:
+        recordings.lock.release()
+
+
+def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
+    """Why the steps of a call cannot be recorded; `None` if they can."""
+    if config.disable_compile:
+        return "`disable_compile` is set"
+    if canvas.tokens.device.type != "cuda" and config.compile_config is None:
+        return "the model is not on a CUDA device, and there is no `compile_config`"
+    if config.sampling_temperature > 0 or config.remasking == "random":
+        return "random numbers are drawn"
+    if config.suffix_window is not None:
+        return "a suffix window changes the length of the canvas"
+    if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):
+        return "the model is in training mode, or under autocast"
+    if hasattr(model, "_hf_hook") or getattr(model, "_tp_size", None) not in (None, 1):
+        return "the model is spread over devices"
+    for module in model.modules():
+        if hasattr(module, "base_layer") or module._forward_hooks or module._forward_pre_hooks:
+            return "the model has adapters or hooks, which can be switched"
+    return None
+
+
+class Recordings:
+    """The recordings of one model, of which one is replayed at a time. The least recently used one gives way."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
+        self.by_key: OrderedDict[tuple, RecordedDenoiser] = OrderedDict()
+
+    def find(self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> "RecordedDenoiser":
+        """The recording for the shape of a canvas, the options and the weights, with that canvas in it."""
+        canvas = pad_canvas(canvas, config.mask_token_id)
+        options = {name: value for name, value in vars(config).items() if name not in FREE_OPTIONS}
+        fuse_weights(model)
+        key = (
+            tuple(canvas.tokens.shape),
+            canvas.position_ids is None,
+            repr(sorted(options.items())),
+            model.config._attn_implementation,
+            # A recording reads the memory in which the weights lay.
+            tuple((id(weight), address(weight)) for weight in model.parameters()),
+        )
+        if key not in self.by_key:
+            own = Canvas(**{field.name: clone(getattr(canvas, field.name)) for field in fields(Canvas)})
+            self.by_key[key] = RecordedDenoiser(weakref.proxy(model), own, config, self.pool)
+        self.by_key.move_to_end(key)
+        while len(self.by_key) > MAX_RECORDINGS:
+            self.by_key.popitem(last=False)
+        self.by_key[key].load(canvas, config)
+        return self.by_key[key]
+
+
+_recordings: "weakref.WeakKeyDictionary[nn.Module, Recordings]" = weakref.WeakKeyDictionary()
+
+
+class RecordedDenoiser(Denoiser):
+    """
+    Makes denoising steps like [`Denoiser`], but static ones, on a canvas of its own whose memory never moves.
 
     Args:
         model (`nn.Module`):
-            The mask predictor, on a CUDA device.
+            The mask predictor.
         canvas ([`Canvas`]):
             A canvas of the shape to record.
         config ([`LLaDAGenerationConfig`]):
             The options.
+        pool (`tuple`, *optional*):
+            The memory pool of the CUDA graphs.
     """
 
-    def __init__(self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> None:
+    def __init__(self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig, pool: tuple | None) -> None:
         super().__init__(model, canvas, config, strategy=None, generators=[None], logits_processor=None)
-        self.lock = threading.Lock()
         batch_size, length = canvas.tokens.shape
         device = canvas.tokens.device
         self.block_start, self.window_start, self.block_step = torch.zeros(3, dtype=torch.long, device=device)
@@ -74,11 +156,13 @@ class GraphDenoiser(Denoiser):
         self.position_ids = canvas.position_ids
         if self.position_ids is None:
             self.position_ids = torch.arange(length, device=device).expand(batch_size, -1)
-        self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
-        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self.kernels = Kernels() if config.compile_config is None else Kernels().compile(config.compile_config)
+        self.pool = pool
+        self.replays: dict[tuple[int, int], Callable[[], None]] = {}
 
-    def load(self, canvas: Canvas) -> None:
-        """Copies a canvas into the one of the recording."""
+    def load(self, canvas: Canvas, config: LLaDAGenerationConfig) -> None:
+        """Copies a canvas into the one of the recording, and takes the options that the steps do not depend on."""
+        self.config = config
         for field in fields(Canvas):
             value = getattr(canvas, field.name)
             if value is not None:
@@ -101,32 +185,44 @@ class GraphDenoiser(Denoiser):
             self.block_step.zero_()
             self.num_masks.copy_(num_masks)
             self.num_steps.copy_(num_steps)
-        window = self._visible(block)
+        window = slice(0, self.canvas.tokens.shape[1])
         if self.cache is not None and not self._refreshes(block_step):
             window = window_of(block, self.config.block_cache, window.stop)
         self.window_start.fill_(window.start)
         shape = (block.stop - block.start, window.stop - window.start)
-        if shape not in self.graphs:
-            self.graphs[shape] = self._record(*shape)
-        self.graphs[shape].replay()
+        if shape not in self.replays:
+            self.replays[shape] = self._record(*shape)
+        self.replays[shape]()
 
-    def _record(self, block_length: int, window_length: int) -> torch.cuda.CUDAGraph:
-        """Records a step, after it has run a few times: the first runs allocate and choose kernels."""
+    def _record(self, block_length: int, window_length: int) -> Callable[[], None]:
+        """Records a step as a CUDA graph, after it has run a few times: the first runs allocate and choose kernels."""
+
+        def step() -> None:
+            with fused(self.model, self.kernels):
+                self._static_step(block_length, window_length)
+
+        if self.canvas.tokens.device.type != "cuda":
+            return step
         given, block_step = self.canvas.given.clone(), self.block_step.clone()
         self.canvas.given.fill_(True)  # without masks a step commits nothing
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with fused_projections(self.model):
-            with torch.cuda.stream(stream):
-                for _ in range(2):
-                    self._static_step(block_length, window_length)
-            torch.cuda.current_stream().wait_stream(stream)
+        try:
             with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-                self._static_step(block_length, window_length)
+                step()
+        except RuntimeError as error:
+            raise RuntimeError(
+                "The denoising step cannot be recorded as a CUDA graph with this model. Pass `disable_compile=True` to "
+                "`generate`, or set it in the generation config."
+            ) from error
         self.canvas.given.copy_(given)
         self.block_step.copy_(block_step)
-        return graph
+        return graph.replay
 
     def _static_step(self, block_length: int, window_length: int) -> None:
         """The step of [`Denoiser`] with tensors in the place of offsets and counters."""
@@ -158,43 +254,60 @@ class GraphDenoiser(Denoiser):
 
 
 @contextmanager
-def fused_projections(model: nn.Module) -> Iterator[None]:
-    """Lets projections of the same input run as one product, and norms as one kernel."""
-    modules = [module for module in model.modules() if is_fusable(module)]
-    norms = [module for module in model.modules() if hasattr(module, "is_fused")]
-    for module in modules:
-        module.fused_weight = fuse([getattr(module, name).weight for name in module.fusable])
-    for norm in norms:
-        norm.is_fused = True
+def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
+    """Lets projections of the same input run as one product, and small operations as few kernels."""
+    settings = [
+        (module, "fused_weight", fuse(projections(module))) for module in model.modules() if is_fusable(module)
+    ]
+    settings += [(module, "kernels", kernels) for module in model.modules() if hasattr(module, "kernels")]
+    for module, name, value in settings:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        for module in modules:
-            del module.fused_weight
-        for norm in norms:
-            del norm.is_fused
+        for module, name, _ in settings:
+            delattr(module, name)
+
+
+def fuse_weights(model: nn.Module) -> None:
+    """Lays the weights of projections of the same input below each other in memory."""
+    for module in model.modules():
+        if is_fusable(module):
+            fuse(projections(module))
+
+
+def projections(module: nn.Module) -> list[nn.Linear]:
+    """The projections of a module that have the same input."""
+    return [getattr(module, name) for name in getattr(module, "fusable", ())]
 
 
 def is_fusable(module: nn.Module) -> bool:
     """Whether the module has projections to fuse and they are plain: no adapter, no quantized weight."""
-    projections = [getattr(module, name) for name in getattr(module, "fusable", ())]
-    return bool(projections) and all(
-        type(projection) is nn.Linear and type(projection.weight.data) is torch.Tensor for projection in projections
-    )
+    linears = projections(module)
+    return bool(linears) and all(type(one) is nn.Linear and is_plain(one.weight) for one in linears)
 
 
-def fuse(weights: list[nn.Parameter]) -> torch.Tensor:
+def is_plain(weight: torch.Tensor) -> bool:
+    return type(weight.data) is torch.Tensor
+
+
+def fuse(linears: list[nn.Linear]) -> torch.Tensor:
     """The weights below each other, `(sum of rows, columns)`, in one storage of which the parameters become views."""
+    weights = [linear.weight for linear in linears]
     rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+    starts = [weight.data_ptr() for weight in weights[1:]]
     ends = [weight.data_ptr() + weight.nbytes for weight in weights[:-1]]
-    if [weight.data_ptr() for weight in weights[1:]] == ends and len(
-        {w.untyped_storage().data_ptr() for w in weights}
-    ) == 1:
+    if starts == ends and len({weight.untyped_storage().data_ptr() for weight in weights}) == 1:
         return weights[0].data.as_strided((rows, columns), (columns, 1))
-    fused = torch.cat([weight.data for weight in weights])
-    for weight, part in zip(weights, fused.split([len(weight) for weight in weights]), strict=True):
+    whole = torch.cat([weight.data for weight in weights])
+    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
         weight.data = part
-    return fused
+    return whole
+
+
+def address(weight: torch.Tensor) -> int:
+    """Where a weight lies; quantized ones do not say."""
+    return weight.data_ptr() if is_plain(weight) else 0
 
 
 def as_key_mask(canvas: Canvas) -> torch.BoolTensor:
@@ -226,55 +339,8 @@ def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
     )
 
 
-def find_graph_denoiser(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> GraphDenoiser:
-    """The recording for the shape of a canvas and the options, a new one if there is none."""
-    canvas = pad_canvas(canvas, config.mask_token_id)
-    with fused_projections(model):
-        pass  # so that the weights lie where the recording will look for them
-    options = {name: value for name, value in vars(config).items() if name not in FREE_OPTIONS}
-    key = (
-        tuple(canvas.tokens.shape),
-        canvas.position_ids is None,
-        repr(sorted(options.items())),
-        model.config._attn_implementation,
-        # A recording reads the memory in which the weights lay.
-        tuple(parameter.data_ptr() for parameter in model.parameters()),
-    )
-    recordings = _recorded.setdefault(model, OrderedDict())
-    if key not in recordings:
-        own = Canvas(**{field.name: clone(getattr(canvas, field.name)) for field in fields(Canvas)})
-        recordings[key] = GraphDenoiser(weakref.proxy(model), own, config)
-        while len(recordings) > MAX_SHAPES:
-            recordings.popitem(last=False)
-    recordings.move_to_end(key)
-    denoiser = recordings[key]
-    denoiser.load(canvas)
-    return denoiser
-
-
 def clone(tensor: torch.Tensor | None) -> torch.Tensor | None:
     return None if tensor is None else tensor.clone()
 
 
-def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
-    """Why the steps of a call cannot be recorded; `None` if they can."""
-    if canvas.tokens.device.type != "cuda":
-        return "the model is not on a CUDA device"
-    if config.disable_compile:
-        return "`disable_compile` is set"
-    if config.sampling_temperature > 0 or config.remasking == "random":
-        return "random numbers are drawn"
-    if config.suffix_window is not None:
-        return "a suffix window changes the length of the canvas"
-    if model.training:
-        return "the model is in training mode"
-    if len(set(getattr(model, "hf_device_map", None) or {})) > 1:
-        return "the model is spread over devices"
-    if getattr(model, "_hf_peft_config_loaded", False) or any(hasattr(m, "base_layer") for m in model.modules()):
-        return "adapters can be switched"
-    if getattr(model, "_tp_size", None) or getattr(model, "tp_size", None):
-        return "the model is tensor-parallel"
-    return None
-
-
-__all__ = ["GraphDenoiser"]
+__all__ = ["RecordedDenoiser"]

@@ -36,11 +36,14 @@ FLAGS = (
 REMASKING_STRATEGIES = ("low_confidence", "random", "margin", "entropy")
 BLOCK_CACHES = ("prefix", "dual", "vicinity")
 PARALLEL_RULES = ("confidence_threshold", "confidence_factor", "entropy_bound")
+# Options that refine another one, and mean nothing without it.
+REFINEMENTS = {"leap_threshold": "confidence_threshold", "cache_refresh_interval": "block_cache"}
 
 DEFAULTS = {
     "max_new_tokens": 128,
     "cfg_scale": 0.0,
     "remasking": "low_confidence",
+    "leap_radius": 4,
     "logits_eos_inf": False,
     "confidence_eos_eot_inf": False,
     "stop_at_eos": True,
@@ -93,6 +96,11 @@ class LLaDAGenerationConfig(GenerationConfig):
             the smallest `"margin"` between the two best tokens, or those of the highest `"entropy"`.
         confidence_threshold (`float`, *optional*):
             Parallel decoding: commit every mask whose probability is at least this, in [0, 1].
+        leap_threshold (`float`, *optional*):
+            Parallel decoding: also commit the masks near one that reaches `confidence_threshold` whose own probability is
+            at least this, which has to be below that threshold (LocalLeap; published: 0.75 beside 0.9).
+        leap_radius (`int`, *optional*, defaults to 4):
+            How many positions away `leap_threshold` reaches, within the active block.
         confidence_factor (`float`, *optional*):
             Parallel decoding: commit `n` masks as long as `(n + 1) (1 - confidence) <= factor`.
         entropy_bound (`float`, *optional*):
@@ -125,7 +133,8 @@ class LLaDAGenerationConfig(GenerationConfig):
             The tokens that end a completion and a turn; by default those of the model's config.
 
     Raises:
-        `ValueError`: for an unknown option, a value outside its range, or two parallel rules at once.
+        `ValueError`: for an unknown option, a value outside its range, or options that contradict each other, such as
+            two parallel rules.
 
     Example:
 
@@ -146,6 +155,8 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.cfg_scale = kwargs.pop("cfg_scale", None)
         self.remasking = kwargs.pop("remasking", None)
         self.confidence_threshold = kwargs.pop("confidence_threshold", None)
+        self.leap_threshold = kwargs.pop("leap_threshold", None)
+        self.leap_radius = kwargs.pop("leap_radius", None)
         self.confidence_factor = kwargs.pop("confidence_factor", None)
         self.entropy_bound = kwargs.pop("entropy_bound", None)
         self.block_cache = kwargs.pop("block_cache", None)
@@ -158,6 +169,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.return_dict_in_generate = kwargs.pop("return_dict_in_generate", None)
         self.output_trajectory = kwargs.pop("output_trajectory", None)
         self.disable_compile = kwargs.pop("disable_compile", None)
+        self.compile_config = kwargs.pop("compile_config", None)
 
         self.bos_token_id = kwargs.pop("bos_token_id", None)
         self.pad_token_id = kwargs.pop("pad_token_id", None)
@@ -187,6 +199,8 @@ class LLaDAGenerationConfig(GenerationConfig):
         check_number("temperature", self.temperature, minimum=0.0)
         check_number("cfg_scale", self.cfg_scale, minimum=0.0)
         check_number("confidence_threshold", self.confidence_threshold, minimum=0.0, maximum=1.0)
+        check_number("leap_threshold", self.leap_threshold, minimum=0.0, maximum=1.0)
+        check_integer("leap_radius", self.leap_radius, minimum=1)
         check_number("confidence_factor", self.confidence_factor, minimum=0.0)
         check_number("entropy_bound", self.entropy_bound, minimum=0.0)
         for name in FLAGS:
@@ -209,11 +223,26 @@ class LLaDAGenerationConfig(GenerationConfig):
                 f"At most one of {', '.join(f'`{name}`' for name in PARALLEL_RULES)} can be set, but got "
                 f"{', '.join(f'{name}={getattr(self, name)}' for name in rules)}. Set the others to `None`."
             )
+        is_leap = self.leap_threshold is not None and self.confidence_threshold is not None
+        if is_leap and self.leap_threshold >= self.confidence_threshold:
+            raise ValueError(
+                f"`leap_threshold` must be below `confidence_threshold`, but got {self.leap_threshold} and "
+                f"{self.confidence_threshold}. Lower it, or set it to `None`."
+            )
         if self.do_sample and self.temperature == 0:
             raise ValueError(
                 "`do_sample=True` needs a `temperature` above 0, but got 0. Leave `do_sample` out: it follows from the "
                 "temperature."
             )
+
+    def check_refinements(self) -> None:
+        """Checks that no option refines one that is unset. `validate` cannot: another layer of options may set it."""
+        for name, refined in REFINEMENTS.items():
+            if getattr(self, name) is not None and getattr(self, refined) is None:
+                raise ValueError(
+                    f"`{name}` refines `{refined}`, which is not set, but got {name}={getattr(self, name)}. Set "
+                    f"`{refined}` as well, or `{name}=None`."
+                )
 
     @property
     def sampling_temperature(self) -> float:

@@ -28,7 +28,7 @@ from transformers.utils import ModelOutput, logging
 
 from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows
 from .denoising_llada import Denoiser
-from .engine_llada import find_graph_denoiser, obstacle
+from .engine_llada import open_denoiser
 from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
 from .remasking_llada import split_steps
 from .sampling_llada import shared_generator
@@ -146,7 +146,6 @@ class LLaDAGenerationMixin:
         # 1. Prepare the options and the canvas
         strategy = kwargs.pop("remasking", None) if callable(kwargs.get("remasking")) else None
         config = self._merge_generation_config(generation_config, kwargs)
-        eos_token_ids = as_tensor(config.eos_token_id, self.device)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
         generator = shared_generator(self) if generator is None else generator
@@ -155,15 +154,42 @@ class LLaDAGenerationMixin:
         stopping_criteria = as_callable("stopping_criteria", stopping_criteria, StoppingCriteriaList)
         check_streamer(streamer)
         pad_token_id = self._find_pad_token(config, is_needed=stopping_criteria is not None)
-        prompt_length = input_ids.shape[1]
-        blocks = split_blocks(prompt_length, config.max_new_tokens, config.block_length)
+        blocks = split_blocks(input_ids.shape[1], config.max_new_tokens, config.block_length)
         num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
         num_steps = split_steps(num_masks, config.steps)
-        denoiser = Denoiser(self, canvas, config, strategy, generators, logits_processor)
-        is_watched = any((strategy, logits_processor, stopping_criteria, streamer))
-        if not is_watched and obstacle(self, canvas, config) is None:
-            denoiser = find_graph_denoiser(self, canvas, config)
-        length, canvas = canvas.tokens.shape[1], denoiser.canvas
+        is_watched = stopping_criteria is not None or streamer is not None
+
+        with open_denoiser(self, canvas, config, strategy, generators, logits_processor, is_watched) as denoiser:
+            self._denoise_blocks(denoiser, blocks, num_masks, num_steps, pad_token_id, stopping_criteria, streamer)
+            canvas = denoiser.canvas.cut(canvas.tokens.shape[1])
+
+        # 4. Finalize and return
+        if streamer is not None:
+            streamer.end()
+        if not config.return_dict_in_generate:
+            return canvas.tokens
+        num_committed = (canvas.step >= 0).sum(-1)
+        return LLaDAGenerationOutput(
+            sequences=canvas.tokens,
+            num_forward_passes=canvas.num_forward_passes,
+            tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
+            stopped=None if stopping_criteria is None else canvas.stopped,
+            trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
+        )
+
+    def _denoise_blocks(
+        self,
+        denoiser: Denoiser,
+        blocks: list[slice],
+        num_masks: torch.LongTensor,
+        num_steps: torch.LongTensor,
+        pad_token_id: int | None,
+        stopping_criteria: StoppingCriteriaList | None,
+        streamer: BaseStreamer | None,
+    ) -> None:
+        """Fills the canvas of the denoiser, block by block; `num_masks` and `num_steps` are `(batch, num_blocks)`."""
+        canvas, config, prompt_length = denoiser.canvas, denoiser.config, blocks[0].stop
+        eos_token_ids = as_tensor(config.eos_token_id, self.device)
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
@@ -188,21 +214,6 @@ class LLaDAGenerationMixin:
                 put_confirmed(streamer, canvas, block)
             if canvas.ended.all():
                 break
-
-        # 4. Finalize and return
-        if streamer is not None:
-            streamer.end()
-        if not config.return_dict_in_generate:
-            return canvas.tokens[:, :length].clone()
-        canvas = canvas.cut(length)
-        num_committed = (canvas.step >= 0).sum(-1)
-        return LLaDAGenerationOutput(
-            sequences=canvas.tokens,
-            num_forward_passes=canvas.num_forward_passes,
-            tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
-            stopped=None if stopping_criteria is None else canvas.stopped,
-            trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
-        )
 
     # Not `_prepare_generation_config`: the pipelines of transformers 5.17 call a method of that name, if there is one,
     # with the arguments of `GenerationMixin`'s.
@@ -248,6 +259,7 @@ class LLaDAGenerationMixin:
             merged.update(layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
+        config.check_refinements()
         self._check_special_tokens(config)
         return config
 

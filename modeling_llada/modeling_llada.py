@@ -42,6 +42,7 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
+from .kernels_llada import Kernels
 from .likelihood_llada import LLaDALikelihoodMixin
 
 
@@ -59,7 +60,7 @@ AUTO_MAP = {
 class LLaDARMSNorm(nn.Module):
     """Root-mean-square normalisation, computed in float32."""
 
-    is_fused = False  # one kernel for all of it, while a step is recorded; it rounds in another order
+    kernels: Kernels | None = None  # set while a step is recorded
 
     def __init__(self, hidden_size: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -67,8 +68,8 @@ class LLaDARMSNorm(nn.Module):
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if self.is_fused:
-            return nn.functional.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
+        if self.kernels is not None:
+            return self.kernels.rms_norm(hidden_states, self.weight, self.variance_epsilon)
         input_dtype = hidden_states.dtype
         hidden_states = hidden_states.to(torch.float32)
         variance = hidden_states.pow(2).mean(-1, keepdim=True)
@@ -136,13 +137,6 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
     return (hidden_states * cos + other_half * sin).to(hidden_states.dtype)
 
 
-def apply_rotary_pos_emb_fused(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The same in fewer kernels, without a gradient."""
-    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
-    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
-    return torch.addcmul(hidden_states * cos, other_half, sin, out=torch.empty_like(hidden_states))
-
-
 def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
     """Repeats each key or value head `n_rep` times, for the query heads of its group."""
     return hidden_states.repeat_interleave(n_rep, dim=1) if n_rep > 1 else hidden_states
@@ -176,7 +170,8 @@ class LLaDAAttention(nn.Module):
     """Multi-head attention over the whole canvas, without a causal mask."""
 
     fusable = ("q_proj", "k_proj", "v_proj")
-    fused_weight: torch.Tensor | None = None  # their weights in one product, while a step is recorded
+    fused_weight: torch.Tensor | None = None  # for one product in the place of three, set while a step is recorded
+    kernels: Kernels | None = None
 
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
@@ -211,7 +206,7 @@ class LLaDAAttention(nn.Module):
         else:
             states = nn.functional.linear(hidden_states, self.fused_weight).view(hidden_shape)
             num_rotated = self.config.num_attention_heads + self.config.num_key_value_heads
-            rotated = apply_rotary_pos_emb_fused(states[..., :num_rotated, :], *position_embeddings)
+            rotated = self.kernels.rotate(states[..., :num_rotated, :], *position_embeddings)
             query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
             value_states = states[..., num_rotated:, :]
         query_states, key_states, value_states = (
@@ -243,7 +238,8 @@ class LLaDAMLP(nn.Module):
     """The SwiGLU feed-forward network: `down(silu(gate(x)) * up(x))`."""
 
     fusable = ("gate_proj", "up_proj")
-    fused_weight: torch.Tensor | None = None  # their weights in one product, while a step is recorded
+    fused_weight: torch.Tensor | None = None  # for one product in the place of two, set while a step is recorded
+    kernels: Kernels | None = None
 
     def __init__(self, config: LLaDAConfig):
         super().__init__()
@@ -253,11 +249,9 @@ class LLaDAMLP(nn.Module):
         self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if self.fused_weight is None:
-            gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
-        else:
-            gate, up = nn.functional.linear(hidden_states, self.fused_weight).chunk(2, dim=-1)
-        return self.down_proj(self.act_fn(gate) * up)
+        if self.fused_weight is not None:
+            return self.down_proj(self.kernels.swiglu(nn.functional.linear(hidden_states, self.fused_weight)))
+        return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
 
 
 class LLaDALayer(GradientCheckpointingLayer):

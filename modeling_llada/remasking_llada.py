@@ -26,6 +26,7 @@ the positions that still hold the mask token, and the quota is `(batch,)`. `comm
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from .generation_config_llada import LLaDAGenerationConfig
 from .sampling_llada import draw_uniform, spread, widest_float
@@ -69,6 +70,20 @@ def commit_quota(confidence: torch.Tensor, mask: torch.BoolTensor, quota: torch.
 def commit_threshold(confidence: torch.Tensor, mask: torch.BoolTensor, threshold: float) -> torch.BoolTensor:
     """Commits every mask whose confidence is at least `threshold` (https://huggingface.co/papers/2505.22618)."""
     return mask & (confidence >= threshold)
+
+
+def commit_leap(
+    confidence: torch.Tensor, mask: torch.BoolTensor, threshold: float, leap_threshold: float, radius: int
+) -> torch.BoolTensor:
+    """
+    Commits the anchors, which are the masks whose confidence is at least `threshold`, and every mask at most `radius`
+    positions away from one whose confidence is at least `leap_threshold` (LocalLeap,
+    https://huggingface.co/papers/2510.07081).
+    """
+    anchors = commit_threshold(confidence, mask, threshold)
+    radius = min(radius, mask.shape[-1])
+    is_near = nn.functional.max_pool1d(anchors.float(), 2 * radius + 1, stride=1, padding=radius) > 0
+    return anchors | (is_near & commit_threshold(confidence, mask, leap_threshold))
 
 
 def commit_factor(confidence: torch.Tensor, mask: torch.BoolTensor, factor: float) -> torch.BoolTensor:
@@ -160,7 +175,11 @@ def choose_commits(
     if strategy is not None:
         commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
 
-    if config.confidence_threshold is not None:
+    if config.leap_threshold is not None:
+        parallel = commit_leap(
+            probabilities, mask, config.confidence_threshold, config.leap_threshold, config.leap_radius
+        )
+    elif config.confidence_threshold is not None:
         parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
     elif config.confidence_factor is not None:
         parallel = commit_factor(probabilities, mask, config.confidence_factor)
