@@ -23,7 +23,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import nn
@@ -45,7 +45,16 @@ POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, whe
 MAX_RECORDINGS = 4  # shapes that are kept for a model
 
 # What a recorded step does not depend on.
-FREE_OPTIONS = {"max_new_tokens", "steps", "block_length", "num_return_sequences", "stop_at_eos", "pad_token_id"}
+FREE_OPTIONS = {
+    "max_new_tokens",
+    "steps",
+    "block_length",
+    "num_return_sequences",
+    "stop_at_eos",
+    "pad_token_id",
+    "return_dict_in_generate",
+    "output_trajectory",
+}
 
 
 @contextmanager
@@ -70,7 +79,9 @@ def open_denoiser(
         yield Denoiser(model, canvas, config, strategy, generators, logits_processor)
         return
     try:
-        yield recordings.find(model, canvas, config)
+        # What is made under inference mode could not be written to outside of it.
+        with torch.inference_mode(False), torch.no_grad():
+            yield recordings.find(model, canvas, config)
     finally:
         recordings.lock.release()
 
@@ -89,6 +100,10 @@ def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) ->
         return "the model is in training mode, or under autocast"
     if hasattr(model, "_hf_hook") or getattr(model, "_tp_size", None) not in (None, 1):
         return "the model is spread over devices"
+    if model.config._attn_implementation != "sdpa":
+        return "the attention is not sdpa, which alone takes the mask as it is"
+    if model.config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
+        return "the frequencies of the rotary embedding depend on the length"
     for module in model.modules():
         if hasattr(module, "base_layer") or module._forward_hooks or module._forward_pre_hooks:
             return "the model has adapters or hooks, which can be switched"
@@ -114,7 +129,7 @@ class Recordings:
             repr(sorted(options.items())),
             model.config._attn_implementation,
             # A recording reads the memory in which the weights lay.
-            tuple((id(weight), address(weight)) for weight in model.parameters()),
+            tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
         )
         if key not in self.by_key:
             own = Canvas(**{field.name: clone(getattr(canvas, field.name)) for field in fields(Canvas)})
@@ -163,6 +178,7 @@ class RecordedDenoiser(Denoiser):
     def load(self, canvas: Canvas, config: LLaDAGenerationConfig) -> None:
         """Copies a canvas into the one of the recording, and takes the options that the steps do not depend on."""
         self.config = config
+        self.kernels = replace(self.kernels, thread=threading.get_ident())
         for field in fields(Canvas):
             value = getattr(canvas, field.name)
             if value is not None:
@@ -284,7 +300,11 @@ def projections(module: nn.Module) -> list[nn.Linear]:
 def is_fusable(module: nn.Module) -> bool:
     """Whether the module has projections to fuse and they are plain: no adapter, no quantized weight."""
     linears = projections(module)
-    return bool(linears) and all(type(one) is nn.Linear and is_plain(one.weight) for one in linears)
+    return (
+        bool(linears)
+        and all(type(one) is nn.Linear and is_plain(one.weight) for one in linears)
+        and len({(one.weight.dtype, one.weight.device) for one in linears}) == 1
+    )
 
 
 def is_plain(weight: torch.Tensor) -> bool:

@@ -18,7 +18,7 @@ import sys
 from numbers import Integral, Real
 
 import torch
-from transformers import GenerationConfig
+from transformers import CompileConfig, GenerationConfig
 from transformers.utils import logging
 
 
@@ -127,6 +127,9 @@ class LLaDAGenerationConfig(GenerationConfig):
             Also return the step and the confidence with which each token was committed.
         disable_compile (`bool`, *optional*):
             Do not record the steps as CUDA graphs, which is the default on CUDA devices where it is possible.
+        compile_config (`CompileConfig`, *optional*):
+            How `torch.compile` compiles the small operations of a recorded step. With it static shapes are used on other
+            devices too. Not saved.
         bos_token_id, pad_token_id, mask_token_id (`int`, *optional*):
             Special tokens; by default those of the model's config.
         eos_token_id, eot_token_id (`int` or `list[int]`, *optional*):
@@ -217,6 +220,11 @@ class LLaDAGenerationConfig(GenerationConfig):
             )
         if self.block_cache is not None and self.block_cache not in BLOCK_CACHES:
             raise ValueError(f"`block_cache` must be one of {', '.join(BLOCK_CACHES)}, but got {self.block_cache!r}.")
+        if self.compile_config is not None and not isinstance(self.compile_config, CompileConfig):
+            raise ValueError(
+                f"`compile_config` must be a `transformers.CompileConfig`, but got {self.compile_config!r}. "
+                "`CompileConfig()` has its defaults."
+            )
         rules = [name for name in PARALLEL_RULES if getattr(self, name) is not None]
         if len(rules) > 1:
             raise ValueError(

@@ -14,8 +14,9 @@
 """The small operations of a layer in as few kernels as possible, for steps that are recorded: no gradient, and another order
 of rounding than the reference. `torch.compile` makes one kernel of each."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -47,12 +48,20 @@ class Kernels:
     rms_norm: Callable = rms_norm
     rotate: Callable = rotate
     swiglu: Callable = swiglu
+    thread: int = field(default_factory=threading.get_ident)  # the one that records; the others go on as usual
 
     def compile(self, config: CompileConfig) -> "Kernels":
         """Compiles each operation. The mode `"reduce-overhead"` is left out: the recording is the CUDA graph."""
         options = config.to_dict()
         options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
-        return replace(self, **{name: torch.compile(getattr(self, name), **options) for name in vars(self)})
+        return replace(
+            self, **{name: torch.compile(getattr(self, name), **options) for name in ("rms_norm", "rotate", "swiglu")}
+        )
+
+
+def of_this_thread(kernels: Kernels | None) -> Kernels | None:
+    """`None` in a thread that does not record."""
+    return kernels if kernels is not None and kernels.thread == threading.get_ident() else None
 
 
 __all__ = ["Kernels"]

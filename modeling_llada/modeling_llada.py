@@ -42,7 +42,7 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
-from .kernels_llada import Kernels
+from .kernels_llada import Kernels, of_this_thread
 from .likelihood_llada import LLaDALikelihoodMixin
 
 
@@ -68,8 +68,9 @@ class LLaDARMSNorm(nn.Module):
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if self.kernels is not None:
-            return self.kernels.rms_norm(hidden_states, self.weight, self.variance_epsilon)
+        kernels = of_this_thread(self.kernels)
+        if kernels is not None:
+            return kernels.rms_norm(hidden_states, self.weight, self.variance_epsilon)
         input_dtype = hidden_states.dtype
         hidden_states = hidden_states.to(torch.float32)
         variance = hidden_states.pow(2).mean(-1, keepdim=True)
@@ -199,14 +200,15 @@ class LLaDAAttention(nn.Module):
         input_shape = hidden_states.shape[:-1]
         hidden_shape = (*input_shape, -1, self.head_dim)
 
-        if self.fused_weight is None:
+        kernels = of_this_thread(self.kernels)
+        if kernels is None or self.fused_weight is None:
             query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
             key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
             value_states = self.v_proj(hidden_states).view(hidden_shape)
         else:
             states = nn.functional.linear(hidden_states, self.fused_weight).view(hidden_shape)
             num_rotated = self.config.num_attention_heads + self.config.num_key_value_heads
-            rotated = self.kernels.rotate(states[..., :num_rotated, :], *position_embeddings)
+            rotated = kernels.rotate(states[..., :num_rotated, :], *position_embeddings)
             query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
             value_states = states[..., num_rotated:, :]
         query_states, key_states, value_states = (
@@ -249,8 +251,9 @@ class LLaDAMLP(nn.Module):
         self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        if self.fused_weight is not None:
-            return self.down_proj(self.kernels.swiglu(nn.functional.linear(hidden_states, self.fused_weight)))
+        kernels = of_this_thread(self.kernels)
+        if kernels is not None and self.fused_weight is not None:
+            return self.down_proj(kernels.swiglu(nn.functional.linear(hidden_states, self.fused_weight)))
         return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
 
 

@@ -57,6 +57,24 @@ BAD_OPTIONS = [
     {"confidence_threshold": float("nan")},
     {"confidence_factor": -1.0},
     {"entropy_bound": -0.5},
+    {"leap_threshold": -0.1},
+    {"leap_threshold": 1.1},
+    {"leap_threshold": "near"},
+    {"leap_radius": 0},
+    {"leap_radius": 2.0},
+    {"leap_radius": True},
+    {"block_cache": "delayed"},
+    {"block_cache": True},
+    {"block_cache": 32},
+    {"cache_refresh_interval": 0},
+    {"cache_refresh_interval": -1},
+    {"cache_refresh_interval": 2.5},
+    {"suffix_window": -1},
+    {"suffix_window": 8.0},
+    {"suffix_window": "all"},
+    {"disable_compile": "yes"},
+    {"compile_config": True},
+    {"compile_config": {"mode": "default"}},
     {"do_sample": "yes"},
     {"stop_at_eos": "no"},
     {"logits_eos_inf": 2},
@@ -94,6 +112,23 @@ class TestOptions:
     def test_two_parallel_rules_at_once(self, refuses, rules):
         message = refuses("confidence_threshold", **rules)
         assert all(f"{name}={value}" in message for name, value in rules.items())
+
+    @pytest.mark.parametrize("leap_threshold", [0.9, 0.95])
+    def test_a_leap_threshold_that_is_not_below_the_threshold(self, refuses, leap_threshold):
+        options = {"confidence_threshold": 0.9, "leap_threshold": leap_threshold}
+        assert "`confidence_threshold`" in refuses("leap_threshold", **options)
+        with pytest.raises(ValueError, match="`leap_threshold` must be below"):
+            LLaDAGenerationConfig(**options)
+
+    @pytest.mark.parametrize(
+        "option, refined", [("leap_threshold", "confidence_threshold"), ("cache_refresh_interval", "block_cache")]
+    )
+    def test_an_option_that_refines_an_unset_one(self, refuses, option, refined):
+        value = 0.75 if option == "leap_threshold" else 2
+        assert f"`{refined}`" in refuses(option, **{option: value})
+        # In a config it is fine: what it refines may be set in another layer of options.
+        config = LLaDAGenerationConfig(**{option: value})
+        assert f"`{refined}`" in refuses(option, generation_config=config)
 
     def test_sampling_at_temperature_zero(self, refuses):
         refuses("do_sample=True", do_sample=True, temperature=0.0)

@@ -75,6 +75,36 @@ class TestMerging:
         with pytest.raises(ValueError, match="At most one"):
             resolved(model, entropy_bound=0.1)
 
+    @pytest.mark.parametrize(
+        "refinement, refined",
+        [
+            ({"leap_threshold": 0.75}, {"confidence_threshold": 0.9}),
+            ({"cache_refresh_interval": 4}, {"block_cache": "dual"}),
+        ],
+        ids=str,
+    )
+    def test_a_refinement_and_what_it_refines_may_come_from_two_layers(self, model, refinement, refined):
+        for below, above in ((refinement, refined), (refined, refinement)):
+            model.generation_config = LLaDAGenerationConfig(**below)
+            config = resolved(model, **above)
+            assert {name: getattr(config, name) for name in refinement | refined} == refinement | refined
+        (name,) = refined
+        with pytest.raises(ValueError, match=f"refines `{name}`"):
+            resolved(model, LLaDAGenerationConfig(**refinement), **{name: None})
+        # Each can be reset.
+        (option,) = refinement
+        model.generation_config = LLaDAGenerationConfig(**refinement, **refined)
+        assert getattr(resolved(model, **{name: None, option: None}), option) is None
+
+    def test_a_leap_threshold_of_another_layer_has_to_be_below_as_well(self, model):
+        model.generation_config.confidence_threshold = 0.7
+        with pytest.raises(ValueError, match="`leap_threshold` must be below `confidence_threshold`"):
+            resolved(model, leap_threshold=0.75)
+
+    def test_the_published_radius_is_the_default(self, model):
+        assert resolved(model).leap_radius == 4
+        assert resolved(model, leap_radius=None).leap_radius == 4
+
     def test_the_given_config_is_not_changed(self, model):
         config = LLaDAGenerationConfig(max_new_tokens=4)
         before = vars(config).copy()
@@ -234,6 +264,12 @@ class TestFiles:
         "cfg_scale": 0.5,
         "remasking": "entropy",
         "confidence_threshold": 0.9,
+        "leap_threshold": 0.75,
+        "leap_radius": 3,
+        "block_cache": "vicinity",
+        "cache_refresh_interval": 4,
+        "suffix_window": 64,
+        "disable_compile": True,
         "logits_eos_inf": True,
         "stop_at_eos": False,
         "num_return_sequences": 2,

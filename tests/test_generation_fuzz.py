@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from mock_model import EOS, MASK, PAD, VOCAB_SIZE, MockModel, context_script
+from mock_model import BOS, EOS, EOT, MASK, PAD, VOCAB_SIZE, MockModel, context_script
 from transformers import GenerationConfig, MaxTimeCriteria, TopKLogitsWarper
 
-from modeling_llada import LLaDAGenerationOutput
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationOutput
 
 
 SCRIPT = context_script()
@@ -26,6 +26,12 @@ GOOD = {
     "confidence_threshold": st.none() | st.floats(0, 1),
     "confidence_factor": st.none() | st.floats(0, 10),
     "entropy_bound": st.none() | st.floats(0, 10),
+    "leap_threshold": st.none() | st.floats(0, 1),
+    "leap_radius": st.none() | st.integers(1, 30),
+    "block_cache": st.sampled_from([None, "dual", "prefix", "vicinity"]),
+    "cache_refresh_interval": st.none() | st.integers(1, 6),
+    "suffix_window": st.none() | st.integers(0, 30),
+    "disable_compile": st.none() | st.booleans(),
     "logits_eos_inf": st.booleans(),
     "confidence_eos_eot_inf": st.booleans(),
     "stop_at_eos": st.booleans(),
@@ -52,6 +58,12 @@ BAD = {
     "confidence_threshold": st.floats(max_value=-0.01) | st.floats(min_value=1.01) | st.just("high"),
     "confidence_factor": st.floats(max_value=-0.01) | st.just([1.0]),
     "entropy_bound": st.floats(max_value=-0.01) | st.just({}),
+    "leap_threshold": st.floats(max_value=-0.01) | st.floats(1.01) | st.text(),
+    "leap_radius": st.integers(max_value=0) | st.floats() | st.text(),
+    "block_cache": st.text() | st.booleans() | st.integers(),
+    "cache_refresh_interval": st.integers(max_value=0) | st.floats() | st.text(),
+    "suffix_window": st.integers(max_value=-1) | st.floats() | st.text(),
+    "disable_compile": st.text() | st.integers(2),
     "stop_at_eos": st.text() | st.integers(2),
     "num_return_sequences": st.integers(max_value=0) | st.floats(),
     "eos_token_id": st.sampled_from([[], [1, -1], -5, "</s>", 1.5, MASK]),
@@ -70,10 +82,33 @@ UNKNOWN = {"top_k", "num_beams", "gen_length", "stepz"}
 # Options that are good by themselves, but may contradict each other.
 CONFLICTS = [
     {"confidence_threshold", "confidence_factor", "entropy_bound"},
+    {"confidence_threshold", "leap_threshold"},
+    {"block_cache", "cache_refresh_interval"},
     {"do_sample", "temperature"},
     {"logits_eos_inf", "confidence_eos_eot_inf", "eos_token_id"},
     {"stopping_criteria", "pad_token_id", "eos_token_id"},
 ]
+
+
+def tiny_model():
+    """A network, since scripted logits know no cache. Its forward passes are recorded in `calls` as well."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tokens = {
+        "mask_token_id": MASK,
+        "eos_token_id": EOS,
+        "eot_token_id": EOT,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+    }
+    lengths = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH}
+    model = LLaDAForMaskedLM(LLaDAConfig(**sizes, **tokens, **lengths, initializer_range=0.5)).eval()
+    model.calls = []
+    model.register_forward_pre_hook(lambda module, args: model.calls.append(args))
+    return model
+
+
+TINY_MODEL = tiny_model()
 
 
 @st.composite
@@ -130,13 +165,23 @@ def check_result(result, input_ids, options):
         assert torch.equal(steps >= 0, ~confidence.isnan())
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(calls())
 @example((torch.tensor([[2, 3]]), {"max_new_tokens": 4, "temperature": 10**400}, "temperature"))
 @example((torch.full((1, 1), MASK), {"max_new_tokens": 0, "steps": 1}, None))
+@example(
+    (
+        torch.tensor([[2, 3]]),
+        {"max_new_tokens": 4, "block_cache": "dual", "cache_refresh_interval": 0},
+        "cache_refresh_interval",
+    )
+)
 def test_a_finished_canvas_or_an_error_that_names_the_argument(call):
     input_ids, options, bad = call
     model = MockModel(SCRIPT, max_position_embeddings=MAX_LENGTH)
+    if options.get("block_cache"):
+        model = TINY_MODEL
+        model.calls.clear()
     possible = {bad} if bad else set()
     for conflict in CONFLICTS:
         if conflict & set(options):

@@ -11,7 +11,7 @@ import torch
 
 FOLDER = Path(__file__).parent / "golden" / "llada-mha"
 CASES = json.loads((FOLDER / "golden.json").read_text())["cases"]
-CACHED_CASES = [case for case in json.loads((FOLDER / "golden_cached.json").read_text()) if case["cache"] is None]
+CACHED_CASES = json.loads((FOLDER / "golden_cached.json").read_text())
 SAME_OPTIONS = ("steps", "block_length", "cfg_scale", "logits_eos_inf", "confidence_eos_eot_inf")
 
 
@@ -76,9 +76,10 @@ class TestGenerate:
             assert torch.equal(alone[0], expected[row, padding:])
 
     @pytest.mark.parametrize("case", CACHED_CASES, ids=case_name)
-    def test_threshold_decoding_is_token_exact_with_as_many_forward_passes(self, golden_model, golden, case):
+    def test_fast_dllm_is_token_exact_with_as_many_forward_passes(self, golden_model, golden, case):
+        """Quota and threshold, each without a cache, with the prefix cache and with the dual cache."""
         name = f"cached{case['case']}"
-        options = options_of(case)
+        options = options_of(case) | {"block_cache": case["cache"]}
         if "threshold" in case:
             options |= {"confidence_threshold": case["threshold"], "steps": None}
         output = golden_model.generate(golden.tensors[f"{name}.prompt"], **options, return_dict_in_generate=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Runs the commands and snippets of README.md, in the order of the page.
+"""Runs the commands and snippets of README.md and of the pages in docs/, in the order of each page.
 
 A comment directly above a code block changes that:
 - `<!-- not run: REASON -->`: the block is not run here;
@@ -11,7 +11,9 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,12 +21,16 @@ from llada_cli import main
 
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
-BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
+BLOCKS = {
+    name: [match.groupdict() for match in BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    for name, path in PAGES.items()
+}
 COMMANDS = [
     line
-    for block in BLOCKS
+    for blocks in BLOCKS.values()
+    for block in blocks
     if block["language"] == "bash" and not block["mark"]
     for line in block["code"].splitlines()
 ]
@@ -32,7 +38,7 @@ COMMANDS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """The working folder: it holds the shipped checkpoint where the page expects it."""
+    """The working folder: it holds the shipped checkpoint where the pages expect it."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
     before = Path.cwd()
@@ -43,10 +49,12 @@ def folder(tmp_path_factory):
 
 def test_there_is_something_to_run():
     assert len(COMMANDS) >= 5
-    assert sum(block["language"] == "python" for block in BLOCKS) >= 5
-    assert {block["language"] for block in BLOCKS} <= {"python", "bash", "bibtex"}
-    marks = [block["mark"] for block in BLOCKS if block["mark"]]
-    assert all(re.match(r"not run: .{20,}|ci: (first|test) command", mark) for mark in marks)
+    assert {"README.md", "docs/decoding.md"} <= set(PAGES)
+    for blocks in BLOCKS.values():
+        assert sum(block["language"] == "python" for block in blocks) >= 5
+        assert {block["language"] for block in blocks} <= {"python", "bash", "bibtex"}
+        marks = [block["mark"] for block in blocks if block["mark"]]
+        assert all(re.match(r"not run: .{20,}|ci: (first|test) command", mark) for mark in marks)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,19 +66,44 @@ def test_command(command, folder, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_snippets(folder):
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets(page):
     """They build on each other, as on the page."""
     names = {}
-    for block in BLOCKS:
+    for block in BLOCKS[page]:
         if block["language"] == "python" and not block["mark"]:
-            exec(compile(block["code"], "README.md", "exec"), names)
+            exec(compile(block["code"], page, "exec"), names)
+
+
+def test_readme_draws_a_picture(folder):
+    """After its snippets: the file is the last thing that they write."""
     assert (folder / "denoising.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_pictures_of_the_docs(tmp_path):
+    """The command that docs/decoding.md names draws each picture of the page."""
+    command = [sys.executable, str(ROOT / "docs/pictures.py"), "--output", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    shown = re.findall(r"!\[[^\]]+\]\((\w+\.svg)\)", PAGES["docs/decoding.md"].read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir())
+    for name in shown:
+        # Not the tokens and passes: another machine may round a confidence to the other side of a threshold.
+        assert settings_in(tmp_path / name) == settings_in(ROOT / "docs" / name)
+
+
+def settings_in(picture: Path) -> list[str]:
+    """What the rows of a picture are called, which ends at a colon."""
+    texts = [text for text in ElementTree.parse(picture).getroot().itertext() if ": " in text and "{" not in text]
+    assert texts
+    return [text.split(": ")[0] for text in texts]
 
 
 def test_ci_finds_its_commands():
     function = re.search(r"^readme_block\(\) \{.*?^\}$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M | re.S)
     expected = {
-        block["mark"][4:]: block["code"] for block in BLOCKS if block["mark"] and block["mark"].startswith("ci:")
+        block["mark"][4:]: block["code"]
+        for block in BLOCKS["README.md"]
+        if block["mark"] and block["mark"].startswith("ci:")
     }
     assert list(expected) == ["first command", "test command"]
     for name, code in expected.items():
@@ -79,6 +112,12 @@ def test_ci_finds_its_commands():
         assert result.stdout == code
 
 
-def test_links_exist():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert not [target for target in targets if not (ROOT / target).exists()]
+@pytest.mark.parametrize("page", PAGES)
+def test_links_exist(page):
+    text = PAGES[page].read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
+    assert not [target for target in targets if not (PAGES[page].parent / target).exists()]
+    headings = {
+        re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings

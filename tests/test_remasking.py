@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
+from mock_model import details, scripted, steps_of
 
 from modeling_llada.remasking_llada import (
     DEFERRED,
     commit_entropy_bound,
     commit_factor,
+    commit_leap,
     commit_quota,
     commit_threshold,
     larger_set,
@@ -129,6 +131,55 @@ class TestThreshold:
         assert commit_threshold(confidence, confidence > -1e39, 0.0).tolist() == [[True, True, False]]
 
 
+class TestLeap:
+    """LocalLeap: an anchor lowers the threshold of the masks around it."""
+
+    @SEEDS
+    @pytest.mark.parametrize("radius", [1, 2, 4, 11, 12, 10**12])
+    def test_against_the_definition(self, seed, radius):
+        confidence, mask = random_case(seed)
+        commit = commit_leap(confidence, mask, 0.8, 0.4, radius)
+        leaps = 0
+        for row in range(5):
+            anchors = [i for i in range(12) if mask[row, i] and confidence[row, i] >= 0.8]
+            expected = [
+                i
+                for i in range(12)
+                if mask[row, i] and confidence[row, i] >= 0.4 and any(abs(i - anchor) <= radius for anchor in anchors)
+            ]
+            assert commit[row].tolist() == committed(expected, 12)
+            leaps += len(expected) - len(anchors)
+        assert leaps > 0
+
+    def test_an_example(self):
+        confidence = torch.tensor([[0.8, 0.95, 0.7, 0.75, 0.8, 0.9]])
+        mask = torch.tensor([[True] * 5 + [False]])
+        # 0.7 is near, but too low; the second 0.8 is too far; what is committed already is no anchor.
+        assert commit_leap(confidence, mask, 0.9, 0.75, 2).tolist() == [[True, True, False, True, False, False]]
+
+    def test_without_an_anchor_nothing_leaps(self):
+        confidence = torch.tensor([[0.89, 0.8, 0.8]])
+        assert not commit_leap(confidence, torch.ones(1, 3).bool(), 0.9, 0.75, 4).any()
+
+    def test_deferred_positions_do_not_leap(self):
+        confidence = torch.tensor([[1.0, DEFERRED, 0.0]])
+        assert commit_leap(confidence, torch.ones(1, 3).bool(), 0.9, 0.0, 4).tolist() == [[True, False, True]]
+
+    def test_in_generate(self):
+        """Published: 0.75 beside 0.9, four positions away. It saves the steps of the three that stand near."""
+        probabilities = [0.95, 0.8, 0.76, 0.7, 0.8, 0.85]
+        options = {"max_new_tokens": 6, "confidence_threshold": 0.9}
+        assert steps_of(details(scripted(probabilities), **options)) == [0, 2, 4, 5, 3, 1]
+        assert steps_of(details(scripted(probabilities), leap_threshold=0.75, **options)) == [0, 0, 0, 2, 0, 1]
+        assert steps_of(details(scripted(probabilities), leap_threshold=0.75, leap_radius=1, **options)) == [
+            0, 0, 3, 4, 2, 1
+        ]  # fmt: skip
+
+    def test_an_anchor_of_another_block_does_not_reach_over(self):
+        options = {"max_new_tokens": 4, "block_length": 2, "confidence_threshold": 0.9, "leap_threshold": 0.75}
+        assert steps_of(details(scripted([0.7, 0.95, 0.8, 0.85]), **options)) == [1, 0, 3, 2]
+
+
 class TestFactor:
     @SEEDS
     @pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 2.5, 1000.0])
@@ -178,6 +229,7 @@ class TestAllRules:
     RULES = {
         "quota": lambda c, m: commit_quota(c, m, torch.full((len(c),), 3)),
         "threshold": lambda c, m: commit_threshold(c, m, 0.4),
+        "leap": lambda c, m: commit_leap(c, m, 0.8, 0.4, 2),
         "factor": lambda c, m: commit_factor(c, m, 1.5),
         "entropy": lambda c, m: commit_entropy_bound(-c, m, 0.5),
     }
