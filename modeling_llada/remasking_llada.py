@@ -147,7 +147,8 @@ def confidence_of(
     else:
         values = probability(scores, proposal)
     if deferred is not None and kind != "random":
-        values = values.masked_fill(torch.isin(proposal, deferred), DEFERRED)
+        # Not `isin`, which waits for the device when there are many tokens.
+        values = values.masked_fill((proposal[:, None] == deferred).any(-1), DEFERRED)
     return spread(values.float(), mask, fill_value=-torch.inf)
 
 

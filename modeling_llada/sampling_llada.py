@@ -22,7 +22,7 @@ from .generation_config_llada import LLaDAGenerationConfig
 def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
     """Rules tokens out, in place: a logit of -inf."""
     if token_ids is not None:
-        logits[:, token_ids] = -torch.inf
+        logits.index_fill_(1, token_ids, -torch.inf)  # an assignment would copy the number to the device
 
 
 def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | None) -> torch.FloatTensor:
