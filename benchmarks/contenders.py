@@ -1,0 +1,153 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What is timed: the naive loop, `generate` in a mode and an engine, and the same of a second implementation."""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from naive import NaiveSampler
+from shapes import Unavailable, build_model, load_second, num_bytes, quantize
+from torch import nn
+from transformers import CompileConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where the contenders meet: a batch, its lengths, and a forced schedule."""
+
+    batch: int
+    prompt: int
+    answer: int
+    tokens_per_step: int
+    block_length: int
+    dtype: str
+
+    @property
+    def num_blocks(self) -> int:
+        return self.answer // self.block_length
+
+    @property
+    def passes(self) -> int:
+        return self.answer // self.tokens_per_step
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A row of a cell: who decodes, what is recomputed, how steps are run, and the weights of the projections."""
+
+    name: str
+    mode: str
+    engine: str
+    weights: str | None = None
+    needs_cuda: bool = False
+
+    @property
+    def key(self) -> str:
+        return " ".join(filter(None, (self.name, self.mode, self.engine, self.weights)))
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the model keeps a recording for it, of which it has a limited number."""
+        return self.engine in ("graph", "compiled")
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether an error is an answer: a kernel or an option that is not there."""
+        return self.engine == "compiled" or self.weights is not None or self.name == "against"
+
+    def launches(self, device: torch.device) -> str | None:
+        """The device whose kernels Python launches one by one, `None` for recorded and compiled steps."""
+        if device.type == "cuda" and self.is_recorded:
+            return None
+        return device.type
+
+
+def list_contenders(args: argparse.Namespace) -> list[Contender]:
+    """The rows of a cell; the first one is what the others are compared with."""
+    if args.ladder:
+        return list_ladder(args)
+    contenders = [Contender("naive", "exact", "eager")] if args.naive else []
+    for name in ("against", "ours") if args.against else ("ours",):
+        contenders += [Contender(name, mode, engine) for engine in args.engine for mode in args.mode]
+    for kind in args.quantize:
+        contenders += [Contender("ours", mode, engine, kind) for engine in args.engine for mode in args.mode]
+    return contenders
+
+
+def list_ladder(args: argparse.Namespace) -> list[Contender]:
+    """One optimisation more in each row."""
+    ladder = [
+        Contender("naive", "exact", "eager"),
+        Contender("ours", "exact", "eager"),
+        Contender("ours", "exact", "graph", needs_cuda=True),
+        Contender("ours", "dual", "graph"),
+        Contender("ours", "dual", "compiled"),
+    ]
+    for kind in args.quantize or ["int8"]:
+        ladder += [Contender("ours", "dual", engine, kind) for engine in ("graph", "compiled")]
+    return ladder
+
+
+def most_recordings(contenders: list[Contender]) -> int:
+    """The largest number of recordings that one model has to keep while contenders take turns."""
+    counts = Counter((one.name, one.weights) for one in contenders if one.is_recorded)
+    return max(counts.values(), default=0)
+
+
+class Models:
+    """The models of a cell, each built when it is first needed; one model for all contenders with the same weights."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.models: dict[str, nn.Module] = {}
+
+    def of(self, contender: Contender) -> nn.Module:
+        name = "against" if contender.name == "against" else contender.weights or "plain"
+        if name not in self.models:
+            self.models[name] = self.build(name)
+        return self.models[name]
+
+    def build(self, name: str) -> nn.Module:
+        device, dtype = self.args.device, getattr(torch, self.args.dtype)
+        if name == "against":
+            return load_second(self.args.against, device, dtype)
+        model = build_model(self.args.shape, self.args.checkpoint, device, dtype)
+        if name != "plain":
+            quantize(model, name)
+        return model
+
+    def bytes_of(self, contender: Contender) -> int:
+        return num_bytes(self.of(contender))
+
+
+def bind(contender: Contender, models: Models, cell: Cell, prompts: torch.LongTensor) -> Callable[..., object]:
+    """
+    The generation of a contender: called with nothing it makes all passes of the schedule, called with `steps` as many.
+
+    Raises:
+        `Unavailable`: if this machine cannot run it.
+    """
+    if contender.needs_cuda and prompts.device.type != "cuda":
+        raise Unavailable("steps are recorded on a CUDA device only; the rows below are not recorded either")
+    model = models.of(contender)
+    if contender.name == "naive":
+        sampler = NaiveSampler(model, model.config.mask_token_id)
+        return partial(sampler, prompts, cell.answer, cell.block_length, cell.tokens_per_step)
+    options = {
+        "max_new_tokens": cell.answer,
+        "steps": cell.passes,
+        "block_length": cell.block_length,
+        "stop_at_eos": False,
+        "return_dict_in_generate": True,
+    }
+    if contender.mode != "exact":
+        options["block_cache"] = contender.mode
+    if contender.engine == "eager":
+        options["disable_compile"] = True
+    if contender.engine == "compiled":
+        options["compile_config"] = CompileConfig()
+    return partial(model.generate, prompts, **options)

@@ -1,0 +1,286 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""How fast does `generate` decode, and how far is that from what the machine can do?
+
+    python benchmarks/decode.py --shape tiny --naive
+    python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --device cpu --threads 2 --naive \\
+        --prompt 128 --answer 128 --block-length 32 --json benchmarks/results/decode_cpu.json
+    python benchmarks/decode.py --shape 8b --device cuda --mode exact dual --engine graph eager --batch 1 8
+    python benchmarks/decode.py --shape 8b --device cuda --ladder --quantize int8 int4 fp8
+    python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --against other/folder
+    python benchmarks/decode.py --render
+
+Weights are random, so what a model is sure of is noise, and the schedule is forced: each step commits
+`--tokens-per-step` tokens, and nothing stops at an EOS. The contenders of a cell (a batch, its lengths and a schedule) take
+turns in one process. `benchmarks/README.md` explains the columns. The JSON file is written before the first run, with what
+the roofline expects of each row, and again after each cell.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+
+import torch
+from contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
+from decode_report import header, render_readme, table
+from rich.console import Console
+from roofline import Rates, expect, find_rates
+from shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
+from timing import count_synchronizations, seconds_of, significant, summary, take_turns, with_peak_memory
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada.engine_llada import MAX_RECORDINGS
+from modeling_llada.files import write_atomically
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse(arguments)
+    if args.render:
+        render_readme()
+        return
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    config = config_of(args.shape) if args.checkpoint is None else LLaDAConfig.from_pretrained(args.checkpoint)
+    rates = find_rates(device, getattr(torch, args.dtype))
+    cells = [
+        Cell(batch, prompt, answer, tokens_per_step, args.block_length, args.dtype)
+        for (prompt, answer), batch, tokens_per_step in product(
+            zip(args.prompt, args.answer, strict=True), args.batch, args.tokens_per_step
+        )
+    ]
+    contenders = list_contenders(args)
+    report = start_report(args, sys.argv[1:] if arguments is None else arguments, device, config, rates, contenders)
+    rows = {cell: [start_row(cell, contender, config, rates, device) for contender in contenders] for cell in cells}
+    report["rows"] = [row for cell in cells for row in rows[cell]]
+    save(report, args.json)
+    for cell in cells:
+        progress(f"batch {cell.batch}, {cell.prompt} + {cell.answer}, {cell.tokens_per_step} tokens a step")
+        run_cell(cell, dict(zip(contenders, rows[cell], strict=True)), args, device, config)
+        # A model keeps its recordings, so each cell has a new one.
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        save(report, args.json)
+    print(header(report), table(report), sep="\n\n")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    default_device = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--shape", choices=("poet", "1b", "8b", "tiny"), default="poet", help="of the random weights (%(default)s)")
+    add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in their place")
+    add("--device", default=default_device, help="where to run (%(default)s)")
+    add("--dtype", choices=("float32", "bfloat16", "float16"), help="bfloat16 on CUDA, else float32")
+    add("--threads", type=int, help="threads of the CPU (as torch decides)")
+    add("--mode", nargs="+", choices=("exact", "prefix", "dual", "vicinity"), default=["exact", "dual"])
+    add(
+        "--engine",
+        nargs="+",
+        choices=("graph", "eager", "compiled"),
+        default=["graph"],
+        help="graph: what `generate` does by itself, recorded steps on CUDA; eager: `disable_compile=True`; compiled: "
+        "with a `compile_config` (%(default)s)",
+    )
+    add("--batch", type=int, nargs="+", default=[1], help="rows (%(default)s)")
+    add(
+        "--prompt", type=int, nargs="+", default=[128], help="lengths of the prompt, one for each answer (%(default)s)"
+    )
+    add("--answer", type=int, nargs="+", default=[256], help="lengths of the answer (%(default)s)")
+    add("--tokens-per-step", type=int, nargs="+", default=[1], help="the forced schedules (%(default)s)")
+    add("--block-length", type=int, default=32, help="(%(default)s)")
+    add("--naive", action="store_true", help="interleave a plain loop: all logits in every step, no cache")
+    add("--against", type=Path, metavar="FOLDER", help="interleave the `generate` of the code in a checkpoint folder")
+    add("--quantize", nargs="+", choices=tuple(WEIGHT_BYTES), default=[], help="rows with these weights, by torchao")
+    add("--ladder", action="store_true", help="one optimisation more in each row; sets modes and engines")
+    add("--repeats", type=int, default=5, help="timed runs of each row (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="where to write the numbers")
+    add("--title", default="", help="of the table in README.md")
+    add("--render", action="store_true", help="only write the tables of results/decode*.json into README.md")
+    args = parser.parse_args(arguments)
+    args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+    if len(args.prompt) != len(args.answer):
+        parser.error(f"`--prompt` and `--answer` go together: got {len(args.prompt)} and {len(args.answer)} lengths.")
+    if any(answer % args.block_length for answer in args.answer):
+        parser.error(f"`--answer` must be a multiple of `--block-length {args.block_length}`, but got {args.answer}.")
+    if any(args.block_length % tokens for tokens in args.tokens_per_step):
+        parser.error(f"`--tokens-per-step` must divide `--block-length {args.block_length}`: {args.tokens_per_step}.")
+    if most_recordings(list_contenders(args)) > MAX_RECORDINGS:
+        parser.error(
+            f"A model keeps {MAX_RECORDINGS} recordings, and `--mode` times `--engine` asks for more: they would be made anew "
+            "in each round. Split the command."
+        )
+    return args
+
+
+def start_report(
+    args: argparse.Namespace,
+    arguments: list[str],
+    device: torch.device,
+    config: LLaDAConfig,
+    rates: Rates,
+    contenders: list[Contender],
+) -> dict:
+    """What is known before the first run."""
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in LLaDAForMaskedLM(config).parameters())
+    model_name = f"shape {args.shape}" if args.checkpoint is None else args.checkpoint.name
+    return {
+        "benchmark": "decode",
+        "title": args.title or f"{model_name} on {device.type}",
+        "command": shlex.join(["python", "benchmarks/decode.py", *(without_folder(one) for one in arguments)]),
+        "machine": describe_machine(device),
+        "versions": find_versions(),
+        "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
+        "model": {"name": model_name, "parameters": parameters},
+        "rates": asdict(rates) | {"text": str(rates)},
+        "baseline": contenders[0].key,
+        "rows": [],
+    }
+
+
+def without_folder(argument: str) -> str:
+    """The name of a file or folder that was given by its full path, which means nothing elsewhere."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
+def describe_machine(device: torch.device) -> dict:
+    """The processor that decodes, and what its speed depends on."""
+    cpu = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        names = [line.split(":")[1].strip() for line in cpu_info.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    machine = {"name": cpu, "cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+        machine |= {"name": torch.cuda.get_device_name(device), "memory_gib": round(memory / 2**30, 1)}
+    return machine
+
+
+def find_versions() -> dict[str, str]:
+    versions = {"Python": platform.python_version()}
+    for name in ("torch", "transformers", "torchao", "modeling-llada"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def start_row(cell: Cell, contender: Contender, config: LLaDAConfig, rates: Rates, device: torch.device) -> dict:
+    """A row with its expectation, and nothing measured."""
+    element_bytes = 4 if cell.dtype == "float32" else 2
+    weight_bytes = WEIGHT_BYTES.get(contender.weights, element_bytes)
+    names = {"who": contender.name, "mode": contender.mode, "engine": contender.engine, "weights": contender.weights}
+    expected = expect(config, rates, cell, contender.mode, contender.launches(device), weight_bytes)
+    return names | asdict(cell) | {"expected": expected, "measured": None, "skipped": None}
+
+
+def run_cell(cell: Cell, rows: dict[Contender, dict], args, device: torch.device, config: LLaDAConfig) -> None:
+    """Fills the rows of a cell."""
+    if cell.prompt + cell.answer > config.max_position_embeddings:
+        for row in rows.values():
+            row["skipped"] = f"the model has {config.max_position_embeddings} positions"
+        return
+    models, prompts = Models(args), random_prompts(cell, config, device)
+    works, firsts = {}, {}
+    for contender, row in rows.items():
+        progress(f"  {contender.key}: first call")
+        try:
+            works[contender] = bind(contender, models, cell, prompts)
+            firsts[contender] = first_call(works[contender], models, contender, cell, device)
+        except Exception as error:
+            if not (contender.may_fail or isinstance(error, (Unavailable, torch.OutOfMemoryError))):
+                raise
+            works.pop(contender, None)
+            row["skipped"] = str(error) if isinstance(error, Unavailable) else first_line(error)
+    turns = dict(works)
+    for contender, work in works.items():
+        if contender.mode != "exact" and cell.passes > cell.num_blocks:
+            # One step for each block: nothing but refreshes, from the same recordings.
+            turns[contender, "refreshes"] = lambda work=work: work(steps=cell.num_blocks)
+            turns[contender, "refreshes"]()
+    progress(f"  {args.repeats} rounds")
+    seconds = take_turns(turns, args.repeats, device)
+    baseline = next(iter(works), None)
+    for contender in works:
+        times = firsts[contender] | {
+            "seconds": seconds[contender],
+            "refreshes": seconds.get((contender, "refreshes")),
+            "baseline_seconds": seconds[baseline],
+            "baseline_answer": firsts[baseline]["answer"],
+        }
+        rows[contender]["measured"] = measure(times, cell, rows[contender]["expected"])
+
+
+def first_call(work, models: Models, contender: Contender, cell: Cell, device: torch.device) -> dict:
+    """The first generation, which records or compiles, and a second one, whose host synchronisations are counted."""
+    seconds, (output, growth) = seconds_of(lambda: with_peak_memory(work, device), device)
+    tokens = getattr(output, "sequences", output)
+    passes = getattr(output, "num_forward_passes", None)
+    return {
+        "first": seconds,
+        "peak": None if growth is None else models.bytes_of(contender) + growth,
+        "passes": cell.passes if passes is None else int(passes.max()),
+        "answer": tokens[:, cell.prompt :],
+        "syncs": count_synchronizations(work, device),
+    }
+
+
+def measure(times: dict, cell: Cell, expected: dict) -> dict:
+    """The columns of a row, from seconds."""
+    passes, seconds = times["passes"], times["seconds"]
+    ms_per_pass = summary([1e3 * one / passes for one in seconds])
+    inside = None
+    if times["refreshes"] is not None:
+        # What all passes take beyond the refreshes; what a call costs by itself is in both and cancels out.
+        differences = [all_ - some for all_, some in zip(seconds, times["refreshes"], strict=True)]
+        inside = summary([1e3 * one / (passes - cell.num_blocks) for one in differences])["median"]
+    ratios = [other / own for other, own in zip(times["baseline_seconds"], seconds, strict=True)]
+    median = summary(seconds)["median"]
+    return {
+        "passes": passes,
+        "ms_per_pass": ms_per_pass,
+        "ms_inside_block": inside,
+        "tokens_per_second": significant(cell.batch * cell.answer / median),
+        "times_baseline": summary(ratios),
+        "same_tokens": significant((times["answer"] == times["baseline_answer"]).double().mean()),
+        "syncs_per_step": None if times["syncs"] is None else significant(times["syncs"] / passes),
+        "peak_gib": None if times["peak"] is None else significant(times["peak"] / 2**30),
+        "roofline_percent": significant(100 * expected["roofline_ms"] / ms_per_pass["median"]),
+        "first_call_seconds": significant(max(0.0, times["first"] - median)),
+        "seconds": [significant(one) for one in seconds],
+    }
+
+
+def random_prompts(cell: Cell, config: LLaDAConfig, device: torch.device) -> torch.LongTensor:
+    """Prompts without mask tokens, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(config.vocab_size - 1, (cell.batch, cell.prompt), generator=generator)
+    return (ids + (ids >= config.mask_token_id)).to(device)
+
+
+def progress(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False)
+
+
+def save(report: dict, path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

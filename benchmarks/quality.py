@@ -1,0 +1,201 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""How much quality does faster decoding cost? Exact match against forward passes, over the same prompts.
+
+    python benchmarks/quality.py
+    python benchmarks/quality.py --tasks couplet --limit 32 --json /tmp/quick.json
+    python benchmarks/quality.py --render
+
+The checkpoint is llada-poet, the questions are famous poems of its training data, so each has one right answer. Greedy, in
+float32, stop at EOS off. Three tasks:
+
+- line: the next line of a couplet (saturated: nearly always right);
+- couplet: the rest of a couplet from its first two characters (lines of five) or three (lines of seven);
+- poem: the last three lines of a 五言绝句 from its header and first line.
+
+A setting is a rule (what is committed at a step), a cache (what is recomputed) and a block length. Each is compared with
+one token a step without a cache, same task and same block length. A result is written as soon as it is there, and a setting
+that the file has is not run again. `--render` makes the section of benchmarks/README.md and the plot from the file.
+
+The expectation, written down before the first run, after a look at 24 to 128 prompts of each task (one token a step, 2 and 4
+tokens a step, thresholds 0.6 and 0.9):
+
+- threshold 0.9 with a dual cache: the paired interval contains 0 in all tasks, with more than 3 times fewer passes:
+  7 times on lines, 4.5 times on couplets, 3.5 times on poems;
+- a fixed number of tokens a step is worse than any parallel rule with as many passes: 2 tokens a step lose up to 3 points on
+  couplets and 5 to 15 on poems, 4 tokens a step lose about 10 on couplets and nearly everything on poems;
+- threshold 0.5 loses 5 to 10 points on couplets; threshold, factor, entropy bound and leap lie on one frontier: at equal
+  passes they differ by less than the intervals;
+- margin and entropy are as good as low confidence, random remasking is worse by 20 points or more on poems;
+- prefix and vicinity caches change nothing that the intervals show, the dual cache costs at most 5 points on poems; no cache
+  changes the number of passes by more than 10%;
+- the number of tokens in a block matters more than the cache: with half a line a block, fewer tokens can be committed
+  at a step, and the parallel rules need more passes.
+
+The outcome is in benchmarks/README.md, beside the expectations.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+import modeling_llada  # noqa: F401  registers the classes
+from modeling_llada.files import write_atomically
+
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from quality_plot import quality_svg  # noqa: E402
+from quality_report import render_section, replace_section  # noqa: E402
+from quality_settings import Setting, settings_of  # noqa: E402
+from quality_tasks import TASKS, Question, questions_of  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(ROOT / "checkpoints/llada-poet"), help="folder of the checkpoint")
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), help="what to ask")
+    parser.add_argument("--only", default="", help="only the settings whose name holds this, and the baselines")
+    parser.add_argument("--limit", type=int, default=256, help="prompts of a task, at most (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=64, help="prompts of a forward pass (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="choice of the prompts, and random remasking (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="where to run (%(default)s)")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "benchmarks/results/quality.json", help="the results (%(default)s)"
+    )
+    parser.add_argument("--render", action="store_true", help="write the section and the plot, and run nothing")
+    parser.add_argument("--readme", type=Path, default=ROOT / "benchmarks/README.md", help="the page of the section")
+    parser.add_argument("--svg", type=Path, default=ROOT / "benchmarks/results/quality.svg", help="the plot")
+    args = parser.parse_args(arguments)
+    if args.limit < 1 or args.batch_size < 1:
+        parser.error("`--limit` and `--batch-size` must be at least 1.")
+    if args.render:
+        render(args)
+    else:
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the settings that the file does not have yet."""
+    logging.disable_progress_bar()
+    run_settings = {"model": Path(args.model).name, "limit": args.limit, "seed": args.seed}
+    values = load(args.json, run_settings)
+    results = values["results"]
+    chosen = [setting for task in args.tasks for setting in choose(settings_of(task), args.only)]
+    missing = [setting for setting in chosen if setting.key not in results]
+    tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side="left")
+    model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
+    questions = {task: questions_of(task, args.limit, args.seed) for task in args.tasks}
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("settings", total=len(chosen), completed=len(chosen) - len(missing))
+        for setting in missing:
+            progress.update(bar, description=setting.key)
+            started = time.monotonic()
+            results[setting.key] = ask(model, tokenizer, setting, questions[setting.task], args)
+            values["seconds"] = round(values["seconds"] + time.monotonic() - started, 1)
+            save(args.json, values)
+            progress.advance(bar)
+    print(f"{len(results)} settings in {args.json}. `--render` makes the section and the plot.")
+
+
+def choose(settings: list[Setting], text: str) -> list[Setting]:
+    """The settings with a text in their name, and their baselines."""
+    return [setting for setting in settings if text in setting.key or is_baseline(setting)]
+
+
+def is_baseline(setting: Setting) -> bool:
+    return setting.rule.tokens_per_step == 1 and not setting.rule.options and setting.cache is None
+
+
+def ask(model, tokenizer, setting: Setting, questions: list[Question], args: argparse.Namespace) -> dict:
+    """Answers all questions with one setting.
+
+    Returns:
+        `dict`: `hits`, a string with 1 for each question whose answer is exactly right and 0 for the others; the part of the
+        characters that are right; forward passes and tokens of a question, means.
+    """
+    hits = ["0"] * len(questions)
+    right = passes = tokens = 0
+    for batch in batches(questions, args.batch_size):
+        inputs = tokenizer([question.prompt for question in batch], return_tensors="pt", padding=True)
+        answers = tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
+        output = model.generate(
+            **inputs,
+            **setting.options(answers.shape[1]),
+            max_new_tokens=answers.shape[1],
+            stop_at_eos=False,
+            return_dict_in_generate=True,
+            # One for each row: a question's noise depends on nothing but its index.
+            generator=[noise(args.seed, question.index, args.device) for question in batch],
+        )
+        is_right = output.sequences[:, -answers.shape[1] :].cpu() == answers
+        for question, is_hit in zip(batch, is_right.all(-1).tolist(), strict=True):
+            hits[question.index] = str(int(is_hit))
+        right += is_right.sum().item()
+        tokens += answers.numel()
+        passes += output.num_forward_passes.sum().item()
+    return {
+        "hits": "".join(hits),
+        "characters": round(right / tokens, 4),
+        "forward_passes": round(passes / len(questions), 4),
+        "tokens": round(tokens / len(questions), 4),
+    }
+
+
+def batches(questions: list[Question], batch_size: int) -> list[list[Question]]:
+    """Questions with answers of one length, and prompts of similar length."""
+    by_length: dict[int, list[Question]] = {}
+    for question in sorted(questions, key=lambda question: len(question.prompt)):
+        by_length.setdefault(len(question.answer), []).append(question)
+    return [
+        group[start : start + batch_size] for group in by_length.values() for start in range(0, len(group), batch_size)
+    ]
+
+
+def noise(seed: int, index: int, device: str) -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed * 1_000_003 + index)
+
+
+def load(path: Path, run_settings: dict) -> dict:
+    """The results so far. A file of other prompts cannot be continued."""
+    if not path.exists():
+        return {"settings": run_settings, "seconds": 0.0, "results": {}}
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["settings"] != run_settings:
+        sys.exit(
+            f"`--json` must name a file of the same run: {path} has {values['settings']}, but got {run_settings}. "
+            "Name another file, or delete it."
+        )
+    return values
+
+
+def save(path: Path, values: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+
+
+def render(args: argparse.Namespace) -> None:
+    """Writes the section of the page and the plot."""
+    if not args.json.exists():
+        sys.exit(f"`--json` must name a file of results, but there is no {args.json}. Run without `--render` first.")
+    values = json.loads(args.json.read_text(encoding="utf-8"))
+    write_atomically(args.svg, quality_svg(values["results"]))
+    page = args.readme.read_text(encoding="utf-8") if args.readme.exists() else "# Benchmarks\n"
+    write_atomically(args.readme, replace_section(page, render_section(values)))
+    print(f"Wrote {args.svg} and a section of {args.readme}.")
+
+
+if __name__ == "__main__":
+    main()

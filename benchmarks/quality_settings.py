@@ -1,0 +1,98 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The settings that quality.py compares: what is committed at a step, what is recomputed, and the length of the blocks."""
+
+from dataclasses import dataclass
+
+
+ONE_TOKEN = "one token a step"
+CACHES = (None, "prefix", "dual", "vicinity")
+LINE = 6  # the length of a line of the poems, and the block length of most settings there
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is committed at a step.
+
+    Args:
+        family (`str`): The kind of rule, which has one colour in the plot.
+        label (`str`): Its row in the table.
+        options (`dict`): Options of `generate`.
+        tokens_per_step (`int`): The quota of the schedule; 1 beside a parallel rule, which commits more by itself.
+    """
+
+    family: str
+    label: str
+    options: dict
+    tokens_per_step: int = 1
+
+
+RULES = [
+    Rule("fixed", ONE_TOKEN, {}),
+    *(Rule("fixed", f"{number} tokens a step", {}, number) for number in (2, 4, 8)),
+    *(
+        Rule("other remasking", f"2 tokens a step, {name}", {"remasking": name}, 2)
+        for name in ("margin", "entropy", "random")
+    ),
+    *(
+        Rule("threshold", f"threshold {value}", {"confidence_threshold": value})
+        for value in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+    ),
+    *(Rule("factor", f"factor {value}", {"confidence_factor": value}) for value in (0.25, 0.5, 1.0, 2.0)),
+    *(Rule("entropy bound", f"entropy bound {value}", {"entropy_bound": value}) for value in (0.01, 0.1, 0.3, 0.6)),
+    *(
+        Rule("leap", f"threshold 0.9, leap {value}", {"confidence_threshold": 0.9, "leap_threshold": value})
+        for value in (0.5, 0.75)
+    ),
+]
+FEW_RULES = [
+    rule for rule in RULES if rule.label in (ONE_TOKEN, "2 tokens a step", "4 tokens a step", "threshold 0.9")
+]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One decoder on one task.
+
+    Args:
+        task (`str`): The task.
+        rule ([`Rule`]): What is committed at a step.
+        cache (`str`, *optional*): What is recomputed.
+        block_length (`int`, *optional*): The length of the blocks; `None` is one block.
+    """
+
+    task: str
+    rule: Rule
+    cache: str | None
+    block_length: int | None
+
+    @property
+    def key(self) -> str:
+        """Its name in the file of the results."""
+        return f"{self.task} | {self.rule.label} | {self.cache or 'no cache'} | block {self.block_length or 'one'}"
+
+    def options(self, num_masks: int) -> dict:
+        """The options of `generate`."""
+        options = {"block_length": self.block_length, "block_cache": self.cache, **self.rule.options}
+        if self.rule.tokens_per_step > 1:
+            options["steps"] = -(-num_masks // self.rule.tokens_per_step)
+        return options
+
+
+def settings_of(task: str) -> list[Setting]:
+    """The settings of a task, its baseline first.
+
+    A single block leaves nothing behind it, so there `"prefix"` is `"dual"`, and on these short canvases the window of
+    `"vicinity"` is everything: the two short tasks have neither. The poems are decoded line by line, and a few settings
+    with other blocks.
+    """
+    if task != "poem":
+        return [Setting(task, rule, cache, None) for cache in (None, "dual") for rule in RULES]
+    by_line = [Setting(task, rule, cache, LINE) for cache in CACHES for rule in RULES]
+    others = [
+        Setting(task, rule, cache, block_length)
+        for block_length in (LINE // 2, 2 * LINE, None)
+        for cache in (None, "dual")
+        for rule in FEW_RULES
+    ]
+    return by_line + others

@@ -1,0 +1,76 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Paired comparison of two settings over the same prompts."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+NUM_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a setting compares with its baseline.
+
+    Args:
+        difference (`float`): Of exact match, in points of a hundred.
+        low, high (`float`): Its interval.
+        speedup (`float`): Forward passes of the baseline over those of the setting.
+    """
+
+    difference: float
+    low: float
+    high: float
+    speedup: float
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the interval contains 0."""
+        return self.low <= 0 <= self.high
+
+
+def compare(result: dict, baseline: dict, seed: int = 0) -> Comparison:
+    """The difference of exact match with its 95% interval by the percentile bootstrap over the prompts.
+
+    Args:
+        result (`dict`): `hits`, a string with 1 for each prompt that was answered exactly and 0 for the others, and
+            `forward_passes`, their mean over the prompts.
+        baseline (`dict`): The same, over the same prompts.
+        seed (`int`, *optional*, defaults to 0): Of the resampling.
+
+    Raises:
+        `ValueError`: if the two do not have the same number of prompts.
+
+    Example:
+
+    ```python
+    >>> compare({"hits": "1011", "forward_passes": 2.0}, {"hits": "1111", "forward_passes": 6.0}).difference
+    -25.0
+    ```
+    """
+    if len(result["hits"]) != len(baseline["hits"]):
+        raise ValueError(
+            f"`result` must be over the {len(baseline['hits'])} prompts of the baseline, but got {len(result['hits'])}."
+        )
+    differences = torch.tensor([int(a) - int(b) for a, b in zip(result["hits"], baseline["hits"], strict=True)])
+    low, high = bootstrap_interval(100.0 * differences.double(), seed)
+    return Comparison(
+        difference=100.0 * differences.double().mean().item(),
+        low=low,
+        high=high,
+        speedup=baseline["forward_passes"] / result["forward_passes"],
+    )
+
+
+def bootstrap_interval(values: torch.Tensor, seed: int = 0) -> tuple[float, float]:
+    """The 95% interval of the mean of values, `(n,)`."""
+    drawn = torch.randint(len(values), (NUM_RESAMPLES, len(values)), generator=torch.Generator().manual_seed(seed))
+    low, high = values[drawn].mean(-1).quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
+    return low, high
+
+
+def exact_match(result: dict) -> float:
+    """In points of a hundred."""
+    return 100.0 * result["hits"].count("1") / len(result["hits"])

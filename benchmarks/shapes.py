@@ -1,0 +1,117 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The models that are timed: random weights in a published shape, a checkpoint, or the code of a second folder."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+
+
+ROOT = Path(__file__).parent.parent
+
+SHAPES = {
+    "8b": {"max_position_embeddings": 4096, "intermediate_size": 12288},
+    # The paper's 1B has 5,634 intermediate columns, no multiple of 8, which tensor cores do not like.
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 4096,
+    },
+    "tiny": {
+        "vocab_size": 128,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 256,
+        "mask_token_id": 127,
+        "eos_token_id": 0,
+        "initializer_range": 0.3,
+    },
+}
+QUANTIZATIONS = {
+    "int8": ("Int8WeightOnlyConfig", {}),
+    "int4": ("Int4WeightOnlyConfig", {"group_size": 128}),
+    "fp8": ("Float8DynamicActivationFloat8WeightConfig", {}),
+}
+WEIGHT_BYTES = {"int8": 1.0, "int4": 0.53, "fp8": 1.0}  # int4: with a scale and a zero point for 128 weights
+
+
+class Unavailable(Exception):
+    """What a row needs and this machine, or this version, lacks."""
+
+
+def config_of(shape: str) -> LLaDAConfig:
+    """The config of a shape; `poet` is that of the shipped checkpoint."""
+    if shape == "poet":
+        return LLaDAConfig.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+    return LLaDAConfig(**SHAPES[shape])
+
+
+def build_model(shape: str, checkpoint: Path | None, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
+    """A model on the device: the checkpoint, or random weights that are drawn there, always the same."""
+    if checkpoint is not None:
+        return LLaDAForMaskedLM.from_pretrained(checkpoint, dtype=dtype).to(device).eval()
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return LLaDAForMaskedLM(config_of(shape)).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def load_second(folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
+    """
+    The model of a checkpoint folder with the code that lies in it.
+
+    That is `AutoModel.from_pretrained(folder, trust_remote_code=True)`, except that this package is imported already, and
+    `AutoModel` would take its classes.
+    """
+    auto_map = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map", {})
+    if "AutoModel" not in auto_map:
+        raise SystemExit(f"`--against` needs a folder whose config.json has an `auto_map` with `AutoModel`: {folder}")
+    model_class = get_class_from_dynamic_module(auto_map["AutoModel"], str(folder))
+    config_class = getattr(model_class, "config_class", None)
+    config = (config_class or AutoConfig).from_pretrained(folder)
+    return model_class.from_pretrained(folder, config=config, dtype=dtype).to(device).eval()
+
+
+def quantize(model: nn.Module, kind: str) -> None:
+    """Quantizes the projections in place with torchao; embedding and head stay as they are."""
+    try:
+        from torchao import quantization
+    except ImportError as error:
+        raise Unavailable("torchao is not installed") from error
+    name, options = QUANTIZATIONS[kind]
+    try:
+        quantization.quantize_(
+            model,
+            getattr(quantization, name)(**options),
+            filter_fn=lambda module, path: isinstance(module, nn.Linear) and path != "lm_head",
+        )
+    except Exception as error:  # whatever torchao raises where it lacks a kernel
+        raise Unavailable(f"torchao cannot quantize to {kind} here: {first_line(error)}") from error
+    # Weights that do not fit a group are left as they are, without an error.
+    if type(model.model.layers[0].mlp.down_proj.weight.data) is torch.Tensor:
+        raise Unavailable(f"torchao does not quantize weights of this shape to {kind}")
+
+
+def first_line(error: Exception) -> str:
+    """The type and the first line of a message."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def num_bytes(model: nn.Module) -> int:
+    """Bytes of the weights, those that are tied once."""
+    return sum(parameter.nbytes for parameter in model.parameters())

@@ -1,0 +1,260 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The decoding bench: on a tiny model on the CPU, where the numbers mean nothing but the bookkeeping is the same."""
+
+import importlib
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from modeling_llada import LLaDAConfig
+
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SMALL = shlex.split("--shape tiny --device cpu --prompt 8 --answer 16 --block-length 8 --repeats 2")
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Imports a script of benchmarks/ by its name."""
+    sys.path.insert(0, str(BENCHMARKS))
+    yield importlib.import_module
+    sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture
+def run(load, tmp_path, capsys):
+    """Runs decode.py and returns the JSON report and what was printed."""
+
+    def run(*arguments, start=SMALL):
+        path = tmp_path / "results" / "decode.json"
+        load("decode").main([*start, "--json", str(path), *arguments])
+        return json.loads(path.read_text()), capsys.readouterr().out
+
+    return run
+
+
+def table_of(text):
+    """The cells of the Markdown table in a text, a dict for each row."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_rows_of_a_cell(run):
+    report, text = run("--naive", "--mode", "exact", "dual", "--tokens-per-step", "2")
+    assert [(row["who"], row["mode"]) for row in report["rows"]] == [
+        ("naive", "exact"),
+        ("ours", "exact"),
+        ("ours", "dual"),
+    ]
+    assert report["baseline"] == "naive exact eager"
+    for row in report["rows"]:
+        values = row["measured"]
+        assert row["skipped"] is None
+        assert values["passes"] == 8, "16 tokens, two in a step"
+        assert len(values["seconds"]) == 2, "one for each round"
+        spread = values["ms_per_pass"]
+        assert 0 < spread["p10"] <= spread["median"] <= spread["p90"]
+        assert values["tokens_per_second"] == pytest.approx(16 / (8e-3 * spread["median"]), rel=1e-3)
+        assert values["roofline_percent"] == pytest.approx(
+            100 * row["expected"]["roofline_ms"] / spread["median"], rel=1e-3
+        )
+        assert values["syncs_per_step"] is None, "there is no device to wait for"
+    naive, exact, dual = (row["measured"] for row in report["rows"])
+    assert exact["same_tokens"] == 1, "the plain loop and `generate` without a cache are the same decoder"
+    assert dual["ms_inside_block"] is not None and exact["ms_inside_block"] is None
+    assert naive["times_baseline"] == {"median": 1, "p10": 1, "p90": 1}
+    ratios = torch.tensor(naive["seconds"]) / torch.tensor(exact["seconds"])
+    assert exact["times_baseline"]["median"] == pytest.approx(ratios.double().quantile(0.5).item(), rel=1e-3)
+
+    printed = table_of(text)
+    assert [row["mode"] for row in printed] == ["exact", "exact", "dual"]
+    assert {row["passes"] for row in printed} == {"8"}
+    assert "Roofline: memory" in text and "syncs a step" not in printed[0], "empty columns are left out"
+
+
+def test_cells_are_all_combinations(run):
+    report, _ = run("--mode", "exact", "--batch", "1", "2", "--prompt", "8", "24", "--answer", "16", "8")
+    cells = [(row["batch"], row["prompt"], row["answer"], row["measured"]["passes"]) for row in report["rows"]]
+    assert cells == [(1, 8, 16, 16), (2, 8, 16, 16), (1, 24, 8, 8), (2, 24, 8, 8)]
+
+
+def test_expectations_are_written_before_the_first_run(run, load, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(load("decode"), "run_cell", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("--naive")
+    report = json.loads((tmp_path / "results" / "decode.json").read_text())
+    assert {"machine", "versions", "arguments", "rates", "model"} <= report.keys()
+    assert str(tmp_path) not in json.dumps(report), "no path of this machine"
+    for row in report["rows"]:
+        low, high = row["expected"]["ms_per_pass"]
+        assert row["measured"] is None and row["expected"]["roofline_ms"] < low < high
+
+
+def test_what_does_not_run_is_said(run):
+    report, text = run("--mode", "exact", "--prompt", "8", "250", "--answer", "16", "16")
+    assert [row["skipped"] for row in report["rows"]] == [None, "the model has 256 positions"]
+    assert "not run, ours exact graph batch 1 250 + 16: the model has 256 positions" in text
+
+
+def test_ladder(run, load, monkeypatch):
+    decode = load("decode")
+    whole = decode.list_contenders(decode.parse([*SMALL, "--ladder"]))
+    assert [one.key for one in whole] == [
+        "naive exact eager",
+        "ours exact eager",
+        "ours exact graph",
+        "ours dual graph",
+        "ours dual compiled",
+        "ours dual graph int8",
+        "ours dual compiled int8",
+    ]
+    quick = [one for one in whole if one.engine != "compiled" and one.weights is None]
+    monkeypatch.setattr(decode, "list_contenders", lambda args: quick)
+    report, text = run("--ladder")
+    assert [row["measured"] is None for row in report["rows"]] == [False, False, True, False]
+    assert "a CUDA device only" in text
+
+
+def test_quantized_weights(run, load):
+    pytest.importorskip("torchao")
+    report, text = run("--mode", "exact", "--quantize", "int8")
+    plain, int8 = report["rows"]
+    assert plain["weights"] is None and int8["weights"] == "int8"
+    assert int8["skipped"] is None and int8["measured"]["passes"] == 16
+    assert "graph int8" in text
+
+    shapes = load("shapes")
+    model = shapes.build_model("tiny", None, "cpu", torch.float32)
+    shapes.quantize(model, "int8")
+    assert type(model.model.layers[0].mlp.up_proj.weight.data) is not torch.Tensor
+    assert type(model.lm_head.weight.data) is torch.Tensor
+    with pytest.raises(shapes.Unavailable, match="int4"):  # its rows are shorter than a group
+        shapes.quantize(shapes.build_model("tiny", None, "cpu", torch.float32), "int4")
+
+
+def test_missing_kernel_is_a_line(run, load, monkeypatch):
+    def refuse(model, kind):
+        raise load("shapes").Unavailable("torchao is not installed")
+
+    monkeypatch.setattr(load("contenders"), "quantize", refuse)
+    report, text = run("--mode", "exact", "--quantize", "int4")
+    assert report["rows"][1]["skipped"] == "torchao is not installed"
+    assert report["rows"][0]["measured"] is not None
+
+
+def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = tmp_path / "second"
+    load("shapes").build_model("tiny", None, "cpu", torch.float32).save_pretrained(folder)
+    source = folder / "generation_llada.py"
+    source.write_text(source.read_text() + "\nIS_SECOND = True\n")
+    second = load("shapes").load_second(folder, "cpu", torch.float32)
+    assert sys.modules[type(second).generate.__module__].IS_SECOND, "its own code, not that of this package"
+
+    report, _ = run("--checkpoint", str(folder), "--against", str(folder), "--mode", "exact", "dual")
+    assert [(row["who"], row["mode"]) for row in report["rows"]] == [
+        ("against", "exact"),
+        ("against", "dual"),
+        ("ours", "exact"),
+        ("ours", "dual"),
+    ]
+    assert report["rows"][2]["measured"]["same_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--answer", "20"], "multiple of `--block-length 8`"),
+        (["--tokens-per-step", "3"], "must divide `--block-length 8`"),
+        (["--prompt", "8", "16"], "go together"),
+        (["--mode", "exact", "dual", "prefix", "vicinity", "--engine", "graph", "compiled"], "Split the command"),
+    ],
+)
+def test_arguments(load, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        load("decode").parse([*SMALL, *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_naive_loop_commits_the_most_confident_masks(load, tiny_model, random_ids):
+    model = tiny_model()
+    sampler = load("naive").NaiveSampler(model, mask_token_id=98)
+    canvas = torch.cat([random_ids(2, 6), torch.full((2, 6), 98)], dim=1)
+    before = canvas.clone()
+    sampler.step(canvas, end=9, quota=2)
+    with torch.no_grad():
+        logits = model(before).logits[:, 6:9].index_fill(-1, torch.tensor(98), -torch.inf)
+    for row in range(2):
+        chosen = logits[row].softmax(-1).max(-1).values.topk(2).indices
+        expected = before[row].clone()
+        expected[6 + chosen] = logits[row].argmax(-1)[chosen]
+        assert canvas[row].equal(expected)
+
+
+@pytest.mark.parametrize(
+    "mode, batch, prompt, answer, milliseconds",
+    [("exact", 1, 128, 256, 8.3), ("exact", 8, 128, 256, 64.0), ("exact", 1, 896, 128, 22.3)],
+)
+def test_roofline_of_a_full_pass(load, mode, batch, prompt, answer, milliseconds):
+    assert roofline_of_8b(load, mode, batch, prompt, answer)["roofline_ms"] == pytest.approx(milliseconds, rel=0.05)
+
+
+@pytest.mark.parametrize("batch, milliseconds", [(1, 5.15), (8, 6.2), (32, 24.4)])
+def test_roofline_inside_a_block(load, batch, milliseconds):
+    expected = roofline_of_8b(load, "dual", batch, 128, 256)
+    assert expected["roofline_inside_ms"] == pytest.approx(milliseconds, rel=0.05)
+    # 8 of 256 passes are refreshes.
+    full = roofline_of_8b(load, "exact", batch, 128, 256)["roofline_ms"]
+    assert expected["roofline_ms"] == pytest.approx((8 * full + 248 * expected["roofline_inside_ms"]) / 256, rel=1e-3)
+
+
+def test_roofline_of_int8_weights(load):
+    expected = roofline_of_8b(load, "dual", 1, 128, 256, weight_bytes=1)
+    assert expected["roofline_inside_ms"] == pytest.approx(2.82, rel=0.05), "the head stays in bfloat16"
+
+
+def roofline_of_8b(load, mode, batch, prompt, answer, weight_bytes=2):
+    roofline = load("roofline")
+    cell = load("contenders").Cell(batch, prompt, answer, 1, 32, "bfloat16")
+    config = LLaDAConfig(**load("shapes").SHAPES["8b"])
+    rates = roofline.Rates(3.0e12, 780e12, 450e12, "as assumed by hand")
+    return roofline.expect(config, rates, cell, mode, None, weight_bytes)
+
+
+def test_windows(load):
+    window_lengths = load("roofline").window_lengths
+    assert window_lengths("exact", 8, 64, 32) == [72, 72]
+    assert window_lengths("dual", 8, 64, 32) == [32, 32]
+    assert window_lengths("prefix", 8, 64, 32) == [64, 32]
+    assert window_lengths("vicinity", 8, 64, 32) == [56, 48], "cut at the edges of the canvas"
+
+
+def test_turns_go_back_and_forth(load):
+    order = []
+    works = {name: lambda name=name: order.append(name) for name in "ABC"}
+    seconds = load("timing").take_turns(works, repeats=3, device=torch.device("cpu"))
+    assert "".join(order) == "ABCCBAABC"
+    assert all(len(values) == 3 for values in seconds.values())
+
+
+def test_readme_is_rendered_from_the_results(run, load, tmp_path):
+    report, text = run("--naive", "--title", "A title")
+    render = load("decode_report").render
+    begin, end = load("decode_report").MARKS
+    page = render(f"before\n{begin}\nold\n{end}\nafter\n", tmp_path / "results")
+    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
+    assert "### A title" in page
+    assert table_of(page) == table_of(text)
+    assert render(page, tmp_path / "results") == page
+
+    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert render(readme, BENCHMARKS / "results") == readme, "run `python benchmarks/decode.py --render`"
