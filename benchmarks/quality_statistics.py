@@ -3,6 +3,7 @@
 """Paired comparison of two settings over the same prompts."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -66,9 +67,17 @@ def compare(result: dict, baseline: dict, seed: int = 0) -> Comparison:
 
 def bootstrap_interval(values: torch.Tensor, seed: int = 0) -> tuple[float, float]:
     """The 95% interval of the mean of values, `(n,)`."""
-    drawn = torch.randint(len(values), (NUM_RESAMPLES, len(values)), generator=torch.Generator().manual_seed(seed))
-    low, high = values[drawn].mean(-1).quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
+    means = resamples(len(values), seed) @ values.double() / len(values)
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
     return low, high
+
+
+@lru_cache(maxsize=4)
+def resamples(number: int, seed: int) -> torch.Tensor:
+    """How often each of some prompts is in each resample, `(num_resamples, number)`."""
+    drawn = torch.randint(number, (NUM_RESAMPLES, number), generator=torch.Generator().manual_seed(seed))
+    counts = torch.zeros(NUM_RESAMPLES, number, dtype=torch.double)
+    return counts.scatter_add_(1, drawn, torch.ones_like(counts))
 
 
 def exact_match(result: dict) -> float:

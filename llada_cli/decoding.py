@@ -9,6 +9,7 @@ from .arguments import check_seed
 
 
 REMASKING = ("low_confidence", "random", "margin", "entropy")
+BLOCK_CACHES = ("prefix", "dual", "vicinity")
 DECODING_OPTIONS = (
     "max_new_tokens",
     "steps",
@@ -17,8 +18,13 @@ DECODING_OPTIONS = (
     "cfg_scale",
     "remasking",
     "confidence_threshold",
+    "leap_threshold",
+    "leap_radius",
     "confidence_factor",
     "entropy_bound",
+    "block_cache",
+    "cache_refresh_interval",
+    "suffix_window",
     "logits_eos_inf",
     "confidence_eos_eot_inf",
     "stop_at_eos",
@@ -43,12 +49,17 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> argparse._Argumen
         metavar="P",
         help="parallel: commit all tokens of at least this probability",
     )
+    group.add_argument("--leap-threshold", type=float, metavar="P", help="a lower one, near a token that reached P")
+    group.add_argument("--leap-radius", type=int, metavar="N", help="how near, in positions (4)")
     group.add_argument(
         "--confidence-factor", type=float, metavar="F", help="parallel: commit n while (n + 1)(1 - confidence) <= F"
     )
     group.add_argument(
         "--entropy-bound", type=float, metavar="H", help="parallel: commit tokens of this joint entropy"
     )
+    group.add_argument("--block-cache", choices=BLOCK_CACHES, help="keep keys and values outside of the active block")
+    group.add_argument("--cache-refresh-interval", type=int, metavar="N", help="steps between refreshes in a block")
+    group.add_argument("--suffix-window", type=int, metavar="N", help="positions behind the block that the model sees")
     switch = {"action": argparse.BooleanOptionalAction}
     group.add_argument("--logits-eos-inf", **switch, help="never propose EOS")
     group.add_argument("--confidence-eos-eot-inf", **switch, help="commit EOS and EoT last")
