@@ -13,7 +13,7 @@
 # limitations under the License.
 """The canvas: prompt and answer of each row, with what is known about each position while it is being denoised."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -78,11 +78,10 @@ class Canvas:
 
     def cut(self, length: int) -> "Canvas":
         """A copy of its first positions."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        by_position = {name: value for name, value in tensors.items() if value is not None and value.ndim == 2}
-        copies = {name: value[:, :length].clone() for name, value in by_position.items()}
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
         return replace(
-            self, **copies, **{name: tensors[name].clone() for name in ("num_forward_passes", "ended", "stopped")}
+            self,
+            **{name: (value[:, :length] if value.ndim == 2 else value).clone() for name, value in tensors.items()},
         )
 
 

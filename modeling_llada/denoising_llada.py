@@ -134,7 +134,9 @@ class Denoiser:
         canvas, config = self.canvas, self.config
         rows = mask.any(-1).nonzero().squeeze(-1)
         visible = self._visible(block)
-        window = self._prepare_cache(rows, block, block_step, visible)
+        window = self._window(block, block_step)
+        if self.cache is not None:
+            self._prepare_cache(rows, window, visible)
         tokens = canvas.tokens[rows, window]
         logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
         logits_to_keep[:, block.start - window.start : block.stop - window.start] = mask[rows]
@@ -161,24 +163,24 @@ class Denoiser:
             length = min(length, block.stop + self.config.suffix_window)
         return slice(0, length)
 
-    def _prepare_cache(self, rows: torch.LongTensor, block: slice, block_step: int, visible: slice) -> slice:
-        """The positions that the step recomputes; the cache is told which, and forgets the rows that have left."""
-        if self.cache is None:
+    def _window(self, block: slice, block_step: int) -> slice:
+        """The positions that a step recomputes."""
+        visible, interval = self._visible(block), self.config.cache_refresh_interval
+        refreshes = block_step == 0 or (interval is not None and block_step % interval == 0)
+        if self.cache is None or refreshes:
             return visible
-        if self._refreshes(block_step):
+        return window_of(block, self.config.block_cache, visible.stop)
+
+    def _prepare_cache(self, rows: torch.LongTensor, window: slice, visible: slice) -> None:
+        """Tells the cache what the step recomputes, and lets it forget the rows that have left."""
+        if window == visible:
             self.cached_rows, self.cache.window = rows, None
-            return visible
+            return
         if len(rows) < len(self.cached_rows):
             kept = torch.isin(self.cached_rows, rows)
             self.cache.select_rows((torch.cat([kept, kept]) if self.config.cfg_scale > 0 else kept).nonzero()[:, 0])
             self.cached_rows = rows
-        window = window_of(block, self.config.block_cache, visible.stop)
         self.cache.window = torch.arange(window.start, window.stop, device=rows.device)
-        return window
-
-    def _refreshes(self, block_step: int) -> bool:
-        interval = self.config.cache_refresh_interval
-        return block_step == 0 or (interval is not None and block_step % interval == 0)
 
     def _position_ids(self, rows: torch.LongTensor, window: slice) -> torch.LongTensor | None:
         """The positions of the window, unless they are those that the model would take by itself."""

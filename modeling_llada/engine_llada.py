@@ -30,7 +30,6 @@ from torch import nn
 from transformers import LogitsProcessorList
 from transformers.utils import logging
 
-from .cache_llada import window_of
 from .canvas_llada import Canvas
 from .denoising_llada import Denoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
@@ -73,7 +72,7 @@ def open_denoiser(
     The arguments are those of [`Denoiser`], and `is_watched`: whether somebody looks at the steps.
     """
     reason = "the steps are watched" if is_watched or strategy or logits_processor else obstacle(model, canvas, config)
-    recordings = None if reason else _recordings.setdefault(model, Recordings())
+    recordings = None if reason else _recordings.get(model) or _recordings.setdefault(model, Recordings())
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
         yield Denoiser(model, canvas, config, strategy, generators, logits_processor)
@@ -127,12 +126,11 @@ class Recordings:
             tuple(canvas.tokens.shape),
             canvas.position_ids is None,
             repr(sorted(options.items())),
-            model.config._attn_implementation,
             # A recording reads the memory in which the weights lay.
             tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
         )
         if key not in self.by_key:
-            own = Canvas(**{field.name: clone(getattr(canvas, field.name)) for field in fields(Canvas)})
+            own = canvas.cut(canvas.tokens.shape[1])
             self.by_key[key] = RecordedDenoiser(weakref.proxy(model), own, config, self.pool)
         self.by_key.move_to_end(key)
         while len(self.by_key) > MAX_RECORDINGS:
@@ -201,9 +199,7 @@ class RecordedDenoiser(Denoiser):
             self.block_step.zero_()
             self.num_masks.copy_(num_masks)
             self.num_steps.copy_(num_steps)
-        window = slice(0, self.canvas.tokens.shape[1])
-        if self.cache is not None and not self._refreshes(block_step):
-            window = window_of(block, self.config.block_cache, window.stop)
+        window = self._window(block, block_step)
         self.window_start.fill_(window.start)
         shape = (block.stop - block.start, window.stop - window.start)
         if shape not in self.replays:
@@ -357,10 +353,6 @@ def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
         ended=canvas.ended,
         stopped=canvas.stopped,
     )
-
-
-def clone(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    return None if tensor is None else tensor.clone()
 
 
 __all__ = ["RecordedDenoiser"]

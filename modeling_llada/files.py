@@ -5,6 +5,8 @@
 import os
 from pathlib import Path
 
+from .folders import hidden_sibling
+
 
 def write_atomically(path: str | Path, text: str) -> None:
     """
@@ -16,7 +18,7 @@ def write_atomically(path: str | Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
         return
     path = path.resolve()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = hidden_sibling(path, "part")
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
