@@ -77,6 +77,34 @@ def random_ids():
     return make
 
 
+@pytest.fixture
+def prompt(random_ids):
+    """Prompts for the tiny model with masks inside, padded on the left."""
+    input_ids = random_ids(4, 12)
+    input_ids[0, 8] = input_ids[2, 3:9] = input_ids[3, 5:7] = TINY["mask_token_id"]
+    padding = torch.tensor([0, 3, 1, 4])
+    attention_mask = (torch.arange(12) >= padding[:, None]).long()
+    return {
+        "input_ids": input_ids.masked_fill(attention_mask == 0, TINY["pad_token_id"]),
+        "attention_mask": attention_mask,
+    }
+
+
+@pytest.fixture(scope="session")
+def poet_folder(tmp_path_factory):
+    """A tiny random checkpoint with the tokenizer of the shipped one. Shared by the tests of a session: do not change it."""
+    from tiny_poet import save_tiny_poet
+
+    return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
+
+
+@pytest.fixture
+def tiny_poet_by_default(poet_folder, monkeypatch):
+    """The commands of a test use the tiny poet, unless they name another checkpoint."""
+    monkeypatch.setenv("LLADA_MODEL", str(poet_folder))
+    monkeypatch.delenv("LLADA_DEBUG", raising=False)
+
+
 @pytest.fixture(scope="session")
 def golden_path():
     """The folder of the golden checkpoint, in the official layout."""

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from saved_tensors import stored
 from torch import distributed
 from torch.distributed.tensor import DTensor
 from transformers.distributed import DistributedConfig
@@ -110,20 +110,14 @@ def saved_as(folder: str, model: LLaDAForMaskedLM) -> bool:
     distributed.broadcast_object_list(paths, src=0)
     model.save_pretrained(paths[0])
     distributed.barrier()
-    before, after = (load_weights(path) for path in (folder, paths[0]))
+    before, after = (
+        {name: tensor.float() for name, tensor in stored(Path(path)).items()} for path in (folder, paths[0])
+    )
     # transformers also writes the tied head, since a gathered copy shares no memory.
     after = {
         name: tensor for name, tensor in after.items() if name in before or name != "model.transformer.ff_out.weight"
     }
     return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-
-
-def load_weights(folder: str) -> dict[str, torch.Tensor]:
-    """The tensors of a folder, of all its files."""
-    tensors = {}
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        tensors |= {name: tensor.float() for name, tensor in load_file(path).items()}
-    return tensors
 
 
 if __name__ == "__main__":

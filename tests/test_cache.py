@@ -42,16 +42,6 @@ def model(tiny_model):
 
 
 @pytest.fixture
-def prompt(random_ids):
-    """Prompts with masks inside, padded on the left."""
-    input_ids = random_ids(4, 12)
-    input_ids[0, 8], input_ids[2, 3:9], input_ids[3, 5:7] = MASK, MASK, MASK
-    padding = torch.tensor([0, 3, 1, 4])
-    attention_mask = (torch.arange(12) >= padding[:, None]).long()
-    return {"input_ids": input_ids.masked_fill(attention_mask == 0, PAD), "attention_mask": attention_mask}
-
-
-@pytest.fixture
 def recomputed(model):
     """The shapes of what the model was called with, (rows, positions)."""
     shapes = []

@@ -8,7 +8,6 @@ import json
 import sys
 
 import pytest
-from tiny_poet import save_tiny_poet
 from transformers import AutoTokenizer
 
 from llada_cli import main
@@ -17,22 +16,13 @@ from llada_cli.errors import CommandError
 from modeling_llada import LLaDAForMaskedLM
 
 
-@pytest.fixture(scope="session")
-def chat_folder(tmp_path_factory):
-    return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
-
-
-@pytest.fixture(autouse=True)
-def model_variable(chat_folder, monkeypatch):
-    """The chats of these tests are with the tiny poet, which replies with up to seven tokens."""
-    monkeypatch.setenv("LLADA_MODEL", str(chat_folder))
-    monkeypatch.delenv("LLADA_DEBUG", raising=False)
+pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
 
 
 @pytest.fixture
-def prompts(chat_folder, monkeypatch):
+def prompts(poet_folder, monkeypatch):
     """The prompts that the model gets, as text, and its other arguments."""
-    tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
     seen = []
     original = LLaDAForMaskedLM.generate
 
@@ -129,10 +119,10 @@ class TestPipe:
         assert [message["content"] for message in messages] == ["五言诗", "床前", replies[0], "明月", replies[1]]
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_tokenizer_with_token_types(self, pipe, chat_folder, tmp_path):
+    def test_a_tokenizer_with_token_types(self, pipe, poet_folder, tmp_path):
         """Which the model does not take."""
-        LLaDAForMaskedLM.from_pretrained(chat_folder).save_pretrained(tmp_path)
-        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+        LLaDAForMaskedLM.from_pretrained(poet_folder).save_pretrained(tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
         tokenizer.save_pretrained(tmp_path)
         assert "token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("床前")
@@ -172,9 +162,9 @@ class TestCommands:
 
 class TestConversation:
     @pytest.fixture
-    def conversation(self, chat_folder):
+    def conversation(self, poet_folder):
         """One with room for twelve tokens; a turn takes six, with EOS and BOS."""
-        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12)
         conversation.add("床前", "明月")
         return conversation
@@ -192,8 +182,8 @@ class TestConversation:
         # They are still part of the transcript.
         assert [message["content"] for message in conversation.messages] == ["床前", "明月"]
 
-    def test_system_message_stays(self, chat_folder):
-        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+    def test_system_message_stays(self, poet_folder):
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12, system="五言诗")
         conversation.add("床前", "明月")
         assert self.decode(conversation, "疑是地上霜。") == "五言诗\n疑是地上霜。"
@@ -296,17 +286,17 @@ class TestErrors:
         assert (code, replies) == (2, [])
         assert err.startswith("llada: error: ") and message in err and err.count("\n") == 1
 
-    def test_a_checkpoint_without_chat_template(self, pipe, chat_folder, tmp_path):
-        LLaDAForMaskedLM.from_pretrained(chat_folder).save_pretrained(tmp_path)
-        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+    def test_a_checkpoint_without_chat_template(self, pipe, poet_folder, tmp_path):
+        LLaDAForMaskedLM.from_pretrained(poet_folder).save_pretrained(tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         tokenizer.chat_template = None
         tokenizer.save_pretrained(tmp_path)
         code, _, err = pipe(["床前"], "--model", tmp_path)
         assert code == 2 and "has no chat template: complete texts with `llada generate`" in err
 
-    def test_a_template_that_refuses(self, pipe, chat_folder, tmp_path):
-        LLaDAForMaskedLM.from_pretrained(chat_folder).save_pretrained(tmp_path)
-        tokenizer = AutoTokenizer.from_pretrained(chat_folder)
+    def test_a_template_that_refuses(self, pipe, poet_folder, tmp_path):
+        LLaDAForMaskedLM.from_pretrained(poet_folder).save_pretrained(tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         tokenizer.chat_template = "{{ raise_exception('no system message') }}"
         tokenizer.save_pretrained(tmp_path)
         code, _, err = pipe(["床前"], "--model", tmp_path)
@@ -324,8 +314,8 @@ def test_unknown_characters_warn(pipe):
     assert "warning: the tokenizer does not know 𠀀" in pipe(["𠀀"])[2]
 
 
-def test_the_reply_is_the_completion(pipe, prompts, chat_folder):
+def test_the_reply_is_the_completion(pipe, prompts, poet_folder):
     """With no randomness the reply is what the model makes of the prompt."""
     _, [reply], _ = pipe(["床前明月光，"])
-    output = LLaDAForMaskedLM.from_pretrained(chat_folder).generate(input_ids=prompts[0][1]["input_ids"])
-    assert reply == AutoTokenizer.from_pretrained(chat_folder).decode(output[0, 6:], skip_special_tokens=True)
+    output = LLaDAForMaskedLM.from_pretrained(poet_folder).generate(input_ids=prompts[0][1]["input_ids"])
+    assert reply == AutoTokenizer.from_pretrained(poet_folder).decode(output[0, 6:], skip_special_tokens=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from tiny_poet import save_tiny_poet
 from transformers import BertConfig
 
 import modeling_llada.files
@@ -25,16 +24,7 @@ from modeling_llada import LLaDAForMaskedLM
 LINE = "床前明月光，"
 
 
-@pytest.fixture(scope="session")
-def poet_folder(tmp_path_factory):
-    return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
-
-
-@pytest.fixture(autouse=True)
-def model_variable(poet_folder, monkeypatch):
-    """The commands of these tests use the tiny poet."""
-    monkeypatch.setenv("LLADA_MODEL", str(poet_folder))
-    monkeypatch.delenv("LLADA_DEBUG", raising=False)
+pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from saved_tensors import assert_same_tensors, stored
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -27,20 +28,6 @@ def official_keys(num_layers, tied=False):
     keys = {f"model.transformer.blocks.{i}.{key}.weight" for i in range(num_layers) for key in LAYER_KEYS}
     keys |= {"model.transformer.wte.weight", "model.transformer.ln_f.weight"}
     return keys if tied else keys | {"model.transformer.ff_out.weight"}
-
-
-def stored(folder):
-    """All tensors of a saved folder, from one file or from shards."""
-    tensors = {}
-    for file in folder.glob("*.safetensors"):
-        tensors |= load_file(file)
-    return tensors
-
-
-def assert_same_tensors(first, second):
-    assert first.keys() == second.keys()
-    for name, tensor in first.items():
-        assert tensor.dtype == second[name].dtype and torch.equal(tensor, second[name]), name
 
 
 @pytest.fixture

@@ -64,15 +64,6 @@ def model(tiny_model):
     return tiny_model()
 
 
-@pytest.fixture
-def prompt(random_ids):
-    """Prompts with masks inside, padded on the left."""
-    input_ids = random_ids(4, 12)
-    input_ids[0, 8], input_ids[2, 3:9], input_ids[3, 5:7] = MASK, MASK, MASK
-    attention_mask = (torch.arange(12) >= torch.tensor([[0], [3], [1], [4]])).long()
-    return {"input_ids": input_ids.masked_fill(attention_mask == 0, PAD), "attention_mask": attention_mask}
-
-
 def as_if_on_cuda(canvas):
     return SimpleNamespace(**vars(canvas) | {"tokens": SimpleNamespace(device=torch.device("cuda"))})
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from tiny_poet import SHIPPED_CHECKPOINT
 from transformers import AutoTokenizer
 
 from llada_cli import build_parser, main, score
@@ -22,9 +22,7 @@ from modeling_llada import LLaDAForMaskedLM
 LINE, NEXT = "床前明月光，", "疑是地上霜。"
 
 
-@pytest.fixture(scope="module")
-def poet_folder(tmp_path_factory):
-    return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
+pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +33,6 @@ def poet(poet_folder):
 @pytest.fixture(scope="module")
 def tokenizer():
     return AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
-
-
-@pytest.fixture(autouse=True)
-def model_variable(poet_folder, monkeypatch):
-    """The commands of these tests use the tiny poet."""
-    monkeypatch.setenv("LLADA_MODEL", str(poet_folder))
-    monkeypatch.delenv("LLADA_DEBUG", raising=False)
 
 
 @pytest.fixture
