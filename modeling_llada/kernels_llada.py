@@ -29,16 +29,28 @@ def rms_norm(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> t
 
 
 def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The rotary embedding of `apply_rotary_pos_emb`."""
-    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
-    rotated = torch.empty_like(hidden_states)
-    return torch.addcmul(hidden_states * cos.unsqueeze(2), other_half, sin.unsqueeze(2), out=rotated)
+    """The rotary embedding of `apply_rotary_pos_emb`, half by half: `roll` would copy what is not contiguous."""
+    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
+    rotated = hidden_states.new_empty(hidden_states.shape)
+    middle = hidden_states.shape[-1] // 2
+    first, second = slice(0, middle), slice(middle, None)
+    for half, other in ((first, second), (second, first)):
+        product = hidden_states[..., half] * cos[..., half]
+        torch.addcmul(product, hidden_states[..., other], sin[..., half], out=rotated[..., half])
+    return rotated
 
 
-def swiglu(gate_and_up: torch.Tensor) -> torch.Tensor:
-    """`silu(gate) * up` of the two halves."""
-    gate, up = gate_and_up.chunk(2, dim=-1)
-    return nn.functional.silu(gate) * up
+def gate_and_up(hidden_states: torch.Tensor, fused_weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both projections in one batched product, so that each is contiguous: what follows is twice as fast on that."""
+    tokens = hidden_states.reshape(1, -1, hidden_states.shape[-1]).expand(2, -1, -1)
+    both = torch.bmm(tokens, fused_weight.unflatten(0, (2, -1)).transpose(1, 2))
+    gate, up = both.unflatten(1, hidden_states.shape[:-1])
+    return gate, up
+
+
+def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """`silu(gate) * up`."""
+    return nn.functional.silu(gate).mul_(up)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
-from .kernels_llada import Kernels, of_this_thread
+from .kernels_llada import Kernels, gate_and_up, of_this_thread
 from .likelihood_llada import LLaDALikelihoodMixin
 
 
@@ -253,7 +253,7 @@ class LLaDAMLP(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         kernels = of_this_thread(self.kernels)
         if kernels is not None and self.fused_weight is not None:
-            return self.down_proj(kernels.swiglu(nn.functional.linear(hidden_states, self.fused_weight)))
+            return self.down_proj(kernels.swiglu(*gate_and_up(hidden_states, self.fused_weight)))
         return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
 
 
