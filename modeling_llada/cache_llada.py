@@ -103,6 +103,11 @@ class LLaDACache(Cache):
         for layer in self.layers:
             layer.select_rows(rows)
 
+    def load(self, other: "LLaDACache", repeats: int) -> None:
+        """Takes over the keys and values of another cache, each row several times."""
+        for own, layer in zip(self.layers, other.layers, strict=True):
+            own.update(layer.keys.repeat_interleave(repeats, dim=0), layer.values.repeat_interleave(repeats, dim=0))
+
 
 def window_of(block: slice, kind: str, length: int) -> slice:
     """The positions that a step of a block recomputes."""

@@ -13,13 +13,12 @@
 # limitations under the License.
 """The canvas: prompt and answer of each row, with what is known about each position while it is being denoised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 from transformers.generation.streamers import BaseStreamer
-
-from .sampling_llada import spread
 
 
 @dataclass
@@ -76,13 +75,27 @@ class Canvas:
         """The positions of a block that wait for a token, `(batch, block_length)`."""
         return ~self.given[:, block] & (self.step[:, block] < 0) & ~self.ended[:, None]
 
-    def cut(self, length: int) -> "Canvas":
-        """A copy of its first positions."""
-        tensors = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(
-            self,
-            **{name: (value[:, :length] if value.ndim == 2 else value).clone() for name, value in tensors.items()},
-        )
+    def view(self, length: int) -> "Canvas":
+        """Its first positions, in the same memory."""
+        return self._map(lambda value: value[:, :length] if value.ndim == 2 else value)
+
+    def copy(self) -> "Canvas":
+        """A canvas in memory of its own."""
+        return self._map(torch.clone)
+
+    def repeat(self, repeats: int) -> "Canvas":
+        """Each row several times, the copies next to each other."""
+        return self._map(lambda value: value.repeat_interleave(repeats, dim=0))
+
+    def load(self, other: "Canvas") -> None:
+        """Takes over the state of a canvas of the same shape."""
+        for name, value in vars(other).items():
+            if value is not None:
+                getattr(self, name).copy_(value)
+
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Canvas":
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: function(value) for name, value in values.items()})
 
 
 def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | None) -> list[slice]:
@@ -96,15 +109,16 @@ def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | No
 def write_commits(
     canvas: Canvas,
     block: slice,
-    mask: torch.BoolTensor,
     commit: torch.BoolTensor,
     proposal: torch.LongTensor,
     confidence: torch.FloatTensor,
 ) -> None:
-    """Writes the committed proposals into the canvas, with their confidence and the step of their row."""
+    """
+    Writes the committed proposals into the canvas, with their confidence and the step of their row; all of shape
+    `(batch, block_length)`.
+    """
     step = canvas.num_forward_passes[:, None].int() - 1
-    proposed = spread(proposal, mask, fill_value=0)
-    canvas.tokens[:, block] = torch.where(commit, proposed, canvas.tokens[:, block])
+    canvas.tokens[:, block] = torch.where(commit, proposal, canvas.tokens[:, block])
     canvas.step[:, block] = torch.where(commit, step, canvas.step[:, block])
     canvas.confidence[:, block] = torch.where(commit, confidence.clamp(min=0), canvas.confidence[:, block])
 

@@ -24,16 +24,21 @@ from .cache_llada import LLaDACache, window_of
 from .canvas_llada import Canvas, write_commits
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
-from .remasking_llada import choose_commits, step_budget
-from .sampling_llada import defer_end_tokens, propose, suppress
+from .remasking_llada import Confidences, choose_commits, confidences_of, step_budget
+from .sampling_llada import defer_end_tokens, draw_uniform, propose, spread, suppress
 
 
 class Prediction(NamedTuple):
-    """What a step knew: the masks before it, their logits, and the logits that confidences are taken from."""
+    """
+    What a step knew. Of shape `(batch, block_length)` are the masks before it, the proposals and their confidences; of
+    shape `(num_masked, vocab_size)` the logits, and those that confidences are taken from.
+    """
 
     mask: torch.BoolTensor
-    logits: torch.FloatTensor
-    scores: torch.FloatTensor
+    proposal: torch.LongTensor
+    confidences: Confidences
+    logits: torch.FloatTensor | None
+    scores: torch.FloatTensor | None
 
 
 class Denoiser:
@@ -84,8 +89,12 @@ class Denoiser:
             step += 1
 
     def step(
-        self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int
-    ) -> "Prediction":
+        self,
+        block: slice,
+        num_masks: torch.LongTensor,
+        num_steps: torch.LongTensor,
+        block_step: int | torch.LongTensor,
+    ) -> Prediction:
         """
         Makes one step.
 
@@ -96,11 +105,12 @@ class Denoiser:
                 The masks that it held at its start.
             num_steps (`torch.LongTensor` of shape `(batch,)`):
                 The steps that it was given.
-            block_step (`int`):
-                The index of the step in the block.
+            block_step (`int` or `torch.LongTensor` of shape `(batch,)`):
+                The index of the step in the block. Rows may be at different steps, but not at one that refreshes a
+                cache.
 
         Returns:
-            [`Prediction`]: The masks before the step, `(batch, block_length)`, and two times `(num_masked, vocab_size)`.
+            [`Prediction`].
         """
         canvas, config = self.canvas, self.config
         mask = canvas.masked(block)
@@ -112,17 +122,26 @@ class Denoiser:
         # 2.b Propose a token for each mask, and take the confidence of the proposal
         suppress(logits, self.ruled_out)
         scores = defer_end_tokens(logits, self.deferred)
-        proposal = propose(logits, mask, config, self.generators)
+        temperature = config.sampling_temperature
+        noise = self._draw_uniform(mask, logits.shape[-1]) if temperature > 0 else None
+        proposal = propose(logits, noise, config.mask_token_id, temperature)
+        noise = self._draw_uniform(mask, 1).squeeze(-1) if config.remasking == "random" else None
+        confidences = confidences_of(scores, proposal, mask, config, self.deferred, noise)
+        proposal = spread(proposal, mask, fill_value=0)
 
         # 2.c Commit the proposals that the strategy picks
         budget = step_budget(num_masks, num_steps, block_step)
-        confidence, commit = choose_commits(
-            scores, proposal, self.deferred, mask, budget, config, self.strategy, self.generators
-        )
-        write_commits(canvas, block, mask, commit, proposal, confidence)
-        return Prediction(mask, logits, scores)
+        commit = choose_commits(confidences, mask, budget, config, self.strategy)
+        write_commits(canvas, block, commit, proposal, confidences.probability)
+        return Prediction(mask, proposal, confidences, logits, scores)
 
-    def _predict_masks(self, block: slice, mask: torch.BoolTensor, block_step: int) -> torch.FloatTensor:
+    def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
+        """Uniform numbers for each mask, `(num_masked, width)`."""
+        return draw_uniform(mask, self.generators, width)
+
+    def _predict_masks(
+        self, block: slice, mask: torch.BoolTensor, block_step: int | torch.LongTensor
+    ) -> torch.FloatTensor:
         """
         One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
 
@@ -163,11 +182,10 @@ class Denoiser:
             length = min(length, block.stop + self.config.suffix_window)
         return slice(0, length)
 
-    def _window(self, block: slice, block_step: int) -> slice:
+    def _window(self, block: slice, block_step: int | torch.LongTensor) -> slice:
         """The positions that a step recomputes."""
-        visible, interval = self._visible(block), self.config.cache_refresh_interval
-        refreshes = block_step == 0 or (interval is not None and block_step % interval == 0)
-        if self.cache is None or refreshes:
+        visible = self._visible(block)
+        if self.cache is None or refreshes_cache(block_step, self.config.cache_refresh_interval):
             return visible
         return window_of(block, self.config.block_cache, visible.stop)
 
@@ -182,6 +200,15 @@ class Denoiser:
             self.cached_rows = rows
         self.cache.window = torch.arange(window.start, window.stop, device=rows.device)
 
+    def take_cache(self, other: "Denoiser", repeats: int) -> None:
+        """Takes over the cache of another denoiser, each row several times."""
+        if self.cache is None:
+            return
+        self.cache.load(other.cache, repeats)
+        if other.cached_rows is not None:
+            copies = torch.arange(repeats, device=other.cached_rows.device)
+            self.cached_rows = (other.cached_rows[:, None] * repeats + copies).flatten()
+
     def _position_ids(self, rows: torch.LongTensor, window: slice) -> torch.LongTensor | None:
         """The positions of the window, unless they are those that the model would take by itself."""
         if self.canvas.position_ids is not None:
@@ -189,6 +216,13 @@ class Denoiser:
         if window.start == 0:
             return None
         return torch.arange(window.start, window.stop, device=rows.device).expand(len(rows), -1)
+
+
+def refreshes_cache(block_step: int | torch.LongTensor, interval: int | None) -> bool:
+    """Whether a step recomputes all positions: the first one of a block, and then one every `interval` steps."""
+    if isinstance(block_step, torch.Tensor):
+        return False
+    return block_step == 0 or (interval is not None and block_step % interval == 0)
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

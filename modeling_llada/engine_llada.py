@@ -23,7 +23,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -31,10 +31,12 @@ from transformers import LogitsProcessorList
 from transformers.utils import logging
 
 from .canvas_llada import Canvas
-from .denoising_llada import Denoiser
+from .denoising_llada import Denoiser, Prediction
+from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
 from .kernels_llada import Kernels
+from .sampling_llada import draw_uniform
 
 
 logger = logging.get_logger(__name__)
@@ -42,6 +44,9 @@ logger = logging.get_logger(__name__)
 LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of it, so that few shapes occur
 POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, where that is not known beforehand
 MAX_RECORDINGS = 4  # shapes that are kept for a model
+
+# With these a block can be complete before the steps of its schedule have been made.
+EARLY = (*PARALLEL_RULES, "draft_steps")
 
 # What a recorded step does not depend on.
 FREE_OPTIONS = {
@@ -53,6 +58,7 @@ FREE_OPTIONS = {
     "pad_token_id",
     "return_dict_in_generate",
     "output_trajectory",
+    "draft_steps",
 }
 
 
@@ -71,18 +77,32 @@ def open_denoiser(
 
     The arguments are those of [`Denoiser`], and `is_watched`: whether somebody looks at the steps.
     """
-    reason = "the steps are watched" if is_watched or strategy or logits_processor else obstacle(model, canvas, config)
+    reason = "a callable takes part in them" if strategy or logits_processor else obstacle(model, canvas, config)
     recordings = None if reason else _recordings.get(model) or _recordings.setdefault(model, Recordings())
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
-        yield Denoiser(model, canvas, config, strategy, generators, logits_processor)
+        yield with_drafts(
+            lambda canvas: Denoiser(model, canvas, config, strategy, generators, logits_processor), canvas, config
+        )
         return
     try:
         # What is made under inference mode could not be written to outside of it.
         with torch.inference_mode(False), torch.no_grad():
-            yield recordings.find(model, canvas, config)
+            yield with_drafts(
+                lambda canvas: recordings.find(model, canvas, config, generators, is_watched), canvas, config
+            )
     finally:
         recordings.lock.release()
+
+
+def with_drafts(
+    open_one: Callable[[Canvas], Denoiser], canvas: Canvas, config: LLaDAGenerationConfig
+) -> Denoiser | DraftingDenoiser:
+    """The denoiser of a canvas, and if it drafts, one with the rows of all drafts beside it."""
+    denoiser = open_one(canvas)
+    if config.draft_steps is None:
+        return denoiser
+    return DraftingDenoiser(denoiser, verifier=open_one(canvas.repeat(config.draft_steps)))
 
 
 def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
@@ -91,8 +111,6 @@ def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) ->
         return "`disable_compile` is set"
     if canvas.tokens.device.type != "cuda" and config.compile_config is None:
         return "the model is not on a CUDA device, and there is no `compile_config`"
-    if config.sampling_temperature > 0 or config.remasking == "random":
-        return "random numbers are drawn"
     if config.suffix_window is not None:
         return "a suffix window changes the length of the canvas"
     if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):
@@ -117,7 +135,14 @@ class Recordings:
         self.pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
         self.by_key: OrderedDict[tuple, RecordedDenoiser] = OrderedDict()
 
-    def find(self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> "RecordedDenoiser":
+    def find(
+        self,
+        model: nn.Module,
+        canvas: Canvas,
+        config: LLaDAGenerationConfig,
+        generators: list[torch.Generator | None],
+        is_watched: bool,
+    ) -> "RecordedDenoiser":
         """The recording for the shape of a canvas, the options and the weights, with that canvas in it."""
         canvas = pad_canvas(canvas, config.mask_token_id)
         options = {name: value for name, value in vars(config).items() if name not in FREE_OPTIONS}
@@ -125,17 +150,17 @@ class Recordings:
         key = (
             tuple(canvas.tokens.shape),
             canvas.position_ids is None,
+            is_watched,
             repr(sorted(options.items())),
             # A recording reads the memory in which the weights lay.
             tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
         )
         if key not in self.by_key:
-            own = canvas.cut(canvas.tokens.shape[1])
-            self.by_key[key] = RecordedDenoiser(weakref.proxy(model), own, config, self.pool)
+            self.by_key[key] = RecordedDenoiser(weakref.proxy(model), canvas.copy(), config, is_watched, self.pool)
         self.by_key.move_to_end(key)
         while len(self.by_key) > MAX_RECORDINGS:
             self.by_key.popitem(last=False)
-        self.by_key[key].load(canvas, config)
+        self.by_key[key].load(canvas, config, generators)
         return self.by_key[key]
 
 
@@ -153,69 +178,100 @@ class RecordedDenoiser(Denoiser):
             A canvas of the shape to record.
         config ([`LLaDAGenerationConfig`]):
             The options.
+        is_watched (`bool`):
+            Whether somebody looks at the logits of the steps.
         pool (`tuple`, *optional*):
             The memory pool of the CUDA graphs.
     """
 
-    def __init__(self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig, pool: tuple | None) -> None:
+    def __init__(
+        self, model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig, is_watched: bool, pool: tuple | None
+    ) -> None:
         super().__init__(model, canvas, config, strategy=None, generators=[None], logits_processor=None)
         batch_size, length = canvas.tokens.shape
         device = canvas.tokens.device
-        self.block_start, self.window_start, self.block_step = torch.zeros(3, dtype=torch.long, device=device)
-        self.num_masks, self.num_steps = torch.ones(2, batch_size, dtype=torch.long, device=device)
-        self.is_unfinished = torch.zeros((), dtype=torch.bool, device=device)
+        self.block_start, self.window_start = torch.zeros(2, dtype=torch.long, device=device)
+        self.num_masks, self.num_steps, self.block_step = torch.ones(3, batch_size, dtype=torch.long, device=device)
         # In four dimensions, since the building of a mask from two would look at its values.
         self.attention_mask = None if canvas.position_ids is None else as_key_mask(canvas)
         self.position_ids = canvas.position_ids
         if self.position_ids is None:
             self.position_ids = torch.arange(length, device=device).expand(batch_size, -1)
         self.kernels = Kernels() if config.compile_config is None else Kernels().compile(config.compile_config)
+        self.is_watched = is_watched
         self.pool = pool
-        self.replays: dict[tuple[int, int], Callable[[], None]] = {}
+        self.uniform: dict[tuple[int, int], torch.Tensor] = {}
+        self.replays: dict[tuple[int, int], Callable[[], Prediction]] = {}
 
-    def load(self, canvas: Canvas, config: LLaDAGenerationConfig) -> None:
-        """Copies a canvas into the one of the recording, and takes the options that the steps do not depend on."""
-        self.config = config
+    def load(self, canvas: Canvas, config: LLaDAGenerationConfig, generators: list[torch.Generator | None]) -> None:
+        """Copies a canvas into the one of the recording, and takes what the recorded steps do not depend on."""
+        self.config, self.generators = config, generators
         self.kernels = replace(self.kernels, thread=threading.get_ident())
-        for field in fields(Canvas):
-            value = getattr(canvas, field.name)
-            if value is not None:
-                getattr(self.canvas, field.name).copy_(value)
+        self.canvas.load(canvas)
         if self.attention_mask is not None:
             self.attention_mask.copy_(as_key_mask(canvas))
 
     def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
-        """Counts the steps of a block: those of the schedule, or fewer, when a parallel rule has committed it."""
-        is_parallel = any(getattr(self.config, rule) is not None for rule in PARALLEL_RULES)
+        """Counts the steps of a block: those of the schedule, or fewer, when it is complete before."""
+        can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY)
+        interval = 1 if self.is_watched else POLL_INTERVAL
         for step in range(int(num_steps.max())):
             yield step
-            if is_parallel and step % POLL_INTERVAL == POLL_INTERVAL - 1 and not self.is_unfinished.item():
+            if can_be_early and step % interval == interval - 1 and not self.canvas.masked(block).any():
                 return
 
-    def step(self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int) -> None:
+    def step(
+        self,
+        block: slice,
+        num_masks: torch.LongTensor,
+        num_steps: torch.LongTensor,
+        block_step: int | torch.LongTensor,
+    ) -> Prediction:
         """Replays the step for the shape of the block and its window, and records it the first time."""
-        if block_step == 0:
-            self.block_start.fill_(block.start)
-            self.block_step.zero_()
-            self.num_masks.copy_(num_masks)
-            self.num_steps.copy_(num_steps)
         window = self._window(block, block_step)
+        self.block_start.fill_(block.start)
         self.window_start.fill_(window.start)
+        self.num_masks.copy_(num_masks)
+        self.num_steps.copy_(num_steps)
+        self.block_step.copy_(block_step) if isinstance(block_step, torch.Tensor) else self.block_step.fill_(
+            block_step
+        )
         shape = (block.stop - block.start, window.stop - window.start)
+        self._refill_uniform(block)
         if shape not in self.replays:
             self.replays[shape] = self._record(*shape)
-        self.replays[shape]()
+        prediction = self.replays[shape]()
+        if not self.is_watched:
+            return prediction
+        is_masked = prediction.mask.flatten()
+        return prediction._replace(logits=prediction.logits[is_masked], scores=prediction.scores[is_masked])
 
-    def _record(self, block_length: int, window_length: int) -> Callable[[], None]:
+    def _refill_uniform(self, block: slice) -> None:
+        """Draws the random numbers of a step, those that [`Denoiser`] would draw: inside of a recording nothing is random."""
+        widths = [self.model.config.vocab_size] if self.config.sampling_temperature > 0 else []
+        widths += [1] if self.config.remasking == "random" else []
+        if not widths:
+            return
+        mask = self.canvas.masked(block)
+        for width in widths:
+            values = draw_uniform(mask, self.generators, width)
+            # Positions without a mask keep a number that has a logarithm.
+            buffer = self.uniform.setdefault((mask.shape[1], width), values.new_full((mask.numel(), width), 0.5))
+            buffer.masked_scatter_(mask.view(-1, 1), values)
+
+    def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
+        return self.uniform[mask.shape[1], width]
+
+    def _record(self, block_length: int, window_length: int) -> Callable[[], Prediction]:
         """Records a step as a CUDA graph, after it has run a few times: the first runs allocate and choose kernels."""
 
-        def step() -> None:
+        def step() -> Prediction:
             with fused(self.model, self.kernels):
-                self._static_step(block_length, window_length)
+                return self._static_step(block_length, window_length)
 
         if self.canvas.tokens.device.type != "cuda":
             return step
-        given, block_step = self.canvas.given.clone(), self.block_step.clone()
+        given = self.canvas.given.clone()
         self.canvas.given.fill_(True)  # without masks a step commits nothing
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -226,24 +282,28 @@ class RecordedDenoiser(Denoiser):
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-                step()
+                prediction = step()
         except RuntimeError as error:
             raise RuntimeError(
                 "The denoising step cannot be recorded as a CUDA graph with this model. Pass `disable_compile=True` to "
                 "`generate`, or set it in the generation config."
             ) from error
         self.canvas.given.copy_(given)
-        self.block_step.copy_(block_step)
-        return graph.replay
 
-    def _static_step(self, block_length: int, window_length: int) -> None:
+        def replay() -> Prediction:
+            graph.replay()
+            return prediction
+
+        return replay
+
+    def _static_step(self, block_length: int, window_length: int) -> Prediction:
         """The step of [`Denoiser`] with tensors in the place of offsets and counters."""
         device = self.block_start.device
         block = self.block_start + torch.arange(block_length, device=device)
         self.window = self.window_start + torch.arange(window_length, device=device)
-        super().step(block, self.num_masks, self.num_steps, self.block_step)
-        self.block_step += 1
-        self.is_unfinished.copy_(self.canvas.masked(block).any())
+        prediction = super().step(block, self.num_masks, self.num_steps, self.block_step)
+        # What is kept takes memory of its own as long as the recording lives.
+        return prediction if self.is_watched else prediction._replace(logits=None, scores=None)
 
     def _predict_masks(self, block: torch.LongTensor, mask: torch.BoolTensor, block_step: torch.Tensor):
         """The logits of all positions of the block, `(batch * block_length, vocab_size)`."""

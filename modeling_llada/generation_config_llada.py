@@ -105,6 +105,9 @@ class LLaDAGenerationConfig(GenerationConfig):
             Parallel decoding: commit `n` masks as long as `(n + 1) (1 - confidence) <= factor`.
         entropy_bound (`float`, *optional*):
             Parallel decoding: commit the masks whose joint entropy (nats) is bounded by this.
+        draft_steps (`int`, *optional*):
+            Lossless parallel decoding: guess this many denoising steps ahead and verify them in one forward pass, on as
+            many canvases; at least 2 (FreeDave; published: 4). The tokens are those without it.
         block_cache (`str`, *optional*):
             Which positions a step recomputes; the keys and values of the others are as old as the last refresh. The
             active block (`"dual"`), the block and what follows it (`"prefix"`), or the block and 16 positions on both
@@ -162,6 +165,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.leap_radius = kwargs.pop("leap_radius", None)
         self.confidence_factor = kwargs.pop("confidence_factor", None)
         self.entropy_bound = kwargs.pop("entropy_bound", None)
+        self.draft_steps = kwargs.pop("draft_steps", None)
         self.block_cache = kwargs.pop("block_cache", None)
         self.cache_refresh_interval = kwargs.pop("cache_refresh_interval", None)
         self.suffix_window = kwargs.pop("suffix_window", None)
@@ -198,6 +202,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         check_integer("block_length", self.block_length, minimum=1)
         check_integer("num_return_sequences", self.num_return_sequences, minimum=1)
         check_integer("cache_refresh_interval", self.cache_refresh_interval, minimum=1)
+        check_integer("draft_steps", self.draft_steps, minimum=2)
         check_integer("suffix_window", self.suffix_window, minimum=0)
         check_number("temperature", self.temperature, minimum=0.0)
         check_number("cfg_scale", self.cfg_scale, minimum=0.0)
@@ -243,14 +248,31 @@ class LLaDAGenerationConfig(GenerationConfig):
                 "temperature."
             )
 
-    def check_refinements(self) -> None:
-        """Checks that no option refines one that is unset. `validate` cannot: another layer of options may set it."""
+    def check_combinations(self) -> None:
+        """
+        Checks that no option refines one that is unset, and that drafts can be right. `validate` cannot: another layer of
+        options may set or reset them.
+        """
         for name, refined in REFINEMENTS.items():
             if getattr(self, name) is not None and getattr(self, refined) is None:
                 raise ValueError(
                     f"`{name}` refines `{refined}`, which is not set, but got {name}={getattr(self, name)}. Set "
                     f"`{refined}` as well, or `{name}=None`."
                 )
+        if self.draft_steps is None:
+            return
+        if self.sampling_temperature > 0 or self.remasking == "random":
+            raise ValueError(
+                f"`draft_steps` guesses the next steps, which cannot be guessed where they are random, but got draft_steps="
+                f"{self.draft_steps} with temperature={self.sampling_temperature} and remasking={self.remasking!r}. Set "
+                "the temperature to 0 and another remasking, or `draft_steps=None`."
+            )
+        if self.cache_refresh_interval is not None:
+            raise ValueError(
+                "`draft_steps` and `cache_refresh_interval` do not go together: the rows of a batch come to a refresh in "
+                f"different forward passes. Got {self.draft_steps} and {self.cache_refresh_interval}; set one of them to "
+                "`None`."
+            )
 
     @property
     def sampling_temperature(self) -> float:

@@ -161,7 +161,7 @@ class LLaDAGenerationMixin:
 
         with open_denoiser(self, canvas, config, strategy, generators, logits_processor, is_watched) as denoiser:
             self._denoise_blocks(denoiser, blocks, num_masks, num_steps, pad_token_id, stopping_criteria, streamer)
-            canvas = denoiser.canvas.cut(canvas.tokens.shape[1])
+            canvas = denoiser.canvas.view(blocks[-1].stop).copy()
 
         # 4. Finalize and return
         if streamer is not None:
@@ -188,7 +188,8 @@ class LLaDAGenerationMixin:
         streamer: BaseStreamer | None,
     ) -> None:
         """Fills the canvas of the denoiser, block by block; `num_masks` and `num_steps` are `(batch, num_blocks)`."""
-        canvas, config, prompt_length = denoiser.canvas, denoiser.config, blocks[0].stop
+        config, prompt_length = denoiser.config, blocks[0].stop
+        canvas = denoiser.canvas.view(blocks[-1].stop)  # a recorded one is longer
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
@@ -259,7 +260,7 @@ class LLaDAGenerationMixin:
             merged.update(layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
-        config.check_refinements()
+        config.check_combinations()
         self._check_special_tokens(config)
         return config
 

@@ -24,12 +24,13 @@ the positions that still hold the mask token, and the quota is `(batch,)`. `comm
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from .generation_config_llada import LLaDAGenerationConfig
-from .sampling_llada import draw_uniform, spread, widest_float
+from .sampling_llada import spread, widest_float
 
 
 # The lowest confidence that a prediction can have; positions that are no candidates rank below it.
@@ -126,53 +127,79 @@ def larger_set(first: torch.BoolTensor, second: torch.BoolTensor) -> torch.BoolT
     return torch.where((first.sum(-1) >= second.sum(-1))[:, None], first, second)
 
 
-# A strategy of `LLaDAGenerationConfig`: its confidence, and the rules that it combines
+# A strategy of `LLaDAGenerationConfig`: its confidences, and the rules that it combines
 
 
-def confidence_of(
-    kind: str,
+class Confidences(NamedTuple):
+    """
+    The confidences of a step, each of shape `(batch, block_length)`: the probabilities, the ranking of the remasking
+    strategy, and, for an entropy bound alone, the negative entropies.
+    """
+
+    probability: torch.FloatTensor
+    ranking: torch.FloatTensor
+    negative_entropy: torch.FloatTensor | None = None
+
+
+def confidences_of(
     scores: torch.FloatTensor,
     proposal: torch.LongTensor,
-    deferred: torch.LongTensor | None,
     mask: torch.BoolTensor,
-    generators: list[torch.Generator | None],
-) -> torch.FloatTensor:
-    """The confidence of each proposal in the terms of a remasking strategy, `(batch, block_length)`."""
-    if kind == "random":
-        values = draw_uniform(mask, generators, width=1).squeeze(-1)
-    elif kind == "margin":
-        values = margin(scores)
-    elif kind == "entropy":
-        values = negative_entropy(scores)
-    else:
-        values = probability(scores, proposal)
-    if deferred is not None and kind != "random":
+    config: LLaDAGenerationConfig,
+    deferred: torch.LongTensor | None,
+    uniform: torch.Tensor | None,
+) -> Confidences:
+    """
+    The confidences in the proposals, in the terms of the strategy.
+
+    Args:
+        scores (`torch.FloatTensor` of shape `(num_masked, vocab_size)`):
+            The logits that confidences are taken from.
+        proposal (`torch.LongTensor` of shape `(num_masked,)`):
+            The proposed tokens.
+        mask (`torch.BoolTensor` of shape `(batch, block_length)`):
+            The masks.
+        config ([`LLaDAGenerationConfig`]):
+            The options.
+        deferred (`torch.LongTensor`, *optional*):
+            Tokens whose confidence is the lowest.
+        uniform (`torch.Tensor` of shape `(num_masked,)`, *optional*):
+            Random numbers, for random remasking.
+    """
+    is_deferred = None
+    if deferred is not None:
         # Not `isin`, which waits for the device when there are many tokens.
-        values = values.masked_fill((proposal[:, None] == deferred).any(-1), DEFERRED)
-    return spread(values.float(), mask, fill_value=-torch.inf)
+        is_deferred = (proposal[:, None] == deferred).any(-1)
+
+    def place(values: torch.Tensor) -> torch.FloatTensor:
+        if is_deferred is not None:
+            values = values.masked_fill(is_deferred, DEFERRED)
+        return spread(values.float(), mask, fill_value=-torch.inf)
+
+    ranking = probabilities = place(probability(scores, proposal))
+    if config.remasking == "random":
+        ranking = spread(uniform.float(), mask, fill_value=-torch.inf)
+    elif config.remasking == "margin":
+        ranking = place(margin(scores))
+    elif config.remasking == "entropy":
+        ranking = place(negative_entropy(scores))
+    bounded = None if config.entropy_bound is None else place(negative_entropy(scores))
+    return Confidences(probabilities, ranking, bounded)
 
 
 def choose_commits(
-    scores: torch.FloatTensor,
-    proposal: torch.LongTensor,
-    deferred: torch.LongTensor | None,
+    confidences: Confidences,
     mask: torch.BoolTensor,
     budget: torch.LongTensor,
     config: LLaDAGenerationConfig,
     strategy: Callable | None,
-    generators: list[torch.Generator | None],
-) -> tuple[torch.FloatTensor, torch.BoolTensor]:
+) -> torch.BoolTensor:
     """
-    The probability of each proposal, and which proposals are committed; both of shape `(batch, block_length)`.
-
-    A step commits the larger of the set of the parallel rule and the quota of the schedule, which a callable replaces.
+    Which proposals are committed, `(batch, block_length)`: the larger of the set of the parallel rule and the quota of the
+    schedule, which a callable replaces.
     """
-    prediction = (scores, proposal, deferred, mask, generators)
-    probabilities = confidence_of("low_confidence", *prediction)
-    ranking = probabilities
-    if config.remasking != "low_confidence":
-        ranking = confidence_of(config.remasking, *prediction)
-    commit = commit_quota(ranking, mask, budget)
+    probabilities = confidences.probability
+    commit = commit_quota(confidences.ranking, mask, budget)
     if strategy is not None:
         commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
 
@@ -185,10 +212,10 @@ def choose_commits(
     elif config.confidence_factor is not None:
         parallel = commit_factor(probabilities, mask, config.confidence_factor)
     elif config.entropy_bound is not None:
-        parallel = commit_entropy_bound(confidence_of("entropy", *prediction), mask, config.entropy_bound)
+        parallel = commit_entropy_bound(confidences.negative_entropy, mask, config.entropy_bound)
     else:
-        return probabilities, commit
-    return probabilities, larger_set(parallel, commit)
+        return commit
+    return larger_set(parallel, commit)
 
 
 def call_strategy(
@@ -245,7 +272,9 @@ def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTen
     return split - given_back.diff(dim=-1, prepend=torch.zeros_like(total)).flip(-1)
 
 
-def step_budget(num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int) -> torch.LongTensor:
+def step_budget(
+    num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int | torch.LongTensor
+) -> torch.LongTensor:
     """
     How many masks a step of a block commits: of `n` masks in `s` steps the first `n mod s` steps commit
     `ceil(n / s)` and the others `floor(n / s)`.
@@ -255,7 +284,7 @@ def step_budget(num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: 
             The masks that the block held at its start.
         num_steps (`torch.LongTensor` of shape `(batch,)`):
             The steps that it was given.
-        step (`int`):
+        step (`int` or `torch.LongTensor` of shape `(batch,)`):
             The index of the step, from 0.
 
     Returns:

@@ -16,8 +16,6 @@
 import torch
 from torch import nn
 
-from .generation_config_llada import LLaDAGenerationConfig
-
 
 def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
     """Rules tokens out, in place: a logit of -inf."""
@@ -40,24 +38,29 @@ def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | Non
 
 
 def propose(
-    logits: torch.FloatTensor,
-    mask: torch.BoolTensor,
-    config: LLaDAGenerationConfig,
-    generators: list[torch.Generator | None],
+    logits: torch.FloatTensor, uniform: torch.Tensor | None, mask_token_id: int, temperature: float
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
     from `softmax(logits / temperature)`. The mask token itself is never proposed.
 
+    Args:
+        logits (`torch.FloatTensor` of shape `(num_masked, vocab_size)`):
+            The logits of the masks.
+        uniform (`torch.Tensor` of shape `(num_masked, vocab_size)`, *optional*):
+            The numbers `u`, in (0, 1). `None` is greedy.
+        mask_token_id (`int`):
+            Id of the mask token.
+        temperature (`float`):
+            The temperature.
+
     Returns:
         `torch.LongTensor` of shape `(num_masked,)`.
     """
-    temperature = config.sampling_temperature
-    if temperature > 0:
-        uniform = draw_uniform(mask, generators, width=logits.shape[-1])
+    if uniform is not None:
         # Float64 where the device has it: in float32 the tail of the noise is cut off.
         logits = logits.to(uniform.dtype) - temperature * (-uniform.log()).log()
-    mask_column = torch.arange(logits.shape[-1], device=logits.device) == config.mask_token_id
+    mask_column = torch.arange(logits.shape[-1], device=logits.device) == mask_token_id
     return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from test_golden import CACHED_CASES, case_name, options_of
 from torch import nn
-from transformers import CompileConfig, TextStreamer
+from transformers import CompileConfig
 
 from modeling_llada import LLaDAGenerationConfig, engine_llada
 from modeling_llada.canvas_llada import Canvas
@@ -55,6 +55,13 @@ OPTIONS = [
     {**SMALL, "block_cache": "vicinity", "cache_refresh_interval": 2, "entropy_bound": 3.0},
     {**SMALL, "block_cache": "dual", "cfg_scale": 0.5, "confidence_threshold": 0.2},
     {"max_new_tokens": 0, "confidence_threshold": 0.2},
+    {**SMALL, "temperature": 0.7},
+    {**SMALL, "temperature": 0.7, "remasking": "random", "block_cache": "dual"},
+    {**SMALL, "remasking": "random", "cfg_scale": 0.5},
+    {**SMALL, "draft_steps": 3},
+    {**SMALL, "draft_steps": 2, "block_cache": "dual", "cfg_scale": 0.5},
+    {**SMALL, "draft_steps": 4, "block_cache": "prefix", "confidence_threshold": 0.3},
+    {**SMALL, "draft_steps": 3, "block_cache": "vicinity", "entropy_bound": 3.0, "eos_token_id": list(range(2, 12))},
 ]
 WITH_OPTIONS = pytest.mark.parametrize("options", OPTIONS, ids=str)
 
@@ -76,7 +83,7 @@ def static(monkeypatch):
     def record_and_log(self, *shape):
         log.recorded.append(shape)
         step = record(self, *shape)
-        return lambda: (log.replayed.append(shape), step())
+        return lambda: (log.replayed.append(shape), step())[1]
 
     monkeypatch.setattr(RecordedDenoiser, "_record", record_and_log)
     monkeypatch.setattr(
@@ -86,6 +93,7 @@ def static(monkeypatch):
 
 
 def details(model, prompt, **options):
+    options = {"generator": torch.Generator().manual_seed(0), **options}
     return model.generate(**prompt, return_dict_in_generate=True, output_trajectory=True, **options)
 
 
@@ -134,7 +142,7 @@ class TestEqualsEager:
         options = {**SMALL, "block_cache": "dual"}
         output = details(model, prompt, compile_config=CompileConfig(backend="eager"), **options)
         assert [options["backend"] for options in compiled] == ["eager"] * 3
-        assert len(engine_llada._recordings[model].by_key) == 1
+        assert len(engine_llada._recordings[model].by_key) == (2 if "draft_steps" in options else 1)
         assert_same(output, details(model, prompt, **options))
 
     @pytest.mark.parametrize("case", CACHED_CASES, ids=case_name)
@@ -347,9 +355,9 @@ class TestPadCanvas:
             positions = canvas.position_ids if zeros else torch.arange(24).expand(2, -1)
             assert torch.equal(pad_canvas(canvas, MASK).position_ids[:, :24], positions)
 
-    def test_cut_is_the_way_back(self):
+    def test_view_is_the_way_back(self):
         canvas = self.canvas(20, zeros=3)
-        again = pad_canvas(canvas, MASK).cut(24)
+        again = pad_canvas(canvas, MASK).view(24)
         for name, value in vars(canvas).items():
             torch.testing.assert_close(getattr(again, name), value, equal_nan=True)
 
@@ -370,8 +378,6 @@ class TestObstacle:
 
     OPTIONS = {
         "`disable_compile`": {"disable_compile": True},
-        "random": {"temperature": 0.5},
-        "random numbers": {"remasking": "random"},
         "suffix window": {"suffix_window": 4},
     }
 
@@ -447,17 +453,97 @@ class TestObstacle:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert "autocast" in obstacle(model, canvas, config)
 
-    WATCHERS = {
-        "streamer": lambda: SimpleNamespace(put=lambda value: None, end=lambda: None),
-        "stopping_criteria": lambda: [lambda ids, scores: torch.zeros(len(ids), dtype=torch.bool)],
+    CALLABLES = {
         "logits_processor": lambda: [lambda ids, scores: scores],
         "remasking": lambda: lambda confidence, mask, budget: mask & (mask.cumsum(-1) <= budget[:, None]),
     }
 
-    @pytest.mark.parametrize("name", WATCHERS)
-    def test_whoever_watches_the_steps(self, static, model, random_ids, name):
-        model.generate(random_ids(1, 12), **SMALL, **{name: self.WATCHERS[name]()})
+    @pytest.mark.parametrize("name", CALLABLES)
+    def test_python_inside_of_a_step(self, static, model, random_ids, name):
+        model.generate(random_ids(1, 12), **SMALL, **{name: self.CALLABLES[name]()})
         assert not static.recorded
+
+
+class Recorder:
+    """A streamer that keeps what it gets."""
+
+    takes_steps = True
+
+    def __init__(self):
+        self.events = []
+
+    def put(self, value):
+        self.events.append((value,))
+
+    def put_draft(self, value, step, confidence, top_tokens):
+        self.events.append((value, torch.tensor(step), confidence, top_tokens))
+
+    def end(self):
+        self.events.append(())
+
+
+class TestWatchers:
+    """Streamers and criteria look at recorded steps as they look at others."""
+
+    OPTIONS = [
+        SMALL,
+        {**SMALL, "confidence_threshold": 0.2, "block_cache": "dual"},
+        {**SMALL, "temperature": 0.7, "confidence_eos_eot_inf": True},
+        {**SMALL, "draft_steps": 3, "eos_token_id": list(range(2, 12))},
+    ]
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    def test_a_streamer_gets_the_same(self, static, model, random_ids, options):
+        recorders = Recorder(), Recorder()
+        for recorder, more in zip(recorders, ({}, {"disable_compile": True}), strict=True):
+            details(model, {"input_ids": random_ids(1, 12)}, streamer=recorder, **options, **more)
+        recorded, eager = (recorder.events for recorder in recorders)
+        assert static.replayed and len(recorded) == len(eager) > 4
+        for ours, theirs in zip(recorded, eager, strict=True):
+            for our, their in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(our, their, rtol=1e-3, atol=1e-5, equal_nan=True)
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    def test_criteria_get_the_same_and_stop_the_same_rows(self, static, model, prompt, options):
+        outputs, calls = [], []
+        for more in ({}, {"disable_compile": True}):
+            calls.append([])
+
+            def stop(input_ids, scores, calls=calls[-1]):
+                calls.append((input_ids.clone(), scores.clone()))
+                return torch.arange(len(input_ids)) < len(calls) - 5
+
+            outputs.append(details(model, prompt, stopping_criteria=[stop], **options, **more))
+        assert static.replayed
+        assert_same(*outputs)
+        assert torch.equal(outputs[0].stopped, outputs[1].stopped) and outputs[0].stopped.any()
+        for ours, theirs in zip(*calls, strict=True):
+            assert torch.equal(ours[0], theirs[0])
+            torch.testing.assert_close(ours[1], theirs[1], rtol=1e-3, atol=1e-4)
+
+    def test_each_has_its_recording(self, static, model, random_ids):
+        """One that nobody watches keeps no logits."""
+        ids = random_ids(1, 12)
+        model.generate(ids, **SMALL)
+        model.generate(ids, streamer=Recorder(), **SMALL)
+        recordings = engine_llada._recordings[model].by_key.values()
+        assert [one.is_watched for one in recordings] == [False, True]
+
+
+class TestRandomNumbers:
+    def test_a_seed_means_the_same_with_and_without_a_recording(self, static, model, prompt):
+        for seeds in ([5], [5, 6, 7, 8]):
+            for more in ({}, {"disable_compile": True}):
+                generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+                generator = generators if len(seeds) > 1 else generators[0]
+                outputs = [
+                    model.generate(**prompt, temperature=1.0, generator=generator, **SMALL, **more) for _ in range(2)
+                ]
+                assert not torch.equal(*outputs)
+                if not more:
+                    recorded = outputs
+            assert all(torch.equal(*pair) for pair in zip(recorded, outputs, strict=True))
+        assert static.replayed
 
 
 class TestFuse:
@@ -627,7 +713,7 @@ class TestOnGPU:
         eager = details(model, prompt, disable_compile=True, **options)
         for _ in range(2):
             assert_same(details(model, prompt, **options), eager)
-        assert len(engine_llada._recordings[model].by_key) == 1
+        assert len(engine_llada._recordings[model].by_key) == (2 if "draft_steps" in options else 1)
 
     def test_equals_the_cpu(self, model, prompt):
         on_gpu = model.generate(**prompt, **SMALL).cpu()
@@ -712,7 +798,14 @@ class TestOnGPU:
             thread.join()
         assert all(torch.equal(one, expected[index]) for index in range(4) for one in results[index])
 
-    def test_a_streamer_takes_the_eager_path(self, model, random_ids):
-        tokenizer = SimpleNamespace(decode=lambda ids, **kwargs: "")
-        model.generate(random_ids(1, 12), streamer=TextStreamer(tokenizer), **SMALL)
-        assert model not in engine_llada._recordings
+    @pytest.mark.parametrize("options", TestWatchers.OPTIONS, ids=str)
+    def test_a_streamer_gets_the_same(self, model, random_ids, options):
+        events = []
+        for more in ({}, {}, {"disable_compile": True}):
+            recorder = Recorder()
+            details(model, {"input_ids": random_ids(1, 12)}, streamer=recorder, **options, **more)
+            events.append(recorder.events)
+        for ours, theirs in zip(events[1], events[2], strict=True):
+            for our, their in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(our, their, rtol=1e-3, atol=1e-5, equal_nan=True)
+        assert model in engine_llada._recordings

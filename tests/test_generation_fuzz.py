@@ -31,6 +31,7 @@ GOOD = {
     "block_cache": st.sampled_from([None, "dual", "prefix", "vicinity"]),
     "cache_refresh_interval": st.none() | st.integers(1, 6),
     "suffix_window": st.none() | st.integers(0, 30),
+    "draft_steps": st.none() | st.integers(2, 5),
     "disable_compile": st.none() | st.booleans(),
     "logits_eos_inf": st.booleans(),
     "confidence_eos_eot_inf": st.booleans(),
@@ -63,6 +64,7 @@ BAD = {
     "block_cache": st.text() | st.booleans() | st.integers(),
     "cache_refresh_interval": st.integers(max_value=0) | st.floats() | st.text(),
     "suffix_window": st.integers(max_value=-1) | st.floats() | st.text(),
+    "draft_steps": st.integers(max_value=1) | st.floats() | st.text(),
     "disable_compile": st.text() | st.integers(2),
     "stop_at_eos": st.text() | st.integers(2),
     "num_return_sequences": st.integers(max_value=0) | st.floats(),
@@ -85,6 +87,7 @@ CONFLICTS = [
     {"confidence_threshold", "leap_threshold"},
     {"block_cache", "cache_refresh_interval"},
     {"do_sample", "temperature"},
+    {"draft_steps", "do_sample", "temperature", "remasking", "cache_refresh_interval"},
     {"logits_eos_inf", "confidence_eos_eot_inf", "eos_token_id"},
     {"stopping_criteria", "pad_token_id", "eos_token_id"},
 ]

@@ -85,3 +85,14 @@ class TestGenerate:
         output = golden_model.generate(golden.tensors[f"{name}.prompt"], **options, return_dict_in_generate=True)
         assert torch.equal(output.sequences, golden.tensors[f"{name}.sequences"])
         assert output.num_forward_passes.tolist() == [case["forward_passes"]]
+
+    @pytest.mark.parametrize("case", CACHED_CASES, ids=case_name)
+    def test_drafts_are_lossless(self, golden_model, golden, case):
+        """The same tokens as the reference; it makes one step in a forward pass."""
+        name = f"cached{case['case']}"
+        options = options_of(case) | {"block_cache": case["cache"], "draft_steps": 4}
+        if "threshold" in case:
+            options |= {"confidence_threshold": case["threshold"], "steps": None}
+        output = golden_model.generate(golden.tensors[f"{name}.prompt"], **options, return_dict_in_generate=True)
+        assert torch.equal(output.sequences, golden.tensors[f"{name}.sequences"])
+        assert output.num_forward_passes[0] <= case["forward_passes"]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from mock_model import MASK, VOCAB_SIZE, MockModel, context_script
 
-from modeling_llada import LLaDAGenerationConfig
 from modeling_llada.sampling_llada import draw_uniform, propose
 
 
@@ -20,9 +19,8 @@ def seeded(seed):
 
 def frequencies(logits, temperature, seed=0):
     """How often each token is proposed in many draws from the same logits."""
-    config = LLaDAGenerationConfig(temperature=temperature, mask_token_id=MASK)
-    mask = torch.ones(1, DRAWS, dtype=torch.bool)
-    proposal = propose(logits.expand(DRAWS, -1), mask, config, [seeded(seed)])
+    uniform = draw_uniform(torch.ones(1, DRAWS, dtype=torch.bool), [seeded(seed)], width=len(logits))
+    proposal = propose(logits.expand(DRAWS, -1), uniform, MASK, temperature)
     return torch.bincount(proposal, minlength=len(logits)).double() / DRAWS
 
 

@@ -1,0 +1,146 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Drafts: several denoising steps from one forward pass, with the tokens that single steps give.
+
+A step knows how confident it is of all masks, so it can guess what the next steps will commit: whatever they would if the
+predictions did not move. The canvases after one, two, three guessed steps are the *drafts*. One forward pass predicts the
+masks of all of them, side by side in the batch, and with that the true step from each draft is known. A draft is right if the
+true step from the draft before it leads there; all steps up to the first wrong draft are made at once (FreeDave,
+https://huggingface.co/papers/2510.00294).
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from .canvas_llada import write_commits
+from .denoising_llada import Denoiser, Prediction
+from .remasking_llada import Confidences, choose_commits, step_budget
+
+
+class DraftingDenoiser:
+    """
+    Makes denoising steps like the [`Denoiser`] that it is given, several in a forward pass.
+
+    Args:
+        denoiser ([`Denoiser`]):
+            Makes the first step of each block, from which the first drafts are known.
+        verifier ([`Denoiser`]):
+            Makes a step from each draft. Its canvas has `config.draft_steps` rows for each row of the denoiser's.
+    """
+
+    def __init__(self, denoiser: Denoiser, verifier: Denoiser) -> None:
+        self.denoiser, self.verifier = denoiser, verifier
+        self.canvas, self.config, self.num_drafts = denoiser.canvas, denoiser.config, denoiser.config.draft_steps
+        # How many steps of the block each row has made: rows whose drafts are right are ahead.
+        self.num_made = torch.zeros_like(self.canvas.num_forward_passes)
+
+    def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
+        """Counts the forward passes of a block."""
+        return self.denoiser.steps(block, num_steps)
+
+    def step(
+        self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int
+    ) -> Prediction:
+        """
+        Makes a forward pass, and all the steps that it proves right.
+
+        1. At the start of a block, make one step, and give the verifier the canvas and the cache.
+        2. Later, make a step from each draft. Accept the drafts that the step before them leads to, from left to right up to
+           the first that is wrong, and take over what all steps up to there have committed.
+        3. Draft the next steps from what the last of these steps knew.
+
+        Args and returns are those of [`Denoiser.step`]; the prediction is that of the last step which was made.
+        """
+        if block_step == 0:
+            prediction = self.denoiser.step(block, num_masks, num_steps, block_step)
+            self.verifier.canvas.load(self.canvas.repeat(self.num_drafts))
+            self.verifier.take_cache(self.denoiser, self.num_drafts)
+            self.num_made.fill_(1)
+        else:
+            prediction = self._verify(block, num_masks, num_steps)
+        self._draft(block, prediction, num_masks, num_steps)
+        return prediction
+
+    def _verify(self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor) -> Prediction:
+        """Makes a step from each draft, and accepts those that follow from each other."""
+        canvas, drafts = self.canvas, self.verifier.canvas
+        draft_steps = self.num_made[:, None] + torch.arange(self.num_drafts, device=self.num_made.device)
+        guessed = self._by_row(drafts.tokens[:, block].clone())
+        drafts.ended.copy_(self._repeat(canvas.ended))  # a criterion may have stopped rows since they were drafted
+        prediction = self.verifier.step(block, self._repeat(num_masks), self._repeat(num_steps), draft_steps.flatten())
+        stepped = self._by_row(drafts.tokens[:, block])
+
+        # The first draft is the canvas itself.
+        follows = (stepped[:, :-1] == guessed[:, 1:]).all(-1)
+        accepted = torch.cat([torch.ones_like(follows[:, :1]), follows], dim=1).cumprod(1).bool()
+        num_accepted = accepted.sum(1)
+        last = num_accepted - 1
+
+        committed = self._by_row(prediction.mask & ~drafts.masked(block)) & accepted[..., None]
+        confidence = self._by_row(drafts.confidence[:, block]).masked_fill(~committed, 0).amax(1)
+        canvas.num_forward_passes += canvas.masked(block).any(-1)
+        write_commits(canvas, block, committed.any(1), pick(stepped, last), confidence)
+        self.num_made += num_accepted
+        return self._of_draft(prediction, last)
+
+    def _draft(
+        self, block: slice, prediction: Prediction, num_masks: torch.LongTensor, num_steps: torch.LongTensor
+    ) -> None:
+        """Writes the canvas, and what the next steps would make of it if the predictions did not move."""
+        tokens, mask = self.canvas.tokens[:, block], self.canvas.masked(block)
+        all_tokens, all_masks = [tokens], [mask]
+        for step in range(self.num_drafts - 1):
+            budget = step_budget(num_masks, num_steps, self.num_made + step)
+            commit = choose_commits(prediction.confidences, mask, budget, self.config, self.denoiser.strategy)
+            # There is nothing to predict on a complete block: such a draft repeats the one before it.
+            commit &= (mask & ~commit).any(-1, keepdim=True)
+            tokens, mask = torch.where(commit, prediction.proposal, tokens), mask & ~commit
+            all_tokens.append(tokens)
+            all_masks.append(mask)
+        drafts = self.verifier.canvas
+        drafts.tokens[:, block] = torch.stack(all_tokens, dim=1).flatten(0, 1)
+        drafts.step[:, block] = torch.where(torch.stack(all_masks, dim=1).flatten(0, 1), -1, 0).int()
+
+    def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
+        """What was known at one draft of each row."""
+        mask, proposal, probability, ranking = (
+            pick(self._by_row(values), draft)
+            for values in (prediction.mask, prediction.proposal, *prediction.confidences[:2])
+        )
+        bounded = prediction.confidences.negative_entropy
+        if bounded is not None:
+            bounded = pick(self._by_row(bounded), draft)
+        logits, scores = prediction.logits, prediction.scores
+        if logits is not None:
+            is_picked = torch.arange(self.num_drafts, device=draft.device) == draft[:, None]
+            rows = is_picked.flatten()[:, None].expand_as(prediction.mask)[prediction.mask]
+            logits, scores = logits[rows], scores[rows]
+        return Prediction(mask, proposal, Confidences(probability, ranking, bounded), logits, scores)
+
+    def _repeat(self, values: torch.Tensor) -> torch.Tensor:
+        """A value for each row as one for each draft."""
+        return values.repeat_interleave(self.num_drafts, dim=0)
+
+    def _by_row(self, values: torch.Tensor) -> torch.Tensor:
+        """`(batch * num_drafts, block_length)` as `(batch, num_drafts, block_length)`."""
+        return values.unflatten(0, (-1, self.num_drafts))
+
+
+def pick(values: torch.Tensor, draft: torch.LongTensor) -> torch.Tensor:
+    """One draft of each row: `(batch, num_drafts, block_length)` to `(batch, block_length)`."""
+    return values.take_along_dim(draft[:, None, None], dim=1).squeeze(1)
+
+
+__all__ = ["DraftingDenoiser"]
