@@ -58,7 +58,9 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> argparse._Argumen
     group.add_argument(
         "--entropy-bound", type=float, metavar="H", help="parallel: commit tokens of this joint entropy"
     )
-    group.add_argument("--draft-steps", type=int, metavar="N", help="lossless: verify N guessed steps in a forward pass")
+    group.add_argument(
+        "--draft-steps", type=int, metavar="N", help="lossless: verify N guessed steps in a forward pass"
+    )
     group.add_argument("--block-cache", choices=BLOCK_CACHES, help="keep keys and values outside of the active block")
     group.add_argument("--cache-refresh-interval", type=int, metavar="N", help="steps between refreshes in a block")
     group.add_argument("--suffix-window", type=int, metavar="N", help="positions behind the block that the model sees")

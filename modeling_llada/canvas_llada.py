@@ -87,6 +87,16 @@ class Canvas:
         """Each row several times, the copies next to each other."""
         return self._map(lambda value: value.repeat_interleave(repeats, dim=0))
 
+    def select(self, rows: torch.LongTensor) -> "Canvas":
+        """Some of its rows, in memory of their own."""
+        return self._map(lambda value: value[rows])
+
+    def put(self, rows: torch.LongTensor, other: "Canvas") -> None:
+        """Takes over the state of some rows."""
+        for name, value in vars(other).items():
+            if value is not None:
+                getattr(self, name).index_copy_(0, rows, value)
+
     def load(self, other: "Canvas") -> None:
         """Takes over the state of a canvas of the same shape."""
         for name, value in vars(other).items():

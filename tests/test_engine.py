@@ -202,7 +202,7 @@ class TestRecordings:
         """Prompts, their length within a multiple of 64, the steps and the number of blocks may differ."""
         for seed, length in enumerate((12, 12, 30)):
             for changes in ({}, {"steps": 3}, {"max_new_tokens": 16}, {"stop_at_eos": True}):
-                ids, options = random_ids(2, length, seed=seed), self.OPTIONS | changes
+                ids, options = random_ids(1, length, seed=seed), self.OPTIONS | changes
                 expected = model.generate(ids, disable_compile=True, **options)
                 assert torch.equal(model.generate(ids, **options), expected)
         assert static.recorded == [(4, 64)]
@@ -528,6 +528,39 @@ class TestWatchers:
         model.generate(ids, streamer=Recorder(), **SMALL)
         recordings = engine_llada._recordings[model].by_key.values()
         assert [one.is_watched for one in recordings] == [False, True]
+
+
+class TestEndedRows:
+    """They leave a recorded batch at the start of a block, when what is left fits half of it."""
+
+    SIZES = {"max_new_tokens": 30, "block_length": 3, "eos_token_id": list(range(2, 14))}
+
+    def batch_sizes(self, model):
+        return sorted(key[0][0] for key in engine_llada._recordings[model].by_key)
+
+    @pytest.mark.parametrize("options", [{}, {"confidence_threshold": 0.2}, {"cfg_scale": 0.5}], ids=str)
+    def test_the_rest_goes_on_in_a_smaller_recording(self, static, model, random_ids, options):
+        ids = random_ids(8, 12, seed=3)
+        eager = details(model, {"input_ids": ids}, disable_compile=True, **self.SIZES, **options)
+        assert eager.num_forward_passes.unique().numel() > 2
+        assert_same(details(model, {"input_ids": ids}, **self.SIZES, **options), eager)
+        assert len(self.batch_sizes(model)) > 1 and set(self.batch_sizes(model)) <= {1, 2, 4, 8}
+
+    @pytest.mark.parametrize("seeds", [[5], list(range(8))], ids=str)
+    def test_each_row_keeps_its_generator(self, static, model, random_ids, seeds):
+        outputs = []
+        for more in ({}, {"disable_compile": True}):
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+            generator = generators if len(seeds) > 1 else generators[0]
+            prompt = {"input_ids": random_ids(8, 12)}
+            outputs.append(details(model, prompt, temperature=1.0, generator=generator, **self.SIZES, **more))
+        assert_same(*outputs)
+        assert len(self.batch_sizes(model)) > 1
+
+    @pytest.mark.parametrize("options", [{"block_cache": "dual"}, {"draft_steps": 2}], ids=str)
+    def test_where_fewer_rows_cost_the_same_they_stay(self, static, model, random_ids, options):
+        model.generate(random_ids(8, 12, seed=3), **self.SIZES, **options)
+        assert set(self.batch_sizes(model)) <= {8, 16}
 
 
 class TestRandomNumbers:
