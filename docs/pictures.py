@@ -62,6 +62,14 @@ COMMITS = {
             },
         },
     ),
+    "drafts.svg": (
+        LINE,
+        {
+            "one token a step": ANSWER,
+            "draft_steps=2": {**ANSWER, "draft_steps": 2},
+            "draft_steps=4": {**ANSWER, "draft_steps": 4},
+        },
+    ),
     "guidance.svg": (
         LINE,
         {f"cfg_scale={scale:g}": {**ANSWER, "cfg_scale": scale} for scale in (0.0, 1.0)},
