@@ -10,9 +10,11 @@ from functools import partial
 
 import torch
 from naive import NaiveSampler
-from shapes import Unavailable, build_model, load_second, num_bytes, quantize
+from shapes import Unavailable, load_checkpoint, load_second, num_bytes, quantize, random_model
 from torch import nn
 from transformers import CompileConfig
+
+from modeling_llada import LLaDAConfig
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ def most_recordings(contenders: list[Contender]) -> int:
 class Models:
     """The models of a cell, each built when it is first needed; one model for all contenders with the same weights."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, config: LLaDAConfig) -> None:
         self.args = args
+        self.config = config
         self.models: dict[str, nn.Module] = {}
 
     def of(self, contender: Contender) -> nn.Module:
@@ -115,7 +118,10 @@ class Models:
         device, dtype = self.args.device, getattr(torch, self.args.dtype)
         if name == "against":
             return load_second(self.args.against, device, dtype)
-        model = build_model(self.args.shape, self.args.checkpoint, device, dtype)
+        if self.args.checkpoint is not None:
+            model = load_checkpoint(self.args.checkpoint, device, dtype)
+        else:
+            model = random_model(self.config, device, dtype)
         if name != "plain":
             quantize(model, name)
         return model

@@ -6,7 +6,10 @@
     python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --device cpu --threads 2 --naive \\
         --prompt 128 --answer 128 --block-length 32 --json benchmarks/results/decode_cpu.json
     python benchmarks/decode.py --shape 8b --device cuda --mode exact dual --engine graph eager --batch 1 8
+    python benchmarks/decode.py --shape 8b --layers 2 --ladder
     python benchmarks/decode.py --shape 8b --device cuda --ladder --quantize int8 int4 fp8
+    python benchmarks/decode.py --shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 \\
+        --tokens-per-step 1 2 4
     python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --against other/folder
     python benchmarks/decode.py --render
 
@@ -30,7 +33,8 @@ from pathlib import Path
 
 import torch
 from contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
-from decode_report import header, render_readme, table
+from decode_report import header, render_readme
+from decode_table import table
 from rich.console import Console
 from roofline import Rates, expect, find_rates
 from shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
@@ -49,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    config = config_of(args.shape) if args.checkpoint is None else LLaDAConfig.from_pretrained(args.checkpoint)
+    config = (
+        config_of(args.shape, args.layers) if args.checkpoint is None else LLaDAConfig.from_pretrained(args.checkpoint)
+    )
     rates = find_rates(device, getattr(torch, args.dtype))
     cells = [
         Cell(batch, prompt, answer, tokens_per_step, args.block_length, args.dtype)
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         save(report, args.json)
-    print(header(report), table(report), sep="\n\n")
+    print(header(report), table(report["rows"]), sep="\n\n")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -78,6 +84,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
     add("--shape", choices=("poet", "1b", "8b", "tiny"), default="poet", help="of the random weights (%(default)s)")
+    add("--layers", type=int, metavar="N", help="cut the shape to N layers, for a look before the whole")
     add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in their place")
     add("--device", default=default_device, help="where to run (%(default)s)")
     add("--dtype", choices=("float32", "bfloat16", "float16"), help="bfloat16 on CUDA, else float32")
@@ -104,12 +111,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--ladder", action="store_true", help="one optimisation more in each row; sets modes and engines")
     add("--repeats", type=int, default=5, help="timed runs of each row (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write the numbers")
-    add("--title", default="", help="of the table in README.md")
+    add("--title", default="", help="of the table in README.md (what the rows vary)")
     add("--render", action="store_true", help="only write the tables of results/decode*.json into README.md")
     args = parser.parse_args(arguments)
     args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+    if args.layers is not None and args.checkpoint is not None:
+        parser.error(
+            "`--layers` cuts a shape of random weights, and `--checkpoint` has its own layers. Pass one of the two."
+        )
+    if args.layers is not None and not 1 <= args.layers <= config_of(args.shape).num_hidden_layers:
+        most = config_of(args.shape).num_hidden_layers
+        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
     if len(args.prompt) != len(args.answer):
         parser.error(f"`--prompt` and `--answer` go together: got {len(args.prompt)} and {len(args.answer)} lengths.")
     if any(answer % args.block_length for answer in args.answer):
@@ -136,9 +150,10 @@ def start_report(
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in LLaDAForMaskedLM(config).parameters())
     model_name = f"shape {args.shape}" if args.checkpoint is None else args.checkpoint.name
+    if args.layers is not None:
+        model_name += f", {args.layers} layers" if args.layers > 1 else ", 1 layer"
     return {
         "benchmark": "decode",
-        "title": args.title or f"{model_name} on {device.type}",
         "command": shlex.join(["python", "benchmarks/decode.py", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(device),
         "versions": find_versions(),
@@ -194,7 +209,7 @@ def run_cell(cell: Cell, rows: dict[Contender, dict], args, device: torch.device
         for row in rows.values():
             row["skipped"] = f"the model has {config.max_position_embeddings} positions"
         return
-    models, prompts = Models(args), random_prompts(cell, config, device)
+    models, prompts = Models(args, config), random_prompts(cell, config, device)
     works, firsts = {}, {}
     for contender, row in rows.items():
         progress(f"  {contender.key}: first call")

@@ -4,6 +4,7 @@
 
     python benchmarks/quality.py
     python benchmarks/quality.py --tasks couplet --limit 32 --json /tmp/quick.json
+    python benchmarks/quality.py --weights int8 int4 fp8
     python benchmarks/quality.py --render
 
 The checkpoint is llada-poet, the questions are famous poems of its training data, so each has one right answer. Greedy, in
@@ -32,6 +33,22 @@ tokens a step, thresholds 0.6 and 0.9):
 - the number of tokens in a block matters more than the cache: with half a line a block, fewer tokens can be committed
   at a step, and the parallel rules need more passes.
 
+`--weights` runs one token a step and threshold 0.9, without a cache and with the dual one, on projections that torchao has
+quantized, each compared with the same setting on plain weights. Where torchao has no kernel for a kind, its weights are
+rounded in the same way and multiplied as floats, which shows the accuracy and not the speed; the page names the config.
+The expectation, written down before the first run, after a look at the errors of one matrix (int4: 11% of its norm,
+fp8: 2.6%):
+
+- int8: all intervals contain 0, with at most 1 point of difference on lines and couplets and 4 on poems, passes within 3%
+  and at least 99% of the characters the same on lines, 98% on couplets, 93% on poems;
+- int4, rounded to nearest in groups of 128: a small model has no room for that: up to 3 points lost on lines, 5 to 15 on
+  couplets, 10 to 25 on poems, and more passes with the threshold, because the model is less sure;
+- fp8, weights only: between the two, at most 2 points lost on couplets and 6 on poems.
+
+`MEASURE_DRAFTS` in quality_settings.py adds drafts, which are verified before they are committed. The expectation: each has
+the hits of its rule without drafts, and one token a step takes 2 to 4 times fewer passes with 4 drafts on lines and couplets,
+1.3 to 2 times on poems; threshold 0.9 at most 1.5 times fewer than it takes without drafts.
+
 The outcome is in benchmarks/README.md, beside the expectations.
 """
 
@@ -44,6 +61,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from torch import nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
@@ -54,10 +72,12 @@ from modeling_llada.files import write_atomically
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from quality_answers import Examiner  # noqa: E402
 from quality_plot import quality_svg  # noqa: E402
 from quality_report import render_section, replace_section  # noqa: E402
-from quality_settings import Setting, settings_of  # noqa: E402
-from quality_tasks import TASKS, Question, questions_of  # noqa: E402
+from quality_settings import Setting, quantized_settings_of, settings_of  # noqa: E402
+from quality_tasks import TASKS, questions_of  # noqa: E402
+from shapes import QUANTIZATIONS, ROUNDINGS, Unavailable, quantize  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,6 +85,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default=str(ROOT / "checkpoints/llada-poet"), help="folder of the checkpoint")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), help="what to ask")
     parser.add_argument("--only", default="", help="only the settings whose name holds this, and the baselines")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        choices=list(QUANTIZATIONS),
+        default=[],
+        help="in place of the other settings, the few that are run with weights quantized to these",
+    )
     parser.add_argument("--limit", type=int, default=256, help="prompts of a task, at most (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="prompts of a forward pass (%(default)s)")
     parser.add_argument(
@@ -92,87 +119,80 @@ def run(args: argparse.Namespace) -> None:
     run_settings = {"model": Path(args.model).name, "limit": args.limit, "seed": args.seed}
     values = load(args.json, run_settings)
     results = values["results"]
-    chosen = [setting for task in args.tasks for setting in choose(settings_of(task), args.only)]
-    missing = [setting for setting in chosen if setting.key not in results]
     tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side="left")
-    model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
+    models = {None: load_model(args)}
+    for kind in args.weights:
+        models[kind] = load_model(args)
+        values["weights"][kind] = quantize_or_round(models[kind], kind)
     questions = {task: questions_of(task, args.limit, args.seed) for task in args.tasks}
+    examiner = Examiner(models, tokenizer, questions, args.batch_size, args.seed)
+    chosen = choose(args, values["weights"])
+    missing = [setting for setting in chosen if setting.key not in results]
+    save(args.json, values)  # what torchao refuses, even where nothing is missing
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("settings", total=len(chosen), completed=len(chosen) - len(missing))
         for setting in missing:
             progress.update(bar, description=setting.key)
             started = time.monotonic()
-            results[setting.key] = ask(model, tokenizer, setting, questions[setting.task], args)
+            add(results, examiner.measure(setting), args.json)
             values["seconds"] = round(values["seconds"] + time.monotonic() - started, 1)
             save(args.json, values)
             progress.advance(bar)
     print(f"{len(results)} settings in {args.json}. `--render` makes the section and the plot.")
 
 
-def choose(settings: list[Setting], text: str) -> list[Setting]:
-    """The settings with a text in their name, and their baselines."""
-    return [setting for setting in settings if text in setting.key or is_baseline(setting)]
+def choose(args: argparse.Namespace, weights: dict[str, dict]) -> list[Setting]:
+    """The settings with a text in their name, and their baselines; with `--weights` the quantized ones instead."""
+    if args.weights:
+        kinds = [kind for kind in args.weights if weights[kind]["config"] is not None]
+        settings = [one for kind in kinds for task in args.tasks for one in quantized_settings_of(task, kind)]
+        return [setting for setting in settings if args.only in setting.key]
+    settings = [setting for task in args.tasks for setting in settings_of(task)]
+    return [setting for setting in settings if args.only in setting.key or is_baseline(setting)]
 
 
 def is_baseline(setting: Setting) -> bool:
     return setting.rule.tokens_per_step == 1 and not setting.rule.options and setting.cache is None
 
 
-def ask(model, tokenizer, setting: Setting, questions: list[Question], args: argparse.Namespace) -> dict:
-    """Answers all questions with one setting.
+def load_model(args: argparse.Namespace):
+    return AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
+
+
+def quantize_or_round(model: nn.Module, kind: str) -> dict[str, str | None]:
+    """
+    Quantizes in place. Where torchao has no kernel, weights are rounded in the same way and multiplied as floats.
 
     Returns:
-        `dict`: `hits`, a string with 1 for each question whose answer is exactly right and 0 for the others; the part of the
-        characters that are right; forward passes and tokens of a question, means.
+        `dict[str, str | None]`: The name of the config of torchao, and what torchao said to the one with a kernel.
     """
-    hits = ["0"] * len(questions)
-    right = passes = tokens = 0
-    for batch in batches(questions, args.batch_size):
-        inputs = tokenizer([question.prompt for question in batch], return_tensors="pt", padding=True)
-        answers = tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
-        output = model.generate(
-            **inputs,
-            **setting.options(answers.shape[1]),
-            max_new_tokens=answers.shape[1],
-            stop_at_eos=False,
-            return_dict_in_generate=True,
-            # One for each row: a question's noise depends on nothing but its index.
-            generator=[noise(args.seed, question.index, args.device) for question in batch],
-        )
-        is_right = output.sequences[:, -answers.shape[1] :].cpu() == answers
-        for question, is_hit in zip(batch, is_right.all(-1).tolist(), strict=True):
-            hits[question.index] = str(int(is_hit))
-        right += is_right.sum().item()
-        tokens += answers.numel()
-        passes += output.num_forward_passes.sum().item()
-    return {
-        "hits": "".join(hits),
-        "characters": round(right / tokens, 4),
-        "forward_passes": round(passes / len(questions), 4),
-        "tokens": round(tokens / len(questions), 4),
-    }
+    refused = None
+    for configs in (QUANTIZATIONS, ROUNDINGS):
+        if kind not in configs:
+            continue
+        try:
+            return {"config": quantize(model, kind, configs), "refused": refused}
+        except Unavailable as error:
+            refused = refused or str(error)
+    return {"config": None, "refused": refused}
 
 
-def batches(questions: list[Question], batch_size: int) -> list[list[Question]]:
-    """Questions with answers of one length, and prompts of similar length."""
-    by_length: dict[int, list[Question]] = {}
-    for question in sorted(questions, key=lambda question: len(question.prompt)):
-        by_length.setdefault(len(question.answer), []).append(question)
-    return [
-        group[start : start + batch_size] for group in by_length.values() for start in range(0, len(group), batch_size)
-    ]
-
-
-def noise(seed: int, index: int, device: str) -> torch.Generator:
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + index)
+def add(results: dict[str, dict], measured: dict[str, dict], path: Path) -> None:
+    """Adds results to those of the file. What was measured again has to be the same, or pairs are none."""
+    for key, result in measured.items():
+        if results.setdefault(key, result) != result:
+            sys.exit(
+                f"`--json` must name a file that this machine can continue: {path} has another result for {key!r}. "
+                "Name another file, or delete it."
+            )
 
 
 def load(path: Path, run_settings: dict) -> dict:
     """The results so far. A file of other prompts cannot be continued."""
     if not path.exists():
-        return {"settings": run_settings, "seconds": 0.0, "results": {}}
-    values = json.loads(path.read_text(encoding="utf-8"))
+        return {"settings": run_settings, "seconds": 0.0, "weights": {}, "results": {}}
+    values = {"weights": {}} | json.loads(path.read_text(encoding="utf-8"))
     if values["settings"] != run_settings:
         sys.exit(
             f"`--json` must name a file of the same run: {path} has {values['settings']}, but got {run_settings}. "

@@ -5,13 +5,13 @@
 import math
 from html import escape
 
-from quality_settings import RULES, Setting, settings_of
+from quality_settings import DRAFT_RULES, RULES, Setting, settings_of
 from quality_statistics import Comparison, compare
 from quality_tasks import TASKS
 
 
 WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, GAP, BOTTOM = 860, 250, 70, 24, 84, 62, 56  # in pixels
-FAMILIES = list(dict.fromkeys(rule.family for rule in RULES))
+FAMILIES = list(dict.fromkeys(rule.family for rule in [*RULES, *DRAFT_RULES]))
 DRAWN_CACHES = {None: "no cache", "dual": "dual cache"}  # the others are in the table
 FEWEST_PASSES = 0.075  # for a token: the left end of the axis
 TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -29,6 +29,7 @@ STYLE = """
   .f3 { stroke: #c2570c } .f3.full { fill: #c2570c }
   .f4 { stroke: #8250df } .f4.full { fill: #8250df }
   .f5 { stroke: #cf2260 } .f5.full { fill: #cf2260 }
+  .f6 { stroke: #8a6d00 } .f6.full { fill: #8a6d00 }
   @media (prefers-color-scheme: dark) {
     .card { fill: #0d1117; stroke: #30363d }
     text { fill: #9198a1 }
@@ -42,6 +43,7 @@ STYLE = """
     .f3 { stroke: #fb923c } .f3.full { fill: #fb923c }
     .f4 { stroke: #b392f0 } .f4.full { fill: #b392f0 }
     .f5 { stroke: #ff7aa8 } .f5.full { fill: #ff7aa8 }
+    .f6 { stroke: #e3c341 } .f6.full { fill: #e3c341 }
   }
 """
 
@@ -56,7 +58,8 @@ def quality_svg(results: dict[str, dict]) -> str:
         `str`: The SVG document, the same bytes for the same results.
     """
     tasks = [task for task in TASKS if settings_of(task)[0].key in results]
-    shapes = draw_legend()
+    drawn = [setting for task in tasks for setting in drawn_settings(task) if setting.key in results]
+    shapes = draw_legend({setting.rule.family for setting in drawn})
     for number, task in enumerate(tasks):
         shapes += draw_panel(task, results, top=TOP + number * (PANEL_HEIGHT + GAP))
     height = TOP + len(tasks) * (PANEL_HEIGHT + GAP) - GAP + BOTTOM
@@ -66,10 +69,12 @@ def quality_svg(results: dict[str, dict]) -> str:
     return "\n".join([head, f"<style>{STYLE}</style>", card, *shapes, "</svg>", ""])
 
 
-def draw_legend() -> list[str]:
-    """A dot for each family of rules, and the two kinds of dots."""
+def draw_legend(families: set[str]) -> list[str]:
+    """A dot for each of some families of rules, and the two kinds of dots."""
     shapes, x = [], LEFT
     for index, family in enumerate(FAMILIES):
+        if family not in families:
+            continue
         shapes += [f'<circle class="f{index} full" cx="{x}" cy="24" r="5"/>', text(x + 10, 28, family)]
         x += 40 + 7 * len(family)
     shapes += ['<circle class="f0 full" cx="70" cy="46" r="5"/>', text(80, 50, "no cache")]

@@ -19,12 +19,14 @@ class Rule:
         label (`str`): Its row in the table.
         options (`dict`): Options of `generate`.
         tokens_per_step (`int`): The quota of the schedule; 1 beside a parallel rule, which commits more by itself.
+        base (`str`, *optional*): The label of the rule whose tokens it has to give: it is lossless.
     """
 
     family: str
     label: str
     options: dict
     tokens_per_step: int = 1
+    base: str | None = None
 
 
 RULES = [
@@ -45,6 +47,17 @@ RULES = [
         for value in (0.5, 0.75)
     ),
 ]
+# Drafts are verified, so they change no token. `MEASURE_DRAFTS` puts them among the settings.
+MEASURE_DRAFTS = False
+DRAFT_RULES = [
+    Rule("drafts", "1 token, 4 drafts", {"draft_steps": 4}, base=ONE_TOKEN),
+    Rule(
+        "drafts",
+        "threshold 0.9, 4 drafts",
+        {"confidence_threshold": 0.9, "draft_steps": 4},
+        base="threshold 0.9",
+    ),
+]
 FEW_RULES = [
     rule for rule in RULES if rule.label in (ONE_TOKEN, "2 tokens a step", "4 tokens a step", "threshold 0.9")
 ]
@@ -59,17 +72,20 @@ class Setting:
         rule ([`Rule`]): What is committed at a step.
         cache (`str`, *optional*): What is recomputed.
         block_length (`int`, *optional*): The length of the blocks; `None` is one block.
+        weights (`str`, *optional*): What the projections are quantized to; `None` leaves them as they are.
     """
 
     task: str
     rule: Rule
     cache: str | None
     block_length: int | None
+    weights: str | None = None
 
     @property
     def key(self) -> str:
         """Its name in the file of the results."""
-        return f"{self.task} | {self.rule.label} | {self.cache or 'no cache'} | block {self.block_length or 'one'}"
+        parts = [self.task, self.rule.label, self.cache or "no cache", f"block {self.block_length or 'one'}"]
+        return " | ".join([*parts, self.weights] if self.weights else parts)
 
     def options(self, num_masks: int) -> dict:
         """The options of `generate`."""
@@ -86,13 +102,32 @@ def settings_of(task: str) -> list[Setting]:
     `"vicinity"` is everything: the two short tasks have neither. The poems are decoded line by line, and a few settings
     with other blocks.
     """
+    block_length = usual_block_length(task)
+    drafts = [
+        Setting(task, rule, cache, block_length)
+        for cache in (None, "dual")
+        for rule in (DRAFT_RULES if MEASURE_DRAFTS else [])
+    ]
     if task != "poem":
-        return [Setting(task, rule, cache, None) for cache in (None, "dual") for rule in RULES]
-    by_line = [Setting(task, rule, cache, LINE) for cache in CACHES for rule in RULES]
+        return [Setting(task, rule, cache, block_length) for cache in (None, "dual") for rule in RULES] + drafts
+    by_line = [Setting(task, rule, cache, block_length) for cache in CACHES for rule in RULES]
     others = [
         Setting(task, rule, cache, block_length)
         for block_length in (LINE // 2, 2 * LINE, None)
         for cache in (None, "dual")
         for rule in FEW_RULES
     ]
-    return by_line + others
+    return by_line + others + drafts
+
+
+def quantized_settings_of(task: str, weights: str) -> list[Setting]:
+    """The settings of a task that are run with quantized weights: one token a step and threshold 0.9."""
+    rules = [rule for rule in RULES if rule.label in (ONE_TOKEN, "threshold 0.9")]
+    return [
+        Setting(task, rule, cache, usual_block_length(task), weights) for cache in (None, "dual") for rule in rules
+    ]
+
+
+def usual_block_length(task: str) -> int | None:
+    """That of most settings of a task: the poems are decoded line by line."""
+    return LINE if task == "poem" else None

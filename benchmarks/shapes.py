@@ -3,6 +3,7 @@
 """The models that are timed: random weights in a published shape, a checkpoint, or the code of a second folder."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,11 +39,21 @@ SHAPES = {
         "initializer_range": 0.3,
     },
 }
+# From `torchao.quantization` to a config, for the GPU kernels of torchao (int8 runs anywhere).
 QUANTIZATIONS = {
-    "int8": ("Int8WeightOnlyConfig", {}),
-    "int4": ("Int4WeightOnlyConfig", {"group_size": 128}),
-    "fp8": ("Float8DynamicActivationFloat8WeightConfig", {}),
+    "int8": lambda torchao: torchao.Int8WeightOnlyConfig(),
+    "int4": lambda torchao: torchao.Int4WeightOnlyConfig(group_size=128),
+    "fp8": lambda torchao: torchao.Float8DynamicActivationFloat8WeightConfig(),
 }
+# Weights rounded to the same numbers and multiplied as floats: no gain of speed, but the loss of accuracy, on any device.
+# With fp8 the activations are not rounded.
+ROUNDINGS = {
+    "int4": lambda torchao: torchao.IntxWeightOnlyConfig(
+        weight_dtype=torch.int4, granularity=torchao.PerGroup(128), mapping_type=torchao.MappingType.ASYMMETRIC
+    ),
+    "fp8": lambda torchao: torchao.Float8WeightOnlyConfig(),
+}
+NOT_INSTALLED = "torchao is not installed"
 WEIGHT_BYTES = {"int8": 1.0, "int4": 0.53, "fp8": 1.0}  # int4: with a scale and a zero point for 128 weights
 
 
@@ -50,23 +61,28 @@ class Unavailable(Exception):
     """What a row needs and this machine, or this version, lacks."""
 
 
-def config_of(shape: str) -> LLaDAConfig:
-    """The config of a shape; `poet` is that of the shipped checkpoint."""
+def config_of(shape: str, layers: int | None = None) -> LLaDAConfig:
+    """The config of a shape, cut to its first `layers`; `poet` is that of the shipped checkpoint."""
     if shape == "poet":
-        return LLaDAConfig.from_pretrained(ROOT / "checkpoints" / "llada-poet")
-    return LLaDAConfig(**SHAPES[shape])
+        config = LLaDAConfig.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+    else:
+        config = LLaDAConfig(**SHAPES[shape])
+    config.num_hidden_layers = layers or config.num_hidden_layers
+    return config
 
 
-def build_model(shape: str, checkpoint: Path | None, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
-    """A model on the device: the checkpoint, or random weights that are drawn there, always the same."""
-    if checkpoint is not None:
-        return LLaDAForMaskedLM.from_pretrained(checkpoint, dtype=dtype).to(device).eval()
+def load_checkpoint(folder: str | Path, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
+    return LLaDAForMaskedLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+
+
+def random_model(config: LLaDAConfig, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
+    """A model with random weights that are drawn on the device, always the same."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            return LLaDAForMaskedLM(config_of(shape)).eval()
+            return LLaDAForMaskedLM(config).eval()
     finally:
         torch.set_default_dtype(before)
 
@@ -87,17 +103,37 @@ def load_second(folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
     return model_class.from_pretrained(folder, config=config, dtype=dtype).to(device).eval()
 
 
-def quantize(model: nn.Module, kind: str) -> None:
-    """Quantizes the projections in place with torchao; embedding and head stay as they are."""
+def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZATIONS) -> str:
+    """
+    Quantizes the projections in place with torchao; embedding and head stay as they are.
+
+    Args:
+        model (`nn.Module`): The model.
+        kind (`str`): `"int8"`, `"int4"` or `"fp8"`.
+        configs (`dict[str, Callable]`, *optional*): [`QUANTIZATIONS`] or [`ROUNDINGS`].
+
+    Returns:
+        `str`: The name of the config of torchao.
+
+    Raises:
+        `Unavailable`: if torchao is not installed, or refuses.
+
+    Example:
+
+    ```python
+    >>> quantize(model, "int8")
+    'Int8WeightOnlyConfig'
+    ```
+    """
     try:
         from torchao import quantization
     except ImportError as error:
-        raise Unavailable("torchao is not installed") from error
-    name, options = QUANTIZATIONS[kind]
+        raise Unavailable(NOT_INSTALLED) from error
     try:
+        config = configs[kind](quantization)
         quantization.quantize_(
             model,
-            getattr(quantization, name)(**options),
+            config,
             filter_fn=lambda module, path: isinstance(module, nn.Linear) and path != "lm_head",
         )
     except Exception as error:  # whatever torchao raises where it lacks a kernel
@@ -105,6 +141,7 @@ def quantize(model: nn.Module, kind: str) -> None:
     # Weights that do not fit a group are left as they are, without an error.
     if type(model.model.layers[0].mlp.down_proj.weight.data) is torch.Tensor:
         raise Unavailable(f"torchao does not quantize weights of this shape to {kind}")
+    return type(config).__name__
 
 
 def first_line(error: Exception) -> str:

@@ -2,10 +2,12 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The decoding bench: on a tiny model on the CPU, where the numbers mean nothing but the bookkeeping is the same."""
 
-import importlib
+import importlib.util
 import json
 import shlex
 import sys
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,14 +76,50 @@ def test_rows_of_a_cell(run):
 
     printed = table_of(text)
     assert [row["mode"] for row in printed] == ["exact", "exact", "dual"]
-    assert {row["passes"] for row in printed} == {"8"}
     assert "Roofline: memory" in text and "syncs a step" not in printed[0], "empty columns are left out"
+    constant = "In all rows: batch 1; prompt + answer 8 + 16; tokens a step 2; passes 8"
+    assert constant in text and "passes" not in printed[0], "what is the same in all rows is said once"
 
 
 def test_cells_are_all_combinations(run):
     report, _ = run("--mode", "exact", "--batch", "1", "2", "--prompt", "8", "24", "--answer", "16", "8")
     cells = [(row["batch"], row["prompt"], row["answer"], row["measured"]["passes"]) for row in report["rows"]]
     assert cells == [(1, 8, 16, 16), (2, 8, 16, 16), (1, 24, 8, 8), (2, 24, 8, 8)]
+
+
+def test_forced_schedules(run):
+    """1, 2 and 4 tokens a step: the schedule and nothing else decides how many passes there are, in every mode."""
+    report, text = run("--mode", "exact", "dual", "prefix", "vicinity", "--tokens-per-step", "1", "2", "4", "--naive")
+    passes = {(row["who"], row["mode"], row["tokens_per_step"]): row["measured"]["passes"] for row in report["rows"]}
+    modes = [("naive", "exact"), *(("ours", mode) for mode in ("exact", "dual", "prefix", "vicinity"))]
+    assert passes == {(*mode, tokens): 16 // tokens for mode in modes for tokens in (1, 2, 4)}
+    exact = [row for row in report["rows"] if (row["who"], row["mode"]) == ("ours", "exact")]
+    assert all(row["measured"]["same_tokens"] == 1 for row in exact), "as the plain loop, in each schedule"
+    assert {row["tokens a step"] for row in table_of(text)} == {"1", "2", "4"}
+
+
+def test_the_whole_plan_fits_one_command(run, load, monkeypatch):
+    monkeypatch.setattr(load("decode"), "run_cell", lambda *args: None)
+    plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")
+    report, _ = run(*plan, start=shlex.split("--device cpu --layers 2"))
+    cells = {(row["batch"], row["prompt"], row["answer"], row["tokens_per_step"]) for row in report["rows"]}
+    assert len(cells) == 27 and {cell[1:3] for cell in cells} == {(128, 256), (896, 128), (3840, 256)}
+    assert {batch for batch, *_ in cells} == {1, 8, 32}
+
+
+def test_a_shape_is_cut_to_a_few_layers(run, load):
+    whole, text = run("--mode", "exact")
+    cut, cut_text = run("--mode", "exact", "--layers", "1")
+    assert (whole["model"]["name"], cut["model"]["name"]) == ("shape tiny", "shape tiny, 1 layer")
+    assert "shape tiny, 1 layer, " in cut_text
+    layer = whole["model"]["parameters"] - cut["model"]["parameters"]
+    models = load("contenders").Models(
+        load("decode").parse([*SMALL, "--layers", "1"]), load("shapes").config_of("tiny", 1)
+    )
+    model = models.of(load("contenders").Contender("ours", "exact", "graph"))
+    assert len(model.model.layers) == 1
+    assert sum(one.numel() for one in model.model.layers.parameters()) == layer
+    assert cut["rows"][0]["expected"]["roofline_ms"] < whole["rows"][0]["expected"]["roofline_ms"]
 
 
 def test_expectations_are_written_before_the_first_run(run, load, tmp_path, monkeypatch):
@@ -106,7 +144,7 @@ def test_what_does_not_run_is_said(run):
 
 
 def test_ladder(run, load, monkeypatch):
-    decode = load("decode")
+    decode, has_torchao = load("decode"), importlib.util.find_spec("torchao") is not None
     whole = decode.list_contenders(decode.parse([*SMALL, "--ladder"]))
     assert [one.key for one in whole] == [
         "naive exact eager",
@@ -117,10 +155,10 @@ def test_ladder(run, load, monkeypatch):
         "ours dual graph int8",
         "ours dual compiled int8",
     ]
-    quick = [one for one in whole if one.engine != "compiled" and one.weights is None]
+    quick = [one for one in whole if one.engine != "compiled"]  # to compile takes half a minute
     monkeypatch.setattr(decode, "list_contenders", lambda args: quick)
-    report, text = run("--ladder")
-    assert [row["measured"] is None for row in report["rows"]] == [False, False, True, False]
+    report, text = run("--ladder", "--layers", "1")
+    assert [row["measured"] is None for row in report["rows"]] == [False, False, True, False, not has_torchao]
     assert "a CUDA device only" in text
 
 
@@ -133,17 +171,18 @@ def test_quantized_weights(run, load):
     assert "graph int8" in text
 
     shapes = load("shapes")
-    model = shapes.build_model("tiny", None, "cpu", torch.float32)
-    shapes.quantize(model, "int8")
+    tiny = partial(shapes.random_model, shapes.config_of("tiny"), "cpu", torch.float32)
+    model = tiny()
+    assert shapes.quantize(model, "int8") == "Int8WeightOnlyConfig"
     assert type(model.model.layers[0].mlp.up_proj.weight.data) is not torch.Tensor
     assert type(model.lm_head.weight.data) is torch.Tensor
     with pytest.raises(shapes.Unavailable, match="int4"):  # its rows are shorter than a group
-        shapes.quantize(shapes.build_model("tiny", None, "cpu", torch.float32), "int4")
+        shapes.quantize(tiny(), "int4")
 
 
 def test_missing_kernel_is_a_line(run, load, monkeypatch):
     def refuse(model, kind):
-        raise load("shapes").Unavailable("torchao is not installed")
+        raise load("shapes").Unavailable(load("shapes").NOT_INSTALLED)
 
     monkeypatch.setattr(load("contenders"), "quantize", refuse)
     report, text = run("--mode", "exact", "--quantize", "int4")
@@ -154,10 +193,11 @@ def test_missing_kernel_is_a_line(run, load, monkeypatch):
 def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "second"
-    load("shapes").build_model("tiny", None, "cpu", torch.float32).save_pretrained(folder)
+    shapes = load("shapes")
+    shapes.random_model(shapes.config_of("tiny"), "cpu", torch.float32).save_pretrained(folder)
     source = folder / "generation_llada.py"
     source.write_text(source.read_text() + "\nIS_SECOND = True\n")
-    second = load("shapes").load_second(folder, "cpu", torch.float32)
+    second = shapes.load_second(folder, "cpu", torch.float32)
     assert sys.modules[type(second).generate.__module__].IS_SECOND, "its own code, not that of this package"
 
     report, _ = run("--checkpoint", str(folder), "--against", str(folder), "--mode", "exact", "dual")
@@ -176,6 +216,9 @@ def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
         (["--answer", "20"], "multiple of `--block-length 8`"),
         (["--tokens-per-step", "3"], "must divide `--block-length 8`"),
         (["--prompt", "8", "16"], "go together"),
+        (["--layers", "3"], "`--layers` must be 1 to 2, the layers of `--shape tiny`, but got 3"),
+        (["--layers", "0"], "but got 0"),
+        (["--layers", "1", "--checkpoint", "folder"], "Pass one of the two"),
         (["--mode", "exact", "dual", "prefix", "vicinity", "--engine", "graph", "compiled"], "Split the command"),
     ],
 )
@@ -246,15 +289,96 @@ def test_turns_go_back_and_forth(load):
     assert all(len(values) == 3 for values in seconds.values())
 
 
+def rendered(load, folder):
+    """The part of a page that is made from a folder of results."""
+    begin, end = load("decode_report").MARKS
+    page = load("decode_report").render(f"before\n{begin}\nold\n{end}\nafter\n", folder)
+    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
+    return page
+
+
 def test_readme_is_rendered_from_the_results(run, load, tmp_path):
     report, text = run("--naive", "--title", "A title")
-    render = load("decode_report").render
-    begin, end = load("decode_report").MARKS
-    page = render(f"before\n{begin}\nold\n{end}\nafter\n", tmp_path / "results")
-    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
+    page = rendered(load, tmp_path / "results")
     assert "### A title" in page
     assert table_of(page) == table_of(text)
+    render = load("decode_report").render
     assert render(page, tmp_path / "results") == page
 
     readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert render(readme, BENCHMARKS / "results") == readme, "run `python benchmarks/decode.py --render`"
+
+
+def test_titles_say_what_varies(run, load, tmp_path):
+    title = load("decode_report").title
+    report, _ = run("--mode", "exact", "dual", "--batch", "1", "2")
+    assert title(report) == "shape tiny on cpu: exact and dual, batch 1 and 2"
+    plan = {"prompt": [8, 24], "answer": [16, 8], "tokens_per_step": [1, 2, 4]}
+    others = {
+        "shape tiny on cpu: ladder, batch 1 and 2": {"ladder": True, "quantize": ["int8"]},
+        "shape tiny on cpu: exact and dual with int8, int4 and fp8 weights, batch 1 and 2": {
+            "quantize": ["int8", "int4", "fp8"]
+        },
+        "shape tiny on cpu: exact and dual, batch 1 and 2, 8 + 16 and 24 + 8, 1, 2 and 4 tokens a step": plan,
+        "As given": {"title": "As given"},
+    }
+    for expected, changes in others.items():
+        assert title(report | {"arguments": report["arguments"] | changes}) == expected
+
+    # Two files of one kind are told apart by their names.
+    twin = tmp_path / "results" / "decode_twin.json"
+    twin.write_text(json.dumps(report))
+    headings = [line for line in rendered(load, tmp_path / "results").splitlines() if line.startswith("###")]
+    assert headings == [f"### {title(report)} ({name})" for name in ("decode", "decode_twin")]
+
+    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    headings = [line for line in readme.splitlines() if line.startswith("#")]
+    assert len(set(headings)) == len(headings)
+
+
+def test_rows_that_lack_a_package_are_left_out(run, load, tmp_path):
+    report, _ = run("--mode", "exact", "dual")
+    missing, failed = (deepcopy(report["rows"][1]) | {"measured": None} for _ in range(2))
+    missing |= {"weights": "int8", "skipped": load("shapes").NOT_INSTALLED}
+    failed |= {"weights": "int4", "skipped": "torchao cannot quantize to int4 here"}
+    report["rows"] += [missing, failed]
+    (tmp_path / "results" / "decode.json").write_text(json.dumps(report))
+    page = rendered(load, tmp_path / "results")
+    assert [row["engine"] for row in table_of(page)] == ["graph", "graph", "graph int4"]
+    assert "int8" not in page and "not run, ours dual graph int4 batch 1 8 + 16: torchao cannot quantize" in page
+
+
+def measured_on_h100(report, **values):
+    """A report as if its rows were those that are required something of."""
+    report = deepcopy(report) | {"model": {"name": "shape 8b", "parameters": 8e9}}
+    report["machine"]["name"] = "NVIDIA H100 80GB HBM3"
+    for row in report["rows"]:
+        row |= {"prompt": 128, "answer": 256, "block_length": 32, "dtype": "bfloat16"}
+        row["measured"] |= {"syncs_per_step": 0.1, "first_call_seconds": 1.0} | values
+    return report
+
+
+def test_what_was_required_and_reached(run, load):
+    requirement_section = load("decode_requirements").requirement_section
+    report, _ = run("--mode", "exact", "dual", "--engine", "graph", "eager")
+    assert requirement_section([report]) == "", "a tiny model on a CPU"
+    fast = measured_on_h100(report, ms_per_pass={"median": 12.5}, ms_inside_block=8.1)
+    slow = measured_on_h100(report, ms_per_pass={"median": 13.08}, ms_inside_block=8.2)
+
+    def first_two(*reports):
+        lines = [line for line in requirement_section([*reports]).splitlines() if line.startswith("| batch 1")]
+        return [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
+
+    assert first_two(fast) == [
+        ["at most 13", "11", "**12.5**", "not measured", "**12.5**"],
+        ["at most 8.4", "7", "**8.1**", "not measured", "**8.1**"],
+    ]
+    assert [line[2] for line in first_two(fast, slow)] == ["13.08", "**8.2**"], "the slowest counts"
+    for changes in ({"weights": "int8"}, {"tokens_per_step": 2}, {"who": "naive"}, {"measured": None}):
+        other = deepcopy(slow)
+        for row in other["rows"]:
+            row |= changes
+        assert first_two(fast, other) == first_two(fast), f"rows with {changes} do not count"
+    cut = deepcopy(slow)
+    cut["model"]["name"] = "shape 8b, 2 layers"
+    assert requirement_section([cut]) == ""

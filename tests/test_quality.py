@@ -4,22 +4,30 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
-from tiny_poet import save_tiny_poet
+from tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from transformers import AutoTokenizer
 
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402  from benchmarks
-from quality_report import BEGIN, END, render_section, replace_section  # noqa: E402
-from quality_settings import CACHES, RULES, settings_of  # noqa: E402
+import quality_settings  # noqa: E402
+from quality_answers import Examiner, agreement  # noqa: E402
+from quality_report import BEGIN, END, draft_pairs, render_section, replace_section  # noqa: E402
+from quality_settings import CACHES, DRAFT_RULES, RULES, Setting, quantized_settings_of, settings_of  # noqa: E402
 from quality_statistics import compare  # noqa: E402
 from quality_tasks import TASKS, questions_of  # noqa: E402
+from quality_weights import weights_section  # noqa: E402
+from shapes import NOT_INSTALLED, Unavailable  # noqa: E402
+
+from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def test_a_finished_setting_is_not_run_again(tmp_path, tiny_poet, monkeypatch):
     options = ("--model", tiny_poet, "--tasks", "couplet", "--only", "factor 1.0", "--limit", "3")
     first = measure(tmp_path, *options)
     assert len(first) == 3  # the baseline, and the rule without and with a cache
-    monkeypatch.setattr(quality, "ask", lambda *_: pytest.fail("it was run again"))
+    monkeypatch.setattr(Examiner, "ask", lambda *_: pytest.fail("it was run again"))
     assert measure(tmp_path, *options) == first
 
 
@@ -70,7 +78,7 @@ def test_questions_have_one_answer(task):
 
 def test_every_rule_meets_every_cache():
     settings = settings_of("poem")
-    usual = {(setting.rule.label, setting.cache) for setting in settings if setting.block_length == 6}
+    usual = {(one.rule.label, one.cache) for one in settings if one.block_length == 6 and one.rule.base is None}
     assert usual == {(rule.label, cache) for rule in RULES for cache in CACHES}
     assert len({setting.key for setting in settings}) == len(settings)
 
@@ -95,6 +103,128 @@ def test_interval_covers_the_truth():
         results = [{"hits": "".join(map(str, hits)), "forward_passes": 1.0} for hits in (first, second)]
         held += compare(*results).is_equal
     assert 88 <= held <= 99
+
+
+def test_quantized_weights_are_paired_with_plain_ones(tmp_path, tiny_poet, monkeypatch):
+    pytest.importorskip("torchao")
+    options = ("--model", tiny_poet, "--tasks", "couplet", "--limit", "6", "--weights", "int8")
+    results = measure(tmp_path, *options)
+    plain = [key for key in results if not key.endswith("| int8")]
+    assert {f"{key} | int8" for key in plain} == {one.key for one in quantized_settings_of("couplet", "int8")}
+    assert len(results) == 2 * len(plain) == 8
+    assert set(plain) < {setting.key for setting in settings_of("couplet")}, "the keys that plain settings always had"
+    for key in plain:
+        own = results[f"{key} | int8"]
+        assert set(own) - set(results[key]) == {"same_answers", "same_characters"}
+        assert 0.0 < own["same_answers"] <= own["same_characters"] <= 1.0
+
+    (tmp_path / "plain").mkdir()
+    only = ("--model", tiny_poet, "--tasks", "couplet", "--limit", "6", "--only", "threshold 0.9 | dual")
+    alone = measure(tmp_path / "plain", *only)
+    assert alone.items() <= results.items(), "what is plain is not changed by what is quantized beside it"
+
+    monkeypatch.setattr(Examiner, "ask", lambda *_: pytest.fail("it was run again"))
+    assert measure(tmp_path, *options) == results
+
+
+def test_a_file_of_another_machine_is_not_continued_with_quantized_weights(tmp_path, tiny_poet):
+    pytest.importorskip("torchao")
+    options = ("--model", tiny_poet, "--tasks", "line", "--limit", "2")
+    measure(tmp_path, *options, "--only", "no such setting")
+    path = tmp_path / "quality.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    next(iter(values["results"].values()))["characters"] = 0.123
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(SystemExit, match="has another result for 'line | one token a step"):
+        measure(tmp_path, *options, "--weights", "int8")
+
+
+def test_a_kind_without_a_kernel_is_rounded_or_said(tmp_path, tiny_poet, monkeypatch):
+    """Where `quantize` refuses a kind the weights are rounded to it; where that fails too, the page says why."""
+
+    def refuse(model, kind, configs):
+        if configs is quality.QUANTIZATIONS or kind == "fp8":
+            raise Unavailable(f"no kernel for {kind}")
+        return "RoundingConfig"
+
+    monkeypatch.setattr(quality, "quantize", refuse)
+    results = measure(
+        tmp_path, "--model", tiny_poet, "--tasks", "line", "--limit", "2", "--weights", "int8", "int4", "fp8"
+    )
+    assert {key.split(" | ")[-1] for key in results} == {"block one", "int4"}
+    page = weights_section(json.loads((tmp_path / "quality.json").read_text(encoding="utf-8")))
+    assert "- int8: not run. no kernel for int8" in page, "it has no other config"
+    assert "- int4: `RoundingConfig`, multiplied as floats, because no kernel for int4" in page
+    assert "- fp8: not run. no kernel for fp8" in page
+    assert "| line, threshold 0.9, dual |" in page and "100.0% | 100.0% |" in page, "nothing was rounded here"
+
+
+def test_without_torchao_the_page_says_so(tmp_path, tiny_poet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    results = measure(tmp_path, "--model", tiny_poet, "--tasks", "line", "--limit", "1", "--weights", "int8")
+    assert results == {}
+    page = weights_section(json.loads((tmp_path / "quality.json").read_text(encoding="utf-8")))
+    assert f"- int8: not run. {NOT_INSTALLED}" in page
+
+
+def test_agreement():
+    assert agreement([[1, 2, 3, 4], [5, 6]], [[1, 2, 3, 4], [5, 7]]) == {
+        "same_answers": 0.5,
+        "same_characters": 0.8333,
+    }
+
+
+def test_drafts_are_settings_when_they_are_switched_on(monkeypatch):
+    before = {task: settings_of(task) for task in TASKS}
+    assert any(one.rule.family == "drafts" for one in before["line"]) is quality_settings.MEASURE_DRAFTS
+    monkeypatch.setattr(quality_settings, "MEASURE_DRAFTS", True)
+    for task, settings in before.items():
+        drafts = [one for one in settings_of(task) if one.rule.family == "drafts"]
+        assert {(one.rule.label, one.cache) for one in drafts} == {
+            (rule.label, cache) for rule in DRAFT_RULES for cache in (None, "dual")
+        }
+        assert {one.block_length for one in drafts} == {settings[0].block_length}
+        assert all(one.options(12)["draft_steps"] == 4 for one in drafts)
+
+
+def test_a_draft_that_changes_a_hit_is_seen(monkeypatch):
+    """Each rule with drafts stands beside the rule without them, and a page names those that have other hits."""
+    settings = [one for one in settings_of("line") if one.rule.label in ("one token a step", "threshold 0.9")]
+    results = {one.key: {"hits": "1101", "characters": 1.0, "forward_passes": 6.0, "tokens": 7.0} for one in settings}
+    values = {"settings": {"model": "a model"}, "seconds": 60.0, "results": results}
+    assert "drafts" not in render_section(values)
+    for rule in DRAFT_RULES:
+        for cache in (None, "dual"):
+            key = f"line | {rule.label} | {cache or 'no cache'} | block one"
+            results[key] = {"hits": "1101", "characters": 1.0, "forward_passes": 2.0, "tokens": 7.0}
+    page = render_section(values)
+    assert "4 of 4 settings have the hits of their rule without drafts." in page
+    assert "| threshold 0.9, 4 drafts | **0.0 [0.0, 0.0]**, 3.0x | **0.0 [0.0, 0.0]**, 3.0x |" in page
+    assert {base["forward_passes"] for _, _, base in draft_pairs(results)} == {6.0}
+    monkeypatch.setattr(quality_settings, "MEASURE_DRAFTS", True)
+    assert ">drafts</text>" in quality.quality_svg(results), "a colour of its own in the legend"
+
+    results["line | threshold 0.9, 4 drafts | dual | block one"]["hits"] = "1100"
+    page = render_section(values)
+    assert "3 of 4 settings" in page and "not: line | threshold 0.9, 4 drafts | dual | block one." in page
+
+
+@pytest.mark.parametrize("cache", [None, "dual"])
+@pytest.mark.parametrize("rule", DRAFT_RULES, ids=lambda rule: rule.label)
+def test_drafts_change_no_token(rule, cache):
+    """On poems, of which the model knows few: there a rule that commits too much gives other tokens."""
+    if not hasattr(LLaDAGenerationConfig(), "draft_steps"):
+        pytest.skip("`generate` has no option `draft_steps`")
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT, padding_side="left")
+    model = LLaDAForMaskedLM.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
+    examiner = Examiner({None: model}, tokenizer, {"poem": questions_of("poem", 8, 0)}, batch_size=8, seed=0)
+    base = next(one for one in RULES if one.label == rule.base)
+    setting = Setting("poem", rule, cache, 6)
+    result, answers = examiner.ask(setting)
+    base_result, base_answers = examiner.ask(replace(setting, rule=base))
+    assert answers == base_answers
+    assert result["hits"] == base_result["hits"]
+    assert result["forward_passes"] < base_result["forward_passes"], "drafts that are accepted save passes"
 
 
 def test_render(tmp_path, tiny_poet):
@@ -122,6 +252,7 @@ def test_a_section_is_replaced_in_its_place():
 def test_the_page_is_that_of_the_results():
     values = json.loads((ROOT / "benchmarks/results/quality.json").read_text(encoding="utf-8"))
     assert render_section(values) in (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    assert all(result["hits"] == base["hits"] for _, result, base in draft_pairs(values["results"]))
     assert quality.quality_svg(values["results"]) == (ROOT / "benchmarks/results/quality.svg").read_text(
         encoding="utf-8"
     )
