@@ -10,6 +10,7 @@ from functools import partial
 
 import torch
 from naive import NaiveSampler
+from roofline import DRAFT_STEPS
 from shapes import Unavailable, load_checkpoint, load_second, num_bytes, quantize, random_model
 from torch import nn
 from transformers import CompileConfig
@@ -96,7 +97,10 @@ def list_ladder(args: argparse.Namespace) -> list[Contender]:
 
 def most_recordings(contenders: list[Contender]) -> int:
     """The largest number of recordings that one model has to keep while contenders take turns."""
-    counts = Counter((one.name, one.weights) for one in contenders if one.is_recorded)
+    counts = Counter()
+    for one in contenders:
+        if one.is_recorded:
+            counts[one.name, one.weights] += 2 if one.mode == "drafts" else 1  # the drafts have their own
     return max(counts.values(), default=0)
 
 
@@ -150,7 +154,9 @@ def bind(contender: Contender, models: Models, cell: Cell, prompts: torch.LongTe
         "stop_at_eos": False,
         "return_dict_in_generate": True,
     }
-    if contender.mode != "exact":
+    if contender.mode == "drafts":
+        options |= {"block_cache": "dual", "draft_steps": DRAFT_STEPS}
+    elif contender.mode != "exact":
         options["block_cache"] = contender.mode
     if contender.engine == "eager":
         options["disable_compile"] = True

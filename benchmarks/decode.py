@@ -89,7 +89,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--device", default=default_device, help="where to run (%(default)s)")
     add("--dtype", choices=("float32", "bfloat16", "float16"), help="bfloat16 on CUDA, else float32")
     add("--threads", type=int, help="threads of the CPU (as torch decides)")
-    add("--mode", nargs="+", choices=("exact", "prefix", "dual", "vicinity"), default=["exact", "dual"])
+    add(
+        "--mode",
+        nargs="+",
+        choices=("exact", "prefix", "dual", "vicinity", "drafts"),
+        default=["exact", "dual"],
+        help="the block cache; drafts: the dual cache and `draft_steps=4`, of which random weights accept few (exact dual)",
+    )
     add(
         "--engine",
         nargs="+",

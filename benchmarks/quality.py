@@ -45,9 +45,9 @@ fp8: 2.6%):
   couplets, 10 to 25 on poems, and more passes with the threshold, because the model is less sure;
 - fp8, weights only: between the two, at most 2 points lost on couplets and 6 on poems.
 
-`MEASURE_DRAFTS` in quality_settings.py adds drafts, which are verified before they are committed. The expectation: each has
-the hits of its rule without drafts, and one token a step takes 2 to 4 times fewer passes with 4 drafts on lines and couplets,
-1.3 to 2 times on poems; threshold 0.9 at most 1.5 times fewer than it takes without drafts.
+Drafts are verified before they are committed. The expectation: each has the hits of its rule without drafts, and one token
+a step takes 2 to 4 times fewer passes with 4 drafts on lines and couplets, 1.3 to 2 times on poems; threshold 0.9 at most
+1.5 times fewer than it takes without drafts.
 
 The outcome is in benchmarks/README.md, beside the expectations.
 """

@@ -47,8 +47,7 @@ RULES = [
         for value in (0.5, 0.75)
     ),
 ]
-# Drafts are verified, so they change no token. `MEASURE_DRAFTS` puts them among the settings.
-MEASURE_DRAFTS = False
+# Drafts are verified, so they change no token.
 DRAFT_RULES = [
     Rule("drafts", "1 token, 4 drafts", {"draft_steps": 4}, base=ONE_TOKEN),
     Rule(
@@ -103,11 +102,7 @@ def settings_of(task: str) -> list[Setting]:
     with other blocks.
     """
     block_length = usual_block_length(task)
-    drafts = [
-        Setting(task, rule, cache, block_length)
-        for cache in (None, "dual")
-        for rule in (DRAFT_RULES if MEASURE_DRAFTS else [])
-    ]
+    drafts = [Setting(task, rule, cache, block_length) for cache in (None, "dual") for rule in DRAFT_RULES]
     if task != "poem":
         return [Setting(task, rule, cache, block_length) for cache in (None, "dual") for rule in RULES] + drafts
     by_line = [Setting(task, rule, cache, block_length) for cache in CACHES for rule in RULES]

@@ -97,6 +97,10 @@ def pass_seconds(config: LLaDAConfig, rates: Rates, size: Pass, activation_bytes
     )
 
 
+# The mode "drafts": a dual cache, and the published number of drafts.
+DRAFT_STEPS = 4
+
+
 def window_lengths(mode: str, prompt: int, answer: int, block_length: int) -> list[int]:
     """How many positions a step recomputes that is no refresh, in each block."""
     length = prompt + answer
@@ -127,11 +131,13 @@ def expect(config: LLaDAConfig, rates: Rates, cell, mode: str, launches: str | N
     activation_bytes = 2 if cell.dtype != "float32" else 4
     length, rows = cell.prompt + cell.answer, min(cell.block_length, cell.answer)
 
-    def seconds(queries: int) -> float:
-        return pass_seconds(config, rates, Pass(cell.batch, queries, length, rows), activation_bytes, weight_bytes)
+    def seconds(queries: int, canvases: int = 1) -> float:
+        size = Pass(cell.batch * canvases, queries, length, rows)
+        return pass_seconds(config, rates, size, activation_bytes, weight_bytes)
 
     windows = window_lengths(mode, cell.prompt, cell.answer, cell.block_length)
-    inside = sum(seconds(window) for window in windows) / len(windows)
+    canvases = DRAFT_STEPS if mode == "drafts" else 1
+    inside = sum(seconds(window, canvases) for window in windows) / len(windows)
     bound = (cell.num_blocks * seconds(length) + (cell.passes - cell.num_blocks) * inside) / cell.passes
     low, high = bound / EFFICIENCY[1], bound / EFFICIENCY[0]
     if launches is not None:

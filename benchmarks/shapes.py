@@ -42,7 +42,8 @@ SHAPES = {
 # From `torchao.quantization` to a config, for the GPU kernels of torchao (int8 runs anywhere).
 QUANTIZATIONS = {
     "int8": lambda torchao: torchao.Int8WeightOnlyConfig(),
-    "int4": lambda torchao: torchao.Int4WeightOnlyConfig(group_size=128),
+    # The packing of the kernel that comes with torch; the default one needs a library of its own.
+    "int4": lambda torchao: torchao.Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d"),
     "fp8": lambda torchao: torchao.Float8DynamicActivationFloat8WeightConfig(),
 }
 # Weights rounded to the same numbers and multiplied as floats: no gain of speed, but the loss of accuracy, on any device.

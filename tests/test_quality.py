@@ -18,7 +18,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402  from benchmarks
-import quality_settings  # noqa: E402
 from quality_answers import Examiner, agreement  # noqa: E402
 from quality_report import BEGIN, END, draft_pairs, render_section, replace_section  # noqa: E402
 from quality_settings import CACHES, DRAFT_RULES, RULES, Setting, quantized_settings_of, settings_of  # noqa: E402
@@ -27,7 +26,7 @@ from quality_tasks import TASKS, questions_of  # noqa: E402
 from quality_weights import weights_section  # noqa: E402
 from shapes import NOT_INSTALLED, Unavailable  # noqa: E402
 
-from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig  # noqa: E402
+from modeling_llada import LLaDAForMaskedLM  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +173,10 @@ def test_agreement():
     }
 
 
-def test_drafts_are_settings_when_they_are_switched_on(monkeypatch):
-    before = {task: settings_of(task) for task in TASKS}
-    assert any(one.rule.family == "drafts" for one in before["line"]) is quality_settings.MEASURE_DRAFTS
-    monkeypatch.setattr(quality_settings, "MEASURE_DRAFTS", True)
-    for task, settings in before.items():
-        drafts = [one for one in settings_of(task) if one.rule.family == "drafts"]
+def test_drafts_are_settings():
+    for task in TASKS:
+        settings = settings_of(task)
+        drafts = [one for one in settings if one.rule.family == "drafts"]
         assert {(one.rule.label, one.cache) for one in drafts} == {
             (rule.label, cache) for rule in DRAFT_RULES for cache in (None, "dual")
         }
@@ -187,7 +184,7 @@ def test_drafts_are_settings_when_they_are_switched_on(monkeypatch):
         assert all(one.options(12)["draft_steps"] == 4 for one in drafts)
 
 
-def test_a_draft_that_changes_a_hit_is_seen(monkeypatch):
+def test_a_draft_that_changes_a_hit_is_seen():
     """Each rule with drafts stands beside the rule without them, and a page names those that have other hits."""
     settings = [one for one in settings_of("line") if one.rule.label in ("one token a step", "threshold 0.9")]
     results = {one.key: {"hits": "1101", "characters": 1.0, "forward_passes": 6.0, "tokens": 7.0} for one in settings}
@@ -201,7 +198,6 @@ def test_a_draft_that_changes_a_hit_is_seen(monkeypatch):
     assert "4 of 4 settings have the hits of their rule without drafts." in page
     assert "| threshold 0.9, 4 drafts | **0.0 [0.0, 0.0]**, 3.0x | **0.0 [0.0, 0.0]**, 3.0x |" in page
     assert {base["forward_passes"] for _, _, base in draft_pairs(results)} == {6.0}
-    monkeypatch.setattr(quality_settings, "MEASURE_DRAFTS", True)
     assert ">drafts</text>" in quality.quality_svg(results), "a colour of its own in the legend"
 
     results["line | threshold 0.9, 4 drafts | dual | block one"]["hits"] = "1100"
@@ -213,8 +209,6 @@ def test_a_draft_that_changes_a_hit_is_seen(monkeypatch):
 @pytest.mark.parametrize("rule", DRAFT_RULES, ids=lambda rule: rule.label)
 def test_drafts_change_no_token(rule, cache):
     """On poems, of which the model knows few: there a rule that commits too much gives other tokens."""
-    if not hasattr(LLaDAGenerationConfig(), "draft_steps"):
-        pytest.skip("`generate` has no option `draft_steps`")
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT, padding_side="left")
     model = LLaDAForMaskedLM.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
     examiner = Examiner({None: model}, tokenizer, {"poem": questions_of("poem", 8, 0)}, batch_size=8, seed=0)
