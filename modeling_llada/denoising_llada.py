@@ -156,9 +156,11 @@ class Denoiser:
         window = self._window(block, block_step)
         if self.cache is not None:
             self._prepare_cache(rows, window, visible)
-        tokens = canvas.tokens[rows, window]
-        logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool)
-        logits_to_keep[:, block.start - window.start : block.stop - window.start] = mask[rows]
+        tokens, logits_to_keep = canvas.tokens[rows, window], mask[rows]
+        in_window = torch.arange(block.start - window.start, block.stop - window.start, device=tokens.device)
+        query_positions = in_window if narrows(self.model) and window != block else None
+        if query_positions is None:
+            logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool).index_copy(1, in_window, logits_to_keep)
 
         logits = guided_logits(
             self.model,
@@ -170,6 +172,7 @@ class Denoiser:
             position_ids=self._position_ids(rows, window),
             logits_to_keep=logits_to_keep,
             past_key_values=self.cache,
+            query_positions=query_positions,
         )
         if self.logits_processor is not None:
             logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
@@ -216,6 +219,11 @@ class Denoiser:
         if window.start == 0:
             return None
         return torch.arange(window.start, window.stop, device=rows.device).expand(len(rows), -1)
+
+
+def narrows(model: nn.Module) -> bool:
+    """Whether the last layer of a model can leave out what is not asked for: its attention takes a mask of the queries."""
+    return model.config._attn_implementation in ("sdpa", "eager")
 
 
 def refreshes_cache(block_step: int | torch.LongTensor, interval: int | None) -> bool:

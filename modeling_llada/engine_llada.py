@@ -359,8 +359,9 @@ class RecordedDenoiser(Denoiser):
             cfg_scale=self.config.cfg_scale,
             attention_mask=self.attention_mask,
             position_ids=self.position_ids[:, window],
-            logits_to_keep=(block - self.window_start).expand(len(mask), -1),
+            logits_to_keep=None,
             past_key_values=self.cache,
+            query_positions=None if len(block) == len(self.window) else block - self.window_start,
         )
         return logits.flatten(0, 1)
 

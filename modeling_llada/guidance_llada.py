@@ -26,8 +26,9 @@ def guided_logits(
     cfg_scale: float,
     attention_mask: torch.Tensor | None,
     position_ids: torch.LongTensor | None,
-    logits_to_keep: torch.BoolTensor,
+    logits_to_keep: torch.BoolTensor | None,
     past_key_values: Cache | None = None,
+    query_positions: torch.LongTensor | None = None,
 ) -> torch.FloatTensor:
     """
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
@@ -51,13 +52,16 @@ def guided_logits(
             0 for padding.
         position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
             Positions.
-        logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`):
-            The positions whose logits are wanted.
+        logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`, or `(batch, num_positions)`, *optional*):
+            The positions whose logits are wanted, out of those that the model returns; all by default.
         past_key_values (`Cache`, *optional*):
             Keys and values of positions that are not recomputed; of both halves with guidance.
+        query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+            The positions that the model returns; all by default.
 
     Returns:
-        `torch.FloatTensor` of shape `(num_kept, vocab_size)`.
+        `torch.FloatTensor` of shape `(num_kept, vocab_size)`; without `logits_to_keep` of shape `(batch, length,
+        vocab_size)`, or `(batch, num_positions, vocab_size)`.
     """
     if cfg_scale > 0:
         input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])
@@ -65,12 +69,13 @@ def guided_logits(
             None if tensor is None else torch.cat([tensor, tensor])
             for tensor in (attention_mask, position_ids, logits_to_keep)
         )
+    options = {"past_key_values": past_key_values, "query_positions": query_positions}
     logits = model(
         input_ids=input_ids,
         attention_mask=attention_mask,
         position_ids=position_ids,
-        logits_to_keep=logits_to_keep,
-        **({} if past_key_values is None else {"past_key_values": past_key_values}),
+        logits_to_keep=0 if logits_to_keep is None else logits_to_keep,
+        **{name: value for name, value in options.items() if value is not None},
     ).logits.float()
     if cfg_scale > 0:
         conditional, unconditional = logits.chunk(2)

@@ -17,7 +17,8 @@ A Llama-style Transformer without a causal mask, which predicts all mask tokens 
 - RMS normalisation and rotary embedding in float32, as the checkpoints were trained;
 - SwiGLU, grouped-query attention, no bias anywhere;
 - every position sees every other: `is_causal=False`, and a mask only where the batch is padded;
-- logits only for the positions that are asked for (`logits_to_keep`, a boolean mask among its forms).
+- logits only for the positions that are asked for (`logits_to_keep`, a boolean mask among its forms), and the work of
+  the last layer too (`query_positions`): a denoising step wants those of the active block.
 """
 
 from collections.abc import Callable
@@ -143,6 +144,32 @@ def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
     return hidden_states.repeat_interleave(n_rep, dim=1) if n_rep > 1 else hidden_states
 
 
+def mask_of_queries(attention_mask: torch.Tensor | None, positions: torch.LongTensor) -> torch.Tensor | None:
+    """
+    The part of a mask that belongs to some of the queries.
+
+    Args:
+        attention_mask (`torch.Tensor` of shape `(batch, num_heads or 1, num_queries or 1, num_keys)`, *optional*):
+            The mask of all queries.
+        positions (`torch.LongTensor` of shape `(num_positions,)`):
+            The queries.
+
+    Returns:
+        `torch.Tensor`: The mask with `num_positions` queries, or with 1 as before.
+
+    Raises:
+        `ValueError`: if the mask has another form, as those of flash and flex attention.
+    """
+    if attention_mask is None:
+        return None
+    if not isinstance(attention_mask, torch.Tensor) or attention_mask.ndim != 4:
+        raise ValueError(
+            "`query_positions` needs a mask with a dimension for the queries, as sdpa and eager attention have it. "
+            "Leave it out and select positions with `logits_to_keep`, or call `model.set_attn_implementation('sdpa')`."
+        )
+    return attention_mask if attention_mask.shape[2] == 1 else attention_mask.index_select(2, positions)
+
+
 def eager_attention_forward(
     module: nn.Module,
     query: torch.Tensor,
@@ -195,10 +222,10 @@ class LLaDAAttention(nn.Module):
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
+        query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        input_shape = hidden_states.shape[:-1]
-        hidden_shape = (*input_shape, -1, self.head_dim)
+        hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
 
         kernels = of_this_thread(self.kernels)
         if kernels is None or self.fused_weight is None:
@@ -211,6 +238,10 @@ class LLaDAAttention(nn.Module):
             rotated = kernels.rotate(states[..., :num_rotated, :], *position_embeddings)
             query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
             value_states = states[..., num_rotated:, :]
+        if query_positions is not None:
+            query_states = query_states.index_select(1, query_positions)
+            attention_mask = mask_of_queries(attention_mask, query_positions)
+        input_shape = query_states.shape[:2]
         query_states, key_states, value_states = (
             states.transpose(1, 2) for states in (query_states, key_states, value_states)
         )
@@ -273,15 +304,17 @@ class LLaDALayer(GradientCheckpointingLayer):
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
         past_key_values: Cache | None = None,
+        query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        residual = hidden_states
+        residual = hidden_states if query_positions is None else hidden_states.index_select(1, query_positions)
         hidden_states = self.input_layernorm(hidden_states)
         hidden_states, _ = self.self_attn(
             hidden_states=hidden_states,
             position_embeddings=position_embeddings,
             attention_mask=attention_mask,
             past_key_values=past_key_values,
+            query_positions=query_positions,
             **kwargs,
         )
         hidden_states = residual + hidden_states
@@ -428,6 +461,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
         position_ids: torch.LongTensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
+        query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         r"""
@@ -442,10 +476,25 @@ class LLaDAModel(LLaDAPreTrainedModel):
                 Keys and values of positions that are not recomputed.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
                 Embeddings in place of `input_ids`.
+            query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+                Positions of the input whose hidden states are wanted; all by default. The last layer projects every
+                position, and does all else for these alone. With a mask it needs sdpa or eager attention.
 
         Returns:
             [`BaseModelOutputWithPast`]: `last_hidden_state` of shape `(batch, length, hidden_size)`, after the final
-            norm.
+            norm; with `query_positions` of shape `(batch, num_positions, hidden_size)`.
+
+        Raises:
+            `ValueError`: if there is not exactly one of `input_ids` and `inputs_embeds`, or if there are
+                `query_positions` and the mask of the attention implementation cannot be narrowed to them.
+
+        Example:
+
+        ```python
+        >>> block = torch.arange(32, 64)
+        >>> model(input_ids, query_positions=block).last_hidden_state.shape
+        torch.Size([1, 32, 384])
+        ```
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must specify exactly one of `input_ids` and `inputs_embeds`.")
@@ -472,6 +521,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
                 attention_mask=attention_mask,
                 position_embeddings=position_embeddings,
                 past_key_values=past_key_values,
+                query_positions=query_positions if layer is self.layers[-1] else None,
                 **kwargs,
             )
         hidden_states = self.norm(hidden_states)
@@ -511,6 +561,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedLMOutput:
         r"""
@@ -532,6 +583,9 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
                 The positions whose logits are computed, as elsewhere in transformers: the last `n` (0: all), a 1-D
                 tensor of positions, a 2-D tensor of positions for each row, or a 2-D boolean mask, which gives
                 logits of shape `(num_true, vocab_size)`. It selects the same positions of `labels`.
+            query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+                Positions, the same in each row, outside of which nothing is wanted; see [`LLaDAModel.forward`]. What
+                `logits_to_keep` selects from are then these `num_positions` positions, of `labels` as well.
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
@@ -558,6 +612,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
+            query_positions=query_positions,
             **kwargs,
         )
         logits = self.lm_head(select_positions(outputs.last_hidden_state, logits_to_keep))
@@ -566,6 +621,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         if labels is not None:
             if self.training and input_ids is not None and not torch.compiler.is_compiling():
                 self._warn_if_nothing_is_masked(input_ids, labels)
+            if query_positions is not None:
+                labels = labels.index_select(1, query_positions)
             # Contiguous: the loss function flattens with `view`.
             labels = select_positions(labels, logits_to_keep).contiguous()
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)

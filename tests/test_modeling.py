@@ -13,7 +13,11 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from modeling_llada import LLaDAForMaskedLM, LLaDAModel
-from modeling_llada.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, select_positions
+from modeling_llada.cache_llada import LLaDACache
+from modeling_llada.engine_llada import fused
+from modeling_llada.guidance_llada import guided_logits
+from modeling_llada.kernels_llada import Kernels
+from modeling_llada.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, mask_of_queries, select_positions
 
 
 MASK = 98
@@ -421,6 +425,175 @@ class TestLogitsToKeep:
         keep[0, 2] = keep[2, 5] = True
         model(random_ids(3, 8), logits_to_keep=keep)
         assert rows == [2]
+
+
+class TestQueryPositions:
+    """Behind the projections of its attention the last layer computes the queried positions alone; their logits stay."""
+
+    queried = torch.tensor([3, 4, 5, 8])
+    # Of logits of about 10: products with fewer rows may add up in another order.
+    close = {"rtol": 1e-5, "atol": 1e-5}
+
+    def assert_same(self, model, input_ids, **kwargs):
+        full = logits_of(model, input_ids, **kwargs)
+        part = logits_of(model, input_ids, query_positions=self.queried, **kwargs)
+        torch.testing.assert_close(part, full[:, self.queried], **self.close)
+
+    @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+    @pytest.mark.parametrize("kind", ["none", "left padding", "right padding", "packed", "one row", "per head"])
+    @pytest.mark.parametrize(
+        "changes",
+        [{"num_key_value_heads": 4, "tie_word_embeddings": True}, {"num_key_value_heads": 2}],
+        ids=["MHA tied", "GQA"],
+    )
+    def test_same_logits(self, tiny_model, random_ids, implementation, kind, changes):
+        minimum, row = torch.finfo(torch.float32).min, torch.arange(10) // 4
+        packed = torch.zeros(2, 1, 10, 10).masked_fill(row[:, None] != row, minimum)
+        mask = {
+            "none": None,
+            "left padding": left_padding(2, 10, 0, 4),
+            "right padding": left_padding(2, 10, 3, 0).flip(1),
+            "packed": packed,
+            "one row": packed[:, :, 3:4],
+            "per head": torch.cat([packed, packed.flip(-1), packed, packed * 0], dim=1),
+        }[kind]
+        model = tiny_model(attn_implementation=implementation, **changes)
+        self.assert_same(model, random_ids(2, 10), attention_mask=mask)
+
+    def test_given_positions_and_embeddings(self, tiny_model, random_ids):
+        model, positions = tiny_model(), torch.stack([torch.arange(10) + 7, torch.arange(10) * 2])
+        embeds = model.get_input_embeddings()(random_ids(2, 10))
+        self.assert_same(model, None, inputs_embeds=embeds, position_ids=positions)
+
+    def test_any_order_and_repetition(self, tiny_model, random_ids):
+        model, order = tiny_model(), torch.tensor([9, 0, 0, 4])
+        part = logits_of(model, random_ids(2, 10), query_positions=order)
+        torch.testing.assert_close(part, logits_of(model, random_ids(2, 10))[:, order], **self.close)
+
+    @pytest.mark.parametrize("padding", [None, left_padding(2, 24, 0, 5)], ids=["whole", "padded"])
+    def test_positions_are_those_in_the_window_of_a_cache(self, tiny_model, random_ids, padding):
+        """The keys and values of all of the window are written, also by the last layer."""
+        model, canvas, window = tiny_model(), random_ids(2, 24), torch.arange(9, 19)
+        logits, caches = [], [LLaDACache(2), LLaDACache(2)]
+        for cache, queried in zip(caches, (slice(None), self.queried), strict=True):
+            logits_of(model, canvas, past_key_values=cache, attention_mask=padding)
+            cache.window = window
+            changed = canvas.index_fill(1, window[2:6], MASK)[:, window]
+            options = {} if cache is caches[0] else {"query_positions": queried}
+            position_ids = window.expand(2, -1)
+            logits.append(
+                logits_of(
+                    model, changed, past_key_values=cache, attention_mask=padding, position_ids=position_ids, **options
+                )
+            )
+        torch.testing.assert_close(logits[1], logits[0][:, self.queried], **self.close)
+        for first, second in zip(caches[0].layers, caches[1].layers, strict=True):
+            torch.testing.assert_close(first.keys, second.keys, **self.close)
+            torch.testing.assert_close(first.values, second.values, **self.close)
+
+    @pytest.mark.parametrize("padding", [None, left_padding(2, 10, 0, 4).bool()[:, None, None]], ids=["", "padded"])
+    @pytest.mark.parametrize("changes", [{"num_key_value_heads": 4}, {"num_key_value_heads": 1}], ids=str)
+    def test_fused_weights(self, tiny_model, random_ids, changes, padding):
+        model = tiny_model(**changes)
+        expected = logits_of(model, random_ids(2, 10), attention_mask=padding)[:, self.queried]
+        with fused(model, Kernels()):
+            assert model.model.layers[-1].self_attn.fused_weight is not None
+            self.assert_same(model, random_ids(2, 10), attention_mask=padding)
+            part = logits_of(model, random_ids(2, 10), attention_mask=padding, query_positions=self.queried)
+        torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
+
+    def test_the_last_layer_does_less(self, tiny_model, random_ids):
+        model, rows = tiny_model(), {}
+        for name, module in model.named_modules():
+            if isinstance(module, (nn.Linear, LLaDARMSNorm)):
+                module.register_forward_pre_hook(
+                    lambda _, inputs, name=name: rows.update({name.removeprefix("model."): inputs[0].shape[1]})
+                )
+        model(random_ids(2, 10), query_positions=self.queried)
+        whole = {name for name in rows if name.startswith("layers.0.")}
+        whole |= {"layers.1.input_layernorm"} | {f"layers.1.self_attn.{name}_proj" for name in "qkv"}
+        assert rows == {name: 10 if name in whole else 4 for name in rows} and len(rows) == 20
+
+    def test_hidden_states_and_attentions(self, tiny_model, random_ids):
+        model, wanted = (
+            tiny_model(attn_implementation="eager"),
+            {"output_hidden_states": True, "output_attentions": True},
+        )
+        full = model(random_ids(2, 10), **wanted)
+        part = model(random_ids(2, 10), query_positions=self.queried, **wanted)
+        assert [state.shape[1] for state in part.hidden_states] == [10, 10, 4]
+        assert [attention.shape for attention in part.attentions] == [(2, 4, 10, 10), (2, 4, 4, 10)]
+        torch.testing.assert_close(part.hidden_states[-1], full.hidden_states[-1][:, self.queried], **self.close)
+        torch.testing.assert_close(part.attentions[-1], full.attentions[-1][:, :, self.queried], **self.close)
+        assert torch.equal(model.lm_head(part.hidden_states[-1]), part.logits)
+
+    @pytest.mark.parametrize(
+        "logits_to_keep",
+        [0, 2, torch.tensor([3, 0]), torch.arange(8).view(2, 4) % 3 == 0],
+        ids=["all", "int", "1-D", "mask"],
+    )
+    def test_logits_to_keep_selects_among_them(self, tiny_model, random_ids, logits_to_keep):
+        model, labels = tiny_model(), random_ids(2, 10, seed=1)
+        full = model(random_ids(2, 10)).logits[:, self.queried]
+        part = model(random_ids(2, 10), labels=labels, logits_to_keep=logits_to_keep, query_positions=self.queried)
+        expected = select_positions(full, logits_to_keep)
+        torch.testing.assert_close(part.logits, expected, **self.close)
+        kept = select_positions(labels[:, self.queried], logits_to_keep)
+        loss = nn.functional.cross_entropy(expected.flatten(0, -2), kept.flatten())
+        torch.testing.assert_close(part.loss, loss, **self.close)
+
+    def test_guidance(self, tiny_model, random_ids):
+        input_ids, mask = random_ids(2, 10), torch.arange(8).view(2, 4) % 3 == 0
+        in_all = torch.zeros(2, 10, dtype=torch.bool).index_copy(1, self.queried, mask)
+        arguments = (
+            tiny_model(),
+            input_ids,
+            torch.arange(10).expand(2, -1) < 3,
+            MASK,
+            1.5,
+            left_padding(2, 10, 0, 2),
+            None,
+        )
+        with torch.no_grad():
+            full = guided_logits(*arguments, logits_to_keep=in_all)
+            part = guided_logits(*arguments, logits_to_keep=mask, query_positions=self.queried)
+        torch.testing.assert_close(part, full, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.filterwarnings("ignore::FutureWarning")  # the new name does not exist on the lowest transformers
+    @pytest.mark.parametrize("use_reentrant", [None, False, True])
+    def test_same_gradients(self, tiny_model, random_ids, use_reentrant):
+        """With `None`, without checkpoints. No gradient is lost where a key or a value is all that is left."""
+        gradients = []
+        for options in ({}, {"query_positions": self.queried}):
+            model = tiny_model().train()
+            if use_reentrant is not None:
+                model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+                model.enable_input_require_grads()
+            logits = model(random_ids(2, 10), attention_mask=left_padding(2, 10, 0, 3), **options).logits
+            (logits if options else logits[:, self.queried]).square().mean().backward()
+            gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+        for name, gradient in gradients[0].items():
+            assert gradient.abs().sum() > 0
+            torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-4, msg=name)
+
+    @pytest.mark.filterwarnings("ignore")  # about flex attention without code generation, which is meant here
+    def test_a_mask_that_cannot_be_narrowed(self, tiny_model, random_ids):
+        model = tiny_model(hidden_size=64, num_attention_heads=4, num_key_value_heads=2)
+        model.set_attn_implementation("flex_attention")
+        with torch.compiler.set_stance("force_eager"):
+            self.assert_same(model, random_ids(2, 10))
+            with pytest.raises(ValueError, match="`query_positions` needs a mask with a dimension for the queries"):
+                self.assert_same(model, random_ids(2, 10), attention_mask=left_padding(2, 10, 0, 4))
+        # Flash attention has two dimensions.
+        with pytest.raises(ValueError, match="Leave it out and select positions with `logits_to_keep`"):
+            mask_of_queries(left_padding(2, 10, 0, 4), self.queried)
+
+    def test_compiled(self, tiny_model, random_ids):
+        model, mask = tiny_model(), left_padding(2, 10, 0, 3)
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        part = logits_of(compiled, random_ids(2, 10), attention_mask=mask, query_positions=self.queried)
+        full = logits_of(model, random_ids(2, 10), attention_mask=mask)
+        torch.testing.assert_close(part, full[:, self.queried], **self.close)
 
 
 class TestLoss:
