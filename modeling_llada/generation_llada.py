@@ -66,7 +66,8 @@ class LLaDAGenerationOutput(ModelOutput):
 
 class LLaDAGenerationMixin:
     """
-    The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep`, and a `config` with the
+    The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is sdpa or
+    eager, `query_positions`, and a `config` with the
     special tokens and `max_position_embeddings`.
     """
 
