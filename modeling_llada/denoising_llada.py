@@ -81,8 +81,8 @@ class Denoiser:
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
 
-    def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
-        """Counts the steps of a block, until it holds no mask."""
+    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
+        """Counts the steps of a block, until it holds no mask; those of its schedule may not be enough."""
         step = 0
         while self.canvas.masked(block).any():
             yield step

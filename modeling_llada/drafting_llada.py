@@ -46,7 +46,7 @@ class DraftingDenoiser:
         # How many steps of the block each row has made: rows whose drafts are right are ahead.
         self.num_made = torch.zeros_like(self.canvas.num_forward_passes)
 
-    def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
+    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
         """Counts the forward passes of a block."""
         return self.denoiser.steps(block, num_steps)
 

@@ -225,13 +225,13 @@ class RecordedDenoiser(Denoiser):
         if self.attention_mask is not None:
             self.attention_mask.copy_(as_key_mask(canvas))
 
-    def steps(self, block: slice, num_steps: torch.LongTensor) -> Iterator[int]:
+    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
         """Counts the steps of a block: those of the schedule, or fewer, when it is complete before."""
         can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY)
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)
         canvas = self.canvas if self.fewer is None else self.fewer.canvas
-        for step in range(int(num_steps.max())):
+        for step in range(num_steps):
             yield step
             if can_be_early and step % interval == interval - 1 and not canvas.masked(block).any():
                 break
@@ -244,8 +244,8 @@ class RecordedDenoiser(Denoiser):
         A recording of half the rows or fewer, a power of two, if the others have nothing to do in the block. With a cache a
         step costs the same for few rows and for many.
         """
-        batch_size = len(self.canvas.tokens)
-        if batch_size == 1 or self.cache is not None or self.is_watched or self.config.draft_steps is not None:
+        batch_size, can_leave = len(self.canvas.tokens), self.config.stop_at_eos and not self.is_watched
+        if batch_size == 1 or self.cache is not None or not can_leave or self.config.draft_steps is not None:
             return None, None
         is_active = self.canvas.masked(block).any(-1)
         num_rows = 1 << (int(is_active.sum()) - 1).bit_length()

@@ -66,9 +66,8 @@ class LLaDAGenerationOutput(ModelOutput):
 
 class LLaDAGenerationMixin:
     """
-    The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is sdpa or
-    eager, `query_positions`, and a `config` with the
-    special tokens and `max_position_embeddings`.
+    The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is
+    sdpa or eager, `query_positions`, and a `config` with the special tokens and `max_position_embeddings`.
     """
 
     @torch.no_grad()
@@ -192,11 +191,12 @@ class LLaDAGenerationMixin:
         config, prompt_length = denoiser.config, blocks[0].stop
         canvas = denoiser.canvas.view(blocks[-1].stop)  # a recorded one is longer
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
+        can_end = config.stop_at_eos or stopping_criteria is not None  # else nobody has to wait for the device to ask
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
-        total_steps = 0
+        total_steps, most_steps = 0, num_steps.amax(0).tolist()
         for index, block in enumerate(blocks):
-            for block_step in denoiser.steps(block, num_steps[:, index]):
+            for block_step in denoiser.steps(block, most_steps[index]):
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
                 prediction = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
                 if streamer is not None and hasattr(streamer, "put_draft"):
@@ -214,7 +214,7 @@ class LLaDAGenerationMixin:
                 end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
             if streamer is not None:
                 put_confirmed(streamer, canvas, block)
-            if canvas.ended.all():
+            if can_end and canvas.ended.all():
                 break
 
     # Not `_prepare_generation_config`: the pipelines of transformers 5.17 call a method of that name, if there is one,
