@@ -40,6 +40,13 @@ def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
     return rotated
 
 
+def rotate_at_once(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """The same for a compiler, which makes one kernel of it."""
+    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
+    rotated = hidden_states * cos.unsqueeze(2) + other_half * sin.unsqueeze(2)
+    return rotated.to(hidden_states.dtype)
+
+
 def gate_and_up(hidden_states: torch.Tensor, fused_weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Both projections in one batched product, so that each is contiguous: what follows is twice as fast on that."""
     tokens = hidden_states.reshape(1, -1, hidden_states.shape[-1]).expand(2, -1, -1)
@@ -66,9 +73,8 @@ class Kernels:
         """Compiles each operation. The mode `"reduce-overhead"` is left out: the recording is the CUDA graph."""
         options = config.to_dict()
         options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
-        return replace(
-            self, **{name: torch.compile(getattr(self, name), **options) for name in ("rms_norm", "rotate", "swiglu")}
-        )
+        operations = {"rms_norm": rms_norm, "rotate": rotate_at_once, "swiglu": swiglu}
+        return replace(self, **{name: torch.compile(one, **options) for name, one in operations.items()})
 
 
 def of_this_thread(kernels: Kernels | None) -> Kernels | None:
