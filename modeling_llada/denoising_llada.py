@@ -80,6 +80,7 @@ class Denoiser:
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
+        self.judge = judge
 
     def steps(self, block: slice, num_steps: int) -> Iterator[int]:
         """Counts the steps of a block, until it holds no mask; those of its schedule may not be enough."""
@@ -120,14 +121,12 @@ class Denoiser:
         canvas.num_forward_passes += mask.any(-1)
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
-        suppress(logits, self.ruled_out)
-        scores = defer_end_tokens(logits, self.deferred)
-        temperature = config.sampling_temperature
-        noise = self._draw_uniform(mask, logits.shape[-1]) if temperature > 0 else None
-        proposal = propose(logits, noise, config.mask_token_id, temperature)
-        noise = self._draw_uniform(mask, 1).squeeze(-1) if config.remasking == "random" else None
-        confidences = confidences_of(scores, proposal, mask, config, self.deferred, noise)
-        proposal = spread(proposal, mask, fill_value=0)
+        samples, is_random = config.sampling_temperature > 0, config.remasking == "random"
+        proposal_noise = self._draw_uniform(mask, logits.shape[-1]) if samples else None
+        ranking_noise = self._draw_uniform(mask, 1).squeeze(-1) if is_random else None
+        proposal, confidences, scores = self.judge(
+            logits, mask, config, self.ruled_out, self.deferred, proposal_noise, ranking_noise
+        )
 
         # 2.c Commit the proposals that the strategy picks
         budget = step_budget(num_masks, num_steps, block_step)
@@ -231,6 +230,26 @@ def refreshes_cache(block_step: int | torch.LongTensor, interval: int | None) ->
     if isinstance(block_step, torch.Tensor):
         return False
     return block_step == 0 or (interval is not None and block_step % interval == 0)
+
+
+def judge(
+    logits: torch.FloatTensor,
+    mask: torch.BoolTensor,
+    config: LLaDAGenerationConfig,
+    ruled_out: torch.LongTensor | None,
+    deferred: torch.LongTensor | None,
+    proposal_noise: torch.Tensor | None,
+    ranking_noise: torch.Tensor | None,
+) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
+    """
+    All that is done with the logits of a step: the proposals, `(batch, block_length)`, their confidences, and the logits
+    that these are taken from. Tokens are ruled out in place.
+    """
+    suppress(logits, ruled_out)
+    scores = defer_end_tokens(logits, deferred)
+    proposal = propose(logits, proposal_noise, config.mask_token_id, config.sampling_temperature)
+    confidences = confidences_of(scores, proposal, mask, config, deferred, ranking_noise)
+    return spread(proposal, mask, fill_value=0), confidences, scores
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

@@ -31,11 +31,11 @@ from transformers import LogitsProcessorList
 from transformers.utils import logging
 
 from .canvas_llada import Canvas
-from .denoising_llada import Denoiser, Prediction
+from .denoising_llada import Denoiser, Prediction, judge
 from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
-from .kernels_llada import Kernels
+from .kernels_llada import Kernels, compile_one
 from .sampling_llada import draw_uniform
 
 
@@ -208,7 +208,11 @@ class RecordedDenoiser(Denoiser):
         self.position_ids = canvas.position_ids
         if self.position_ids is None:
             self.position_ids = torch.arange(length, device=device).expand(batch_size, -1)
-        self.kernels = Kernels() if config.compile_config is None else Kernels().compile(config.compile_config)
+        self.kernels = Kernels()
+        if config.compile_config is not None:
+            self.kernels = self.kernels.compile(config.compile_config)
+            # Proposals and confidences from fewer passes over the logits of the whole vocabulary.
+            self.judge = compile_one(judge, config.compile_config)
         self.is_watched = is_watched
         self.pool, self.find = pool, find
         self.rows: torch.LongTensor | None = None

@@ -70,11 +70,16 @@ class Kernels:
     thread: int = field(default_factory=threading.get_ident)  # the one that records; the others go on as usual
 
     def compile(self, config: CompileConfig) -> "Kernels":
-        """Compiles each operation. The mode `"reduce-overhead"` is left out: the recording is the CUDA graph."""
-        options = config.to_dict()
-        options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
+        """Compiles each operation."""
         operations = {"rms_norm": rms_norm, "rotate": rotate_at_once, "swiglu": swiglu}
-        return replace(self, **{name: torch.compile(one, **options) for name, one in operations.items()})
+        return replace(self, **{name: compile_one(operation, config) for name, operation in operations.items()})
+
+
+def compile_one(function: Callable, config: CompileConfig) -> Callable:
+    """Compiles a part of a step. The mode `"reduce-overhead"` is left out: the recording is the CUDA graph."""
+    options = config.to_dict()
+    options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
+    return torch.compile(function, **options)
 
 
 def of_this_thread(kernels: Kernels | None) -> Kernels | None:
