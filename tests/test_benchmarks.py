@@ -374,7 +374,7 @@ def test_what_was_required_and_reached(run, load):
         ["at most 8.4", "7", "**8.1**", "not measured", "**8.1**"],
     ]
     assert [line[2] for line in first_two(fast, slow)] == ["13.08", "**8.2**"], "the slowest counts"
-    for changes in ({"weights": "int8"}, {"tokens_per_step": 2}, {"who": "naive"}, {"measured": None}):
+    for changes in ({"weights": "int8"}, {"block_length": 64}, {"who": "naive"}, {"measured": None}):
         other = deepcopy(slow)
         for row in other["rows"]:
             row |= changes
