@@ -1,10 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training: masked diffusion pre-training on the Trainer of transformers."""
+"""Training: masked diffusion pre-training on the Trainer of transformers, and masked supervised fine-tuning on TRL."""
 
+from .checkpoints import find_last_checkpoint
 from .configuration import LLaDAPretrainingConfig
 from .corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
-from .pretraining import LLaDAPretrainer, find_last_checkpoint
+from .pretraining import LLaDAPretrainer
 from .rows import RowEntry, RowMixture, RowPhase
 
 
@@ -12,6 +13,8 @@ __all__ = [
     "Corpus",
     "LLaDAPretrainer",
     "LLaDAPretrainingConfig",
+    "LLaDASFTConfig",
+    "LLaDASFTTrainer",
     "RowEntry",
     "RowMixture",
     "RowPhase",
@@ -20,3 +23,16 @@ __all__ = [
     "lay_out",
     "tokenize_documents",
 ]
+
+
+def __getattr__(name: str):
+    # TRL takes seconds to import, and pre-training does without it.
+    if name not in ("LLaDASFTConfig", "LLaDASFTTrainer"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .sft import LLaDASFTConfig, LLaDASFTTrainer
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"`{name}` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[train]'"
+        ) from error
+    return {"LLaDASFTConfig": LLaDASFTConfig, "LLaDASFTTrainer": LLaDASFTTrainer}[name]

@@ -14,7 +14,6 @@ The loss is eq. 3 of the paper (https://huggingface.co/papers/2502.09992), norma
 
 import math
 import time
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -24,6 +23,7 @@ from transformers.utils import logging
 
 from .batches import RowSource, TensorRows, TrainingBatches
 from .callbacks import TimeLimitCallback
+from .checkpoints import OfficialCheckpoints
 from .configuration import LLaDAPretrainingConfig
 from .evaluation_loss import held_out_loss
 
@@ -75,7 +75,7 @@ def masked_diffusion_loss(
     return weighted_cross_entropy(logits, labels, weights)
 
 
-class LLaDAPretrainer(Trainer):
+class LLaDAPretrainer(OfficialCheckpoints, Trainer):
     """
     Trainer for masked diffusion pre-training.
 
@@ -217,30 +217,6 @@ class LLaDAPretrainer(Trainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
-        """
-        Trains; see [`Trainer.train`].
-
-        Args:
-            resume_from_checkpoint (`str` or `bool`, *optional*):
-                A checkpoint folder, or `True` for the last complete one in `args.output_dir`.
-        """
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = find_last_checkpoint(self.args.output_dir)
-            if resume_from_checkpoint is None:
-                raise ValueError(
-                    f"`resume_from_checkpoint=True` needs a complete checkpoint in {self.args.output_dir!r}, which has "
-                    "none. Leave it out to start from the beginning."
-                )
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: PreTrainedModel | None = None) -> None:
-        # Trainer loads tensors by the names in the file and only warns when none fits. Saved models carry the official
-        # names, which `from_pretrained` translates.
-        model = self.model if model is None else model
-        saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
-        model.load_state_dict(saved.state_dict())
-
     @torch.no_grad()
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """
@@ -290,16 +266,6 @@ class LLaDAPretrainer(Trainer):
             # What Trainer counts restarts at zero in a resumed run. Here: the part of the run that is done.
             self.state.epoch = round(self.state.global_step / self.state.max_steps, 4)
         super().log(logs, start_time)
-
-
-def find_last_checkpoint(output_dir: str | Path) -> str | None:
-    """The last checkpoint in a folder that was written to the end, or `None`."""
-    # Trainer writes trainer_state.json last: a run killed while saving leaves a folder without it.
-    steps = {
-        int(state.parent.name.removeprefix("checkpoint-")): state.parent
-        for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")
-    }
-    return str(steps[max(steps)]) if steps else None
 
 
 def _as_rows(dataset, name: str) -> torch.Tensor:

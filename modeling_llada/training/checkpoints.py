@@ -1,0 +1,67 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Checkpoints of a run: which one is complete, and loading one whose weights carry the official names."""
+
+from pathlib import Path
+
+from accelerate.utils import is_peft_model
+from transformers import PreTrainedModel
+
+
+class OfficialCheckpoints:
+    """
+    A mixin for trainers, put before [`Trainer`] in the bases.
+
+    Trainer loads tensors by the names in the file and only warns when none fits. Saved models carry the official names,
+    which `from_pretrained` translates. Adapters, and the shards of FSDP and DeepSpeed, are no such files: those are loaded
+    as Trainer does it.
+    """
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
+        """
+        Trains; see [`Trainer.train`].
+
+        Args:
+            resume_from_checkpoint (`str` or `bool`, *optional*):
+                A checkpoint folder, or `True` for the last complete one in `args.output_dir`.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = find_last_checkpoint(self.args.output_dir)
+            if resume_from_checkpoint is None:
+                raise ValueError(
+                    f"`resume_from_checkpoint=True` needs a complete checkpoint in {self.args.output_dir!r}, which has "
+                    "none. Leave it out to start from the beginning."
+                )
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: PreTrainedModel | None = None) -> None:
+        model = self.model if model is None else model
+        if self._has_files_of_its_own(model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(model, resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        if self._has_files_of_its_own(self.model):
+            super()._load_best_model()
+        else:
+            load_weights(self.model, self.state.best_model_checkpoint)
+
+    def _has_files_of_its_own(self, model) -> bool:
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled or is_peft_model(model)
+
+
+def load_weights(model: PreTrainedModel, folder: str) -> None:
+    """Copies the weights of a saved checkpoint into a model of the same shape."""
+    saved = type(model).from_pretrained(folder, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict())
+
+
+def find_last_checkpoint(output_dir: str | Path) -> str | None:
+    """The last checkpoint in a folder that was written to the end, or `None`."""
+    # Trainer writes trainer_state.json last: a run killed while saving leaves a folder without it.
+    steps = {
+        int(state.parent.name.removeprefix("checkpoint-")): state.parent
+        for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")
+    }
+    return str(steps[max(steps)]) if steps else None

@@ -1,0 +1,77 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What is counted while a masked diffusion model trains or is evaluated, and the log line made of it."""
+
+import torch
+from accelerate import Accelerator
+
+from .chunked_loss import MaskedTokensOutput
+
+
+QUARTILES = ("loss_t_0_25", "loss_t_25_50", "loss_t_50_75", "loss_t_75_100")
+
+
+class MaskedLossMeter:
+    """
+    Sums over batches, kept on the device: nothing waits for it until they are asked for.
+
+    - the share of the loss, and the number of items that it is divided by;
+    - tokens (without padding), masked tokens, and how many of these are predicted right;
+    - cross-entropy and number of the masked tokens in each quarter of the mask rates.
+
+    Args:
+        device (`torch.device`):
+            Where the sums are kept.
+    """
+
+    def __init__(self, device: torch.device):
+        # float32 counts no further than 2^24, but MPS has nothing else.
+        dtype = torch.float if device.type == "mps" else torch.double
+        self.sums = torch.zeros(4, dtype=dtype, device=device)
+        self.quartiles = torch.zeros(2, len(QUARTILES), dtype=dtype, device=device)
+
+    @torch.no_grad()
+    def add(
+        self,
+        loss: torch.Tensor,
+        num_items: torch.Tensor,
+        num_tokens: torch.Tensor,
+        outputs: MaskedTokensOutput,
+        is_masked: torch.BoolTensor,
+        rates: torch.Tensor,
+    ) -> None:
+        """
+        Adds a batch.
+
+        Args:
+            loss (`torch.Tensor`), num_items (`torch.Tensor`), num_tokens (`torch.Tensor`):
+                Scalars: the sum of weighted cross-entropies, what it is divided by, and the number of tokens.
+            outputs ([`MaskedTokensOutput`]):
+                The scores of the positions.
+            is_masked (`torch.BoolTensor` of shape `(num_positions,)`), rates (`torch.FloatTensor` of shape `(num_positions,)`):
+                Whether a position counts, and the mask rate of its row.
+        """
+        self.sums += torch.stack([loss, num_items, num_tokens, outputs.correct.sum()]).to(self.sums)
+        quartile = (rates * len(QUARTILES)).ceil().long().clamp(1, len(QUARTILES)) - 1
+        self.quartiles[0].index_add_(0, quartile, outputs.losses.to(self.sums))
+        self.quartiles[1].index_add_(0, quartile, is_masked.to(self.sums))
+
+    def read(self, accelerator: Accelerator) -> dict[str, float]:
+        """
+        The metrics over all processes since the last call, which must come from all of them.
+
+        Returns:
+            `dict[str, float]`: `loss`, `masked_accuracy`, `num_tokens`, `num_masked_tokens`, and for each quarter of the
+            mask rates that occurred the mean cross-entropy of its masked tokens, as `loss_t_0_25`.
+        """
+        totals = accelerator.reduce(torch.cat([self.sums, self.quartiles.flatten()]), "sum").tolist()
+        self.sums.zero_()
+        self.quartiles.zero_()
+        loss, num_items, num_tokens, correct = totals[:4]
+        losses, counts = totals[4 : 4 + len(QUARTILES)], totals[4 + len(QUARTILES) :]
+        num_masked = sum(counts)
+        metrics = {"loss": loss / max(num_items, 1), "masked_accuracy": correct / max(num_masked, 1)}
+        metrics |= {
+            name: loss / count for name, loss, count in zip(QUARTILES, losses, counts, strict=True) if count > 0
+        }
+        return metrics | {"num_tokens": num_tokens, "num_masked_tokens": num_masked}

@@ -1,0 +1,65 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Noise that belongs to a row: a function of the seed, the epoch and the example, whoever draws it.
+
+- The mask rate comes from the place p of the row in the epoch's order, as a low-discrepancy sequence:
+
+      t = eps + (1 - eps) frac(u(seed, epoch) + p / golden ratio),   u uniform in [0, 1)
+
+  Any run of consecutive rows then covers (eps, 1] evenly, however it is cut into micro-batches and given to processes,
+  and t alone is uniform, since u is.
+- Which tokens are masked comes from the seed, the epoch and the index of the example.
+
+So accumulation, data parallelism and a restart change nothing. Evaluation has a stream of its own.
+"""
+
+import random
+
+import torch
+
+
+# 2^64 / golden ratio. Integers, so that no position is so large that the fraction loses digits.
+GOLDEN_STEP = 0x9E3779B97F4A7C15
+ONE = 2**64
+
+
+class RowNoise:
+    """
+    The noise of all rows of a run.
+
+    Args:
+        seed (`int`):
+            Fixes it.
+        stream (`str`):
+            Rows of different streams get unrelated noise at the same seed: `"train"`, `"eval"`.
+        eps (`float`, *optional*, defaults to 1e-3):
+            Lower bound of the mask rates.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training.noise import RowNoise
+
+    >>> noise = RowNoise(seed=0, stream="train")
+    >>> sorted(round(noise.rate(epoch=0, position=p), 2) for p in range(4))
+    [0.24, 0.47, 0.62, 0.85]
+    ```
+    """
+
+    def __init__(self, seed: int, stream: str, eps: float = 1e-3):
+        self.seed = seed
+        self.stream = stream
+        self.eps = eps
+
+    def rate(self, epoch: int, position: int) -> float:
+        """The mask rate t in (eps, 1] of the row at a place of the epoch's order."""
+        offset = self._random("rate", epoch).getrandbits(64)
+        fraction = ((offset + position * GOLDEN_STEP) % ONE + 1) / ONE
+        return self.eps + (1.0 - self.eps) * fraction
+
+    def generator(self, epoch: int, index: int) -> torch.Generator:
+        """What the mask of an example is drawn from. On the CPU, so that a seed means the same on every device."""
+        return torch.Generator().manual_seed(self._random("mask", epoch, index).getrandbits(63))
+
+    def _random(self, *names) -> random.Random:
+        return random.Random(" ".join(map(str, (self.stream, self.seed, *names))))

@@ -1,0 +1,167 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What masked fine-tuning refuses before it starts, each with the way out."""
+
+import copy
+
+from peft import LoraConfig, PeftConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..export.tokenizer import GENERATION_MARK, set_chat_template
+from .sft_configuration import LLaDASFTConfig
+
+
+# All linear layers of a Transformer layer, and not the head.
+PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def check_arguments(args: LLaDASFTConfig, given: dict[str, object]) -> None:
+    """
+    Raises a `ValueError` for an argument that would train something else than it says.
+
+    Args:
+        args ([`LLaDASFTConfig`]):
+            The arguments.
+        given (`dict[str, object]`):
+            Arguments of [`~trl.SFTTrainer`] that this trainer does not take, by name.
+    """
+    if not isinstance(args, LLaDASFTConfig):
+        raise ValueError(
+            f"`args` must be a `LLaDASFTConfig`, but got {type(args).__name__}. It takes the same arguments, and more."
+        )
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` is not supported: {REASONS[name]}. Leave it out, or subclass `LLaDASFTTrainer`."
+            )
+    for name, wrong, reason in (
+        ("use_liger_kernel", args.use_liger_kernel, "it would replace the loss by the shifted one"),
+        ("label_smoothing_factor", args.label_smoothing_factor, "the loss is eq. 5 of the paper alone"),
+        ("loss_type", args.loss_type != "nll", "the loss is eq. 5 of the paper alone"),
+        ("train_sampling_strategy", args.train_sampling_strategy == "batch_rebalance", "noise belongs to one order"),
+        ("dispatch_batches", args.accelerator_config.dispatch_batches, "batches cannot be cut after they were masked"),
+    ):
+        if wrong:
+            value = getattr(args, name, True)
+            raise ValueError(f"`{name}={value!r}` is not supported: {reason}. Leave it at its default.")
+    check_packing(args)
+
+
+REASONS = {
+    "data_collator": "the collator draws the noise",
+    "compute_loss_func": "the loss is eq. 5 of the paper",
+    "compute_metrics": "it would need logits for every position",
+    "preprocess_logits_for_metrics": "it would need logits for every position",
+}
+
+
+def check_packing(args: LLaDASFTConfig) -> None:
+    """Documents that share a row must not see each other, unless they are meant to."""
+    if args.padding_free:
+        raise ValueError(
+            "`padding_free=True` would let the rows of a batch attend to each other. Leave it out; "
+            '`train_sampling_strategy="group_by_length"` saves padding too.'
+        )
+    strategies = [args.packing, args.packing if args.eval_packing is None else args.eval_packing]
+    if any(strategies) and args.packing_strategy != "wrapped":
+        raise ValueError(
+            f'`packing=True` with `packing_strategy="{args.packing_strategy}"` would let documents that share a row attend '
+            'to each other. Leave `packing` out, or set `packing_strategy="wrapped"` if a row may be any run of text, as '
+            "in pre-training."
+        )
+    if any(strategies) and args.max_length is None:
+        raise ValueError("`packing=True` needs `max_length`, the length of a packed row, but got `None`.")
+
+
+def check_model(model: PreTrainedModel) -> None:
+    """Raises a `ValueError` unless a model is a LLaDA mask predictor."""
+    config = model.config
+    if getattr(config, "model_type", None) != "llada" or model.get_output_embeddings() is None:
+        raise ValueError(
+            f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
+            "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
+        )
+    if config.mask_token_id is None:
+        raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raises a `ValueError` unless the ids of a tokenizer are those of a model."""
+    config, rows = model.config, model.get_input_embeddings().weight.shape[0]
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ValueError(f"`processing_class` must be a tokenizer, but got {type(tokenizer).__name__}.")
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"`processing_class` must fit the embedding, but it has {len(tokenizer)} tokens and the embedding {rows} rows. "
+            "Give the tokenizer that the model was trained with, or call `model.resize_token_embeddings`."
+        )
+    token = tokenizer.convert_ids_to_tokens(config.mask_token_id) if config.mask_token_id < len(tokenizer) else None
+    if tokenizer.mask_token_id is None:
+        raise ValueError(
+            "`processing_class` must have a mask token, but its `mask_token` is not set. "
+            + (
+                f"If it belongs to this model, `tokenizer.mask_token = {token!r}` says so: that is the token of "
+                f"`config.mask_token_id={config.mask_token_id}`."
+                if token is not None
+                else "Give the tokenizer that the model was trained with."
+            )
+        )
+    if tokenizer.mask_token_id != config.mask_token_id:
+        raise ValueError(
+            f"`processing_class` must have the mask token of the model, `config.mask_token_id={config.mask_token_id}`, but "
+            f"its mask token {tokenizer.mask_token!r} is {tokenizer.mask_token_id}. Give the tokenizer that the model was "
+            "trained with."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError("`processing_class` must have an EOS token, which ends responses. Set `tokenizer.eos_token`.")
+    if tokenizer.pad_token_id == tokenizer.mask_token_id:
+        raise ValueError(
+            "`processing_class` must not pad with the mask token. Set `tokenizer.pad_token = tokenizer.eos_token`."
+        )
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant_only_loss: bool) -> None:
+    """
+    Raises a `ValueError` unless messages can be rendered, and the answers in them be found where they are asked for.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            A template without marks is replaced by ours if that renders the same prompts, as for an official checkpoint.
+        row (`dict`):
+            The first row of the dataset.
+        assistant_only_loss (`bool`):
+            Whether all answers are trained on.
+    """
+    messages = row.get("messages", row.get("prompt"))
+    if not isinstance(messages, list):
+        return
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            "`processing_class` must have a chat template to train on messages, but its `chat_template` is not set. Give "
+            "one as `chat_template_path`, or train on columns `prompt` and `completion` that hold texts."
+        )
+    if not assistant_only_loss:
+        return
+    set_chat_template(tokenizer)
+    if not GENERATION_MARK.search(str(tokenizer.chat_template)):
+        raise ValueError(
+            "`assistant_only_loss=True` needs a chat template that marks what the assistant says with `{% generation %}` "
+            "and `{% endgeneration %}`, but that of `processing_class` does not. Add the marks, or leave the argument out "
+            "to train on the last answer alone."
+        )
+
+
+def with_default_targets(peft_config: PeftConfig | None) -> PeftConfig | None:
+    """LoRA that names no layers is put on all seven projections, not on the head."""
+    if getattr(peft_config, "is_prompt_learning", False):
+        raise ValueError(
+            f"`peft_config` must not be one of prompt learning, but got {type(peft_config).__name__}: virtual tokens would "
+            "shift the masked positions. Give a `LoraConfig`."
+        )
+    if not isinstance(peft_config, LoraConfig) or peft_config.target_modules is not None:
+        return peft_config
+    if getattr(peft_config, "target_parameters", None):
+        return peft_config
+    peft_config = copy.copy(peft_config)
+    peft_config.target_modules = set(PROJECTIONS)
+    return peft_config

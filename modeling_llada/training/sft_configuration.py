@@ -1,0 +1,90 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Arguments of masked supervised fine-tuning."""
+
+from dataclasses import dataclass, field
+
+from transformers.utils import is_torch_bf16_gpu_available
+from trl import SFTConfig
+
+
+@dataclass
+class LLaDASFTConfig(SFTConfig):
+    """
+    Arguments of [`LLaDASFTTrainer`]: those of [`~trl.SFTConfig`], and the following.
+
+    Args:
+        loss_normalization (`str`, *optional*, defaults to `"token"`):
+            What the weighted cross-entropies of the global batch are divided by. `"token"`: the tokens of its responses,
+            masked or not, so that every token counts the same. `"sequence"`: each row by the length of its response, then
+            all by the number of rows, so that every row counts the same, as in the official guideline.
+        rate_eps (`float`, *optional*, defaults to 1e-3):
+            Mask rates are uniform in (rate_eps, 1].
+        eos_fill (`int` or `str`, *optional*):
+            Lengthens responses with EOS, which are attended to, masked and trained on, as the paper does: `"longest"` up
+            to the longest row of the micro-batch, a number up to that many tokens in the row. Left out: one EOS ends a
+            response, and padding is neither seen nor trained on. With `"longest"` the loss depends on which rows share a
+            micro-batch; with all of them the many EOS, which are easy, lower the loss.
+        loss_chunk_size (`int`, *optional*, defaults to 1024):
+            Masked tokens whose logits are in memory at a time.
+        eval_num_samples (`int`, *optional*, defaults to 4):
+            Noise samples for each row in evaluation.
+        eval_seed (`int`, *optional*, defaults to 0):
+            Fixes that noise.
+        bf16 (`bool`, *optional*):
+            Whether to train in bfloat16 autocast. Left out: where the GPU supports it; float32 on a CPU.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import LLaDASFTConfig
+
+    >>> args = LLaDASFTConfig("runs/sft", learning_rate=2e-5, max_length=512)
+    ```
+    """
+
+    loss_normalization: str = field(
+        default="token",
+        metadata={
+            "help": "Divide the loss by the tokens of all responses, or each row by its own and by the rows.",
+            "choices": ["token", "sequence"],
+        },
+    )
+    rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
+    eos_fill: int | str | None = field(
+        default=None,
+        metadata={"help": "Lengthen responses with EOS up to the `longest` of the micro-batch, or to this length."},
+    )
+    loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
+    eval_num_samples: int = field(default=4, metadata={"help": "Noise samples for each row in evaluation."})
+    eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
+
+    # A default that differs from that of SFTConfig, which a machine without GPU refuses.
+    bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where the GPU has it."})
+
+    def __post_init__(self):
+        if self.bf16 is None:
+            self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
+        super().__post_init__()
+        # The command line passes the value as a string.
+        if isinstance(self.eos_fill, str) and self.eos_fill.isdecimal():
+            self.eos_fill = int(self.eos_fill)
+        self._validate()
+
+    def _validate(self):
+        if self.loss_normalization not in ("token", "sequence"):
+            raise ValueError(
+                f'`loss_normalization` must be "token" or "sequence", but got {self.loss_normalization!r}.'
+            )
+        if not 0 <= self.rate_eps < 1:
+            raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
+        if self.eos_fill not in (None, "longest") and not (isinstance(self.eos_fill, int) and self.eos_fill > 0):
+            raise ValueError(f'`eos_fill` must be `None`, "longest" or a positive number, but got {self.eos_fill!r}.')
+        if isinstance(self.eos_fill, int) and self.max_length is not None and self.max_length > self.eos_fill:
+            raise ValueError(
+                f"`eos_fill` must be at least `max_length`, {self.max_length}, so that it is one length for all rows, but "
+                f"got {self.eos_fill}. Lower `max_length`, or raise `eos_fill`."
+            )
+        for name in ("loss_chunk_size", "eval_num_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")

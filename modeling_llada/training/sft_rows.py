@@ -1,0 +1,167 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From the datasets that TRL knows to tokenized rows whose response is marked, ends with EOS, and is not empty.
+
+TRL tokenizes and marks. What comes before and after it here:
+
+- of `messages`, the response is the last one, and what stands before it the prompt (with `assistant_only_loss`, TRL marks
+  all answers);
+- one EOS ends a response, whether or not the chat template wrote one;
+- what is too long is cut, without an EOS;
+- rows that cannot be trained on are errors, with their numbers.
+"""
+
+import numpy as np
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl.data_utils import maybe_convert_to_chatml
+
+from .sft_configuration import LLaDASFTConfig
+
+
+def check_dataset(dataset: Dataset, name: str) -> None:
+    """Raises a `ValueError` unless a dataset has numbered rows, and at least one."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"`{name}` must be a `datasets.Dataset`, whose rows have numbers that their noise belongs to, but got "
+            f"{type(dataset).__name__}. Turn a stream into one with `Dataset.from_generator`."
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"`{name}` must have rows, but it is empty.")
+
+
+def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+    """Returns a dataset, its `conversations` renamed to `messages`; a `ValueError` says what cannot be tokenized."""
+    columns = set(dataset.column_names)
+    known = [{"input_ids"}, {"messages"}, {"conversations"}, {"prompt", "completion"}, {args.dataset_text_field}]
+    if not any(needed <= columns for needed in known):
+        raise ValueError(
+            f"`{name}` must have a column `messages`, columns `prompt` and `completion`, or a column "
+            f"`{args.dataset_text_field}` (`dataset_text_field`), but has {sorted(columns)}. Rename columns with "
+            "`dataset.rename_column`, or give a `formatting_func` that returns a text."
+        )
+    if "conversations" in columns and not columns & {"input_ids", "messages"}:
+        dataset = dataset.map(maybe_convert_to_chatml, remove_columns="conversations")
+    for column in {"messages", "prompt", "completion"} & set(dataset.column_names):
+        _check_roles(dataset[0][column], name, column)
+    return dataset
+
+
+def _check_roles(value, name: str, column: str) -> None:
+    if isinstance(value, str):
+        if column == "messages":
+            raise ValueError(f"`{name}` must have lists of messages in the column `messages`, but row 0 has a text.")
+        return
+    if not value or not all(isinstance(message, dict) and {"role", "content"} <= set(message) for message in value):
+        raise ValueError(
+            f"`{name}` must have messages with a `role` and a `content` in the column `{column}`, but row 0 has {value!r}. "
+            'A message looks like {"role": "user", "content": "Hello!"}.'
+        )
+
+
+def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+    """
+    Turns `messages` into a `prompt` and a `completion`, the last message; any other dataset is returned as it is.
+
+    Raises:
+        `ValueError`: if a last message is not the assistant's.
+    """
+    if "messages" not in dataset.column_names:
+        return dataset
+    unanswered = [
+        row
+        for row, messages in enumerate(dataset["messages"])
+        if len(messages) < 2 or messages[-1]["role"] != "assistant"
+    ]
+    if unanswered:
+        raise ValueError(
+            f"`{name}` must have `messages` that end with one of the assistant, which is what is trained on, after at "
+            f"least one other, but {_rows(unanswered, len(dataset))} do not. Drop what follows the last answer, or train "
+            "on all answers with `assistant_only_loss=True`."
+        )
+    return dataset.map(
+        lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
+        remove_columns="messages",
+        num_proc=args.dataset_num_proc,
+        desc=f"Splitting the messages of {name} into prompt and completion",
+    )
+
+
+def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, eos_token_id: int, cut: bool = True) -> Dataset:
+    """Ends each response with EOS, then cuts rows that are longer than `max_length`, unless packing will."""
+    kept = slice(None)
+    if cut and args.max_length is not None:
+        kept = slice(-args.max_length, None) if args.truncation_mode == "keep_end" else slice(args.max_length)
+
+    def finish(row):
+        end = [eos_token_id] if row["labels"] and row["labels"][-1] not in (-100, eos_token_id) else []
+        return {"input_ids": (row["input_ids"] + end)[kept], "labels": (row["labels"] + end)[kept]}
+
+    with PartialState().main_process_first():
+        dataset = dataset.map(finish, num_proc=args.dataset_num_proc, desc=f"Ending the responses of {name}")
+    return dataset.select_columns(["input_ids", "labels"])
+
+
+def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int):
+    """
+    Raises a `ValueError` unless every row can be trained on.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            Tokenized rows; without `labels` every token is trained on.
+        name (`str`):
+            What the messages call it.
+        args ([`LLaDASFTConfig`]):
+            The arguments.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its EOS alone is no response.
+        vocab_size (`int`):
+            Rows of the embedding.
+    """
+    columns = [column for column in ("input_ids", "labels") if column in dataset.column_names]
+    empty, outside, too_long, row = [], [], [], 0
+    for batch in dataset.select_columns(columns).iter(batch_size=1000):
+        for tokens, labels in zip(batch["input_ids"], batch.get("labels", batch["input_ids"]), strict=True):
+            tokens, labels = np.array(tokens, dtype=np.int64), np.array(labels, dtype=np.int64)
+            if not np.any((labels != -100) & (labels != tokenizer.eos_token_id)):
+                empty.append(row)
+            if np.any((tokens < 0) | (tokens >= vocab_size)):
+                outside.append(row)
+            if isinstance(args.eos_fill, int) and len(tokens) > args.eos_fill:
+                too_long.append(row)
+            row += 1
+    if outside:
+        raise ValueError(
+            f"`{name}` must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but "
+            f"{_rows(outside, row)} have others. Tokenize with the tokenizer of this model."
+        )
+    if empty:
+        raise ValueError(
+            f"`{name}` must have something to train on in every row, but in {_rows(empty, row)} the response is empty"
+            + (f" (after rows were cut at `max_length={args.max_length}`). " if args.max_length else ". ")
+            + "Raise `max_length`, shorten the prompts, or drop these rows with `dataset.filter`."
+        )
+    if too_long:
+        raise ValueError(
+            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {_rows(too_long, row)} of "
+            f"`{name}` are longer. Raise it, or set `max_length`."
+        )
+
+
+def check_no_padding(dataset: Dataset, name: str) -> None:
+    """Raises a `ValueError` if tokenized rows are padded, which the collator does, on the right."""
+    if "attention_mask" not in dataset.column_names:
+        return
+    padded = [row for row, mask in enumerate(dataset["attention_mask"]) if not all(mask)]
+    if padded:
+        side = "left" if not dataset[padded[0]]["attention_mask"][0] else "right"
+        raise ValueError(
+            f"`{name}` must not be padded, but {_rows(padded, len(dataset))} are, row {padded[0]} on the {side}. Tokenize "
+            "without `padding`: batches are padded on the right when they are made."
+        )
+
+
+def _rows(numbers: list[int], total: int) -> str:
+    shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    return f"{len(numbers)} of {total} rows ({shown})"

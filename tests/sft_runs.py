@@ -1,0 +1,137 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Small runs of masked fine-tuning that several tests share.
+
+As a script it trains the cases in `SPLITS` that fit its number of processes, and writes their weights:
+`sft_runs.py MODEL OUTPUT`.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import save_file
+from transformers import AutoTokenizer
+
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+
+
+# Ten rows of lengths between 7 and 29 tokens.
+POEMS = [
+    ("床前明月光，", "疑是地上霜。"),
+    ("举头望明月，", "低头思故乡。"),
+    ("白日依山尽，", "黄河入海流。欲穷千里目，更上一层楼。"),
+    ("春眠不觉晓，", "处处闻啼鸟。夜来风雨声，花落知多少。"),
+    ("千山鸟飞绝，万径人踪灭。", "孤舟蓑笠翁，独钓寒江雪。"),
+    ("红豆生南国，", "春来发几枝。愿君多采撷，此物最相思。"),
+    ("松下问童子，言师采药去。只在此山中，", "云深不知处。"),
+    ("空山不见人，", "但闻人语响。"),
+    ("返景入深林，", "复照青苔上。"),
+    ("明", "月"),
+]
+PROMPTS_AND_COMPLETIONS = Dataset.from_list([{"prompt": prompt, "completion": answer} for prompt, answer in POEMS])
+MESSAGES = Dataset.from_list(
+    [
+        {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
+        for prompt, answer in POEMS
+    ]
+)
+
+# The global batch of eight rows, cut in different ways: processes, rows of a micro-batch, micro-batches.
+SPLITS = {
+    "8": (1, 8, 1),
+    "4 + 4": (1, 4, 2),
+    "eight times 1": (1, 1, 8),
+    "two processes, 4": (2, 4, 1),
+    "two processes, four times 1": (2, 1, 4),
+}
+
+# What is trained on them.
+CASES = {
+    "token": {"loss_normalization": "token"},
+    "sequence": {"loss_normalization": "sequence"},
+    "filled with EOS": {"eos_fill": 40, "max_length": 40},
+    "LoRA": {"peft_config": LoraConfig(r=4), "gradient_checkpointing": True},
+}
+
+
+def sft_trainer(folder, output_dir, train_dataset=PROMPTS_AND_COMPLETIONS, eval_dataset=None, model=None, **settings):
+    """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
+    options = {
+        name: settings.pop(name) for name in ("peft_config", "callbacks", "processing_class") if name in settings
+    }
+    defaults = {
+        "output_dir": str(output_dir),
+        "max_steps": 3,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-2,
+        "seed": 3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+    }
+    if "processing_class" not in options:
+        options["processing_class"] = AutoTokenizer.from_pretrained(folder)
+    return LLaDASFTTrainer(
+        LLaDAForMaskedLM.from_pretrained(folder) if model is None else model,
+        LLaDASFTConfig(**(defaults | settings)),
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        **options,
+    )
+
+
+def train_split(folder, output_dir, split, case):
+    """Trains two epochs of one of `CASES` on one of `SPLITS`. Plain SGD: AdamW would divide rounding errors by themselves."""
+    _, rows, accumulation = SPLITS[split]
+    defaults = {"max_steps": 4, "optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
+    trainer = sft_trainer(
+        folder,
+        output_dir,
+        eval_dataset=MESSAGES.select(range(7)),
+        per_device_train_batch_size=rows,
+        per_device_eval_batch_size=rows,
+        gradient_accumulation_steps=accumulation,
+        **(defaults | CASES[case]),
+    )
+    trainer.train()
+    return trainer
+
+
+def weights_of(trainer) -> dict[str, torch.Tensor]:
+    """The trained tensors. The head is the embedding."""
+    return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+
+
+def losses_of(trainer) -> dict[int, float]:
+    """The logged loss of each step."""
+    return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+
+
+def largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    assert first.keys() == second.keys()
+    return max((first[name] - second[name]).abs().max().item() for name in first)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    folder, output = sys.argv[1], Path(sys.argv[2])
+    for case in CASES:
+        for split in (name for name, (processes, *_) in SPLITS.items() if processes == 2):
+            trainer = train_split(folder, output / "run", split, case)
+            values = weights_of(trainer)
+            values["losses"] = torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
+            values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
+            if trainer.args.process_index == 0:
+                save_file(values, output / f"{case}, {split}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Fine-tuning refuses what would train nothing, or something else, before it starts, and names the way out."""
+
+import pytest
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+from datasets import Dataset, IterableDataset
+from peft import LoraConfig, PrefixTuningConfig
+from sft_runs import MESSAGES, PROMPTS_AND_COMPLETIONS, sft_trainer
+from trl import SFTConfig
+
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+
+
+@pytest.fixture
+def refused(poet_folder, tmp_path):
+    """Asserts that a trainer with these settings is refused with a message."""
+
+    def check(message, *args, error=ValueError, **settings):
+        with pytest.raises(error, match=message):
+            sft_trainer(poet_folder, tmp_path / "run", *args, **settings)
+
+    return check
+
+
+@pytest.fixture
+def tokenizer(poet_folder):
+    return AutoTokenizer.from_pretrained(poet_folder)
+
+
+def talk(*messages):
+    return Dataset.from_list([{"messages": list(messages)}])
+
+
+class TestData:
+    def test_a_response_that_was_cut_off(self, refused):
+        message = r"(?s)1 of 10 rows \(6\).*`max_length=18`.*Raise `max_length`"
+        refused(message, MESSAGES, max_length=18)
+        refused(r"`eval_dataset`.*1 of 10 rows \(6\)", MESSAGES.select([0]), eval_dataset=MESSAGES, max_length=18)
+
+    def test_an_empty_response(self, refused):
+        rows = Dataset.from_list([{"prompt": "明", "completion": answer} for answer in ("月", "", "日", "")])
+        refused(r"2 of 4 rows \(1, 3\)", rows)
+
+    def test_rows_that_nothing_has_prepared(self, refused):
+        rows = Dataset.from_dict({"input_ids": [[10, 11]], "labels": [[-100, -100]]})
+        refused(r"1 of 1 rows \(0\)", rows, dataset_kwargs={"skip_prepare_dataset": True})
+
+    def test_messages_without_roles(self, refused):
+        refused("`role` and a `content`.*`messages`.*row 0", talk({"speaker": "me", "text": "明"}))
+        refused("lists of messages in the column `messages`", Dataset.from_dict({"messages": ["明"]}))
+        refused("`role` and a `content`", Dataset.from_dict({"messages": [[]]}))
+
+    def test_messages_without_a_last_answer(self, refused):
+        question, answer = {"role": "user", "content": "明"}, {"role": "assistant", "content": "月"}
+        refused(
+            r"end with one of the assistant.*1 of 1 rows \(0\).*assistant_only_loss", talk(question, answer, question)
+        )
+        refused("after at least one other", talk(answer))
+
+    def test_unknown_columns(self, refused):
+        refused(
+            r"`messages`.*`prompt` and `completion`.*\['poem'\].*formatting_func", Dataset.from_dict({"poem": ["明"]})
+        )
+
+    def test_no_rows_and_streams(self, refused):
+        refused("`train_dataset` must have rows", MESSAGES.select([]))
+        refused(
+            "must be a `datasets.Dataset`.*IterableDataset", IterableDataset.from_generator(lambda: iter(MESSAGES))
+        )
+
+    def test_padded_rows(self, refused):
+        rows = {"input_ids": [[10, 11], [0, 11]], "attention_mask": [[1, 1], [0, 1]]}
+        refused(r"must not be padded.*1 of 2 rows \(1\).*row 1 on the left", Dataset.from_dict(rows))
+
+    def test_ids_outside_of_the_embedding(self, refused):
+        refused(r"ids from 0 to 6399.*1 of 2 rows \(1\)", Dataset.from_dict({"input_ids": [[10], [6400]]}))
+
+    def test_rows_longer_than_they_are_filled(self, refused):
+        refused(r"`eos_fill`.*got 9.*rows", MESSAGES, max_length=None, eos_fill=9)
+
+
+class TestTokenizer:
+    def test_without_a_mask_token(self, refused, tokenizer):
+        tokenizer.mask_token = None
+        refused(r"its `mask_token` is not set.*`tokenizer.mask_token = '\[MASK\]'`", processing_class=tokenizer)
+
+    def test_with_another_mask_token(self, refused, tokenizer):
+        tokenizer.mask_token = tokenizer.convert_ids_to_tokens(77)
+        refused("`config.mask_token_id=2`.*is 77", processing_class=tokenizer)
+
+    def test_with_more_tokens_than_the_model(self, refused, tokenizer):
+        tokenizer.add_tokens(["one more"])
+        refused("6401 tokens and the embedding 6400 rows.*resize_token_embeddings", processing_class=tokenizer)
+
+    def test_without_eos(self, refused, tokenizer):
+        tokenizer.eos_token = None
+        refused("EOS token", processing_class=tokenizer)
+
+    def test_that_pads_with_the_mask_token(self, refused, tokenizer):
+        tokenizer.pad_token = tokenizer.mask_token
+        refused("must not pad with the mask token", processing_class=tokenizer)
+
+    @pytest.mark.parametrize("assistant_only_loss", [False, True])
+    def test_without_a_chat_template(self, refused, tokenizer, assistant_only_loss):
+        tokenizer.chat_template = None
+        refused(
+            "must have a chat template.*`prompt` and `completion`",
+            MESSAGES,
+            processing_class=tokenizer,
+            assistant_only_loss=assistant_only_loss,
+        )
+
+    def test_with_a_chat_template_that_marks_no_answers(self, refused, tokenizer):
+        tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+        refused("`{% generation %}`", MESSAGES, processing_class=tokenizer, assistant_only_loss=True)
+
+    def test_without_a_pad_token_uses_eos(self, poet_folder, tmp_path, tokenizer):
+        tokenizer.pad_token = None
+        trainer = sft_trainer(poet_folder, tmp_path, processing_class=tokenizer)
+        assert trainer.data_collator.pad_token_id == tokenizer.eos_token_id
+
+    def test_that_pads_on_the_left_for_generation_is_fine(self, poet_folder, tmp_path, tokenizer):
+        assert tokenizer.padding_side == "left"
+        trainer = sft_trainer(poet_folder, tmp_path, processing_class=tokenizer)
+        assert next(iter(trainer.get_train_dataloader()))["attention_mask"][:, 0].all()
+
+
+class TestModel:
+    def test_that_is_no_llada(self, refused):
+        config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+        refused("LLaDA mask predictor.*BertForMaskedLM", model=BertForMaskedLM(config))
+
+    def test_that_is_a_backbone(self, refused, poet_folder):
+        refused("LLaDA mask predictor.*LLaDAModel", model=LLaDAForMaskedLM.from_pretrained(poet_folder).model)
+
+    def test_without_a_mask_token(self, refused, poet_folder):
+        model = LLaDAForMaskedLM.from_pretrained(poet_folder)
+        model.config.mask_token_id = None
+        refused("`config.mask_token_id`", model=model)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"packing": True}, 'packing_strategy="bfd"` would let documents.*wrapped'),
+            ({"eval_packing": True}, "would let documents"),
+            (
+                {"packing": True, "packing_strategy": "wrapped", "max_length": None},
+                "`packing=True` needs `max_length`",
+            ),
+            ({"padding_free": True}, "`padding_free=True` would let the rows"),
+            ({"use_liger_kernel": True}, "`use_liger_kernel=True`.*shifted"),
+            ({"label_smoothing_factor": 0.1}, "`label_smoothing_factor=0.1`"),
+            ({"loss_type": "dft"}, "`loss_type='dft'`"),
+            ({"train_sampling_strategy": "batch_rebalance"}, "`train_sampling_strategy='batch_rebalance'`"),
+            ({"accelerator_config": {"dispatch_batches": True}}, "`dispatch_batches=True`"),
+            ({"loss_normalization": "batch"}, '`loss_normalization` must be "token" or "sequence"'),
+            ({"rate_eps": 1.0}, "`rate_eps`"),
+            ({"eos_fill": "all"}, "`eos_fill` must be `None`"),
+            ({"eos_fill": 0}, "`eos_fill` must be `None`"),
+            ({"eos_fill": 100}, "`eos_fill` must be at least `max_length`, 1024"),
+            ({"loss_chunk_size": 0}, "`loss_chunk_size` must be a positive integer"),
+            ({"eval_num_samples": 0}, "`eval_num_samples` must be a positive integer"),
+            ({"peft_config": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)}, "prompt learning"),
+            ({"peft_config": LoraConfig(target_modules=["c_attn"])}, "c_attn.*not found in the base model"),
+            ({"peft_config": LoraConfig(target_modules=["q_proj", "lm_head"])}, "`lm_head` is not supported"),
+        ],
+        ids=str,
+    )
+    def test_settings(self, refused, settings, message):
+        refused(message, **settings)
+
+    @pytest.mark.parametrize(
+        "name", ["data_collator", "compute_loss_func", "compute_metrics", "preprocess_logits_for_metrics"]
+    )
+    def test_functions_that_would_not_be_called(self, poet_folder, tmp_path, name):
+        with pytest.raises(ValueError, match=f"`{name}` is not supported"):
+            LLaDASFTTrainer(
+                LLaDAForMaskedLM.from_pretrained(poet_folder),
+                LLaDASFTConfig(str(tmp_path), use_cpu=True),
+                train_dataset=PROMPTS_AND_COMPLETIONS,
+                **{name: len},
+            )
+
+    def test_arguments_of_another_trainer(self, poet_folder, tmp_path):
+        args = SFTConfig(str(tmp_path), use_cpu=True, bf16=False)
+        with pytest.raises(ValueError, match="`args` must be a `LLaDASFTConfig`, but got SFTConfig"):
+            LLaDASFTTrainer(str(poet_folder), args, train_dataset=MESSAGES)
+
+    def test_the_command_line_gives_texts(self, tmp_path):
+        assert LLaDASFTConfig(str(tmp_path), use_cpu=True, eos_fill="2048").eos_fill == 2048
