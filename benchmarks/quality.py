@@ -77,6 +77,7 @@ from quality_plot import quality_svg  # noqa: E402
 from quality_report import render_section, replace_section  # noqa: E402
 from quality_settings import Setting, quantized_settings_of, settings_of  # noqa: E402
 from quality_tasks import TASKS, questions_of  # noqa: E402
+from resumable import load, save  # noqa: E402  from examples/poems
 from shapes import QUANTIZATIONS, ROUNDINGS, Unavailable, quantize  # noqa: E402
 
 
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
     """Runs the settings that the file does not have yet."""
     logging.disable_progress_bar()
     run_settings = {"model": Path(args.model).name, "limit": args.limit, "seed": args.seed}
-    values = load(args.json, run_settings)
+    values = {"weights": {}} | load(args.json, run_settings)
     results = values["results"]
     tokenizer = AutoTokenizer.from_pretrained(args.model, padding_side="left")
     models = {None: load_model(args)}
@@ -186,24 +187,6 @@ def add(results: dict[str, dict], measured: dict[str, dict], path: Path) -> None
                 f"`--json` must name a file that this machine can continue: {path} has another result for {key!r}. "
                 "Name another file, or delete it."
             )
-
-
-def load(path: Path, run_settings: dict) -> dict:
-    """The results so far. A file of other prompts cannot be continued."""
-    if not path.exists():
-        return {"settings": run_settings, "seconds": 0.0, "weights": {}, "results": {}}
-    values = {"weights": {}} | json.loads(path.read_text(encoding="utf-8"))
-    if values["settings"] != run_settings:
-        sys.exit(
-            f"`--json` must name a file of the same run: {path} has {values['settings']}, but got {run_settings}. "
-            "Name another file, or delete it."
-        )
-    return values
-
-
-def save(path: Path, values: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
 
 
 def render(args: argparse.Namespace) -> None:

@@ -4,9 +4,9 @@
 
 from dataclasses import dataclass, field, replace
 
-import torch
 from quality_settings import Setting
 from quality_tasks import Question
+from resumable import noise  # from examples/poems
 
 
 @dataclass
@@ -123,7 +123,3 @@ def batches(questions: list[Question], batch_size: int) -> list[list[Question]]:
     return [
         group[start : start + batch_size] for group in by_length.values() for start in range(0, len(group), batch_size)
     ]
-
-
-def noise(seed: int, index: int, device: torch.device) -> torch.Generator:
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + index)

@@ -8,6 +8,7 @@ model with the pass rate of real poems, not with 100%.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from alphabet import is_han
 from cleaning import line_lengths, split_lines
@@ -97,10 +98,11 @@ def check_form(text: str, form: str) -> FormReport:
 def rhymes(lines: list[str]) -> bool:
     """Says whether the last characters of the lines share a rhyme group; at least two lines are needed."""
     groups = [rhyme_groups(line[-1]) for line in lines if line]
-    return len(groups) > 1 and bool(set.intersection(*groups))
+    return len(groups) > 1 and bool(frozenset.intersection(*groups))
 
 
-def rhyme_groups(character: str) -> set[str]:
+@cache
+def rhyme_groups(character: str) -> frozenset[str]:
     """Lists the rhyme groups of a character over all of its pronunciations; empty for what is no Chinese character."""
     from pypinyin import Style, pinyin
 
@@ -110,7 +112,7 @@ def rhyme_groups(character: str) -> set[str]:
         )
 
     found = read(Style.NORMAL)
-    return {group for syllable in (found[0] if found else []) if (group := _group(syllable))}
+    return frozenset(group for syllable in (found[0] if found else []) if (group := _group(syllable)))
 
 
 def _group(syllable: str) -> str | None:

@@ -21,9 +21,14 @@ def famous_poems(path: Path = FAMOUS_PATH) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
+def ended_lines(text: str) -> list[tuple[str, str]]:
+    """Splits a poem into its lines, each with the mark that ends it."""
+    return _ENDED_LINE.findall(text)
+
+
 def strict_couplets(text: str) -> list[tuple[str, str]]:
     """Lists the couplets `LINE，LINE。` of a poem: an odd line and the next, both of 5 or both of 7 characters."""
-    lines = _ENDED_LINE.findall(text)
+    lines = ended_lines(text)
     return [
         (first, second)
         for (first, first_end), (second, second_end) in zip(lines[::2], lines[1::2], strict=False)

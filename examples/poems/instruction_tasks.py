@@ -1,0 +1,294 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The tasks: what can be asked about a poem, and the answer.
+
+Each task is a function from a poem and a random number generator to an [`Item`], or `None` where the poem is no use.
+An item has no words yet: `instruction_phrasings.json` has them, some for training and some only for the test.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from alphabet import load_alphabet, load_han
+from check_form import check_form
+from cleaning import split_lines
+from couplets import ended_lines, famous_poems, strict_couplets
+from instruction_checks import GAP, make_check
+from instruction_split import MIN_LINE_LENGTH
+from themes import THEMES, famous_themes
+from titles import author_for_header, title_for_header
+
+
+PHRASINGS_PATH = Path(__file__).with_name("instruction_phrasings.json")
+LANGUAGES = ("zh", "en")
+MAX_ANSWER_LENGTH = 64  # characters, which are tokens: a 七言律诗
+SHAPES_IN_ENGLISH = {
+    "五言绝句": "quatrain of five-character lines",
+    "七言绝句": "quatrain of seven-character lines",
+    "五言律诗": "regulated verse of eight five-character lines",
+    "七言律诗": "regulated verse of eight seven-character lines",
+}
+COMMON_HAN = 3000  # of the vocabulary: a rare character is no head to ask for
+SENTENCE_ENDS = "。？！"
+SECOND_GAP = 0.3  # part of the couplets with gaps at two places
+# What people write acrostics on. Only the test asks for them.
+IDIOMS = [
+    "春夏秋冬",
+    "梅兰竹菊",
+    "花好月圆",
+    "风花雪月",
+    "东西南北",
+    "江山如画",
+    "国泰民安",
+    "山高水长",
+    "天长地久",
+    "鸟语花香",
+    "青山绿水",
+    "明月清风",
+    "琴棋书画",
+    "高山流水",
+    "春暖花开",
+    "万事如意",
+    "前程似锦",
+    "平安喜乐",
+    "金玉满堂",
+    "松鹤延年",
+    "诗酒年华",
+    "人间天上",
+    "长风破浪",
+    "一帆风顺",
+    "海阔天空",
+    "清风徐来",
+    "云淡风轻",
+    "秋水长天",
+    "烟雨江南",
+    "白日青天",
+    "四海为家",
+    "千里同风",
+    "生日快乐",
+    "百年好合",
+    "心想事成",
+    "龙马精神",
+]
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to ask.
+
+    Args:
+        group (`str`): The group of phrasings.
+        slots (`dict[str, str]`): What the phrasings have in braces.
+        answer (`str`): A right answer.
+        check (`dict`): What is checked, see `instruction_checks`.
+    """
+
+    group: str
+    slots: dict[str, str]
+    answer: str
+    check: dict
+
+    @property
+    def key(self) -> tuple:
+        """Equal for items that ask the same."""
+        return self.group, *self.slots.values()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the tasks may ask.
+
+    Args:
+        themes (`set[str]`): The themes.
+        is_strict (`bool`): Whether lines are asked only inside of couplets `LINE，LINE。`, as in the recall benchmark.
+    """
+
+    themes: frozenset[str] = frozenset()
+    is_strict: bool = False
+
+
+Pair = tuple[str, str, str, str]  # a line, its mark, the next line, its mark
+
+
+def line_pairs(text: str, is_strict: bool = False) -> list[Pair]:
+    """Lists the neighbouring lines of a poem, each with the mark that ends it."""
+    if is_strict:
+        return [(first, "，", second, "。") for first, second in strict_couplets(text)]
+    lines = ended_lines(text)
+    pairs = [(*first, *second) for first, second in zip(lines, lines[1:], strict=False)]
+    return [pair for pair in pairs if min(len(pair[0]), len(pair[2])) >= MIN_LINE_LENGTH]
+
+
+@cache
+def _famous_tables() -> dict[str, dict[str, set[str]]]:
+    """What stands beside each line of the famous poems, and who wrote and what is called the poem of a couplet."""
+    tables = {name: defaultdict(set) for name in ("next", "previous", "author", "title")}
+    for poem in famous_poems():
+        for pair in line_pairs(poem["text"]):
+            first, _, second, _ = pair
+            tables["next"][first].add(second)
+            tables["previous"][second].add(first)
+            tables["author"][_couplet(pair)].add(poem["author"])
+            tables["title"][_couplet(pair)].add(poem["title"])
+    return tables
+
+
+def _couplet(pair: Pair) -> str:
+    return "".join(pair[:3])
+
+
+def _choose(options: list, rng: random.Random):
+    return rng.choice(options) if options else None
+
+
+def next_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """The line after a line that has only one."""
+    following = _famous_tables()["next"]
+    pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(following[p[0]]) == 1], rng)
+    if pair is None:
+        return None
+    answer = pair[2] + pair[3]
+    return Item("next", {"line": pair[0]}, answer, make_check("line", answers=[answer]))
+
+
+def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """The line before a line that has only one."""
+    preceding = _famous_tables()["previous"]
+    pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(preceding[p[2]]) == 1], rng)
+    if pair is None:
+        return None
+    answer = pair[0] + pair[1]
+    return Item("previous", {"line": pair[2]}, answer, make_check("line", answers=[answer]))
+
+
+def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """The characters that are missing from a couplet, at one or two places."""
+    pair = _choose(line_pairs(poem["text"], is_strict=True), rng)
+    if pair is None:
+        return None
+    text = "".join(pair)
+    starts = [0, len(pair[0]) + 1]
+    rng.shuffle(starts)
+    pattern = list(text)
+    for start in starts[: 1 + (rng.random() < SECOND_GAP)]:
+        width = len(pair[0])
+        length = rng.randint(1, width if pattern == list(text) else width - 1)
+        begin = start + rng.randint(0, width - length)
+        pattern[begin : begin + length] = GAP * length
+    pattern = "".join(pattern)
+    return Item("fill", {"pattern": pattern}, text, make_check("fill", answers=[text], pattern=pattern))
+
+
+def author(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """The poet of a couplet."""
+    name = author_for_header(poem["author"], _alphabet())
+    couplet = _only_one("author", poem, rng)
+    if not name or couplet is None:
+        return None
+    return Item("author", {"couplet": couplet}, name, make_check("name", answers=[name]))
+
+
+def title(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """The title of a couplet's poem, with or without its number in a cycle."""
+    name = title_for_header(poem["title"], _alphabet())
+    couplet = _only_one("title", poem, rng)
+    if not name or couplet is None:
+        return None
+    answers = list(dict.fromkeys([name, name.split("·其")[0]]))
+    return Item("title", {"couplet": couplet}, f"《{name}》", make_check("name", answers=answers))
+
+
+def _only_one(table: str, poem: dict, rng: random.Random) -> str | None:
+    values = _famous_tables()[table]
+    couplets = [_couplet(pair) for pair in line_pairs(poem["text"]) if pair[1] not in SENTENCE_ENDS]
+    return _choose([couplet for couplet in couplets if len(values[couplet]) == 1], rng)
+
+
+def acrostic(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """A poem whose lines begin with given characters, all different and none of them rare."""
+    if not _keeps_form(poem):
+        return None
+    heads = "".join(line[0] for line in split_lines(poem["text"]))
+    if heads in IDIOMS or len(set(heads)) < len(heads) or not _common_han().issuperset(heads):
+        return None
+    return acrostic_on(heads, poem["form"], poem["text"])
+
+
+def acrostic_on(heads: str, form: str, answer: str = "") -> Item:
+    """An acrostic on characters that need not be the heads of any poem."""
+    slots = {"heads": heads} | _form_slots(form)
+    return Item("acrostic", slots, answer, make_check("acrostic", heads=heads, form=form))
+
+
+def write(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """A poem of a form, to a title or in the manner of a poet or both or neither."""
+    if not _keeps_form(poem):
+        return None
+    name = author_for_header(poem["author"], _alphabet())
+    heading = title_for_header(poem["title"], _alphabet())
+    groups = {"write form": True, "write title": heading, "write author": name, "write all": heading and name}
+    group = rng.choice([group for group, is_possible in groups.items() if is_possible])
+    slots = _form_slots(poem["form"])
+    slots |= {"title": heading} if group in ("write title", "write all") else {}
+    slots |= {"author": name} if group in ("write author", "write all") else {}
+    return Item(group, slots, poem["text"], make_check("form", form=poem["form"]))
+
+
+def theme(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """A famous poem about something."""
+    themes = sorted(_themes_of()[poem["text"]] & scope.themes)
+    if not themes or len(poem["text"]) > MAX_ANSWER_LENGTH:
+        return None
+    name = rng.choice(themes)
+    slots = {"theme": name, "theme_en": THEMES[name][0]}
+    return Item("theme", slots, poem["text"], make_check("theme", theme=name))
+
+
+TASKS: dict[str, Callable[[dict, random.Random, Scope], Item | None]] = {
+    "write": write,
+    "acrostic": acrostic,
+    "fill": fill,
+    "next": next_line,
+    "previous": previous_line,
+    "author": author,
+    "title": title,
+    "theme": theme,
+}
+
+
+def _keeps_form(poem: dict) -> bool:
+    return poem["form"] in SHAPES_IN_ENGLISH and check_form(poem["text"], poem["form"]).passed
+
+
+def _form_slots(form: str) -> dict[str, str]:
+    return {"form": form, "shape": SHAPES_IN_ENGLISH[form]}
+
+
+@cache
+def _themes_of() -> dict[str, set[str]]:
+    themes = defaultdict(set)
+    for name, poems in famous_themes().items():
+        for poem in poems:
+            themes[poem["text"]].add(name)
+    return themes
+
+
+@cache
+def _alphabet() -> set[str]:
+    return set(load_alphabet())
+
+
+@cache
+def _common_han() -> set[str]:
+    return set(load_han()[:COMMON_HAN])
+
+
+@cache
+def phrasings() -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Reads the phrasings: by group, language, and `trained` or `new`."""
+    return json.loads(PHRASINGS_PATH.read_text(encoding="utf-8"))
