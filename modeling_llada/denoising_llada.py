@@ -80,6 +80,7 @@ class Denoiser:
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
+        self.temperature: float | torch.Tensor = config.sampling_temperature
         self.judge = judge
 
     def steps(self, block: slice, num_steps: int) -> Iterator[int]:
@@ -121,11 +122,11 @@ class Denoiser:
         canvas.num_forward_passes += mask.any(-1)
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
-        samples, is_random = config.sampling_temperature > 0, config.remasking == "random"
-        proposal_noise = self._draw_uniform(mask, logits.shape[-1]) if samples else None
+        is_sampled, is_random = config.sampling_temperature > 0, config.remasking == "random"
+        proposal_noise = self._draw_uniform(mask, logits.shape[-1]) if is_sampled else None
         ranking_noise = self._draw_uniform(mask, 1).squeeze(-1) if is_random else None
         proposal, confidences, scores = self.judge(
-            logits, mask, config, self.ruled_out, self.deferred, proposal_noise, ranking_noise
+            logits, mask, config, self.ruled_out, self.deferred, self.temperature, proposal_noise, ranking_noise
         )
 
         # 2.c Commit the proposals that the strategy picks
@@ -238,6 +239,7 @@ def judge(
     config: LLaDAGenerationConfig,
     ruled_out: torch.LongTensor | None,
     deferred: torch.LongTensor | None,
+    temperature: float | torch.Tensor,
     proposal_noise: torch.Tensor | None,
     ranking_noise: torch.Tensor | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
@@ -247,7 +249,7 @@ def judge(
     """
     suppress(logits, ruled_out)
     scores = defer_end_tokens(logits, deferred)
-    proposal = propose(logits, proposal_noise, config.mask_token_id, config.sampling_temperature)
+    proposal = propose(logits, proposal_noise, config.mask_token_id, temperature)
     confidences = confidences_of(scores, proposal, mask, config, deferred, ranking_noise)
     return spread(proposal, mask, fill_value=0), confidences, scores
 

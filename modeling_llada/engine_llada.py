@@ -35,15 +35,16 @@ from .denoising_llada import Denoiser, Prediction, judge
 from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
-from .kernels_llada import Kernels, compile_one
-from .sampling_llada import draw_uniform
+from .kernels_llada import Kernels, compile_one, copy_function
+from .sampling_llada import draw_uniform, widest_float
 
 
 logger = logging.get_logger(__name__)
 
 LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of it, so that few shapes occur
 POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, where that is not known beforehand
-MAX_RECORDINGS = 4  # shapes that are kept for a model
+MAX_RECORDINGS = 8  # of a model; a batch that loses rows as they end needs one for each size that it comes to
+MAX_REPLAYS = 8  # of a recording: lengths of a block and its window
 
 # With these a block can be complete before the steps of its schedule have been made.
 EARLY = (*PARALLEL_RULES, "draft_steps")
@@ -59,6 +60,9 @@ FREE_OPTIONS = {
     "return_dict_in_generate",
     "output_trajectory",
     "draft_steps",
+    "bos_token_id",
+    "do_sample",
+    "temperature",
 }
 
 
@@ -153,6 +157,7 @@ class Recordings:
             tuple(canvas.tokens.shape),
             canvas.position_ids is None,
             is_watched,
+            config.sampling_temperature > 0,
             repr(sorted(options.items())),
             # A recording reads the memory in which the weights lay.
             tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
@@ -212,18 +217,20 @@ class RecordedDenoiser(Denoiser):
         if config.compile_config is not None:
             self.kernels = self.kernels.compile(config.compile_config)
             # Proposals and confidences from fewer passes over the logits of the whole vocabulary.
-            self.judge = compile_one(judge, config.compile_config)
+            self.judge = compile_one(copy_function(judge), config.compile_config)
         self.is_watched = is_watched
         self.pool, self.find = pool, find
         self.rows: torch.LongTensor | None = None
         self.fewer: RecordedDenoiser | None = None
+        self.temperature = torch.zeros((), dtype=widest_float(device), device=device)
         self.uniform: dict[tuple[int, int], torch.Tensor] = {}
-        self.replays: dict[tuple[int, int], Callable[[], Prediction]] = {}
+        self.replays: OrderedDict[tuple[int, int], Callable[[], Prediction]] = OrderedDict()
 
     def load(self, canvas: Canvas, config: LLaDAGenerationConfig, generators: list[torch.Generator | None]) -> None:
         """Copies a canvas into the one of the recording, and takes what the recorded steps do not depend on."""
         self.rows = self.fewer = None
         self.config, self.generators = config, generators
+        self.temperature.fill_(config.sampling_temperature)
         self.kernels = replace(self.kernels, thread=threading.get_ident())
         self.canvas.load(canvas)
         if self.attention_mask is not None:
@@ -231,6 +238,8 @@ class RecordedDenoiser(Denoiser):
 
     def steps(self, block: slice, num_steps: int) -> Iterator[int]:
         """Counts the steps of a block: those of the schedule, or fewer, when it is complete before."""
+        if num_steps == 0:
+            return
         can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY)
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)
@@ -252,8 +261,9 @@ class RecordedDenoiser(Denoiser):
         if batch_size == 1 or self.cache is not None or not can_leave or self.config.draft_steps is not None:
             return None, None
         is_active = self.canvas.masked(block).any(-1)
-        num_rows = 1 << (int(is_active.sum()) - 1).bit_length()
-        if 2 * num_rows > batch_size:
+        num_active = int(is_active.sum())
+        num_rows = 1 << max(num_active - 1, 0).bit_length()
+        if num_active == 0 or 2 * num_rows > batch_size:
             return None, None
         rows = is_active.long().argsort(descending=True, stable=True)[:num_rows]
         generators = self.generators
@@ -284,11 +294,21 @@ class RecordedDenoiser(Denoiser):
         self._refill_uniform(block)
         if shape not in self.replays:
             self.replays[shape] = self._record(*shape)
+        self.replays.move_to_end(shape)
+        if len(self.replays) > MAX_REPLAYS:
+            self._forget_a_replay()
         prediction = self.replays[shape]()
         if not self.is_watched:
             return prediction
-        is_masked = prediction.mask.flatten()
-        return prediction._replace(logits=prediction.logits[is_masked], scores=prediction.scores[is_masked])
+        is_masked, is_one = prediction.mask.flatten(), prediction.scores is prediction.logits
+        logits = prediction.logits[is_masked]
+        return prediction._replace(logits=logits, scores=logits if is_one else prediction.scores[is_masked])
+
+    def _forget_a_replay(self) -> None:
+        """Drops the replay that was used least recently, and the random numbers that no other one reads."""
+        self.replays.popitem(last=False)
+        lengths = {block_length for block_length, _ in self.replays}
+        self.uniform = {key: values for key, values in self.uniform.items() if key[0] in lengths}
 
     def _refill_uniform(self, block: slice) -> None:
         """Draws the random numbers of a step, those that [`Denoiser`] would draw: inside of a recording nothing is random."""
@@ -299,9 +319,11 @@ class RecordedDenoiser(Denoiser):
         mask = self.canvas.masked(block)
         for width in widths:
             values = draw_uniform(mask, self.generators, width)
-            # Positions without a mask keep a number that has a logarithm.
-            buffer = self.uniform.setdefault((mask.shape[1], width), values.new_full((mask.numel(), width), 0.5))
-            buffer.masked_scatter_(mask.view(-1, 1), values)
+            key = (mask.shape[1], width)
+            if key not in self.uniform:
+                # Positions without a mask keep a number that has a logarithm.
+                self.uniform[key] = values.new_full((mask.numel(), width), 0.5)
+            self.uniform[key].masked_scatter_(mask.view(-1, 1), values)
 
     def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
         return self.uniform[mask.shape[1], width]

@@ -144,7 +144,9 @@ class LLaDAGenerationMixin:
         ```
         """
         # 1. Prepare the options and the canvas
-        strategy = kwargs.pop("remasking", None) if callable(kwargs.get("remasking")) else None
+        strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
+        if strategy is not None:
+            kwargs["remasking"] = None  # that of the model's own options has no say beside it
         config = self._merge_generation_config(generation_config, kwargs)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
@@ -207,7 +209,11 @@ class LLaDAGenerationMixin:
 
                 # 2.d Stop the rows that the criteria stop
                 if stopping_criteria is not None:
-                    stop_rows(canvas, call_criteria(stopping_criteria, canvas.tokens, prediction.logits), pad_token_id)
+                    stop_rows(
+                        canvas,
+                        call_criteria(stopping_criteria, canvas.tokens.clone(), prediction.logits),
+                        pad_token_id,
+                    )
 
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.start >= prompt_length:

@@ -15,6 +15,7 @@
 of rounding than the reference. `torch.compile` makes one kernel of each."""
 
 import threading
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -80,6 +81,11 @@ def compile_one(function: Callable, config: CompileConfig) -> Callable:
     options = config.to_dict()
     options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
     return torch.compile(function, **options)
+
+
+def copy_function(function: Callable) -> Callable:
+    """The same function as another object: `torch.compile` counts the variants of one, and gives up after eight."""
+    return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
 
 def of_this_thread(kernels: Kernels | None) -> Kernels | None:

@@ -38,7 +38,7 @@ def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | Non
 
 
 def propose(
-    logits: torch.FloatTensor, uniform: torch.Tensor | None, mask_token_id: int, temperature: float
+    logits: torch.FloatTensor, uniform: torch.Tensor | None, mask_token_id: int, temperature: float | torch.Tensor
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
@@ -51,7 +51,7 @@ def propose(
             The numbers `u`, in (0, 1). `None` is greedy.
         mask_token_id (`int`):
             Id of the mask token.
-        temperature (`float`):
+        temperature (`float` or `torch.Tensor`):
             The temperature.
 
     Returns:

@@ -24,6 +24,7 @@ from modeling_llada import LLaDAGenerationConfig, engine_llada
 from modeling_llada.canvas_llada import Canvas
 from modeling_llada.engine_llada import (
     LENGTH_MULTIPLE,
+    MAX_REPLAYS,
     POLL_INTERVAL,
     RecordedDenoiser,
     fuse,
@@ -547,6 +548,15 @@ class TestEndedRows:
         assert_same(details(model, {"input_ids": ids}, **self.SIZES, **options), eager)
         assert len(self.batch_sizes(model)) > 1 and set(self.batch_sizes(model)) <= {1, 2, 4, 8}
 
+    def test_a_second_call_records_nothing(self, static, model, random_ids):
+        """Nor does a prompt without masks, which is a block without steps."""
+        for batch_size in (8, 4):
+            model.generate(random_ids(batch_size, 12, seed=3), **self.SIZES)
+        static.recorded.clear()
+        for batch_size in (8, 4):
+            model.generate(random_ids(batch_size, 12, seed=3), **self.SIZES)
+        assert not static.recorded and all(one.replays for one in engine_llada._recordings[model].by_key.values())
+
     @pytest.mark.parametrize("seeds", [[5], list(range(8))], ids=str)
     def test_each_row_keeps_its_generator(self, static, model, random_ids, seeds):
         outputs = []
@@ -565,6 +575,20 @@ class TestEndedRows:
 
 
 class TestRandomNumbers:
+    def test_one_recording_for_all_temperatures(self, static, model, random_ids):
+        ids = random_ids(1, 12)
+        for options in ({"temperature": 0.5}, {"temperature": 2.0}, {}, {"temperature": 0.5, "do_sample": False}):
+            generators = [{"generator": torch.Generator().manual_seed(0)} for _ in range(2)]
+            eager = model.generate(ids, **SMALL, **options, **generators[0], disable_compile=True)
+            assert torch.equal(model.generate(ids, **SMALL, **options, **generators[1]), eager)
+        assert len(engine_llada._recordings[model].by_key) == 2, "one that samples and one that does not"
+
+    def test_the_replays_and_numbers_of_a_recording_are_limited(self, static, model, random_ids):
+        for length in range(1, 2 * MAX_REPLAYS):
+            model.generate(random_ids(1, 12), max_new_tokens=length, temperature=1.0)
+        (recording,) = engine_llada._recordings[model].by_key.values()
+        assert len(recording.replays) == len(recording.uniform) == MAX_REPLAYS
+
     def test_a_seed_means_the_same_with_and_without_a_recording(self, static, model, prompt):
         for seeds in ([5], [5, 6, 7, 8]):
             for more in ({}, {"disable_compile": True}):

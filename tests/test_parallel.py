@@ -57,7 +57,6 @@ def results(tmp_path_factory):
     return run_on_two_processes("cpu", folder / "untied", folder / "tied")
 
 
-@pytest.mark.xdist_group("tensor parallelism")
 class TestTensorParallelism:
     @pytest.mark.parametrize("attention", ATTENTIONS)
     @pytest.mark.parametrize("name", ["untied", "tied"])

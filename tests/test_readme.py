@@ -20,9 +20,6 @@ import pytest
 from llada_cli import main
 
 
-# They work in one folder, and a command finds there what the one above it has written.
-pytestmark = pytest.mark.xdist_group("pages")
-
 ROOT = Path(__file__).parent.parent
 PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)

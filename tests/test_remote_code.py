@@ -21,7 +21,6 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
 from modeling_llada.export import export_checkpoint
 
 
-pytestmark = pytest.mark.xdist_group("remote code")
 # Every flat file: one that `modeling_llada.py` does not reach by its imports would not be copied.
 REMOTE_FILES = {path.name for path in Path(modeling_llada.__file__).parent.glob("*_llada.py")}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")

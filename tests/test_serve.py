@@ -31,7 +31,6 @@ pytest.importorskip("fastapi", reason="needs the extra `serve`")
 pytest.importorskip("uvicorn", reason="needs the extra `serve`")
 openai = pytest.importorskip("openai", reason="needs the extra `serve`")
 
-pytestmark = pytest.mark.xdist_group("server")
 LINE = "床前明月光，"
 CHAT = [{"role": "user", "content": LINE}]
 README = Path(__file__).parent.parent / "README.md"
