@@ -35,6 +35,7 @@ from .collator import MaskingCollator
 from .masked_metrics import MaskedLossMeter
 from .noise import RowNoise
 from .row_order import EpochSampler, EvaluationSampler, NumberedRows
+from .samples import SamplesCallback, sample_prompts
 from .sft_checks import check_arguments, check_chat_template, check_model, check_tokenizer, with_default_targets
 from .sft_configuration import LLaDASFTConfig
 from .sft_rows import check_dataset, check_no_padding, check_rows, finish_rows, split_last_answer, with_known_columns
@@ -132,6 +133,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         if processing_class.pad_token_id is None:
             processing_class.pad_token = processing_class.eos_token
 
+        train_row = None if train_dataset is None else train_dataset[0]
         self._num_embeddings = model.get_input_embeddings().weight.shape[0]
         super().__init__(
             model=model,
@@ -157,6 +159,9 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         add_masked_loss(base, args.loss_chunk_size)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
+        if args.sample_every is not None:
+            prompts = sample_prompts(args, processing_class, train_row, self.eval_dataset)
+            self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
     def _check_prepared_datasets(self) -> None:
         # With `skip_prepare_dataset` nothing else has looked at them.
@@ -299,8 +304,12 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         metrics = self._meters["eval"].read(self.accelerator)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
-        self._logged_at += time.monotonic() - started
+        self.pause_clock(time.monotonic() - started)
         return output
+
+    def pause_clock(self, seconds: float) -> None:
+        """Leaves seconds that were not spent on training out of the tokens per second."""
+        self._logged_at += seconds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the meter has counted since the last log line; see [`Trainer.log`]."""

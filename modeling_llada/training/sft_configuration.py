@@ -3,6 +3,7 @@
 """Arguments of masked supervised fine-tuning."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
@@ -31,6 +32,14 @@ class LLaDASFTConfig(SFTConfig):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
             Fixes that noise.
+        sample_every (`int`, *optional*):
+            Completes a few prompts every so many steps, logs the texts and appends them to `samples.jsonl` in the output
+            folder. Left out: never.
+        sample_prompts (`list[str]`, *optional*):
+            The prompts: what a user says where the data are messages, else texts. Left out: those of the first four rows
+            of the evaluation dataset.
+        sample_kwargs (`dict` or `str`, *optional*):
+            Arguments of `generate` for these, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
         bf16 (`bool`, *optional*):
             Whether to train in bfloat16 autocast. Left out: where the GPU supports it; float32 on a CPU.
 
@@ -42,6 +51,8 @@ class LLaDASFTConfig(SFTConfig):
     >>> args = LLaDASFTConfig("runs/sft", learning_rate=2e-5, max_length=512)
     ```
     """
+
+    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "sample_kwargs"]
 
     loss_normalization: str = field(
         default="token",
@@ -58,6 +69,14 @@ class LLaDASFTConfig(SFTConfig):
     loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
     eval_num_samples: int = field(default=4, metadata={"help": "Noise samples for each row in evaluation."})
     eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
+
+    sample_every: int | None = field(default=None, metadata={"help": "Complete a few prompts every so many steps."})
+    sample_prompts: list[str] | None = field(
+        default=None, metadata={"help": "These prompts. Left out: those of the first evaluation rows."}
+    )
+    sample_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": 'Arguments of `generate` for these, as in {"max_new_tokens": 64}.'}
+    )
 
     # A default that differs from that of SFTConfig, which a machine without GPU refuses.
     bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where the GPU has it."})
@@ -85,6 +104,8 @@ class LLaDASFTConfig(SFTConfig):
                 f"`eos_fill` must be at least `max_length`, {self.max_length}, so that it is one length for all rows, but "
                 f"got {self.eos_fill}. Lower `max_length`, or raise `eos_fill`."
             )
-        for name in ("loss_chunk_size", "eval_num_samples"):
-            if getattr(self, name) < 1:
+        if self.sample_every is None and (self.sample_prompts or self.sample_kwargs):
+            raise ValueError("`sample_prompts` and `sample_kwargs` need `sample_every`, the steps between samples.")
+        for name in ("loss_chunk_size", "eval_num_samples", "sample_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")

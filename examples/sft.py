@@ -1,0 +1,215 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+r"""Fine-tunes a LLaDA on instructions: all weights, or a LoRA adapter, on one device or several.
+
+    # A LoRA adapter. Any value of the YAML can be given on the command line
+    python examples/sft.py --config examples/configs/poet_instruct.yaml --max_steps 3 --per_device_train_batch_size 4
+
+    # All weights, from a JSONL file of one's own, evaluated on rows that are held out
+    python examples/sft.py --model_name_or_path checkpoints/llada-poet --dataset_name data/instructions/train.jsonl \
+        --max_length 128 --learning_rate 1e-4 --max_steps 3 --eval_rows 8 --eval_strategy steps --eval_steps 2 \
+        --output_dir runs/full
+
+    # Two processes (`--use_cpu true` without GPUs) of half the rows train the same. This one goes on with the first run
+    accelerate launch --config_file examples/accelerate/ddp.yaml examples/sft.py \
+        --config examples/configs/poet_instruct.yaml --max_steps 4 --per_device_train_batch_size 2 --save_steps 2 \
+        --resume_from_checkpoint true
+
+Rows have `messages`, or a `prompt` and a `completion`, or a `text`. The adapter or the model, with the tokenizer and its
+chat template, is in OUTPUT_DIR at the end. `--resume_from_checkpoint true` goes on from the last checkpoint there, or starts
+if there is none. Flags are those of `trl sft`, and a few more: see `--help`.
+"""
+
+import argparse
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from peft import PeftConfig
+from transformers import set_seed
+from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
+
+from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
+
+
+# What is trained on. Other columns, such as those that an evaluation reads, are left behind.
+COLUMNS = ("messages", "conversations", "prompt", "completion", "input_ids", "labels")
+
+
+@dataclass
+class DataArguments:
+    """Where the rows are."""
+
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "A .json, .jsonl or .parquet file, a folder of `save_to_disk`, or a Hub name."}
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a dataset of the Hub."})
+    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on, where there are several."})
+    dataset_test_split: str = field(
+        default="test", metadata={"help": "Split to evaluate on, where there are several."}
+    )
+    eval_dataset_name: str | None = field(
+        default=None, metadata={"help": "Another file, folder or Hub name to evaluate on. Left out: the test split."}
+    )
+    eval_rows: int | None = field(default=None, metadata={"help": "Evaluate on so many rows, held out of training."})
+
+
+@dataclass
+class AdapterArguments(ModelConfig):
+    """The model and its adapter. `--use_peft` without targets adapts all seven projections, and not the head."""
+
+    trainable_token_indices: list[str] | None = field(
+        default=None,
+        metadata={"help": "Rows of the embedding that the adapter trains too: ids and ranges, as in 5 8-102 113-120."},
+    )
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the lines of the commands above."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    data, training, model = parse_arguments(arguments)
+    check_processes(training)
+    set_seed(training.seed)
+    if PartialState().is_main_process:
+        show_samples()
+    checkpoint = checkpoint_to_resume(training)
+    train_dataset, eval_dataset = load_rows(data, training)
+    training.model_init_kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+    } | (training.model_init_kwargs or {})
+    trainer = LLaDASFTTrainer(
+        model.model_name_or_path,
+        training,
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        quantization_config=get_quantization_config(model),
+        peft_config=adapter_config(model),
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model(training.output_dir)
+    trainer.accelerator.print(f"wrote {training.output_dir} at step {trainer.state.global_step:,}")
+    if training.push_to_hub:
+        trainer.push_to_hub(dataset_name=data.dataset_name)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, LLaDASFTConfig, AdapterArguments]:
+    types = (DataArguments, LLaDASFTConfig, AdapterArguments)
+    parser = TrlParser(types, description=__doc__, formatter_class=HelpFormatter)
+    data, training, model = parser.parse_args_and_config(arguments)
+    for name, value in (("dataset_name", data.dataset_name), ("model_name_or_path", model.model_name_or_path)):
+        if value is None:
+            parser.error(f"`--{name}` is needed, on the command line or in the file of `--config`.")
+    if data.eval_rows is not None and data.eval_rows < 1:
+        parser.error(f"`--eval_rows` must be positive, but got {data.eval_rows}.")
+    if model.trainable_token_indices and not model.use_peft:
+        parser.error("`--trainable_token_indices` belongs to an adapter, but `--use_peft` is not set.")
+    return data, training, model
+
+
+def check_processes(training: LLaDASFTConfig) -> None:
+    """Without a GPU, processes that were launched together would each train alone and write into the same folder."""
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != training.world_size:
+        raise ValueError(
+            f"`--use_cpu true` is needed for {launched} processes without GPUs: {training.world_size} of them would train "
+            "together."
+        )
+
+
+def show_samples() -> None:
+    """Sampled text is logged by the package; everything else stays at warnings."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("modeling_llada").setLevel(logging.INFO)
+
+
+def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
+    """The checkpoint to go on from. `true` starts from the beginning if there is none."""
+    wanted, last = training.resume_from_checkpoint, find_last_checkpoint(training.output_dir)
+    if str(wanted).lower() == "true":
+        return last
+    if wanted and str(wanted).lower() != "false":
+        return wanted
+    if last:
+        raise ValueError(
+            f"`output_dir` already holds the checkpoints of a run, {last} the last. Continue it with "
+            "`--resume_from_checkpoint true`, or choose another folder with `--output_dir`."
+        )
+    return None
+
+
+def load_rows(data: DataArguments, training: LLaDASFTConfig) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those to evaluate on or to take prompts of samples from."""
+    with PartialState().main_process_first():
+        splits = load_splits(data.dataset_name, data.dataset_config)
+        train_dataset = pick_split(splits, data.dataset_train_split, "dataset_train_split", training)
+        if data.eval_rows is not None:
+            parts = train_dataset.train_test_split(test_size=data.eval_rows, seed=training.seed)
+            return parts["train"], parts["test"]
+        if data.eval_dataset_name is not None:
+            splits = load_splits(data.eval_dataset_name)
+            only = next(iter(splits)) if len(splits) == 1 else data.dataset_test_split
+            return train_dataset, pick_split(splits, only, "dataset_test_split", training)
+        if training.eval_strategy == "no" and (training.sample_every is None or training.sample_prompts):
+            return train_dataset, None
+        return train_dataset, pick_split(splits, data.dataset_test_split, "dataset_test_split", training)
+
+
+def load_splits(name: str, config: str | None = None) -> DatasetDict:
+    """A file and a dataset without splits have one, `train`."""
+    path = Path(name)
+    if path.is_file():
+        kind = path.suffix.lstrip(".").replace("jsonl", "json")
+        if kind not in ("json", "parquet"):
+            raise ValueError(f"`dataset_name` must be a .json, .jsonl or .parquet file, but got {name!r}.")
+        return load_dataset(kind, data_files=name)
+    if path.is_dir() and any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
+        dataset = load_from_disk(name)
+        return dataset if isinstance(dataset, DatasetDict) else DatasetDict(train=dataset)
+    return load_dataset(name, config)
+
+
+def pick_split(splits: DatasetDict, split: str, argument: str, training: LLaDASFTConfig) -> Dataset:
+    """A split, reduced to the columns that are trained on."""
+    if split not in splits:
+        raise ValueError(
+            f"`{argument}` must be one of {sorted(splits)}, but got {split!r}. To evaluate without a split of its own, "
+            "hold rows out with `--eval_rows`."
+        )
+    dataset = splits[split]
+    known = [name for name in dataset.column_names if name in (*COLUMNS, training.dataset_text_field)]
+    return dataset.select_columns(known) if known else dataset
+
+
+def adapter_config(model: AdapterArguments) -> PeftConfig | None:
+    config = get_peft_config(model)
+    if config is None:
+        return None
+    if isinstance(config.target_modules, str) and config.target_modules.isidentifier():
+        config.target_modules = {config.target_modules}  # TRL makes one name an expression, which matches no layer
+    if model.trainable_token_indices:
+        config.trainable_token_indices = [token for part in model.trainable_token_indices for token in token_ids(part)]
+    return config
+
+
+def token_ids(part: str | int) -> range:
+    """Reads `7` or `8-102`, both ends included."""
+    first, _, last = str(part).partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) < int(first):
+        raise ValueError(f"`trainable_token_indices` must be ids and ranges, as in 5 8-102 113-120, but got {part!r}.")
+    return range(int(first), int(last or first) + 1)
+
+
+if __name__ == "__main__":
+    main()
