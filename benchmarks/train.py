@@ -1,0 +1,227 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""How fast does a training step run, and in how much memory?
+
+    python benchmarks/train.py --shape tiny --batch 2 --length 64 --lora 4
+    python benchmarks/train.py --shape 8b --lora 32 --batch 8 --length 1024 --json benchmarks/results/train_h100_8b_1024.json
+    python benchmarks/train.py --shape 8b --lora 32 --batch 2 --length 4096 --json benchmarks/results/train_h100_8b_4096.json
+    python benchmarks/train.py --shape 1b --batch 4 --length 4096 --json benchmarks/results/train_h100_1b_4096.json
+    python benchmarks/train.py --render
+
+A step is forward, backward and AdamW, on random weights and one batch of random rows, half of whose tokens are masked on
+average, with evenly spread rates. Everything is bfloat16 on a GPU: weights, adapters, and the states of AdamW. Without TRL
+and datasets, which only the trainer needs. On an H100 each of the three commands should take less than 100 seconds.
+
+Ways to the same loss:
+- all logits: bfloat16 logits of every position, cross-entropy of all of them in float32, weight 0 where nothing is masked;
+- masked rows: logits of the masked positions, in one piece;
+- masked rows + chunks: the loss of `add_masked_loss`, `--chunk-size` positions at a time, computed again in the backward
+  pass. It is what `LLaDASFTTrainer` does.
+
+Each eager, and compiled: layers one by one, all of them by one graph without breaks, and the cross-entropy (with chunks: the
+chunk). Checkpointing, on by default, is *inside* of the graph of the layer. So the compiler sees the second forward pass next
+to the backward pass and leaves out what that does not need (the last product of the layer among it). Only the input of a layer
+is kept, as without the compiler, which by itself would save a dozen tensors. A graph of the whole model would gain little
+and take minutes to compile.
+
+All contenders share one model, one batch and one optimizer, and take turns (A B C, C B A...) after `--warmup` steps of each.
+The first step of the first compiled row compiles the layers for all of them. A row that runs out of memory says so.
+
+MFU is against 989 TFLOP/s, dense bfloat16 on an H100. Operations of a step, without what is computed a second time:
+
+    tokens * (F * weights of the layers + 6 * weights of the adapters + 12 * layers * hidden size * length)
+    + rows of the head * F * weights of the head
+
+with F = 6 for weights that are trained and F = 4 for frozen ones, which have no gradient. Rows of the head are those that
+really go through it: all of them with all logits, whose MFU therefore counts work that is thrown away.
+
+The expectation, written down before the first run on a GPU (`train_work.py` makes it: products at 650 TFLOP/s, attention at
+300, and reads and writes of hidden states and logits at 2.5 TB/s, from which a range of 0.85 to 1.3 times the time):
+
+- 8B with LoRA, 8 x 1024: 5,500 to 8,400 tokens/s with all logits, 4 to 6 % of which is the loss, so masked rows gain 2 %.
+  What makes a step slow are the small operations between products: norms, rotary embedding, gates, and for adapters a sum
+  behind each projection. Compiled they are a third, and masked rows reach 1.4 times all logits. 2 x 4096: 10 to 15 % less,
+  and 1.35 times, since attention is a larger part.
+- 1B in full, 4 x 4096, where the head is a fifth of the weights: 20,000 to 30,000 tokens/s with all logits, 6 % more with
+  masked rows, 1.4 times compiled: 28,000 to 42,000, or 25 to 38 % MFU. Twice the official code (16,346), but hardly twice
+  all logits with the same layers.
+- Memory is where the loss shows: 10 bytes a logit when eager, 4 compiled. 8B, both sizes: 27 GiB with all logits, 22
+  with masked rows, 20 with chunks, where a layer needs more than the loss; compiled 21, 19.5 and 19. 1B, 4 x 4096: 29,
+  19.5 and 13.5; compiled 17.5, 13.5 and 12.5.
+"""
+
+import argparse
+import shlex
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from decode import describe_machine, find_versions, progress, save, without_folder
+from shapes import config_of, first_line
+from timing import seconds_of, significant, summary, take_turns
+from train_report import header, render_readme, requirement_section, table
+from train_steps import ENGINES, LOSSES, Batch, Contender, Steps, count_weights, draw_batch, list_contenders
+from train_work import GIB, PEAK, Work
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse(arguments)
+    if args.render:
+        render_readme()
+        return
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    # One graph for each length; beyond the limit a step would be an error.
+    torch._dynamo.config.recompile_limit = 64
+    device, config = torch.device(args.device), config_of(args.shape, args.layers)
+    progress(f"shape {args.shape}: random weights")
+    steps = Steps(config, device, getattr(torch, args.dtype), args.lora, args.chunk_size, args.checkpointing)
+    weights = count_weights(steps.model)
+    report = start_report(args, sys.argv[1:] if arguments is None else arguments, device, weights)
+    cells = [start_cell(args, config, weights, size, device) for size in zip(args.batch, args.length, strict=True)]
+    report["rows"] = [row for _, _, rows in cells for row in rows.values()]
+    save(report, args.json)
+    for batch, work, rows in cells:
+        run_cell(steps, batch, work, rows, args)
+        save(report, args.json)
+    print(header(report), table(report["rows"]), requirement_section([report]), sep="\n\n")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    default_device = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--shape", choices=("poet", "1b", "8b", "tiny"), default="tiny", help="of the random weights (%(default)s)")
+    add("--layers", type=int, metavar="N", help="cut the shape to N layers, for a look before the whole")
+    add("--device", default=default_device, help="where to run (%(default)s)")
+    add("--dtype", choices=("float32", "bfloat16"), help="of everything; bfloat16 on CUDA, else float32")
+    add("--threads", type=int, help="threads of the CPU (as torch decides)")
+    add("--loss", nargs="+", choices=LOSSES, default=list(LOSSES), help="ways to the loss (all)")
+    add("--engine", nargs="+", choices=ENGINES, default=list(ENGINES), help="(eager compiled)")
+    add(
+        "--lora",
+        type=int,
+        metavar="R",
+        help="train adapters of rank R on the seven projections; left out, all weights",
+    )
+    add("--batch", type=int, nargs="+", default=[2], help="rows of a step, one for each length (%(default)s)")
+    add("--length", type=int, nargs="+", default=[64], help="tokens of a row (%(default)s)")
+    add("--chunk-size", type=int, default=1024, help="masked positions in the head at a time (%(default)s)")
+    add(
+        "--checkpointing",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compute activations inside of layers again in the backward pass (yes)",
+    )
+    add(
+        "--warmup",
+        type=int,
+        default=2,
+        help="steps of each row before the clock, the first one included (%(default)s)",
+    )
+    add("--repeats", type=int, default=4, help="timed steps of each row (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="where to write the numbers")
+    add("--render", action="store_true", help="only write the tables of results/train*.json into README.md")
+    args = parser.parse_args(arguments)
+    args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+    if len(args.batch) != len(args.length):
+        parser.error(f"`--batch` and `--length` go together: got {len(args.batch)} and {len(args.length)} numbers.")
+    for name in ("batch", "length", "chunk_size", "warmup", "repeats", "lora", "layers"):
+        values = getattr(args, name)
+        if any(value < 1 for value in (values if isinstance(values, list) else [values]) if value is not None):
+            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {values}.")
+    config = config_of(args.shape)
+    if args.layers is not None and args.layers > config.num_hidden_layers:
+        most = config.num_hidden_layers
+        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
+    if max(args.length) > config.max_position_embeddings:
+        most = config.max_position_embeddings
+        parser.error(f"`--length` must be at most {most}, the positions of `--shape {args.shape}`: {args.length}.")
+    return args
+
+
+def start_report(args: argparse.Namespace, arguments: list[str], device: torch.device, weights: dict) -> dict:
+    """What is known before the first step."""
+    name = f"shape {args.shape}" + ("" if args.layers is None else f", layers: {args.layers}")
+    versions = find_versions()
+    if args.lora is not None:
+        versions["peft"] = version("peft")
+    return {
+        "benchmark": "train",
+        "command": shlex.join(["python", "benchmarks/train.py", *(without_folder(one) for one in arguments)]),
+        "machine": describe_machine(device),
+        "versions": versions,
+        "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
+        "model": {"name": name, "weights": weights},
+        "rows": [],
+    }
+
+
+def start_cell(
+    args, config, weights: dict, size: tuple[int, int], device
+) -> tuple[Batch, Work, dict[Contender, dict]]:
+    """The batch of a cell, its work, and its rows with what is expected of them, and nothing measured."""
+    batch = draw_batch(config, *size, device)
+    work = Work(config, weights, *size, len(batch.positions), args.chunk_size, args.checkpointing)
+    is_known = device.type == "cuda" and args.dtype == "bfloat16" and "H100" in torch.cuda.get_device_name(device)
+    rows = {
+        contender: {"loss": contender.loss, "engine": contender.engine, "batch": size[0], "length": size[1]}
+        | {"masked": batch.num_masked, "head_rows": work.rows(contender.loss)}
+        | {"expected": work.expect(contender) if is_known else None, "measured": None, "skipped": None}
+        for contender in list_contenders(args.loss, args.engine)
+    }
+    return batch, work, rows
+
+
+def run_cell(steps: Steps, batch: Batch, work: Work, rows: dict[Contender, dict], args: argparse.Namespace) -> None:
+    """Fills the rows of a cell."""
+    progress(f"batch {work.batch} x {work.length}, {batch.num_masked} masked")
+    works, peaks, firsts = {}, {}, {}
+
+    def take_step(contender: Contender) -> None:
+        peaks[contender] = steps.step(contender, batch)
+
+    for contender, row in rows.items():
+        step = partial(take_step, contender)
+        progress(f"  {contender}: first step")
+        try:
+            firsts[contender], _ = seconds_of(step, steps.device)
+            for _ in range(args.warmup - 1):
+                step()
+            works[contender] = step
+        except torch.OutOfMemoryError as error:
+            row["skipped"] = f"out of memory: {first_line(error)}"
+        if row["skipped"]:
+            steps.free()
+    progress(f"  {args.repeats} rounds")
+    seconds = take_turns(works, args.repeats, steps.device)
+    for contender in works:
+        baseline = seconds[next(iter(works))] if next(iter(rows)) in works else None
+        times = {"seconds": seconds[contender], "baseline": baseline, "first": firsts[contender]}
+        rows[contender]["measured"] = measure(times, peaks[contender], work, contender.loss, batch, steps.device)
+
+
+def measure(times: dict, peak: int | None, work: Work, loss: str, batch: Batch, device: torch.device) -> dict:
+    """The columns of a row, from seconds."""
+    seconds = summary(times["seconds"])["median"]
+    ratios = None
+    if times["baseline"] is not None:
+        ratios = summary([other / own for other, own in zip(times["baseline"], times["seconds"], strict=True)])
+    return {
+        "ms_per_step": summary([1e3 * one for one in times["seconds"]]),
+        "tokens_per_second": significant(work.tokens / seconds),
+        "masked_tokens_per_second": significant(batch.num_masked / seconds),
+        "times_baseline": ratios,
+        "peak_gib": None if peak is None else significant(peak / GIB),
+        "mfu_percent": significant(100 * work.operations(loss) / seconds / PEAK) if device.type == "cuda" else None,
+        "first_step_seconds": significant(times["first"]),
+        "seconds": [significant(one) for one in times["seconds"]],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The tables of the training bench, and the part of `benchmarks/README.md` that it writes from its JSON files."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from decode_table import align
+
+from modeling_llada.files import write_atomically
+
+
+FOLDER = Path(__file__).parent
+MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"
+BASELINE = ("all logits", "eager")
+CANDIDATES = (
+    ("masked rows", "eager"),
+    ("masked rows + chunks", "eager"),
+    ("masked rows", "compiled"),
+    ("masked rows + chunks", "compiled"),
+)
+BEFORE = """### Required and reached: training
+
+Bfloat16 on an H100, checkpointed layers. *Times all logits*: the tokens a second by those of `all logits, eager` in the same
+run. *Times official*: by what the official model code reaches with all logits on such a GPU. Bold: reached.
+
+{table}
+"""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """
+    What was required of a cell before it was measured.
+
+    Args:
+        shape (`str`), is_full (`bool`), batch (`int`), length (`int`):
+            The cell.
+        official (`int`):
+            Tokens a second of the official model code with all logits.
+        times (`float`):
+            Tokens a second by those of all logits, at least.
+        gib (`float`):
+            Peak memory, at most.
+    """
+
+    shape: str
+    is_full: bool
+    batch: int
+    length: int
+    official: int
+    times: float
+    gib: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.shape} {'in full' if self.is_full else 'LoRA'}, {self.batch} x {self.length}"
+
+
+REQUIREMENTS = (
+    Requirement("8b", False, 8, 1024, 4874, 1.3, 20),
+    Requirement("8b", False, 2, 4096, 4588, 1.3, 20),
+    Requirement("1b", True, 4, 4096, 16346, 2, 17),
+)
+
+
+def table(rows: list[dict]) -> str:
+    """
+    The rows, and why rows are missing.
+
+    Args:
+        rows (`list[dict]`): Of a report of `train.py`.
+
+    Returns:
+        `str`: Markdown.
+    """
+    texts = [cells(row) for row in rows]
+    columns = {column: [text[column] for text in texts] for column in texts[0]}
+    shown = {column: values for column, values in columns.items() if any(values)}
+    notes = [f"- {row['loss']}, {row['engine']}, {row_size(row)}: {row['skipped']}" for row in rows if row["skipped"]]
+    return "\n\n".join([align(shown, ("loss", "engine")), *(["\n".join(notes)] if notes else [])])
+
+
+def row_size(row: dict) -> str:
+    return f"{row['batch']} x {row['length']}"
+
+
+def cells(row: dict) -> dict[str, str]:
+    """The texts of a row by the column; empty where nothing was measured."""
+    values, expected = row["measured"] or {}, row["expected"] or {}
+
+    def show(column: str, form: str) -> str:
+        value = values.get(column)
+        return "" if value is None else format(value["median"] if isinstance(value, dict) else value, form)
+
+    speeds = expected.get("tokens_per_second")
+    return {
+        "loss": row["loss"],
+        "engine": row["engine"],
+        "batch x length": row_size(row),
+        "tokens/s": "out of memory" if row["skipped"] else show("tokens_per_second", ",.0f"),
+        "expected": "" if speeds is None else f"{speeds[0]:,} to {speeds[1]:,}",
+        "masked tokens/s": show("masked_tokens_per_second", ",.0f"),
+        "ms a step": show("ms_per_step", ".4g"),
+        "times baseline": show("times_baseline", ".2f"),
+        "peak GiB": show("peak_gib", ".1f"),
+        "expected GiB": str(expected.get("peak_gib", "")),
+        "MFU %": show("mfu_percent", ".1f"),
+        "first step s": show("first_step_seconds", ".1f"),
+    }
+
+
+def header(report: dict) -> str:
+    """What was run, and where."""
+    machine, arguments, weights = report["machine"], report["arguments"], report["model"]["weights"]
+    trained = "all weights" if arguments["lora"] is None else f"LoRA of rank {arguments['lora']}"
+    return (
+        f"{title(report)}, {weights['all']:,} parameters of which {weights['trained']:,} are trained "
+        f"({trained}), {arguments['dtype']}, "
+        f"{'checkpointed layers' if arguments['checkpointing'] else 'no checkpointing'}, chunks of "
+        f"{arguments['chunk_size']}, on {machine['name']}, "
+        + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+        + "."
+    )
+
+
+def title(report: dict) -> str:
+    sizes = zip(report["arguments"]["batch"], report["arguments"]["length"], strict=True)
+    how = "in full" if report["arguments"]["lora"] is None else "LoRA"
+    return f"{report['model']['name']}, {how}, {' and '.join(f'{batch} x {length}' for batch, length in sizes)}"
+
+
+def requirement_section(reports: list[dict]) -> str:
+    """
+    What was required beside what was reached; empty where no report has such rows.
+
+    Args:
+        reports (`list[dict]`): Of `train.py`. Of those with the same cell the last one counts.
+
+    Returns:
+        `str`: Markdown.
+    """
+    lines = []
+    for requirement in REQUIREMENTS:
+        found = [rows for report in reports if (rows := rows_of(requirement, report))]
+        if found:
+            lines += requirement_lines(requirement, found[-1])
+    if not lines:
+        return ""
+    columns = {column: [line[column] for line in lines] for column in lines[0]}
+    return BEFORE.format(table=align(columns, ("", "required")))
+
+
+def rows_of(requirement: Requirement, report: dict) -> dict[tuple[str, str], dict]:
+    """What was measured in the cell of a requirement, by loss and engine."""
+    arguments = report["arguments"]
+    is_meant = (
+        report["model"]["name"] == f"shape {requirement.shape}"
+        and (arguments["lora"] is None) == requirement.is_full
+        and (arguments["checkpointing"], arguments["dtype"]) == (True, "bfloat16")
+        and "H100" in report["machine"]["name"]
+    )
+    return {
+        (row["loss"], row["engine"]): row["measured"]
+        for row in report["rows"]
+        if is_meant and row["measured"] and (row["batch"], row["length"]) == (requirement.batch, requirement.length)
+    }
+
+
+def requirement_lines(requirement: Requirement, rows: dict[tuple[str, str], dict]) -> list[dict[str, str]]:
+    """Three lines: the speed by that of all logits, by that of the official code, and the memory."""
+    baseline = rows.get(BASELINE)
+    wanted = {"times all logits": f"at least {requirement.times:g}", "times official": ""}
+    wanted["peak GiB"] = f"at most {requirement.gib:g}"
+    lines = [{"": f"{requirement.name}: {name}", "required": text} for name, text in wanted.items()]
+    for key in CANDIDATES:
+        row, head = rows.get(key), ", ".join(key)
+        for line in lines:
+            line[head] = "not measured"
+        if row is None:
+            continue
+        speed = row["tokens_per_second"]
+        if baseline is not None:
+            ratio = speed / baseline["tokens_per_second"]
+            lines[0][head] = bold(f"{ratio:.2f}", ratio >= requirement.times)
+        lines[1][head] = f"{speed / requirement.official:.2f}"
+        lines[2][head] = bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib)
+    return lines
+
+
+def bold(text: str, is_reached: bool) -> str:
+    return f"**{text}**" if is_reached else text
+
+
+def render(page: str, folder: Path) -> str:
+    """The page with a table for each `train*.json` of a folder between its two marks."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("train*.json"))]
+    parts = [requirement_section(reports)]
+    for report in reports:
+        parts.append(f"### {title(report)}\n\n{header(report)}\n\n`{report['command']}`\n\n{table(report['rows'])}\n")
+    begin, end = (re.escape(mark) for mark in MARKS)
+    if not re.search(f"{begin}.*{end}", page, flags=re.S):
+        raise SystemExit(f"The page lacks the two lines {' and '.join(MARKS)}.")
+    tables = "\n".join([MARKS[0], "", *filter(None, parts), MARKS[1]])
+    return re.sub(f"{begin}.*{end}", lambda _: tables, page, flags=re.S)
+
+
+def render_readme() -> None:
+    """Fills the tables of `benchmarks/README.md`."""
+    path = FOLDER / "README.md"
+    write_atomically(path, render(path.read_text(encoding="utf-8"), FOLDER / "results"))

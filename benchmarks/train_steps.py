@@ -1,0 +1,207 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The contenders of the training bench: one model, three ways to its loss, layers as they are or compiled."""
+
+import gc
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from unittest import mock
+
+import torch
+from shapes import random_model
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada.diffusion_llada import loss_weights
+from modeling_llada.modeling_llada import LLaDALayer
+from modeling_llada.training import chunked_loss
+from modeling_llada.training.collator import MaskingCollator
+from modeling_llada.training.pretraining import weighted_cross_entropy
+from modeling_llada.training.row_order import NumberedRow
+
+
+LOSSES = ("all logits", "masked rows", "masked rows + chunks")
+ENGINES = ("eager", "compiled")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A row of a cell: a way to the loss, and whether its parts are compiled."""
+
+    loss: str
+    engine: str
+
+    def __str__(self) -> str:
+        return f"{self.loss}, {self.engine}"
+
+
+def list_contenders(losses: list[str], engines: list[str]) -> list[Contender]:
+    return [Contender(loss, engine) for engine, loss in product(engines, losses)]
+
+
+@dataclass
+class Batch:
+    """
+    Noisy rows, always the same ones.
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch, length)`):
+            The noisy rows.
+        clean (`torch.LongTensor` of shape `(batch * length,)`), weights (`torch.FloatTensor` of the same shape):
+            The clean tokens, and 1/t where they are masked, 0 elsewhere.
+        labels (`torch.LongTensor` of shape `(batch, length)`):
+            The clean tokens where they are masked, -100 elsewhere.
+        positions (`torch.LongTensor` of shape `(num_positions,)`):
+            Of the masked tokens, filled up with -1 as the collator of fine-tuning does it.
+    """
+
+    input_ids: torch.LongTensor
+    clean: torch.LongTensor
+    weights: torch.Tensor
+    labels: torch.LongTensor
+    positions: torch.LongTensor
+
+    def __post_init__(self):
+        self.rows = self.positions.clamp(min=0)
+        self.row_labels = self.clean[self.rows]
+        self.row_weights = self.weights[self.rows] * (self.positions >= 0)
+        self.num_masked = int((self.positions >= 0).sum())
+
+
+def draw_batch(config: LLaDAConfig, batch: int, length: int, device: torch.device) -> Batch:
+    """Random rows as the collator of fine-tuning masks them: every token is of the response, and half of them are masked."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(config.vocab_size - 1, (batch, length), generator=generator)
+    ids += ids >= config.mask_token_id
+    # Evenly spread rates, whose mean is 1/2 for every size of the batch.
+    rows = [NumberedRow(row, row, (p + 0.5) / batch, generator) for p, row in enumerate(ids.tolist())]
+    eos = config.eos_token_id if isinstance(config.eos_token_id, int) else config.eos_token_id[0]
+    made = MaskingCollator(config.mask_token_id, eos, eos)(rows)
+    weights = loss_weights(made["labels"] != -100, made["rates"]).flatten()
+    tensors = (made["input_ids"], ids.flatten(), weights, made["labels"], made["masked_positions"])
+    return Batch(*(tensor.to(device) for tensor in tensors))
+
+
+def find_loss(model: LLaDAForMaskedLM, batch: Batch, loss: str, cross_entropy: Callable) -> torch.Tensor:
+    """
+    The loss of eq. 3 of the paper, for each token.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]):
+            The mask predictor, which [`add_masked_loss`] has taught the loss in chunks.
+        batch ([`Batch`]):
+            The rows.
+        loss (`str`):
+            One of [`LOSSES`].
+        cross_entropy (`Callable`):
+            [`weighted_cross_entropy`], as it is or compiled.
+
+    Returns:
+        `torch.FloatTensor`: a scalar, the same for each way up to rounding.
+    """
+    if loss == "masked rows + chunks":
+        losses = model(input_ids=batch.input_ids, labels=batch.labels, masked_positions=batch.positions).losses
+        return (losses * batch.row_weights).sum() / batch.clean.numel()
+    hidden_states = model.base_model(input_ids=batch.input_ids).last_hidden_state.flatten(0, 1)
+    head = model.get_output_embeddings()
+    if loss == "all logits":
+        return cross_entropy(head(hidden_states), batch.clean, batch.weights) / batch.clean.numel()
+    hidden_states = hidden_states.index_select(0, batch.rows)
+    return cross_entropy(head(hidden_states), batch.row_labels, batch.row_weights) / batch.clean.numel()
+
+
+def run_layer(layer: LLaDALayer, *args, **kwargs) -> torch.Tensor:
+    return LLaDALayer.forward(layer, *args, **kwargs)
+
+
+def run_checkpointed_layer(layer: LLaDALayer, *args, **kwargs) -> torch.Tensor:
+    """Keeps the input of the layer alone. Compiled, the checkpoint is inside of the graph (see the module train.py)."""
+    forward = partial(LLaDALayer.forward, layer)
+    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+
+class Steps:
+    """
+    A model and its optimizer, and a training step of each contender.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            The shape of the model.
+        device (`torch.device`):
+            Where it is.
+        dtype (`torch.dtype`):
+            Of the weights, the adapters and the states of AdamW.
+        lora (`int`, *optional*):
+            The rank of adapters on all seven projections, with the base frozen. Left out: all weights are trained.
+        chunk_size (`int`):
+            See [`add_masked_loss`].
+        checkpointing (`bool`):
+            Whether the activations inside of a layer are computed again in the backward pass.
+    """
+
+    def __init__(self, config, device, dtype, lora: int | None, chunk_size: int, checkpointing: bool):
+        self.model = random_model(config, device, dtype).train()
+        self.device = device
+        if lora is not None:
+            self._add_adapters(lora)
+        chunked_loss.add_masked_loss(self.model, chunk_size)
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, fused=device.type == "cuda")
+        run = run_checkpointed_layer if checkpointing else run_layer
+        compile_whole = partial(torch.compile, fullgraph=True, dynamic=False)
+        self._layer = {"eager": run, "compiled": compile_whole(run)}
+        self._cross_entropy = {"eager": weighted_cross_entropy, "compiled": compile_whole(weighted_cross_entropy)}
+        self._score = {"eager": chunked_loss._score, "compiled": compile_whole(chunked_loss._score)}
+
+    def _add_adapters(self, rank: int) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        # Adapters would be float32 by default, and with them their products.
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+        get_peft_model(self.model, config, autocast_adapter_dtype=False)
+        # Otherwise the first layer, whose input has no gradient, would need a graph of its own.
+        self.model.enable_input_require_grads()
+
+    def backward(self, contender: Contender, batch: Batch) -> torch.Tensor:
+        """Adds the gradients of the loss and returns it."""
+        for layer in self.model.model.layers:
+            layer.forward = partial(self._layer[contender.engine], layer)
+        # The chunk alone is compiled: the loop around it keeps one chunk of logits in memory.
+        score = mock.patch.object(chunked_loss, "_score", self._score[contender.engine])
+        with score if contender.loss == "masked rows + chunks" else nullcontext():
+            loss = find_loss(self.model, batch, contender.loss, self._cross_entropy[contender.engine])
+            loss.backward()
+        return loss.detach()
+
+    def step(self, contender: Contender, batch: Batch) -> int | None:
+        """Forward, backward, optimizer. Returns the bytes that the device had allocated at most."""
+        is_cuda = self.device.type == "cuda"
+        if is_cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.backward(contender, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return torch.cuda.max_memory_allocated(self.device) if is_cuda else None
+
+    def free(self) -> None:
+        """After a step that ran out of memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def count_weights(model: nn.Module) -> dict[str, int]:
+    """Weights of the layers, of the head, of adapters, and those that are trained."""
+    counts = {"layers": 0, "head": model.get_output_embeddings().weight.numel(), "adapters": 0, "trained": 0, "all": 0}
+    for name, parameter in model.named_parameters():
+        part = "adapters" if "lora_" in name else "layers" if ".layers." in name else None
+        if part is not None:
+            counts[part] += parameter.numel()
+        counts["trained"] += parameter.numel() if parameter.requires_grad else 0
+        counts["all"] += parameter.numel()
+    return counts
