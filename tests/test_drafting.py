@@ -225,6 +225,13 @@ class TestOptions:
             model.generate(PROMPT, max_new_tokens=4, draft_steps=2, **options)
         assert not model.calls
 
+    def test_a_callable_takes_the_place_of_random_remasking(self):
+        """That of the model's own options, which nobody asks then."""
+        model = scripted([0.5] * 4)
+        model.generation_config.remasking = "random"
+        model.generate(PROMPT, max_new_tokens=4, draft_steps=2, remasking=lambda confidence, mask, budget: mask)
+        assert len(model.calls) == 1
+
     def test_a_temperature_that_is_switched_off(self):
         model = scripted([0.5] * 4)
         model.generate(PROMPT, max_new_tokens=4, draft_steps=2, temperature=0.5, do_sample=False)

@@ -512,7 +512,8 @@ class TestWatchers:
             calls.append([])
 
             def stop(input_ids, scores, calls=calls[-1]):
-                calls.append((input_ids.clone(), scores.clone()))
+                input_ids.view(-1)  # as contiguous as elsewhere, and not overwritten later
+                calls.append((input_ids, scores))
                 return torch.arange(len(input_ids)) < len(calls) - 5
 
             outputs.append(details(model, prompt, stopping_criteria=[stop], **options, **more))
