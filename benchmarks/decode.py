@@ -33,8 +33,9 @@ from pathlib import Path
 
 import torch
 from contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
-from decode_report import header, render_readme
+from decode_report import header, render
 from decode_table import table
+from pages import render_readme
 from rich.console import Console
 from roofline import Rates, expect, find_rates
 from shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
@@ -48,7 +49,7 @@ from modeling_llada.files import write_atomically
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     if args.render:
-        render_readme()
+        render_readme(render)
         return
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -3,18 +3,15 @@
 """The part of `benchmarks/README.md` that decode.py writes from its JSON files."""
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 
 from decode_requirements import requirement_section
 from decode_table import table
+from pages import fill
 from shapes import NOT_INSTALLED
 
-from modeling_llada.files import write_atomically
 
-
-FOLDER = Path(__file__).parent
 MARKS = "<!-- decode.py --render: begin -->", "<!-- decode.py --render: end -->"
 
 
@@ -64,14 +61,4 @@ def render(page: str, folder: Path) -> str:
         rows = [row for row in report["rows"] if row["skipped"] != NOT_INSTALLED]
         heading = title(report) if counts[title(report)] == 1 else f"{title(report)} ({stem})"
         parts.append(f"### {heading}\n\n{header(report)}\n\n`{report['command']}`\n\n{table(rows)}\n")
-    begin, end = (re.escape(mark) for mark in MARKS)
-    if not re.search(f"{begin}.*{end}", page, flags=re.S):
-        raise SystemExit(f"The page lacks the two lines {' and '.join(MARKS)}.")
-    tables = "\n".join([MARKS[0], "", *filter(None, parts), MARKS[1]])
-    return re.sub(f"{begin}.*{end}", lambda _: tables, page, flags=re.S)
-
-
-def render_readme() -> None:
-    """Fills the tables of `benchmarks/README.md`."""
-    path = FOLDER / "README.md"
-    write_atomically(path, render(path.read_text(encoding="utf-8"), FOLDER / "results"))
+    return fill(page, MARKS, parts)

@@ -59,9 +59,10 @@ from pathlib import Path
 
 import torch
 from decode import describe_machine, find_versions, progress, save, without_folder
+from pages import render_readme
 from shapes import config_of, first_line
 from timing import seconds_of, significant, summary, take_turns
-from train_report import header, render_readme, requirement_section, table
+from train_report import header, render, requirement_section, table
 from train_steps import ENGINES, LOSSES, Batch, Contender, Steps, count_weights, draw_batch, list_contenders
 from train_work import GIB, PEAK, Work
 
@@ -69,7 +70,7 @@ from train_work import GIB, PEAK, Work
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     if args.render:
-        render_readme()
+        render_readme(render)
         return
     if args.threads is not None:
         torch.set_num_threads(args.threads)

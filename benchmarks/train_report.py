@@ -3,16 +3,13 @@
 """The tables of the training bench, and the part of `benchmarks/README.md` that it writes from its JSON files."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from decode_table import align
+from pages import fill
 
-from modeling_llada.files import write_atomically
 
-
-FOLDER = Path(__file__).parent
 MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"
 BASELINE = ("all logits", "eager")
 CANDIDATES = (
@@ -200,14 +197,4 @@ def render(page: str, folder: Path) -> str:
     parts = [requirement_section(reports)]
     for report in reports:
         parts.append(f"### {title(report)}\n\n{header(report)}\n\n`{report['command']}`\n\n{table(report['rows'])}\n")
-    begin, end = (re.escape(mark) for mark in MARKS)
-    if not re.search(f"{begin}.*{end}", page, flags=re.S):
-        raise SystemExit(f"The page lacks the two lines {' and '.join(MARKS)}.")
-    tables = "\n".join([MARKS[0], "", *filter(None, parts), MARKS[1]])
-    return re.sub(f"{begin}.*{end}", lambda _: tables, page, flags=re.S)
-
-
-def render_readme() -> None:
-    """Fills the tables of `benchmarks/README.md`."""
-    path = FOLDER / "README.md"
-    write_atomically(path, render(path.read_text(encoding="utf-8"), FOLDER / "results"))
+    return fill(page, MARKS, parts)
