@@ -219,7 +219,10 @@ def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
         (["--layers", "3"], "`--layers` must be 1 to 2, the layers of `--shape tiny`, but got 3"),
         (["--layers", "0"], "but got 0"),
         (["--layers", "1", "--checkpoint", "folder"], "Pass one of the two"),
-        (["--mode", "exact", "dual", "prefix", "vicinity", "drafts", "--engine", "graph", "compiled"], "Split the command"),
+        (
+            ["--mode", "exact", "dual", "prefix", "vicinity", "drafts", "--engine", "graph", "compiled"],
+            "Split the command",
+        ),
     ],
 )
 def test_arguments(load, capsys, arguments, message):
