@@ -115,19 +115,16 @@ class DraftingDenoiser:
 
     def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
         """What was known at one draft of each row."""
-        mask, proposal, probability, ranking = (
-            pick(self._by_row(values), draft)
-            for values in (prediction.mask, prediction.proposal, *prediction.confidences[:2])
+        mask, proposal, *confidences = (
+            None if values is None else pick(self._by_row(values), draft)
+            for values in (prediction.mask, prediction.proposal, *prediction.confidences)
         )
-        bounded = prediction.confidences.negative_entropy
-        if bounded is not None:
-            bounded = pick(self._by_row(bounded), draft)
         logits, scores = prediction.logits, prediction.scores
         if logits is not None:
             is_picked = torch.arange(self.num_drafts, device=draft.device) == draft[:, None]
             rows = is_picked.flatten()[:, None].expand_as(prediction.mask)[prediction.mask]
             logits, scores = logits[rows], scores[rows]
-        return Prediction(mask, proposal, Confidences(probability, ranking, bounded), logits, scores)
+        return Prediction(mask, proposal, Confidences(*confidences), logits, scores)
 
     def _repeat(self, values: torch.Tensor) -> torch.Tensor:
         """A value for each row as one for each draft."""

@@ -287,9 +287,10 @@ class RecordedDenoiser(Denoiser):
         self.window_start.fill_(window.start)
         self.num_masks.copy_(num_masks)
         self.num_steps.copy_(num_steps)
-        self.block_step.copy_(block_step) if isinstance(block_step, torch.Tensor) else self.block_step.fill_(
-            block_step
-        )
+        if isinstance(block_step, torch.Tensor):
+            self.block_step.copy_(block_step)
+        else:
+            self.block_step.fill_(block_step)
         shape = (block.stop - block.start, window.stop - window.start)
         self._refill_uniform(block)
         if shape not in self.replays:

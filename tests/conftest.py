@@ -150,7 +150,17 @@ def mixture(corpus):
 @pytest.fixture(scope="module")
 def load():
     """Imports a script of examples/poems by its name; the scripts import each other in the same way."""
-    folder = str(Path(__file__).resolve().parents[1] / "examples" / "poems")
-    sys.path.insert(0, folder)
+    yield from scripts_of("examples/poems")
+
+
+@pytest.fixture(scope="module")
+def load_benchmark():
+    """Imports a script of benchmarks/ by its name."""
+    yield from scripts_of("benchmarks")
+
+
+def scripts_of(folder):
+    path = str(Path(__file__).resolve().parents[1] / folder)
+    sys.path.insert(0, path)
     yield importlib.import_module
-    sys.path.remove(folder)
+    sys.path.remove(path)

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The training bench on a tiny model on the CPU: three ways to one loss, and the bookkeeping around them."""
 
-import importlib
 import json
 import shlex
 import subprocess
@@ -19,37 +18,29 @@ SMALL = shlex.split("--shape tiny --device cpu --batch 2 --length 48 --chunk-siz
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def load():
-    """Imports a script of benchmarks/ by its name."""
-    sys.path.insert(0, str(BENCHMARKS))
-    yield importlib.import_module
-    sys.path.remove(str(BENCHMARKS))
-
-
 @pytest.fixture
-def run(load, tmp_path, capsys):
+def run(load_benchmark, tmp_path, capsys):
     """Runs train.py and returns the JSON report and what was printed."""
 
     def run(*arguments):
         path = tmp_path / "results" / "train.json"
-        load("train").main([*SMALL, "--engine", "eager", "--json", str(path), *arguments])
+        load_benchmark("train").main([*SMALL, "--engine", "eager", "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 
     return run
 
 
 @pytest.fixture
-def make_steps(load):
+def make_steps(load_benchmark):
     """A tiny model, trained in full or with adapters that are not zero, and a batch."""
 
     def make_steps(lora=None, checkpointing=True, layers=None):
-        config = load("shapes").config_of("tiny", layers)
-        steps = load("train_steps").Steps(config, CPU, torch.float32, lora, 32, checkpointing)
+        config = load_benchmark("shapes").config_of("tiny", layers)
+        steps = load_benchmark("train_steps").Steps(config, CPU, torch.float32, lora, 32, checkpointing)
         for name, parameter in steps.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
-        return steps, load("train_steps").draw_batch(config, 2, 48, CPU)
+        return steps, load_benchmark("train_steps").draw_batch(config, 2, 48, CPU)
 
     return make_steps
 
@@ -63,10 +54,10 @@ def gradients(steps, contender, batch):
 
 
 @pytest.mark.parametrize("lora", [None, 4])
-def test_ways_to_the_loss_agree(load, make_steps, lora):
+def test_ways_to_the_loss_agree(load_benchmark, make_steps, lora):
     if lora:
         pytest.importorskip("peft")
-    module = load("train_steps")
+    module = load_benchmark("train_steps")
     steps, batch = make_steps(lora)
     all_logits, *others = module.list_contenders(module.LOSSES, ["eager"])
     loss, expected = gradients(steps, all_logits, batch)
@@ -77,8 +68,8 @@ def test_ways_to_the_loss_agree(load, make_steps, lora):
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
 
 
-def test_the_loss_is_that_of_the_paper(load, make_steps):
-    module = load("train_steps")
+def test_the_loss_is_that_of_the_paper(load_benchmark, make_steps):
+    module = load_benchmark("train_steps")
     steps, batch = make_steps()
     with torch.no_grad():
         logits = steps.model.eval()(input_ids=batch.input_ids).logits
@@ -94,11 +85,11 @@ def test_the_loss_is_that_of_the_paper(load, make_steps):
 
 
 @pytest.mark.parametrize("lora", [None, 4])
-def test_compiled_parts_compute_the_same(load, make_steps, monkeypatch, lora):
+def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch, lora):
     """Layers without a graph break, checkpoint included. With autograd traced but nothing generated, which takes long."""
     if lora:
         pytest.importorskip("peft")
-    module = load("train_steps")
+    module = load_benchmark("train_steps")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     steps, batch = make_steps(lora)
     eager, *compiled = module.list_contenders(["all logits"], ["eager"]) + module.list_contenders(
@@ -117,8 +108,8 @@ def test_compiled_parts_compute_the_same(load, make_steps, monkeypatch, lora):
     torch._dynamo.reset()
 
 
-def test_checkpoints_change_no_gradient_and_keep_less(load, make_steps):
-    contender = load("train_steps").Contender("masked rows", "eager")
+def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps):
+    contender = load_benchmark("train_steps").Contender("masked rows", "eager")
     kept, results = {}, {}
     for checkpointing in (True, False):
         sizes = []
@@ -135,22 +126,22 @@ def test_checkpoints_change_no_gradient_and_keep_less(load, make_steps):
     assert kept[True] < kept[False]
 
 
-def test_adapters_are_on_the_seven_projections_alone(load, make_steps):
+def test_adapters_are_on_the_seven_projections_alone(load_benchmark, make_steps):
     pytest.importorskip("peft")
     steps, batch = make_steps(lora=4)
     names = {name for name, parameter in steps.model.named_parameters() if parameter.requires_grad}
     layers, projections = steps.model.config.num_hidden_layers, 7
     assert len(names) == layers * projections * 2 and all("lora_" in name for name in names)
     before = {name: one.detach().clone() for name, one in steps.model.named_parameters()}
-    steps.step(load("train_steps").Contender("masked rows + chunks", "eager"), batch)
+    steps.step(load_benchmark("train_steps").Contender("masked rows + chunks", "eager"), batch)
     changed = {name for name, one in steps.model.named_parameters() if not torch.equal(one, before[name])}
     assert changed == names, "a step changes all adapters and nothing else"
 
 
 @pytest.mark.parametrize("batch, length", [(1, 64), (3, 40), (8, 128)])
-def test_half_of_the_tokens_are_masked(load, batch, length):
-    config = load("shapes").config_of("tiny")
-    drawn = load("train_steps").draw_batch(config, batch, length, CPU)
+def test_half_of_the_tokens_are_masked(load_benchmark, batch, length):
+    config = load_benchmark("shapes").config_of("tiny")
+    drawn = load_benchmark("train_steps").draw_batch(config, batch, length, CPU)
     masked = drawn.input_ids == config.mask_token_id
     assert drawn.num_masked == masked.sum() and abs(masked.float().mean() - 0.5) < 0.15
     assert torch.equal(drawn.input_ids.flatten()[~masked.flatten()], drawn.clean[~masked.flatten()])
@@ -176,15 +167,15 @@ def test_rows_of_a_run(run):
     assert "shape tiny, in full, 2 x 48 and 1 x 64" in text and "| 2 x 48 |" in text.replace("         2", " 2")
 
 
-def test_a_row_that_runs_out_of_memory_says_so(run, load, monkeypatch):
-    find_loss = load("train_steps").find_loss
+def test_a_row_that_runs_out_of_memory_says_so(run, load_benchmark, monkeypatch):
+    find_loss = load_benchmark("train_steps").find_loss
 
     def fail_with_all_logits(model, batch, loss, cross_entropy):
         if loss == "all logits":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.")
         return find_loss(model, batch, loss, cross_entropy)
 
-    monkeypatch.setattr(load("train_steps"), "find_loss", fail_with_all_logits)
+    monkeypatch.setattr(load_benchmark("train_steps"), "find_loss", fail_with_all_logits)
     report, text = run()
     first, *others = report["rows"]
     assert first["measured"] is None and "Tried to allocate 4 GiB" in first["skipped"]
@@ -194,12 +185,12 @@ def test_a_row_that_runs_out_of_memory_says_so(run, load, monkeypatch):
 
 # Counted by hand: 8B has 32 layers of 4 h^2 + 3 h i weights (and two norms), and a head of 126464 h.
 @pytest.mark.parametrize("adapters, factor", [(0, 6), (83_886_080, 4)])
-def test_operations_of_8b(load, adapters, factor):
+def test_operations_of_8b(load_benchmark, adapters, factor):
     hidden, inner, layers, vocabulary = 4096, 12288, 32, 126464
     weights = {"layers": layers * (4 * hidden**2 + 3 * hidden * inner), "head": vocabulary * hidden}
-    config = load("shapes").config_of("8b")
+    config = load_benchmark("shapes").config_of("8b")
     counts = weights | {"adapters": adapters, "trained": 1, "all": 1}
-    work = load("train_work").Work(config, counts, 2, 4096, 4000, 1024, True)
+    work = load_benchmark("train_work").Work(config, counts, 2, 4096, 4000, 1024, True)
     layers_and_attention = 8192 * (factor * 6.979e9 + 6 * adapters + 3 * 524_288 * 4096)
     assert work.operations("all logits") == pytest.approx(layers_and_attention + 8192 * factor * 0.518e9, rel=1e-4), (
         "45.0 + 1.61 L/1024 GFLOP a token when all weights are trained"
@@ -220,8 +211,8 @@ def report_of(loss_rates, shape="8b", lora=32, batch=8, length=1024, peak=19.0):
     return {"model": model, "arguments": arguments, "machine": machine, "versions": {}, "command": "c", "rows": rows}
 
 
-def test_required_and_reached(load):
-    section = load("train_report").requirement_section
+def test_required_and_reached(load_benchmark):
+    section = load_benchmark("train_report").requirement_section
     rates = {("all logits", "eager"): 5000, ("masked rows", "eager"): 6000, ("masked rows", "compiled"): 9748}
     lines = section([report_of(rates)]).splitlines()
     times, official, memory = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[-3:])
@@ -239,9 +230,9 @@ def test_required_and_reached(load):
     assert section([report_of(rates, batch=7)]) == "", "nothing was required of this size"
 
 
-def test_readme_is_rendered_from_the_results(run, load, tmp_path):
+def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
     run()
-    module = load("train_report")
+    module = load_benchmark("train_report")
     begin, end = module.MARKS
     page = module.render(f"before\n{begin}\nold\n{end}\nafter", tmp_path / "results")
     assert page.startswith("before\n") and page.endswith("\nafter") and "old" not in page
@@ -261,9 +252,9 @@ def test_readme_is_rendered_from_the_results(run, load, tmp_path):
         ("--chunk-size 0", "`--chunk-size` must be positive"),
     ],
 )
-def test_arguments(load, capsys, arguments, message):
+def test_arguments(load_benchmark, capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load("train").main([*SMALL, *arguments.split()])
+        load_benchmark("train").main([*SMALL, *arguments.split()])
     assert message in capsys.readouterr().err
 
 

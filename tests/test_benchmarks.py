@@ -20,21 +20,13 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SMALL = shlex.split("--shape tiny --device cpu --prompt 8 --answer 16 --block-length 8 --repeats 2")
 
 
-@pytest.fixture(scope="module")
-def load():
-    """Imports a script of benchmarks/ by its name."""
-    sys.path.insert(0, str(BENCHMARKS))
-    yield importlib.import_module
-    sys.path.remove(str(BENCHMARKS))
-
-
 @pytest.fixture
-def run(load, tmp_path, capsys):
+def run(load_benchmark, tmp_path, capsys):
     """Runs decode.py and returns the JSON report and what was printed."""
 
     def run(*arguments, start=SMALL):
         path = tmp_path / "results" / "decode.json"
-        load("decode").main([*start, "--json", str(path), *arguments])
+        load_benchmark("decode").main([*start, "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 
     return run
@@ -98,8 +90,8 @@ def test_forced_schedules(run):
     assert {row["tokens a step"] for row in table_of(text)} == {"1", "2", "4"}
 
 
-def test_the_whole_plan_fits_one_command(run, load, monkeypatch):
-    monkeypatch.setattr(load("decode"), "run_cell", lambda *args: None)
+def test_the_whole_plan_fits_one_command(run, load_benchmark, monkeypatch):
+    monkeypatch.setattr(load_benchmark("decode"), "run_cell", lambda *args: None)
     plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")
     report, _ = run(*plan, start=shlex.split("--device cpu --layers 2"))
     cells = {(row["batch"], row["prompt"], row["answer"], row["tokens_per_step"]) for row in report["rows"]}
@@ -107,26 +99,26 @@ def test_the_whole_plan_fits_one_command(run, load, monkeypatch):
     assert {batch for batch, *_ in cells} == {1, 8, 32}
 
 
-def test_a_shape_is_cut_to_a_few_layers(run, load):
+def test_a_shape_is_cut_to_a_few_layers(run, load_benchmark):
     whole, text = run("--mode", "exact")
     cut, cut_text = run("--mode", "exact", "--layers", "1")
     assert (whole["model"]["name"], cut["model"]["name"]) == ("shape tiny", "shape tiny, 1 layer")
     assert "shape tiny, 1 layer, " in cut_text
     layer = whole["model"]["parameters"] - cut["model"]["parameters"]
-    models = load("contenders").Models(
-        load("decode").parse([*SMALL, "--layers", "1"]), load("shapes").config_of("tiny", 1)
+    models = load_benchmark("contenders").Models(
+        load_benchmark("decode").parse([*SMALL, "--layers", "1"]), load_benchmark("shapes").config_of("tiny", 1)
     )
-    model = models.of(load("contenders").Contender("ours", "exact", "graph"))
+    model = models.of(load_benchmark("contenders").Contender("ours", "exact", "graph"))
     assert len(model.model.layers) == 1
     assert sum(one.numel() for one in model.model.layers.parameters()) == layer
     assert cut["rows"][0]["expected"]["roofline_ms"] < whole["rows"][0]["expected"]["roofline_ms"]
 
 
-def test_expectations_are_written_before_the_first_run(run, load, tmp_path, monkeypatch):
+def test_expectations_are_written_before_the_first_run(run, load_benchmark, tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(load("decode"), "run_cell", interrupt)
+    monkeypatch.setattr(load_benchmark("decode"), "run_cell", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run("--naive")
     report = json.loads((tmp_path / "results" / "decode.json").read_text())
@@ -143,8 +135,8 @@ def test_what_does_not_run_is_said(run):
     assert "not run, ours exact graph batch 1 250 + 16: the model has 256 positions" in text
 
 
-def test_ladder(run, load, monkeypatch):
-    decode, has_torchao = load("decode"), importlib.util.find_spec("torchao") is not None
+def test_ladder(run, load_benchmark, monkeypatch):
+    decode, has_torchao = load_benchmark("decode"), importlib.util.find_spec("torchao") is not None
     whole = decode.list_contenders(decode.parse([*SMALL, "--ladder"]))
     assert [one.key for one in whole] == [
         "naive exact eager",
@@ -162,7 +154,7 @@ def test_ladder(run, load, monkeypatch):
     assert "a CUDA device only" in text
 
 
-def test_quantized_weights(run, load):
+def test_quantized_weights(run, load_benchmark):
     pytest.importorskip("torchao")
     report, text = run("--mode", "exact", "--quantize", "int8")
     plain, int8 = report["rows"]
@@ -170,7 +162,7 @@ def test_quantized_weights(run, load):
     assert int8["skipped"] is None and int8["measured"]["passes"] == 16
     assert "graph int8" in text
 
-    shapes = load("shapes")
+    shapes = load_benchmark("shapes")
     tiny = partial(shapes.random_model, shapes.config_of("tiny"), "cpu", torch.float32)
     model = tiny()
     assert shapes.quantize(model, "int8") == "Int8WeightOnlyConfig"
@@ -180,20 +172,20 @@ def test_quantized_weights(run, load):
         shapes.quantize(tiny(), "int4")
 
 
-def test_missing_kernel_is_a_line(run, load, monkeypatch):
+def test_missing_kernel_is_a_line(run, load_benchmark, monkeypatch):
     def refuse(model, kind):
-        raise load("shapes").Unavailable(load("shapes").NOT_INSTALLED)
+        raise load_benchmark("shapes").Unavailable(load_benchmark("shapes").NOT_INSTALLED)
 
-    monkeypatch.setattr(load("contenders"), "quantize", refuse)
+    monkeypatch.setattr(load_benchmark("contenders"), "quantize", refuse)
     report, text = run("--mode", "exact", "--quantize", "int4")
     assert report["rows"][1]["skipped"] == "torchao is not installed"
     assert report["rows"][0]["measured"] is not None
 
 
-def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
+def test_against_the_code_of_a_folder(run, load_benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "second"
-    shapes = load("shapes")
+    shapes = load_benchmark("shapes")
     shapes.random_model(shapes.config_of("tiny"), "cpu", torch.float32).save_pretrained(folder)
     source = folder / "generation_llada.py"
     source.write_text(source.read_text() + "\nIS_SECOND = True\n")
@@ -225,15 +217,15 @@ def test_against_the_code_of_a_folder(run, load, tmp_path, monkeypatch):
         ),
     ],
 )
-def test_arguments(load, capsys, arguments, message):
+def test_arguments(load_benchmark, capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load("decode").parse([*SMALL, *arguments])
+        load_benchmark("decode").parse([*SMALL, *arguments])
     assert message in capsys.readouterr().err
 
 
-def test_naive_loop_commits_the_most_confident_masks(load, tiny_model, random_ids):
+def test_naive_loop_commits_the_most_confident_masks(load_benchmark, tiny_model, random_ids):
     model = tiny_model()
-    sampler = load("naive").NaiveSampler(model, mask_token_id=98)
+    sampler = load_benchmark("naive").NaiveSampler(model, mask_token_id=98)
     canvas = torch.cat([random_ids(2, 6), torch.full((2, 6), 98)], dim=1)
     before = canvas.clone()
     sampler.step(canvas, end=9, quota=2)
@@ -250,70 +242,72 @@ def test_naive_loop_commits_the_most_confident_masks(load, tiny_model, random_id
     "mode, batch, prompt, answer, milliseconds",
     [("exact", 1, 128, 256, 8.3), ("exact", 8, 128, 256, 64.0), ("exact", 1, 896, 128, 22.3)],
 )
-def test_roofline_of_a_full_pass(load, mode, batch, prompt, answer, milliseconds):
-    assert roofline_of_8b(load, mode, batch, prompt, answer)["roofline_ms"] == pytest.approx(milliseconds, rel=0.05)
+def test_roofline_of_a_full_pass(load_benchmark, mode, batch, prompt, answer, milliseconds):
+    assert roofline_of_8b(load_benchmark, mode, batch, prompt, answer)["roofline_ms"] == pytest.approx(
+        milliseconds, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("batch, milliseconds", [(1, 5.15), (8, 6.2), (32, 24.4)])
-def test_roofline_inside_a_block(load, batch, milliseconds):
-    expected = roofline_of_8b(load, "dual", batch, 128, 256)
+def test_roofline_inside_a_block(load_benchmark, batch, milliseconds):
+    expected = roofline_of_8b(load_benchmark, "dual", batch, 128, 256)
     assert expected["roofline_inside_ms"] == pytest.approx(milliseconds, rel=0.05)
     # 8 of 256 passes are refreshes.
-    full = roofline_of_8b(load, "exact", batch, 128, 256)["roofline_ms"]
+    full = roofline_of_8b(load_benchmark, "exact", batch, 128, 256)["roofline_ms"]
     assert expected["roofline_ms"] == pytest.approx((8 * full + 248 * expected["roofline_inside_ms"]) / 256, rel=1e-3)
 
 
-def test_roofline_of_int8_weights(load):
-    expected = roofline_of_8b(load, "dual", 1, 128, 256, weight_bytes=1)
+def test_roofline_of_int8_weights(load_benchmark):
+    expected = roofline_of_8b(load_benchmark, "dual", 1, 128, 256, weight_bytes=1)
     assert expected["roofline_inside_ms"] == pytest.approx(2.82, rel=0.05), "the head stays in bfloat16"
 
 
-def roofline_of_8b(load, mode, batch, prompt, answer, weight_bytes=2):
-    roofline = load("roofline")
-    cell = load("contenders").Cell(batch, prompt, answer, 1, 32, "bfloat16")
-    config = LLaDAConfig(**load("shapes").SHAPES["8b"])
+def roofline_of_8b(load_benchmark, mode, batch, prompt, answer, weight_bytes=2):
+    roofline = load_benchmark("roofline")
+    cell = load_benchmark("contenders").Cell(batch, prompt, answer, 1, 32, "bfloat16")
+    config = LLaDAConfig(**load_benchmark("shapes").SHAPES["8b"])
     rates = roofline.Rates(3.0e12, 780e12, 450e12, "as assumed by hand")
     return roofline.expect(config, rates, cell, mode, None, weight_bytes)
 
 
-def test_windows(load):
-    window_lengths = load("roofline").window_lengths
+def test_windows(load_benchmark):
+    window_lengths = load_benchmark("roofline").window_lengths
     assert window_lengths("exact", 8, 64, 32) == [72, 72]
     assert window_lengths("dual", 8, 64, 32) == [32, 32]
     assert window_lengths("prefix", 8, 64, 32) == [64, 32]
     assert window_lengths("vicinity", 8, 64, 32) == [56, 48], "cut at the edges of the canvas"
 
 
-def test_turns_go_back_and_forth(load):
+def test_turns_go_back_and_forth(load_benchmark):
     order = []
     works = {name: lambda name=name: order.append(name) for name in "ABC"}
-    seconds = load("timing").take_turns(works, repeats=3, device=torch.device("cpu"))
+    seconds = load_benchmark("timing").take_turns(works, repeats=3, device=torch.device("cpu"))
     assert "".join(order) == "ABCCBAABC"
     assert all(len(values) == 3 for values in seconds.values())
 
 
-def rendered(load, folder):
+def rendered(load_benchmark, folder):
     """The part of a page that is made from a folder of results."""
-    begin, end = load("decode_report").MARKS
-    page = load("decode_report").render(f"before\n{begin}\nold\n{end}\nafter\n", folder)
+    begin, end = load_benchmark("decode_report").MARKS
+    page = load_benchmark("decode_report").render(f"before\n{begin}\nold\n{end}\nafter\n", folder)
     assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
     return page
 
 
-def test_readme_is_rendered_from_the_results(run, load, tmp_path):
+def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
     report, text = run("--naive", "--title", "A title")
-    page = rendered(load, tmp_path / "results")
+    page = rendered(load_benchmark, tmp_path / "results")
     assert "### A title" in page
     assert table_of(page) == table_of(text)
-    render = load("decode_report").render
+    render = load_benchmark("decode_report").render
     assert render(page, tmp_path / "results") == page
 
     readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert render(readme, BENCHMARKS / "results") == readme, "run `python benchmarks/decode.py --render`"
 
 
-def test_titles_say_what_varies(run, load, tmp_path):
-    title = load("decode_report").title
+def test_titles_say_what_varies(run, load_benchmark, tmp_path):
+    title = load_benchmark("decode_report").title
     report, _ = run("--mode", "exact", "dual", "--batch", "1", "2")
     assert title(report) == "shape tiny on cpu: exact and dual, batch 1 and 2"
     plan = {"prompt": [8, 24], "answer": [16, 8], "tokens_per_step": [1, 2, 4]}
@@ -331,7 +325,7 @@ def test_titles_say_what_varies(run, load, tmp_path):
     # Two files of one kind are told apart by their names.
     twin = tmp_path / "results" / "decode_twin.json"
     twin.write_text(json.dumps(report))
-    headings = [line for line in rendered(load, tmp_path / "results").splitlines() if line.startswith("###")]
+    headings = [line for line in rendered(load_benchmark, tmp_path / "results").splitlines() if line.startswith("###")]
     assert headings == [f"### {title(report)} ({name})" for name in ("decode", "decode_twin")]
 
     readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
@@ -339,14 +333,14 @@ def test_titles_say_what_varies(run, load, tmp_path):
     assert len(set(headings)) == len(headings)
 
 
-def test_rows_that_lack_a_package_are_left_out(run, load, tmp_path):
+def test_rows_that_lack_a_package_are_left_out(run, load_benchmark, tmp_path):
     report, _ = run("--mode", "exact", "dual")
     missing, failed = (deepcopy(report["rows"][1]) | {"measured": None} for _ in range(2))
-    missing |= {"weights": "int8", "skipped": load("shapes").NOT_INSTALLED}
+    missing |= {"weights": "int8", "skipped": load_benchmark("shapes").NOT_INSTALLED}
     failed |= {"weights": "int4", "skipped": "torchao cannot quantize to int4 here"}
     report["rows"] += [missing, failed]
     (tmp_path / "results" / "decode.json").write_text(json.dumps(report))
-    page = rendered(load, tmp_path / "results")
+    page = rendered(load_benchmark, tmp_path / "results")
     assert [row["engine"] for row in table_of(page)] == ["graph", "graph", "graph int4"]
     assert "int8" not in page and "not run, ours dual graph int4 batch 1 8 + 16: torchao cannot quantize" in page
 
@@ -361,8 +355,8 @@ def measured_on_h100(report, **values):
     return report
 
 
-def test_what_was_required_and_reached(run, load):
-    requirement_section = load("decode_requirements").requirement_section
+def test_what_was_required_and_reached(run, load_benchmark):
+    requirement_section = load_benchmark("decode_requirements").requirement_section
     report, _ = run("--mode", "exact", "dual", "--engine", "graph", "eager")
     assert requirement_section([report]) == "", "a tiny model on a CPU"
     fast = measured_on_h100(report, ms_per_pass={"median": 12.5}, ms_inside_block=8.1)
