@@ -1,11 +1,14 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""How fast does a training step run, and in how much memory?
+r"""How fast does a training step run, and in how much memory?
 
     python benchmarks/train.py --shape tiny --batch 2 --length 64 --lora 4
-    python benchmarks/train.py --shape 8b --lora 32 --batch 8 --length 1024 --json benchmarks/results/train_h100_8b_1024.json
-    python benchmarks/train.py --shape 8b --lora 32 --batch 2 --length 4096 --json benchmarks/results/train_h100_8b_4096.json
-    python benchmarks/train.py --shape 1b --batch 4 --length 4096 --json benchmarks/results/train_h100_1b_4096.json
+    python benchmarks/train.py --shape 8b --lora 32 --batch 8 --length 1024 --micro-batches 1 2 \
+        --json benchmarks/results/train_h100_8b_1024.json
+    python benchmarks/train.py --shape 8b --lora 32 --batch 2 --length 4096 --micro-batches 1 2 \
+        --json benchmarks/results/train_h100_8b_4096.json
+    python benchmarks/train.py --shape 1b --batch 4 --length 4096 --micro-batches 1 4 \
+        --engine eager compiled "compiled, all kept" --json benchmarks/results/train_h100_1b_4096.json
     python benchmarks/train.py --render
 
 A step is forward, backward and AdamW, on random weights and one batch of random rows, half of whose tokens are masked on
@@ -19,10 +22,12 @@ Ways to the same loss:
   pass. It is what `LLaDASFTTrainer` does.
 
 Each eager, and compiled: layers one by one, all of them by one graph without breaks, and the cross-entropy (with chunks: the
-chunk). Checkpointing, on by default, is *inside* of the graph of the layer. So the compiler sees the second forward pass next
-to the backward pass and leaves out what that does not need (the last product of the layer among it). Only the input of a layer
-is kept, as without the compiler, which by itself would save a dozen tensors. A graph of the whole model would gain little
-and take minutes to compile.
+chunk). Checkpointing is *inside* of the graph of the layer. So the compiler sees the second forward pass next to the backward
+pass and leaves out what that does not need (the last product of the layer among it). Only the input of a layer is kept, as
+without the compiler, which by itself would save a dozen tensors. A graph of the whole model would gain little and take minutes
+to compile. `all kept` has no checkpoints: no second forward pass, and all that memory.
+
+And the batch in one piece or in `--micro-batches`, whose gradients add up to the same: less memory at a time, smaller products.
 
 All contenders share one model, one batch and one optimizer, and take turns (A B C, C B A...) after `--warmup` steps of each.
 The first step of the first compiled row compiles the layers for all of them. A row that runs out of memory says so.
@@ -48,11 +53,16 @@ The expectation, written down before the first run on a GPU (`train_work.py` mak
 - Memory is where the loss shows: 10 bytes a logit when eager, 4 compiled. 8B, both sizes: 27 GiB with all logits, 22
   with masked rows, 20 with chunks, where a layer needs more than the loss; compiled 21, 19.5 and 19. 1B, 4 x 4096: 29,
   19.5 and 13.5; compiled 17.5, 13.5 and 12.5.
+
+After that first run, which had no micro-batches (compiled, 8B: 1.58 and 1.48 times all logits, but 20.2 GiB; 1B: 1.50 times,
+13.8 GiB): two halves of the batch of 8B keep 2 GiB less, for 2 % of the speed. For 1B the second forward pass is a fifth of the
+step, and without it 1.7 times all logits come near, in 4 micro-batches because of the memory, 17 GiB.
 """
 
 import argparse
 import shlex
 import sys
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -78,14 +88,14 @@ def main(arguments: list[str] | None = None) -> None:
     torch._dynamo.config.recompile_limit = 64
     device, config = torch.device(args.device), config_of(args.shape, args.layers)
     progress(f"shape {args.shape}: random weights")
-    steps = Steps(config, device, getattr(torch, args.dtype), args.lora, args.chunk_size, args.checkpointing)
+    steps = Steps(config, device, getattr(torch, args.dtype), args.lora, args.chunk_size)
     weights = count_weights(steps.model)
     report = start_report(args, sys.argv[1:] if arguments is None else arguments, device, weights)
     cells = [start_cell(args, config, weights, size, device) for size in zip(args.batch, args.length, strict=True)]
     report["rows"] = [row for _, _, rows in cells for row in rows.values()]
     save(report, args.json)
-    for batch, work, rows in cells:
-        run_cell(steps, batch, work, rows, args)
+    for batches, work, rows in cells:
+        run_cell(steps, batches, work, rows, args)
         save(report, args.json)
     print(header(report), table(report["rows"]), requirement_section([report]), sep="\n\n")
 
@@ -100,7 +110,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help="of everything; bfloat16 on CUDA, else float32")
     add("--threads", type=int, help="threads of the CPU (as torch decides)")
     add("--loss", nargs="+", choices=LOSSES, default=list(LOSSES), help="ways to the loss (all)")
-    add("--engine", nargs="+", choices=ENGINES, default=list(ENGINES), help="(eager compiled)")
+    add("--engine", nargs="+", choices=ENGINES, default=list(ENGINES[:2]), help="how layers run (eager compiled)")
+    add("--micro-batches", type=int, nargs="+", default=[1], help="parts that a batch is split into (%(default)s)")
     add(
         "--lora",
         type=int,
@@ -110,12 +121,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--batch", type=int, nargs="+", default=[2], help="rows of a step, one for each length (%(default)s)")
     add("--length", type=int, nargs="+", default=[64], help="tokens of a row (%(default)s)")
     add("--chunk-size", type=int, default=1024, help="masked positions in the head at a time (%(default)s)")
-    add(
-        "--checkpointing",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="compute activations inside of layers again in the backward pass (yes)",
-    )
     add(
         "--warmup",
         type=int,
@@ -131,10 +136,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
     if len(args.batch) != len(args.length):
         parser.error(f"`--batch` and `--length` go together: got {len(args.batch)} and {len(args.length)} numbers.")
-    for name in ("batch", "length", "chunk_size", "warmup", "repeats", "lora", "layers"):
+    for name in ("batch", "length", "micro_batches", "chunk_size", "warmup", "repeats", "lora", "layers"):
         values = getattr(args, name)
         if any(value < 1 for value in (values if isinstance(values, list) else [values]) if value is not None):
             parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {values}.")
+    uneven = [(batch, parts) for batch in args.batch for parts in args.micro_batches if batch % parts]
+    if uneven:
+        batch, parts = uneven[0]
+        parser.error(f"`--micro-batches` must divide every `--batch`, but {parts} does not divide {batch}.")
     config = config_of(args.shape)
     if args.layers is not None and args.layers > config.num_hidden_layers:
         most = config.num_hidden_layers
@@ -164,27 +173,41 @@ def start_report(args: argparse.Namespace, arguments: list[str], device: torch.d
 
 def start_cell(
     args, config, weights: dict, size: tuple[int, int], device
-) -> tuple[Batch, Work, dict[Contender, dict]]:
-    """The batch of a cell, its work, and its rows with what is expected of them, and nothing measured."""
-    batch = draw_batch(config, *size, device)
-    work = Work(config, weights, *size, len(batch.positions), args.chunk_size, args.checkpointing)
+) -> tuple[dict[int, list[Batch]], Work, dict[Contender, dict]]:
+    """The batch of a cell, in each number of parts, its work, and its rows with what is expected of them, and nothing measured."""
+    batches = {parts: draw_batch(config, *size, device, parts) for parts in args.micro_batches}
+    head_rows = sum(len(batch.positions) for batch in batches[args.micro_batches[0]])
+    work = Work(config, weights, *size, head_rows, args.chunk_size)
     is_known = device.type == "cuda" and args.dtype == "bfloat16" and "H100" in torch.cuda.get_device_name(device)
     rows = {
-        contender: {"loss": contender.loss, "engine": contender.engine, "batch": size[0], "length": size[1]}
-        | {"masked": batch.num_masked, "head_rows": work.rows(contender.loss)}
+        contender: asdict(contender)
+        | {"batch": size[0], "length": size[1]}
+        | {"masked": count_masked(batches), "head_rows": work.rows(contender.loss)}
         | {"expected": work.expect(contender) if is_known else None, "measured": None, "skipped": None}
-        for contender in list_contenders(args.loss, args.engine)
+        for contender in list_contenders(args.loss, args.engine, args.micro_batches)
     }
-    return batch, work, rows
+    return batches, work, rows
 
 
-def run_cell(steps: Steps, batch: Batch, work: Work, rows: dict[Contender, dict], args: argparse.Namespace) -> None:
+def count_masked(batches: dict[int, list[Batch]]) -> int:
+    """Masked tokens of a batch, whose parts hold the same rows for each number of them."""
+    return sum(batch.num_masked for batch in next(iter(batches.values())))
+
+
+def run_cell(
+    steps: Steps,
+    batches: dict[int, list[Batch]],
+    work: Work,
+    rows: dict[Contender, dict],
+    args: argparse.Namespace,
+) -> None:
     """Fills the rows of a cell."""
-    progress(f"batch {work.batch} x {work.length}, {batch.num_masked} masked")
+    num_masked = count_masked(batches)
+    progress(f"batch {work.batch} x {work.length}, {num_masked} masked")
     works, peaks, firsts = {}, {}, {}
 
     def take_step(contender: Contender) -> None:
-        peaks[contender] = steps.step(contender, batch)
+        peaks[contender] = steps.step(contender, batches[contender.micro_batches])
 
     for contender, row in rows.items():
         step = partial(take_step, contender)
@@ -203,10 +226,10 @@ def run_cell(steps: Steps, batch: Batch, work: Work, rows: dict[Contender, dict]
     for contender in works:
         baseline = seconds[next(iter(works))] if next(iter(rows)) in works else None
         times = {"seconds": seconds[contender], "baseline": baseline, "first": firsts[contender]}
-        rows[contender]["measured"] = measure(times, peaks[contender], work, contender.loss, batch, steps.device)
+        rows[contender]["measured"] = measure(times, peaks[contender], work, contender.loss, num_masked, steps.device)
 
 
-def measure(times: dict, peak: int | None, work: Work, loss: str, batch: Batch, device: torch.device) -> dict:
+def measure(times: dict, peak: int | None, work: Work, loss: str, num_masked: int, device: torch.device) -> dict:
     """The columns of a row, from seconds."""
     seconds = summary(times["seconds"])["median"]
     ratios = None
@@ -215,7 +238,7 @@ def measure(times: dict, peak: int | None, work: Work, loss: str, batch: Batch, 
     return {
         "ms_per_step": summary([1e3 * one for one in times["seconds"]]),
         "tokens_per_second": significant(work.tokens / seconds),
-        "masked_tokens_per_second": significant(batch.num_masked / seconds),
+        "masked_tokens_per_second": significant(num_masked / seconds),
         "times_baseline": ratios,
         "peak_gib": None if peak is None else significant(peak / GIB),
         "mfu_percent": significant(100 * work.operations(loss) / seconds / PEAK) if device.type == "cuda" else None,

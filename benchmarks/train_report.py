@@ -8,20 +8,16 @@ from pathlib import Path
 
 from decode_table import align
 from pages import fill
+from train_steps import Contender
 
 
 MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"
-BASELINE = ("all logits", "eager")
-CANDIDATES = (
-    ("masked rows", "eager"),
-    ("masked rows + chunks", "eager"),
-    ("masked rows", "compiled"),
-    ("masked rows + chunks", "compiled"),
-)
+BASELINE = Contender("all logits", "eager")
 BEFORE = """### Required and reached: training
 
-Bfloat16 on an H100, checkpointed layers. *Times all logits*: the tokens a second by those of `all logits, eager` in the same
-run. *Times official*: by what the official model code reaches with all logits on such a GPU. Bold: reached.
+Bfloat16 on an H100; checkpointed layers, except where all activations are kept. *Times all logits*: the tokens a second by
+those of `all logits, eager` in the same run. *Times official*: by what the official model code reaches with all logits on such
+a GPU. Bold: reached.
 
 {table}
 """
@@ -76,12 +72,16 @@ def table(rows: list[dict]) -> str:
     texts = [cells(row) for row in rows]
     columns = {column: [text[column] for text in texts] for column in texts[0]}
     shown = {column: values for column, values in columns.items() if any(values)}
-    notes = [f"- {row['loss']}, {row['engine']}, {row_size(row)}: {row['skipped']}" for row in rows if row["skipped"]]
+    notes = [f"- {contender_of(row)}, {row_size(row)}: {row['skipped']}" for row in rows if row["skipped"]]
     return "\n\n".join([align(shown, ("loss", "engine")), *(["\n".join(notes)] if notes else [])])
 
 
 def row_size(row: dict) -> str:
     return f"{row['batch']} x {row['length']}"
+
+
+def contender_of(row: dict) -> Contender:
+    return Contender(row["loss"], row["engine"], row["micro_batches"])
 
 
 def cells(row: dict) -> dict[str, str]:
@@ -97,6 +97,7 @@ def cells(row: dict) -> dict[str, str]:
         "loss": row["loss"],
         "engine": row["engine"],
         "batch x length": row_size(row),
+        "micro-batches": str(row["micro_batches"]),
         "tokens/s": "out of memory" if row["skipped"] else show("tokens_per_second", ",.0f"),
         "expected": "" if speeds is None else f"{speeds[0]:,} to {speeds[1]:,}",
         "masked tokens/s": show("masked_tokens_per_second", ",.0f"),
@@ -116,8 +117,7 @@ def header(report: dict) -> str:
     return (
         f"{title(report)}, {weights['all']:,} parameters of which {weights['trained']:,} are trained "
         f"({trained}), {arguments['dtype']}, "
-        f"{'checkpointed layers' if arguments['checkpointing'] else 'no checkpointing'}, chunks of "
-        f"{arguments['chunk_size']}, on {machine['name']}, "
+        f"chunks of {arguments['chunk_size']}, on {machine['name']}, "
         + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
         + "."
     )
@@ -131,7 +131,7 @@ def title(report: dict) -> str:
 
 def requirement_section(reports: list[dict]) -> str:
     """
-    What was required beside what was reached; empty where no report has such rows.
+    What was required above what was reached; empty where no report has such rows.
 
     Args:
         reports (`list[dict]`): Of `train.py`. Of those with the same cell the last one counts.
@@ -147,43 +147,43 @@ def requirement_section(reports: list[dict]) -> str:
     if not lines:
         return ""
     columns = {column: [line[column] for line in lines] for column in lines[0]}
-    return BEFORE.format(table=align(columns, ("", "required")))
+    return BEFORE.format(table=align(columns, ("cell", "row")))
 
 
-def rows_of(requirement: Requirement, report: dict) -> dict[tuple[str, str], dict]:
-    """What was measured in the cell of a requirement, by loss and engine."""
+def rows_of(requirement: Requirement, report: dict) -> dict[Contender, dict]:
+    """What was measured in the cell of a requirement, by contender."""
     arguments = report["arguments"]
     is_meant = (
         report["model"]["name"] == f"shape {requirement.shape}"
         and (arguments["lora"] is None) == requirement.is_full
-        and (arguments["checkpointing"], arguments["dtype"]) == (True, "bfloat16")
+        and arguments["dtype"] == "bfloat16"
         and "H100" in report["machine"]["name"]
     )
     return {
-        (row["loss"], row["engine"]): row["measured"]
+        contender_of(row): row["measured"]
         for row in report["rows"]
         if is_meant and row["measured"] and (row["batch"], row["length"]) == (requirement.batch, requirement.length)
     }
 
 
-def requirement_lines(requirement: Requirement, rows: dict[tuple[str, str], dict]) -> list[dict[str, str]]:
-    """Three lines: the speed by that of all logits, by that of the official code, and the memory."""
-    baseline = rows.get(BASELINE)
-    wanted = {"times all logits": f"at least {requirement.times:g}", "times official": ""}
-    wanted["peak GiB"] = f"at most {requirement.gib:g}"
-    lines = [{"": f"{requirement.name}: {name}", "required": text} for name, text in wanted.items()]
-    for key in CANDIDATES:
-        row, head = rows.get(key), ", ".join(key)
-        for line in lines:
-            line[head] = "not measured"
-        if row is None:
+def requirement_lines(requirement: Requirement, rows: dict[Contender, dict]) -> list[dict[str, str]]:
+    """What is required, then each way to the loss of the masked rows: by all logits, by the official code, and its memory."""
+    required = {"times all logits": f"at least {requirement.times:g}", "peak GiB": f"at most {requirement.gib:g}"}
+    lines = [{"cell": requirement.name, "row": "required"} | required | {"times official": ""}]
+    for contender, row in rows.items():
+        if contender.loss == BASELINE.loss:
             continue
-        speed = row["tokens_per_second"]
-        if baseline is not None:
-            ratio = speed / baseline["tokens_per_second"]
-            lines[0][head] = bold(f"{ratio:.2f}", ratio >= requirement.times)
-        lines[1][head] = f"{speed / requirement.official:.2f}"
-        lines[2][head] = bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib)
+        speed, ratio = row["tokens_per_second"], "not measured"
+        if BASELINE in rows:
+            times = speed / rows[BASELINE]["tokens_per_second"]
+            ratio = bold(f"{times:.2f}", times >= requirement.times)
+        reached = {
+            "times all logits": ratio,
+            "peak GiB": bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib),
+        }
+        lines.append(
+            {"cell": "", "row": str(contender)} | reached | {"times official": f"{speed / requirement.official:.2f}"}
+        )
     return lines
 
 

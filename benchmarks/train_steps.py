@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The contenders of the training bench: one model, three ways to its loss, layers as they are or compiled."""
+"""The contenders of the training bench: one model, three ways to its loss, layers as they are or compiled, a batch in parts."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -25,22 +25,34 @@ from modeling_llada.training.row_order import NumberedRow
 
 
 LOSSES = ("all logits", "masked rows", "masked rows + chunks")
-ENGINES = ("eager", "compiled")
+# By itself an engine computes the activations inside of layers again in the backward pass.
+KEPT = ", all kept"
+ENGINES = ("eager", "compiled", "eager" + KEPT, "compiled" + KEPT)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a cell: a way to the loss, and whether its parts are compiled."""
+    """A row of a cell: a way to the loss, how layers run, and in how many parts the batch goes through them."""
 
     loss: str
     engine: str
+    micro_batches: int = 1
 
     def __str__(self) -> str:
-        return f"{self.loss}, {self.engine}"
+        parts = "" if self.micro_batches == 1 else f", {self.micro_batches} micro-batches"
+        return f"{self.loss}, {self.engine}{parts}"
+
+    @property
+    def compiles(self) -> bool:
+        return self.engine.removesuffix(KEPT) == "compiled"
+
+    @property
+    def recomputes(self) -> bool:
+        return not self.engine.endswith(KEPT)
 
 
-def list_contenders(losses: list[str], engines: list[str]) -> list[Contender]:
-    return [Contender(loss, engine) for engine, loss in product(engines, losses)]
+def list_contenders(losses: list[str], engines: list[str], micro_batches: Sequence[int] = (1,)) -> list[Contender]:
+    return [Contender(loss, engine, parts) for parts, engine, loss in product(micro_batches, engines, losses)]
 
 
 @dataclass
@@ -72,15 +84,42 @@ class Batch:
         self.num_masked = int((self.positions >= 0).sum())
 
 
-def draw_batch(config: LLaDAConfig, batch: int, length: int, device: torch.device) -> Batch:
-    """Random rows as the collator of fine-tuning masks them: every token is of the response, and half of them are masked."""
+def draw_batch(
+    config: LLaDAConfig, batch: int, length: int, device: torch.device, micro_batches: int = 1
+) -> list[Batch]:
+    """
+    Random rows as the collator of fine-tuning masks them: every token is of the response, and half of them are masked.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            The vocabulary.
+        batch (`int`), length (`int`):
+            The rows.
+        device (`torch.device`):
+            Where they go.
+        micro_batches (`int`, *optional*, defaults to 1):
+            Into how many parts they are split. The rows are the same for any number.
+
+    Returns:
+        `list[Batch]`: the parts.
+    """
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size - 1, (batch, length), generator=generator)
     ids += ids >= config.mask_token_id
-    # Evenly spread rates, whose mean is 1/2 for every size of the batch.
-    rows = [NumberedRow(row, row, (p + 0.5) / batch, generator) for p, row in enumerate(ids.tolist())]
+    # Evenly spread rates, whose mean is 1/2 for every size of the batch; each part has small ones and large ones.
+    rows = [
+        NumberedRow(row, row, (p + 0.5) / batch, torch.Generator().manual_seed(p))
+        for p, row in enumerate(ids.tolist())
+    ]
     eos = config.eos_token_id if isinstance(config.eos_token_id, int) else config.eos_token_id[0]
-    made = MaskingCollator(config.mask_token_id, eos, eos)(rows)
+    collate = MaskingCollator(config.mask_token_id, eos, eos)
+    return [
+        _to_batch(collate(rows[part::micro_batches]), ids[part::micro_batches], device)
+        for part in range(micro_batches)
+    ]
+
+
+def _to_batch(made: dict[str, torch.Tensor], ids: torch.Tensor, device: torch.device) -> Batch:
     weights = loss_weights(made["labels"] != -100, made["rates"]).flatten()
     tensors = (made["input_ids"], ids.flatten(), weights, made["labels"], made["masked_positions"])
     return Batch(*(tensor.to(device) for tensor in tensors))
@@ -139,11 +178,9 @@ class Steps:
             The rank of adapters on all seven projections, with the base frozen. Left out: all weights are trained.
         chunk_size (`int`):
             See [`add_masked_loss`].
-        checkpointing (`bool`):
-            Whether the activations inside of a layer are computed again in the backward pass.
     """
 
-    def __init__(self, config, device, dtype, lora: int | None, chunk_size: int, checkpointing: bool):
+    def __init__(self, config, device, dtype, lora: int | None, chunk_size: int):
         self.model = random_model(config, device, dtype).train()
         self.device = device
         if lora is not None:
@@ -151,11 +188,11 @@ class Steps:
         chunked_loss.add_masked_loss(self.model, chunk_size)
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, fused=device.type == "cuda")
-        run = run_checkpointed_layer if checkpointing else run_layer
         compile_whole = partial(torch.compile, fullgraph=True, dynamic=False)
-        self._layer = {"eager": run, "compiled": compile_whole(run)}
-        self._cross_entropy = {"eager": weighted_cross_entropy, "compiled": compile_whole(weighted_cross_entropy)}
-        self._score = {"eager": chunked_loss._score, "compiled": compile_whole(chunked_loss._score)}
+        compiled = compile_whole(run_checkpointed_layer), compile_whole(run_layer)
+        self._layer = dict(zip(ENGINES, (run_checkpointed_layer, compiled[0], run_layer, compiled[1]), strict=True))
+        self._cross_entropy = {False: weighted_cross_entropy, True: compile_whole(weighted_cross_entropy)}
+        self._score = {False: chunked_loss._score, True: compile_whole(chunked_loss._score)}
 
     def _add_adapters(self, rank: int) -> None:
         from peft import LoraConfig, get_peft_model
@@ -166,23 +203,28 @@ class Steps:
         # Otherwise the first layer, whose input has no gradient, would need a graph of its own.
         self.model.enable_input_require_grads()
 
-    def backward(self, contender: Contender, batch: Batch) -> torch.Tensor:
-        """Adds the gradients of the loss and returns it."""
+    def backward(self, contender: Contender, batches: list[Batch]) -> torch.Tensor:
+        """Adds the gradients of the loss of a batch, which may be in parts, and returns it."""
         for layer in self.model.model.layers:
             layer.forward = partial(self._layer[contender.engine], layer)
         # The chunk alone is compiled: the loop around it keeps one chunk of logits in memory.
-        score = mock.patch.object(chunked_loss, "_score", self._score[contender.engine])
+        score = mock.patch.object(chunked_loss, "_score", self._score[contender.compiles])
+        losses = []
         with score if contender.loss == "masked rows + chunks" else nullcontext():
-            loss = find_loss(self.model, batch, contender.loss, self._cross_entropy[contender.engine])
-            loss.backward()
-        return loss.detach()
+            for batch in batches:
+                loss = find_loss(self.model, batch, contender.loss, self._cross_entropy[contender.compiles]) / len(
+                    batches
+                )
+                loss.backward()
+                losses.append(loss.detach())
+        return sum(losses)
 
-    def step(self, contender: Contender, batch: Batch) -> int | None:
+    def step(self, contender: Contender, batches: list[Batch]) -> int | None:
         """Forward, backward, optimizer. Returns the bytes that the device had allocated at most."""
         is_cuda = self.device.type == "cuda"
         if is_cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.backward(contender, batch)
+        self.backward(contender, batches)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return torch.cuda.max_memory_allocated(self.device) if is_cuda else None

@@ -43,8 +43,6 @@ class Work:
             Positions in the head, except where all go through it.
         chunk_size (`int`):
             Positions in the head at a time, with chunks.
-        checkpointing (`bool`):
-            Whether layers run forward twice.
     """
 
     config: LLaDAConfig
@@ -53,7 +51,6 @@ class Work:
     length: int
     masked: int
     chunk_size: int
-    checkpointing: bool
 
     @property
     def tokens(self) -> int:
@@ -91,8 +88,8 @@ class Work:
 
     def expect(self, contender: Contender) -> dict:
         """Tokens a second, a range, and the peak in GiB, for bfloat16 on an H100."""
-        engine, loss = contender.engine, contender.loss
-        again = 1 if self.checkpointing else 0
+        engine, loss = "compiled" if contender.compiles else "eager", contender.loss
+        again, parts = int(contender.recomputes), contender.micro_batches
         layers = 2 * (self.weights["layers"] + self.weights["adapters"]) * self.tokens * again
         in_chunks = loss == "masked rows + chunks"
         logits = self.config.vocab_size * self.rows(loss)
@@ -101,15 +98,18 @@ class Work:
         states = LAYER_TRAFFIC[engine] + (0 if self.is_full else ADAPTER_TRAFFIC[engine])
         traffic = states * hidden_state * self.config.num_hidden_layers * (2 + again) / 3
         traffic += LOSS_TRAFFIC[engine] * logits * (1.35 if in_chunks else 1)
-        traffic += 14 * self.weights["trained"]
+        traffic += (14 + 6 * (parts - 1)) * self.weights["trained"]
         seconds = (self.products(loss) + layers + head_again) / PRODUCT
         seconds += self.attention() * (1 + again / 3) / ATTENTION + traffic / MEMORY
-        at_once = self.config.vocab_size * min(self.chunk_size, self.rows(loss)) if in_chunks else logits
-        of_layer = LAYER_STATES[engine] * hidden_state
-        kept = self.config.num_hidden_layers * (hidden_state if self.checkpointing else of_layer)
+        at_once = (
+            self.config.vocab_size * min(self.chunk_size, self.rows(loss) / parts) if in_chunks else logits / parts
+        )
+        of_layer = LAYER_STATES[engine] * hidden_state / parts
+        kept = self.config.num_hidden_layers * (hidden_state / parts if again else of_layer)
         fixed = 2 * self.weights["all"] + 4 * self.weights["trained"]
-        inside = max(of_layer, LOSS_BYTES[engine] * at_once)
-        peak = fixed + max(kept + inside, 2 * self.weights["trained"] + of_layer)
+        gradients = 2 * self.weights["trained"]
+        inside = max(of_layer, LOSS_BYTES[engine] * at_once) + (gradients if parts > 1 else 0)
+        peak = fixed + max(kept + inside, gradients + of_layer)
         return {
             "tokens_per_second": [round(self.tokens / seconds / SLOWER), round(self.tokens / seconds / FASTER)],
             "peak_gib": round(peak / GIB, 1),

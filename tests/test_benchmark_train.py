@@ -34,13 +34,13 @@ def run(load_benchmark, tmp_path, capsys):
 def make_steps(load_benchmark):
     """A tiny model, trained in full or with adapters that are not zero, and a batch."""
 
-    def make_steps(lora=None, checkpointing=True, layers=None):
+    def make_steps(lora=None, layers=None, micro_batches=1):
         config = load_benchmark("shapes").config_of("tiny", layers)
-        steps = load_benchmark("train_steps").Steps(config, CPU, torch.float32, lora, 32, checkpointing)
+        steps = load_benchmark("train_steps").Steps(config, CPU, torch.float32, lora, 32)
         for name, parameter in steps.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
-        return steps, load_benchmark("train_steps").draw_batch(config, 2, 48, CPU)
+        return steps, load_benchmark("train_steps").draw_batch(config, 2, 48, CPU, micro_batches)
 
     return make_steps
 
@@ -70,7 +70,7 @@ def test_ways_to_the_loss_agree(load_benchmark, make_steps, lora):
 
 def test_the_loss_is_that_of_the_paper(load_benchmark, make_steps):
     module = load_benchmark("train_steps")
-    steps, batch = make_steps()
+    steps, [batch] = make_steps()
     with torch.no_grad():
         logits = steps.model.eval()(input_ids=batch.input_ids).logits
     total, mask_token_id = 0.0, steps.model.config.mask_token_id
@@ -80,8 +80,19 @@ def test_the_loss_is_that_of_the_paper(load_benchmark, make_steps):
         log_p = logits[row].double().log_softmax(-1)[masked, clean[masked]]
         total -= log_p.sum().item() / rate
     for contender in module.list_contenders(module.LOSSES, ["eager"]):
-        loss, _ = gradients(steps, contender, batch)
+        loss, _ = gradients(steps, contender, [batch])
         assert loss.item() == pytest.approx(total / 96, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["all logits", "masked rows", "masked rows + chunks"])
+def test_micro_batches_add_up_to_the_batch(load_benchmark, make_steps, loss):
+    contender = load_benchmark("train_steps").Contender
+    results = []
+    for parts in (1, 2):
+        steps, batches = make_steps(micro_batches=parts)
+        assert len(batches) == parts
+        results.append(gradients(steps, contender(loss, "eager", parts), batches))
+    torch.testing.assert_close(results[1], results[0], atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("lora", [None, 4])
@@ -109,21 +120,21 @@ def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch
 
 
 def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps):
-    contender = load_benchmark("train_steps").Contender("masked rows", "eager")
     kept, results = {}, {}
-    for checkpointing in (True, False):
+    for engine in ("eager", "eager, all kept"):
         sizes = []
-        steps, batch = make_steps(checkpointing=checkpointing)
+        steps, batch = make_steps()
 
         def pack(tensor, sizes=sizes):
             sizes.append(tensor.numel())
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            results[checkpointing] = gradients(steps, contender, batch)
-        kept[checkpointing] = sum(sizes)
-    torch.testing.assert_close(results[True], results[False])
-    assert kept[True] < kept[False]
+            contender = load_benchmark("train_steps").Contender("masked rows", engine)
+            results[engine] = gradients(steps, contender, batch)
+        kept[engine] = sum(sizes)
+    torch.testing.assert_close(*results.values())
+    assert kept["eager"] < kept["eager, all kept"]
 
 
 def test_adapters_are_on_the_seven_projections_alone(load_benchmark, make_steps):
@@ -141,7 +152,7 @@ def test_adapters_are_on_the_seven_projections_alone(load_benchmark, make_steps)
 @pytest.mark.parametrize("batch, length", [(1, 64), (3, 40), (8, 128)])
 def test_half_of_the_tokens_are_masked(load_benchmark, batch, length):
     config = load_benchmark("shapes").config_of("tiny")
-    drawn = load_benchmark("train_steps").draw_batch(config, batch, length, CPU)
+    [drawn] = load_benchmark("train_steps").draw_batch(config, batch, length, CPU)
     masked = drawn.input_ids == config.mask_token_id
     assert drawn.num_masked == masked.sum() and abs(masked.float().mean() - 0.5) < 0.15
     assert torch.equal(drawn.input_ids.flatten()[~masked.flatten()], drawn.clean[~masked.flatten()])
@@ -167,6 +178,17 @@ def test_rows_of_a_run(run):
     assert "shape tiny, in full, 2 x 48 and 1 x 64" in text and "| 2 x 48 |" in text.replace("         2", " 2")
 
 
+def test_micro_batches_are_rows_of_their_own(run):
+    report, text = run("--micro-batches", "1", "2", "--loss", "all logits", "masked rows")
+    assert [(row["loss"], row["micro_batches"]) for row in report["rows"]] == [
+        ("all logits", 1),
+        ("masked rows", 1),
+        ("all logits", 2),
+        ("masked rows", 2),
+    ]
+    assert len({row["masked"] for row in report["rows"]}) == 1, "of the same rows"
+
+
 def test_a_row_that_runs_out_of_memory_says_so(run, load_benchmark, monkeypatch):
     find_loss = load_benchmark("train_steps").find_loss
 
@@ -190,7 +212,7 @@ def test_operations_of_8b(load_benchmark, adapters, factor):
     weights = {"layers": layers * (4 * hidden**2 + 3 * hidden * inner), "head": vocabulary * hidden}
     config = load_benchmark("shapes").config_of("8b")
     counts = weights | {"adapters": adapters, "trained": 1, "all": 1}
-    work = load_benchmark("train_work").Work(config, counts, 2, 4096, 4000, 1024, True)
+    work = load_benchmark("train_work").Work(config, counts, 2, 4096, 4000, 1024)
     layers_and_attention = 8192 * (factor * 6.979e9 + 6 * adapters + 3 * 524_288 * 4096)
     assert work.operations("all logits") == pytest.approx(layers_and_attention + 8192 * factor * 0.518e9, rel=1e-4), (
         "45.0 + 1.61 L/1024 GFLOP a token when all weights are trained"
@@ -200,11 +222,12 @@ def test_operations_of_8b(load_benchmark, adapters, factor):
 
 def report_of(loss_rates, shape="8b", lora=32, batch=8, length=1024, peak=19.0):
     rows = [
-        {"loss": loss, "engine": engine, "batch": batch, "length": length, "expected": None, "skipped": None}
+        {"loss": loss, "engine": engine, "micro_batches": 1, "batch": batch, "length": length}
+        | {"expected": None, "skipped": None}
         | {"measured": {"tokens_per_second": rate, "peak_gib": peak}}
         for (loss, engine), rate in loss_rates.items()
     ]
-    arguments = {"lora": lora, "checkpointing": True, "dtype": "bfloat16", "batch": [batch], "length": [length]}
+    arguments = {"lora": lora, "dtype": "bfloat16", "batch": [batch], "length": [length]}
     arguments["chunk_size"] = 1024
     model = {"name": f"shape {shape}", "weights": {"all": 8e9, "trained": 8e7}}
     machine = {"name": "NVIDIA H100"}
@@ -215,17 +238,11 @@ def test_required_and_reached(load_benchmark):
     section = load_benchmark("train_report").requirement_section
     rates = {("all logits", "eager"): 5000, ("masked rows", "eager"): 6000, ("masked rows", "compiled"): 9748}
     lines = section([report_of(rates)]).splitlines()
-    times, official, memory = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[-3:])
-    assert times == [
-        "8b LoRA, 8 x 1024: times all logits",
-        "at least 1.3",
-        "1.20",
-        "not measured",
-        "**1.95**",
-        "not measured",
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[-3:]] == [
+        ["8b LoRA, 8 x 1024", "required", "at least 1.3", "at most 20", ""],
+        ["", "masked rows, eager", "1.20", "**19.0**", "1.23"],
+        ["", "masked rows, compiled", "**1.95**", "**19.0**", "2.00"],
     ]
-    assert official[2:] == ["1.23", "not measured", "2.00", "not measured"]
-    assert memory[1:] == ["at most 20", "**19.0**", "not measured", "**19.0**", "not measured"]
     assert "**19.0**" not in section([report_of(rates, "1b", None, 4, 4096)]), "more than the 17 GiB of 1B"
     assert section([report_of(rates, batch=7)]) == "", "nothing was required of this size"
 
@@ -249,6 +266,7 @@ def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
         ("--length 512", "`--length` must be at most 256"),
         ("--layers 3", "`--layers` must be 1 to 2"),
         ("--lora 0", "`--lora` must be positive"),
+        ("--micro-batches 1 3", "`--micro-batches` must divide every `--batch`, but 3 does not divide 2"),
         ("--chunk-size 0", "`--chunk-size` must be positive"),
     ],
 )
