@@ -3,6 +3,7 @@
 """The instructions of examples/poems: their answers, their checks, and what is held out."""
 
 import json
+import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -137,9 +138,12 @@ def test_weights_choose_the_tasks(load, tmp_path):
     assert Counter(json.loads(line)["task"] for line in lines) == {"next": 30, "previous": 10}
 
 
-def test_a_pool_that_is_used_up_gives_fewer_rows(load, splits):
+def test_a_pool_that_is_used_up_gives_fewer_rows(load, splits, monkeypatch):
+    """A thousand themes of poems, in one wording."""
+    one_wording = {"theme": {"zh": {"trained": [["{theme}"]]}}}
+    monkeypatch.setattr(load("instruction_wordings"), "phrasings", lambda: one_wording)
     rows = load("instructions").training_rows(splits[0], {"theme": 1.0}, 100_000, english=0.0, seed=0)
-    assert 500 < len(rows) < 5_000
+    assert 100 < len(rows) < 1_500
 
 
 @pytest.mark.parametrize(
@@ -211,6 +215,43 @@ def test_idioms_are_the_heads_of_no_training_poem(load, rows):
     assert not idioms & {row["check"]["heads"] for row in rows["train"]}
 
 
+def test_acrostics_on_phrases_are_put_together_from_lines(load):
+    """Half of the training acrostics have heads that are a phrase, as those of the test do."""
+    texts = [
+        JING_YE_SI,
+        "春来江水绿，日暮海风香。客路行人远，归心入故乡。",
+        "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。",
+    ]
+    poems = [
+        {"text": text, "title": title, "form": "五言绝句"}
+        for text, title in zip(texts, ("夜", "春日归心", "春晓"), strict=True)
+    ]
+    poems += [
+        {
+            "text": "两个黄鹂鸣翠柳，一行白鹭上青天。窗含西岭千秋雪，门泊东吴万里船。",
+            "title": "绝句",
+            "form": "七言绝句",
+        }
+    ]
+    pool, rng = load("instruction_collage").LinePool(poems), random.Random(0)
+    assert {pool.draw_heads("七言绝句", rng) for _ in range(50)} == {"春日归心", "两个黄鹂"}
+    assert pool.draw_heads("五言律诗", rng)[:4] in ("春日归心", "两个黄鹂")
+    assert pool.compose("床日客低", "五言绝句", rng) == "床前明月光，日暮海风香。客路行人远，低头思故乡。"
+    assert pool.compose("床处客低", "五言绝句", rng) is None, "鸟 and 乡 do not rhyme"
+    assert pool.compose("日床客低", "五言绝句", rng) is None, "no second line begins with 床"
+    assert pool.compose("床日客低", "七言绝句", rng) is None
+    assert pool.compose("床日客归", "五言绝句", rng) == "床前明月光，日暮海风香。客路行人远，归心入故乡。"
+
+
+def test_training_asks_for_acrostics_on_phrases(load, splits, monkeypatch):
+    collage = load("instruction_collage")
+    monkeypatch.setattr(collage.LinePool, "compose", lambda *_: JING_YE_SI)
+    rows = load("instructions").training_rows(splits[0], {"acrostic": 1.0}, 100, english=0.0, seed=0)
+    on_phrases = [row for row in rows if turns(row)[1] == JING_YE_SI]
+    assert 25 < len(on_phrases) < 75
+    assert all(len(row["check"]["heads"]) in (4, 8) for row in on_phrases)
+
+
 def test_the_corpus_gives_poems_to_write(load, tmp_path):
     datasets = pytest.importorskip("datasets")
 
@@ -242,34 +283,95 @@ def test_a_folder_that_is_no_corpus_is_refused(load, tmp_path):
 # --- words and tokens ---
 
 
-def test_phrasings(load):
-    slots = {
-        "next": {"line"},
-        "previous": {"line"},
-        "fill": {"pattern"},
-        "author": {"couplet"},
-        "title": {"couplet"},
-        "acrostic": {"heads", "form", "shape"},
-        "theme": {"theme", "theme_en"},
-        "write form": {"form", "shape"},
-        "write title": {"form", "shape", "title"},
-        "write author": {"form", "shape", "author"},
-        "write all": {"form", "shape", "title", "author"},
-    }
-    phrasings = load("instruction_tasks").phrasings()
-    assert phrasings.keys() == slots.keys()
-    for group, languages in phrasings.items():
-        assert list(languages) == ["zh", "en"]
-        for language, ways in languages.items():
-            assert len(ways["trained"]) >= 4 and len(ways["new"]) >= 2
-            words = ways["trained"] + ways["new"]
-            assert len(set(words)) == len(words)
-            for way in words:
-                assert set(re.findall(r"\{(\w+)\}", way)) <= slots[group]
-                bare = re.sub(r"\{\w+\}", "", way)
-                assert bool(re.search("[a-z]", bare)) == (language == "en") or way == "{line}，"
-                if language == "en":
-                    assert not re.search("[\u4e00-\u9fff]", bare)
+SLOTS = {
+    "next": {"line"},
+    "previous": {"line"},
+    "fill": {"pattern"},
+    "author": {"couplet"},
+    "title": {"couplet"},
+    "acrostic": {"heads", "listed", "spaced", "form", "short", "kind", "shape"},
+    "theme": {"theme", "theme_en"},
+    "write form": {"form", "short", "kind", "shape"},
+    "write title": {"form", "short", "kind", "shape", "title"},
+    "write author": {"form", "short", "kind", "shape", "author"},
+    "write all": {"form", "short", "kind", "shape", "title", "author"},
+}
+GROUPS = [(group, language) for group in SLOTS for language in ("zh", "en")]
+
+
+@pytest.fixture(scope="module")
+def wordings(load):
+    return load("instruction_wordings")
+
+
+def test_every_group_has_hundreds_of_wordings(wordings):
+    counts = wordings.count_all()
+    assert counts.keys() == SLOTS.keys()
+    for group, language in GROUPS:
+        count = counts[group][language]
+        assert count["sentences"] >= (11 if group == "write form" else 15)
+        assert count["wordings"] > 5_000
+        assert count["new"] >= 6
+
+
+@pytest.mark.parametrize(("group", "language"), GROUPS)
+def test_wordings_are_well_formed(load, wordings, group, language):
+    rng, alphabet = random.Random(0), set(load("alphabet").load_alphabet())
+    kinds = wordings.phrasings()[group][language]
+    for sentence in kinds["trained"] + kinds["new"]:
+        for text in [wordings.shortest(sentence), *(wordings.draw(sentence, rng) for _ in range(50))]:
+            slots, bare = set(re.findall(r"\{(\w+)\}", text)), re.sub(r"\{\w+\}", "", text)
+            assert slots and slots <= SLOTS[group], text
+            assert alphabet.issuperset(bare), text
+            assert not re.search(r"[][|<>]|  |，，|。。|[，：]\?|^ | $", text), text
+            assert not re.search("[\u4e00-\u9fff]" if language == "en" else "[a-z]", bare), text
+
+
+@pytest.mark.parametrize(("group", "language"), GROUPS)
+def test_new_words_are_in_no_training_sentence(wordings, group, language):
+    """Neither is a new sentence one of the training, nor has it one inside: 考考你，X的下一句是什么 would be an old one."""
+    kinds = wordings.phrasings()[group][language]
+    patterns = [re.compile(wordings.to_pattern(sentence), re.IGNORECASE) for sentence in kinds["trained"]]
+    for sentence in kinds["new"]:
+        text = wordings.draw(sentence, random.Random(0))
+        for pattern in patterns:
+            inside = [match[0] for match in pattern.finditer(text)]
+            assert not [found for found in inside if len(re.sub(r"\{\w+\}|\W", "", found)) > 3], text
+
+
+@pytest.mark.parametrize(
+    "opener", ["考考你", "我忘了", "求", "话说", "老师", "quick", "my teacher", "help me", "surprise"]
+)
+def test_openers_of_the_test_are_in_no_training_sentence(wordings, opener):
+    texts = Counter()
+    for kinds in (kinds for languages in wordings.phrasings().values() for kinds in languages.values()):
+        for name, sentences in kinds.items():
+            texts[name] += sum(opener in wordings.to_pattern(sentence).replace("\\", "") for sentence in sentences)
+    assert texts["new"] > 1 and texts["trained"] == 0
+
+
+def test_a_sentence_stands_for_its_wordings(wordings):
+    sentence = wordings.parse("<hi>[say|tell [me|us] of] {line}[.|]", {"hi": ["", "", "hi, "]})
+    assert wordings.count_wordings(sentence) == 2 * 3 * 2
+    drawn = {wordings.draw(sentence, random.Random(seed)) for seed in range(200)}
+    assert len(drawn) == 12 and "hi, tell us of {line}." in drawn
+    assert all(re.fullmatch(wordings.to_pattern(sentence), text) for text in drawn)
+    assert wordings.shortest(sentence) == "say {line}"
+
+
+def test_long_words_make_way_for_short_ones(wordings):
+    slots = {"line": "床前明月光"}
+    said = [wordings.say("next", "en", "trained", slots, 12, random.Random(seed)) for seed in range(20)]
+    assert all(len(text) <= 12 and "床前明月光" in text for text in said) and len(set(said)) > 1
+    assert wordings.say("next", "en", "trained", slots, 5, random.Random(0)) is None
+
+
+def test_english_begins_with_a_capital_or_has_none(wordings):
+    rng = random.Random(0)
+    said = [wordings.say("theme", "en", "trained", {"theme": "雨", "theme_en": "rain"}, 99, rng) for _ in range(300)]
+    small = [text for text in said if text == text.lower()]
+    assert 0.15 < len(small) / len(said) < 0.35
+    assert all(text[0].isupper() for text in said if text not in small)
 
 
 def test_no_row_has_an_unknown_token_and_lengths_are_tokens(load, rows, tokenizer):

@@ -3,29 +3,26 @@
 """The tasks: what can be asked about a poem, and the answer.
 
 Each task is a function from a poem and a random number generator to an [`Item`], or `None` where the poem is no use.
-An item has no words yet: `instruction_phrasings.json` has them, some for training and some only for the test.
+An item has no words yet: `instruction_wordings` gives it some.
 """
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from alphabet import load_alphabet, load_han
+from alphabet import PAUSE, load_alphabet, load_han
 from check_form import check_form
 from cleaning import split_lines
 from couplets import ended_lines, famous_poems, strict_couplets
 from instruction_checks import GAP, make_check
+from instruction_collage import PHRASE_LENGTH, LinePool
 from instruction_split import MIN_LINE_LENGTH
 from themes import THEMES, famous_themes
 from titles import author_for_header, title_for_header
 
 
-PHRASINGS_PATH = Path(__file__).with_name("instruction_phrasings.json")
-LANGUAGES = ("zh", "en")
 MAX_ANSWER_LENGTH = 64  # characters, which are tokens: a 七言律诗
 SHAPES_IN_ENGLISH = {
     "五言绝句": "quatrain of five-character lines",
@@ -33,9 +30,16 @@ SHAPES_IN_ENGLISH = {
     "五言律诗": "regulated verse of eight five-character lines",
     "七言律诗": "regulated verse of eight seven-character lines",
 }
+KINDS_IN_ENGLISH = {
+    "五言绝句": "five-character quatrain",
+    "七言绝句": "seven-character quatrain",
+    "五言律诗": "five-character regulated verse",
+    "七言律诗": "seven-character regulated verse",
+}
 COMMON_HAN = 3000  # of the vocabulary: a rare character is no head to ask for
 SENTENCE_ENDS = "。？！"
 SECOND_GAP = 0.3  # part of the couplets with gaps at two places
+ON_PHRASE = 0.5  # part of the acrostics on phrases, where there is a pool of lines
 # What people write acrostics on. Only the test asks for them.
 IDIOMS = [
     "春夏秋冬",
@@ -106,10 +110,12 @@ class Scope:
     Args:
         themes (`set[str]`): The themes.
         is_strict (`bool`): Whether lines are asked only inside of couplets `LINE，LINE。`, as in the recall benchmark.
+        pool (`LinePool`, *optional*): What acrostics on phrases are put together from; without it there are none.
     """
 
     themes: frozenset[str] = frozenset()
     is_strict: bool = False
+    pool: LinePool | None = None
 
 
 Pair = tuple[str, str, str, str]  # a line, its mark, the next line, its mark
@@ -168,7 +174,8 @@ def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
 
 def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """The characters that are missing from a couplet, at one or two places."""
-    pair = _choose(line_pairs(poem["text"], is_strict=True), rng)
+    pairs = line_pairs(poem["text"], is_strict=True)
+    pair = _choose([pair for pair in pairs if PAUSE not in "".join(pair)], rng)  # a gap is no pause
     if pair is None:
         return None
     text = "".join(pair)
@@ -211,23 +218,35 @@ def _only_one(table: str, poem: dict, rng: random.Random) -> str | None:
 
 def acrostic(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """A poem whose lines begin with given characters, all different and none of them rare."""
-    if not _keeps_form(poem):
+    if not keeps_form(poem):
         return None
+    if scope.pool and rng.random() < ON_PHRASE:
+        return _acrostic_on_phrase(rng, scope.pool)
     heads = "".join(line[0] for line in split_lines(poem["text"]))
-    if heads in IDIOMS or len(set(heads)) < len(heads) or not _common_han().issuperset(heads):
-        return None
-    return acrostic_on(heads, poem["form"], poem["text"])
+    return acrostic_on(heads, poem["form"], poem["text"]) if _are_good_heads(heads) else None
+
+
+def _acrostic_on_phrase(rng: random.Random, pool: LinePool) -> Item | None:
+    form = rng.choice(list(SHAPES_IN_ENGLISH))
+    heads = pool.draw_heads(form, rng)
+    answer = pool.compose(heads, form, rng) if heads and _are_good_heads(heads) else None
+    return acrostic_on(heads, form, answer) if answer else None
+
+
+def _are_good_heads(heads: str) -> bool:
+    parts = {heads[start : start + PHRASE_LENGTH] for start in range(0, len(heads), PHRASE_LENGTH)}
+    return parts.isdisjoint(IDIOMS) and len(set(heads)) == len(heads) and _common_han().issuperset(heads)
 
 
 def acrostic_on(heads: str, form: str, answer: str = "") -> Item:
     """An acrostic on characters that need not be the heads of any poem."""
-    slots = {"heads": heads} | _form_slots(form)
+    slots = {"heads": heads, "listed": "、".join(heads), "spaced": " ".join(heads)} | _form_slots(form)
     return Item("acrostic", slots, answer, make_check("acrostic", heads=heads, form=form))
 
 
 def write(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """A poem of a form, to a title or in the manner of a poet or both or neither."""
-    if not _keeps_form(poem):
+    if not keeps_form(poem):
         return None
     name = author_for_header(poem["author"], _alphabet())
     heading = title_for_header(poem["title"], _alphabet())
@@ -261,12 +280,19 @@ TASKS: dict[str, Callable[[dict, random.Random, Scope], Item | None]] = {
 }
 
 
-def _keeps_form(poem: dict) -> bool:
+def keeps_form(poem: dict) -> bool:
+    """Whether a poem is of one of the forms to write, and keeps it."""
     return poem["form"] in SHAPES_IN_ENGLISH and check_form(poem["text"], poem["form"]).passed
 
 
 def _form_slots(form: str) -> dict[str, str]:
-    return {"form": form, "shape": SHAPES_IN_ENGLISH[form]}
+    """The names of a form: 五言绝句, 五绝, and two in English."""
+    return {
+        "form": form,
+        "short": form[0] + form[2],
+        "kind": KINDS_IN_ENGLISH[form],
+        "shape": SHAPES_IN_ENGLISH[form],
+    }
 
 
 @cache
@@ -286,9 +312,3 @@ def _alphabet() -> set[str]:
 @cache
 def _common_han() -> set[str]:
     return set(load_han()[:COMMON_HAN])
-
-
-@cache
-def phrasings() -> dict[str, dict[str, dict[str, list[str]]]]:
-    """Reads the phrasings: by group, language, and `trained` or `new`."""
-    return json.loads(PHRASINGS_PATH.read_text(encoding="utf-8"))

@@ -9,15 +9,17 @@ Writes train.jsonl, test.jsonl and statistics.json. A row has `messages` (a user
 `language` (zh or en, of the instruction; answers are Chinese), `phrasing` and `items` (what is new about it, see below),
 `id`, and `check`, which instruction_checks.py reads. evaluate_instructions.py asks the rows of test.jsonl.
 
-What a number on the test rows means. No test row is about a poem, or has a whole line of four characters or more, that
-is in a training row. `phrasing` is `trained` where training asks other things in the same words, else `new`. The one
+What a number on the test rows means. No test row is about a poem of the training, or asks for a whole line of four
+characters or more that is in a training answer (a title or the heads of an acrostic may be one by chance). `phrasing` is
+`trained` where training asks other things in words of the same grammar, else `new`, see instruction_wordings.py. The one
 instruction that both may have is a form and nothing else (写一首五言绝句), which has no end of answers.
 - next, previous, author, title, and fill of `famous`: about the half of the famous poems that training never asks about.
   The base model has read them as documents, so this measures whether instructions reach what it remembers.
 - write and acrostic (and fill of `corpus`), with `--corpus`: about poems that neither the base model nor the training has
   seen. For write and acrostic many answers are right; fill asks for the very characters, of which only some follow from the rest.
   Without `--corpus` these too are about the famous half, and a model may quote.
-- acrostic of `idiom`: phrases of four characters, which are the heads of no poem in training.
+- acrostic of `idiom`: phrases of four characters, which are the heads of no poem in training. Half of the training
+  acrostics are on other phrases, see instruction_collage.py.
 - theme of `famous`: themes of the training in new words; of `new theme`: themes that training never asks for. An answer
   is right when it quotes a famous poem with that tag, of either half.
 """
@@ -29,20 +31,22 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from instruction_collage import LinePool
 from instruction_split import Split, split_poems
-from instruction_tasks import IDIOMS, LANGUAGES, MAX_ANSWER_LENGTH, TASKS, Item, Scope, acrostic_on, phrasings
+from instruction_tasks import IDIOMS, MAX_ANSWER_LENGTH, TASKS, Item, Scope, acrostic_on, keeps_form
+from instruction_wordings import LANGUAGES, count_all, say
 
 from modeling_llada.files import write_atomically
 
 
 WEIGHTS = {
-    "write": 0.3,
+    "write": 0.2,
     "acrostic": 0.2,
-    "fill": 0.15,
-    "next": 0.1,
-    "previous": 0.1,
-    "author": 0.05,
-    "title": 0.05,
+    "fill": 0.1,
+    "next": 0.13,
+    "previous": 0.14,
+    "author": 0.09,
+    "title": 0.09,
     "theme": 0.05,
 }
 FROM_CORPUS = ("write", "acrostic")  # the other tasks ask what the base model remembers, but for half of fill
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in part]
         write_atomically(args.output / f"{name}.jsonl", "".join(lines))
     options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    report = {"options": options, **statistics}
+    report = {"options": options, **statistics, "phrasings": count_all()}
     write_atomically(args.output / "statistics.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     print_statistics(statistics)
 
@@ -74,7 +78,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to write into")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="what prepare.py writes (the famous poems alone)")
-    parser.add_argument("--train", type=int, default=131_072, metavar="N", help="training rows (%(default)s)")
+    parser.add_argument("--train", type=int, default=262_144, metavar="N", help="training rows (%(default)s)")
     parser.add_argument(
         "--test", type=int, default=100, metavar="N", help="test rows of a task, language and phrasing (%(default)s)"
     )
@@ -129,7 +133,9 @@ def training_rows(
             rng = random.Random(f"{seed} {task}")
             poems = task_poems(task, split, has_corpus, rng)
             count = round(num_rows * weight / sum(weights.values()))
-            for row in distinct_rows(task, poems, Scope(frozenset(split.themes)), english, rng, count):
+            pool = LinePool(list(filter(keeps_form, split.corpus))) if task == "acrostic" and count else None
+            scope = Scope(frozenset(split.themes), pool=pool)
+            for row in distinct_rows(task, poems, scope, english, rng, count):
                 rows.append(row)
                 bar.update()
     random.Random(seed).shuffle(rows)
@@ -171,11 +177,9 @@ def distinct_rows(
 
 def make_row(task: str, item: Item, language: str, phrasing: str, items: str, rng: random.Random) -> dict | None:
     """Puts an item into words; `None` where each way to say it is too long."""
-    instructions = [words.format(**item.slots) for words in phrasings()[item.group][language][phrasing]]
-    instructions = [words for words in instructions if row_length(words, item.answer) <= MAX_ROW_LENGTH]
-    if len(item.answer) > MAX_ANSWER_LENGTH or not instructions:
+    instruction = say(item.group, language, phrasing, item.slots, MAX_ROW_LENGTH - row_length("", item.answer), rng)
+    if len(item.answer) > MAX_ANSWER_LENGTH or not instruction:
         return None
-    instruction = rng.choice(instructions)
     messages = [{"role": "user", "content": instruction}, {"role": "assistant", "content": item.answer}]
     return {
         "task": task,
