@@ -6,13 +6,15 @@ A check is a dictionary with the keys of `EMPTY`, so that a file of them has one
 
 | kind | shape | correct |
 |---|---|---|
-| `line` | as long as the right line | one of `answers`, whatever mark ends it |
-| `name` | one to sixteen characters | one of `answers`, with or without 《》 |
-| `fill` | fits `pattern`, in which `_` stands for any Chinese character | one of `answers` |
+| `fill` | fits `pattern`, in which `_` stands for any Chinese character | one of `answers`, whatever mark ends it |
+| `author` | begins with 《a title》 and a name | the name is one of `answers` |
+| `title` | the same | the title is |
 | `form` | number and length of the lines are those of `form` | and the rhyme is, see `check_form` |
 | `acrostic` | the same | its lines begin with the characters of `heads`, one after the other; no rhyme is asked for |
 | `theme` | at least two lines | at least half of them are of one famous poem that is tagged with `theme` |
 """
+
+import re
 
 from alphabet import LINE_ENDS, PAUSE, is_han
 from check_form import check_form
@@ -22,6 +24,7 @@ from cleaning import split_lines
 GAP = "_"  # □ and ＿ are not in the vocabulary
 EMPTY = {"kind": "", "answers": [], "pattern": "", "form": "", "heads": "", "theme": ""}
 _ENDS = LINE_ENDS + PAUSE + "…—"
+_SOURCE = re.compile(r"《(?P<title>[^》\n]+)》(?P<author>[^\s《》]+)(\n|$)")
 
 
 def make_check(kind: str, **fields) -> dict:
@@ -44,7 +47,8 @@ def check_answer(answer: str, check: dict) -> dict[str, bool]:
     Example:
 
     ```python
-    >>> check_answer("疑是地上霜", make_check("line", answers=["疑是地上霜。"]))
+    >>> check = make_check("fill", answers=["床前明月光，疑是地上霜。"], pattern="床前明月光，_____。")
+    >>> check_answer("床前明月光，疑是地上霜", check)
     {'shape': True, 'correct': True}
     ```
     """
@@ -57,20 +61,15 @@ def bare(text: str) -> str:
     return text.strip().strip("《》“”").rstrip(_ENDS)
 
 
-def _line(answer: str, check: dict) -> tuple[bool, bool]:
-    given, right = bare(answer), {bare(text) for text in check["answers"]}
-    return all(is_han(c) or c == PAUSE for c in given) and len(given) in map(len, right), given in right
-
-
-def _name(answer: str, check: dict) -> tuple[bool, bool]:
-    given = bare(answer)
-    return 1 <= len(given) <= 16 and all(is_han(c) or c in "·，、" for c in given), given in check["answers"]
-
-
 def _fill(answer: str, check: dict) -> tuple[bool, bool]:
     given, pattern = bare(answer), bare(check["pattern"])
     fits = all(is_han(c) if asked == GAP else c == asked for c, asked in zip(given, pattern, strict=False))
     return len(given) == len(pattern) and fits, given in {bare(text) for text in check["answers"]}
+
+
+def _source(answer: str, check: dict) -> tuple[bool, bool]:
+    found = _SOURCE.match(answer)
+    return found is not None, found is not None and found[check["kind"]] in check["answers"]
 
 
 def _form(answer: str, check: dict) -> tuple[bool, bool]:
@@ -91,4 +90,4 @@ def _theme(answer: str, check: dict) -> tuple[bool, bool]:
     return len(lines) > 1, any(2 * len(lines & poem) >= max(len(lines), 1) for poem in poems)
 
 
-_CHECKERS = {"line": _line, "name": _name, "fill": _fill, "form": _form, "acrostic": _acrostic, "theme": _theme}
+_CHECKERS = {"fill": _fill, "author": _source, "title": _source, "form": _form, "acrostic": _acrostic, "theme": _theme}

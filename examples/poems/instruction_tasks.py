@@ -22,6 +22,8 @@ from instruction_split import MIN_LINE_LENGTH
 from themes import THEMES, famous_themes
 from titles import author_for_header, title_for_header
 
+from llada_cli.poems import poem_header
+
 
 MAX_ANSWER_LENGTH = 64  # characters, which are tokens: a 七言律诗
 SHAPES_IN_ENGLISH = {
@@ -153,23 +155,25 @@ def _choose(options: list, rng: random.Random):
 
 
 def next_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The line after a line that has only one."""
+    """The line after a line that has only one. The answer is both lines: beside the other the model remembers it best."""
     following = _famous_tables()["next"]
     pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(following[p[0]]) == 1], rng)
-    if pair is None:
+    if pair is None or PAUSE in pair[2]:  # a gap is no pause
         return None
-    answer = pair[2] + pair[3]
-    return Item("next", {"line": pair[0]}, answer, make_check("line", answers=[answer]))
+    pattern = pair[0] + pair[1] + GAP * len(pair[2]) + pair[3]
+    return Item("next", {"line": pair[0]}, "".join(pair), make_check("fill", answers=["".join(pair)], pattern=pattern))
 
 
 def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The line before a line that has only one."""
+    """The line before a line that has only one, and that line again."""
     preceding = _famous_tables()["previous"]
     pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(preceding[p[2]]) == 1], rng)
-    if pair is None:
+    if pair is None or PAUSE in pair[0]:
         return None
-    answer = pair[0] + pair[1]
-    return Item("previous", {"line": pair[2]}, answer, make_check("line", answers=[answer]))
+    pattern = GAP * len(pair[0]) + "".join(pair[1:])
+    return Item(
+        "previous", {"line": pair[2]}, "".join(pair), make_check("fill", answers=["".join(pair)], pattern=pattern)
+    )
 
 
 def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
@@ -193,27 +197,30 @@ def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
 
 def author(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """The poet of a couplet."""
-    name = author_for_header(poem["author"], _alphabet())
-    couplet = _only_one("author", poem, rng)
-    if not name or couplet is None:
-        return None
-    return Item("author", {"couplet": couplet}, name, make_check("name", answers=[name]))
+    return _source("author", poem, rng)
 
 
 def title(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """The title of a couplet's poem, with or without its number in a cycle."""
-    name = title_for_header(poem["title"], _alphabet())
-    couplet = _only_one("title", poem, rng)
-    if not name or couplet is None:
+    return _source("title", poem, rng)
+
+
+def _source(asked: str, poem: dict, rng: random.Random) -> Item | None:
+    """Where a couplet comes from. The answer is the couplet below title and author, as the model has read it."""
+    values = _famous_tables()[asked]
+    names = {
+        "title": title_for_header(poem["title"], _alphabet()),
+        "author": author_for_header(poem["author"], _alphabet()),
+    }
+    pairs = [
+        pair for pair in line_pairs(poem["text"]) if pair[1] not in SENTENCE_ENDS and len(values[_couplet(pair)]) == 1
+    ]
+    pair = _choose(pairs, rng)
+    if pair is None or not all(names.values()):
         return None
-    answers = list(dict.fromkeys([name, name.split("·其")[0]]))
-    return Item("title", {"couplet": couplet}, f"《{name}》", make_check("name", answers=answers))
-
-
-def _only_one(table: str, poem: dict, rng: random.Random) -> str | None:
-    values = _famous_tables()[table]
-    couplets = [_couplet(pair) for pair in line_pairs(poem["text"]) if pair[1] not in SENTENCE_ENDS]
-    return _choose([couplet for couplet in couplets if len(values[couplet]) == 1], rng)
+    answers = list(dict.fromkeys([names[asked], names[asked].split("·其")[0]]))
+    answer = poem_header(**names) + "".join(pair)
+    return Item(asked, {"couplet": _couplet(pair)}, answer, make_check(asked, answers=answers))
 
 
 def acrostic(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
