@@ -16,7 +16,8 @@
 A Llama-style Transformer without a causal mask, which predicts all mask tokens of a sequence at once:
 - RMS normalisation and rotary embedding in float32, as the checkpoints were trained;
 - SwiGLU, grouped-query attention, no bias anywhere;
-- every position sees every other: `is_causal=False`, and a mask only where the batch is padded;
+- every position sees every other: `is_causal=False`, and a mask only where the batch is padded, or where documents share
+  a row (`cu_seq_lens_q`);
 - logits only for the positions that are asked for (`logits_to_keep`, a boolean mask among its forms), and the work of
   the last layer too (`query_positions`): a denoising step wants those of the active block.
 """
@@ -29,14 +30,14 @@ from torch import nn
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
 from transformers.integrations import use_kernel_forward_from_hub
-from transformers.masking_utils import create_bidirectional_mask
+from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, MaskedLMOutput
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple, logging
-from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.generic import is_flash_attention_requested, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_llada import LLaDAConfig
@@ -168,6 +169,45 @@ def mask_of_queries(attention_mask: torch.Tensor | None, positions: torch.LongTe
             "Leave it out and select positions with `logits_to_keep`, or call `model.set_attn_implementation('sdpa')`."
         )
     return attention_mask if attention_mask.shape[2] == 1 else attention_mask.index_select(2, positions)
+
+
+def mask_of_documents(
+    config: LLaDAConfig, inputs_embeds: torch.Tensor, cu_seq_lens: torch.Tensor
+) -> torch.Tensor | None:
+    """
+    The mask under which every document of a packed batch sees itself alone.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            The configuration, with the attention implementation.
+        inputs_embeds (`torch.Tensor` of shape `(batch, length, hidden_size)`):
+            The embeddings.
+        cu_seq_lens (`torch.IntTensor` of shape `(num_documents + 1,)`):
+            Where documents begin in the flattened batch, and its end.
+
+    Returns:
+        `torch.Tensor`: The mask, a `BlockMask` for flex attention; `None` for flash attention, which reads `cu_seq_lens`
+        itself.
+
+    Raises:
+        `ValueError`: if the attention implementation has no mask.
+    """
+    shape = inputs_embeds.shape[:2]
+    cu_seq_lens = cu_seq_lens.to(inputs_embeds.device)
+    places = torch.arange(shape.numel(), dtype=cu_seq_lens.dtype, device=cu_seq_lens.device)
+    documents = torch.searchsorted(cu_seq_lens, places, right=True).view(shape)
+    mask = create_bidirectional_mask(
+        config=config,
+        inputs_embeds=inputs_embeds,
+        attention_mask=None,
+        and_mask_function=packed_sequence_mask_function(documents),
+    )
+    if mask is None and not is_flash_attention_requested(config):
+        raise ValueError(
+            f"`cu_seq_lens_q` needs an attention that keeps documents apart, but `{config._attn_implementation}` has no "
+            "mask. Call `model.set_attn_implementation('sdpa')`, or give one document a row."
+        )
+    return mask
 
 
 def eager_attention_forward(
@@ -462,6 +502,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
         past_key_values: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         query_positions: torch.LongTensor | None = None,
+        cu_seq_lens_q: torch.IntTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         r"""
@@ -479,14 +520,19 @@ class LLaDAModel(LLaDAPreTrainedModel):
             query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
                 Positions of the input whose hidden states are wanted; all by default. The last layer projects every
                 position, and does all else for these alone. With a mask it needs sdpa or eager attention.
+            cu_seq_lens_q (`torch.IntTensor` of shape `(num_documents + 1,)`, *optional*):
+                Where documents that share rows begin in the flattened batch, and its end, as collators for packed rows
+                give it: 0, the end of each document, `batch * length` at last. A row begins with a document, and padding
+                is one of its own. A document sees itself alone, whatever the attention; `position_ids` do not say so.
 
         Returns:
             [`BaseModelOutputWithPast`]: `last_hidden_state` of shape `(batch, length, hidden_size)`, after the final
             norm; with `query_positions` of shape `(batch, num_positions, hidden_size)`.
 
         Raises:
-            `ValueError`: if there is not exactly one of `input_ids` and `inputs_embeds`, or if there are
-                `query_positions` and the mask of the attention implementation cannot be narrowed to them.
+            `ValueError`: if there is not exactly one of `input_ids` and `inputs_embeds`; if there are `query_positions`
+                and the mask of the attention implementation cannot be narrowed to them; or if documents share rows and
+                there is a mask, a cache or `query_positions` too, or an attention implementation without masks.
 
         Example:
 
@@ -504,8 +550,19 @@ class LLaDAModel(LLaDAPreTrainedModel):
         if position_ids is None:
             position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device).unsqueeze(0)
 
+        if cu_seq_lens_q is not None:
+            if not (attention_mask is past_key_values is query_positions is None):
+                raise ValueError(
+                    "`cu_seq_lens_q` stands for packed rows that are computed as a whole: leave `attention_mask`, "
+                    "`past_key_values` and `query_positions` out, and count padding as a document of its own."
+                )
+            attention_mask = mask_of_documents(self.config, inputs_embeds, cu_seq_lens_q)
+            # What flash attention asks for. It falls back to attention across documents if one of them is missing.
+            longest = cu_seq_lens_q.diff().max()
+            varlen = {"cu_seq_lens_k": cu_seq_lens_q, "max_length_q": longest, "max_length_k": longest}
+            kwargs = {"cu_seq_lens_q": cu_seq_lens_q} | varlen | kwargs
         # Without padding there is nothing to mask. (Inside a CUDA graph, the library would build a mask of ones.)
-        if attention_mask is not None:
+        elif attention_mask is not None:
             attention_mask = create_bidirectional_mask(
                 config=self.config,
                 inputs_embeds=inputs_embeds,
@@ -586,6 +643,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
                 Positions, the same in each row, outside of which nothing is wanted; see [`LLaDAModel.forward`]. What
                 `logits_to_keep` selects from are then these `num_positions` positions, of `labels` as well.
+            kwargs (`dict`, *optional*):
+                Further arguments of [`LLaDAModel.forward`]: `cu_seq_lens_q`, where several documents share a row.
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
@@ -55,6 +55,7 @@ CASES = {
     "sequence": {"loss_normalization": "sequence"},
     "filled with EOS": {"eos_fill": 40, "max_length": 40},
     "LoRA": {"peft_config": LoraConfig(r=4), "gradient_checkpointing": True},
+    "packed": {"packing": True, "max_length": 40, "loss_normalization": "sequence"},
 }
 
 
@@ -95,6 +96,7 @@ def train_split(folder, output_dir, split, case):
     trainer = sft_trainer(
         folder,
         output_dir,
+        PROMPTS_AND_COMPLETIONS if case != "packed" else concatenate_datasets([PROMPTS_AND_COMPLETIONS] * 3),
         eval_dataset=MESSAGES.select(range(7)),
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,

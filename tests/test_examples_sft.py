@@ -116,6 +116,13 @@ class TestRuns:
         trained, before = (LLaDAForMaskedLM.from_pretrained(path).state_dict() for path in (folder, poet_folder))
         assert all((trained[name] != before[name]).any() for name in before)
 
+    def test_packed_rows(self, run):
+        """A batch of four rows of 64 tokens holds all ten documents; one each, there are three batches."""
+        options = ["--max_length", 64, "--save_steps", 1, "--lr_scheduler_type", "constant", "--max_steps", 1]
+        folders = run("--packing", "true", *options, output="packed"), run(*options, output="plain")
+        states = [json.loads((folder / "checkpoint-1" / "trainer_state.json").read_text()) for folder in folders]
+        assert [state["epoch"] for state in states] == [1, pytest.approx(1 / 3)]
+
     def test_resume(self, run):
         options = ["--save_steps", 1, "--lr_scheduler_type", "constant", "--resume_from_checkpoint", "true"]
         whole = run("--max_steps", 4, *options, output="whole")

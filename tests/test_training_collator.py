@@ -63,6 +63,45 @@ class TestPositions:
         assert collate(row([5], [6], rate=1e-9))["masked_positions"].tolist() == [-1] * POSITIONS_MULTIPLE
 
 
+class TestPacking:
+    """A row may be a list of documents."""
+
+    packed = [row([5, 6], [7, 8], rate=1.0), row([9], [10], rate=0.5), row([], [11, 12], rate=1e-9)]
+
+    def test_where_documents_begin(self):
+        batch = collate(self.packed, row([5], [6, 7, 8], rate=1.0))
+        assert batch["attention_mask"].tolist() == [[1] * 11, [1] * 5 + [0] * 6]
+        assert batch["documents"].tolist() == [[0] * 5 + [1] * 3 + [2] * 3, [3] * 5 + [-1] * 6]
+        assert batch["position_ids"].tolist() == [[*range(5), *range(3), *range(3)], [*range(5), *range(6)]]
+        assert batch["cu_seq_lens_q"].tolist() == [0, 5, 8, 11, 16, 22]
+        assert batch["cu_seq_lens_q"].dtype == torch.int32 and batch["cu_seq_lens_k"] is batch["cu_seq_lens_q"]
+        assert batch["max_length_q"] == batch["max_length_k"] == 6
+
+    def test_each_has_a_rate_and_a_response(self):
+        batch = collate(self.packed, row([5], [6, 7, 8], rate=0.7))
+        assert batch["rates"].tolist() == pytest.approx([1.0, 0.5, 1e-9, 0.7])
+        assert batch["response_lengths"].tolist() == [3, 2, 3, 4]
+        assert batch["labels"][0].tolist()[:5] == [-100, -100, 7, 8, EOS]
+        assert batch["labels"][0].tolist()[8:] == [-100] * 3
+
+    def test_masks_are_drawn_one_after_the_other(self):
+        generator = RowNoise(0, "train").generator(0, 0)
+        documents = [row([5], range(10, 30 + i))._replace(generator=generator) for i in range(3)]
+        packed = collate(documents)["labels"][0]
+        generator.set_state(RowNoise(0, "train").generator(0, 0).get_state())
+        alone = [collate(document)["labels"][0] for document in documents]
+        assert torch.equal(packed, torch.cat(alone))
+
+    def test_rows_of_one_document_need_nothing_of_it(self):
+        one = row([5, 6], [7, 8, 9])
+        state = one.generator.get_state()
+        plain = collate(one)
+        one.generator.set_state(state)
+        in_a_list = collate([one])
+        assert "cu_seq_lens_q" not in plain
+        assert plain.keys() == in_a_list.keys() and all(torch.equal(plain[name], in_a_list[name]) for name in plain)
+
+
 class TestFilling:
     def test_with_eos_up_to_the_longest(self):
         batch = collate(row([5, 6], [7, 8, 9], rate=1.0), row([10], [11], rate=1.0), eos_fill="longest")

@@ -13,7 +13,7 @@ from accelerate.data_loader import prepare_data_loader, skip_first_batches
 from datasets import Dataset
 
 from modeling_llada.training.noise import RowNoise
-from modeling_llada.training.row_order import EpochSampler, EvaluationSampler, NumberedRows
+from modeling_llada.training.row_order import EpochSampler, EvaluationSampler, NumberedRows, RowKey
 
 
 def keys_of(loader):
@@ -113,6 +113,16 @@ class TestEpochSampler:
             got = [[row.input_ids[0] for row in batch] for batch in loader]
             assert got == [[key.index for key in batch] for batch in batches[process::num_processes]][skipped:]
 
+    def test_documents_of_packed_rows_have_places_of_their_own(self):
+        """The rates of a run of rows are then as even as those of as many rows of one document."""
+        documents = [3, 1, 2, 5]
+        sampler = EpochSampler(4, seed=1, multiple=3, documents=documents)
+        keys = list(sampler)
+        order = sampler.order(0)
+        before = [sum(documents[index] for index in order[:place]) for place in range(4)]
+        assert [key.position for key in keys] == [*before, 11, 12]
+        assert [key.index for key in keys] == [*order, None, None]
+
 
 class TestEvaluationSampler:
     def test_all_rows_for_each_noise_sample(self):
@@ -122,6 +132,11 @@ class TestEvaluationSampler:
         assert [(key.epoch, key.index) for key in keys[:6]] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
         assert [key.position for key in keys] == list(range(8)) and keys[6].index is keys[7].index is None
 
+    def test_documents_of_packed_rows(self):
+        keys = list(EvaluationSampler(2, num_samples=2, multiple=5, documents=[3, 2]))
+        assert [key.position for key in keys] == [0, 3, 5, 8, 10]
+        assert [(key.epoch, key.index) for key in keys] == [(0, 0), (0, 1), (1, 0), (1, 1), (0, None)]
+
 
 class TestNumberedRows:
     def test_without_labels_every_token_is_trained_on(self):
@@ -129,3 +144,17 @@ class TestNumberedRows:
         row = rows[next(iter(EpochSampler(1)))]
         assert row.input_ids == row.labels == [4, 5]
         assert row.rate == RowNoise(0, "train").rate(0, 0)
+
+    def test_a_packed_row_is_a_list_of_documents(self):
+        dataset = Dataset.from_dict(
+            {"input_ids": [[4, 5, 6], [7]], "labels": [[-100, 5, 6], [7]], "seq_lengths": [[2, 1], [1]]}
+        )
+        rows, noise = NumberedRows(dataset, RowNoise(0, "train"), filler=0), RowNoise(0, "train")
+        assert rows.documents == [2, 1]
+        first, second = rows[RowKey(3, 10, 0)]
+        assert (first.input_ids, first.labels, first.rate) == ([4, 5], [-100, 5], noise.rate(3, 10))
+        assert (second.input_ids, second.labels, second.rate) == ([6], [6], noise.rate(3, 11))
+        assert first.generator is second.generator
+        assert torch.equal(torch.rand(9, generator=first.generator), torch.rand(9, generator=noise.generator(3, 0)))
+        assert len(rows[RowKey(0, 0, 1)]) == 1
+        assert rows[RowKey(0, 0, None)].labels == [-100]

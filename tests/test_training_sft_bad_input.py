@@ -4,6 +4,7 @@
 
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
@@ -81,6 +82,13 @@ class TestData:
     def test_ids_outside_of_the_embedding(self, refused):
         refused(r"ids from 0 to 6399.*1 of 2 rows \(1\)", Dataset.from_dict({"input_ids": [[10], [6400]]}))
 
+    @pytest.mark.parametrize("options", [{}, {"dataset_kwargs": {"skip_prepare_dataset": True}}], ids=str)
+    def test_packed_rows_that_cannot_be_taken_apart(self, refused, options):
+        rows = {"input_ids": [[10, 11, 12]] * 3, "labels": [[10, 11, 12]] * 3, "seq_lengths": [[2, 1], [2], [0, 3]]}
+        refused(r"add up to the length of the row.*2 of 3 rows \(1, 2\)", Dataset.from_dict(rows), **options)
+        rows["seq_lengths"] = [[2, 1]] * 3
+        refused("`eos_fill='longest'`.*packed", Dataset.from_dict(rows), eos_fill="longest", **options)
+
     def test_rows_longer_than_they_are_filled(self, refused):
         refused(r"`eos_fill`.*got 9.*rows", MESSAGES, max_length=None, eos_fill=9)
 
@@ -139,6 +147,14 @@ class TestModel:
     def test_that_is_a_backbone(self, refused, poet_folder):
         refused("LLaDA mask predictor.*LLaDAModel", model=LLaDAForMaskedLM.from_pretrained(poet_folder).model)
 
+    def test_whose_attention_cannot_keep_documents_apart(self, refused, poet_folder, monkeypatch):
+        monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "unmasked", ALL_ATTENTION_FUNCTIONS["sdpa"])
+        model = LLaDAForMaskedLM.from_pretrained(poet_folder, attn_implementation="unmasked")
+        message = 'attn_implementation="unmasked"`.*`attn_implementation="sdpa"`'
+        refused(message, model=model, packing=True)
+        refused(message, model=model, packing=False, eval_packing=True)
+        refused(message, Dataset.from_dict({"input_ids": [[10, 11]], "seq_lengths": [[1, 1]]}), model=model)
+
     def test_without_a_mask_token(self, refused, poet_folder):
         model = LLaDAForMaskedLM.from_pretrained(poet_folder)
         model.config.mask_token_id = None
@@ -149,13 +165,17 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"packing": True}, 'packing_strategy="bfd"` would let documents.*wrapped'),
-            ({"eval_packing": True}, "would let documents"),
+            ({"packing": True, "max_length": None}, "`packing=True` needs `max_length`"),
+            ({"eval_packing": True, "max_length": None}, "`packing=True` needs `max_length`"),
             (
-                {"packing": True, "packing_strategy": "wrapped", "max_length": None},
-                "`packing=True` needs `max_length`",
+                {"packing": True, "eos_fill": "longest"},
+                "`packing=True` is not supported with `eos_fill='longest'`.*Leave one",
             ),
-            ({"padding_free": True}, "`padding_free=True` would let the rows"),
+            (
+                {"packing": True, "dataset_kwargs": {"skip_prepare_dataset": True}},
+                "`packing=True` would do nothing.*`seq_lengths`",
+            ),
+            ({"padding_free": True}, "`padding_free=True` is not supported.*`packing=True`"),
             ({"use_liger_kernel": True}, "`use_liger_kernel=True`.*shifted"),
             ({"label_smoothing_factor": 0.1}, "`label_smoothing_factor=0.1`"),
             ({"loss_type": "dft"}, "`loss_type='dft'`"),

@@ -49,7 +49,7 @@ class MaskedLossMeter:
             outputs ([`MaskedTokensOutput`]):
                 The scores of the positions.
             is_masked (`torch.BoolTensor` of shape `(num_positions,)`), rates (`torch.FloatTensor` of shape `(num_positions,)`):
-                Whether a position counts, and the mask rate of its row.
+                Whether a position counts, and the mask rate of its document.
         """
         self.sums += torch.stack([loss, num_items, num_tokens, outputs.correct.sum()]).to(self.sums)
         quartile = (rates * len(QUARTILES)).ceil().long().clamp(1, len(QUARTILES)) - 1

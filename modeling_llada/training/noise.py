@@ -2,7 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Noise that belongs to a row: a function of the seed, the epoch and the example, whoever draws it.
 
-- The mask rate comes from the place p of the row in the epoch's order, as a low-discrepancy sequence:
+- The mask rate comes from the place p of the row in the epoch's order, as a low-discrepancy sequence (documents that are
+  packed into one row have places of their own, and so rates of their own):
 
       t = eps + (1 - eps) frac(u(seed, epoch) + p / golden ratio),   u uniform in [0, 1)
 

@@ -4,9 +4,13 @@
 
 A sampler hands out [`RowKey`]s in place of bare indices. They pass through the batch samplers of torch and accelerate, so
 each row learns its place in the order and its epoch wherever it is loaded: on any process, in a worker, after a restart.
+
+A row is one document, or several that were packed into it. Places are counted in documents, so that the mask rates of any
+run of rows are spread as evenly as those of as many rows of one document.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -17,7 +21,7 @@ from .noise import RowNoise
 
 
 class RowKey(NamedTuple):
-    """The epoch (in evaluation: the noise sample), the place in its order, and the index of the example."""
+    """The epoch (in evaluation: the noise sample), the documents before it in its order, and the index of the row."""
 
     epoch: int
     position: int
@@ -25,7 +29,7 @@ class RowKey(NamedTuple):
 
 
 class NumberedRow(NamedTuple):
-    """A clean row with the noise that belongs to it."""
+    """A clean row with the noise that belongs to it, or a document of a packed row."""
 
     input_ids: list[int]
     labels: list[int]
@@ -39,18 +43,20 @@ class EpochSampler(Sampler[RowKey]):
 
     Args:
         num_rows (`int`):
-            Number of examples.
+            Number of rows.
         seed (`int`, *optional*, defaults to 0):
             Fixes the orders.
         shuffle (`bool`, *optional*, defaults to `True`):
             Whether to shuffle.
         lengths (`list[int]`, *optional*):
-            Lengths of the examples. Given: shuffles so that rows of similar lengths are neighbours.
+            Lengths of the rows. Given: shuffles so that rows of similar lengths are neighbours.
         group_size (`int`, *optional*, defaults to 1):
             How many of them are neighbours: the rows of the global batch.
         multiple (`int`, *optional*, defaults to 1):
             The number of keys is filled up to a multiple of this. Otherwise accelerate would do so with rows from the
             beginning of the epoch, and the last step would depend on the number of processes.
+        documents (`list[int]`, *optional*):
+            Number of documents in each row; one by default.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class EpochSampler(Sampler[RowKey]):
         lengths: Sequence[int] | None = None,
         group_size: int = 1,
         multiple: int = 1,
+        documents: Sequence[int] | None = None,
     ):
         self.num_rows = num_rows
         self.seed = seed
@@ -69,6 +76,7 @@ class EpochSampler(Sampler[RowKey]):
         self.lengths = lengths
         self.group_size = group_size
         self.multiple = multiple
+        self.documents = documents
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,7 +86,7 @@ class EpochSampler(Sampler[RowKey]):
         return -(-self.num_rows // self.multiple) * self.multiple
 
     def order(self, epoch: int) -> list[int]:
-        """The examples in the order of an epoch."""
+        """The rows in the order of an epoch."""
         if not self.shuffle:
             return list(range(self.num_rows))
         generator = RowNoise(self.seed, "order").generator(epoch, 0)
@@ -88,8 +96,9 @@ class EpochSampler(Sampler[RowKey]):
 
     def __iter__(self) -> Iterator[RowKey]:
         epoch, order = self.epoch, self.order(self.epoch)
-        for position in range(len(self)):
-            yield RowKey(epoch, position, order[position] if position < self.num_rows else None)
+        indices = order + [None] * (len(self) - self.num_rows)
+        for position, index in zip(_places(indices, self.documents), indices, strict=True):
+            yield RowKey(epoch, position, index)
 
 
 class EvaluationSampler(Sampler[RowKey]):
@@ -98,25 +107,33 @@ class EvaluationSampler(Sampler[RowKey]):
 
     Args:
         num_rows (`int`):
-            Number of examples.
+            Number of rows.
         num_samples (`int`, *optional*, defaults to 1):
             Noise samples of each.
-        multiple (`int`, *optional*, defaults to 1):
+        multiple (`int`, *optional*, defaults to 1), documents (`list[int]`, *optional*):
             As in [`EpochSampler`].
     """
 
-    def __init__(self, num_rows: int, num_samples: int = 1, multiple: int = 1):
+    def __init__(self, num_rows: int, num_samples: int = 1, multiple: int = 1, documents: Sequence[int] | None = None):
         self.num_rows = num_rows
         self.num_samples = num_samples
         self.multiple = multiple
+        self.documents = documents
 
     def __len__(self) -> int:
         return -(-self.num_rows * self.num_samples // self.multiple) * self.multiple
 
     def __iter__(self) -> Iterator[RowKey]:
-        for position in range(len(self)):
-            sample, index = divmod(position, self.num_rows)
-            yield RowKey(sample, position, index) if sample < self.num_samples else RowKey(0, position, None)
+        num_keys = self.num_rows * self.num_samples
+        indices = [place % self.num_rows if place < num_keys else None for place in range(len(self))]
+        for place, position in enumerate(_places(indices, self.documents)):
+            yield RowKey(place // self.num_rows if place < num_keys else 0, position, indices[place])
+
+
+def _places(indices: list[int | None], documents: Sequence[int] | None) -> Iterator[int]:
+    """The number of documents before each row of an order."""
+    counts = [1 if documents is None or index is None else documents[index] for index in indices]
+    return accumulate(counts[:-1], initial=0) if counts else iter(())
 
 
 class NumberedRows(Dataset):
@@ -125,7 +142,8 @@ class NumberedRows(Dataset):
 
     Args:
         dataset ([`~datasets.Dataset`]):
-            Rows with `input_ids` and, unless every token is trained on, `labels`, -100 where a token is only given.
+            Rows with `input_ids` and, unless every token is trained on, `labels`, -100 where a token is only given; if they
+            are packed, with the lengths of their documents as `seq_lengths`.
         noise ([`RowNoise`]):
             Where their noise comes from.
         filler (`int`):
@@ -136,7 +154,7 @@ class NumberedRows(Dataset):
     """
 
     def __init__(self, dataset, noise: RowNoise, filler: int, sampler: EpochSampler | None = None):
-        columns = [name for name in ("input_ids", "labels") if name in dataset.column_names]
+        columns = [name for name in ("input_ids", "labels", "seq_lengths") if name in dataset.column_names]
         self.rows = dataset.select_columns(columns)
         self.noise = noise
         self.filler = filler
@@ -149,10 +167,30 @@ class NumberedRows(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: RowKey) -> NumberedRow:
-        rate = self.noise.rate(key.epoch, key.position)
+    @property
+    def documents(self) -> list[int] | None:
+        """The number of documents in each row, if rows are packed."""
+        if "seq_lengths" not in self.rows.column_names:
+            return None
+        return [len(lengths) for lengths in self.rows["seq_lengths"]]
+
+    def __getitem__(self, key: RowKey) -> NumberedRow | list[NumberedRow]:
+        """A row, or the documents of a packed row. Their masks are drawn from one generator, one after the other."""
         if key.index is None:
+            rate = self.noise.rate(key.epoch, key.position)
             return NumberedRow([self.filler], [-100], rate, self.noise.generator(key.epoch, -1))
-        row = self.rows[key.index]
-        input_ids = row["input_ids"]
-        return NumberedRow(input_ids, row.get("labels", input_ids), rate, self.noise.generator(key.epoch, key.index))
+        row, generator = self.rows[key.index], self.noise.generator(key.epoch, key.index)
+        documents = [
+            NumberedRow(input_ids, labels, self.noise.rate(key.epoch, key.position + number), generator)
+            for number, (input_ids, labels) in enumerate(documents_of(row))
+        ]
+        return documents if "seq_lengths" in row else documents[0]
+
+
+def documents_of(row: dict[str, list[int]]) -> Iterator[tuple[list[int], list[int]]]:
+    """The `input_ids` and the `labels` of each document of a row, packed or not."""
+    input_ids = row["input_ids"]
+    labels = row.get("labels", input_ids)
+    ends = list(accumulate(row.get("seq_lengths", [len(input_ids)])))
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield input_ids[start:end], labels[start:end]

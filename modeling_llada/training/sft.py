@@ -11,12 +11,14 @@ divided by the tokens of all responses of the global batch, or row by row (`loss
 which nothing happens to be masked, which short responses at small t have, adds zero and is counted.
 
 - noise belongs to the row (`noise.py`, `row_order.py`), so accumulation, processes and restarts change nothing;
+- documents that are packed into one row do not see each other, and have rates and weights of their own (`collator.py`);
 - the head runs on the masked tokens alone, in chunks (`chunked_loss.py`);
 - evaluation on fixed noise (`masked_metrics.py`).
 """
 
 import copy
 import time
+from collections.abc import Iterator
 
 import torch
 from accelerate import PartialState
@@ -28,17 +30,31 @@ from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer, pack_dataset
 from trl.trainer.utils import create_model_from_path
 
-from ..diffusion_llada import loss_weights
 from .checkpoints import OfficialCheckpoints
 from .chunked_loss import add_masked_loss
-from .collator import MaskingCollator
+from .collator import KEPT_APART, MaskingCollator
 from .masked_metrics import MaskedLossMeter
 from .noise import RowNoise
-from .row_order import EpochSampler, EvaluationSampler, NumberedRows
+from .row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
 from .samples import SamplesCallback, sample_prompts
-from .sft_checks import check_arguments, check_chat_template, check_model, check_tokenizer, with_default_targets
+from .sft_checks import (
+    check_arguments,
+    check_attention,
+    check_chat_template,
+    check_model,
+    check_tokenizer,
+    with_default_targets,
+)
 from .sft_configuration import LLaDASFTConfig
-from .sft_rows import check_dataset, check_no_padding, check_rows, finish_rows, split_last_answer, with_known_columns
+from .sft_rows import (
+    check_dataset,
+    check_no_padding,
+    check_packed_rows,
+    check_rows,
+    finish_rows,
+    split_last_answer,
+    with_known_columns,
+)
 
 
 class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
@@ -113,7 +129,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
         }
         check_arguments(args, refused)
-        for name, dataset in _named(train_dataset, eval_dataset).items():
+        datasets = _named(train_dataset, eval_dataset)
+        for name, dataset in datasets.items():
             check_dataset(dataset, name)
         model_init_kwargs = dict(args.model_init_kwargs or {})
         if isinstance(model, str):
@@ -121,6 +138,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             # Used up: TRL would warn that they are ignored.
             args.model_init_kwargs = quantization_config = None
         check_model(model)
+        if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
+            check_attention(model)
         if processing_class is None:
             processing_class = AutoTokenizer.from_pretrained(
                 model.config._name_or_path,
@@ -160,14 +179,25 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
-            prompts = sample_prompts(args, processing_class, train_row, self.eval_dataset)
+            held_out = next((_documents(dataset) for dataset in _named(None, self.eval_dataset).values()), None)
+            prompts = sample_prompts(args, processing_class, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
+
+    @property
+    def padding_free(self) -> bool:
+        """Whether TRL's collator makes one row of a batch. It is not used, and TRL would refuse another one."""
+        return False
+
+    @padding_free.setter
+    def padding_free(self, value: bool) -> None:
+        pass
 
     def _check_prepared_datasets(self) -> None:
         # With `skip_prepare_dataset` nothing else has looked at them.
         if not self._skip_prepare_dataset:
             return
         for name, dataset in _named(self.train_dataset, self.eval_dataset).items():
+            check_packed_rows(dataset, name, self.args)
             check_rows(dataset, name, self.args, self.processing_class, self._num_embeddings)
 
     # ---- Data ----
@@ -183,6 +213,10 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
     ) -> Dataset:
         name = {"train": "train_dataset", "eval": "eval_dataset"}.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
         check_dataset(dataset, name)
+        if "seq_lengths" in dataset.column_names:
+            check_packed_rows(dataset, name, args)
+            check_rows(dataset, name, args, processing_class, self._num_embeddings)
+            return dataset
         if formatting_func is None:
             dataset = with_known_columns(dataset, name, args)
         check_no_padding(dataset, name)
@@ -195,11 +229,16 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         plain = copy.copy(args)
         plain.max_length, plain.shuffle_dataset = None, False
         dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
-        dataset = finish_rows(dataset, name, args, processing_class.eos_token_id, cut=not packing)
+        # The two that may cut a document in the middle do so themselves.
+        cut = not packing or args.packing_strategy == "bfd"
+        dataset = finish_rows(dataset, name, args, processing_class.eos_token_id, cut=cut)
         check_rows(dataset, name, args, processing_class, self._num_embeddings)
         if args.shuffle_dataset:
             dataset = dataset.shuffle(seed=args.seed)
-        return pack_dataset(dataset, args.max_length, args.packing_strategy) if packing else dataset
+        if not packing:
+            return dataset
+        with PartialState().main_process_first():
+            return pack_dataset(dataset, args.max_length, args.packing_strategy, {"desc": f"Packing {name}"})
 
     def _get_dataloader(
         self, dataset: Dataset, description: str, *args, is_training: bool = False, **kwargs
@@ -221,12 +260,13 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             lengths=[len(tokens) for tokens in train_dataset.rows["input_ids"]] if by_length else None,
             group_size=self._train_batch_size * args.world_size * args.gradient_accumulation_steps,
             multiple=self._batch_multiple(self._train_batch_size),
+            documents=train_dataset.documents,
         )
         return train_dataset.sampler
 
     def _get_eval_sampler(self, eval_dataset: NumberedRows) -> EvaluationSampler:
         multiple = self._batch_multiple(self.args.eval_batch_size)
-        return EvaluationSampler(len(eval_dataset), self.args.eval_num_samples, multiple)
+        return EvaluationSampler(len(eval_dataset), self.args.eval_num_samples, multiple, eval_dataset.documents)
 
     def _batch_multiple(self, batch_size: int) -> int:
         several = self.args.world_size > 1 and not self.args.dataloader_drop_last
@@ -243,7 +283,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         return num_items
 
     def _num_items(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What the loss of a batch is divided by. Rows without a response fill up the last batch of an epoch."""
+        """What the loss of a batch is divided by. Documents without a response fill up the last batch of an epoch."""
         lengths = batch["response_lengths"]
         return lengths.sum() if self.args.loss_normalization == "token" else (lengths > 0).sum()
 
@@ -255,18 +295,17 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
-        labels, positions, rates = inputs["labels"], inputs["masked_positions"], inputs["rates"]
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            labels=labels,
-            masked_positions=positions,
-        )
-        weights = loss_weights(labels != -100, rates)
-        if self.args.loss_normalization == "sequence":
-            weights = weights / inputs["response_lengths"].clamp(min=1)[:, None]
+        positions = inputs["masked_positions"]
+        seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
+        seen = seen or {"attention_mask": inputs["attention_mask"]}
+        outputs = model(input_ids=inputs["input_ids"], labels=inputs["labels"], masked_positions=positions, **seen)
         # Positions that fill up their number have no loss, whatever their weight.
-        loss = (outputs.losses * weights.flatten()[positions.clamp(min=0)]).sum()
+        documents = inputs["documents"].flatten()[positions.clamp(min=0)]
+        rates = inputs["rates"][documents]
+        weights = 1.0 / rates
+        if self.args.loss_normalization == "sequence":
+            weights = weights / inputs["response_lengths"].clamp(min=1)[documents]
+        loss = (outputs.losses * weights).sum()
 
         num_items = self._num_items(inputs)
         self._meters["train" if self.model.training else "eval"].add(
@@ -275,7 +314,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             inputs["attention_mask"].sum(),
             outputs,
             positions >= 0,
-            rates[positions.clamp(min=0) // labels.shape[1]],
+            rates,
         )
         if num_items_in_batch is None:
             loss = loss / num_items.clamp(min=1)
@@ -340,6 +379,13 @@ def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
     else:
         datasets = {"eval_dataset": eval_dataset}
     return {name: it for name, it in {"train_dataset": train_dataset, **datasets}.items() if it is not None}
+
+
+def _documents(dataset: Dataset) -> Iterator[dict[str, list[int]]]:
+    """The documents of tokenized rows, packed or not."""
+    for row in dataset:
+        for input_ids, labels in documents_of(row):
+            yield {"input_ids": input_ids, "labels": labels}
 
 
 def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrainedModel:

@@ -6,6 +6,8 @@ import copy
 
 from peft import LoraConfig, PeftConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.utils.generic import is_flash_attention_requested
 
 from ..export.tokenizer import GENERATION_MARK, set_chat_template
 from .sft_configuration import LLaDASFTConfig
@@ -56,21 +58,37 @@ REASONS = {
 
 
 def check_packing(args: LLaDASFTConfig) -> None:
-    """Documents that share a row must not see each other, unless they are meant to."""
+    """Raises a `ValueError` for arguments that packing would not follow."""
     if args.padding_free:
         raise ValueError(
-            "`padding_free=True` would let the rows of a batch attend to each other. Leave it out; "
-            '`train_sampling_strategy="group_by_length"` saves padding too.'
+            "`padding_free=True` is not supported: the collator pads, and does not make one row of a batch. Leave it out; "
+            "`packing=True` saves the padding, and its documents do not see each other."
         )
-    strategies = [args.packing, args.packing if args.eval_packing is None else args.eval_packing]
-    if any(strategies) and args.packing_strategy != "wrapped":
-        raise ValueError(
-            f'`packing=True` with `packing_strategy="{args.packing_strategy}"` would let documents that share a row attend '
-            'to each other. Leave `packing` out, or set `packing_strategy="wrapped"` if a row may be any run of text, as '
-            "in pre-training."
-        )
-    if any(strategies) and args.max_length is None:
+    if not (args.packing or args.eval_packing):
+        return
+    if args.max_length is None:
         raise ValueError("`packing=True` needs `max_length`, the length of a packed row, but got `None`.")
+    if args.eos_fill is not None:
+        raise ValueError(
+            f"`packing=True` is not supported with `eos_fill={args.eos_fill!r}`: what comes after a response is the next "
+            "document, not EOS. Leave one of them out."
+        )
+    if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+        raise ValueError(
+            '`packing=True` would do nothing with `dataset_kwargs={"skip_prepare_dataset": True}`. Leave it out: rows that '
+            "`trl.pack_dataset` has packed are known by their `seq_lengths`."
+        )
+
+
+def check_attention(model: PreTrainedModel) -> None:
+    """Raises a `ValueError` unless the attention of a model can keep the documents of a packed row apart."""
+    implementation = model.config._attn_implementation
+    if implementation not in ALL_MASK_ATTENTION_FUNCTIONS and not is_flash_attention_requested(model.config):
+        raise ValueError(
+            f'Documents that share a row would attend to each other with `attn_implementation="{implementation}"`, which '
+            'has no mask. Load `model` with `attn_implementation="sdpa"`, "eager", "flex_attention" or '
+            '"flash_attention_2", or leave `packing` out.'
+        )
 
 
 def check_model(model: PreTrainedModel) -> None:

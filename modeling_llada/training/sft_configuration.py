@@ -25,7 +25,13 @@ class LLaDASFTConfig(SFTConfig):
             Lengthens responses with EOS, which are attended to, masked and trained on, as the paper does: `"longest"` up
             to the longest row of the micro-batch, a number up to that many tokens in the row. Left out: one EOS ends a
             response, and padding is neither seen nor trained on. With `"longest"` the loss depends on which rows share a
-            micro-batch; with all of them the many EOS, which are easy, lower the loss.
+            micro-batch; with all of them the many EOS, which are easy, lower the loss. Not with `packing`.
+        packing (`bool`, *optional*, defaults to `False`):
+            Puts several documents into each row of `max_length`, which saves most of the padding. With `packing_strategy`
+            `"bfd"`, the default, a document sees itself alone, as in a row of its own, and counts as one: it has a mask
+            rate and, for `loss_normalization="sequence"`, a weight of its own. `per_device_train_batch_size` counts packed
+            rows. `"bfd_split"` makes documents of the pieces of those that are too long, which then lack what came before;
+            `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
             Masked tokens whose logits are in memory at a time.
         eval_num_samples (`int`, *optional*, defaults to 4):
@@ -89,6 +95,11 @@ class LLaDASFTConfig(SFTConfig):
         if isinstance(self.eos_fill, str) and self.eos_fill.isdecimal():
             self.eos_fill = int(self.eos_fill)
         self._validate()
+
+    @property
+    def packs_documents(self) -> bool:
+        """Whether documents that do not see each other share rows."""
+        return bool(self.packing or self.eval_packing) and self.packing_strategy != "wrapped"
 
     def _validate(self):
         if self.loss_normalization not in ("token", "sequence"):

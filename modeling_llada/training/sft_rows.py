@@ -149,6 +149,28 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
         )
 
 
+def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None:
+    """Raises a `ValueError` unless rows that were packed before can be taken apart; see [`~trl.pack_dataset`]."""
+    if "seq_lengths" not in dataset.column_names:
+        return
+    if args.eos_fill is not None:
+        raise ValueError(
+            f"`eos_fill={args.eos_fill!r}` is not supported for `{name}`, whose rows are packed: another document comes "
+            "after a response. Leave it out, or give one document a row."
+        )
+    wrong = [
+        row
+        for row, (tokens, lengths) in enumerate(zip(dataset["input_ids"], dataset["seq_lengths"], strict=True))
+        if sum(lengths) != len(tokens) or min(lengths, default=0) < 1
+    ]
+    if wrong:
+        raise ValueError(
+            f"`{name}` must have positive `seq_lengths` that add up to the length of the row, but in "
+            f"{_rows(wrong, len(dataset))} they do not. Pack with `trl.pack_dataset`, or give rows of one document and set "
+            "`packing=True`."
+        )
+
+
 def check_no_padding(dataset: Dataset, name: str) -> None:
     """Raises a `ValueError` if tokenized rows are padded, which the collator does, on the right."""
     if "attention_mask" not in dataset.column_names:
