@@ -3,7 +3,7 @@
 """Small runs of masked fine-tuning that several tests share.
 
 As a script it trains the cases in `SPLITS` that fit its number of processes, and writes their weights:
-`sft_runs.py MODEL OUTPUT`.
+`sft_runs.py MODEL OUTPUT`. `sft_runs.py MODEL OUTPUT restart` trains `restarted_trainer` instead.
 """
 
 import sys
@@ -107,6 +107,21 @@ def train_split(folder, output_dir, split, case):
     return trainer
 
 
+def restarted_trainer(folder, output_dir, split):
+    """A trainer of six steps on one of `SPLITS`, with AdamW and its schedule, that saves a checkpoint after every third."""
+    _, rows, accumulation = SPLITS[split]
+    return sft_trainer(
+        folder,
+        output_dir,
+        max_steps=6,
+        warmup_steps=2,
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=accumulation,
+        save_strategy="steps",
+        save_steps=3,
+    )
+
+
 def weights_of(trainer) -> dict[str, torch.Tensor]:
     """The trained tensors. The head is the embedding."""
     return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
@@ -125,6 +140,9 @@ def largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.T
 def main() -> None:
     torch.set_num_threads(1)
     folder, output = sys.argv[1], Path(sys.argv[2])
+    if sys.argv[3:] == ["restart"]:
+        restarted_trainer(folder, output, "two processes, 4").train()
+        return
     for case in CASES:
         for split in (name for name, (processes, *_) in SPLITS.items() if processes == 2):
             trainer = train_split(folder, output / "run", split, case)

@@ -9,6 +9,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
+from accelerate import ParallelismConfig
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PrefixTuningConfig
 from sft_runs import MESSAGES, PROMPTS_AND_COMPLETIONS, sft_trainer
@@ -189,7 +190,9 @@ class TestArguments:
             ({"loss_chunk_size": 0}, "`loss_chunk_size` must be a positive integer"),
             ({"eval_num_samples": 0}, "`eval_num_samples` must be a positive integer"),
             ({"peft_config": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)}, "prompt learning"),
-            ({"peft_config": LoraConfig(target_modules=["c_attn"])}, "c_attn.*not found in the base model"),
+            ({"peft_config": LoraConfig(target_modules=["c_attn"])}, "`target_modules`.*has no c_attn"),
+            ({"parallelism_config": ParallelismConfig(cp_size=2)}, "`cp_size=2` is not supported.*whole rows.*FSDP"),
+            ({"parallelism_config": ParallelismConfig(sp_size=2)}, "`sp_size=2` is not supported"),
             ({"peft_config": LoraConfig(target_modules=["q_proj", "lm_head"])}, "`lm_head` is not supported"),
         ],
         # Not of the values: a set has another order in each process.

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
-from sft_runs import CASES, SPLITS, largest_difference, losses_of, train_split, weights_of
+from sft_runs import CASES, SPLITS, largest_difference, losses_of, restarted_trainer, train_split, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +30,23 @@ def one_batch(poet_folder, tmp_path_factory):
 def two_processes(poet_folder, tmp_path_factory):
     """What two processes wrote."""
     folder = tmp_path_factory.mktemp("two-processes")
+    run_two_processes(poet_folder, folder)
+    return {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+
+
+def run_two_processes(*arguments):
+    """Runs the script in two processes."""
     script = Path(__file__).parent / "sft_runs.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
     finished = subprocess.run(
-        [*command, str(poet_folder), str(folder)],
+        [*command, *map(str, arguments)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CI": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert finished.returncode == 0, finished.stderr[-5000:]
-    return {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -62,6 +67,18 @@ class TestSplit:
         assert result.pop("losses").tolist() == pytest.approx(losses, rel=1e-5)
         assert result.pop("eval_loss").item() == pytest.approx(eval_loss, rel=1e-5)
         assert largest_difference(weights, result) < 1e-6
+
+
+def test_goes_on_with_another_number_of_processes(poet_folder, tmp_path):
+    """In the middle of an epoch, with the states of AdamW and its schedule: two processes, then one that accumulates."""
+    whole = restarted_trainer(poet_folder, tmp_path / "whole", "8")
+    whole.train()
+    run_two_processes(poet_folder, tmp_path / "two", "restart")
+    resumed = restarted_trainer(poet_folder, tmp_path / "one", "4 + 4")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "two" / "checkpoint-3"))
+    assert losses_of(resumed).keys() == losses_of(whole).keys() == set(range(1, 7))
+    assert losses_of(resumed) == pytest.approx(losses_of(whole), rel=1e-5)
+    assert largest_difference(weights_of(whole), weights_of(resumed)) < 1e-4
 
 
 def test_the_cases_differ(one_batch):

@@ -38,11 +38,15 @@ from .noise import RowNoise
 from .row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
 from .samples import SamplesCallback, sample_prompts
 from .sft_checks import (
+    check_adapter,
     check_arguments,
     check_attention,
     check_chat_template,
     check_model,
+    check_parallelism,
+    check_tied_embedding,
     check_tokenizer,
+    keep_gradients,
     with_default_targets,
 )
 from .sft_configuration import LLaDASFTConfig
@@ -78,9 +82,10 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             The tokenizer. Left out: that of the checkpoint of the model.
         peft_config ([`~peft.PeftConfig`], *optional*):
             An adapter to train in place of the weights. A [`~peft.LoraConfig`] that names no modules is put on all seven
-            projections.
+            projections. To go on with one, give a [`~peft.PeftModel`] that was loaded with `is_trainable=True`.
         quantization_config (`QuantizationConfigMixin`, *optional*):
-            How to quantize a model that is loaded here.
+            How to quantize a model that is loaded here, which then needs an adapter. The embedding, the norms and the head
+            keep their precision.
         **kwargs:
             Other arguments of [`~trl.SFTTrainer`]: `callbacks`, `optimizers`, `formatting_func`...
 
@@ -140,6 +145,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         check_model(model)
         if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
             check_attention(model)
+        check_adapter(model, peft_config)
+        keep_gradients(model)
         if processing_class is None:
             processing_class = AutoTokenizer.from_pretrained(
                 model.config._name_or_path,
@@ -173,6 +180,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         )
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
+        check_parallelism(self.accelerator.parallelism_config)  # also what `accelerate launch` was told
+        check_tied_embedding(self.model)
         self._check_prepared_datasets()
         base = self.model if isinstance(self.model, PreTrainedModel) else self.model.get_base_model()
         add_masked_loss(base, args.loss_chunk_size)
@@ -328,6 +337,18 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         # There are no logits to return: they exist for a chunk of masked tokens at a time.
         return super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
+
+    # ---- Checkpoints ----
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        # PEFT loads an adapter in float32, but on a quantized model TRL trains it in bfloat16.
+        dtypes = {
+            name: parameter.dtype for name, parameter in self.model.named_parameters() if parameter.requires_grad
+        }
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.model.named_parameters():
+            if dtypes.get(name, parameter.dtype) != parameter.dtype:
+                parameter.data = parameter.data.to(dtypes[name])
 
     # ---- Logs ----
 

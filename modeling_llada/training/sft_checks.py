@@ -4,7 +4,9 @@
 
 import copy
 
-from peft import LoraConfig, PeftConfig
+from peft import LoraConfig, PeftConfig, PeftModel
+from peft.tuners.trainable_tokens import TrainableTokensLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.utils.generic import is_flash_attention_requested
@@ -47,6 +49,7 @@ def check_arguments(args: LLaDASFTConfig, given: dict[str, object]) -> None:
             value = getattr(args, name, True)
             raise ValueError(f"`{name}={value!r}` is not supported: {reason}. Leave it at its default.")
     check_packing(args)
+    check_parallelism(args.parallelism_config)
 
 
 REASONS = {
@@ -91,6 +94,18 @@ def check_attention(model: PreTrainedModel) -> None:
         )
 
 
+def check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F821
+    """Raises a `ValueError` if processes would get parts of rows. Rows, weights and heads may be spread over them."""
+    for name in ("cp_size", "sp_size"):
+        size = getattr(config, name, None)
+        if size is not None and size > 1:
+            raise ValueError(
+                f"`parallelism_config` with `{name}={size}` is not supported: it cuts rows into parts, and the masked "
+                "positions of the loss are those of whole rows. For long rows use `gradient_checkpointing=True`, "
+                "`tp_size` or FSDP."
+            )
+
+
 def check_model(model: PreTrainedModel) -> None:
     """Raises a `ValueError` unless a model is a LLaDA mask predictor."""
     config = model.config
@@ -101,6 +116,71 @@ def check_model(model: PreTrainedModel) -> None:
         )
     if config.mask_token_id is None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
+
+
+def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+    """
+    Raises a `ValueError` if an adapter is not to be trained, or names modules that the model does not have. PEFT leaves
+    those out without a word, as long as there are others.
+
+    Args:
+        model ([`PreTrainedModel`] or [`~peft.PeftModel`]):
+            The mask predictor, or one with adapters.
+        peft_config ([`~peft.PeftConfig`], *optional*):
+            A new adapter.
+    """
+    if isinstance(model, PeftModel) and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "`model` has an adapter that was loaded for inference, so that nothing of it would be trained. Load it with "
+            "`PeftModel.from_pretrained(..., is_trainable=True)`."
+        )
+    names = [name for name, _ in model.named_modules()]
+    configs = model.peft_config.values() if isinstance(model, PeftModel) else [peft_config]
+    for config in configs:
+        targets = getattr(config, "target_modules", None)
+        if not targets or isinstance(targets, str):
+            continue
+        unknown = sorted(target for target in targets if not any(f".{name}".endswith(f".{target}") for name in names))
+        if unknown:
+            raise ValueError(
+                f"`target_modules` must name modules of the model, which has no {', '.join(unknown)}. Its projections are "
+                f"{', '.join(PROJECTIONS)}; the official attn_out, ff_proj and ff_out are o_proj, gate_proj and down_proj. "
+                "An adapter that was trained on the official modules is renamed by `llada convert-adapter`."
+            )
+
+
+def check_tied_embedding(model: PreTrainedModel | PeftModel) -> None:
+    """Raises a `ValueError` if the embedding alone has an adapter, but is the head too, which a merge would change."""
+    embedding = model.get_input_embeddings()
+    if not model.config.tie_word_embeddings or not isinstance(embedding, BaseTunerLayer):
+        return
+    if not isinstance(embedding, TrainableTokensLayer):
+        raise ValueError(
+            "`target_modules` must leave out the embedding of a model that ties it to the head (`tie_word_embeddings`): "
+            "merged, the adapter would change both. Train the tokens that you need with `trainable_token_indices`, or "
+            'all of them with `modules_to_save=["embed_tokens"]` and `ensure_weight_tying=True`.'
+        )
+
+
+def keep_gradients(model: PreTrainedModel | PeftModel) -> None:
+    """
+    Keeps gradients flowing through 4-bit weights on a CPU.
+
+    The first call in evaluation mode makes bitsandbytes repack them on CPUs with AVX-512 BF16, and its product with
+    repacked weights has no gradient: training after an evaluation would reach only a part of the adapter.
+
+    Raises:
+        `ValueError`: if they are repacked already, which bitsandbytes cannot undo.
+    """
+    for name, module in model.named_modules():
+        if not hasattr(module, "support_avx512bf16_for_cpu"):
+            continue
+        if getattr(module.weight.quant_state, "packing_format_for_cpu", False):
+            raise ValueError(
+                f"`model` was called before training, and bitsandbytes has repacked its weights ({name}), through which "
+                "there are no gradients. Load it again, and give it to the trainer first."
+            )
+        module.support_avx512bf16_for_cpu = False
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:

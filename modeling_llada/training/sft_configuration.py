@@ -22,9 +22,10 @@ class LLaDASFTConfig(SFTConfig):
         rate_eps (`float`, *optional*, defaults to 1e-3):
             Mask rates are uniform in (rate_eps, 1].
         eos_fill (`int` or `str`, *optional*):
-            Lengthens responses with EOS, which are attended to, masked and trained on, as the paper does: `"longest"` up
-            to the longest row of the micro-batch, a number up to that many tokens in the row. Left out: one EOS ends a
-            response, and padding is neither seen nor trained on. With `"longest"` the loss depends on which rows share a
+            Lengthens responses with EOS, which are attended to, masked and trained on, as the paper does. `"longest"`: up
+            to the longest row of the micro-batch. A number: until the whole row, prompt and response, has that many
+            tokens; it is not the length of the response, which is longer where the prompt is shorter. Left out: one EOS
+            ends a response, and padding is neither seen nor trained on. With `"longest"` the loss depends on which rows share a
             micro-batch; with all of them the many EOS, which are easy, lower the loss. Not with `packing`.
         packing (`bool`, *optional*, defaults to `False`):
             Puts several documents into each row of `max_length`, which saves most of the padding. With `packing_strategy`
@@ -33,7 +34,8 @@ class LLaDASFTConfig(SFTConfig):
             rows. `"bfd_split"` makes documents of the pieces of those that are too long, which then lack what came before;
             `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
-            Masked tokens whose logits are in memory at a time.
+            Masked tokens whose logits are in memory at a time. With `torch_compile` each number of chunks in a
+            micro-batch is compiled once, up to eight numbers: raise it where a micro-batch has many masked tokens.
         eval_num_samples (`int`, *optional*, defaults to 4):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
@@ -70,7 +72,9 @@ class LLaDASFTConfig(SFTConfig):
     rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
     eos_fill: int | str | None = field(
         default=None,
-        metadata={"help": "Lengthen responses with EOS up to the `longest` of the micro-batch, or to this length."},
+        metadata={
+            "help": "Lengthen responses with EOS up to the `longest` row, or until each row has so many tokens."
+        },
     )
     loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
     eval_num_samples: int = field(default=4, metadata={"help": "Noise samples for each row in evaluation."})

@@ -11,13 +11,19 @@ TRL tokenizes and marks. What comes before and after it here:
 - rows that cannot be trained on are errors, with their numbers.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+import pyarrow as pa
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import maybe_convert_to_chatml
 
 from .sft_configuration import LLaDASFTConfig
+
+
+BATCH_SIZE = 1000
 
 
 def check_dataset(dataset: Dataset, name: str) -> None:
@@ -69,10 +75,11 @@ def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Data
     """
     if "messages" not in dataset.column_names:
         return dataset
+    talks = (
+        messages for batch in dataset.select_columns("messages").iter(BATCH_SIZE) for messages in batch["messages"]
+    )
     unanswered = [
-        row
-        for row, messages in enumerate(dataset["messages"])
-        if len(messages) < 2 or messages[-1]["role"] != "assistant"
+        row for row, messages in enumerate(talks) if len(messages) < 2 or messages[-1]["role"] != "assistant"
     ]
     if unanswered:
         raise ValueError(
@@ -81,7 +88,11 @@ def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Data
             "on all answers with `assistant_only_loss=True`."
         )
     return dataset.map(
-        lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
+        lambda rows: {
+            "prompt": [messages[:-1] for messages in rows["messages"]],
+            "completion": [messages[-1:] for messages in rows["messages"]],
+        },
+        batched=True,
         remove_columns="messages",
         num_proc=args.dataset_num_proc,
         desc=f"Splitting the messages of {name} into prompt and completion",
@@ -94,13 +105,18 @@ def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, eos_token_id:
     if cut and args.max_length is not None:
         kept = slice(-args.max_length, None) if args.truncation_mode == "keep_end" else slice(args.max_length)
 
-    def finish(row):
-        end = [eos_token_id] if row["labels"] and row["labels"][-1] not in (-100, eos_token_id) else []
-        return {"input_ids": (row["input_ids"] + end)[kept], "labels": (row["labels"] + end)[kept]}
+    def finish(rows):
+        ends = [[eos_token_id] if row and row[-1] not in (-100, eos_token_id) else [] for row in rows["labels"]]
+        return {
+            column: [(row + end)[kept] for row, end in zip(rows[column], ends, strict=True)]
+            for column in ("input_ids", "labels")
+        }
 
+    dataset = dataset.select_columns(["input_ids", "labels"])
     with PartialState().main_process_first():
-        dataset = dataset.map(finish, num_proc=args.dataset_num_proc, desc=f"Ending the responses of {name}")
-    return dataset.select_columns(["input_ids", "labels"])
+        return dataset.map(
+            finish, batched=True, num_proc=args.dataset_num_proc, desc=f"Ending the responses of {name}"
+        )
 
 
 def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int):
@@ -119,32 +135,31 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
         vocab_size (`int`):
             Rows of the embedding.
     """
-    columns = [column for column in ("input_ids", "labels") if column in dataset.column_names]
-    empty, outside, too_long, row = [], [], [], 0
-    for batch in dataset.select_columns(columns).iter(batch_size=1000):
-        for tokens, labels in zip(batch["input_ids"], batch.get("labels", batch["input_ids"]), strict=True):
-            tokens, labels = np.array(tokens, dtype=np.int64), np.array(labels, dtype=np.int64)
-            if not np.any((labels != -100) & (labels != tokenizer.eos_token_id)):
-                empty.append(row)
-            if np.any((tokens < 0) | (tokens >= vocab_size)):
-                outside.append(row)
-            if isinstance(args.eos_fill, int) and len(tokens) > args.eos_fill:
-                too_long.append(row)
-            row += 1
+    empty, outside, too_long = [], [], []
+    columns = [column for column in ("labels", "input_ids") if column in dataset.column_names]
+    for first, batch in _arrow_batches(dataset, columns):
+        labels, rows, _ = _flat(batch, columns[0])
+        tokens, token_rows, lengths = _flat(batch, "input_ids")
+        answered = rows[(labels != -100) & (labels != tokenizer.eos_token_id)]
+        empty += (first + np.setdiff1d(np.arange(len(lengths)), answered)).tolist()
+        outside += (first + np.unique(token_rows[(tokens < 0) | (tokens >= vocab_size)])).tolist()
+        if isinstance(args.eos_fill, int):
+            too_long += (first + np.flatnonzero(lengths > args.eos_fill)).tolist()
+    total = len(dataset)
     if outside:
         raise ValueError(
             f"`{name}` must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but "
-            f"{_rows(outside, row)} have others. Tokenize with the tokenizer of this model."
+            f"{_rows(outside, total)} have others. Tokenize with the tokenizer of this model."
         )
     if empty:
         raise ValueError(
-            f"`{name}` must have something to train on in every row, but in {_rows(empty, row)} the response is empty"
+            f"`{name}` must have something to train on in every row, but in {_rows(empty, total)} the response is empty"
             + (f" (after rows were cut at `max_length={args.max_length}`). " if args.max_length else ". ")
             + "Raise `max_length`, shorten the prompts, or drop these rows with `dataset.filter`."
         )
     if too_long:
         raise ValueError(
-            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {_rows(too_long, row)} of "
+            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {_rows(too_long, total)} of "
             f"`{name}` are longer. Raise it, or set `max_length`."
         )
 
@@ -175,13 +190,29 @@ def check_no_padding(dataset: Dataset, name: str) -> None:
     """Raises a `ValueError` if tokenized rows are padded, which the collator does, on the right."""
     if "attention_mask" not in dataset.column_names:
         return
-    padded = [row for row, mask in enumerate(dataset["attention_mask"]) if not all(mask)]
+    padded = []
+    for first, batch in _arrow_batches(dataset, ["attention_mask"]):
+        mask, rows, _ = _flat(batch, "attention_mask")
+        padded += (first + np.unique(rows[mask == 0])).tolist()
     if padded:
         side = "left" if not dataset[padded[0]]["attention_mask"][0] else "right"
         raise ValueError(
             f"`{name}` must not be padded, but {_rows(padded, len(dataset))} are, row {padded[0]} on the {side}. Tokenize "
             "without `padding`: batches are padded on the right when they are made."
         )
+
+
+def _arrow_batches(dataset: Dataset, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
+    """Runs of rows that never become Python lists, each with the number of its first row."""
+    batches = dataset.select_columns(columns).with_format("arrow").iter(BATCH_SIZE)
+    return zip(range(0, len(dataset), BATCH_SIZE), batches, strict=True)
+
+
+def _flat(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values of all lists in a column, the row of each, and the lengths of the rows."""
+    lists = batch[column].combine_chunks()
+    lengths = lists.value_lengths().to_numpy()
+    return lists.flatten().to_numpy(zero_copy_only=False), np.arange(len(lengths)).repeat(lengths), lengths
 
 
 def _rows(numbers: list[int], total: int) -> str:

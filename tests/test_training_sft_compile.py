@@ -1,0 +1,51 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`torch_compile=True`: the same losses, and no graph for each shape of a batch."""
+
+import pytest
+import torch
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+from peft import LoraConfig
+from sft_runs import MESSAGES, largest_difference, losses_of, sft_trainer, weights_of
+
+from modeling_llada import LLaDAForMaskedLM
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"gradient_checkpointing": True},
+        {"peft_config": LoraConfig(r=4)},
+        {"torch_compile_backend": "inductor"},
+    ],
+    ids=["all weights", "checkpointing", "LoRA", "inductor"],
+)
+def test_same_losses_in_two_graphs(poet_folder, tmp_path, settings):
+    """One for the first shape, and one for all others."""
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    options = {"max_steps": 10, "per_device_train_batch_size": 1, "learning_rate": 1e-3}
+    # Traces as the default backend does, without the minutes of C++ compilation.
+    compiled = {"torch_compile": True, "torch_compile_backend": "aot_eager"} | settings
+    plain = {name: value for name, value in settings.items() if name != "torch_compile_backend"}
+    expected, trainer = (
+        sft_trainer(poet_folder, tmp_path / "run", MESSAGES, **options, **changes) for changes in (plain, compiled)
+    )
+    assert len({batch["input_ids"].shape for batch in trainer.get_train_dataloader()}) > 2
+    expected.train()
+    trainer.train()
+    assert losses_of(trainer) == pytest.approx(losses_of(expected), rel=1e-4)
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+    if "peft_config" not in settings:
+        trainer.save_model(str(tmp_path / "saved"))
+        saved = dict(LLaDAForMaskedLM.from_pretrained(tmp_path / "saved").named_parameters())
+        assert largest_difference(weights_of(trainer), saved) == 0
