@@ -417,11 +417,21 @@ class LLaDAPreTrainedModel(PreTrainedModel):
 
         A class can be registered for one Auto class alone, so the others are named here.
         """
-        self.config.auto_map = {name: reference for name, reference in AUTO_MAP.items() if self._serves(name)}
-        self.config.auto_map["AutoModel"] = f"modeling_llada.{type(self).__name__}"
-        # Otherwise only those names would become official ones again that were official in the checkpoint that was loaded.
-        self._weight_conversions = None
-        super().save_pretrained(save_directory, **kwargs)
+        # FSDP puts a class of its own in the place of that of the model, which nobody could load.
+        sharded = type(self)
+        self.__class__ = next(base for base in sharded.__mro__ if not base.__name__.startswith("FSDP"))
+        try:
+            self.config.auto_map = {name: reference for name, reference in AUTO_MAP.items() if self._serves(name)}
+            self.config.auto_map["AutoModel"] = f"modeling_llada.{type(self).__name__}"
+            # Otherwise only those names would become official ones again that were official in the loaded checkpoint.
+            self._weight_conversions = None
+            if kwargs.get("state_dict") is not None and self.config.tie_word_embeddings:
+                # Collected from processes, a tied head is a copy of the embedding.
+                tied = self._tied_weights_keys or {}
+                kwargs["state_dict"] = {key: value for key, value in kwargs["state_dict"].items() if key not in tied}
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            self.__class__ = sharded
 
     @property
     def device(self) -> torch.device:

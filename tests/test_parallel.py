@@ -12,6 +12,8 @@ import pytest
 import torch
 from conftest import TINY
 from safetensors.torch import load_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
 from transformers import AutoModel
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
@@ -55,6 +57,39 @@ def results(tmp_path_factory):
         config = LLaDAConfig(**(TINY | {"vocab_size": 100, "tie_word_embeddings": tied}))
         LLaDAForMaskedLM(config).save_pretrained(folder / name)
     return run_on_two_processes("cpu", folder / "untied", folder / "tied")
+
+
+@pytest.fixture
+def one_process():
+    """A group of processes that is this one alone."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+class TestFullySharded:
+    @pytest.mark.parametrize("tied", [False, True])
+    def test_saves_the_folder_that_the_model_would(self, one_process, tied, tmp_path):
+        """Its class is one of FSDP, and the head is collected beside the embedding that it is."""
+        model = LLaDAForMaskedLM(LLaDAConfig(**(TINY | {"tie_word_embeddings": tied})))
+        model.save_pretrained(tmp_path / "plain")
+        for layer in model.model.layers:
+            fully_shard(layer)
+        fully_shard(model)
+        sharded = type(model)
+        assert sharded is not LLaDAForMaskedLM
+        weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+        assert "lm_head.weight" in weights
+        model.save_pretrained(tmp_path / "sharded", state_dict=weights)
+        assert type(model) is sharded
+
+        saved = [{path.name: path for path in (tmp_path / name).iterdir()} for name in ("plain", "sharded")]
+        assert saved[0].keys() == saved[1].keys()
+        for name in saved[0].keys() - {"model.safetensors"}:
+            assert saved[0][name].read_bytes() == saved[1][name].read_bytes(), name
+        expected, found = (load_file(files["model.safetensors"]) for files in saved)
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 class TestTensorParallelism:

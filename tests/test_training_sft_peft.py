@@ -333,3 +333,15 @@ class TestTiedHead:
         merged = load(tmp_path / "merged")
         assert merged.config.tie_word_embeddings is is_tied
         torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_adapter_follows_from_the_seed_alone(trainer_of):
+    """Not from what was drawn before, which depends on how the weights were loaded."""
+    adapters = []
+    for draws in (0, 7):
+        torch.rand(draws)
+        trainer = trainer_of(peft_config=LoraConfig(r=2))
+        adapters.append(
+            {name: one.detach().clone() for name, one in trainer.model.named_parameters() if "lora_A" in name}
+        )
+    assert adapters[0] and all(torch.equal(adapters[0][name], adapters[1][name]) for name in adapters[0])

@@ -25,7 +25,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftConfig
 from torch.utils.data import DataLoader
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer, pack_dataset
 from trl.trainer.utils import create_model_from_path
@@ -160,6 +160,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             processing_class.pad_token = processing_class.eos_token
 
         train_row = None if train_dataset is None else train_dataset[0]
+        # A new adapter is drawn before `Trainer` sets the seed, after draws whose number depends on how the model was loaded.
+        set_seed(args.seed)
         self._num_embeddings = model.get_input_embeddings().weight.shape[0]
         super().__init__(
             model=model,
