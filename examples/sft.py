@@ -66,6 +66,10 @@ class AdapterArguments(ModelConfig):
         default=None,
         metadata={"help": "Rows of the embedding that the adapter trains too: ids and ranges, as in 5 8-102 113-120."},
     )
+    adapter_dtype: str | None = field(
+        default=None,
+        metadata={"help": "Round the adapter at the end. Left out: as trained.", "choices": ["bfloat16", "float16"]},
+    )
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -96,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.is_fsdp_enabled:
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    if model.adapter_dtype is not None:
+        round_adapter(trainer, getattr(torch, model.adapter_dtype))
     trainer.save_model(training.output_dir)
     trainer.accelerator.print(f"wrote {training.output_dir} at step {trainer.state.global_step:,}")
     if training.push_to_hub:
@@ -113,8 +119,9 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, 
             parser.error(f"`--{name}` is needed, on the command line or in the file of `--config`.")
     if data.eval_rows is not None and data.eval_rows < 1:
         parser.error(f"`--eval_rows` must be positive, but got {data.eval_rows}.")
-    if model.trainable_token_indices and not model.use_peft:
-        parser.error("`--trainable_token_indices` belongs to an adapter, but `--use_peft` is not set.")
+    for name in ("trainable_token_indices", "adapter_dtype"):
+        if getattr(model, name) and not model.use_peft:
+            parser.error(f"`--{name}` belongs to an adapter, but `--use_peft` is not set.")
     return data, training, model
 
 
@@ -201,6 +208,13 @@ def adapter_config(model: AdapterArguments) -> PeftConfig | None:
     if model.trainable_token_indices:
         config.trainable_token_indices = [token for part in model.trainable_token_indices for token in token_ids(part)]
     return config
+
+
+def round_adapter(trainer: LLaDASFTTrainer, dtype: torch.dtype) -> None:
+    """Rounds what was trained. Checkpoints of the run, which can be resumed, stay as they are."""
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
 
 
 def token_ids(part: str | int) -> range:

@@ -28,6 +28,7 @@ from .prompts import warn_about_unknown_characters
 from .terminal import add_animation_arguments, animation_delay, spinner
 
 
+SHIPPED_CHECKPOINT = "llada-poet-instruct"
 COMMANDS = {
     "/new": "forget the conversation and start another one",
     "/undo": "take the last message and its reply back",
@@ -36,16 +37,16 @@ COMMANDS = {
 }
 COMMAND_LIST = "\n".join(f"  {name:6} {meaning}" for name, meaning in COMMANDS.items())
 EXAMPLES = f"""examples:
-  begin poems, and let llada-poet complete them:
+  ask for poems, acrostics, the next line, the line before, missing characters, in Chinese or English:
     llada chat
-  poems of a form; a system message is their header:
-    llada chat --system 七言绝句 --temperature 0.7 --remasking random
+  begin poems, and let llada-poet complete them; a system message is their header:
+    llada chat --model checkpoints/llada-poet --system 七言绝句 --temperature 0.7 --remasking random
   faster, by committing every token the model is sure of:
     llada chat --confidence-threshold 0.9
   another checkpoint, with the settings of its authors:
     llada chat --model GSAI-ML/LLaDA-8B-Instruct --max-new-tokens 128 --steps 128 --block-length 32
   a line of stdin for each message, a reply after each:
-    echo 床前明月光， | llada chat --save messages.json
+    echo "举头望明月的下一句是什么？" | llada chat --save messages.json
 
 commands in the chat:
 {COMMAND_LIST}
@@ -66,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--system", metavar="TEXT", help="system message; for llada-poet the header: form and title")
     group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON, after each turn")
     add_decoding_arguments(parser)
-    add_model_arguments(parser)
+    add_model_arguments(parser, SHIPPED_CHECKPOINT)
     add_animation_arguments(parser.add_argument_group("output"))
 
 
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     seed, delay = choose_seed(args), animation_delay(args)
     if args.save:
         check_output_file("--save", args.save)
-    name = find_checkpoint(args.model)
+    name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
     options = chosen_options(args) | {"num_return_sequences": 1}
     with spinner(f"loading {name}"):
         quiet_libraries()

@@ -1,26 +1,37 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Finding and loading the checkpoint of a command."""
+"""Finding and loading the checkpoint of a command: a whole one, or an adapter and the one below it."""
 
+import json
 import logging
 import os
+import warnings
 from pathlib import Path
 
 from .errors import CommandError
 from .parsing import CommandParser
 
 
-SHIPPED_CHECKPOINT = "checkpoints/llada-poet"
-NOISY_LOGGERS = ("torchao", "torch.utils._pytree")  # they speak of kernels that nothing here uses
+SHIPPED_CHECKPOINTS = "checkpoints"
+SHIPPED_CHECKPOINT = "llada-poet"
+NOISY_LOGGERS = ("bitsandbytes", "torchao", "torch.utils._pytree")  # they speak of kernels that nothing here uses
 
 
-def add_model_arguments(parser: CommandParser) -> None:
-    """The options that every command with a model has."""
+def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT) -> None:
+    """The options that every command with a model has.
+
+    Args:
+        parser ([`CommandParser`]):
+            The parser of the command.
+        shipped (`str`, *optional*):
+            The shipped checkpoint that the command uses by default.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         metavar="PATH_OR_ID",
-        help="checkpoint: a folder or a Hub id (default: $LLADA_MODEL, else checkpoints/llada-poet of the clone)",
+        help="checkpoint or PEFT adapter: a folder or a Hub id (default: $LLADA_MODEL, else "
+        f"{SHIPPED_CHECKPOINTS}/{shipped} of the clone)",
     )
     group.add_argument("--device", help="for instance cpu, cuda or cuda:1 (default: an accelerator if there is one)")
     group.add_argument(
@@ -30,12 +41,14 @@ def add_model_arguments(parser: CommandParser) -> None:
     )
 
 
-def find_checkpoint(name: str | None) -> str:
+def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
     """The checkpoint to use: the one that is named, that of `LLADA_MODEL`, or the shipped one.
 
     Args:
         name (`str`, *optional*):
             The value of `--model`.
+        shipped (`str`, *optional*):
+            The name of the shipped one.
 
     Returns:
         `str`: A folder or a Hub id.
@@ -46,12 +59,12 @@ def find_checkpoint(name: str | None) -> str:
     name = name or os.environ.get("LLADA_MODEL")
     if name:
         return name
-    shipped = Path(__file__).parent.parent / SHIPPED_CHECKPOINT
-    if shipped.is_dir():
-        return str(shipped)
+    folder = Path(__file__).parent.parent / SHIPPED_CHECKPOINTS / shipped
+    if folder.is_dir():
+        return str(folder)
     raise CommandError(
         f"no checkpoint: give one with `--model PATH_OR_ID` or in the environment variable LLADA_MODEL. The shipped "
-        f"one, {SHIPPED_CHECKPOINT}, is found when the package was installed from a clone with `pip install -e .`."
+        f"one, {SHIPPED_CHECKPOINTS}/{shipped}, is found when the package was installed from a clone with `pip install -e .`."
     )
 
 
@@ -69,7 +82,7 @@ def quiet_libraries() -> None:
 
 
 def load_checkpoint(name: str, device: str | None, dtype: str | None):
-    """Loads a checkpoint and its tokenizer.
+    """Loads a checkpoint and its tokenizer. An adapter is merged into the checkpoint that it was trained on.
 
     Args:
         name (`str`):
@@ -86,6 +99,7 @@ def load_checkpoint(name: str, device: str | None, dtype: str | None):
         `CommandError`: if the device is not there, the checkpoint cannot be read, or it is no LLaDA model.
     """
     from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils.peft_utils import find_adapter_config_file
 
     from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
@@ -97,18 +111,43 @@ def load_checkpoint(name: str, device: str | None, dtype: str | None):
         raise CommandError(f"cannot load {name!r}: there is no such folder.")
     # Whatever a damaged file makes the libraries raise, the user can only give another one.
     try:
-        config = AutoConfig.from_pretrained(name)
+        adapter_config = find_adapter_config_file(name)
+        base = name if adapter_config is None else base_of(name, adapter_config)
+        config = AutoConfig.from_pretrained(base)
         if not isinstance(config, LLaDAConfig):
             raise CommandError(f"it is a model of the type {config.model_type!r}, not LLaDA")
         tokenizer = AutoTokenizer.from_pretrained(name)
-        model = LLaDAForMaskedLM.from_pretrained(name, config=config, dtype=dtype)
+        model = LLaDAForMaskedLM.from_pretrained(base, config=config, dtype=dtype)
+        if adapter_config is not None:
+            model = merge_adapter(model, name)
     except Exception as error:
         reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         raise CommandError(
             f"cannot load {name!r}: {reason}. `--model` takes a Hub id, or a folder with config.json, the tokenizer "
-            "and the weights."
+            "and the weights, or with those of an adapter."
         ) from error
     return model.to(device).eval(), tokenizer
+
+
+def base_of(adapter: str, adapter_config: str) -> str:
+    """The checkpoint that an adapter was trained on: where its config says, or beside it under the same name."""
+    base = json.loads(Path(adapter_config).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    beside = Path(adapter).resolve().parent / Path(base).name
+    return str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+
+
+def merge_adapter(model, adapter: str):
+    """The model with the weights of the adapter, and its generation config where it has one."""
+    from peft import PeftModel
+
+    from modeling_llada import LLaDAGenerationConfig
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT calls something by its old name
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    if (Path(adapter) / "generation_config.json").is_file():
+        model.generation_config = LLaDAGenerationConfig.from_pretrained(adapter)
+    return model
 
 
 def find_device(name: str | None):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from .checkpoints import quiet_libraries
-from .errors import CommandError, warn
+from .errors import warn
 
 
 DESCRIPTION = """Rename a LoRA adapter that was trained on the official LLaDA code, so that PEFT loads it here.
@@ -53,12 +53,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Converts as the command line asks, and says what was converted."""
     quiet_libraries()
-    try:
-        from modeling_llada.adapters import convert_adapter
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "peft":
-            raise
-        raise CommandError("`llada convert-adapter` needs PEFT: pip install 'modeling-llada[train]'.") from error
+    from modeling_llada.adapters import convert_adapter
+
     report = convert_adapter(args.source, args.destination, to=args.to, overwrite=args.overwrite)
     for warning in report.warnings:
         warn(f"{warning}.")

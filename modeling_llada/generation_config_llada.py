@@ -187,6 +187,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.transformers_version = kwargs.pop("transformers_version", None)
         self._from_model_config = kwargs.pop("_from_model_config", None)
         self._commit_hash = kwargs.pop("_commit_hash", None)
+        kwargs.pop("_original_object_hash", None)  # of the config that was loaded, which this one need not equal
 
         if kwargs:
             raise ValueError(

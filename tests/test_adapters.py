@@ -4,7 +4,6 @@
 
 import json
 import os
-import sys
 import warnings
 
 import pytest
@@ -561,17 +560,6 @@ class TestCommand:
         assert main(["convert-adapter", str(source), converted, "--overwrite"]) == 0
         assert main(["convert-adapter", converted, str(tmp_path / "back"), "--to", "official"]) == 0
         assert "layers.*.self_attn.q_proj -> model.transformer.blocks.*.q_proj" in capsys.readouterr().out
-
-    def test_without_peft(self, tmp_path, monkeypatch, capsys):
-        for name in list(sys.modules):
-            if name.partition(".")[0] == "peft":
-                monkeypatch.setitem(sys.modules, name, None)  # to import it is an error
-            elif name.startswith("modeling_llada.adapters"):
-                monkeypatch.delitem(sys.modules, name)
-        assert main(["convert-adapter", str(tmp_path), str(tmp_path / "converted")]) == 2
-        assert capsys.readouterr().err == (
-            "llada: error: `llada convert-adapter` needs PEFT: pip install 'modeling-llada[train]'.\n"
-        )
 
     def test_help(self, capsys):
         with pytest.raises(SystemExit):

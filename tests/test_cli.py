@@ -12,13 +12,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from transformers import BertConfig
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoTokenizer, BertConfig
 
 import modeling_llada.files
 from llada_cli import build_parser, checkpoints, main
 from llada_cli.decoding import DECODING_OPTIONS
 from llada_cli.poems import FORM_LENGTHS, FORMS, poem_header
-from modeling_llada import LLaDAForMaskedLM
+from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig
 
 
 LINE = "床前明月光，"
@@ -398,3 +400,27 @@ class TestCheckpoint:
     def test_home_folder(self, generate, poet_folder, monkeypatch):
         monkeypatch.setenv("HOME", str(poet_folder.parent))
         assert generate(LINE, "--model", f"~/{poet_folder.name}", "--max-new-tokens", 1).startswith(LINE)
+
+    def test_an_adapter_is_merged_into_what_it_was_trained_on(self, poet_folder, tmp_path, monkeypatch):
+        """Found beside the adapter when the path of training is not there."""
+        (tmp_path / "base").symlink_to(poet_folder)
+        monkeypatch.chdir(tmp_path)
+        base = LLaDAForMaskedLM.from_pretrained("base", dtype=torch.float32)
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+        adapted.save_pretrained("adapter")
+        AutoTokenizer.from_pretrained("base").save_pretrained("adapter")
+        LLaDAGenerationConfig(max_new_tokens=3).save_pretrained("adapter")
+        monkeypatch.chdir("/")
+
+        model, _ = checkpoints.load_checkpoint(str(tmp_path / "adapter"), "cpu", None)
+        input_ids = torch.arange(10, 20)[None]
+        with torch.no_grad():
+            torch.testing.assert_close(
+                model(input_ids).logits, adapted.eval()(input_ids=input_ids).logits, atol=1e-3, rtol=0
+            )
+        assert type(model) is LLaDAForMaskedLM
+        assert model.generate(input_ids).shape == (1, 13), "its own generation config"
+
+    def test_an_adapter_without_its_base(self, fail, tmp_path):
+        (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "nowhere", "peft_type": "LORA"}')
+        assert f"cannot load {str(tmp_path)!r}" in fail("generate", LINE, "--model", tmp_path)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
@@ -84,7 +85,8 @@ class TestRecipe:
         folder = run("--max_steps", 2, "--eval_rows", 3, "--sample_kwargs", '{"max_new_tokens": 7}', recipe=True)
         assert capsys.readouterr().out.splitlines()[-1] == f"wrote {folder} at step 2"
         config = PeftConfig.from_pretrained(folder)
-        assert set(config.target_modules) == set(PROJECTIONS) and config.r == 16
+        assert set(config.target_modules) == set(PROJECTIONS) and config.r == 32
+        assert {weight.dtype for weight in weights(folder).values()} == {torch.bfloat16}
         assert AutoTokenizer.from_pretrained(folder).chat_template == TEMPLATE.read_text(encoding="utf-8")
         tokens = weights(folder)["base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"]
         assert len(tokens) == len(config.trainable_token_indices) == 103
@@ -106,7 +108,7 @@ class TestRecipe:
         assert set(map(chr, range(32, 127))) <= set(tokens) <= {*map(chr, range(32, 127)), *"“”‘’…—（）"}
         adapted = get_peft_model(LLaDAForMaskedLM.from_pretrained(checkpoint), config)
         trained, _ = adapted.get_nb_trainable_parameters()
-        assert 4 * trained <= 4e6, "in float32"
+        assert 2 * trained <= 4e6, "in bfloat16"
 
 
 class TestRuns:
@@ -207,6 +209,7 @@ class TestArguments:
             (["--model_name_or_path", "x"], "`--dataset_name` is needed"),
             (["--model_name_or_path", "x", "--dataset_name", "x", "--eval_rows", "0"], "must be positive, but got 0"),
             (["--model_name_or_path", "x", "--dataset_name", "x", "--trainable_token_indices", "5"], "--use_peft"),
+            (["--model_name_or_path", "x", "--dataset_name", "x", "--adapter_dtype", "bfloat16"], "--use_peft"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )

@@ -278,6 +278,11 @@ class TestFiles:
         "mask_token_id": 98,
     }
 
+    def test_one_that_was_read_from_a_file_can_be_used(self, model, tmp_path):
+        LLaDAGenerationConfig(max_new_tokens=3, steps=2).save_pretrained(tmp_path)
+        read = LLaDAGenerationConfig.from_pretrained(tmp_path)
+        assert resolved(model, read).steps == 2
+
     def test_save_and_reload(self, tmp_path):
         config = LLaDAGenerationConfig(**self.OPTIONS)
         config.save_pretrained(tmp_path)

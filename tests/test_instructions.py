@@ -386,14 +386,14 @@ def test_no_row_has_an_unknown_token_and_lengths_are_tokens(load, rows, tokenize
 
 
 def test_instructions_look_like_headers(tokenizer):
-    """An instruction and its answer stand as a header and its poem do in the base model's training data."""
+    """An instruction and its answer stand as a header and its poem do in the base model's training data, the last alone."""
     messages = [
         {"role": "user", "content": "谁写的：床前明月光"},
         {"role": "assistant", "content": "李白"},
         {"role": "user", "content": "写一首五言绝句"},
     ]
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert text == "谁写的：床前明月光\n李白<|endoftext|><|startoftext|>写一首五言绝句\n"
+    assert text == "写一首五言绝句\n"
     encoded = tokenizer.apply_chat_template(messages[:2], return_dict=True, return_assistant_tokens_mask=True)
     marked = [i for i, m in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if m]
     assert tokenizer.decode(marked) == "李白<|endoftext|>"
