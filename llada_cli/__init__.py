@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from . import chat, convert_adapter, export, generate, score, serve
+from . import chat, convert_adapter, export, generate, score, serve, space
 from .errors import CommandError
 from .parsing import CommandParser
 
@@ -66,4 +66,5 @@ def build_parser() -> CommandParser:
     generate.add_parser(commands)
     score.add_parser(commands)
     serve.add_parser(commands)
+    space.add_parser(commands)
     return parser

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 
 from ..frames import BROKEN, CanvasFrame, TokenState
 from ..records import DenoisingRecord
+from .cells import END_LABEL, picture_of  # noqa: F401  the pictures of the docs take the label from here
 from .colors import confidence_color
 
 
-END_LABEL = "EOS"
 UNIT, GAP, CELL_HEIGHT, ROW_GAP, MARGIN, LABEL_WIDTH = 14, 4, 34, 12, 28, 44  # in pixels; a Han character is two units
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # control characters
 STYLE = """
@@ -98,11 +98,8 @@ def denoising_svg(
 
 def labels_of(final: CanvasFrame, row: int) -> tuple[list[str], list[bool]]:
     """What is written for each token of the result that is no padding, and whether it is a special token."""
-    tokenizer, special_ids = final.reader.tokenizer, final.reader.special_ids
-    columns = (final.texts(row), final.tokens[row].tolist(), final.states[row].tolist())
-    kept = [(text, token) for text, token, state in zip(*columns, strict=True) if state != TokenState.PAD]
-    texts = [END_LABEL if token == tokenizer.eos_token_id else text for text, token in kept]
-    return [NO_XML.sub(BROKEN, text) for text in texts], [token in special_ids for _, token in kept]
+    cells = [cell for cell in picture_of(final, row=row).cells if cell.state != "pad"]
+    return [NO_XML.sub(BROKEN, cell.label) for cell in cells], [cell.is_special for cell in cells]
 
 
 def choose_frames(frames: list, max_frames: int) -> list:

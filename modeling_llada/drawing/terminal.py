@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..frames import CanvasFrame, TokenState
 from ..streamers import CanvasStreamer
+from .cells import picture_of
 from .colors import confidence_color
 
 
@@ -130,22 +131,16 @@ def colored_text(frame: CanvasFrame, row: int, start: int = 0) -> Text:
         `Text`: Without the special tokens, but for a dot for those that were committed and may yet be text.
     """
     text = Text()
-    columns = (
-        frame.texts(row),
-        frame.tokens[row].tolist(),
-        frame.states[row].tolist(),
-        frame.confidence[row].tolist(),
-    )
-    for piece, token, state, confidence in list(zip(*columns, strict=True))[start:]:
-        if state == TokenState.MASK:
+    for cell in picture_of(frame, row=row).cells[start:]:
+        if cell.state == "mask":
             text.append(MASK_GLYPH, style="bright_black")
-        elif token in frame.reader.special_ids:
-            is_open = state in (TokenState.NEW, TokenState.COMMITTED) and not frame.is_final
+        elif cell.is_special:
+            is_open = cell.state in ("new", "committed") and not frame.is_final
             text.append(END_GLYPH if is_open else "", style="bright_black")
-        elif state == TokenState.GIVEN:
-            text.append(piece, style="bold")
-        elif state == TokenState.NEW:
-            text.append(piece, style=f"bold white on {confidence_color(confidence)}")
-        elif state == TokenState.COMMITTED:
-            text.append(piece, style=confidence_color(confidence))
+        elif cell.state == "given":
+            text.append(cell.text, style="bold")
+        elif cell.state == "new":
+            text.append(cell.text, style=f"bold white on {confidence_color(cell.confidence)}")
+        elif cell.state == "committed":
+            text.append(cell.text, style=confidence_color(cell.confidence))
     return text

@@ -1,0 +1,162 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What there is to draw: a cell for each token of a frame. Terminal, images and web page all start here."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from ..frames import CanvasFrame, TokenState
+
+
+END_LABEL = "EOS"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    One position of the canvas.
+
+    Args:
+        text (`str`):
+            What is written there; `""` for masks and pads.
+        state (`str`):
+            The name of its [`TokenState`], in lower case.
+        is_special (`bool`):
+            Whether it holds a special token.
+        is_end (`bool`):
+            Whether it holds EOS.
+        is_active (`bool`):
+            Whether it belongs to the block that is being decoded.
+        confidence (`float`, *optional*):
+            That of a committed token.
+        step (`int`, *optional*):
+            The step that committed it, from 0.
+        best (`tuple[str, ...]`):
+            The best tokens, as the last step that looked at this position predicted them.
+    """
+
+    text: str
+    state: str
+    is_special: bool = False
+    is_end: bool = False
+    is_active: bool = False
+    confidence: float | None = None
+    step: int | None = None
+    best: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a picture writes into the cell."""
+        return END_LABEL if self.is_end else self.text
+
+
+@dataclass(frozen=True)
+class Picture:
+    """
+    One row of a frame, ready to be drawn.
+
+    Args:
+        step (`int`):
+            The denoising step that led here, from 0; -1 at the start.
+        is_final (`bool`):
+            Whether this is the result.
+        cells (`tuple[Cell, ...]`):
+            A cell for each position.
+    """
+
+    step: int
+    is_final: bool
+    cells: tuple[Cell, ...]
+
+    def to_dict(self) -> dict:
+        """The picture for `json.dumps`."""
+        return {"step": self.step, "is_final": self.is_final, "cells": [asdict(cell) for cell in self.cells]}
+
+
+def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) -> Picture:
+    """
+    Describes one row of a frame.
+
+    Args:
+        frame ([`CanvasFrame`]):
+            The frame.
+        before ([`Picture`], *optional*):
+            That of the frame before it: it knows the step and the rivals of the tokens that were committed earlier.
+        row (`int`, *optional*, defaults to 0):
+            The row.
+
+    Returns:
+        [`Picture`]: A function of the two.
+
+    Example:
+
+    ```python
+    >>> picture = picture_of(frame)
+    >>> "".join(cell.text or "_" for cell in picture.cells)
+    '床前明月光，______'
+    ```
+    """
+    end = frame.reader.tokenizer.eos_token_id
+    active = find_active(frame, before, row)
+    columns = (frame.texts(row), frame.tokens[row], frame.states[row], frame.confidence[row], frame.top_tokens[row])
+    columns = (column if isinstance(column, list) else column.tolist() for column in columns)
+    cells = []
+    for position, (text, token, state, confidence, top) in enumerate(zip(*columns, strict=True)):
+        old = before.cells[position] if before else None
+        is_hidden = state in (TokenState.MASK, TokenState.PAD)
+        best = tuple(frame.reader.text_of(rival) for rival in top if rival >= 0)
+        cells.append(
+            Cell(
+                text=text,
+                state=TokenState(state).name.lower(),
+                is_special=not is_hidden and token in frame.reader.special_ids,
+                is_end=not is_hidden and token == end,
+                is_active=position in active,
+                confidence=None if confidence != confidence else round(confidence, 4),
+                step=committing_step(frame, state, old),
+                best=best or (old.best if old else ()),
+            )
+        )
+    return Picture(frame.step, frame.is_final, tuple(cells))
+
+
+def pictures_of(frames: Iterable[CanvasFrame], row: int = 0) -> list[Picture]:
+    """The pictures of the frames of a call, for instance those of a [`DenoisingRecord`], in their order."""
+    pictures = []
+    for frame in frames:
+        pictures.append(picture_of(frame, pictures[-1] if pictures else None, row))
+    return pictures
+
+
+def find_active(frame: CanvasFrame, before: Picture | None, row: int) -> range:
+    """The active block: from the first to the last mask of its first step, as long as the steps stay inside it."""
+    predicted = (frame.top_tokens[row, :, 0] >= 0).nonzero().flatten().tolist()
+    if not predicted:
+        return range(0)
+    active = range(predicted[0], predicted[-1] + 1)
+    known = [position for position, cell in enumerate(before.cells) if cell.is_active] if before else []
+    if known and known[0] <= active[0] and active[-1] <= known[-1]:
+        return range(known[0], known[-1] + 1)
+    return active
+
+
+def committing_step(frame: CanvasFrame, state: int, old: Cell | None) -> int | None:
+    """The step that committed a token; `None` for what was given, and for masks and pads."""
+    if state == TokenState.NEW:
+        return frame.step
+    return old.step if old and state == TokenState.COMMITTED else None
+
+
+def recording_to_dict(pictures: list[Picture]) -> dict:
+    """
+    All pictures of a call for `json.dumps`: the cells of the first, and of each other the cells that differ.
+
+    Returns:
+        `dict`: `cells`, and `frames`, each with `step`, `is_final` and `changes`, pairs of position and cell.
+    """
+    frames = []
+    for before, picture in zip(pictures, pictures[1:], strict=False):
+        pairs = zip(before.cells, picture.cells, strict=True)
+        changes = [[position, asdict(cell)] for position, (old, cell) in enumerate(pairs) if cell != old]
+        frames.append({"step": picture.step, "is_final": picture.is_final, "changes": changes})
+    return {"cells": pictures[0].to_dict()["cells"] if pictures else [], "frames": frames}

@@ -1,0 +1,462 @@
+/* Copyright 2026 The modeling_llada authors.
+   Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file. */
+
+/* Plays the denoising that cells.py describes: live, while its pictures arrive, and then again.
+   All text goes through textContent. Returns { update(value) }; a value has
+     run        a name: another one starts another denoising
+     status     "running", "done" or "stopped"
+     picture    the newest picture, as Picture.to_dict() makes it
+     recording  in the end all of them, as recording_to_dict() makes it
+     cost, link, columns, title, label (what the settings are called)
+   options: colors (the scale of the confidences), exports (names of formats), save (run, format) => Promise,
+   links (whether to offer them), placeholder, pace, and group (a name: players of a group scrub and play together). */
+function LLaDAPlayer(root, options) {
+  const SVG = "http://www.w3.org/2000/svg";
+  const PACES = [["live", 0], ["fast", 45], ["calm", 110], ["slow", 320]];
+  const groups = (window.LLaDAGroups ??= {});
+  const group = options.group ? (groups[options.group] ??= []) : [];  // players that scrub and play together
+  const state = { run: null, status: "empty", pictures: [], index: -1, playing: false, value: {}, timer: null };
+
+  function make(tag, className, parent, attributes = {}) {
+    const element = document.createElement(tag);
+    element.className = className;
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    if (parent) parent.append(element);
+    return element;
+  }
+
+  function button(className, parent, label, title, action) {
+    const element = make("button", className, parent, { type: "button", title, "aria-label": title });
+    element.textContent = label;
+    element.addEventListener("click", action);
+    return element;
+  }
+
+  // --- the parts of the page -----------------------------------------------------------------------------------
+  root.replaceChildren();
+  const player = make("section", "ll-player", root, { "data-status": "empty", "data-step": "", "aria-label": "denoising" });
+  const head = make("div", "ll-head", player);
+  const title = make("span", "ll-title", head);
+  const status = make("span", "ll-status", head, { role: "status" });
+  const progress = make("div", "ll-progress", player);
+  const filled = make("div", "ll-filled", progress);
+  const frame = make("div", "ll-frame", player);
+  const canvas = make("div", "ll-canvas", frame, {
+    tabindex: "0", role: "group", "aria-label": "canvas: arrow keys go from token to token",
+  });
+  const bubble = make("div", "ll-bubble", frame, { role: "tooltip" });
+  bubble.hidden = true;
+  const controls = make("div", "ll-controls", player);
+  const play = button("ll-play", controls, "▶", "play", togglePlay);
+  const slider = make("input", "ll-slider", controls, { type: "range", min: "0", max: "0", value: "0", "aria-label": "denoising step" });
+  slider.addEventListener("input", () => {
+    const step = state.pictures[Number(slider.value)]?.step;
+    for (const member of group) member.scrub(step);
+  });
+  const pace = make("select", "ll-pace", controls, { "aria-label": "pace", title: "pace of the drawing" });
+  for (const [name] of PACES) make("option", "", pace).textContent = name;
+  pace.value = options.pace || "calm";
+  const draftsLabel = make("label", "ll-toggle", controls, { title: "what the model would write into the masks now" });
+  const drafts = make("input", "", draftsLabel, { type: "checkbox" });
+  drafts.checked = true;
+  draftsLabel.append(" drafts");
+  drafts.addEventListener("change", () => player.classList.toggle("ll-no-drafts", !drafts.checked));
+  const cost = make("div", "ll-cost", player);
+  const chart = make("div", "ll-chart", player);
+  const legend = make("div", "ll-legend", player);
+  const exports = make("div", "ll-exports", player);
+  const note = make("div", "ll-note", player, { role: "alert" });
+  drawLegend();
+  drawExports();
+
+  // --- cells ---------------------------------------------------------------------------------------------------
+  const slots = [];
+  const history = [];  // what the runs of this player cost
+
+  function color(confidence) {
+    const stops = options.colors;
+    const place = Math.min(Math.max(confidence ?? 1, 0), 1) * (stops.length - 1);
+    const index = Math.min(Math.floor(place), stops.length - 2);
+    const mixed = stops[index].map((low, part) => Math.round(low + (stops[index + 1][part] - low) * (place - index)));
+    return `rgb(${mixed.join(" ")})`;
+  }
+
+  function isLineEnd(cells, position) {
+    if (cells[position].text.endsWith("\n")) return true;
+    const columns = state.value.columns;
+    return Boolean(columns) && position >= state.start && (position - state.start + 1) % columns === 0;
+  }
+
+  function drawCell(slot, cell, isBreak, isHeader) {
+    const isMask = cell.state === "mask";
+    const isDraft = isMask && cell.is_active && cell.best.length > 0;
+    const kinds = ["ll-cell", `ll-${cell.state}`];
+    if (cell.is_active) kinds.push("ll-active");
+    if (cell.is_end) kinds.push("ll-end");
+    else if (cell.is_special) kinds.push("ll-special");
+    if (isDraft) kinds.push("ll-draft");
+    if (isHeader) kinds.push("ll-header");
+    const text = cell.is_end ? "EOS" : isDraft ? cell.best[0] : cell.text;
+    const shown = text.replace(/\n/g, cell.state === "given" ? "" : "↵");
+    const className = kinds.join(" ");
+    const key = `${className}|${shown}|${cell.confidence}|${isBreak}`;
+    if (slot.key === key) return;
+    slot.key = key;
+    slot.box.className = className;
+    slot.text.textContent = shown === "" && cell.state === "pad" ? "·" : shown;
+    slot.box.style.setProperty("--confidence", cell.confidence ?? 0);
+    slot.box.style.setProperty("--color", color(cell.confidence));
+    slot.element.classList.toggle("ll-break", isBreak);
+  }
+
+  function drawCanvas(picture) {
+    while (slots.length > picture.cells.length) slots.pop().element.remove();
+    while (slots.length < picture.cells.length) {
+      const element = make("span", "ll-slot", canvas);
+      const box = make("span", "ll-cell", element);
+      const slot = { element, box, text: make("span", "ll-text", box), key: null };
+      const position = slots.length;
+      box.addEventListener("mouseenter", () => describe(position));
+      box.addEventListener("click", () => describe(position));
+      slots.push(slot);
+    }
+    picture.cells.forEach((cell, position) => {
+      drawCell(slots[position], cell, isLineEnd(picture.cells, position), Boolean(state.value.columns) && position < state.start);
+    });
+  }
+
+  // --- one picture ---------------------------------------------------------------------------------------------
+  function show(index) {
+    if (!state.pictures.length) return clear();
+    state.index = Math.min(Math.max(index, 0), state.pictures.length - 1);
+    const picture = state.pictures[state.index];
+    drawCanvas(picture);
+    const masks = picture.cells.filter((cell) => cell.state === "mask").length;
+    const all = state.pictures[0].cells.filter((cell) => cell.state === "mask").length;
+    filled.style.width = `${all ? (100 * (all - masks)) / all : 100}%`;
+    slider.max = state.pictures.length - 1;
+    slider.value = state.index;
+    slider.setAttribute("aria-valuetext", `step ${picture.step + 1}`);
+    player.dataset.step = picture.step + 1;
+    player.dataset.frame = state.index;
+    player.dataset.run = state.run;
+    player.dataset.status = shownStatus();
+    player.dataset.text = picture.cells.map((cell) => (cell.is_special ? "" : cell.text)).join("");
+    status.textContent = describeStatus(picture, masks);
+    drawChart(picture.step);
+    if (selected !== null) describe(selected);
+  }
+
+  function shownStatus() {
+    return state.status === "done" && state.index < state.pictures.length - 1 && state.isFollowing ? "running" : state.status;
+  }
+
+  function describeStatus(picture, masks) {
+    const where = `step ${picture.step + 1}`;
+    const left = masks === 1 ? "1 mask left" : `${masks} masks left`;
+    if (shownStatus() === "stopped" && state.index === state.pictures.length - 1) return `stopped at ${where} · ${left}`;
+    if (masks === 0) return `${where} · done`;
+    return picture.step < 0 ? `start · ${masks} masks` : `${where} · ${left}`;
+  }
+
+  function clear() {
+    slots.splice(0).forEach((slot) => slot.element.remove());
+    canvas.replaceChildren();
+    player.dataset.status = "empty";
+    make("span", "ll-placeholder", canvas).textContent = options.placeholder || "";
+    for (const part of [chart, cost]) part.replaceChildren();
+    status.textContent = "";
+  }
+
+  // --- a token, explained --------------------------------------------------------------------------------------
+  let selected = null;
+
+  function line(className, text) {
+    make("div", className, bubble).textContent = text;
+  }
+
+  function describe(position) {
+    const picture = state.pictures[state.index];
+    const cell = picture && picture.cells[position];
+    if (!cell) return hideBubble();
+    selected = position;
+    slots.forEach((slot, other) => slot.box.classList.toggle("ll-selected", other === position));
+    bubble.replaceChildren();
+    const names = { given: "given", mask: cell.is_active ? "mask of the active block" : "mask", pad: "pad behind the end" };
+    const name = names[cell.state] || `committed at step ${cell.step + 1}`;
+    line("ll-bubble-text", cell.is_end ? "EOS" : (cell.text || "▒").replace(/\n/g, "↵"));
+    line("ll-bubble-line", `${name} · position ${position + 1}`);
+    if (cell.confidence !== null) line("ll-bubble-line", `confidence ${cell.confidence.toFixed(3)}`);
+    const rivals = cell.best.filter((text) => text !== cell.text || cell.state === "mask");
+    const quoted = rivals.map((text) => (text === "" ? "∅" : text.replace(/\n/g, "↵"))).join("  ");
+    if (rivals.length) line("ll-bubble-line", `${cell.state === "mask" ? "would write" : "runners-up"}: ${quoted}`);
+    bubble.hidden = false;
+    const box = slots[position].box, area = frame.getBoundingClientRect(), place = box.getBoundingClientRect();
+    const left = place.left - area.left + place.width / 2 - bubble.offsetWidth / 2;
+    bubble.style.left = `${Math.min(Math.max(left, 4), area.width - bubble.offsetWidth - 4)}px`;
+    bubble.style.top = `${place.bottom - area.top + 7}px`;
+  }
+
+  function hideBubble() {
+    selected = null;
+    bubble.hidden = true;
+    slots.forEach((slot) => slot.box.classList.remove("ll-selected"));
+  }
+
+  canvas.addEventListener("mouseleave", hideBubble);
+  canvas.addEventListener("blur", hideBubble);
+  canvas.addEventListener("keydown", (event) => {
+    const moves = { ArrowRight: 1, ArrowLeft: -1 };
+    if (event.key === "Escape") return hideBubble();
+    if (event.key === " ") { event.preventDefault(); return togglePlay(); }
+    if (!(event.key in moves) || !slots.length) return;
+    event.preventDefault();
+    describe(Math.min(Math.max((selected ?? -1) + moves[event.key], 0), slots.length - 1));
+  });
+
+  // --- time ----------------------------------------------------------------------------------------------------
+  function interval() {
+    const wanted = PACES.find(([name]) => name === pace.value)[1];
+    const behind = state.pictures.length - 1 - state.index;
+    return state.status === "running" || state.isFollowing ? wanted / Math.max(1, behind / 24) : wanted;
+  }
+
+  function tick() {
+    state.timer = null;
+    if (!state.playing) return;
+    if (state.index < state.pictures.length - 1) show(state.index + 1);
+    if (state.index < state.pictures.length - 1) state.timer = setTimeout(tick, interval());
+    else if (state.status !== "running") finish();
+  }
+
+  function resume() {
+    state.playing = true;
+    play.textContent = "❚❚";
+    play.title = "pause";
+    play.setAttribute("aria-label", "pause");
+    if (state.timer === null) state.timer = setTimeout(tick, Math.min(interval(), 60));
+  }
+
+  function pause() {
+    state.playing = state.isFollowing = false;
+    clearTimeout(state.timer);
+    state.timer = null;
+    play.textContent = "▶";
+    play.title = "play";
+    play.setAttribute("aria-label", "play");
+  }
+
+  function finish() {
+    pause();
+    if (state.pictures.length) show(state.index);
+    drawCost();
+  }
+
+  function togglePlay() {
+    const isPlaying = state.playing;
+    for (const member of group) isPlaying ? member.pause() : member.replay();
+  }
+
+  function replay() {
+    if (!state.pictures.length) return;
+    if (state.index >= state.pictures.length - 1) show(0);
+    resume();
+  }
+
+  function scrub(step) {
+    pause();
+    const later = state.pictures.findIndex((picture) => picture.step > step);
+    show(later < 0 ? state.pictures.length - 1 : later - 1);
+  }
+
+  // --- cost, chart, legend, exports ----------------------------------------------------------------------------
+  function drawCost() {
+    cost.replaceChildren();
+    for (const [value, name] of state.value.cost || []) {
+      const chip = make("span", "ll-chip", cost);
+      make("b", "", chip).textContent = value;
+      chip.append(` ${name}`);
+    }
+    if (state.status === "done" && state.value.label && history.every(({ run }) => run !== state.run)) {
+      history.push({ run: state.run, label: state.value.label, cost: state.value.cost });
+      if (history.length > 6) history.shift();
+    }
+    if (history.length > 1) drawHistory();
+  }
+
+  function drawHistory() {
+    const table = make("table", "ll-history", cost);
+    const titles = make("tr", "", make("thead", "", table));
+    const names = [...history].sort((a, b) => b.cost.length - a.cost.length)[0].cost.map(([, name]) => name);
+    for (const name of ["your runs", ...names]) make("th", "", titles, { scope: "col" }).textContent = name;
+    const body = make("tbody", "", table);
+    for (const { run, label, cost: pairs } of history) {
+      const row = make("tr", run === state.run ? "ll-this" : "", body);
+      for (const text of [label, ...pairs.map(([value]) => value)]) make("td", "", row).textContent = text;
+    }
+  }
+
+  function svg(tag, attributes, parent) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    if (parent) parent.append(element);
+    return element;
+  }
+
+  function drawChart(step) {
+    const last = state.pictures[state.pictures.length - 1];
+    const dots = last.cells.map((cell, position) => ({ cell, position })).filter(({ cell }) => cell.step !== null);
+    if (!dots.length) return chart.replaceChildren();
+    const first = state.pictures[0].cells.findIndex((cell) => cell.state === "mask");
+    const steps = Math.max(...dots.map(({ cell }) => cell.step)) + 1;
+    const count = last.cells.length - first;
+    const width = 640, height = 132, left = 34, top = 10, right = 8, bottom = 22;
+    const x = (position) => left + ((position - first + 0.5) / count) * (width - left - right);
+    const y = (at) => height - bottom - ((at + 0.5) / steps) * (height - top - bottom);
+    const label = `order of commits: ${dots.length} tokens in ${steps} steps`;
+    const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+    svg("path", { class: "ll-axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }, picture);
+    const texts = [
+      [left - 6, y(0) + 4, "1", "end"], [left - 6, y(steps - 1) + 4, steps > 1 ? String(steps) : "", "end"],
+      [left, height - 6, "position", "start"], [width - right, height - 6, String(last.cells.length), "end"],
+    ];
+    for (const [tx, ty, text, anchor] of texts) {
+      svg("text", { x: tx, y: ty, "text-anchor": anchor }, picture).textContent = text;
+    }
+    const name = svg("text", { x: 9, y: (top + height - bottom) / 2, "text-anchor": "middle" }, picture);
+    name.setAttribute("transform", `rotate(-90 9 ${(top + height - bottom) / 2})`);
+    name.textContent = "step";
+    if (step >= 0 && step < steps) {
+      svg("line", { class: "ll-now", x1: left, x2: width - right, y1: y(step), y2: y(step) }, picture);
+    }
+    const radius = Math.max(1.8, Math.min(5, 0.42 * ((width - left - right) / count), 200 / steps));
+    for (const { cell, position } of dots) {
+      const dot = svg("circle", { cx: x(position), cy: y(cell.step), r: radius, fill: color(cell.confidence) }, picture);
+      if (cell.step > step) dot.setAttribute("class", "ll-later");
+      svg("title", {}, dot).textContent = `${cell.is_end ? "EOS" : cell.text}: step ${cell.step + 1}`;
+    }
+    chart.replaceChildren(picture);
+  }
+
+  function drawLegend() {
+    const entry = (className, text) => {
+      const item = make("span", "ll-key", legend);
+      make("i", className, item);
+      item.append(text);
+    };
+    entry("ll-key-mask", "mask");
+    entry("ll-key-active", "active block");
+    const scale = make("span", "ll-key", legend);
+    scale.append("confidence 0 ");
+    make("i", "ll-key-scale", scale).style.background =
+      `linear-gradient(90deg, ${options.colors.map((stop) => `rgb(${stop.join(" ")})`).join(", ")})`;
+    scale.append(" 1");
+    entry("ll-key-end", "end of text");
+  }
+
+  function drawExports() {
+    for (const [format, label, help] of options.exports || []) {
+      button("ll-export", exports, label, help, () => exportAs(format));
+    }
+    if (options.links) button("ll-export", exports, "Copy link", "a link with the prompt and the settings", copyLink);
+  }
+
+  function say(text) {
+    note.textContent = text;
+  }
+
+  async function exportAs(format) {
+    if (!state.run || state.status === "running") return say("Wait for the end of the run, or stop it first.");
+    say("…");
+    try {
+      const file = await options.save(state.run, format);
+      if (file.error) return say(file.error);
+      const bytes = Uint8Array.from(atob(file.data), (character) => character.charCodeAt(0));
+      const link = make("a", "", document.body, { download: file.name });
+      link.href = URL.createObjectURL(new Blob([bytes], { type: file.type }));
+      link.click();
+      setTimeout(() => { URL.revokeObjectURL(link.href); link.remove(); }, 10000);
+      say(`${file.name}, ${Math.ceil(bytes.length / 1024)} KB`);
+    } catch (error) {
+      say(`The export failed: ${error.message || error}`);
+    }
+  }
+
+  async function copyLink() {
+    if (!state.value.link) return say("Run something first: the link leads to its settings.");
+    const link = location.origin + location.pathname + state.value.link;
+    window.history.replaceState(null, "", state.value.link);
+    try {
+      await navigator.clipboard.writeText(link);
+      say("The link is in the clipboard.");
+    } catch {
+      say(link);
+    }
+  }
+
+  // --- what arrives --------------------------------------------------------------------------------------------
+  function expand(recording) {
+    const pictures = [{ step: -1, is_final: false, cells: recording.cells }];
+    for (const { step, is_final, changes } of recording.frames) {
+      const cells = pictures[pictures.length - 1].cells.slice();
+      for (const [position, cell] of changes) cells[position] = cell;
+      pictures.push({ step, is_final, cells });
+    }
+    return pictures;
+  }
+
+  function begin(value) {
+    pause();
+    hideBubble();
+    say("");
+    canvas.replaceChildren();
+    slots.splice(0);
+    cost.replaceChildren();
+    chart.replaceChildren();
+    if (window.innerWidth < 768 && player.offsetParent) player.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    Object.assign(state, { run: value.run, status: "running", pictures: [], index: -1, isFollowing: true });
+  }
+
+  function findStart(cells) {
+    const masks = cells.findIndex((cell) => cell.state === "mask");
+    const until = masks < 0 ? cells.length : masks;
+    for (let position = until - 1; position >= 0; position--) {
+      if (cells[position].text.endsWith("\n")) return position + 1;
+    }
+    return 0;
+  }
+
+  function update(value) {
+    if (!value || !value.run) {
+      pause();
+      Object.assign(state, { run: null, status: "empty", pictures: [], index: -1, value: {} });
+      return clear();
+    }
+    if (value.run !== state.run) begin(value);
+    else if (state.status !== "running") return;
+    state.value = value;
+    title.textContent = value.title || "";
+    player.style.setProperty("--columns", value.columns || 24);
+    player.classList.toggle("ll-poem", Boolean(value.columns));
+    if (value.recording) {
+      const shown = state.index < 0 ? null : state.pictures[state.index];
+      state.pictures = expand(value.recording);
+      state.index = shown ? state.pictures.findIndex((picture) => picture.step >= shown.step) : -1;
+    } else if (value.picture) {
+      state.pictures.push(value.picture);
+    }
+    if (state.pictures.length) state.start = findStart(state.pictures[0].cells);
+    state.status = value.status;
+    if (value.status === "stopped") {
+      show(state.pictures.length - 1);
+      return finish();
+    }
+    if (state.index < 0) show(0);
+    if (value.status === "done" && !state.isFollowing) return finish();
+    if (state.isFollowing) resume();
+  }
+
+  clear();
+  group.push({ pause, replay, scrub });
+  return { update };
+}

@@ -1,0 +1,39 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The Space: `python app.py` serves it on GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), *map(str, HERE.glob("modeling_llada-*.whl"))]  # a deployed folder brings the package along
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+on_gpu = {}
+with contextlib.suppress(ImportError):  # it has to come before torch; only Spaces have it
+    import spaces
+
+    on_gpu = {"on_gpu": spaces.GPU(duration=120)}
+
+from llada_cli.checkpoints import quiet_libraries  # noqa: E402
+
+
+quiet_libraries()
+
+from llada_space.quick_import import import_gradio  # noqa: E402
+
+
+import_gradio()
+
+from llada_space.interface import build, launch_options  # noqa: E402
+from llada_space.models import open_models  # noqa: E402
+from llada_space.studio import Studio  # noqa: E402
+
+
+demo = build(Studio(open_models(), **on_gpu))
+
+if __name__ == "__main__":
+    demo.launch(**launch_options())

@@ -1,0 +1,136 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The fields of the decoding options."""
+
+import gradio as gr
+
+from .models import Models
+from .options import OPTIONS, PRESETS, Option, preset_values
+
+
+FIRST = ("max_new_tokens", "temperature", "steps", "block_length", "confidence_threshold")  # shown without unfolding
+
+WIDTH = 170  # of a field, in pixels
+
+
+def make_field(option: Option, **changes) -> gr.components.Component:
+    """The component of an option."""
+    value = changes.get("value", option.default)
+    if option.kind == "choice":
+        return gr.Dropdown(
+            list(option.choices), value=value, label=option.label, info=option.help, filterable=False, min_width=WIDTH
+        )
+    if option.kind == "flag":
+        return gr.Checkbox(value, label=option.label, info=option.help, min_width=WIDTH)
+    if option.name in ("max_new_tokens", "temperature", "cfg_scale"):
+        step = 1 if option.kind == "integer" else 0.05
+        maximum = changes.get("maximum", option.maximum)
+        return gr.Slider(
+            option.minimum, maximum, value=value, step=step, label=option.label, info=option.help, min_width=2 * WIDTH
+        )
+    return gr.Number(
+        value,
+        label=option.label,
+        info=option.help,
+        minimum=option.minimum,
+        maximum=option.maximum,
+        precision=0 if option.kind == "integer" else None,
+        step=1 if option.kind == "integer" else 0.05,
+        min_width=WIDTH,
+    )
+
+
+def make_seed() -> gr.Number:
+    """The field of the seed."""
+    return gr.Number(-1, label="Seed", info="-1: another one each time.", precision=0, minimum=-1, min_width=WIDTH)
+
+
+class OptionFields:
+    """
+    The fields of a tab: presets, the options that are asked for most, and the others folded away.
+
+    Args:
+        models ([`Models`]):
+            The models, whose cards have the limits.
+        model (`gr.Dropdown`):
+            The field with the name of the model.
+        length (`int`, *optional*, defaults to 64):
+            What the length is at first.
+        with_length (`bool`, *optional*, defaults to `True`):
+            Whether there is a length to choose.
+        with_seed (`bool`, *optional*, defaults to `True`):
+            Whether there is a seed to choose.
+        preset (`str`, *optional*):
+            The preset to begin with.
+        label (`str`, *optional*):
+            What the presets are called.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        model: gr.Dropdown,
+        length: int = 64,
+        with_length: bool = True,
+        with_seed: bool = True,
+        preset: str = PRESETS[0].name,
+        label: str = "Preset",
+    ) -> None:
+        self.models = models
+        max_new_tokens = max(card.max_new_tokens for card in models.cards.values())
+        chosen = preset_values(preset, models.card(models.names[0]).block_length)
+        values = {option.name: chosen.get(option.name, option.default) for option in OPTIONS}
+        values["max_new_tokens"] = chosen.get("max_new_tokens", length)
+        self.presets = gr.Radio([each.name for each in PRESETS], value=preset, label=label, elem_classes="ll-presets")
+        self.note = gr.Markdown(self._note(preset), elem_classes="ll-note-preset")
+        self.components: dict[str, gr.components.Component] = {}
+        first = [name for name in FIRST if with_length or name != "max_new_tokens"]
+        others = [option.name for option in OPTIONS if option.name not in FIRST]
+        with gr.Group(), gr.Row(equal_height=False):
+            for name in first:
+                self._add(name, values, max_new_tokens)
+            self.seed = make_seed() if with_seed else None
+        with gr.Accordion("All decoding options", open=False), gr.Row(equal_height=False):
+            for name in others:
+                self._add(name, values, max_new_tokens)
+        self.presets.input(
+            self._choose,
+            [self.presets, model],
+            [self.note, *self.components.values()],
+            queue=False,
+            api_visibility="private",
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.components)
+
+    @property
+    def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
+        """The fields that a link sets: each with what kind of value it has."""
+        kinds = {option.name: option.kind for option in OPTIONS}
+        fields = {name: (component, kinds[name]) for name, component in self.components.items()}
+        return fields | ({"seed": (self.seed, "integer")} if self.seed else {})
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What an event of the tab takes: the options, and the seed last."""
+        return [*self.components.values(), *([self.seed] if self.seed else [])]
+
+    def values(self, inputs: list) -> tuple[dict, object]:
+        """The options by name and the seed, from what the event got for `inputs`."""
+        *options, seed = inputs if self.seed else (*inputs, None)
+        return dict(zip(self.names, options, strict=True)), seed
+
+    def _add(self, name: str, values: dict, max_new_tokens: int) -> None:
+        option = next(option for option in OPTIONS if option.name == name)
+        changes = {"value": values[name]} | ({"maximum": max_new_tokens} if name == "max_new_tokens" else {})
+        self.components[name] = make_field(option, **changes)
+
+    def _choose(self, preset: str, model: str) -> list:
+        values = preset_values(preset, self.models.card(model).block_length)
+        return [self._note(preset), *(values.get(name, gr.skip()) for name in self.names)]
+
+    @staticmethod
+    def _note(name: str) -> str:
+        return next(preset.note for preset in PRESETS if preset.name == name)

@@ -1,0 +1,53 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Links that lead to the settings of a run."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+
+MAX_LINK = 6000  # characters; browsers and proxies cut longer ones
+
+
+def write_link(tab: str, fields: Mapping[str, object]) -> str:
+    """
+    The query of a link.
+
+    Args:
+        tab (`str`):
+            The tab that the link opens.
+        fields (`Mapping[str, object]`):
+            What its fields hold; those that are `None`, empty or 0 are left out, but for flags.
+
+    Returns:
+        `str`: Begins with `?`. Empty if the text is too long for a link.
+    """
+    kept = {name: write_value(value) for name, value in fields.items() if value or value is False}
+    link = "?" + urlencode({"tab": tab} | kept)
+    return link if len(link) <= MAX_LINK else ""
+
+
+def write_value(value: object) -> str:
+    """A value as text: flags as 1 and 0, whole numbers without a point."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def read_value(text: str, kind: str):
+    """
+    The inverse, for the kinds of `options.py` and `"text"`; `None` for what cannot be read: a link may come from anywhere.
+    """
+    if kind in ("text", "choice"):
+        return text
+    if kind == "flag":
+        return {"1": True, "0": False}.get(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if value != value or abs(value) == float("inf"):
+        return None
+    return int(value) if kind == "integer" and value == int(value) else value

@@ -1,0 +1,166 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The models that the Space may load: an allow-list, with the limits of each."""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from llada_cli.checkpoints import load_checkpoint
+from llada_cli.errors import CommandError
+
+
+HERE = Path(__file__).resolve().parent.parent
+OFFICIAL = ("GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5", "GSAI-ML/LLaDA-8B-Base")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """
+    A model of the allow-list.
+
+    Args:
+        name (`str`):
+            What the page calls it.
+        source (`str`):
+            A folder or a Hub id.
+        max_prompt_tokens (`int`):
+            The longest prompt.
+        max_new_tokens (`int`):
+            The longest canvas behind it.
+        block_length (`int`):
+            What the presets take for blocks.
+        writes_poems (`bool`):
+            Whether prompts may have the header of a poem.
+    """
+
+    name: str
+    source: str
+    max_prompt_tokens: int = 768
+    max_new_tokens: int = 512
+    block_length: int = 32
+    writes_poems: bool = False
+
+
+def poem_card(folder: Path) -> ModelCard:
+    """The card of a small checkpoint that writes poems."""
+    return ModelCard(folder.name, str(folder), 256, 256, block_length=12, writes_poems=True)
+
+
+def find_shipped() -> list[Path]:
+    """The checkpoints beside app.py, or in the clone that holds this folder."""
+    for folder in (HERE / "checkpoints", HERE.parent / "checkpoints"):
+        found = sorted(path.parent for path in folder.glob("*/config.json"))
+        if found:
+            return found
+    return []
+
+
+def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
+    """
+    The allow-list. The official checkpoints are on it where there is an accelerator for their 16 GB.
+
+    Args:
+        named (`str`, *optional*):
+            The value of `LLADA_MODEL`: a folder or a Hub id that whoever runs the Space wants to be the first.
+        has_accelerator (`bool`):
+            Whether there is one.
+
+    Returns:
+        `list[ModelCard]`: The first is the one to open with.
+
+    Raises:
+        `ValueError`: if the list is empty.
+    """
+    cards = [poem_card(folder) for folder in find_shipped()]
+    if has_accelerator:
+        cards += [ModelCard(name, name) for name in OFFICIAL]
+    if named:
+        cards = [card_of(named), *(card for card in cards if named not in (card.name, card.source))]
+    if not cards:
+        raise ValueError("there is no checkpoint beside app.py: name one in the environment variable LLADA_MODEL.")
+    return cards
+
+
+def card_of(named: str) -> ModelCard:
+    """The card of the model that `LLADA_MODEL` names: that of a shipped checkpoint by its name, or a new one."""
+    for folder in find_shipped():
+        if named in (folder.name, str(folder)):
+            return poem_card(folder)
+    folder = Path(named).expanduser()
+    return (
+        poem_card(folder.resolve())
+        if is_small(folder)
+        else ModelCard(folder.name if folder.is_dir() else named, named)
+    )
+
+
+def is_small(folder: Path) -> bool:
+    """Whether it is a checkpoint of a few megabytes, as only those of poems are."""
+    sizes = [path.stat().st_size for path in folder.glob("*.safetensors")] if folder.is_dir() else []
+    return bool(sizes) and sum(sizes) < 200e6
+
+
+class Models:
+    """
+    Loads the models of the allow-list, and keeps them: of the large ones the last one only.
+
+    Args:
+        cards (`list[ModelCard]`):
+            The allow-list.
+        device (`str`, *optional*):
+            Where models go; by default to an accelerator if there is one.
+    """
+
+    def __init__(self, cards: list[ModelCard], device: str | None = None) -> None:
+        self.cards = {card.name: card for card in cards}
+        self.device = device
+        self._loaded: dict[str, tuple] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.cards)
+
+    def card(self, name: str) -> ModelCard:
+        """
+        The card of a model.
+
+        Raises:
+            `ValueError`: if it is not on the list.
+        """
+        if not isinstance(name, str) or name not in self.cards:
+            raise ValueError(f"the model must be one of {', '.join(self.cards)}, but got {str(name)[:80]!r}.")
+        return self.cards[name]
+
+    def load(self, name: str) -> tuple:
+        """
+        The model of that name and its tokenizer.
+
+        Raises:
+            `ValueError`: if it is not on the list, or cannot be loaded.
+        """
+        card = self.card(name)
+        with self._lock:
+            if name not in self._loaded:
+                if not card.writes_poems:
+                    self._loaded = {key: value for key, value in self._loaded.items() if self.cards[key].writes_poems}
+                try:
+                    self._loaded[name] = load_checkpoint(card.source, self.device, None)
+                except CommandError as error:
+                    raise ValueError(str(error).partition(" `--model` takes")[0]) from error
+            return self._loaded[name]
+
+
+def open_models() -> Models:
+    """The models of this process, with the first one loaded: on ZeroGPU that has to happen while the module is imported."""
+    import torch
+
+    on_zero_gpu = bool(os.environ.get("SPACES_ZERO_GPU"))
+    has_accelerator = on_zero_gpu or torch.accelerator.is_available()
+    models = Models(
+        allowed_models(os.environ.get("LLADA_MODEL"), has_accelerator), device="cuda" if on_zero_gpu else None
+    )
+    models.load(models.names[0])
+    return models

@@ -1,0 +1,145 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Runs of the model: a step each time when one is asked for, so that a closed tab frees the worker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+
+from modeling_llada.frames import TokenState
+from modeling_llada.records import frame_changes
+from modeling_llada.streamers import CanvasFrame, CanvasIteratorStreamer, GenerationStopped
+
+
+IDLE_SECONDS = 60.0  # a run that nobody asks for its next step ends after that
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    A call of `generate`, in values that can be sent to another process.
+
+    Args:
+        model (`str`):
+            The name of the model.
+        input_ids (`tuple[int, ...]`):
+            The prompt.
+        options (`dict`):
+            Decoding options.
+        seed (`int`):
+            The seed of the sampling.
+    """
+
+    model: str
+    input_ids: tuple[int, ...]
+    options: dict
+    seed: int
+
+
+class SteppedStreamer(CanvasIteratorStreamer):
+    """A streamer whose loop asks for each step: `generate` waits until `ask` is called, and counts the `seconds` it works."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.seconds = 0.0
+        self._asked = threading.Semaphore(0)
+        self._resumed_at = 0.0
+
+    def start(self, generate: Callable, **kwargs) -> "SteppedStreamer":
+        self._resumed_at = time.perf_counter()
+        return super().start(generate, **kwargs)
+
+    def on_frame(self, frame: CanvasFrame) -> None:
+        self.seconds += time.perf_counter() - self._resumed_at
+        super().on_frame(frame)
+        if not frame.is_final and not self._asked.acquire(timeout=IDLE_SECONDS):
+            raise GenerationStopped
+        self._resumed_at = time.perf_counter()
+
+    def ask(self) -> None:
+        """Asks for the next step."""
+        self._asked.release()
+
+    def close(self) -> None:
+        """Ends the call at its next frame."""
+        super().close()
+        self.ask()
+
+
+def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
+    """
+    Runs a task step by step.
+
+    Args:
+        task ([`Task`]):
+            The task.
+        load (`Callable[[str], tuple]`):
+            Gives model and tokenizer of a name.
+
+    Yields:
+        `dict`: the head of a [`DenoisingRecord`], then the changes of each frame, and last the `cost`.
+    """
+    model, tokenizer = load(task.model)
+    eos_token_id = None if task.options.get("stop_at_eos", True) else []
+    streamer = SteppedStreamer(tokenizer, model.config.mask_token_id, eos_token_id=eos_token_id)
+    input_ids = torch.tensor([task.input_ids], device=model.device)
+    frames = iter(
+        streamer.start(
+            model.generate,
+            input_ids=input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            generator=torch.Generator(model.device).manual_seed(task.seed),
+            return_dict_in_generate=True,
+            output_trajectory=True,
+            **task.options,
+        )
+    )
+    before = None
+    try:
+        for frame in frames:
+            yield record_head(frame) if before is None else frame_changes(before, frame)
+            before = frame
+            streamer.ask()
+    finally:
+        streamer.close()
+    if streamer.output is not None:
+        yield {"cost": cost_of(streamer.output, streamer.seconds)}
+
+
+def record_head(frame: CanvasFrame) -> dict:
+    """What a [`DenoisingRecord`] begins with."""
+    return {
+        "mask_token_id": frame.reader.mask_token_id,
+        "prompt_length": frame.prompt_length,
+        "tokens": frame.tokens.tolist(),
+        "is_padding": (frame.states == TokenState.PAD).int().tolist(),
+    }
+
+
+def cost_of(output, seconds: float) -> dict:
+    """What a run took."""
+    return {
+        "tokens": int((output.trajectory[0] >= 0).sum()),
+        "passes": int(output.num_forward_passes[0]),
+        "tokens_per_pass": round(float(output.tokens_per_forward[0]), 2),
+        "seconds": round(seconds, 3),
+    }
+
+
+def run_together(tasks: list[Task], load: Callable[[str], tuple]) -> Iterator[tuple[dict | None, ...]]:
+    """
+    Runs tasks in step: one step of each after the other, so that each has the machine for itself.
+
+    Yields:
+        `tuple`: what each task yields, `None` for those that have ended.
+    """
+    runs = [denoise(task, load) for task in tasks]
+    try:
+        yield from zip_longest(*runs)
+    finally:
+        for run in runs:
+            run.close()

@@ -1,0 +1,143 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What all tabs share: the models, the runs, and how a run becomes updates of the page."""
+
+import base64
+import secrets
+import threading
+from collections.abc import Iterator
+
+import gradio as gr
+
+from modeling_llada.drawing import pictures_of, recording_to_dict
+from modeling_llada.records import DenoisingRecord
+
+from .exports import export
+from .models import Models
+from .recordings import Archive, Recording
+from .running import Task, run_together
+
+
+MODEL_QUEUE = {"concurrency_limit": 1, "concurrency_id": "model"}  # one run at a time, whatever the tab
+MAX_SEED = 2**31
+
+
+class Studio:
+    """
+    Runs tasks for the tabs.
+
+    Args:
+        models ([`Models`]):
+            The models of the allow-list.
+        on_gpu (`Callable`, *optional*):
+            Decorates the generator that does the work: `spaces.GPU` on ZeroGPU.
+    """
+
+    def __init__(self, models: Models, on_gpu=lambda function: function) -> None:
+        self.models = models
+        self.archive = Archive()
+        self._stream = on_gpu(self._work)
+        self._exporting = threading.Semaphore(1)
+
+    def _work(self, tasks: list[Task]) -> Iterator[tuple]:
+        yield from run_together(tasks, self.models.load)
+
+    def play(self, tasks: list[Task], abouts: list[dict]) -> Iterator[list[Recording]]:
+        """
+        Runs tasks in step.
+
+        Args:
+            tasks (`list[Task]`):
+                The tasks.
+            abouts (`list[dict]`):
+                What the page shows around each.
+
+        Yields:
+            `list[Recording]`: the recordings after each step. Their last state has all of each.
+
+        Raises:
+            `gr.Error`: with the reason, if the model refuses a task.
+        """
+        recordings = [
+            Recording(task, self.models.load(task.model)[1], about) for task, about in zip(tasks, abouts, strict=True)
+        ]
+        for recording in recordings:
+            self.archive.open(recording)
+        try:
+            for events in self._stream(tasks):
+                for recording, event in zip(recordings, events, strict=True):
+                    recording.add(event)
+                yield recordings
+        finally:
+            for recording in recordings:
+                self.archive.close(recording)
+
+    def play_one(self, task: Task, about: dict) -> Iterator[tuple[dict, str]]:
+        """Runs one task. Yields what its player gets, and the name of the run, which stops it."""
+        for [recording] in self.play([task], [about]):
+            yield recording.value(), recording.name
+
+    def stop(self, name: str | None) -> dict:
+        """
+        Ends the books of a run whose event was cancelled.
+
+        Args:
+            name (`str`, *optional*):
+                The run.
+
+        Returns:
+            `dict`: What its player gets, or an update that changes nothing where there is no such run.
+        """
+        recording = self.archive.find_open(name) if name else None
+        if recording is not None:
+            self.archive.close(recording)
+        try:
+            record, model, about = self.archive.read(name)
+        except ValueError:
+            return gr.skip()
+        if record["status"] != "stopped" or "tokens" not in record:
+            return gr.skip()
+        frames = DenoisingRecord.from_dict(record, self.models.load(model)[1]).frames
+        value = {"run": name, "status": "stopped", "cost": [], "recording": recording_to_dict(pictures_of(frames))}
+        return value | about
+
+    def stop_all(self, *names: str | None) -> list[dict]:
+        """`stop` for the runs of several players."""
+        return [self.stop(name) for name in names]
+
+    def save_run(self, request: dict) -> dict:
+        """Answers the export buttons of a player: a file in base64, or an `error`."""
+        try:
+            if not isinstance(request, dict):
+                raise ValueError("a run and a format are needed.")
+            record, model, about = self.archive.read(str(request.get("run")))
+            with self._exporting:
+                name, media_type, content = export(record, self.models.load(model)[1], about, request.get("format"))
+        except ValueError as error:
+            return {"error": f"The export failed: {error}"}
+        return {"name": name, "type": media_type, "data": base64.b64encode(content).decode()}
+
+
+def choose_seed(value) -> int:
+    """
+    The seed of a field, or a random one if it is empty or -1.
+
+    Raises:
+        `ValueError`: if it is no seed.
+    """
+    if value in (None, "", -1):
+        return secrets.randbelow(MAX_SEED)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value != int(value)
+        or not 0 <= value < MAX_SEED
+    ):
+        raise ValueError(f"the seed must be a whole number in [0, {MAX_SEED}), but got {value!r}.")
+    return int(value)
+
+
+def toast(error: Exception) -> gr.Error:
+    """An error of the user as a message of the page."""
+    text = str(error)
+    return gr.Error(text[:1].upper() + text[1:], duration=10, print_exception=False, title="That does not work")
