@@ -12,7 +12,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from .checkpoints import SHIPPED_CHECKPOINT
+from .checkpoints import SHIPPED_CHECKPOINTS
 from .errors import CommandError
 
 
@@ -98,7 +98,7 @@ def refuse_server_options(args: argparse.Namespace) -> None:
 
 
 def build(source: Path, destination: Path, overwrite: bool = False) -> None:
-    """Writes the self-contained folder: the source, the package as a wheel, and the shipped checkpoint.
+    """Writes the self-contained folder: the source, the package as a wheel, and the shipped checkpoints.
 
     Args:
         source (`Path`):
@@ -118,9 +118,7 @@ def build(source: Path, destination: Path, overwrite: bool = False) -> None:
     with complete_or_absent(destination) as folder:
         shutil.copytree(source, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
         build_wheel(folder)
-        for checkpoint in sorted((CLONE / SHIPPED_CHECKPOINT).parent.glob("*/config.json")):
-            name = checkpoint.parent.name
-            shutil.copytree(checkpoint.parent, folder / "checkpoints" / name, ignore=NOT_COPIED)
+        shutil.copytree(CLONE / SHIPPED_CHECKPOINTS, folder / SHIPPED_CHECKPOINTS, ignore=NOT_COPIED)
 
 
 def check_destination(destination: Path, source: Path, overwrite: bool) -> None:

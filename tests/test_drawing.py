@@ -29,7 +29,7 @@ def poet(tmp_path_factory):
 
 class TestColor:
     def test_scale(self):
-        assert [confidence_color(value) for value in (0.0, 0.5, 1.0)] == ["#d1495b", "#e29534", "#268c80"]
+        assert [confidence_color(value) for value in (0.0, 0.5, 1.0)] == ["#c85814", "#9668a0", "#2678b8"]
         assert confidence_color(0.25) not in (confidence_color(0.0), confidence_color(0.5))
 
     def test_out_of_range(self):
@@ -87,7 +87,7 @@ class TestLive:
         assert text.plain == "床前明░░░░"
         assert [str(span.style) for span in text.spans][:2] == ["bold", "bold"]
         assert "2 masks left" in screen
-        assert "\x1b[1;37;48;2;38;140;128m明" in screen  # just committed: inverted
+        assert "\x1b[1;37;48;2;38;120;184m明" in screen  # just committed: inverted
         streamer.put_draft(
             torch.tensor([[bright, 2, 2]]), 1, torch.tensor([[1.0, math.nan, math.nan]]), torch.full((1, 3, 3), -1)
         )
