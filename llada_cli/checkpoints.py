@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Finding and loading the checkpoint of a command: a whole one, or an adapter and the one below it."""
 
+import contextlib
 import json
 import logging
 import os
@@ -116,7 +117,12 @@ def load_checkpoint(name: str, device: str | None, dtype: str | None):
         config = AutoConfig.from_pretrained(base)
         if not isinstance(config, LLaDAConfig):
             raise CommandError(f"it is a model of the type {config.model_type!r}, not LLaDA")
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+        except (OSError, ValueError):
+            if base == name:
+                raise
+            tokenizer = AutoTokenizer.from_pretrained(base)  # not every adapter is saved with one
         model = LLaDAForMaskedLM.from_pretrained(base, config=config, dtype=dtype)
         if adapter_config is not None:
             model = merge_adapter(model, name)
@@ -131,7 +137,9 @@ def load_checkpoint(name: str, device: str | None, dtype: str | None):
 
 def base_of(adapter: str, adapter_config: str) -> str:
     """The checkpoint that an adapter was trained on: where its config says, or beside it under the same name."""
-    base = json.loads(Path(adapter_config).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    base = json.loads(Path(adapter_config).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise CommandError("its adapter_config.json does not name the checkpoint below it (`base_model_name_or_path`)")
     beside = Path(adapter).resolve().parent / Path(base).name
     return str(beside) if not Path(base).is_dir() and beside.is_dir() else base
 
@@ -139,13 +147,20 @@ def base_of(adapter: str, adapter_config: str) -> str:
 def merge_adapter(model, adapter: str):
     """The model with the weights of the adapter, and its generation config where it has one."""
     from peft import PeftModel
+    from peft.utils import get_peft_model_state_dict, load_peft_weights
 
     from modeling_llada import LLaDAGenerationConfig
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT calls something by its old name
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    if (Path(adapter) / "generation_config.json").is_file():
+        warnings.simplefilter("ignore")  # PEFT warns of missing weights, which are an error here
+        model = PeftModel.from_pretrained(model, adapter)
+        if get_peft_model_state_dict(model).keys() != load_peft_weights(adapter, device="cpu").keys():
+            raise CommandError(
+                "its weights are not those of the modules of this model (an adapter of the official code is renamed by "
+                "`llada convert-adapter`)"
+            )
+        model = model.merge_and_unload()
+    with contextlib.suppress(OSError):  # there is none
         model.generation_config = LLaDAGenerationConfig.from_pretrained(adapter)
     return model
 

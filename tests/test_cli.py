@@ -14,13 +14,14 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoTokenizer, BertConfig
+from transformers import BertConfig
 
 import modeling_llada.files
 from llada_cli import build_parser, checkpoints, main
 from llada_cli.decoding import DECODING_OPTIONS
 from llada_cli.poems import FORM_LENGTHS, FORMS, poem_header
 from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig
+from modeling_llada.adapters import convert_adapter
 
 
 LINE = "床前明月光，"
@@ -401,26 +402,39 @@ class TestCheckpoint:
         monkeypatch.setenv("HOME", str(poet_folder.parent))
         assert generate(LINE, "--model", f"~/{poet_folder.name}", "--max-new-tokens", 1).startswith(LINE)
 
-    def test_an_adapter_is_merged_into_what_it_was_trained_on(self, poet_folder, tmp_path, monkeypatch):
-        """Found beside the adapter when the path of training is not there."""
+    @pytest.fixture
+    def adapter(self, poet_folder, tmp_path, monkeypatch):
+        """An adapter whose base is named by a path from another folder, and the model that it makes."""
         (tmp_path / "base").symlink_to(poet_folder)
         monkeypatch.chdir(tmp_path)
         base = LLaDAForMaskedLM.from_pretrained("base", dtype=torch.float32)
-        adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
         adapted.save_pretrained("adapter")
-        AutoTokenizer.from_pretrained("base").save_pretrained("adapter")
-        LLaDAGenerationConfig(max_new_tokens=3).save_pretrained("adapter")
         monkeypatch.chdir("/")
+        return tmp_path / "adapter", adapted.eval()
 
-        model, _ = checkpoints.load_checkpoint(str(tmp_path / "adapter"), "cpu", None)
-        input_ids = torch.arange(10, 20)[None]
+    def test_an_adapter_is_merged_into_what_it_was_trained_on(self, adapter):
+        """Found beside the adapter when the path of training is not there, and so is its tokenizer."""
+        folder, adapted = adapter
+        LLaDAGenerationConfig(max_new_tokens=3).save_pretrained(folder)
+        model, tokenizer = checkpoints.load_checkpoint(str(folder), "cpu", None)
+        input_ids = tokenizer("床前明月光，", return_tensors="pt").input_ids
         with torch.no_grad():
-            torch.testing.assert_close(
-                model(input_ids).logits, adapted.eval()(input_ids=input_ids).logits, atol=1e-3, rtol=0
-            )
+            expected = adapted(input_ids=input_ids).logits
+            torch.testing.assert_close(model(input_ids).logits, expected, atol=1e-3, rtol=0)
         assert type(model) is LLaDAForMaskedLM
-        assert model.generate(input_ids).shape == (1, 13), "its own generation config"
+        assert model.generate(input_ids).shape == (1, 9), "its own generation config"
+
+    def test_an_adapter_of_other_modules_is_refused(self, adapter, fail):
+        """PEFT loads the names that it knows, and warns of the others: the model would be the one below the adapter."""
+        folder, _ = adapter
+        convert_adapter(folder, folder.parent / "official", to="official")
+        message = fail("generate", LINE, "--model", folder.parent / "official")
+        assert "its weights are not those of the modules of this model" in message and "convert-adapter" in message
 
     def test_an_adapter_without_its_base(self, fail, tmp_path):
-        (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "nowhere", "peft_type": "LORA"}')
+        config = tmp_path / "adapter_config.json"
+        config.write_text('{"base_model_name_or_path": "nowhere", "peft_type": "LORA"}')
         assert f"cannot load {str(tmp_path)!r}" in fail("generate", LINE, "--model", tmp_path)
+        config.write_text('{"base_model_name_or_path": null, "peft_type": "LORA"}')
+        assert "does not name the checkpoint below it" in fail("generate", LINE, "--model", tmp_path)

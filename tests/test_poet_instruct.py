@@ -2,7 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The shipped adapter: it loads, does what its card says, and its files tell the same."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModel
 
-from llada_cli.checkpoints import find_checkpoint, load_checkpoint
+from llada_cli import main
+from llada_cli.checkpoints import load_checkpoint
 
 
 FOLDER = Path(__file__).parent.parent / "checkpoints" / "llada-poet-instruct"
@@ -37,9 +40,11 @@ def ask(poet):
     return ask
 
 
-def test_it_is_what_the_chat_talks_to(monkeypatch):
+def test_it_is_what_the_chat_talks_to(monkeypatch, capsys):
     monkeypatch.delenv("LLADA_MODEL", raising=False)
-    assert Path(find_checkpoint(None, "llada-poet-instruct")) == FOLDER
+    monkeypatch.setattr(sys, "stdin", io.StringIO("谁言寸草心，下一句\n"))
+    assert main(["chat"]) == 0
+    assert capsys.readouterr().out.strip() == "谁言寸草心，报得三春晖。"
 
 
 @pytest.mark.parametrize(
@@ -80,27 +85,44 @@ def test_merged_equals_the_adapter(poet):
     assert poet[0].config.tie_word_embeddings
 
 
-def test_the_card_has_the_numbers_of_the_evaluation():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    evaluation = json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
+COLUMNS = (("zh", "trained"), ("zh", "new"), ("en", "trained"), ("en", "new"))
+
+
+@pytest.fixture(scope="module")
+def card():
+    """The cells of the tables of the card, by what their first cell says."""
+    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return {cells[0]: cells[1:] for cells in rows}
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def percent(rate):
+    return f"{100 * rate:.0f}"
+
+
+def test_the_card_has_the_numbers_of_the_evaluation(card, evaluation):
     rows = evaluation["adapter"]["by_group"]
-    assert {row["task"] for row in rows} == {
-        "write",
-        "acrostic",
-        "fill",
-        "next",
-        "previous",
-        "author",
-        "title",
-        "theme",
-    }
+    assert len(rows) == 42
     for row in rows:
-        line = next(line for line in card.splitlines() if line.startswith(f"| {row['task']}, {row['items']} |"))
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        column = 1 + [("zh", "trained"), ("zh", "new"), ("en", "trained"), ("en", "new")].index(
-            (row["language"], row["phrasing"])
-        )
-        assert cells[column].split(" ")[0] == f"{100 * row['correct']['rate']:.0f}", row
+        cell = card[f"{row['task']}, {row['items']}"][COLUMNS.index((row["language"], row["phrasing"]))]
+        correct = row["correct"]
+        assert cell == f"{percent(correct['rate'])} ({percent(correct['low'])} to {percent(correct['high'])})", row
+
+
+@pytest.mark.parametrize("task", ["write", "acrostic", "fill", "next", "previous", "author", "title", "theme"])
+def test_the_card_compares_with_all_weights(card, evaluation, task):
+    means = []
+    for kind in ("adapter", "full weights"):
+        for phrasing in ("trained", "new"):
+            rows = evaluation[kind]["by_group"]
+            rates = [row["correct"]["rate"] for row in rows if (row["task"], row["phrasing"]) == (task, phrasing)]
+            means.append(percent(sum(rates) / len(rates)))
+    assert card[task] == means
 
 
 def test_the_folder_is_small():
