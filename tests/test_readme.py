@@ -7,11 +7,16 @@ A comment directly above a code block changes that:
 - `<!-- ci: NAME -->`: .ci/run runs it in a new environment.
 """
 
+import importlib.util
+import json
+import logging
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,54 +32,91 @@ BLOCKS = {
     name: [match.groupdict() for match in BLOCK.finditer(path.read_text(encoding="utf-8"))]
     for name, path in PAGES.items()
 }
-COMMANDS = [
-    line
-    for blocks in BLOCKS.values()
-    for block in blocks
-    if block["language"] == "bash" and not block["mark"]
-    for line in block["code"].splitlines()
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """The working folder: it holds the shipped checkpoint where the pages expect it."""
+    """The working folder: it holds the shipped checkpoint and the scripts where the pages expect them."""
     folder = tmp_path_factory.mktemp("clone")
-    (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
-    before = Path.cwd()
+    for name in ("checkpoints", "examples"):
+        (folder / name).symlink_to(ROOT / name)
+    before, logger = Path.cwd(), logging.getLogger("modeling_llada")
+    level = logger.level
     os.chdir(folder)
     yield folder
     os.chdir(before)
+    logger.setLevel(level)  # which examples/sft.py sets
 
 
 def test_there_is_something_to_run():
-    assert len(COMMANDS) >= 5
-    assert {"README.md", "docs/decoding.md"} <= set(PAGES)
+    assert {"README.md", "docs/decoding.md", "docs/training.md"} <= set(PAGES)
+    assert sum(len(commands_in(block)) for blocks in BLOCKS.values() for block in blocks if not block["mark"]) >= 15
     for blocks in BLOCKS.values():
-        assert sum(block["language"] == "python" for block in blocks) >= 5
-        assert {block["language"] for block in blocks} <= {"python", "bash", "bibtex"}
+        assert sum(block["language"] in ("python", "bash") and not block["mark"] for block in blocks) >= 5
+        assert {block["language"] for block in blocks} <= {"python", "bash", "json", "bibtex"}
         marks = [block["mark"] for block in blocks if block["mark"]]
         assert all(re.match(r"not run: .{20,}|ci: (first|test) command", mark) for mark in marks)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, folder, monkeypatch, capsys):
-    monkeypatch.setenv("LLADA_MODEL", str(folder / "checkpoints" / "llada-poet"))
-    name, *arguments = shlex.split(command)
-    assert name == "llada", "only `llada` is run here: mark the block"
-    assert main(arguments) == 0
-    assert capsys.readouterr().out
-
-
 @pytest.mark.parametrize("page", PAGES)
-def test_snippets(page, folder):
-    """They build on each other, as on the page. The README draws a picture."""
+def test_page(page, folder, monkeypatch, capsys):
+    """Snippets and commands build on each other, as on the page. The README draws a picture."""
+    monkeypatch.setenv("LLADA_MODEL", str(folder / "checkpoints" / "llada-poet"))
     names = {}
     for block in BLOCKS[page]:
-        if block["language"] == "python" and not block["mark"]:
+        if block["mark"]:
+            continue
+        if block["language"] == "python":
             exec(compile(block["code"], page, "exec"), names)
+        elif block["language"] == "json":
+            assert all(json.loads(line) for line in block["code"].splitlines())
+        for command in commands_in(block):
+            if command.startswith("python examples/sft.py"):
+                pytest.importorskip("trl", reason="TRL is not part of this environment")
+            capsys.readouterr()
+            run(command, monkeypatch)
+            assert capsys.readouterr().out, command
     if page == "README.md":
         assert (folder / "denoising.svg").read_text(encoding="utf-8").startswith("<svg")
+    if page == "docs/training.md":
+        check_what_was_learned(folder)
+
+
+def commands_in(block: dict[str, str]) -> list[str]:
+    """The commands of a block; a backslash joins lines."""
+    return block["code"].replace("\\\n", " ").splitlines() if block["language"] == "bash" else []
+
+
+def run(command: str, monkeypatch) -> None:
+    """Runs `llada` or a script in this process, where everything is imported already."""
+    program, *arguments = shlex.split(command, comments=True)
+    if program == "llada":
+        assert main(arguments) == 0, command
+        return
+    assert program == "python", "only `llada` and `python` are run here: mark the block"
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.syspath_prepend(str(Path(arguments[0]).resolve().parent))
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+def check_what_was_learned(folder: Path) -> None:
+    """The guide takes the loss of held-out rows from above 3 to below 0.6, and answers follow."""
+    log = json.loads((folder / "runs/next/checkpoint-40/trainer_state.json").read_text(encoding="utf-8"))
+    losses = {entry["step"]: entry["eval_loss"] for entry in log["log_history"] if "eval_loss" in entry}
+    assert losses[0] > 3 and losses[40] < losses[20] and losses[40] < 0.6
+    lines = (folder / "runs/next/samples.jsonl").read_text(encoding="utf-8").splitlines()
+    right = Counter(sample["step"] for sample in map(json.loads, lines) if sample["completion"] == sample["reference"])
+    assert right[0] == 0 and right[40] >= 2
+
+
+def test_memory_table_is_that_of_the_measurements():
+    spec = importlib.util.spec_from_file_location("memory_table", ROOT / "docs/memory_table.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.BEGIN + script.memory_table() + script.END in PAGES["docs/training.md"].read_text(encoding="utf-8")
+    # The largest part of an estimate is counted by hand: 4-bit layers, and embedding and head in bfloat16.
+    quantized = (6.98e9 * 0.516 + 2 * 2 * 0.518e9) / 2**30
+    assert f"weights {quantized:.1f}" in script.memory_table()
 
 
 def test_pictures_of_the_docs(tmp_path):

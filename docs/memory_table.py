@@ -1,0 +1,99 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Writes the memory table of training.md from the measurements in benchmarks/results.
+
+    python docs/memory_table.py
+
+A measured row is the peak of a training step on one H100. An estimated row takes what stays the same in it (activations,
+logits, workspace) from the measured LoRA run, and counts weights, gradients and states of the optimizer anew.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from modeling_llada.files import write_atomically
+
+
+DOCS = Path(__file__).parent
+PAGE, RESULTS = DOCS / "training.md", DOCS.parent / "benchmarks/results"
+BEGIN, END = "<!-- memory_table.py: begin -->\n", "<!-- memory_table.py: end -->\n"
+LOSS = "masked rows + chunks"  # what the trainers do
+GIB = 2**30
+# Bytes of a weight in NF4 with nested quantization: 4 bits, a byte of scale for 64 weights, 4 bytes for 256 of these scales.
+NF4 = 0.5 + 1 / 64 + 4 / 64 / 256
+# Bytes for each trained weight beside the weight itself: its gradient and its two states.
+BF16_ADAMW, BYTE_ADAMW, FLOAT32_ADAMW = 2 + 4, 2 + 2, 4 + 8
+# What is measured: the file, the engine and the micro-batches of a row, and what the table calls it.
+MEASURED = {
+    "8B, LoRA of rank 32, 8 rows of 1024": ("train_h100_8b_1024.json", "eager", 1),
+    "the same, compiled": ("train_h100_8b_1024.json", "compiled", 1),
+    "the same, in 2 micro-batches, compiled": ("train_h100_8b_1024.json", "compiled", 2),
+    "8B, LoRA of rank 32, 2 rows of 4096, in 2 micro-batches": ("train_h100_8b_4096.json", "eager", 2),
+    "1B in full, 4 rows of 4096": ("train_h100_1b_4096.json", "eager", 1),
+    "the same, compiled, no checkpointing": ("train_h100_1b_4096.json", "compiled, all kept", 1),
+}
+
+
+def main() -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write_atomically(PAGE, before + BEGIN + memory_table() + END + after)
+    sys.stdout.write(f"Wrote the table of {PAGE}.\n")
+
+
+def memory_table() -> str:
+    """The table in Markdown."""
+    lines = ["| what is trained | peak GiB | tokens/s | |", "|---|--:|--:|---|"]
+    for name, (file, engine, micro_batches) in MEASURED.items():
+        measured = read(file, engine, micro_batches)["measured"]
+        lines.append(
+            f"| {name} | {measured['peak_gib']:.1f} | {measured['tokens_per_second']:,.0f} | measured, `{file}` |"
+        )
+    lines += [f"| {name} | about {peak:.0f} | | estimated: {how} |" for name, (peak, how) in estimates().items()]
+    return "\n".join(lines) + "\n"
+
+
+def estimates() -> dict[str, tuple[float, str]]:
+    """By row: the peak in GiB, and its parts."""
+    weights = json.loads((RESULTS / "train_h100_8b_1024.json").read_text(encoding="utf-8"))["model"]["weights"]
+    layers, adapters = weights["layers"], weights["adapters"]
+    model = weights["all"] - adapters
+    peak = read("train_h100_8b_1024.json", "eager", 1)["measured"]["peak_gib"]
+    rest = peak - (2 * weights["all"] + BF16_ADAMW * adapters) / GIB
+    quantized = 2 * (model - layers) + NF4 * layers
+    rows = {
+        "8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024": (
+            quantized,
+            (2 + BF16_ADAMW) * adapters,
+            "weights {0:.1f}, adapter with AdamW {1:.1f}, the rest {2:.1f}",
+        ),
+        "8B in full, bfloat16 weights, 8-bit AdamW": (
+            2 * model,
+            BYTE_ADAMW * model,
+            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
+        ),
+        "8B in full, bfloat16 weights and AdamW": (
+            2 * model,
+            BF16_ADAMW * model,
+            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
+        ),
+        "8B in full, float32 weights and AdamW: several GPUs, with FSDP2": (
+            4 * model,
+            FLOAT32_ADAMW * model,
+            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
+        ),
+    }
+    parts = {name: (fixed / GIB, trained / GIB, rest) for name, (fixed, trained, _) in rows.items()}
+    return {name: (sum(parts[name]), how.format(*parts[name])) for name, (_, _, how) in rows.items()}
+
+
+def read(file: str, engine: str, micro_batches: int) -> dict:
+    """A row of a file of results."""
+    rows = json.loads((RESULTS / file).read_text(encoding="utf-8"))["rows"]
+    wanted = (LOSS, engine, micro_batches)
+    return next(row for row in rows if (row["loss"], row["engine"], row["micro_batches"]) == wanted)
+
+
+if __name__ == "__main__":
+    main()
