@@ -37,7 +37,10 @@ from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_c
 
 
 # What is trained on. Other columns, such as those that an evaluation reads, are left behind.
-COLUMNS = ("messages", "conversations", "prompt", "completion", "input_ids", "labels")
+COLUMNS = (
+    *("messages", "conversations", "prompt", "completion", "tools", "chat_template_kwargs"),
+    *("input_ids", "labels", "seq_lengths", "attention_mask", "completion_mask", "assistant_masks"),
+)
 
 
 @dataclass

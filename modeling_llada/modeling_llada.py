@@ -542,7 +542,8 @@ class LLaDAModel(LLaDAPreTrainedModel):
         Raises:
             `ValueError`: if there is not exactly one of `input_ids` and `inputs_embeds`; if there are `query_positions`
                 and the mask of the attention implementation cannot be narrowed to them; or if documents share rows and
-                there is a mask, a cache or `query_positions` too, or an attention implementation without masks.
+                there is a mask, a cache or `query_positions` too, or an attention implementation without masks, or
+                `cu_seq_lens_q` on a CPU does not reach from 0 to `batch * length`.
 
         Example:
 
@@ -566,11 +567,20 @@ class LLaDAModel(LLaDAPreTrainedModel):
                     "`cu_seq_lens_q` stands for packed rows that are computed as a whole: leave `attention_mask`, "
                     "`past_key_values` and `query_positions` out, and count padding as a document of its own."
                 )
+            # Only where it can be read without waiting for a device.
+            if cu_seq_lens_q.device.type == "cpu" and not torch.compiler.is_compiling():
+                ends, length = cu_seq_lens_q[[0, -1]].tolist(), inputs_embeds.shape[:2].numel()
+                if ends != [0, length]:
+                    raise ValueError(
+                        f"`cu_seq_lens_q` must begin with 0 and end with `batch * length`, {length}, but goes from "
+                        f"{ends[0]} to {ends[1]}. Count padding as a document of its own."
+                    )
             attention_mask = mask_of_documents(self.config, inputs_embeds, cu_seq_lens_q)
             # What flash attention asks for. It falls back to attention across documents if one of them is missing.
             longest = cu_seq_lens_q.diff().max()
             varlen = {"cu_seq_lens_k": cu_seq_lens_q, "max_length_q": longest, "max_length_k": longest}
-            kwargs = {"cu_seq_lens_q": cu_seq_lens_q} | varlen | kwargs
+            given = {name: value for name, value in kwargs.items() if value is not None}
+            kwargs = {"cu_seq_lens_q": cu_seq_lens_q} | varlen | given
         # Without padding there is nothing to mask. (Inside a CUDA graph, the library would build a mask of ones.)
         elif attention_mask is not None:
             attention_mask = create_bidirectional_mask(

@@ -77,6 +77,14 @@ class TestEqualsADocumentAlone:
             logits = model(input_ids, position_ids=POSITION_IDS, **lengths).logits
         assert_equal(logits, alone(model, input_ids))
 
+    @pytest.mark.parametrize("name", ["cu_seq_lens_k", "max_length_q", "max_length_k"])
+    def test_with_a_length_that_is_none(self, model, random_ids, name):
+        """Flash attention would attend across documents."""
+        input_ids = random_ids(2, 12)
+        with torch.no_grad():
+            logits = model(input_ids, cu_seq_lens_q=CU_SEQ_LENS, **{name: None}).logits
+        assert_equal(logits, alone(model, input_ids))
+
     def test_nothing_flows_between_documents(self, tiny_model, random_ids):
         model = tiny_model(LLaDAModel)
         embeds = model.embed_tokens(random_ids(2, 12)).detach().requires_grad_()
@@ -123,6 +131,11 @@ class TestOnlyWhereItIsAskedFor:
         }
         with pytest.raises(ValueError, match="`cu_seq_lens_q`.*leave `attention_mask`"):
             tiny_model()(random_ids(2, 12), cu_seq_lens_q=CU_SEQ_LENS, **{name: given[name]})
+
+    @pytest.mark.parametrize("ends", [[1, 12, 24], [0, 12, 23], [0, 12, 25]], ids=str)
+    def test_not_with_documents_that_are_not_the_batch(self, tiny_model, random_ids, ends):
+        with pytest.raises(ValueError, match=f"begin with 0 and end with .*24, but goes from {ends[0]} to {ends[-1]}"):
+            tiny_model()(random_ids(2, 12), cu_seq_lens_q=torch.tensor(ends, dtype=torch.int32))
 
     def test_not_with_an_attention_without_masks(self, tiny_model, random_ids):
         model = tiny_model()

@@ -116,6 +116,13 @@ def test_the_best_model_is_loaded(poet_folder, tmp_path, kind):
     assert largest_difference(weights_of(trainer), callback.weights) == 0
 
 
+def test_folders_of_other_names_are_no_checkpoints(tmp_path):
+    for name in ("checkpoint-3", "checkpoint-20", "checkpoint-best", "checkpoint-4-copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").touch()
+    assert find_last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+
+
 def test_resume_without_a_checkpoint_is_an_error(poet_folder, tmp_path):
     with pytest.raises(ValueError, match="`resume_from_checkpoint=True` needs a complete checkpoint"):
         sft_trainer(poet_folder, tmp_path).train(resume_from_checkpoint=True)

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
+from datasets import Dataset
 from peft import LoraConfig
 from sft_runs import MESSAGES, PROMPTS_AND_COMPLETIONS, largest_difference, losses_of, sft_trainer, weights_of
 
@@ -80,6 +81,12 @@ class TestWhatIsWritten:
         assert [sample["step"] for sample in samples] == [0] * 4 + [2] * 4 + [4] * 4
         assert samples[0]["prompt"] == "床前明月光，" and samples[0]["reference"] == "疑是地上霜。"
         assert f"step 4: 床前明月光， -> {samples[8]['completion']}" in caplog.messages
+
+    def test_the_first_dataset_that_has_prompts(self, trainer_of):
+        texts = Dataset.from_dict({"text": ["明月"] * 3})
+        trainer = trainer_of(eval_dataset={"texts": texts, "talks": MESSAGES}, max_steps=1)
+        trainer.train()
+        assert samples_of(trainer)[0]["prompt"] == "床前明月光，"
 
     def test_is_what_the_model_generates(self, trainer_of):
         trainer = trainer_of(peft_config=LoraConfig(r=4), sample_kwargs={"max_new_tokens": 5, "steps": 2})

@@ -72,6 +72,36 @@ class TestData:
         talk = [{"from": "user", "value": "明"}, {"from": "assistant", "value": "月"}]
         assert parts(trainer_of(Dataset.from_list([{"conversations": talk}]))) == ("明", "月<|endoftext|>")
 
+    @pytest.mark.parametrize("assistant_only_loss", [False, True])
+    def test_conversations_of_roles(self, trainer_of, assistant_only_loss):
+        rows = MESSAGES.rename_column("messages", "conversations")
+        trainer = trainer_of(rows, rows, assistant_only_loss=assistant_only_loss)
+        assert parts(trainer) == ("床前明月光，", "疑是地上霜。<|endoftext|>")
+
+    @pytest.mark.parametrize("rows", [MESSAGES, PROMPTS_AND_COMPLETIONS], ids=["messages", "texts"])
+    def test_a_dataset_of_tensors(self, trainer_of, rows):
+        assert parts(trainer_of(rows.with_format("torch"))) == ("床前明月光，", "疑是地上霜。<|endoftext|>")
+        trainer = trainer_of(trainer_of(rows).train_dataset.with_format("torch"))
+        assert parts(trainer) == ("床前明月光，", "疑是地上霜。<|endoftext|>") and trainer.train().global_step == 3
+
+    @pytest.mark.parametrize("assistant_only_loss", [False, True])
+    @pytest.mark.parametrize("in_block", [False, True])
+    def test_a_line_break_after_eos(self, trainer_of, poet_folder, assistant_only_loss, in_block):
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+        inside, outside = ("+ '\n'", "") if in_block else ("", "{{ '\n' }}")
+        tokenizer.chat_template = (
+            "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+            "{% generation %}{{ message['content'] + eos_token " + inside + " }}{% endgeneration %}" + outside +
+            "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
+        )  # fmt: skip
+        messages = MESSAGES[0]["messages"] + MESSAGES[1]["messages"]
+        rows = Dataset.from_list([{"messages": messages}])
+        trainer = trainer_of(rows, processing_class=tokenizer, assistant_only_loss=assistant_only_loss)
+        first = "疑是地上霜。<|endoftext|>"
+        prompt, response = parts(trainer)
+        assert response == (first if assistant_only_loss else "") + "低头思故乡。<|endoftext|>"
+        assert prompt == "床前明月光，" + ("" if assistant_only_loss else first) + "\n举头望明月，"
+
     def test_tokens(self, trainer_of):
         rows = Dataset.from_dict(
             {"input_ids": [[10, 11, 12, 0], [10, 11, 12]], "labels": [[-100, 11, 12, 0]] + [[-100, 11, 12]]}
@@ -225,6 +255,30 @@ class TestEvaluation:
             assert (
                 trainer_of(MESSAGES, eval_dataset=MESSAGES, **settings).evaluate()["eval_loss"] != first["eval_loss"]
             )
+
+    def test_predict_prepares_what_it_is_given(self, trainer_of):
+        trainer = trainer_of(MESSAGES, eval_dataset=MESSAGES)
+        assert trainer.predict(MESSAGES).metrics["test_loss"] == trainer.evaluate()["eval_loss"] > 0
+        with pytest.raises(ValueError, match="must have a column `input_ids`"):
+            trainer.get_test_dataloader(MESSAGES)
+
+    def test_reads_the_last_batch(self, trainer_of):
+        whole, dropped = (
+            trainer_of(MESSAGES, MESSAGES.select(range(3)), dataloader_drop_last=drop, per_device_eval_batch_size=32)
+            for drop in (False, True)
+        )
+        assert dropped.evaluate()["eval_loss"] == whole.evaluate()["eval_loss"] > 0
+        assert dropped.args.dataloader_drop_last and len(dropped.get_train_dataloader()) == 1
+
+    def test_tokenized_rows_that_are_given_later(self, trainer_of):
+        """Nothing prepares them, but their masks are read all the same."""
+        rows = trainer_of(MESSAGES).train_dataset
+        trainer = trainer_of(rows, dataset_kwargs={"skip_prepare_dataset": True})
+        masks = [[int(label != -100) for label in labels] for labels in rows["labels"]]
+        masked = rows.remove_columns("labels").add_column("completion_mask", masks)
+        expected = trainer.evaluate(rows)["eval_loss"]
+        assert trainer.evaluate(masked)["eval_loss"] == trainer.evaluate({"a": masked})["eval_a_loss"] == expected
+        assert trainer.predict(masked).metrics["test_loss"] == expected
 
     def test_leaves_training_alone(self, trainer_of):
         plain = trainer_of(MESSAGES)

@@ -11,7 +11,7 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from accelerate import ParallelismConfig
 from datasets import Dataset, IterableDataset
-from peft import LoraConfig, PrefixTuningConfig
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from sft_runs import MESSAGES, PROMPTS_AND_COMPLETIONS, sft_trainer
 from trl import SFTConfig
 
@@ -35,6 +35,10 @@ def tokenizer(poet_folder):
     return AutoTokenizer.from_pretrained(poet_folder)
 
 
+QUESTION, ANSWER = {"role": "user", "content": "明"}, {"role": "assistant", "content": "月"}
+PREPARED = pytest.mark.parametrize("options", [{}, {"dataset_kwargs": {"skip_prepare_dataset": True}}], ids=str)
+
+
 def talk(*messages):
     return Dataset.from_list([{"messages": list(messages)}])
 
@@ -54,16 +58,52 @@ class TestData:
         refused(r"1 of 1 rows \(0\)", rows, dataset_kwargs={"skip_prepare_dataset": True})
 
     def test_messages_without_roles(self, refused):
-        refused("`role` and a `content`.*`messages`.*row 0", talk({"speaker": "me", "text": "明"}))
+        refused("`role` and a `content`.*`messages`.*Row 0 is", talk({"speaker": "me", "text": "明"}))
         refused("lists of messages in the column `messages`", Dataset.from_dict({"messages": ["明"]}))
         refused("`role` and a `content`", Dataset.from_dict({"messages": [[]]}))
 
-    def test_messages_without_a_last_answer(self, refused):
-        question, answer = {"role": "user", "content": "明"}, {"role": "assistant", "content": "月"}
+    @pytest.mark.parametrize(
+        ("column", "bad", "message"),
+        [
+            ("messages", None, "something in the column `messages`"),
+            ("messages", [], "messages with a `role` and a `content` in the column `messages`"),
+            ("messages", [QUESTION, {"role": None, "content": "月"}], "messages with a `role` and a `content`"),
+            ("messages", [QUESTION, {"role": "assistant", "content": None}], "messages with a `role` and a `content`"),
+            ("text", None, "something in the column `text`"),
+            ("prompt", None, "something in the column `prompt`"),
+            ("completion", None, "something in the column `completion`"),
+        ],
+        ids=str,
+    )
+    def test_later_rows(self, refused, column, bad, message):
+        values = [[QUESTION, ANSWER]] * 3 if column == "messages" else ["明月"] * 3
+        values[1] = bad
+        columns = {"prompt": ["明"] * 3, "completion": ["月"] * 3} if column in ("prompt", "completion") else {}
+        refused(rf"must have {message}.*1 of 3 rows \(1\)", Dataset.from_dict(columns | {column: values}))
+
+    @pytest.mark.parametrize("other", ["prompt", "completion"])
+    def test_texts_beside_messages(self, refused, other):
+        columns = {"prompt": [[QUESTION]], "completion": [[ANSWER]]} | {other: ["明"]}
+        refused("one kind, two texts or two lists of messages", Dataset.from_dict(columns))
+
+    @pytest.mark.parametrize("assistant_only_loss", [False, True])
+    def test_roles_of_other_tools(self, refused, assistant_only_loss):
+        rows = [{"conversations": [{"from": "human", "value": "明"}, {"from": "gpt", "value": "月"}]}]
         refused(
-            r"end with one of the assistant.*1 of 1 rows \(0\).*assistant_only_loss", talk(question, answer, question)
+            r"1 of 1 rows \(0\).*\['gpt', 'human'\].*`dataset.map`",
+            Dataset.from_list(rows),
+            assistant_only_loss=assistant_only_loss,
         )
-        refused("after at least one other", talk(answer))
+
+    def test_texts_have_no_marks(self, refused):
+        refused("`train_dataset` has texts", PROMPTS_AND_COMPLETIONS, assistant_only_loss=True)
+        refused("`eval_dataset` has texts", MESSAGES, PROMPTS_AND_COMPLETIONS, assistant_only_loss=True)
+
+    def test_messages_without_a_last_answer(self, refused):
+        refused(
+            r"end with one of the assistant.*1 of 1 rows \(0\).*assistant_only_loss", talk(QUESTION, ANSWER, QUESTION)
+        )
+        refused("after at least one other", talk(ANSWER))
 
     def test_unknown_columns(self, refused):
         refused(
@@ -76,14 +116,38 @@ class TestData:
             "must be a `datasets.Dataset`.*IterableDataset", IterableDataset.from_generator(lambda: iter(MESSAGES))
         )
 
-    def test_padded_rows(self, refused):
-        rows = {"input_ids": [[10, 11], [0, 11]], "attention_mask": [[1, 1], [0, 1]]}
-        refused(r"must not be padded.*1 of 2 rows \(1\).*row 1 on the left", Dataset.from_dict(rows))
+    @PREPARED
+    @pytest.mark.parametrize("packed", [{}, {"seq_lengths": [[1, 1], [2]]}], ids=str)
+    def test_padded_rows(self, refused, options, packed):
+        rows = {"input_ids": [[10, 11], [0, 11]], "attention_mask": [[1, 1], [0, 1]]} | packed
+        refused(r"must not be padded.*1 of 2 rows \(1\).*row 1 on the left", Dataset.from_dict(rows), **options)
+
+    @PREPARED
+    @pytest.mark.parametrize("column", ["labels", "completion_mask", "assistant_masks", "attention_mask"])
+    def test_columns_of_other_lengths(self, refused, column, options):
+        rows = {"input_ids": [[10, 11], [10, 11]], column: [[1, 1], [1, 1, 1]]}
+        refused(rf"values in `{column}`.*1 of 2 rows \(1\)", Dataset.from_dict(rows), **options)
+
+    def test_rows_without_tokens(self, refused):
+        refused("must have a column `input_ids`", MESSAGES, dataset_kwargs={"skip_prepare_dataset": True})
+
+    def test_a_mask_token_in_a_response(self, refused):
+        rows = Dataset.from_list([{"prompt": "明[MASK]", "completion": it} for it in ("月", "月[MASK]光")])
+        refused(r"no mask token in a response.*1 of 2 rows \(1\).*'\[MASK\]'", rows)
 
     def test_ids_outside_of_the_embedding(self, refused):
         refused(r"ids from 0 to 6399.*1 of 2 rows \(1\)", Dataset.from_dict({"input_ids": [[10], [6400]]}))
 
-    @pytest.mark.parametrize("options", [{}, {"dataset_kwargs": {"skip_prepare_dataset": True}}], ids=str)
+    @PREPARED
+    def test_packed_documents_without_a_response(self, refused, options):
+        rows = {
+            "input_ids": [[10, 11, 12], [10, 11, 12]],
+            "labels": [[10, 11, 12], [-100, -100, 12]],
+            "seq_lengths": [[2, 1]] * 2,
+        }
+        refused(r"1 of 2 rows \(1\) the response of a document is empty", Dataset.from_dict(rows), **options)
+
+    @PREPARED
     def test_packed_rows_that_cannot_be_taken_apart(self, refused, options):
         rows = {"input_ids": [[10, 11, 12]] * 3, "labels": [[10, 11, 12]] * 3, "seq_lengths": [[2, 1], [2], [0, 3]]}
         refused(r"add up to the length of the row.*2 of 3 rows \(1, 2\)", Dataset.from_dict(rows), **options)
@@ -125,6 +189,13 @@ class TestTokenizer:
             assistant_only_loss=assistant_only_loss,
         )
 
+    def test_without_a_chat_template_for_evaluation(self, refused, tokenizer, poet_folder, tmp_path):
+        tokenizer.chat_template = None
+        refused("must have a chat template", PROMPTS_AND_COMPLETIONS, MESSAGES, processing_class=tokenizer)
+        trainer = sft_trainer(poet_folder, tmp_path, PROMPTS_AND_COMPLETIONS, processing_class=tokenizer)
+        with pytest.raises(ValueError, match="must have a chat template"):
+            trainer.evaluate(MESSAGES)
+
     def test_with_a_chat_template_that_marks_no_answers(self, refused, tokenizer):
         tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
         refused("`{% generation %}`", MESSAGES, processing_class=tokenizer, assistant_only_loss=True)
@@ -161,6 +232,23 @@ class TestModel:
         model.config.mask_token_id = None
         refused("`config.mask_token_id`", model=model)
 
+    def test_with_virtual_tokens(self, refused, poet_folder):
+        config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+        model = get_peft_model(LLaDAForMaskedLM.from_pretrained(poet_folder), config)
+        refused("`model` must not have an adapter of prompt learning.*PromptTuningConfig", model=model)
+
+    def test_that_is_frozen(self, refused, poet_folder):
+        model = LLaDAForMaskedLM.from_pretrained(poet_folder).requires_grad_(False)
+        refused("`model` has no weights that would be trained.*is_trainable=True", model=model)
+
+    def test_that_is_the_folder_of_an_adapter(self, poet_folder, tmp_path):
+        model = LLaDAForMaskedLM.from_pretrained(poet_folder)
+        get_peft_model(model, LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+        AutoTokenizer.from_pretrained(poet_folder).save_pretrained(tmp_path / "adapter")
+        args = LLaDASFTConfig(str(tmp_path / "run"), use_cpu=True, report_to="none")
+        with pytest.raises(ValueError, match="`model` has no weights that would be trained"):
+            LLaDASFTTrainer(str(tmp_path / "adapter"), args, train_dataset=MESSAGES)
+
 
 class TestArguments:
     @pytest.mark.parametrize(
@@ -186,6 +274,20 @@ class TestArguments:
             ({"rate_eps": 1.0}, "`rate_eps`"),
             ({"eos_fill": "all"}, "`eos_fill` must be `None`"),
             ({"eos_fill": 0}, "`eos_fill` must be `None`"),
+            ({"max_length": 0}, "`max_length` must be `None` or at least 2"),
+            ({"max_length": 1}, "`max_length` must be `None` or at least 2"),
+            ({"truncation_mode": "keep_middle"}, '`truncation_mode` must be "keep_start" or "keep_end"'),
+            ({"peft_config": LoraConfig(modules_to_save=["nonexistent"])}, "`modules_to_save`.*has no nonexistent"),
+            ({"peft_config": LoraConfig(rank_pattern={"x_proj": 2})}, "`rank_pattern`.*has no x_proj"),
+            ({"peft_config": LoraConfig(alpha_pattern={"x_proj": 2})}, "`alpha_pattern`.*has no x_proj"),
+            (
+                {"peft_config": LoraConfig(trainable_token_indices=[5, 6400])},
+                "`trainable_token_indices` must be token ids from 0 to 6399.*6400",
+            ),
+            (
+                {"peft_config": LoraConfig(trainable_token_indices={"wte": [5]})},
+                "`trainable_token_indices`.*has no wte",
+            ),
             ({"eos_fill": 100}, "`eos_fill` must be at least `max_length`, 1024"),
             ({"loss_chunk_size": 0}, "`loss_chunk_size` must be a positive integer"),
             ({"eval_num_samples": 0}, "`eval_num_samples` must be a positive integer"),

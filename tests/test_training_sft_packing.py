@@ -47,8 +47,21 @@ class TestData:
     def test_or_split_into_documents(self, trainer_of):
         trainer = trainer_of(MESSAGES, max_length=16, packing_strategy="bfd_split")
         plain = trainer_of(MESSAGES, packing=False)
-        tokens = [sum(len(row) for row in each.train_dataset["input_ids"]) for each in (trainer, plain)]
-        assert tokens[0] == tokens[1] and len(documents(trainer.train_dataset)) > len(MESSAGES)
+        responses = [
+            sum(label != -100 for row in each.train_dataset["labels"] for label in row) for each in (trainer, plain)
+        ]
+        assert responses[0] == responses[1] and len(documents(trainer.train_dataset)) > len(MESSAGES)
+        assert trainer.train().global_step == 3
+
+    @pytest.mark.parametrize("strategy", ["bfd_split", "wrapped"])
+    def test_pieces_of_a_prompt_are_left_out(self, trainer_of, strategy, caplog):
+        rows = Dataset.from_list([{"prompt": "明" * 23, "completion": "月" * 20}] * 2)
+        caplog.set_level("WARNING", logger="modeling_llada")
+        trainer = trainer_of(rows, max_length=8, packing_strategy=strategy)
+        assert all(any(label not in (-100, 0) for label in labels) for _, labels in documents(trainer.train_dataset))
+        responses = [label for _, labels in documents(trainer.train_dataset) for label in labels if label != -100]
+        assert len(responses) == 42, "no token of a response is lost"
+        assert "pieces, 4 of which have nothing of a response" in caplog.text
         assert trainer.train().global_step == 3
 
     def test_rows_that_were_packed_before(self, trainer_of):

@@ -12,10 +12,14 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 from datasets import Dataset, Features, LargeList, List, Value
 
 from modeling_llada.training import LLaDASFTConfig
-from modeling_llada.training.sft_rows import BATCH_SIZE, check_no_padding, check_rows, finish_rows, split_last_answer
+from modeling_llada.training.sft_messages import split_last_answer
+from modeling_llada.training.sft_rows import BATCH_SIZE, check_no_padding, check_rows, finish_rows, tokenized_rows
 
 
-EOS = 0
+EOS, MASK, BLANK = 0, 2, 3
+TOKENIZER = SimpleNamespace(
+    eos_token_id=EOS, mask_token_id=MASK, mask_token="[MASK]", decode=lambda tokens: {BLANK: "\n"}.get(tokens[0], "月")
+)
 MANY = 2 * BATCH_SIZE + 10
 
 
@@ -43,7 +47,7 @@ class TestFinish:
     @pytest.mark.filterwarnings("ignore")
     def test_ends_with_eos_and_cuts(self, args_of, settings, expected):
         rows = rows_of([[5, 6], [5, EOS], [5, -100], [], [-100, 5, 6, 8]]).add_column("other", [0] * 5)
-        finished = finish_rows(rows, "train_dataset", args_of(**({"max_length": None} | settings)), EOS)
+        finished = finish_rows(rows, "train_dataset", args_of(**({"max_length": None} | settings)), TOKENIZER)
         assert finished.column_names == ["input_ids", "labels"]
         assert finished["labels"][:] == expected
         for tokens, labels in zip(finished["input_ids"], finished["labels"], strict=True):
@@ -51,8 +55,26 @@ class TestFinish:
                 7 if label == -100 else max(label, 7) if label != EOS else tokens[-1] for label in labels
             ]
 
+    @pytest.mark.parametrize(
+        ("tokens", "labels", "expected"),
+        [
+            ([7, 8, EOS, BLANK], [-100, 8, EOS, BLANK], [-100, 8, EOS]),
+            ([7, 8, EOS, BLANK], [-100, 8, EOS, -100], [-100, 8, EOS]),
+            ([8, EOS, BLANK, BLANK, EOS], [8, EOS, BLANK, BLANK, EOS], [8, EOS]),
+            ([8, EOS, BLANK, 7, 9, EOS, BLANK], [8, EOS, BLANK, -100, 9, EOS, BLANK], [8, EOS, -100, -100, 9, EOS]),
+            ([8, EOS, BLANK, 9], [8, EOS, BLANK, 9], [8, EOS, BLANK, 9, EOS]),
+            ([8, EOS, EOS], [8, EOS, EOS], [8, EOS, EOS]),
+            ([8, BLANK], [8, BLANK], [8, BLANK, EOS]),
+        ],
+        ids=["labelled", "not labelled", "EOS of TRL", "turns", "one text", "filled with EOS", "of the text"],
+    )
+    def test_one_eos_before_a_line_break(self, args_of, tokens, labels, expected):
+        (row,) = finish_rows(rows_of([labels], [tokens]), "train_dataset", args_of(max_length=None), TOKENIZER)
+        assert row["labels"] == expected
+        assert row["input_ids"] == (tokens + [EOS])[: len(expected)]
+
     def test_packing_cuts_later(self, args_of):
-        rows = finish_rows(rows_of([[5] * 9]), "train_dataset", args_of(max_length=3), EOS, cut=False)
+        rows = finish_rows(rows_of([[5] * 9]), "train_dataset", args_of(max_length=3), TOKENIZER, cut=False)
         assert rows["labels"][:] == [[5] * 9 + [EOS]]
 
 
@@ -61,8 +83,7 @@ class TestCheck:
 
     @pytest.fixture
     def check(self, args_of):
-        tokenizer = SimpleNamespace(eos_token_id=EOS)
-        return lambda rows, **settings: check_rows(rows, "rows", args_of(max_length=None, **settings), tokenizer, 100)
+        return lambda rows, **settings: check_rows(rows, "rows", args_of(max_length=None, **settings), TOKENIZER, 100)
 
     @pytest.mark.parametrize("bad", [[-100, -100], [-100, EOS], []], ids=str)
     def test_without_a_response(self, check, bad):
@@ -107,6 +128,34 @@ class TestCheck:
         check(rows_of([[5]]).remove_columns("labels"))
         with pytest.raises(ValueError, match=r"1 of 1 rows \(0\)"):
             check(rows_of([[5]], [[EOS]]).remove_columns("labels"))
+
+
+class TestMasks:
+    """Rows that were tokenized before carry the response as a mask, or as labels."""
+
+    @pytest.mark.parametrize(
+        ("settings", "masks", "expected"),
+        [
+            ({}, {"completion_mask": [0, 1, 1]}, [-100, 6, 7]),
+            ({}, {"assistant_masks": [0, 1, 0]}, [-100, 6, -100]),
+            ({}, {"completion_mask": [0, 1, 1], "assistant_masks": [1, 1, 0]}, [-100, 6, -100]),
+            ({}, {"completion_mask": [0, 1, 1], "labels": [-100, -100, 7]}, [-100, -100, 7]),
+            (
+                {"completion_only_loss": False},
+                {"completion_mask": [0, 1, 1], "assistant_masks": [1, 1, 0]},
+                [5, 6, -100],
+            ),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("packed", [{}, {"seq_lengths": [[3]]}], ids=str)
+    def test_become_labels(self, args_of, settings, masks, expected, packed):
+        rows = Dataset.from_dict({"input_ids": [[5, 6, 7]]} | {name: [mask] for name, mask in masks.items()} | packed)
+        assert tokenized_rows(rows, "rows", args_of(**settings), TOKENIZER, 100)["labels"][:] == [expected]
+
+    def test_formats_are_not_read(self, args_of):
+        rows = Dataset.from_dict({"input_ids": [[5, 6, 7]], "completion_mask": [[0, 1, 1]]}).with_format("torch")
+        assert tokenized_rows(rows, "rows", args_of(), TOKENIZER, 100)[0]["labels"] == [-100, 6, 7]
 
 
 def test_padding():

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Checkpoints of a run: which one is complete, and loading one whose weights carry the official names."""
 
+import re
 from pathlib import Path
 
 from accelerate.utils import is_peft_model
@@ -60,8 +61,8 @@ def load_weights(model: PreTrainedModel, folder: str) -> None:
 def find_last_checkpoint(output_dir: str | Path) -> str | None:
     """The last checkpoint in a folder that was written to the end, or `None`."""
     # Trainer writes trainer_state.json last: a run killed while saving leaves a folder without it.
-    steps = {
-        int(state.parent.name.removeprefix("checkpoint-")): state.parent
-        for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")
-    }
+    folders = [state.parent for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")]
+    # Others, such as a copy called checkpoint-best, are not of the run.
+    steps = {re.fullmatch(r"checkpoint-([0-9]+)", folder.name): folder for folder in folders}
+    steps = {int(found[1]): folder for found, folder in steps.items() if found}
     return str(steps[max(steps)]) if steps else None

@@ -5,6 +5,7 @@
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -107,7 +108,7 @@ class SamplesCallback(TrainerCallback):
         return tokenizer.batch_decode(completions, skip_special_tokens=True)
 
 
-def sample_prompts(args, tokenizer, train_row: dict | None, eval_dataset) -> list[dict]:
+def sample_prompts(args, tokenizer, train_row: dict | None, held_out: Iterable[Iterable[dict]] = ()) -> list[dict]:
     """
     Tokenizes the prompts of the samples.
 
@@ -118,8 +119,9 @@ def sample_prompts(args, tokenizer, train_row: dict | None, eval_dataset) -> lis
             The tokenizer, with the chat template of the training.
         train_row (`dict`, *optional*):
             A row as it was given. If it has messages, the texts are what a user says.
-        eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
-            Tokenized rows to take prompts from if `args` has none.
+        held_out (`Iterable[Iterable[dict]]`, *optional*):
+            The tokenized documents of each evaluation dataset. If `args` has no prompts, they are those of the first one
+            that has any.
 
     Returns:
         `list[dict]`: `input_ids` of each prompt; with the `reference` of a held-out row.
@@ -130,14 +132,13 @@ def sample_prompts(args, tokenizer, train_row: dict | None, eval_dataset) -> lis
     if args.sample_prompts:
         as_messages = train_row is not None and is_conversational(maybe_convert_to_chatml(train_row))
         return [{"input_ids": _tokenized(text, tokenizer, as_messages)} for text in args.sample_prompts]
-    if isinstance(eval_dataset, dict):
-        eval_dataset = next(iter(eval_dataset.values()))
-    prompts = [] if eval_dataset is None else held_out_prompts(eval_dataset, tokenizer)
-    if not prompts:
-        raise ValueError(
-            "`sample_every` needs prompts: give texts as `sample_prompts`, or an `eval_dataset` whose rows have a prompt."
-        )
-    return prompts
+    for documents in held_out:
+        prompts = held_out_prompts(documents, tokenizer)
+        if prompts:
+            return prompts
+    raise ValueError(
+        "`sample_every` needs prompts: give texts as `sample_prompts`, or an `eval_dataset` whose rows have a prompt."
+    )
 
 
 def _tokenized(text: str, tokenizer, as_messages: bool) -> list[int]:
@@ -147,11 +148,11 @@ def _tokenized(text: str, tokenizer, as_messages: bool) -> list[int]:
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
 
 
-def held_out_prompts(dataset, tokenizer, count: int = NUM_HELD_OUT) -> list[dict]:
-    """The prompts of the first tokenized rows that have one, each with its response."""
+def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD_OUT) -> list[dict]:
+    """The prompts of the first tokenized documents that have one, each with its response."""
     prompts = []
-    for row in dataset:
-        labels = row.get("labels", row["input_ids"])
+    for row in documents:
+        labels = row["labels"]
         length = next((place for place, label in enumerate(labels) if label != -100), 0)
         if length:
             response = [label for label in labels[length:] if label != -100]

@@ -18,7 +18,7 @@ which nothing happens to be masked, which short responses at small t have, adds 
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from accelerate import PartialState
@@ -26,8 +26,8 @@ from datasets import Dataset
 from peft import PeftConfig
 from torch.utils.data import DataLoader
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
-from transformers.trainer_utils import EvalLoopOutput
-from trl import SFTTrainer, pack_dataset
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
+from trl import SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
 from .checkpoints import OfficialCheckpoints
@@ -46,19 +46,17 @@ from .sft_checks import (
     check_parallelism,
     check_tied_embedding,
     check_tokenizer,
+    check_trainable,
     keep_gradients,
     with_default_targets,
 )
 from .sft_configuration import LLaDASFTConfig
-from .sft_rows import (
-    check_dataset,
-    check_no_padding,
-    check_packed_rows,
-    check_rows,
-    finish_rows,
-    split_last_answer,
-    with_known_columns,
-)
+from .sft_messages import check_dataset, split_last_answer, with_known_columns
+from .sft_rows import check_no_padding, check_rows, finish_rows, pack_rows, tokenized_rows, with_labels
+
+
+# What messages call the datasets that TRL prepares. Others are of a dictionary.
+NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
 
 
 class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
@@ -154,11 +152,13 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
                 trust_remote_code=args.trust_remote_code,
             )
         check_tokenizer(processing_class, model)
-        if train_dataset is not None and kwargs.get("formatting_func") is None and args.chat_template_path is None:
-            check_chat_template(processing_class, train_dataset[0], args.assistant_only_loss)
         if processing_class.pad_token_id is None:
             processing_class.pad_token = processing_class.eos_token
 
+        self._formatting_func = kwargs.get("formatting_func")
+        datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
+        train_dataset = datasets.pop("train_dataset", None)
+        eval_dataset = _like(eval_dataset, datasets.values())
         train_row = None if train_dataset is None else train_dataset[0]
         # A new adapter is drawn before `Trainer` sets the seed, after draws whose number depends on how the model was loaded.
         set_seed(args.seed)
@@ -182,15 +182,20 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         )
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
+        check_trainable(self.model)
         check_parallelism(self.accelerator.parallelism_config)  # also what `accelerate launch` was told
         check_tied_embedding(self.model)
-        self._check_prepared_datasets()
+        if self._skip_prepare_dataset:
+            datasets = _named(self.train_dataset, self.eval_dataset)
+            datasets = {name: self._tokenized(dataset, name) for name, dataset in datasets.items()}
+            self.train_dataset = datasets.pop("train_dataset")
+            self.eval_dataset = _like(self.eval_dataset, datasets.values())
         base = self.model if isinstance(self.model, PreTrainedModel) else self.model.get_base_model()
         add_masked_loss(base, args.loss_chunk_size)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
-            held_out = next((_documents(dataset) for dataset in _named(None, self.eval_dataset).values()), None)
+            held_out = [_documents(dataset) for dataset in _named(None, self.eval_dataset).values()]
             prompts = sample_prompts(args, processing_class, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
@@ -203,15 +208,24 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
     def padding_free(self, value: bool) -> None:
         pass
 
-    def _check_prepared_datasets(self) -> None:
-        # With `skip_prepare_dataset` nothing else has looked at them.
-        if not self._skip_prepare_dataset:
-            return
-        for name, dataset in _named(self.train_dataset, self.eval_dataset).items():
-            check_packed_rows(dataset, name, self.args)
-            check_rows(dataset, name, self.args, self.processing_class, self._num_embeddings)
-
     # ---- Data ----
+
+    def _readable(self, dataset: Dataset, name: str, processing_class, args: LLaDASFTConfig) -> Dataset:
+        """A dataset as it is given, in the form that TRL reads."""
+        check_dataset(dataset, name)
+        if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+            return dataset
+        if dataset.format["type"] != "custom":  # a transform, which TRL refuses
+            dataset = dataset.with_format(None)
+        if self._formatting_func is not None:
+            return dataset
+        dataset = with_known_columns(dataset, name, args)
+        if args.chat_template_path is None:
+            check_chat_template(processing_class, dataset[0], args.assistant_only_loss)
+        return dataset
+
+    def _tokenized(self, dataset: Dataset, name: str) -> Dataset:
+        return tokenized_rows(dataset, name, self.args, self.processing_class, self._num_embeddings)
 
     def _prepare_dataset(
         self,
@@ -222,18 +236,16 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         formatting_func,
         dataset_name: str,
     ) -> Dataset:
-        name = {"train": "train_dataset", "eval": "eval_dataset"}.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
-        check_dataset(dataset, name)
+        name = NAMES.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
         if "seq_lengths" in dataset.column_names:
-            check_packed_rows(dataset, name, args)
-            check_rows(dataset, name, args, processing_class, self._num_embeddings)
-            return dataset
-        if formatting_func is None:
-            dataset = with_known_columns(dataset, name, args)
-        check_no_padding(dataset, name)
+            return tokenized_rows(dataset, name, args, processing_class, self._num_embeddings)
+        if "input_ids" in dataset.column_names:
+            check_no_padding(dataset, name)
+            dataset = with_labels(dataset, name, args)
         if args.completion_only_loss is None:
             self.completion_only_loss = True  # for rows with a prompt; TRL decides by the columns of the first dataset
-        if self.completion_only_loss and not args.assistant_only_loss and formatting_func is None:
+        is_read = formatting_func is None and "input_ids" not in dataset.column_names
+        if self.completion_only_loss and not args.assistant_only_loss and is_read:
             dataset = split_last_answer(dataset, name, args)
 
         # TRL would drop rows without a word, and cut the EOS off before it could be missed.
@@ -242,24 +254,71 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
         # The two that may cut a document in the middle do so themselves.
         cut = not packing or args.packing_strategy == "bfd"
-        dataset = finish_rows(dataset, name, args, processing_class.eos_token_id, cut=cut)
+        dataset = finish_rows(dataset, name, args, processing_class, cut=cut)
         check_rows(dataset, name, args, processing_class, self._num_embeddings)
         if args.shuffle_dataset:
             dataset = dataset.shuffle(seed=args.seed)
-        if not packing:
-            return dataset
-        with PartialState().main_process_first():
-            return pack_dataset(dataset, args.max_length, args.packing_strategy, {"desc": f"Packing {name}"})
+        return pack_rows(dataset, name, args, processing_class.eos_token_id) if packing else dataset
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | dict[str, Dataset] | str | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluates; see [`~trl.SFTTrainer.evaluate`]. Datasets are prepared as those that the trainer was given."""
+        if isinstance(eval_dataset, dict):
+            metrics = {}
+            for name, dataset in eval_dataset.items():
+                metrics |= self.evaluate(dataset, ignore_keys, f"{metric_key_prefix}_{name}")
+            return metrics
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            eval_dataset = self._readable(eval_dataset, "eval_dataset", self.processing_class, self.args)
+            if self._skip_prepare_dataset:
+                eval_dataset = self._tokenized(eval_dataset, "eval_dataset")
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+
+    def predict(
+        self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """
+        Evaluates, and calls the callbacks of a prediction; see [`Trainer.predict`]. There are no logits to return.
+
+        Args:
+            test_dataset ([`~datasets.Dataset`]):
+                Rows, which are prepared as those of an evaluation.
+        """
+        args = self.args
+        dataset = self._readable(test_dataset, "test_dataset", self.processing_class, args)
+        if self._skip_prepare_dataset:
+            dataset = self._tokenized(dataset, "test_dataset")
+        else:
+            packing = args.packing if args.eval_packing is None else args.eval_packing
+            dataset = self._prepare_dataset(
+                dataset, self.processing_class, args, packing, self._formatting_func, "test_dataset"
+            )
+        return super().predict(dataset, ignore_keys, metric_key_prefix)
 
     def _get_dataloader(
         self, dataset: Dataset, description: str, *args, is_training: bool = False, **kwargs
     ) -> DataLoader:
+        if "input_ids" not in dataset.column_names:
+            raise ValueError(
+                f"The dataset for {description.lower()} must have a column `input_ids`, but has "
+                f"{sorted(dataset.column_names)}. `evaluate` and `predict` prepare what they are given."
+            )
         if is_training:
             noise = RowNoise(self.args.seed, "train", self.args.rate_eps)
         else:
             noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
         rows = NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
-        return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
+        drop_last = self.args.dataloader_drop_last
+        # An evaluation reads all rows, also those of its last batch.
+        self.args.dataloader_drop_last = drop_last and is_training
+        try:
+            return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop_last
 
     def _get_train_sampler(self, train_dataset: NumberedRows) -> EpochSampler:
         args = self.args
@@ -402,6 +461,13 @@ def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
     else:
         datasets = {"eval_dataset": eval_dataset}
     return {name: it for name, it in {"train_dataset": train_dataset, **datasets}.items() if it is not None}
+
+
+def _like(eval_dataset, datasets: Iterable[Dataset]) -> Dataset | dict[str, Dataset] | None:
+    """Other datasets in the place of those for evaluation."""
+    if isinstance(eval_dataset, dict):
+        return dict(zip(eval_dataset, datasets, strict=True))
+    return next(iter(datasets), None)
 
 
 def _documents(dataset: Dataset) -> Iterator[dict[str, list[int]]]:

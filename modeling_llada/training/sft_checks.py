@@ -3,6 +3,7 @@
 """What masked fine-tuning refuses before it starts, each with the way out."""
 
 import copy
+import re
 
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
@@ -120,8 +121,8 @@ def check_model(model: PreTrainedModel) -> None:
 
 def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
     """
-    Raises a `ValueError` if an adapter is not to be trained, or names modules that the model does not have. PEFT leaves
-    those out without a word, as long as there are others.
+    Raises a `ValueError` if an adapter is not to be trained, is one of prompt learning, or names modules or tokens that the
+    model does not have. PEFT leaves those out without a word, as long as there are others.
 
     Args:
         model ([`PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -135,8 +136,15 @@ def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | 
             "`PeftModel.from_pretrained(..., is_trainable=True)`."
         )
     names = [name for name, _ in model.named_modules()]
-    configs = model.peft_config.values() if isinstance(model, PeftModel) else [peft_config]
-    for config in configs:
+    given = model.peft_config.values() if isinstance(model, PeftModel) else []
+    for argument, config in [*(("model", config) for config in given), ("peft_config", peft_config)]:
+        if getattr(config, "is_prompt_learning", False):
+            raise ValueError(
+                f"`{argument}` must not have an adapter of prompt learning, but got {type(config).__name__}: virtual "
+                "tokens would shift the masked positions. Use a `LoraConfig`."
+            )
+        _check_names(config, names)
+        _check_token_indices(config, model)
         targets = getattr(config, "target_modules", None)
         if not targets or isinstance(targets, str):
             continue
@@ -147,6 +155,50 @@ def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | 
                 f"{', '.join(PROJECTIONS)}; the official attn_out, ff_proj and ff_out are o_proj, gate_proj and down_proj. "
                 "An adapter that was trained on the official modules is renamed by `llada convert-adapter`."
             )
+
+
+def _check_names(config: PeftConfig | None, names: list[str]) -> None:
+    """Modules beside the targets are found as PEFT does it: by the end of their name, and by expressions."""
+    tokens = getattr(config, "trainable_token_indices", None)
+    for argument, given, matches in (
+        ("modules_to_save", getattr(config, "modules_to_save", None), str.endswith),
+        ("trainable_token_indices", tokens if isinstance(tokens, dict) else None, str.endswith),
+        ("rank_pattern", getattr(config, "rank_pattern", None), _matches_expression),
+        ("alpha_pattern", getattr(config, "alpha_pattern", None), _matches_expression),
+    ):
+        unknown = sorted(wanted for wanted in given or () if not any(matches(name, wanted) for name in names))
+        if unknown:
+            raise ValueError(
+                f"`{argument}` must name modules of the model, which has no {', '.join(unknown)}. See "
+                "`model.named_modules()`, or leave these out."
+            )
+
+
+def _matches_expression(name: str, pattern: str) -> bool:
+    return re.match(rf"(.*\.)?({pattern})$", name) is not None
+
+
+def _check_token_indices(config: PeftConfig | None, model: PreTrainedModel | PeftModel) -> None:
+    tokens = getattr(config, "trainable_token_indices", None) or []
+    rows = model.get_input_embeddings().weight.shape[0]
+    lists = tokens.values() if isinstance(tokens, dict) else [tokens]
+    outside = sorted({token for indices in lists for token in indices if not 0 <= token < rows})
+    if outside:
+        raise ValueError(
+            f"`trainable_token_indices` must be token ids from 0 to {rows - 1}, the rows of the embedding, but "
+            f"{', '.join(map(str, outside[:10]))} are not."
+        )
+
+
+def check_trainable(model: PreTrainedModel | PeftModel) -> None:
+    """Raises a `ValueError` if no weight of a model would be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "`model` has no weights that would be trained: all are frozen, as those of an adapter folder that is loaded "
+            "as a model. Give a `peft_config` for a new adapter; go on with one by giving "
+            "`PeftModel.from_pretrained(base, folder, is_trainable=True)`; or unfreeze weights with "
+            "`model.requires_grad_(True)`."
+        )
 
 
 def check_tied_embedding(model: PreTrainedModel | PeftModel) -> None:
@@ -251,11 +303,6 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant
 
 def with_default_targets(peft_config: PeftConfig | None) -> PeftConfig | None:
     """LoRA that names no layers is put on all seven projections, not on the head."""
-    if getattr(peft_config, "is_prompt_learning", False):
-        raise ValueError(
-            f"`peft_config` must not be one of prompt learning, but got {type(peft_config).__name__}: virtual tokens would "
-            "shift the masked positions. Give a `LoraConfig`."
-        )
     if not isinstance(peft_config, LoraConfig) or peft_config.target_modules is not None:
         return peft_config
     if getattr(peft_config, "target_parameters", None):

@@ -32,7 +32,8 @@ class LLaDASFTConfig(SFTConfig):
             `"bfd"`, the default, a document sees itself alone, as in a row of its own, and counts as one: it has a mask
             rate and, for `loss_normalization="sequence"`, a weight of its own. `per_device_train_batch_size` counts packed
             rows. `"bfd_split"` makes documents of the pieces of those that are too long, which then lack what came before;
-            `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training.
+            `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training. Pieces that have
+            nothing of a response are left out.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
             Masked tokens whose logits are in memory at a time. With `torch_compile` each number of chunks in a
             micro-batch is compiled once, up to eight numbers: raise it where a micro-batch has many masked tokens.
@@ -45,7 +46,7 @@ class LLaDASFTConfig(SFTConfig):
             folder. Left out: never.
         sample_prompts (`list[str]`, *optional*):
             The prompts: what a user says where the data are messages, else texts. Left out: those of the first four rows
-            of the evaluation dataset.
+            of the first evaluation dataset that has prompts.
         sample_kwargs (`dict` or `str`, *optional*):
             Arguments of `generate` for these, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
         bf16 (`bool`, *optional*):
@@ -112,6 +113,15 @@ class LLaDASFTConfig(SFTConfig):
             )
         if not 0 <= self.rate_eps < 1:
             raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
+        if self.max_length is not None and self.max_length < 2:
+            raise ValueError(
+                f"`max_length` must be `None` or at least 2, a token of a response and what it follows or its EOS, but got "
+                f"{self.max_length}. `None` leaves rows as long as they are."
+            )
+        if self.truncation_mode not in ("keep_start", "keep_end"):
+            raise ValueError(
+                f'`truncation_mode` must be "keep_start" or "keep_end", but got {self.truncation_mode!r}.'
+            )
         if self.eos_fill not in (None, "longest") and not (isinstance(self.eos_fill, int) and self.eos_fill > 0):
             raise ValueError(f'`eos_fill` must be `None`, "longest" or a positive number, but got {self.eos_fill!r}.')
         if isinstance(self.eos_fill, int) and self.max_length is not None and self.max_length > self.eos_fill:
