@@ -190,9 +190,17 @@ def mask_of_documents(
         itself.
 
     Raises:
-        `ValueError`: if the attention implementation has no mask.
+        `ValueError`: if the attention implementation has no mask, or documents do not cover the batch.
     """
     shape = inputs_embeds.shape[:2]
+    # Elsewhere the check would wait for the device.
+    if cu_seq_lens.device.type == "cpu" and not torch.compiler.is_compiling():
+        ends = cu_seq_lens[[0, -1]].tolist()
+        if ends != [0, shape.numel()]:
+            raise ValueError(
+                f"`cu_seq_lens_q` must begin with 0 and end with `batch * length`, {shape.numel()}, but goes from "
+                f"{ends[0]} to {ends[1]}. Count padding as a document of its own."
+            )
     cu_seq_lens = cu_seq_lens.to(inputs_embeds.device)
     places = torch.arange(shape.numel(), dtype=cu_seq_lens.dtype, device=cu_seq_lens.device)
     documents = torch.searchsorted(cu_seq_lens, places, right=True).view(shape)
@@ -568,13 +576,6 @@ class LLaDAModel(LLaDAPreTrainedModel):
                     "`past_key_values` and `query_positions` out, and count padding as a document of its own."
                 )
             # Only where it can be read without waiting for a device.
-            if cu_seq_lens_q.device.type == "cpu" and not torch.compiler.is_compiling():
-                ends, length = cu_seq_lens_q[[0, -1]].tolist(), inputs_embeds.shape[:2].numel()
-                if ends != [0, length]:
-                    raise ValueError(
-                        f"`cu_seq_lens_q` must begin with 0 and end with `batch * length`, {length}, but goes from "
-                        f"{ends[0]} to {ends[1]}. Count padding as a document of its own."
-                    )
             attention_mask = mask_of_documents(self.config, inputs_embeds, cu_seq_lens_q)
             # What flash attention asks for. It falls back to attention across documents if one of them is missing.
             longest = cu_seq_lens_q.diff().max()
