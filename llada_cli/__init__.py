@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from . import chat, convert_adapter, export, generate, score, serve, space
+from . import chat, convert_adapter, eval, export, generate, score, serve, space
 from .errors import CommandError
 from .parsing import CommandParser
 
@@ -62,6 +62,7 @@ def build_parser() -> CommandParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chat.add_parser(commands)
     convert_adapter.add_parser(commands)
+    eval.add_parser(commands)
     export.add_parser(commands)
     generate.add_parser(commands)
     score.add_parser(commands)

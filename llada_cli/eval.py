@@ -1,0 +1,353 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`llada eval`: benchmarks. `llada eval lm` runs a task of lm-evaluation-harness."""
+
+import argparse
+import difflib
+import hashlib
+import json
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from .arguments import check_output_file, check_seed
+from .checkpoints import add_model_arguments, find_checkpoint, quiet_libraries
+from .decoding import add_decoding_arguments, chosen_options
+from .errors import CommandError
+from .terminal import spinner
+
+
+DESCRIPTION = """Run a task of lm-evaluation-harness, and compare the result with the published one.
+
+Where a setting was published for the checkpoint and the benchmark, it is used; options that are given win. A benchmark
+of the list has the name of its harness task or a shorter one (`math`); any other task of the harness works too.
+"""
+EXAMPLES = """examples:
+  what was published, and how:
+    llada eval lm --list
+  the published setting of a checkpoint, and another one of the same benchmark:
+    llada eval lm --model GSAI-ML/LLaDA-8B-Instruct --task gsm8k --output gsm8k.json
+    llada eval lm --model GSAI-ML/LLaDA-8B-Instruct --task gsm8k --setting blocks
+  a task of your own, in the YAML format of the harness:
+    llada eval lm --task poet_next_line_choice --include-path tests/harness_tasks --num-samples 16
+  on all GPUs of a machine:
+    accelerate launch --num_processes 8 -m modeling_llada.cli eval lm --task gsm8k --output gsm8k.json
+
+With --output, the answers are kept in the folder FILE.cache as they come: the same command goes on after an
+interruption, with the same number of processes, and another --limit or --batch-size uses them too.
+"""
+ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy")
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the subcommand to the parser of `llada`."""
+    parser = commands.add_parser("eval", help="run benchmarks", description="Run benchmarks.")
+    benchmarks = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
+    add_lm_parser(benchmarks)
+
+
+def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:
+    """Adds `llada eval lm`."""
+    parser = benchmarks.add_parser(
+        "lm", help="a task of lm-evaluation-harness", description=DESCRIPTION, epilog=EXAMPLES
+    )
+    parser.set_defaults(run=run)
+    task = parser.add_argument_group("task")
+    what = task.add_mutually_exclusive_group(required=True)
+    what.add_argument("--list", action="store_true", help="show the published settings and scores, and run nothing")
+    what.add_argument("--task", metavar="NAME", help="benchmark of the list, or any task of the harness")
+    task.add_argument("--setting", metavar="NAME", help="published setting to use, of several (the headline one)")
+    task.add_argument("--include-path", type=Path, metavar="DIR", help="folder with tasks of your own")
+    task.add_argument("--num-fewshot", type=int, metavar="N", help="examples in a prompt (as the task says)")
+    task.add_argument("--limit", type=int, metavar="N", help="only the first N questions of a task")
+    switch = {"action": argparse.BooleanOptionalAction}
+    task.add_argument("--chat-template", **switch, help="make chats of the prompts (as published, else not)")
+    task.add_argument(
+        "--allow-code-execution",
+        action="store_true",
+        help="for tasks that run what the model wrote, such as humaneval",
+    )
+    estimate = parser.add_argument_group("likelihood")
+    estimate.add_argument("--num-samples", type=int, metavar="N", help="noise samples of an answer (128)")
+    estimate.add_argument("--antithetic", **switch, help="couple the samples, for a smaller error")
+    estimate.add_argument("--check-greedy", **switch, help="find out whether answers are the greedy ones (on)")
+    add_decoding_arguments(parser)
+    add_model_arguments(parser)
+    output = parser.add_argument_group("run")
+    output.add_argument("--batch-size", type=int, default=16, metavar="N", help="sequences of a forward pass (16)")
+    output.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON, and resume from there")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs a task as the command line asks, or lists the settings."""
+    if args.list:
+        quiet_libraries()
+        from modeling_llada.evaluation import load_settings
+
+        write_settings(load_settings())
+        return
+    check_arguments(args)
+    name = find_checkpoint(args.model)
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    with spinner("loading the harness"):
+        simple_evaluate = import_harness()
+        from modeling_llada.evaluation import load_settings
+
+        settings = load_settings()
+        setting = settings.find(name, args.task, args.setting)
+        if args.setting is not None and setting is None:
+            raise CommandError(
+                f"`--setting`: none was published for {name} on {args.task}. See `llada eval lm --list`."
+            )
+        options = evaluation_options(args, setting)
+        task, tasks = find_task(setting.task if setting else args.task, args.include_path)
+    with spinner(f"loading {name}"):
+        lm = load_model(name, args, options)
+
+    chat_template = args.chat_template
+    if chat_template is None:
+        chat_template = setting is not None and setting.apply_chat_template
+    if args.allow_code_execution:
+        os.environ["HF_ALLOW_CODE_EVAL"] = "1"
+    results = evaluate(
+        simple_evaluate,
+        lm,
+        tasks=[task],
+        task_manager=tasks,
+        num_fewshot=args.num_fewshot,
+        limit=args.limit,
+        use_cache=None if args.output is None else open_cache(args.output, name, lm),
+        apply_chat_template=chat_template,
+        confirm_run_unsafe_code=args.allow_code_execution,
+        log_samples=False,
+    )
+    if not is_first:
+        return
+    report = describe(results, task, name, args, options, setting, settings.source, chat_template)
+    if args.output is not None:
+        from modeling_llada.files import write_atomically
+
+        write_atomically(args.output, json.dumps(report, ensure_ascii=False, indent=1, default=plain) + "\n")
+    write_report(report)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Checks what can be checked without the harness.
+
+    Raises:
+        `CommandError`: if an argument is out of its range, or a path is not there.
+    """
+    for option, minimum in (("limit", 1), ("num_fewshot", 0), ("batch_size", 1)):
+        value = getattr(args, option)
+        if value is not None and value < minimum:
+            raise CommandError(f"`--{option.replace('_', '-')}` must be at least {minimum}, but got {value}.")
+    if args.include_path is not None and not args.include_path.is_dir():
+        raise CommandError(f"`--include-path` must be a folder with tasks, but there is none at {args.include_path}.")
+    if args.output is not None:
+        check_output_file("--output", args.output)
+    if args.seed is not None:
+        check_seed(args.seed)
+
+
+def import_harness():
+    """The function of the harness that runs tasks, without what it has to say about them.
+
+    Raises:
+        `CommandError`: if the harness is not installed.
+    """
+    quiet_libraries()
+    try:
+        from lm_eval import simple_evaluate
+
+        import modeling_llada.evaluation.harness  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"`llada eval lm` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[eval]'"
+        ) from error
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    return simple_evaluate
+
+
+def evaluation_options(args: argparse.Namespace, setting) -> dict:
+    """The options of the model: the published ones, and over them those that are given.
+
+    Raises:
+        `CommandError`: if the length of the published setting is not known, and none is given.
+    """
+    given = {name: getattr(args, name) for name in ESTIMATE_OPTIONS if getattr(args, name) is not None}
+    given |= chosen_options(args)
+    if setting is None:
+        return given
+    if "max_new_tokens" in setting.not_at_hand and "max_new_tokens" not in given:
+        raise CommandError(
+            f"the length of the published setting {setting.name} of {setting.model} on {setting.benchmark} is not at "
+            "hand: give one with `--max-new-tokens`, or another `--setting`."
+        )
+    return {**setting.options, **given}
+
+
+def find_task(name: str, include_path: Path | None):
+    """The task of the harness and the manager that knows it. One's own folder is looked through first, which is fast.
+
+    Raises:
+        `CommandError`: if there is no such task.
+    """
+    from lm_eval.tasks import TaskManager
+
+    if include_path is not None:
+        tasks = TaskManager(include_path=str(include_path), include_defaults=False)
+        if name in tasks.all_tasks:
+            return name, tasks
+    tasks = TaskManager(include_path=None if include_path is None else str(include_path))
+    if name not in tasks.all_tasks:
+        close = difflib.get_close_matches(name, tasks.all_tasks, n=3)
+        raise CommandError(
+            f"`--task`: the harness has no task {name!r}{', but ' + ', '.join(close) if close else ''}. `llada eval lm "
+            "--list` shows the published ones; tasks of your own are found with `--include-path`."
+        )
+    return name, tasks
+
+
+def load_model(name: str, args: argparse.Namespace, options: dict):
+    """The checkpoint as a model of the harness."""
+    from modeling_llada.evaluation import LLaDAHarnessLM
+
+    return LLaDAHarnessLM(
+        name,
+        device=args.device,
+        dtype=args.dtype,
+        batch_size=args.batch_size,
+        seed=0 if args.seed is None else args.seed,
+        **options,
+    )
+
+
+def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
+    """The results of the harness, `None` in all processes but the first.
+
+    Raises:
+        `CommandError`: if the task runs code, and that was not allowed.
+    """
+    try:
+        return simple_evaluate(lm, **kwargs)
+    except ValueError as error:
+        if "marked as unsafe" not in str(error):
+            raise
+        raise CommandError(
+            f"{kwargs['tasks'][0]} runs code that the model wrote, on this machine: allow it with "
+            "`--allow-code-execution`, best in a container."
+        ) from error
+
+
+def open_cache(output: Path, name: str, lm) -> str:
+    """Where the harness keeps answers: a name that belongs to the checkpoint and all that changes an answer."""
+    folder = output.with_name(output.name + ".cache")
+    folder.mkdir(exist_ok=True)
+    info = lm.get_model_info()
+    info["llada"] = {key: value for key, value in info["llada"].items() if key != "batch_size"}
+    files = sorted(Path(name).iterdir()) if Path(name).is_dir() else []
+    info["files"] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    content = json.dumps([name, version("modeling-llada"), info, lm.world_size], sort_keys=True, default=str)
+    return str(folder / hashlib.sha256(content.encode()).hexdigest()[:16])
+
+
+def describe(results: dict, task: str, name: str, args, options: dict, setting, source: str, chat_template: bool):
+    """What is written as JSON."""
+    measured = {key: value for key, value in results["results"][task].items() if "," in key}
+    report = {
+        "model": name,
+        "task": task,
+        "limit": args.limit,
+        "questions": results["n-samples"],
+        "num_fewshot": results["n-shot"],
+        "chat_template": chat_template,
+        "options": results["config"]["llada"],
+        "measured": measured,
+        "published": None,
+        "results": results["results"],
+        "task_versions": results["versions"],
+        "versions": {package: version(package) for package in ("modeling-llada", "lm-eval", "torch", "transformers")},
+    }
+    if setting is not None:
+        value, error = measured.get(setting.metric), measured.get(error_key(setting.metric))
+        report["published"] = {
+            "benchmark": setting.benchmark,
+            "setting": setting.name,
+            "metric": setting.metric,
+            "scores": setting.scores,
+            "source": source,
+            "measured": None if value is None else round(100 * value, 2),
+            "standard_error": round(100 * error, 2) if isinstance(error, float) else None,
+            "not_at_hand": list(setting.not_at_hand),
+            "changed": sorted(key for key, value in options.items() if setting.options.get(key) != value),
+        }
+    return report
+
+
+def error_key(metric: str) -> str:
+    """Under which name the harness gives the standard error of a metric."""
+    name, _, filter_name = metric.partition(",")
+    return f"{name}_stderr,{filter_name}"
+
+
+def plain(value):
+    """A number of another library as one of Python, and anything else as text."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def write_report(report: dict) -> None:
+    """Writes what was measured, and below it what was published."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(report["task"])
+    for heading in ("measured", "error"):
+        table.add_column(heading, justify="right")
+    for metric, value in report["measured"].items():
+        error = report["measured"].get(error_key(metric))
+        if "_stderr," not in metric:
+            table.add_row(metric, f"{value:.4f}", f"±{error:.4f}" if isinstance(error, float) else "")
+    console = Console(highlight=False)
+    console.print(table)
+    published = report["published"]
+    if published is None:
+        console.print(f"no published score of {report['model']} on {report['task']}", soft_wrap=True)
+    else:
+        measured, error = published["measured"], published["standard_error"]
+        shown = "nothing" if measured is None else f"{measured}" + (f" ± {error}" if error is not None else "")
+        scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in published["scores"].items())
+        console.print(f"published {scores}, measured {shown}, in percent ({published['metric']})", soft_wrap=True)
+        notes = [f"setting {published['setting']} of {published['source']}"]
+        notes += [f"changed: {', '.join(published['changed'])}"] if published["changed"] else []
+        notes += [f"not known of it: {', '.join(published['not_at_hand'])}"] if published["not_at_hand"] else []
+        console.print("; ".join(notes), soft_wrap=True)
+    if report["limit"] is not None:
+        console.print(f"only the first {report['limit']} questions of each task: not a score", soft_wrap=True)
+
+
+def write_settings(settings) -> None:
+    """Writes the table of published settings, and what is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "benchmark", "setting", "harness task", "options", "published"):
+        table.add_column(heading, overflow="fold")
+    for one in settings.settings:
+        common = ("temperature", "remasking", "check_greedy")  # the same everywhere
+        options = [f"{key}={value}" for key, value in one.options.items() if key not in common]
+        options += [f"{key}=?" for key in one.not_at_hand]
+        scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in one.scores.items())
+        table.add_row(Path(one.model).name, one.benchmark, one.name, one.task, " ".join(options), scores)
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file has no width to fold at
+        console.width = 260
+    console.print(table)
+    for model in settings.models:
+        missing = [settings.benchmarks[benchmark] for owner, benchmark in settings.gaps if owner == model]
+        console.print(f"{Path(model).name}: no figure at hand for {', '.join(missing)}", soft_wrap=True)
+    console.print(f"source: {settings.source}; ?: a value that was not at hand", soft_wrap=True)
+    sys.stdout.flush()

@@ -1,0 +1,99 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Strings at which an answer ends: stopping a row at one as soon as that is certain, and cutting the text there."""
+
+import torch
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
+
+
+class StopStrings(StoppingCriteria):
+    """
+    Stops a row when the text in front of its first mask holds a stop string, or an end token.
+
+    That text is final, so the answer is the one that decoding to the end and cutting would give. In one block the
+    masks need not be filled from the left, and a row stops late; blocks make it stop early.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer.
+        strings (`list[str]`):
+            What an answer ends at. May hold special tokens.
+        end_token_ids (`list[int]`):
+            Tokens that an answer ends at.
+        mask_token_id (`int`):
+            The mask token.
+        prompt_length (`int`):
+            Where the answers start.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        strings: list[str],
+        end_token_ids: list[int],
+        mask_token_id: int,
+        prompt_length: int,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.strings = strings
+        self.end_token_ids = end_token_ids
+        self.mask_token_id = mask_token_id
+        self.prompt_length = prompt_length
+        self.seen = {}  # the length that a row had when it was last read, and whether it stops
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor | None, **kwargs) -> torch.BoolTensor:
+        """Which rows stop, `(batch,)`; `input_ids` are their canvases, `(batch, length)`."""
+        answers = input_ids[:, self.prompt_length :]
+        known = (answers != self.mask_token_id).cumprod(-1).sum(-1).tolist()
+        answers = answers.tolist()
+        stopped = [self._is_complete(row, answers[row][:length]) for row, length in enumerate(known)]
+        return torch.tensor(stopped, device=input_ids.device)
+
+    def _is_complete(self, row: int, tokens: list[int]) -> bool:
+        length, stops = self.seen.get(row, (0, False))
+        if not stops and len(tokens) > length:
+            stops = any(token in self.end_token_ids for token in tokens[length:]) or self._holds_string(tokens)
+            self.seen[row] = len(tokens), stops
+        return stops
+
+    def _holds_string(self, tokens: list[int]) -> bool:
+        text = self.tokenizer.decode(tokens)
+        starts = [text.find(string) for string in self.strings if string in text]
+        # A longer string that starts no later may still be incomplete, and the answer is cut at the first.
+        return bool(starts) and len(text) >= min(starts) + max(map(len, self.strings))
+
+
+def cut_answer(
+    tokenizer: PreTrainedTokenizerBase, tokens: list[int], strings: list[str], end_token_ids: list[int]
+) -> str:
+    """
+    The text of an answer before its first end token and its first stop string.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer.
+        tokens (`list[int]`):
+            The answer.
+        strings (`list[str]`):
+            The stop strings.
+        end_token_ids (`list[int]`):
+            The end tokens.
+
+    Returns:
+        `str`: The text, without special tokens.
+
+    Example:
+
+    ```python
+    >>> tokens = tokenizer("疑是地上霜。举头")["input_ids"]
+    >>> cut_answer(tokenizer, tokens, ["。"], [])
+    '疑是地上霜'
+    ```
+    """
+    end = next((index for index, token in enumerate(tokens) if token in end_token_ids), len(tokens))
+    text = tokenizer.decode(tokens[:end])
+    text = text[: min((text.find(string) for string in strings if string in text), default=len(text))]
+    # The stop strings may be special tokens, so these go last.
+    for special_token in tokenizer.all_special_tokens:
+        text = text.replace(special_token, "")
+    return text
