@@ -29,6 +29,16 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def wait_until_idle(self, seconds: float) -> None:
+        """Waits until the server has had nothing to do for a second, which it must be after at most so many."""
+        deadline = time.monotonic() + seconds
+        while True:
+            before = self.cpu_seconds()
+            time.sleep(1)
+            if self.cpu_seconds() - before < 0.25:
+                return
+            assert time.monotonic() < deadline, f"the server still computes after {seconds} s"
+
     def resident_megabytes(self) -> float:
         """The memory that it holds."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -5,17 +5,17 @@
 import math
 
 
-CONFIDENCE_COLORS = ((200, 88, 20), (150, 104, 160), (38, 120, 184))  # at 0, 0.5 and 1
+CONFIDENCE_COLORS = ((196, 86, 18), (158, 97, 126), (24, 110, 200))  # at 0, 0.5 and 1
 
 
 def confidence_color(confidence: float) -> str:
-    """The colour of a confidence in [0, 1], from orange over purple to blue.
+    """The colour of a confidence in [0, 1], from orange over mauve to blue.
 
     Example:
 
     ```python
     >>> confidence_color(1.0)
-    '#2678b8'
+    '#186ec8'
     ```
     """
     return "#{:02x}{:02x}{:02x}".format(*mix_confidence(confidence))

@@ -413,7 +413,6 @@ function LLaDAPlayer(root, options) {
     slots.splice(0);
     cost.replaceChildren();
     chart.replaceChildren();
-    if (window.innerWidth < 768 && player.offsetParent) player.scrollIntoView({ block: "nearest", behavior: "smooth" });
     Object.assign(state, { run: value.run, status: "running", pictures: [], index: -1, isFollowing: true });
   }
 
@@ -451,7 +450,10 @@ function LLaDAPlayer(root, options) {
       show(state.pictures.length - 1);
       return finish();
     }
-    if (state.index < 0) show(0);
+    if (state.index < 0) {
+      show(0);
+      if (window.innerWidth < 768 && player.offsetParent) frame.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    }
     if (value.status === "done" && !state.isFollowing) return finish();
     if (state.isFollowing) resume();
   }

@@ -8,7 +8,7 @@ from .models import Models
 from .options import OPTIONS, PRESETS, Option, preset_values
 
 
-FIRST = ("max_new_tokens", "temperature", "steps", "block_length", "confidence_threshold")  # shown without unfolding
+FIRST = ("max_new_tokens", "temperature")  # shown without unfolding
 
 WIDTH = 170  # of a field, in pixels
 
@@ -78,7 +78,7 @@ class OptionFields:
     ) -> None:
         self.models = models
         max_new_tokens = max(card.max_new_tokens for card in models.cards.values())
-        chosen = preset_values(preset, models.card(models.names[0]).block_length)
+        chosen = preset_values(preset, models.card(models.names[0]))
         values = {option.name: chosen.get(option.name, option.default) for option in OPTIONS}
         values["max_new_tokens"] = chosen.get("max_new_tokens", length)
         self.presets = gr.Radio([each.name for each in PRESETS], value=preset, label=label, elem_classes="ll-presets")
@@ -117,6 +117,20 @@ class OptionFields:
         """What an event of the tab takes: the options, and the seed last."""
         return [*self.components.values(), *([self.seed] if self.seed else [])]
 
+    @property
+    def shown(self) -> list[gr.components.Component]:
+        """What `reset` returns updates of."""
+        return [self.presets, self.note, *self.components.values()]
+
+    def reset(self, preset: str, model: str, length: int) -> list:
+        """Updates to a preset and a length."""
+        note, *values = self._choose(preset, model)
+        return [
+            preset,
+            note,
+            *(length if name == "max_new_tokens" else value for name, value in zip(self.names, values, strict=True)),
+        ]
+
     def values(self, inputs: list) -> tuple[dict, object]:
         """The options by name and the seed, from what the event got for `inputs`."""
         *options, seed = inputs if self.seed else (*inputs, None)
@@ -128,7 +142,7 @@ class OptionFields:
         self.components[name] = make_field(option, **changes)
 
     def _choose(self, preset: str, model: str) -> list:
-        values = preset_values(preset, self.models.card(model).block_length)
+        values = preset_values(preset, self.models.card(model))
         return [self._note(preset), *(values.get(name, gr.skip()) for name in self.names)]
 
     @staticmethod

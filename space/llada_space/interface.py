@@ -38,9 +38,9 @@ def build(studio: Studio) -> gr.Blocks:
     """
     names = studio.models.names
     with gr.Blocks(title="LLaDA, live", analytics_enabled=False) as page:
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
-                gr.HTML(MASTHEAD, apply_default_css=False)
+                gr.HTML(MASTHEAD, apply_default_css=False, padding=False)
             with gr.Column(scale=1, min_width=220):
                 model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
         with gr.Tabs(elem_id="tabs") as tabs:

@@ -2,9 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The models that the Space may load: an allow-list, with the limits of each."""
 
+import json
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llada_cli.checkpoints import load_checkpoint
@@ -29,29 +30,51 @@ class ModelCard:
             The longest prompt.
         max_new_tokens (`int`):
             The longest canvas behind it.
+        new_tokens (`int`):
+            The length of the canvas at first.
         block_length (`int`):
-            What the presets take for blocks.
+            The blocks of the semi-autoregressive preset.
+        fast_block_length, fast_refresh (`int`):
+            Blocks and cache refresh of the fast preset; 0: one block, one refresh a block.
         writes_poems (`bool`):
             Whether prompts may have the header of a poem.
+        base (`str`, *optional*):
+            The name of the model that this one is an adapter of: it follows instructions, each by itself.
+        chats_by (`str`, *optional*):
+            The name of the model that answers chats in the place of this one.
     """
 
     name: str
     source: str
     max_prompt_tokens: int = 768
     max_new_tokens: int = 512
+    new_tokens: int = 64
     block_length: int = 32
+    fast_block_length: int = 32
+    fast_refresh: int = 0
     writes_poems: bool = False
+    base: str | None = None
+    chats_by: str | None = None
 
 
 def poem_card(folder: Path) -> ModelCard:
-    """The card of a small checkpoint that writes poems."""
-    return ModelCard(folder.name, str(folder), 256, 256, block_length=12, writes_poems=True)
+    """The card of a small checkpoint that writes poems. It was trained on whole poems, which small blocks spoil."""
+    card = ModelCard(
+        folder.name, str(folder), 256, 256, block_length=12, fast_block_length=0, fast_refresh=2, writes_poems=True
+    )
+    adapter = folder / "adapter_config.json"
+    if not adapter.is_file():
+        return card
+    base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    options = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    return replace(card, base=Path(base).name, new_tokens=options["max_new_tokens"])
 
 
 def find_shipped() -> list[Path]:
-    """The checkpoints beside app.py, or in the clone that holds this folder."""
+    """The checkpoints beside app.py, or in the clone that holds this folder: whole ones, and then adapters."""
     for folder in (HERE / "checkpoints", HERE.parent / "checkpoints"):
-        found = sorted(path.parent for path in folder.glob("*/config.json"))
+        kinds = ("*/config.json", "*/adapter_config.json")
+        found = [path.parent for kind in kinds for path in sorted(folder.glob(kind))]
         if found:
             return found
     return []
@@ -80,7 +103,8 @@ def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
         cards = [card_of(named), *(card for card in cards if named not in (card.name, card.source))]
     if not cards:
         raise ValueError("there is no checkpoint beside app.py: name one in the environment variable LLADA_MODEL.")
-    return cards
+    adapters = {card.base: card.name for card in cards if card.base}
+    return [replace(card, chats_by=adapters.get(card.name)) for card in cards]
 
 
 def card_of(named: str) -> ModelCard:
@@ -134,6 +158,16 @@ class Models:
             raise ValueError(f"the model must be one of {', '.join(self.cards)}, but got {str(name)[:80]!r}.")
         return self.cards[name]
 
+    def chat_card(self, name: str) -> ModelCard:
+        """
+        The card of the model that answers chats when one is chosen: itself, or an adapter that follows instructions.
+
+        Raises:
+            `ValueError`: if it is not on the list.
+        """
+        card = self.card(name)
+        return self.card(card.chats_by) if card.chats_by else card
+
     def load(self, name: str) -> tuple:
         """
         The model of that name and its tokenizer.
@@ -142,6 +176,8 @@ class Models:
             `ValueError`: if it is not on the list, or cannot be loaded.
         """
         card = self.card(name)
+        if loaded := self._loaded.get(name):  # nobody waits here while another model is read
+            return loaded
         with self._lock:
             if name not in self._loaded:
                 if not card.writes_poems:
@@ -154,7 +190,10 @@ class Models:
 
 
 def open_models() -> Models:
-    """The models of this process, with the first one loaded: on ZeroGPU that has to happen while the module is imported."""
+    """
+    The models of this process. The first one is loaded, and has run; that which answers its chats follows, on ZeroGPU at
+    once: there all that goes to a GPU has to be loaded while the module is imported.
+    """
     import torch
 
     on_zero_gpu = bool(os.environ.get("SPACES_ZERO_GPU"))
@@ -162,5 +201,17 @@ def open_models() -> Models:
     models = Models(
         allowed_models(os.environ.get("LLADA_MODEL"), has_accelerator), device="cuda" if on_zero_gpu else None
     )
-    models.load(models.names[0])
+    first, chat = models.names[0], models.chat_card(models.names[0]).name
+    warm_up(*models.load(first))
+    if chat != first:
+        reading = threading.Thread(target=models.load, args=(chat,), daemon=True)
+        reading.start()
+        if on_zero_gpu:
+            reading.join()
     return models
+
+
+def warm_up(model, tokenizer) -> None:
+    """Two steps, so that the first click does not wait for what happens once in a process."""
+    if model.device.type == "cpu":  # there is no other device before the work begins on ZeroGPU
+        model.generate(**tokenizer("。", return_tensors="pt"), max_new_tokens=2)

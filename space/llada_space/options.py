@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from modeling_llada import LLaDAGenerationConfig
 
+from .models import ModelCard
+
 
 @dataclass(frozen=True)
 class Option:
@@ -248,6 +250,13 @@ def read_value(option: Option, value):
 
 
 @dataclass(frozen=True)
+class OfCard:
+    """A value that depends on the model: a field of its card."""
+
+    field: str
+
+
+@dataclass(frozen=True)
 class Preset:
     """
     Options under one name.
@@ -258,7 +267,7 @@ class Preset:
         note (`str`):
             When to take it, and what it costs.
         options (`dict`):
-            Its options; the others are at their default. `block_length` -1 stands for that of the model's card.
+            Its options; the others are at their default. [`OfCard`] stands for what the card of the model says.
     """
 
     name: str
@@ -266,19 +275,24 @@ class Preset:
     options: dict
 
 
-CARD_BLOCK = -1
 PRESETS = (
     Preset("pure diffusion", "One block, one token a pass, the surest first. As many passes as masks.", {}),
     Preset(
         "semi-autoregressive",
-        "Blocks from left to right, one token a pass; stops after the block that ends the text.",
-        {"block_length": CARD_BLOCK},
+        "Blocks from left to right, one token a pass; stops after the block that ends the text. A block is written before "
+        "what follows is planned: llada-poet then often says a couplet twice.",
+        {"block_length": OfCard("block_length")},
     ),
     Preset(
         "fast: dual cache + threshold",
-        "Commits all tokens of 0.9 and more at once and recomputes the active block alone: several times fewer and "
-        "cheaper passes, nearly the same text.",
-        {"block_length": CARD_BLOCK, "block_cache": "dual", "confidence_threshold": 0.9},
+        "Commits all tokens of 0.9 and more at once, and most passes compute the active block alone: several times fewer "
+        "and cheaper passes, mostly the same text.",
+        {
+            "block_length": OfCard("fast_block_length"),
+            "block_cache": "dual",
+            "cache_refresh_interval": OfCard("fast_refresh"),
+            "confidence_threshold": 0.9,
+        },
     ),
     Preset(
         "paper's GSM8K setting",
@@ -288,7 +302,7 @@ PRESETS = (
 )
 
 
-def preset_values(name: str, block_length: int) -> dict:
+def preset_values(name: str, card: ModelCard) -> dict:
     """
     What the fields hold after a preset was chosen; the length stays as it is unless the preset names one.
 
@@ -298,7 +312,7 @@ def preset_values(name: str, block_length: int) -> dict:
     for preset in PRESETS:
         if preset.name == name:
             chosen = {
-                key: block_length if value == CARD_BLOCK and key == "block_length" else value
+                key: getattr(card, value.field) if isinstance(value, OfCard) else value
                 for key, value in preset.options.items()
             }
             values = DEFAULTS | chosen
@@ -308,9 +322,9 @@ def preset_values(name: str, block_length: int) -> dict:
     raise ValueError(f"there is no preset {name!r}.")
 
 
-def name_settings(values: dict, block_length: int) -> str:
+def name_settings(values: dict, card: ModelCard) -> str:
     """The name of the preset that the values of the fields are, or what the others are called."""
     for preset in PRESETS:
-        if all(values.get(name, value) == value for name, value in preset_values(preset.name, block_length).items()):
+        if all(values.get(name, value) == value for name, value in preset_values(preset.name, card).items()):
             return preset.name
     return "your settings"

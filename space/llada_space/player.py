@@ -24,7 +24,9 @@ player.update(props.value);
 """
 
 
-def make_player(save: Callable, placeholder: str, elem_id: str, group: str | None = None) -> gr.HTML:
+def make_player(
+    save: Callable, placeholder: str, elem_id: str, group: str | None = None, links: bool = True
+) -> gr.HTML:
     """
     A player.
 
@@ -37,6 +39,8 @@ def make_player(save: Callable, placeholder: str, elem_id: str, group: str | Non
             Its id in the page.
         group (`str`, *optional*):
             Players of a group scrub and play together.
+        links (`bool`, *optional*, defaults to `True`):
+            Whether its runs have links.
 
     Returns:
         `gr.HTML`: Takes what [`Recording.value`] returns.
@@ -46,13 +50,14 @@ def make_player(save: Callable, placeholder: str, elem_id: str, group: str | Non
         return save(request)
 
     exports = [[name, form.label, form.help] for name, form in FORMATS.items()]
-    options = player_options(placeholder=placeholder, exports=exports, links=True, group=group)
+    options = player_options(placeholder=placeholder, exports=exports, links=links, group=group)
     return gr.HTML(
         value=None,
         html_template='<div class="ll-root"></div>',
         js_on_load=ON_LOAD % {"js": player_js(), "options": json.dumps(options, ensure_ascii=False)},
         server_functions=[save_run],
         apply_default_css=False,
+        padding=False,
         elem_id=elem_id,
         elem_classes="ll-host",
     )

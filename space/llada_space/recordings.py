@@ -10,11 +10,11 @@ from collections import OrderedDict
 
 import torch
 
-from modeling_llada.drawing import Picture, picture_of, recording_to_dict
+from modeling_llada.drawing import picture_of, recording_to_dict
 from modeling_llada.frames import CanvasFrame, TokenReader
 from modeling_llada.records import VERSION, apply_changes
 
-from .running import Task
+from .running import Task, start_of
 
 
 class Recording:
@@ -24,23 +24,26 @@ class Recording:
     Args:
         task ([`Task`]):
             What runs.
+        model ([`LLaDAForMaskedLM`]):
+            Its model.
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer of its model.
         about (`dict`):
             What the page shows around it: `title`, `link`, `columns`.
     """
 
-    def __init__(self, task: Task, tokenizer, about: dict) -> None:
+    def __init__(self, task: Task, model, tokenizer, about: dict) -> None:
         self.name = secrets.token_urlsafe(12)
         self.task = task
-        self.tokenizer = tokenizer
         self.about = about
         self.status = "running"
         self.cost: dict | None = None
-        self.pictures: list[Picture] = []
-        self._head: dict = {}
+        self._head = start_of(task, model)
         self._changes: list[dict] = []
-        self._frame: CanvasFrame | None = None
+        tokens = torch.tensor(self._head["tokens"])
+        reader = TokenReader(tokenizer, self._head["mask_token_id"])
+        self._frame = CanvasFrame.start(tokens, torch.zeros_like(tokens).bool(), self._head["prompt_length"], reader)
+        self.pictures = [picture_of(self._frame)]
 
     def add(self, event: dict | None) -> None:
         """Takes what the run yields; `None` when it has ended before."""
@@ -49,24 +52,16 @@ class Recording:
         if "cost" in event:
             self.cost, self.status = event["cost"], "done"
             return
-        if self._frame is None:
-            self._head = event
-            is_padding = torch.tensor(event["is_padding"], dtype=torch.bool)
-            reader = TokenReader(self.tokenizer, event["mask_token_id"])
-            self._frame = CanvasFrame.start(torch.tensor(event["tokens"]), is_padding, event["prompt_length"], reader)
-        else:
-            self._changes.append(event)
-            self._frame = apply_changes(self._frame, event)
-        self.pictures.append(picture_of(self._frame, self.pictures[-1] if self.pictures else None))
+        self._changes.append(event)
+        self._frame = apply_changes(self._frame, event)
+        self.pictures.append(picture_of(self._frame, self.pictures[-1]))
 
     def text(self, mask: str = "") -> str:
         """The whole text so far."""
-        return self._frame.text(mask=mask) if self._frame is not None else ""
+        return self._frame.text(mask=mask)
 
     def answer(self, mask: str = "") -> str:
         """What stands behind the prompt."""
-        if self._frame is None:
-            return ""
         cells = self.pictures[-1].cells[self._frame.prompt_length :]
         return "".join(mask if cell.state == "mask" else "" if cell.is_special else cell.text for cell in cells)
 
@@ -74,7 +69,7 @@ class Recording:
         """What the player of the page gets: the newest picture, or all of them when the run is over."""
         value = {"run": self.name, "status": self.status, "cost": describe_cost(self.cost, self.task), **self.about}
         if self.status == "running":
-            return value | {"picture": self.pictures[-1].to_dict() if self.pictures else None}
+            return value | {"picture": self.pictures[-1].to_dict()}
         return value | {"recording": recording_to_dict(self.pictures)}
 
     def record(self) -> dict:

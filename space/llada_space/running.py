@@ -10,7 +10,6 @@ from itertools import zip_longest
 
 import torch
 
-from modeling_llada.frames import TokenState
 from modeling_llada.records import frame_changes
 from modeling_llada.streamers import CanvasFrame, CanvasIteratorStreamer, GenerationStopped
 
@@ -81,7 +80,7 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
             Gives model and tokenizer of a name.
 
     Yields:
-        `dict`: the head of a [`DenoisingRecord`], then the changes of each frame, and last the `cost`.
+        `dict`: the changes of each frame, as in a [`DenoisingRecord`] that begins with `start_of`, and last the `cost`.
     """
     model, tokenizer = load(task.model)
     eos_token_id = None if task.options.get("stop_at_eos", True) else []
@@ -101,7 +100,8 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
     before = None
     try:
         for frame in frames:
-            yield record_head(frame) if before is None else frame_changes(before, frame)
+            if before is not None:
+                yield frame_changes(before, frame)
             before = frame
             streamer.ask()
     finally:
@@ -110,13 +110,15 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
         yield {"cost": cost_of(streamer.output, streamer.seconds)}
 
 
-def record_head(frame: CanvasFrame) -> dict:
-    """What a [`DenoisingRecord`] begins with."""
+def start_of(task: Task, model) -> dict:
+    """What the [`DenoisingRecord`] of a task begins with: the prompt, and all the masks behind it."""
+    count = task.options.get("max_new_tokens", model.generation_config.max_new_tokens)
+    tokens = [*task.input_ids, *[model.config.mask_token_id] * count]
     return {
-        "mask_token_id": frame.reader.mask_token_id,
-        "prompt_length": frame.prompt_length,
-        "tokens": frame.tokens.tolist(),
-        "is_padding": (frame.states == TokenState.PAD).int().tolist(),
+        "mask_token_id": model.config.mask_token_id,
+        "prompt_length": len(task.input_ids),
+        "tokens": [tokens],
+        "is_padding": [[0] * len(tokens)],
     }
 
 

@@ -53,21 +53,27 @@ class Studio:
                 What the page shows around each.
 
         Yields:
-            `list[Recording]`: the recordings after each step. Their last state has all of each.
+            `list[Recording]`: the recordings at the start and after each step. Their last state has all of each.
 
         Raises:
-            `gr.Error`: with the reason, if the model refuses a task.
+            `ValueError`: with the reason, if the model refuses a task.
         """
         recordings = [
-            Recording(task, self.models.load(task.model)[1], about) for task, about in zip(tasks, abouts, strict=True)
+            Recording(task, *self.models.load(task.model), about) for task, about in zip(tasks, abouts, strict=True)
         ]
         for recording in recordings:
             self.archive.open(recording)
         try:
+            yield recordings  # all masks, before a device is there and the first step is made
             for events in self._stream(tasks):
                 for recording, event in zip(recordings, events, strict=True):
                     recording.add(event)
                 yield recordings
+        except ValueError:
+            for recording in recordings:
+                recording.status = "stopped"
+            yield recordings
+            raise
         finally:
             for recording in recordings:
                 self.archive.close(recording)
@@ -95,7 +101,7 @@ class Studio:
             record, model, about = self.archive.read(name)
         except ValueError:
             return gr.skip()
-        if record["status"] != "stopped" or "tokens" not in record:
+        if record["status"] != "stopped":
             return gr.skip()
         frames = DenoisingRecord.from_dict(record, self.models.load(model)[1]).frames
         value = {"run": name, "status": "stopped", "cost": [], "recording": recording_to_dict(pictures_of(frames))}

@@ -43,14 +43,15 @@ class GenerateTab:
     def __init__(self, studio: Studio, model: gr.Dropdown) -> None:
         self.studio = studio
         card = studio.models.card(studio.models.names[0])
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+        with gr.Row(equal_height=False, elem_classes="ll-studio"):
+            with gr.Column(elem_classes="ll-ask"):
                 with gr.Group(visible=card.writes_poems) as self.header, gr.Row():
                     self.form = gr.Dropdown(
                         [("any", ""), *FORMS],
                         value="五言绝句" if card.writes_poems else "",
                         label="Form",
                         min_width=90,
+                        scale=2,
                     )
                     self.title = gr.Textbox("", label="Title", max_length=40, min_width=90)
                     self.author = gr.Textbox("", label="Poet", max_length=20, min_width=90)
@@ -72,9 +73,10 @@ class GenerateTab:
                         label="Try",
                         example_labels=[" ".join((write_header(*row[:3]) + row[3]).split()) for row in POEM_EXAMPLES],
                     )
-                self.fields = OptionFields(studio.models, model)
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(elem_classes="ll-show"):
                 self.player = make_player(studio.save_run, PLACEHOLDER, "generate-player")
+            with gr.Column(elem_classes="ll-set"):
+                self.fields = OptionFields(studio.models, model)
         self.run_name = gr.State()
         inputs = [model, self.form, self.title, self.author, self.prompt, *self.fields.inputs]
         event = gr.on(
@@ -123,7 +125,7 @@ class GenerateTab:
             about = {
                 "title": header.strip() or model,
                 "columns": line_columns(form, prompt) if card.writes_poems else None,
-                "label": name_settings(values, card.block_length),
+                "label": name_settings(values, card),
                 "link": write_link(self.name, fields),
             }
             yield from self.studio.play_one(task, about)

@@ -41,8 +41,8 @@ class InfillTab:
     def __init__(self, studio: Studio, model: gr.Dropdown) -> None:
         self.studio = studio
         card = studio.models.card(studio.models.names[0])
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+        with gr.Row(equal_height=False, elem_classes="ll-studio"):
+            with gr.Column(elem_classes="ll-ask"):
                 self.text = gr.Textbox(
                     EXAMPLES[0][0] if card.writes_poems else "Paris is the [MASK] of France.",
                     label="Text",
@@ -53,17 +53,18 @@ class InfillTab:
                 )
                 with gr.Row():
                     self.go = gr.Button("Fill", variant="primary", elem_id="infill-go")
-                    self.reopen = gr.Button("Re-open the selection", elem_id="infill-reopen", min_width=170)
+                    self.reopen = gr.Button("Re-open selection", elem_id="infill-reopen", min_width=140)
                     self.stop = gr.Button("Stop", min_width=80)
                 if card.writes_poems:
                     gr.Examples(EXAMPLES, [self.text], label="Try", example_labels=[row[0] for row in EXAMPLES])
-                self.fields = OptionFields(studio.models, model, with_length=False)
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(elem_classes="ll-show"):
                 self.player = make_player(studio.save_run, "The gaps will fill here.", "infill-player")
                 self.result = gr.Textbox(
                     label="Filled text", buttons=["copy"], interactive=False, elem_id="infill-result"
                 )
                 self.again = gr.Button("Take it as the text", size="sm")
+            with gr.Column(elem_classes="ll-set"):
+                self.fields = OptionFields(studio.models, model, with_length=False)
         self.run_name = gr.State()
         event = gr.on(
             [self.go.click, self.text.submit],
@@ -99,7 +100,7 @@ class InfillTab:
             about = {
                 "title": "infilling",
                 "columns": line_columns(None, opened.replace("[MASK]", "口")) if card.writes_poems else None,
-                "label": name_settings(values, card.block_length),
+                "label": name_settings(values, card),
                 "link": write_link(self.name, {"text": text, "model": model, **values, "seed": seed}),
             }
             for [recording] in self.studio.play([task], [about]):
