@@ -44,6 +44,32 @@ TINY = {
 }
 
 
+# With `--dist loadfile` a process takes one file after another. The longest ones come first, or one process would sit with
+# them when the others have nothing left to do.
+LONGEST_FIRST = [
+    "readme",
+    "training_sft_split",
+    "training_checkpoints",
+    "remote_code",
+    "examples_sft",
+    "benchmark_train",
+]
+LONGEST_FIRST += [
+    "evaluation_harness",
+    "training_pretrain",
+    "poet_instruct",
+    "serve",
+    "parallel",
+    "pipelines",
+    "quality",
+]
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_threads():
     """Tiny tensors are faster without threads, and pytest-xdist has the other cores."""

@@ -36,9 +36,10 @@ BLOCKS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """The working folder: it holds the shipped checkpoint and the scripts where the pages expect them."""
+    """The working folder: it holds the shipped checkpoints, the scripts and a few tasks where the pages expect them."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("checkpoints", "examples"):
+    (folder / "tests").mkdir()
+    for name in ("checkpoints", "examples", "tests/harness_tasks"):
         (folder / name).symlink_to(ROOT / name)
     before, logger = Path.cwd(), logging.getLogger("modeling_llada")
     level = logger.level
@@ -73,6 +74,8 @@ def test_page(page, folder, monkeypatch, capsys):
         for command in commands_in(block):
             if command.startswith("python examples/sft.py"):
                 pytest.importorskip("trl", reason="TRL is not part of this environment")
+            if command.startswith("llada eval lm"):
+                pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not part of this environment")
             capsys.readouterr()
             run(command, monkeypatch)
             assert capsys.readouterr().out, command
