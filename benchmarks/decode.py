@@ -32,6 +32,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from arguments import add_model_arguments, check_layers, settle_device
 from contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
 from decode_report import header, render
 from decode_table import table
@@ -83,13 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    default_device = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--shape", choices=("poet", "1b", "8b", "tiny"), default="poet", help="of the random weights (%(default)s)")
-    add("--layers", type=int, metavar="N", help="cut the shape to N layers, for a look before the whole")
-    add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in their place")
-    add("--device", default=default_device, help="where to run (%(default)s)")
-    add("--dtype", choices=("float32", "bfloat16", "float16"), help="bfloat16 on CUDA, else float32")
-    add("--threads", type=int, help="threads of the CPU (as torch decides)")
+    add_model_arguments(parser, shape="poet", dtypes=("float32", "bfloat16", "float16"))
+    add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in the place of random weights")
     add(
         "--mode",
         nargs="+",
@@ -121,16 +117,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--title", default="", help="of the table in README.md (what the rows vary)")
     add("--render", action="store_true", help="only write the tables of results/decode*.json into README.md")
     args = parser.parse_args(arguments)
-    args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+    settle_device(parser, args)
     if args.layers is not None and args.checkpoint is not None:
         parser.error(
             "`--layers` cuts a shape of random weights, and `--checkpoint` has its own layers. Pass one of the two."
         )
-    if args.layers is not None and not 1 <= args.layers <= config_of(args.shape).num_hidden_layers:
-        most = config_of(args.shape).num_hidden_layers
-        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
+    check_layers(parser, args)
     if len(args.prompt) != len(args.answer):
         parser.error(f"`--prompt` and `--answer` go together: got {len(args.prompt)} and {len(args.answer)} lengths.")
     if any(answer % args.block_length for answer in args.answer):

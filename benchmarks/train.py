@@ -68,6 +68,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from arguments import add_model_arguments, check_layers, settle_device
 from decode import describe_machine, find_versions, progress, save, without_folder
 from pages import render_readme
 from shapes import config_of, first_line
@@ -103,12 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    default_device = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--shape", choices=("poet", "1b", "8b", "tiny"), default="tiny", help="of the random weights (%(default)s)")
-    add("--layers", type=int, metavar="N", help="cut the shape to N layers, for a look before the whole")
-    add("--device", default=default_device, help="where to run (%(default)s)")
-    add("--dtype", choices=("float32", "bfloat16"), help="of everything; bfloat16 on CUDA, else float32")
-    add("--threads", type=int, help="threads of the CPU (as torch decides)")
+    add_model_arguments(parser, shape="tiny", dtypes=("float32", "bfloat16"))
     add("--loss", nargs="+", choices=LOSSES, default=list(LOSSES), help="ways to the loss (all)")
     add("--engine", nargs="+", choices=ENGINES, default=list(ENGINES[:2]), help="how layers run (eager compiled)")
     add("--micro-batches", type=int, nargs="+", default=[1], help="parts that a batch is split into (%(default)s)")
@@ -131,9 +127,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="where to write the numbers")
     add("--render", action="store_true", help="only write the tables of results/train*.json into README.md")
     args = parser.parse_args(arguments)
-    args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+    settle_device(parser, args)
     if len(args.batch) != len(args.length):
         parser.error(f"`--batch` and `--length` go together: got {len(args.batch)} and {len(args.length)} numbers.")
     for name in ("batch", "length", "micro_batches", "chunk_size", "warmup", "repeats", "lora", "layers"):
@@ -145,9 +139,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         batch, parts = uneven[0]
         parser.error(f"`--micro-batches` must divide every `--batch`, but {parts} does not divide {batch}.")
     config = config_of(args.shape)
-    if args.layers is not None and args.layers > config.num_hidden_layers:
-        most = config.num_hidden_layers
-        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
+    check_layers(parser, args)
     if max(args.length) > config.max_position_embeddings:
         most = config.max_position_embeddings
         parser.error(f"`--length` must be at most {most}, the positions of `--shape {args.shape}`: {args.length}.")
