@@ -255,8 +255,9 @@ def judge(
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:
-    """All EOS and EoT tokens."""
-    return torch.cat([as_tensor(ids, device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None])
+    """All EOS and EoT tokens; none if they are not known."""
+    known = [as_tensor(ids, device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
+    return torch.cat([torch.empty(0, dtype=torch.long, device=device), *known])
 
 
 __all__ = ["Denoiser"]

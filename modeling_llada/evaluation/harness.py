@@ -17,7 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..generation_config_llada import LLaDAGenerationConfig, as_tensor
+from ..denoising_llada import end_tokens
+from ..generation_config_llada import LLaDAGenerationConfig
 from ..guidance_llada import guided_logits
 from ..likelihood_llada import check_samples
 from ..modeling_llada import LLaDAForMaskedLM
@@ -351,7 +352,7 @@ class LLaDAHarnessLM(TemplateLM):
                 f"but got {config.max_new_tokens}. Shorten the answers with `max_new_tokens` or the task's `max_gen_toks`."
             )
         input_ids, attention_mask = self._pad([prompt[-room:] for prompt, _ in jobs])
-        end_token_ids = end_tokens(config) if config.stop_at_eos else []
+        end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
         prompt_length = input_ids.shape[1]
         stop_strings = StopStrings(self.tokenizer, strings, end_token_ids, config.mask_token_id, prompt_length)
         sequences = self.model.generate(
@@ -431,9 +432,3 @@ def batches(items: list, size: int, length: Callable[[object], int]) -> Iterator
     items = sorted(items, key=length, reverse=True)
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def end_tokens(config: LLaDAGenerationConfig) -> list[int]:
-    """The tokens that end a text or a turn."""
-    known = (as_tensor(token_ids, "cpu") for token_ids in (config.eos_token_id, config.eot_token_id))
-    return [token_id for token_ids in known if token_ids is not None for token_id in token_ids.tolist()]
