@@ -262,11 +262,13 @@ def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None
             f"`eos_fill={args.eos_fill!r}` is not supported for `{name}`, whose rows are packed: another document comes "
             "after a response. Leave it out, or give one document a row."
         )
-    wrong = [
-        row
-        for row, (tokens, lengths) in enumerate(zip(dataset["input_ids"], dataset["seq_lengths"], strict=True))
-        if sum(lengths) != len(tokens) or min(lengths, default=0) < 1
-    ]
+    wrong = []
+    for first, batch in _arrow_batches(dataset, ["input_ids", "seq_lengths"]):
+        row_lengths = _flat(batch, "input_ids")[2]
+        lengths, rows, counts = _flat(batch, "seq_lengths")
+        sums = np.bincount(rows, weights=lengths, minlength=len(row_lengths))
+        num_not_positive = np.bincount(rows, weights=lengths < 1, minlength=len(row_lengths))
+        wrong += (first + np.flatnonzero((sums != row_lengths) | (num_not_positive > 0) | (counts == 0))).tolist()
     if wrong:
         raise ValueError(
             f"`{name}` must have positive `seq_lengths` that add up to the length of the row, but in "
