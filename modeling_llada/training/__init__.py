@@ -1,7 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training: masked diffusion pre-training on the Trainer of transformers, and masked supervised fine-tuning on TRL."""
+"""Training: masked diffusion pre-training on the Trainer of transformers, with its
+autoregressive twin to compare with, and masked supervised fine-tuning on TRL."""
 
+from .autoregressive import AutoregressivePretrainer, autoregressive_twin
 from .checkpoints import find_last_checkpoint
 from .configuration import LLaDAPretrainingConfig
 from .corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
@@ -10,6 +12,7 @@ from .rows import RowEntry, RowMixture, RowPhase
 
 
 __all__ = [
+    "AutoregressivePretrainer",
     "Corpus",
     "LLaDAPretrainer",
     "LLaDAPretrainingConfig",
@@ -19,6 +22,7 @@ __all__ = [
     "RowMixture",
     "RowPhase",
     "TokenizedDocuments",
+    "autoregressive_twin",
     "find_last_checkpoint",
     "lay_out",
     "tokenize_documents",

@@ -151,8 +151,7 @@ class TrainingBatches:
             attention_mask = random_lengths_mask(rows, entry.width, self.generator)
             num_items = attention_mask.sum()
         self.generator.manual_seed(noise_seed)
-        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, attention_mask, self.generator)
-        weights = loss_weights(mask, rates)
+        noisy, mask, weights = self.corrupt(clean, rates, attention_mask)
 
         part = rows // (self.accumulation_steps * self.num_processes)
         first = self.process_index * self.accumulation_steps * part
@@ -160,6 +159,13 @@ class TrainingBatches:
             self._micro_batch(slice(start, start + part), clean, noisy, mask, weights, attention_mask, num_items)
             for start in range(first, first + self.accumulation_steps * part, part)
         ]
+
+    def corrupt(
+        self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
+    ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
+        """What the model reads in place of the clean rows, where it has something to predict, and the weights of that."""
+        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, attention_mask, self.generator)
+        return noisy, mask, loss_weights(mask, rates)
 
     def _micro_batch(self, rows, clean, noisy, mask, weights, attention_mask, num_items) -> dict:
         labels, weights, mask = clean[rows].flatten(), weights[rows].flatten(), mask[rows].flatten()

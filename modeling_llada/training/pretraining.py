@@ -106,6 +106,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
     # The loss is normalised by all tokens of the global batch, so Trainer must not divide it by the number of
     # accumulated micro-batches.
     loss_is_scaled_for_ga = True
+    needed_token = "mask_token_id"
 
     def __init__(
         self,
@@ -116,9 +117,9 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
-        if getattr(model.config, "mask_token_id", None) is None:
+        if getattr(model.config, self.needed_token, None) is None:
             raise ValueError(
-                "`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer."
+                f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
         super().__init__(
             model=model,
@@ -147,9 +148,8 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             raise ValueError("`train_dataset` is needed for training.")
         if not (hasattr(source, "entry_at") and hasattr(source, "draw")):
             source = TensorRows(_as_rows(source, "train_dataset"), args.device)
-        self._batches = TrainingBatches(
+        self._batches = self._make_batches(
             source,
-            mask_token_id=self.model.config.mask_token_id,
             max_steps=args.max_steps,
             tokens_per_step=args.tokens_per_step,
             device=args.device,
@@ -163,6 +163,9 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             first_step=self._first_step,
         )
         return self._batches
+
+    def _make_batches(self, source: RowSource, **settings) -> TrainingBatches:
+        return TrainingBatches(source, mask_token_id=self.model.config.mask_token_id, **settings)
 
     def _first_step(self) -> int:
         self._logged = (time.monotonic(), self.state.global_step)
@@ -239,20 +242,23 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         was_training = model.training
         model.eval()
         with torch.autocast(args.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
-            loss = held_out_loss(
-                lambda noisy: model(input_ids=noisy).logits,
-                _as_rows(eval_dataset, "eval_dataset").to(args.device).long(),
-                model.config.mask_token_id,
-                num_samples=args.eval_num_samples,
-                batch_size=args.eval_batch_size,
-                seed=args.eval_seed,
-            )
+            loss = self._held_out_loss(_as_rows(eval_dataset, "eval_dataset").to(args.device).long())
         model.train(was_training)
         metrics = {"loss": loss, "perplexity": math.exp(loss), "runtime": round(time.monotonic() - started, 3)}
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(args, self.state, self.control, metrics)
         return metrics
+
+    def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
+        return held_out_loss(
+            lambda noisy: self.model(input_ids=noisy).logits,
+            input_ids,
+            self.model.config.mask_token_id,
+            num_samples=self.args.eval_num_samples,
+            batch_size=self.args.eval_batch_size,
+            seed=self.args.eval_seed,
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the speed since the last log line; see [`Trainer.log`]."""
