@@ -11,6 +11,10 @@
     # 3. Train. With a time limit the run stops with a checkpoint; the same command goes on from there
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --max-minutes 9 --resume
 
+    # The autoregressive twin: a Llama of the same shape on the same rows in the same order
+    python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
+        --output-dir runs/twin
+
     # Any value of the YAML can be given on the command line
     python examples/pretrain.py --config examples/configs/tiny.yaml --set training.learning_rate=1e-3 model.num_hidden_layers=3
 
@@ -28,15 +32,17 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import TrainerCallback, set_seed
+from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
 from modeling_llada.drawing import write_atomically
 from modeling_llada.training import (
+    AutoregressivePretrainer,
     Corpus,
     LLaDAPretrainer,
     LLaDAPretrainingConfig,
     RowMixture,
+    autoregressive_twin,
     find_last_checkpoint,
     lay_out,
     tokenize_documents,
@@ -61,10 +67,12 @@ def main() -> None:
     training = LLaDAPretrainingConfig(**config["training"])
     set_seed(training.seed)
     model = make_model(config, corpus)
+    model = autoregressive_twin(model.config) if args.twin else model
+    trainer_class = AutoregressivePretrainer if args.twin else LLaDAPretrainer
     rows = RowMixture(corpus, config["phases"], device=training.device, seed=training.seed)
     print_plan(model, rows, training, config)
     if args.rehearse:
-        rehearse(model, rows, config, steps=args.rehearse)
+        rehearse(trainer_class, model, rows, config, steps=args.rehearse)
         return
     if args.max_minutes is not None:
         # Loading counts too. At least one step is made, so that a run in pieces always gets on.
@@ -76,7 +84,7 @@ def main() -> None:
             f"`output_dir` already holds the checkpoints of a run, {checkpoint} the last. Continue it with `--resume`, or "
             "choose another folder with `--output-dir`."
         )
-    trainer = LLaDAPretrainer(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
+    trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
     print(f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
@@ -94,6 +102,7 @@ def parse_arguments() -> argparse.Namespace:
         "--tokenize-only", metavar="DATASET", help="write --corpus from a folder of `datasets`, and stop"
     )
     parser.add_argument("--rehearse", type=int, metavar="N", help="time N steps on each kind of row, and stop")
+    parser.add_argument("--twin", action="store_true", help="train an autoregressive Llama of the same shape instead")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the output folder")
     parser.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this long, loading included")
     parser.add_argument("--output-dir", help="checkpoints, curve and final model go here")
@@ -206,7 +215,7 @@ def held_out(corpus: Corpus, config: dict) -> dict[str, torch.Tensor]:
     return rows
 
 
-def print_plan(model: LLaDAForMaskedLM, rows: RowMixture, training: LLaDAPretrainingConfig, config: dict) -> None:
+def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrainingConfig, config: dict) -> None:
     tokens = training.tokens_per_step * training.max_steps
     speed = config.get("expected_tokens_per_second")
     print(f"model      {model.num_parameters():,} parameters, vocabulary {model.config.vocab_size:,}")
@@ -249,7 +258,9 @@ class StepTimer(TrainerCallback):
             setattr(self, {1: "compiled", self.first: "begin"}.get(state.global_step, "end"), time.monotonic())
 
 
-def rehearse(model: LLaDAForMaskedLM, rows: RowMixture, config: dict, steps: int) -> None:
+def rehearse(
+    trainer_class: type[LLaDAPretrainer], model: PreTrainedModel, rows: RowMixture, config: dict, steps: int
+) -> None:
     """Times the training loop on each kind of row, and from that the plan."""
     warmup = 3
     off = {"save_strategy": "no", "eval_strategy": "no", "logging_steps": 10**9, "disable_tqdm": True}
@@ -259,7 +270,7 @@ def rehearse(model: LLaDAForMaskedLM, rows: RowMixture, config: dict, steps: int
     speeds = {}
     for entry in {(entry.kind, entry.width): entry for entry in rows.entries}.values():
         timer, started = StepTimer(warmup), time.monotonic()
-        LLaDAPretrainer(model, training, OneKind(rows, entry), callbacks=[timer]).train()
+        trainer_class(model, training, OneKind(rows, entry), callbacks=[timer]).train()
         speeds[entry.kind, entry.width] = steps * training.tokens_per_step / (timer.end - timer.begin)
         compiling += timer.compiled - started
         print(
@@ -291,7 +302,7 @@ def save_final(trainer: LLaDAPretrainer, config: dict) -> None:
     folder = Path(trainer.args.output_dir) / "final"
     temporary = folder.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model = LLaDAForMaskedLM(trainer.model.config).to(torch.bfloat16)
+    model = type(trainer.model)(trainer.model.config).to(torch.bfloat16)
     model.generation_config = trainer.model.generation_config
     model.load_state_dict(trainer.model.state_dict())
     model.save_pretrained(temporary, max_shard_size="15MB")

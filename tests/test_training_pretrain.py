@@ -18,7 +18,7 @@ import yaml
 from made_up_corpus import EOS, MASK, PHASES
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from transformers import TrainerCallback
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig, RowEntry, find_last_checkpoint
@@ -425,6 +425,14 @@ class TestExample:
     def test_a_time_limit_shorter_than_loading_makes_one_step(self, recipe, call, tmp_path):
         out = call(*recipe, "--max-minutes", 1e-6, "--output-dir", tmp_path / "run")
         assert "at step 1 of 60: go on with --resume" in out
+
+    def test_trains_the_autoregressive_twin(self, recipe, call, tmp_path):
+        call(*recipe, "training.max_steps=1", "--twin", "--output-dir", tmp_path / "twin")
+        call(*recipe, "training.max_steps=1", "--output-dir", tmp_path / "llada")
+        twin = AutoModelForCausalLM.from_pretrained(tmp_path / "twin" / "final")
+        assert isinstance(twin, LlamaForCausalLM) and twin.dtype == torch.bfloat16
+        llada = LLaDAForMaskedLM.from_pretrained(tmp_path / "llada" / "final")
+        assert twin.num_parameters() == llada.num_parameters()
 
     def test_generation_defaults_stay_with_the_model(self, recipe, call, tmp_path):
         call(*recipe, "generation.max_new_tokens=11", "training.max_steps=1", "--output-dir", tmp_path / "run")
