@@ -16,17 +16,18 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
 ROOT = Path(__file__).parent.parent
 
+ONE_BILLION = {
+    "hidden_size": 2048,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 4096,
+}
 SHAPES = {
     "8b": {"max_position_embeddings": 4096, "intermediate_size": 12288},
-    # The paper's 1B has 5,634 intermediate columns, no multiple of 8, which tensor cores do not like.
-    "1b": {
-        "hidden_size": 2048,
-        "intermediate_size": 5632,
-        "num_hidden_layers": 22,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 4,
-        "max_position_embeddings": 4096,
-    },
+    # The paper's 1B has 5,634 intermediate columns, no multiple of 8, which tensor cores do not like: 1b has two less.
+    "1b": ONE_BILLION | {"intermediate_size": 5632},
+    "1b-paper": ONE_BILLION | {"intermediate_size": 5634},
     "tiny": {
         "vocab_size": 128,
         "hidden_size": 32,
