@@ -186,16 +186,25 @@ def put_draft(
     """
     Hands the rest of the canvas, from the start of the active block, to a streamer; one with `takes_steps = True`
     also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere, and
-    for tokens that were ruled out).
+    for tokens that were ruled out), and one with `takes_probabilities = True` those tokens' probabilities where the step
+    committed one (NaN elsewhere).
     """
     # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.
     value = canvas.tokens[:, block.start :].to("cpu", copy=True)
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
         return
-    scores = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf)
-    values, best = scores.topk(min(3, scores.shape[-1]), dim=-1)
+    proposable = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf)
+    values, best = proposable.topk(min(3, scores.shape[-1]), dim=-1)
     best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, 3 - best.shape[-1]), value=-1)
     top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
     confidence = canvas.confidence[:, block.start :].to("cpu", copy=True)
-    streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu())
+    more = {}
+    if getattr(streamer, "takes_probabilities", False):
+        is_new = mask & (canvas.tokens[:, block] != mask_token_id)
+        rows = is_new[mask]
+        known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()  # of all tokens, as confidences are
+        known = F.pad(known, (0, 3 - known.shape[-1])).float()
+        unknown = torch.full((*mask.shape, 3), torch.nan, device=mask.device)
+        more["top_probabilities"] = unknown.masked_scatter(is_new[..., None], known).cpu()
+    streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu(), **more)

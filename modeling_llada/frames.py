@@ -88,6 +88,8 @@ class CanvasFrame:
         top_tokens (`torch.LongTensor` of shape `(batch, length, 3)`):
             The three best tokens of each mask of the active block, as this step predicted them; -1 elsewhere, and
             in place of tokens that a logits processor or an option ruled out.
+        top_probabilities (`torch.FloatTensor` of shape `(batch, length, 3)`):
+            What this step gave to the `top_tokens` of the positions that it committed, NaN elsewhere.
         reader ([`TokenReader`]):
             Decodes the tokens.
     """
@@ -99,6 +101,7 @@ class CanvasFrame:
     states: torch.ByteTensor
     confidence: torch.FloatTensor
     top_tokens: torch.LongTensor
+    top_probabilities: torch.FloatTensor
     reader: TokenReader = field(repr=False)
 
     @classmethod
@@ -115,6 +118,7 @@ class CanvasFrame:
             states=states.masked_fill(is_padding, TokenState.PAD).byte(),
             confidence=torch.full(tokens.shape, torch.nan),
             top_tokens=torch.full((*tokens.shape, 3), -1),
+            top_probabilities=torch.full((*tokens.shape, 3), torch.nan),
             reader=reader,
         )
 
@@ -125,6 +129,7 @@ class CanvasFrame:
         confidence: torch.FloatTensor,
         top_tokens: torch.LongTensor | None = None,
         is_final: bool = False,
+        top_probabilities: torch.FloatTensor | None = None,
     ) -> "CanvasFrame":
         """The frame that follows this one. Its states are a function of this frame, the tokens and the confidences."""
         # A mask that became a token without a confidence is one that nobody predicted.
@@ -132,6 +137,7 @@ class CanvasFrame:
         states = written.masked_fill(confidence.isnan(), TokenState.PAD)
         states = states.masked_fill(tokens == self.reader.mask_token_id, TokenState.MASK).byte()
         stays = (self.states == TokenState.GIVEN) | (self.states == TokenState.PAD)
+        no_probabilities = torch.full((*tokens.shape, 3), torch.nan)
         return CanvasFrame(
             step=step,
             is_final=is_final,
@@ -140,6 +146,7 @@ class CanvasFrame:
             states=torch.where(stays, self.states, states),
             confidence=confidence,
             top_tokens=torch.full((*tokens.shape, 3), -1) if top_tokens is None else top_tokens,
+            top_probabilities=no_probabilities if top_probabilities is None else top_probabilities,
             reader=self.reader,
         )
 

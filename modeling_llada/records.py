@@ -170,7 +170,15 @@ def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:
         changes.append([row, position, token, None if confidence != confidence else confidence])
     predicted = (after.top_tokens[..., 0] >= 0).nonzero().tolist()
     top_tokens = [[row, position, *after.top_tokens[row, position].tolist()] for row, position in predicted]
-    return {"step": after.step, "is_final": after.is_final, "changes": changes, "top_tokens": top_tokens}
+    known = (~after.top_probabilities[..., 0].isnan()).nonzero().tolist()
+    probabilities = [[row, position, *after.top_probabilities[row, position].tolist()] for row, position in known]
+    return {
+        "step": after.step,
+        "is_final": after.is_final,
+        "changes": changes,
+        "top_tokens": top_tokens,
+        "top_probabilities": probabilities,
+    }
 
 
 def apply_changes(frame: CanvasFrame, values: dict) -> CanvasFrame:
@@ -182,4 +190,7 @@ def apply_changes(frame: CanvasFrame, values: dict) -> CanvasFrame:
     top_tokens = torch.full((*tokens.shape, 3), -1)
     for row, position, *best in values["top_tokens"]:
         top_tokens[row, position] = torch.tensor(best)
-    return frame.advance(values["step"], tokens, confidence, top_tokens, values["is_final"])
+    probabilities = torch.full((*tokens.shape, 3), torch.nan)
+    for row, position, *best in values.get("top_probabilities", ()):  # older records have none
+        probabilities[row, position] = torch.tensor(best)
+    return frame.advance(values["step"], tokens, confidence, top_tokens, values["is_final"], probabilities)

@@ -57,6 +57,7 @@ class CanvasStreamer(BaseStreamer):
     """
 
     takes_steps = True
+    takes_probabilities = True
 
     def __init__(
         self,
@@ -110,7 +111,12 @@ class CanvasStreamer(BaseStreamer):
         self._frame = self._frame.advance(self._frame.step, tokens, confidence)
 
     def put_draft(
-        self, value: torch.LongTensor, step: int, confidence: torch.FloatTensor, top_tokens: torch.LongTensor
+        self,
+        value: torch.LongTensor,
+        step: int,
+        confidence: torch.FloatTensor,
+        top_tokens: torch.LongTensor,
+        top_probabilities: torch.FloatTensor | None = None,
     ) -> None:
         """Takes the rest of the canvas, from the first position that is not confirmed, after a denoising step."""
         if self._frame is None:
@@ -118,13 +124,18 @@ class CanvasStreamer(BaseStreamer):
             self._emit(self._frame)
         before, start = self._frame, self._num_confirmed
         self._check_new_call(step > before.step and value.shape == before.tokens[:, start:].shape)
+        block = slice(start, start + top_tokens.shape[1])
         all_top_tokens = torch.full((*before.tokens.shape, 3), -1)
-        all_top_tokens[:, start : start + top_tokens.shape[1]] = top_tokens
+        all_top_tokens[:, block] = top_tokens
+        all_probabilities = torch.full((*before.tokens.shape, 3), torch.nan)
+        if top_probabilities is not None:
+            all_probabilities[:, block] = top_probabilities
         self._frame = before.advance(
             step,
             torch.cat([before.tokens[:, :start], value], dim=1),
             torch.cat([before.confidence[:, :start], confidence], dim=1),
             all_top_tokens,
+            top_probabilities=all_probabilities,
         )
         self._emit(self._frame)
 

@@ -170,8 +170,22 @@ class TestStreamer:
         assert [event[2]["step"] for event in drafts] == [0, 1]
         assert drafts[0][2]["top_tokens"].tolist() == [[[10, 20, 21], [11, 20, 21]]]
         assert drafts[1][2]["top_tokens"].tolist() == [[[10, 20, 21], [-1, -1, -1]]]
+        assert "top_probabilities" not in drafts[0][2]  # only for streamers that ask for them
         confidence = drafts[0][2]["confidence"][0]
         assert confidence[0].isnan() and confidence[1] == pytest.approx(logits[4].softmax(-1)[11].item())
+
+    def test_probabilities_of_the_alternatives(self):
+        streamer = StepRecorder()
+        streamer.takes_probabilities = True
+        logits = peaked([0, 0, 0, 10, 11], [0.5] * 3 + [0.6, 0.8])
+        logits[:, 20] += 1.0
+        MockModel(logits).generate(PROMPT, max_new_tokens=2, streamer=streamer)
+        first, second = (event[2] for event in streamer.events if event[0] == "draft")
+        for draft, committed, other in ((first, 1, 0), (second, 0, 1)):
+            known, best = draft["top_probabilities"][0], draft["top_tokens"][0, committed]
+            torch.testing.assert_close(known[committed], logits[3 + committed].softmax(-1)[best])
+            assert known[committed, 0] == pytest.approx(draft["confidence"][0, committed].item())
+            assert known[other].isnan().all()
 
     def test_no_alternatives_where_tokens_are_ruled_out(self):
         streamer = StepRecorder()

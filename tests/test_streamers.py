@@ -498,7 +498,7 @@ class TestRecord:
         assert len(first.frames) == len(second.frames)
         for one, other in zip(first.frames, second.frames, strict=True):
             assert (one.step, one.is_final, one.prompt_length) == (other.step, other.is_final, other.prompt_length)
-            for name in ("tokens", "states", "top_tokens", "confidence"):
+            for name in ("tokens", "states", "top_tokens", "top_probabilities", "confidence"):
                 torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0, equal_nan=True)
 
     @pytest.mark.parametrize("block_length", [None, 2])
@@ -515,6 +515,15 @@ class TestRecord:
         record, _ = record_of(model, tokenizer=LetterTokenizer(**EOS_PADS), max_new_tokens=4)
         record.save(tmp_path / "record.json")
         self.equal(DenoisingRecord.load(tmp_path / "record.json", LetterTokenizer()), record)
+
+    def test_a_record_without_probabilities(self):
+        """As they were written before there were any."""
+        record, _ = record_of(scripted([0.5, 0.6]), max_new_tokens=2)
+        values = record.to_dict()
+        assert [len(frame.pop("top_probabilities")) for frame in values["frames"]] == [1, 1, 0]
+        read = DenoisingRecord.from_dict(values, LetterTokenizer())
+        assert read.frames[-1].text() == record.frames[-1].text()
+        assert all(frame.top_probabilities.isnan().all() for frame in read.frames)
 
     def test_an_empty_record_is_an_error(self):
         with pytest.raises(ValueError, match="the record is empty"):
@@ -541,6 +550,7 @@ class TestRecord:
         record = DenoisingRecord.from_output(output, prompt, LetterTokenizer(), MASK, attention_mask=mask)
         for frame in streamed.frames:
             frame.top_tokens.fill_(-1)
+            frame.top_probabilities.fill_(torch.nan)
         self.equal(record, streamed)
 
     def test_the_trajectory_after_an_early_stop(self):

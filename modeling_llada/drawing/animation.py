@@ -11,7 +11,7 @@ from .colors import mix, mix_confidence
 from .fonts import find_font
 from .palette import DARK, LIGHT, Palette
 from .svg import CELL_HEIGHT, lay_out
-from .timing import Timing, clean, drop_repeats, spread
+from .timing import Timing, clean, drop_repeats, one_line, spread
 
 
 SCALE = 2  # pixels of the image for one of the layout
@@ -154,7 +154,7 @@ class Painter:
             if cell.best and cell.is_active:
                 draft = mix(fill, palette.ink, DRAFT_SHARE)
                 fits = len(cell.best[0]) <= max(len(label), 1)
-                draw.text(middle, cell.best[0].strip() if fits else "", draft, self.draft_font, anchor="mm")
+                draw.text(middle, one_line(cell.best[0]).strip() if fits else "", draft, self.draft_font, anchor="mm")
             return
         ink, font = palette.ink, self.end_font if cell.is_special else self.text_font
         if cell.state in ("new", "committed"):
@@ -165,7 +165,7 @@ class Painter:
                 bar = (*self._at(x + BAR_INSET, y + CELL_HEIGHT - 2 - BAR), *self._at(end, y + CELL_HEIGHT - 2))
                 draw.rectangle(bar, color)
             ink = (255, 255, 255) if is_new else ink
-        draw.text(middle, clean(cell).strip("\n"), ink, font, anchor="mm")
+        draw.text(middle, one_line(clean(cell)), ink, font, anchor="mm")
 
     def _paint_progress(self, draw: ImageDraw.ImageDraw, picture: Picture, kept: list[int], last_step: int) -> None:
         palette, y = self.palette, self.height - MARGIN - 6

@@ -30,9 +30,11 @@ class Cell:
         confidence (`float`, *optional*):
             That of a committed token.
         step (`int`, *optional*):
-            The step that committed it, from 0.
+            The step that committed it, from 0. Pads behind the end keep that of the token that they replaced.
         best (`tuple[str, ...]`):
             The best tokens, as the last step that looked at this position predicted them.
+        probabilities (`tuple[float, ...]`, *optional*):
+            Those of `best` at the step that committed the token, where they are known.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Cell:
     confidence: float | None = None
     step: int | None = None
     best: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] | None = None  # not empty: Gradio fails to make a list shorter
 
     @property
     def label(self) -> str:
@@ -98,10 +101,10 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
     """
     end = frame.reader.tokenizer.eos_token_id
     active = find_active(frame, before, row)
-    columns = (frame.texts(row), frame.tokens[row], frame.states[row], frame.confidence[row], frame.top_tokens[row])
-    columns = (column if isinstance(column, list) else column.tolist() for column in columns)
+    tensors = (frame.tokens, frame.states, frame.confidence, frame.top_tokens, frame.top_probabilities)
+    columns = (frame.texts(row), *(tensor[row].tolist() for tensor in tensors))
     cells = []
-    for position, (text, token, state, confidence, top) in enumerate(zip(*columns, strict=True)):
+    for position, (text, token, state, confidence, top, probabilities) in enumerate(zip(*columns, strict=True)):
         old = before.cells[position] if before else None
         is_hidden = state in (TokenState.MASK, TokenState.PAD)
         best = tuple(frame.reader.text_of(rival) for rival in top if rival >= 0)
@@ -115,6 +118,7 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
                 confidence=None if confidence != confidence else round(confidence, 4),
                 step=committing_step(frame, state, old),
                 best=best or (old.best if old else ()),
+                probabilities=known_probabilities(state, top, probabilities, old),
             )
         )
     return Picture(frame.step, frame.is_final, tuple(cells))
@@ -141,10 +145,19 @@ def find_active(frame: CanvasFrame, before: Picture | None, row: int) -> range:
 
 
 def committing_step(frame: CanvasFrame, state: int, old: Cell | None) -> int | None:
-    """The step that committed a token; `None` for what was given, and for masks and pads."""
+    """The step that committed a token, or what a pad replaced; `None` for what was given, and for masks."""
     if state == TokenState.NEW:
         return frame.step
-    return old.step if old and state == TokenState.COMMITTED else None
+    return old.step if old and state in (TokenState.COMMITTED, TokenState.PAD) else None
+
+
+def known_probabilities(state: int, top: list[int], values: list[float], old: Cell | None) -> tuple[float, ...] | None:
+    """The probabilities of the best tokens, from the step that committed one of them."""
+    if state == TokenState.COMMITTED:
+        return old.probabilities if old else None
+    if state != TokenState.NEW or values[0] != values[0]:
+        return None
+    return tuple(round(value, 4) for rival, value in zip(top, values, strict=True) if rival >= 0)
 
 
 def recording_to_dict(pictures: list[Picture]) -> dict:

@@ -37,15 +37,16 @@ function LLaDAPlayer(root, options) {
   const player = make("section", "ll-player", root, { "data-status": "empty", "data-step": "", "aria-label": "denoising" });
   const head = make("div", "ll-head", player);
   const title = make("span", "ll-title", head);
-  const status = make("span", "ll-status", head, { role: "status" });
+  const status = make("span", "ll-status", head, { role: "status" });  // said aloud when nothing moves
   const progress = make("div", "ll-progress", player);
   const filled = make("div", "ll-filled", progress);
   const frame = make("div", "ll-frame", player);
   const canvas = make("div", "ll-canvas", frame, {
-    tabindex: "0", role: "group", "aria-label": "canvas: arrow keys go from token to token",
+    tabindex: "0", role: "group", "aria-label": "canvas: arrow keys, Home and End go from token to token",
   });
   const bubble = make("div", "ll-bubble", frame, { role: "tooltip" });
   bubble.hidden = true;
+  const spoken = make("div", "ll-spoken", frame, { "aria-live": "polite" });  // what the arrow keys come to
   const controls = make("div", "ll-controls", player);
   const play = button("ll-play", controls, "▶", "play", togglePlay);
   const slider = make("input", "ll-slider", controls, { type: "range", min: "0", max: "0", value: "0", "aria-label": "denoising step" });
@@ -81,9 +82,23 @@ function LLaDAPlayer(root, options) {
     return `rgb(${mixed.join(" ")})`;
   }
 
+  // Verse has a couplet in each row; a narrow player breaks it in the middle, so that its characters can be read.
+  function columnsThatFit() {
+    const columns = state.value.columns;
+    return columns >= 10 && columns % 2 === 0 && state.isNarrow ? columns / 2 : columns;
+  }
+
+  function fit() {
+    const isNarrow = player.clientWidth > 0 ? player.clientWidth < 480 : state.isNarrow;
+    const columns = player.style.getPropertyValue("--columns");
+    state.isNarrow = isNarrow;
+    player.style.setProperty("--columns", columnsThatFit() || 24);
+    if (state.pictures.length && columns !== player.style.getPropertyValue("--columns")) show(state.index);
+  }
+
   function isLineEnd(cells, position) {
     if (cells[position].text.endsWith("\n")) return true;
-    const columns = state.value.columns;
+    const columns = columnsThatFit();
     return Boolean(columns) && position >= state.start && (position - state.start + 1) % columns === 0;
   }
 
@@ -142,6 +157,7 @@ function LLaDAPlayer(root, options) {
     player.dataset.run = state.run;
     player.dataset.status = shownStatus();
     player.dataset.text = picture.cells.map((cell) => (cell.is_special ? "" : cell.text)).join("");
+    status.setAttribute("aria-live", state.playing ? "off" : "polite");
     status.textContent = describeStatus(picture, masks);
     drawChart(picture.step);
     if (selected !== null) describe(selected);
@@ -182,19 +198,29 @@ function LLaDAPlayer(root, options) {
     selected = position;
     slots.forEach((slot, other) => slot.box.classList.toggle("ll-selected", other === position));
     bubble.replaceChildren();
-    const names = { given: "given", mask: cell.is_active ? "mask of the active block" : "mask", pad: "pad behind the end" };
-    const name = names[cell.state] || `committed at step ${cell.step + 1}`;
+    const committed = `committed at step ${cell.step + 1}`;
+    const pad = cell.step === null ? "pad" : `behind the end, ${committed}`;
+    const names = { given: "given", mask: cell.is_active ? "mask of the active block" : "mask", pad };
+    const name = names[cell.state] || committed;
     line("ll-bubble-text", cell.is_end ? "EOS" : (cell.text || "▒").replace(/\n/g, "↵"));
     line("ll-bubble-line", `${name} · position ${position + 1}`);
     if (cell.confidence !== null) line("ll-bubble-line", `confidence ${cell.confidence.toFixed(3)}`);
-    const rivals = cell.best.filter((text) => text !== cell.text || cell.state === "mask");
-    const quoted = rivals.map((text) => (text === "" ? "∅" : text.replace(/\n/g, "↵"))).join("  ");
+    const rivals = cell.best
+      .map((text, index) => ({ text, probability: cell.probabilities?.[index] }))
+      .filter(({ text }) => text !== cell.text || cell.state === "mask");
+    const quoted = rivals.map(quote).join("  ");
     if (rivals.length) line("ll-bubble-line", `${cell.state === "mask" ? "would write" : "runners-up"}: ${quoted}`);
     bubble.hidden = false;
     const box = slots[position].box, area = frame.getBoundingClientRect(), place = box.getBoundingClientRect();
     const left = place.left - area.left + place.width / 2 - bubble.offsetWidth / 2;
     bubble.style.left = `${Math.min(Math.max(left, 4), area.width - bubble.offsetWidth - 4)}px`;
     bubble.style.top = `${place.bottom - area.top + 7}px`;
+  }
+
+  function quote({ text, probability }) {
+    const shown = text === "" ? "∅" : text.replace(/\n/g, "↵");
+    if (probability === undefined) return shown;
+    return `${shown} ${probability < 0.0005 ? "<0.001" : probability.toFixed(3)}`;
   }
 
   function hideBubble() {
@@ -206,12 +232,13 @@ function LLaDAPlayer(root, options) {
   canvas.addEventListener("mouseleave", hideBubble);
   canvas.addEventListener("blur", hideBubble);
   canvas.addEventListener("keydown", (event) => {
-    const moves = { ArrowRight: 1, ArrowLeft: -1 };
+    const moves = { ArrowRight: 1, ArrowLeft: -1, Home: -slots.length, End: slots.length };
     if (event.key === "Escape") return hideBubble();
     if (event.key === " ") { event.preventDefault(); return togglePlay(); }
     if (!(event.key in moves) || !slots.length) return;
     event.preventDefault();
     describe(Math.min(Math.max((selected ?? -1) + moves[event.key], 0), slots.length - 1));
+    spoken.textContent = [...bubble.children].map((part) => part.textContent).join(", ");
   });
 
   // --- time ----------------------------------------------------------------------------------------------------
@@ -332,8 +359,10 @@ function LLaDAPlayer(root, options) {
     const radius = Math.max(1.8, Math.min(5, 0.42 * ((width - left - right) / count), 200 / steps));
     for (const { cell, position } of dots) {
       const dot = svg("circle", { cx: x(position), cy: y(cell.step), r: radius, fill: color(cell.confidence) }, picture);
-      if (cell.step > step) dot.setAttribute("class", "ll-later");
-      svg("title", {}, dot).textContent = `${cell.is_end ? "EOS" : cell.text}: step ${cell.step + 1}`;
+      dot.classList.toggle("ll-tail", cell.state === "pad");
+      dot.classList.toggle("ll-later", cell.step > step);
+      const text = cell.state === "pad" ? "behind the end" : cell.is_end ? "EOS" : cell.text;
+      svg("title", {}, dot).textContent = `${text}: step ${cell.step + 1}`;
     }
     chart.replaceChildren(picture);
   }
@@ -435,7 +464,7 @@ function LLaDAPlayer(root, options) {
     else if (state.status !== "running") return;
     state.value = value;
     title.textContent = value.title || "";
-    player.style.setProperty("--columns", value.columns || 24);
+    fit();
     player.classList.toggle("ll-poem", Boolean(value.columns));
     if (value.recording) {
       const shown = state.index < 0 ? null : state.pictures[state.index];
@@ -459,6 +488,7 @@ function LLaDAPlayer(root, options) {
   }
 
   clear();
+  new ResizeObserver(fit).observe(player);
   group.push({ pause, replay, scrub });
   return { update };
 }

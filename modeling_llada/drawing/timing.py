@@ -23,6 +23,11 @@ def clean(cell: Cell) -> str:
     return NO_XML.sub(BROKEN, cell.label)
 
 
+def one_line(text: str) -> str:
+    """The text without line breaks, which Pillow cannot centre: there are tokens of spaces around one."""
+    return text.replace("\r", "").replace("\n", "")
+
+
 def drop_repeats(pictures: list[Picture]) -> list[Picture]:
     """The pictures without those that look like the one before them."""
     kept = pictures[:1]
