@@ -21,6 +21,7 @@ from .decoding import (
     chosen_options,
     effective_options,
     is_random,
+    replace_parallel_rule,
 )
 from .errors import CommandError, warn
 from .generate import summary
@@ -41,8 +42,8 @@ EXAMPLES = f"""examples:
     llada chat
   begin poems, and let llada-poet complete them; a system message is their header:
     llada chat --model checkpoints/llada-poet --system 七言绝句 --temperature 0.7 --remasking random
-  faster, by committing every token the model is sure of:
-    llada chat --confidence-threshold 0.9
+  slower, one token a step (llada-poet-instruct commits all that it gives 0.9):
+    llada chat --confidence-threshold 1
   another checkpoint, with the settings of its authors:
     llada chat --model GSAI-ML/LLaDA-8B-Instruct --max-new-tokens 128 --steps 128 --block-length 32
   a line of stdin for each message, a reply after each:
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     if args.save:
         check_output_file("--save", args.save)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
-    options = chosen_options(args) | {"num_return_sequences": 1}
+    options = replace_parallel_rule(chosen_options(args)) | {"num_return_sequences": 1}
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_options(options)  # before the weights are read

@@ -33,6 +33,9 @@ DECODING_OPTIONS = (
 )
 
 
+PARALLEL_RULES = ("confidence_threshold", "confidence_factor", "entropy_bound")  # at most one at a time
+
+
 def add_decoding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """The options of `LLaDAGenerationConfig` that every command has which decodes, under its names, and `--seed`."""
     group = parser.add_argument_group(
@@ -75,6 +78,13 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> argparse._Argumen
 def chosen_options(args: argparse.Namespace) -> dict:
     """The decoding options that the command line gives."""
     return {name: value for name, value in pick(vars(args)).items() if value is not None}
+
+
+def replace_parallel_rule(options: dict) -> dict:
+    """The options, in which a parallel rule resets the others: the checkpoint may have one of them."""
+    if not any(rule in options for rule in PARALLEL_RULES):
+        return options
+    return dict.fromkeys(PARALLEL_RULES) | options
 
 
 def choose_seed(args: argparse.Namespace) -> int:

@@ -10,7 +10,15 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
-from .decoding import add_decoding_arguments, check_options, choose_seed, chosen_options, effective_options, is_random
+from .decoding import (
+    add_decoding_arguments,
+    check_options,
+    choose_seed,
+    chosen_options,
+    effective_options,
+    is_random,
+    replace_parallel_rule,
+)
 from .errors import warn
 from .poems import FORMS
 from .prompts import MASK, build_prompt, check_arguments, warn_about_unknown_characters
@@ -71,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     check_arguments(args)
     seed, delay = choose_seed(args), animation_delay(args)
     name = find_checkpoint(args.model)
-    options = chosen_options(args)
+    options = replace_parallel_rule(chosen_options(args))
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_options(options)  # before the weights are read

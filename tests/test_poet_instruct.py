@@ -127,3 +127,12 @@ def test_the_card_compares_with_all_weights(card, evaluation, task):
 
 def test_the_folder_is_small():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 4e6
+
+
+def test_a_parallel_rule_of_the_command_line_replaces_that_of_the_checkpoint():
+    from llada_cli.decoding import replace_parallel_rule
+
+    assert json.loads((FOLDER / "generation_config.json").read_text())["confidence_threshold"] == 0.9
+    assert replace_parallel_rule({"steps": 3}) == {"steps": 3}
+    replaced = replace_parallel_rule({"entropy_bound": 0.3})
+    assert replaced == {"confidence_threshold": None, "confidence_factor": None, "entropy_bound": 0.3}
