@@ -8,6 +8,8 @@ import re
 import sys
 import threading
 import time
+from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -31,7 +33,7 @@ from llada_space import models as space_models  # noqa: E402
 from llada_space.models import ModelCard, Models  # noqa: E402
 from llada_space.recordings import Archive, Recording  # noqa: E402
 from llada_space.running import Task, denoise, run_together  # noqa: E402
-from llada_space.studio import Studio, choose_seed  # noqa: E402
+from llada_space.studio import Studio, toast  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,20 @@ class TestPictures:
         assert sorted(cell.step for cell in last[2:]) == list(range(6))
         assert all(cell.step < 3 for cell in last[2:5])
         for cell in last[2:]:
-            assert len(cell.best) == 3 and cell.text in cell.best
+            assert len(cell.best) == len(cell.probabilities) == 3 and cell.text in cell.best
             assert 0 <= cell.confidence <= 1
+            assert cell.probabilities[cell.best.index(cell.text)] == pytest.approx(cell.confidence, abs=1e-4)
+            assert sorted(cell.probabilities, reverse=True) == list(cell.probabilities)
+
+    def test_pads_behind_the_end_remember_their_step(self, poet):
+        model, tokenizer = poet
+        streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
+        is_end = lambda input_ids, scores: scores.index_fill(1, torch.tensor(tokenizer.eos_token_id), 1e4)  # noqa: E731
+        inputs = tokenizer("床前", return_tensors="pt")
+        model.generate(**inputs, max_new_tokens=4, logits_processor=[is_end], streamer=streamer)
+        last = pictures_of(streamer.record.frames)[-1].cells[2:]
+        assert [cell.state for cell in last] == ["committed", "pad", "pad", "pad"]
+        assert sorted(cell.step for cell in last) == [0, 1, 2, 3]
 
     def test_the_active_block(self, record):
         pictures = pictures_of(record.frames)
@@ -101,6 +115,9 @@ class TestPictures:
         for name in ("GIF", "WEBP"):
             with Image.open(io.BytesIO(animation.denoising_animation(pictures, name, columns=12))) as picture:
                 assert picture.format == name and picture.n_frames == 8
+        for cell in ("\n \n", " \r\n"):  # tokens of byte-pair vocabularies
+            odd = [replace(pictures[0], cells=(replace(pictures[0].cells[0], text=cell), *pictures[0].cells[1:]))]
+            assert animation.denoising_animation(odd)
         with pytest.raises(ValueError, match="`format` must be one of GIF, WEBP"):
             animation.denoising_animation(pictures, "PNG")
 
@@ -164,11 +181,21 @@ class TestOptions:
         with pytest.raises(ValueError, match=re.escape(message)):
             options.read_options(values, 256)
 
+    def test_what_is_off_is_off_whatever_the_checkpoint_says(self, studio):
+        model = studio.models.load("tiny")[0]
+        values = options.DEFAULTS | {"max_new_tokens": 6, "stop_at_eos": False}
+        task = Task("tiny", (5, 6), options.read_options(values, 256), 0)
+        model.generation_config.update(steps=1, confidence_threshold=0.0, block_length=3)
+        assert list(denoise(task, studio.models.load))[-1]["cost"]["passes"] == 6
+
+    def test_an_empty_field(self):
+        assert "max_new_tokens" not in options.read_options({"max_new_tokens": None}, 256)
+
     def test_seed(self):
-        assert choose_seed(7) == 7 and 0 <= choose_seed(-1) < 2**31
+        assert options.choose_seed(7) == 7 and 0 <= options.choose_seed(-1) < 2**31
         for seed in (-2, 1.5, 2**40, "x", True):
             with pytest.raises(ValueError, match="the seed must be"):
-                choose_seed(seed)
+                options.choose_seed(seed)
 
 
 class TestLinks:
@@ -177,9 +204,19 @@ class TestLinks:
             "infill", {"text": "床前[MASK]&月", "steps": 0, "temperature": 0.7, "stop_at_eos": False}
         )
         query = {name: value for name, [value] in parse_qs(link[1:]).items()}
-        assert query == {"tab": "infill", "text": "床前[MASK]&月", "temperature": "0.7", "stop_at_eos": "0"}
+        assert query == {
+            "tab": "infill", "text": "床前[MASK]&月", "steps": "0", "temperature": "0.7", "stop_at_eos": "0",
+        }  # fmt: skip
         assert links.read_value(query["temperature"], "number") == 0.7
         assert links.read_value(query["stop_at_eos"], "flag") is False
+
+    def test_what_is_off_is_in_the_link_too(self):
+        """The page may have it on: a prompt, a form, the threshold of the second side of a comparison."""
+        fields = {"prompt": "", "seed": 0, "b.confidence_threshold": 0, "b.block_cache": "none", "length": None}
+        query = parse_qs(links.write_link("compare", fields)[1:], keep_blank_values=True)
+        assert query == {
+            "tab": ["compare"], "prompt": [""], "seed": ["0"], "b.confidence_threshold": ["0"], "b.block_cache": ["none"],
+        }  # fmt: skip
 
     @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e999"])
     def test_what_cannot_be_read_is_left_alone(self, text):
@@ -239,6 +276,46 @@ class TestPrompts:
         ids = prompts.encode_chat(history, "光", "", model, tokenizer, ModelCard("tiny", ""))
         assert "床前明月" in tokenizer.decode(ids).replace("<|endoftext|>", "")
 
+    def test_tags_in_a_chat_are_text(self):
+        shown = prompts.as_html("<b>月</b> & <script>")
+        assert "<" not in shown
+        assert prompts.as_text([{"type": "text", "text": shown}]) == "<b>月</b> & <script>"
+
+    def test_of_a_stopped_reply_the_next_turn_sees_what_was_written(self):
+        history = [{"role": "user", "content": "床前"}, {"role": "assistant", "content": "明月░░霜░"}]
+        assert prompts.pair_turns(history) == [("床前", "明月")]
+
+    def test_the_turns_of_a_chat_have_the_limit_of_a_message(self):
+        history = [{"role": "user", "content": "月" * 5000}, {"role": "assistant", "content": "光"}]
+        with pytest.raises(ValueError, match="a message of the chat has 5000 characters"):
+            prompts.pair_turns(history)
+
+
+class TestFields:
+    @pytest.mark.parametrize("name", ["max_new_tokens", "steps", "temperature", "remasking", "seed"])
+    def test_hostile_values_of_a_link_are_left_alone(self, name):
+        from llada_space import fields
+
+        option = next((option for option in options.OPTIONS if option.name == name), None)
+        field, kind = (fields.make_field(option), option.kind) if option else (fields.make_seed(), "integer")
+        for text in ("-5", "1e300", "<img src=x onerror=alert(1)>", "9" * 40, ""):
+            value = links.read_value(text, kind)
+            assert value is None or not fields.can_hold(field, value)
+        good = {"remasking": "margin"}.get(name, "1")
+        assert fields.can_hold(field, links.read_value(good, kind))
+
+    def test_settings_are_recognized(self, studio):
+        import gradio as gr
+        from llada_space.fields import OWN_NOTE, OptionFields
+
+        with gr.Blocks():
+            fields = OptionFields(studio.models, gr.Dropdown(["tiny"]))
+        for preset in options.PRESETS:
+            values = options.DEFAULTS | options.preset_values(preset.name, studio.models.card("tiny"))
+            assert fields._recognize("tiny", *(values[name] for name in fields.names)) == (preset.name, preset.note)
+        values["temperature"] = 0.5
+        assert fields._recognize("tiny", *(values[name] for name in fields.names)) == (None, OWN_NOTE)
+
 
 class TestModels:
     @pytest.mark.parametrize("name", ["/etc/passwd", "../..", "evil/model", "", None, "GSAI-ML/LLaDA-8B-Instruct"])
@@ -262,6 +339,22 @@ class TestModels:
         assert (card.name, card.base, card.new_tokens) == ("llada-poet-instruct", "llada-poet", 65)
         official = Models(space_models.allowed_models("GSAI-ML/LLaDA-8B-Instruct", False))
         assert official.chat_card("GSAI-ML/LLaDA-8B-Instruct").name == "GSAI-ML/LLaDA-8B-Instruct"
+
+    def test_the_tokenizer_stays_when_a_model_has_to_go(self, monkeypatch):
+        loaded = []
+        monkeypatch.setattr(space_models, "load_checkpoint", lambda source, *_: loaded.append(source) or (0, source))
+        models = Models([ModelCard("one", "1"), ModelCard("two", "2")])
+        models.load("one"), models.load("two")
+        assert models.tokenizer("one") == "1" and loaded == ["1", "2"]
+
+    def test_on_zero_gpu_all_of_the_list_is_loaded_at_once(self, monkeypatch):
+        monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+        monkeypatch.delenv("LLADA_MODEL", raising=False)
+        monkeypatch.setattr(space_models, "load_checkpoint", lambda source, device, _: (device, source))
+        monkeypatch.setattr(space_models, "warm_up", lambda *_: None)
+        models = space_models.open_models()
+        assert list(models._loaded) == models.names == ["llada-poet", "llada-poet-instruct"]
+        assert {device for device, _ in models._loaded.values()} == {"cuda"}
 
     def test_nobody_waits_while_another_model_is_read(self, studio):
         studio.models.load("tiny")
@@ -357,6 +450,33 @@ class TestStudio:
         value = studio.stop(name)
         assert value["status"] == "stopped" and len(value["recording"]["frames"]) == 3
         assert "error" not in studio.save_run({"run": name, "format": "json"})
+
+    def test_a_stop_that_comes_late_gives_the_result(self, studio):
+        """The last update of the page may have been cancelled."""
+        value, name = self.play(studio)[-1]
+        assert studio.stop(name) == value
+        assert studio.stop("x") == studio.stop(None)
+
+    def test_errors_quote_no_html(self):
+        with pytest.raises(ValueError) as caught:
+            options.read_options({"remasking": "<img src=x>"}, 256)
+        assert "&lt;img src=x&gt;" in toast(caught.value).message
+
+    def test_the_page_hears_of_any_error(self, studio, monkeypatch):
+        def fail(tasks):
+            raise RuntimeError("out of memory")
+            yield
+
+        monkeypatch.setattr(studio, "_stream", fail)
+        values = []
+        with pytest.raises(RuntimeError, match="out of memory"):
+            values.extend(value for value, _ in studio.play_one(task_of(studio), {"title": ""}))
+        assert studio.archive._open == {}
+
+    def test_the_web_page_tells_the_cost(self, studio):
+        run = self.play(studio)[-1][1]
+        page = b64decode(studio.save_run({"run": run, "format": "html"})["data"]).decode()
+        assert '["6", "forward passes"]' in page
 
     def test_masks_are_there_before_the_first_step(self, studio, monkeypatch):
         monkeypatch.setattr(studio, "_stream", lambda tasks: pytest.fail("it was asked for a step"))

@@ -196,7 +196,7 @@ class TestGenerate:
                 frames.add((player.get_attribute("data-step"), player.locator(".ll-mask").count()))
         assert len(frames) >= 10
         assert len({masks for _, masks in frames}) >= 8
-        assert first < 10  # space_latency.py measures it; tests share their machine
+        assert first < 30  # space_latency.py measures it; tests share their machine
         assert player.get_attribute("data-text") == TEXT
         assert player.locator(".ll-end").count() == 1
 
@@ -223,13 +223,15 @@ class TestGenerate:
         lines = player.locator(".ll-bubble-line").all_inner_texts()
         assert re.fullmatch(r"committed at step \d+ · position 12", lines[0])
         assert re.fullmatch(r"confidence 0\.\d{3}|confidence 1\.000", lines[1])
-        assert lines[2].startswith("runners-up: ")
+        assert re.fullmatch(r"runners-up: \S+ (0\.\d{3}|<0\.001)  \S+ (0\.\d{3}|<0\.001)", lines[2])
         page.mouse.move(5, 5)
         player.locator(".ll-bubble").wait_for(state="hidden")
         player.locator(".ll-canvas").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         assert "given · position 2" in player.locator(".ll-bubble").inner_text()
+        page.keyboard.press("End")
+        assert re.search(r"EOS, committed at step \d+ · position 30", player.locator(".ll-spoken").inner_text())
 
     def test_stop_ends_the_computation(self, open_page, server):
         page = start_long_run(open_page)
@@ -272,6 +274,14 @@ class TestGenerate:
         page.locator("#generate-player .ll-cell").first.hover()
         assert page.evaluate("window.hacked") is None
         assert page.locator(".ll-canvas img").count() == 0
+
+    def test_a_link_may_come_from_anywhere(self, open_page):
+        """What no field can hold is left alone, and nothing of it becomes a part of the page."""
+        bad = '<img src="/x" onerror="window.hacked = 1">'
+        values = {"form": bad, "remasking": bad, "seed": "1e300", "max_new_tokens": "1e9", "temperature": "-1"}
+        page = open_page("?" + urlencode({"tab": "generate", "model": "/etc", **values}))
+        assert generate(page) == TEXT
+        assert page.locator("img[src='/x']").count() == 0 and page.evaluate("window.hacked") is None
 
     def test_errors_are_toasts_with_the_reason(self, open_page):
         page = open_page()
@@ -345,10 +355,21 @@ class TestScrub:
         page.locator("#generate-player .ll-export", has_text="Copy link").click()
         query = page.evaluate("location.search")
         assert query.startswith("?tab=generate&form=") and "max_new_tokens=64" in query
-        other = open_page(query.replace("max_new_tokens=64", "max_new_tokens=33").replace("temperature=0", ""))
+        other = open_page(query.replace("max_new_tokens=64", "max_new_tokens=33"))
         field = other.get_by_label("number input for Length (masks)").locator("visible=true")
         wait_for_value(field, "33")
         assert other.locator("#generate-prompt textarea").input_value() == "床前明月光，"
+
+    def test_a_link_leads_to_empty_fields_too(self, open_page):
+        """Where the page has something at first."""
+        page = open_page()
+        page.get_by_role("button", name="七言绝句《春江》").click()
+        wait_for_value(page.locator("#generate-prompt textarea"), "")
+        assert generate(page).startswith("七言绝句《春江》\n")
+        page.locator("#generate-player .ll-export", has_text="Copy link").click()
+        other = open_page(page.evaluate("location.search"))
+        wait_for_value(other.get_by_label("Title"), "春江")
+        wait_for_value(other.locator("#generate-prompt textarea"), "")
 
     def test_the_web_page_plays_by_itself(self, page, browser, tmp_path):
         with page.expect_download() as download:
@@ -377,6 +398,16 @@ class TestOtherTabs:
         run(page, "chat-go", "chat-player")
         chat.get_by_text("床前明月光，疑是地上霜。", exact=True).wait_for()
         chat.get_by_text("谁言寸草心，报得三春晖。", exact=True).wait_for()
+
+    def test_tags_in_a_chat_are_text(self, page):
+        open_tab(page, "Chat")
+        page.locator("#chat-clear").click()
+        page.locator("#chat-player .ll-player[data-status=empty]").wait_for()
+        fill(page, "chat-message", "<b>月</b><img src='/x'>")
+        page.locator("#chat-go").click()
+        page.locator("#chat-messages").get_by_text("<b>月</b><img src='/x'>", exact=True).wait_for()
+        wait_for_status(page, "chat-player", "done")
+        assert page.locator("#chat-messages :is(b, img[src='/x'])").count() == 0
 
     def test_infill_keeps_what_is_given(self, page):
         open_tab(page, "Infill")
@@ -433,6 +464,10 @@ def test_a_phone_shows_the_canvas_when_a_run_starts(open_page):
             return box.top >= 0 && box.bottom <= window.innerHeight;
         }"""
     )
+    cells = page.locator("#generate-player .ll-given:not(.ll-header)").evaluate_all(
+        "cells => cells.map(cell => cell.getBoundingClientRect()).map(box => [box.top, box.width])"
+    )
+    assert len({top for top, _ in cells}) == 1 and min(width for _, width in cells) > 36  # a line of verse a row
 
 
 RUNS = {
@@ -442,6 +477,16 @@ RUNS = {
     "Reverse": ("reverse-go", "reverse-before", "reverse-behind"),
     "Compare": ("compare-go", "compare-a", "compare-b"),
 }
+
+
+def test_settings_that_are_no_preset_any_more(page):
+    chosen = page.locator("input[type=radio][value='pure diffusion']").locator("visible=true").first
+    field = page.get_by_label("number input for Temperature").locator("visible=true")
+    for value, note in (("0.5", "Settings of your own."), ("0", "One block, one token a pass")):
+        field.fill(value)
+        field.press("Tab")
+        page.get_by_text(note).locator("visible=true").first.wait_for()
+        assert chosen.is_checked() == (value == "0")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

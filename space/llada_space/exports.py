@@ -10,6 +10,8 @@ from modeling_llada.drawing import Picture, animated_svg, denoising_page, pictur
 from modeling_llada.drawing.animation import denoising_animation
 from modeling_llada.records import DenoisingRecord
 
+from .recordings import describe_cost
+
 
 @dataclass(frozen=True)
 class Format:
@@ -43,7 +45,8 @@ def write_json(record: dict, pictures: list[Picture], about: dict) -> bytes:
 
 def write_page(record: dict, pictures: list[Picture], about: dict) -> bytes:
     """A page that plays the run."""
-    return denoising_page(pictures, about.get("title", ""), columns=about.get("columns")).encode()
+    cost = describe_cost(record["cost"], record["settings"])
+    return denoising_page(pictures, about.get("title", ""), cost, about.get("columns")).encode()
 
 
 def write_svg(record: dict, pictures: list[Picture], about: dict) -> bytes:

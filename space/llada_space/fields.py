@@ -5,12 +5,13 @@
 import gradio as gr
 
 from .models import Models
-from .options import OPTIONS, PRESETS, Option, preset_values
+from .options import MAX_SEED, OPTIONS, PRESETS, Option, name_settings, preset_values
 
 
 FIRST = ("max_new_tokens", "temperature")  # shown without unfolding
 
 WIDTH = 170  # of a field, in pixels
+OWN_NOTE = "Settings of your own. What they cost stands below the run."
 
 
 def make_field(option: Option, **changes) -> gr.components.Component:
@@ -42,7 +43,24 @@ def make_field(option: Option, **changes) -> gr.components.Component:
 
 def make_seed() -> gr.Number:
     """The field of the seed."""
-    return gr.Number(-1, label="Seed", info="-1: another one each time.", precision=0, minimum=-1, min_width=WIDTH)
+    return gr.Number(
+        -1,
+        label="Seed",
+        info="-1: another one each time.",
+        precision=0,
+        minimum=-1,
+        maximum=MAX_SEED - 1,
+        min_width=WIDTH,
+    )
+
+
+def can_hold(field: gr.components.Component, value) -> bool:
+    """Whether a field may hold a value: a link may come from anywhere. What is wrong with a text, the run says."""
+    if isinstance(field, gr.Dropdown):
+        return value in [choice for _, choice in field.choices]
+    if isinstance(field, (gr.Number, gr.Slider)):
+        return field.minimum <= value <= field.maximum
+    return True
 
 
 class OptionFields:
@@ -98,6 +116,18 @@ class OptionFields:
             [self.presets, model],
             [self.note, *self.components.values()],
             queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        # Who changes a field, or comes with a link, has left the preset.
+        gr.on(
+            [component.change for component in (model, *self.components.values())],
+            self._recognize,
+            [model, *self.components.values()],
+            [self.presets, self.note],
+            queue=False,
+            show_progress="hidden",
+            trigger_mode="always_last",
             api_visibility="private",
         )
 
@@ -145,6 +175,10 @@ class OptionFields:
         values = preset_values(preset, self.models.card(model))
         return [self._note(preset), *(values.get(name, gr.skip()) for name in self.names)]
 
+    def _recognize(self, model: str, *values) -> tuple[str | None, str]:
+        name = name_settings(dict(zip(self.names, values, strict=True)), self.models.card(model))
+        return (name if self._note(name) != OWN_NOTE else None), self._note(name)
+
     @staticmethod
     def _note(name: str) -> str:
-        return next(preset.note for preset in PRESETS if preset.name == name)
+        return next((preset.note for preset in PRESETS if preset.name == name), OWN_NOTE)

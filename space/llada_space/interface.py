@@ -4,6 +4,7 @@
 
 import gradio as gr
 
+from .fields import can_hold
 from .links import read_value
 from .studio import Studio
 from .theme import make_css, make_theme
@@ -55,8 +56,8 @@ def build(studio: Studio) -> gr.Blocks:
             tab = query.get("tab")
             chosen = query.get("model")
             values = [
-                read_value(query[name], kind) if tab == owner and name in query else gr.skip()
-                for owner, name, _, kind in linked
+                read_field(field, query[name], kind) if tab == owner and name in query else gr.skip()
+                for owner, name, field, kind in linked
             ]
             return [
                 gr.Tabs(selected=tab) if tab in views else gr.skip(),
@@ -72,6 +73,12 @@ def build(studio: Studio) -> gr.Blocks:
             api_visibility="private",
         )
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
+
+
+def read_field(field: gr.components.Component, text: str, kind: str):
+    """What a link sets a field to; nothing if the field cannot hold it."""
+    value = read_value(text, kind)
+    return gr.skip() if value is None or not can_hold(field, value) else value
 
 
 def launch_options() -> dict:

@@ -17,12 +17,13 @@ def write_link(tab: str, fields: Mapping[str, object]) -> str:
         tab (`str`):
             The tab that the link opens.
         fields (`Mapping[str, object]`):
-            What its fields hold; those that are `None`, empty or 0 are left out, but for flags.
+            What its fields hold, all of it: what a link leaves out is as the page has it at first, which is not always
+            off. Those that are `None` have nothing to say.
 
     Returns:
         `str`: Begins with `?`. Empty if the text is too long for a link.
     """
-    kept = {name: write_value(value) for name, value in fields.items() if value or value is False}
+    kept = {name: write_value(value) for name, value in fields.items() if value is not None}
     link = "?" + urlencode({"tab": tab} | kept)
     return link if len(link) <= MAX_LINK else ""
 

@@ -141,6 +141,7 @@ class Models:
         self.cards = {card.name: card for card in cards}
         self.device = device
         self._loaded: dict[str, tuple] = {}
+        self._tokenizers: dict[str, object] = {}  # of all that was loaded, for runs that are shown again
         self._lock = threading.Lock()
 
     @property
@@ -186,28 +187,32 @@ class Models:
                     self._loaded[name] = load_checkpoint(card.source, self.device, None)
                 except CommandError as error:
                     raise ValueError(str(error).partition(" `--model` takes")[0]) from error
+                self._tokenizers[name] = self._loaded[name][1]
             return self._loaded[name]
+
+    def tokenizer(self, name: str):
+        """The tokenizer of a model that has run, even if the model had to go since."""
+        return self._tokenizers[name] if name in self._tokenizers else self.load(name)[1]
 
 
 def open_models() -> Models:
     """
-    The models of this process. The first one is loaded, and has run; that which answers its chats follows, on ZeroGPU at
-    once: there all that goes to a GPU has to be loaded while the module is imported.
+    The models of this process. The first one is loaded, and has run; that which answers its chats follows. On ZeroGPU all
+    are loaded at once, as what goes to a GPU has to be there when the module is imported, and so the list is short.
     """
     import torch
 
     on_zero_gpu = bool(os.environ.get("SPACES_ZERO_GPU"))
-    has_accelerator = on_zero_gpu or torch.accelerator.is_available()
-    models = Models(
-        allowed_models(os.environ.get("LLADA_MODEL"), has_accelerator), device="cuda" if on_zero_gpu else None
-    )
+    has_accelerator = torch.accelerator.is_available() and not on_zero_gpu
+    cards = allowed_models(os.environ.get("LLADA_MODEL"), has_accelerator)
+    models = Models(cards, device="cuda" if on_zero_gpu else None)
     first, chat = models.names[0], models.chat_card(models.names[0]).name
     warm_up(*models.load(first))
-    if chat != first:
-        reading = threading.Thread(target=models.load, args=(chat,), daemon=True)
-        reading.start()
-        if on_zero_gpu:
-            reading.join()
+    if on_zero_gpu:
+        for name in models.names:
+            models.load(name)
+    elif chat != first:
+        threading.Thread(target=models.load, args=(chat,), daemon=True).start()
     return models
 
 

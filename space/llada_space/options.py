@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The decoding options, in plain language, and the presets."""
 
+import math
+import secrets
 from dataclasses import dataclass
 
 from modeling_llada import LLaDAGenerationConfig
@@ -29,6 +31,8 @@ class Option:
             The range that the page allows.
         choices (`tuple[str, ...]`):
             Of a choice.
+        is_off_at_zero (`bool`):
+            Whether 0 leaves it out: fields of numbers cannot be empty.
     """
 
     name: str
@@ -39,21 +43,11 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    is_off_at_zero: bool = False
 
 
 NO_CACHE = "none"
-OFF_AT_ZERO = (  # fields of numbers cannot be empty
-    "steps",
-    "block_length",
-    "confidence_threshold",
-    "leap_threshold",
-    "leap_radius",
-    "confidence_factor",
-    "entropy_bound",
-    "draft_steps",
-    "cache_refresh_interval",
-    "suffix_window",
-)
+MAX_SEED = 2**31
 MAX_CANVAS = 512  # of any model; that of a model is in its card
 OPTIONS = (
     Option(
@@ -73,6 +67,7 @@ OPTIONS = (
         0,
         0,
         MAX_CANVAS,
+        is_off_at_zero=True,
     ),
     Option(
         "block_length",
@@ -82,6 +77,7 @@ OPTIONS = (
         0,
         0,
         MAX_CANVAS,
+        is_off_at_zero=True,
     ),
     Option(
         "temperature",
@@ -109,6 +105,7 @@ OPTIONS = (
         0.0,
         0.0,
         1.0,
+        is_off_at_zero=True,
     ),
     Option(
         "leap_threshold",
@@ -118,8 +115,18 @@ OPTIONS = (
         0.0,
         0.0,
         1.0,
+        is_off_at_zero=True,
     ),
-    Option("leap_radius", "Leap radius", "How near, in positions; 0: as usual, 4.", "integer", 0, 0, MAX_CANVAS),
+    Option(
+        "leap_radius",
+        "Leap radius",
+        "How near, in positions; 0: as usual, 4.",
+        "integer",
+        0,
+        0,
+        MAX_CANVAS,
+        is_off_at_zero=True,
+    ),
     Option(
         "confidence_factor",
         "Parallel: factor",
@@ -128,6 +135,7 @@ OPTIONS = (
         0.0,
         0.0,
         16.0,
+        is_off_at_zero=True,
     ),
     Option(
         "entropy_bound",
@@ -137,6 +145,7 @@ OPTIONS = (
         0.0,
         0.0,
         16.0,
+        is_off_at_zero=True,
     ),
     Option(
         "draft_steps",
@@ -146,6 +155,7 @@ OPTIONS = (
         0,
         0,
         8,
+        is_off_at_zero=True,
     ),
     Option(
         "block_cache",
@@ -164,6 +174,7 @@ OPTIONS = (
         0,
         0,
         MAX_CANVAS,
+        is_off_at_zero=True,
     ),
     Option(
         "suffix_window",
@@ -173,6 +184,7 @@ OPTIONS = (
         0,
         0,
         MAX_CANVAS,
+        is_off_at_zero=True,
     ),
     Option(
         "cfg_scale",
@@ -205,12 +217,12 @@ def read_options(values: dict, max_new_tokens: int) -> dict:
 
     Args:
         values (`dict`):
-            The values of the fields by name; what is `None` or missing is left out.
+            The values of the fields by name.
         max_new_tokens (`int`):
             The longest canvas that the model may get here.
 
     Returns:
-        `dict`: Options without those that are left out.
+        `dict`: Options. `None` resets one that is off, whatever generation_config.json of the model says.
 
     Raises:
         `ValueError`: if a value is none of its option, or options contradict each other.
@@ -218,16 +230,17 @@ def read_options(values: dict, max_new_tokens: int) -> dict:
     unknown = sorted(set(values) - set(NAMES))
     if unknown:
         raise ValueError(f"there is no option {unknown[0]!r}.")
-    read = {option.name: read_value(option, values.get(option.name)) for option in OPTIONS}
-    options = {name: value for name, value in read.items() if value is not None}
-    if options.get("max_new_tokens", 0) > max_new_tokens:
+    options = {option.name: read_value(option, values[option.name]) for option in OPTIONS if option.name in values}
+    if options.get("max_new_tokens") is None:
+        options.pop("max_new_tokens", None)  # an empty field: as many as the model is used to
+    elif options["max_new_tokens"] > max_new_tokens:
         raise ValueError(f"`max_new_tokens` is at most {max_new_tokens} here, but got {options['max_new_tokens']}.")
     LLaDAGenerationConfig(**options).check_combinations()
     return options
 
 
 def read_value(option: Option, value):
-    """The value of one option, or `None` where it is left out."""
+    """The value of one option, or `None` where it is off."""
     if value is None or value == "" or (option.name == "block_cache" and value == NO_CACHE):
         return None
     if option.kind == "flag":
@@ -238,15 +251,30 @@ def read_value(option: Option, value):
         if value not in option.choices:
             raise ValueError(f"`{option.name}` must be one of {', '.join(option.choices)}, but got {value!r}.")
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
         raise ValueError(f"`{option.name}` must be a number, but got {value!r}.")
     if option.kind == "integer" and value != int(value):
         raise ValueError(f"`{option.name}` must be a whole number, but got {value!r}.")
     if not option.minimum <= value <= option.maximum:
         raise ValueError(f"`{option.name}` must be in [{option.minimum}, {option.maximum}], but got {value!r}.")
-    if value == 0 and option.name in OFF_AT_ZERO:
+    if value == 0 and option.is_off_at_zero:
         return None
     return int(value) if option.kind == "integer" else float(value)
+
+
+def choose_seed(value) -> int:
+    """
+    The seed of a field, or a random one if it is empty or -1.
+
+    Raises:
+        `ValueError`: if it is no seed.
+    """
+    if value in (None, "", -1):
+        return secrets.randbelow(MAX_SEED)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+    if not is_number or value != int(value) or not 0 <= value < MAX_SEED:
+        raise ValueError(f"the seed must be a whole number in [0, {MAX_SEED}), but got {value!r}.")
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -293,6 +321,11 @@ PRESETS = (
             "cache_refresh_interval": OfCard("fast_refresh"),
             "confidence_threshold": 0.9,
         },
+    ),
+    Preset(
+        "parallel: threshold",
+        "One block, and all tokens of 0.9 and more at once: fewer passes, mostly the same text.",
+        {"confidence_threshold": 0.9},
     ),
     Preset(
         "paper's GSM8K setting",

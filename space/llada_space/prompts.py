@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """From what people type to the tokens that the model gets, within its limits."""
 
+import html
 import re
 
 from llada_cli.conversation import Conversation
@@ -15,6 +16,7 @@ from .models import ModelCard
 MAX_CHARACTERS = 4000  # of any field: a longer text is refused before the tokenizer sees it
 REOPENED = re.compile(r"\[\[(.*?)\]\]", re.S)  # words of a text that are to be written again
 SENTENCE_ENDS = "。！？"
+MASK_GLYPH = "░"  # stands for a mask in a reply that is not finished
 CHARACTERS_OF_A_LINE = {"五": 5, "七": 7}
 
 
@@ -89,19 +91,27 @@ def encode_chat(history: list[dict], text: str, system: str, model, tokenizer, c
 
 
 def pair_turns(history: list[dict]) -> list[tuple[str, str]]:
-    """The finished turns of a chat: what the user said, and the reply."""
+    """
+    The turns of a chat: what the user said, and the reply. Of a reply that was stopped that is what stands before its
+    first mask.
+    """
     turns = []
     for message, reply in zip(history, history[1:], strict=False):
         if message["role"] == "user" and reply["role"] == "assistant":
-            turns.append((as_text(message["content"]), as_text(reply["content"])))
+            turns.append((as_text(message["content"]), as_text(reply["content"]).partition(MASK_GLYPH)[0]))
     return turns
 
 
 def as_text(content) -> str:
-    """The content of a message of the chat component: text, or a list of parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    """The content of a message of the chat component, HTML or a list of parts, as text."""
+    if not isinstance(content, str):
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    return check_text("a message of the chat", html.unescape(content))
+
+
+def as_html(text: str) -> str:
+    """A text for the chat component, which shows the tags of a message as what they mean."""
+    return html.escape(text, quote=False)
 
 
 def line_columns(form: str | None, text: str) -> int | None:

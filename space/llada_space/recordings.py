@@ -67,30 +67,40 @@ class Recording:
 
     def value(self) -> dict:
         """What the player of the page gets: the newest picture, or all of them when the run is over."""
-        value = {"run": self.name, "status": self.status, "cost": describe_cost(self.cost, self.task), **self.about}
+        value = {
+            "run": self.name,
+            "status": self.status,
+            "cost": describe_cost(self.cost, self.settings),
+            **self.about,
+        }
         if self.status == "running":
             return value | {"picture": self.pictures[-1].to_dict()}
         return value | {"recording": recording_to_dict(self.pictures)}
 
+    @property
+    def settings(self) -> dict:
+        """Model, seed and the options that are on."""
+        options = {name: value for name, value in self.task.options.items() if value is not None}
+        return {"model": self.task.model, "seed": self.task.seed, **options}
+
     def record(self) -> dict:
         """The run as `DenoisingRecord.from_dict` takes it, and how it came about."""
-        settings = {"model": self.task.model, "seed": self.task.seed, **self.task.options}
         record = {"version": VERSION, **self._head, "frames": self._changes}
-        return record | {"status": self.status, "settings": settings, "cost": self.cost, "text": self.text()}
+        return record | {"status": self.status, "settings": self.settings, "cost": self.cost, "text": self.text()}
 
 
-def describe_cost(cost: dict | None, task: Task) -> list[list[str]]:
+def describe_cost(cost: dict | None, settings: dict) -> list[list[str]]:
     """The cost in words: pairs of a number and its name."""
     if cost is None:
         return []
-    is_random = task.options.get("temperature", 0) > 0 or task.options.get("remasking") == "random"
+    is_random = settings.get("temperature", 0) > 0 or settings.get("remasking") == "random"
     pairs = [
         [str(cost["passes"]), "forward pass" if cost["passes"] == 1 else "forward passes"],
         [str(cost["tokens"]), "tokens"],
         [f"{cost['tokens_per_pass']:.2f}", "tokens per pass"],
         [f"{cost['seconds']:.2f}", "seconds"],
     ]
-    return [*pairs, [str(task.seed), "seed"]] if is_random else pairs
+    return [*pairs, [str(settings["seed"]), "seed"]] if is_random else pairs
 
 
 class Archive:

@@ -10,14 +10,11 @@ from llada_cli.poems import FORMS
 
 from ..fields import OptionFields
 from ..models import ModelCard
-from ..options import name_settings, read_options
 from ..player import make_player
-from ..prompts import check_text, encode_chat, line_columns
-from ..running import Task
-from ..studio import MODEL_QUEUE, Studio, choose_seed, toast
+from ..prompts import MASK_GLYPH, as_html, check_text, encode_chat, line_columns
+from ..studio import MODEL_QUEUE, Studio, toast
 
 
-MASK_GLYPH = "░"
 MAX_TURNS = 40
 INSTRUCTIONS = [  # in both languages: the next line, a poem, an acrostic, missing characters, the line before
     ["谁言寸草心，下一句"],
@@ -56,7 +53,7 @@ class ChatTab:
                 with gr.Row():
                     self.go = gr.Button("Send", variant="primary", elem_id="chat-go", min_width=80)
                     self.stop = gr.Button("Stop", min_width=80)
-                    self.clear = gr.Button("Clear", min_width=80)
+                    self.clear = gr.Button("Clear", elem_id="chat-clear", min_width=80)
                 with gr.Column(visible=card.base is not None) as self.examples:
                     gr.Examples(
                         INSTRUCTIONS, [self.message], label="Try", example_labels=[row[0] for row in INSTRUCTIONS]
@@ -103,26 +100,23 @@ class ChatTab:
         """Answers the button."""
         try:
             card = self.studio.models.chat_card(model)
-            values, seed = self.fields.values(inputs)
-            options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
             message, system = check_text("the message", message), check_text("the system message", system)
             if not message.strip():
                 raise ValueError("there is no message: type one.")
             if len(history) > 2 * MAX_TURNS:
                 raise ValueError(f"a chat has at most {MAX_TURNS} turns here: clear it.")
-            network, tokenizer = self.studio.models.load(card.name)
+            wish = self.studio.read(card, *self.fields.values(inputs))
             system = "" if card.base else system.strip()
-            ids = encode_chat(history, message, system, network, tokenizer, card)
-            task = Task(card.name, ids, options, seed)
-            history = [*history, {"role": "user", "content": message}]
+            task = wish.task(encode_chat(history, message, system, wish.network, wish.tokenizer, card))
+            history = [*history, {"role": "user", "content": as_html(message)}]
             about = {
                 "title": card.name,
                 "columns": line_columns(form_named_in(message), message) if card.writes_poems else None,
-                "label": name_settings(values, card),
+                "label": wish.label(task),
                 "link": "",
             }
             for [recording] in self.studio.play([task], [about]):
-                reply = recording.answer(MASK_GLYPH) or "…"
+                reply = as_html(recording.answer(MASK_GLYPH)) or "…"
                 turns = [*history, {"role": "assistant", "content": reply}]
                 yield turns, "", recording.value(), recording.name
         except ValueError as error:
@@ -165,8 +159,11 @@ def first_message(card: ModelCard) -> str:
 
 
 def preset_of(card: ModelCard) -> str:
-    """One block suits answers of a fixed length, as the adapter was trained on; others end where the text ends."""
-    return "pure diffusion" if card.base else "semi-autoregressive"
+    """
+    One block suits answers of a fixed length, as the adapter was trained on, and most of it is EOS, which comes at once with
+    a threshold; other answers end where the text ends.
+    """
+    return "parallel: threshold" if card.base else "semi-autoregressive"
 
 
 def form_named_in(message: str) -> str | None:

@@ -10,12 +10,11 @@ from llada_cli.poems import FORMS
 
 from ..fields import OptionFields, make_seed
 from ..links import write_link
-from ..options import PRESETS, read_options
+from ..options import PRESETS, choose_seed
 from ..player import make_player
-from ..prompts import check_text, encode, form_length, line_columns, write_header
+from ..prompts import check_text, form_length, line_columns, write_header
 from ..recordings import Recording
-from ..running import Task
-from ..studio import MODEL_QUEUE, Studio, choose_seed, toast
+from ..studio import MODEL_QUEUE, Studio, toast
 
 
 SIDES = {"a": ("A", PRESETS[0].name), "b": ("B", PRESETS[2].name)}
@@ -33,7 +32,7 @@ class CompareTab:
         card = studio.models.card(studio.models.names[0])
         with gr.Row(equal_height=False):
             self.form = gr.Dropdown(
-                [("any", ""), *FORMS], value="五言绝句" if card.writes_poems else "", label="Form", min_width=110,
+                [("any", ""), *FORMS], value="五言绝句" if card.writes_poems else "", label="Form", min_width=150,
                 visible=card.writes_poems,
             )  # fmt: skip
             self.prompt = gr.Textbox(
@@ -41,6 +40,7 @@ class CompareTab:
                 label="Prompt",
                 max_length=4000,
                 scale=3,
+                min_width=240,
                 elem_id="compare-prompt",
             )
             self.length = gr.Slider(1, card.max_new_tokens, value=64, step=1, label="Length (masks)", min_width=160)
@@ -102,15 +102,13 @@ class CompareTab:
             seed = choose_seed(seed)
             count = len(self.fields[0].inputs)
             values = [self.fields[0].values(inputs[:count])[0], self.fields[1].values(inputs[count:])[0]]
-            network, tokenizer = self.studio.models.load(model)
             prompt = check_text("the prompt", prompt)
-            fixed = form_length(form, prompt, tokenizer) if card.writes_poems else None
             header = write_header(form, "", "") if card.writes_poems else ""
-            ids = encode(header + prompt, network, tokenizer, card)
-            options = [
-                read_options(each | {"max_new_tokens": fixed or length}, card.max_new_tokens) for each in values
-            ]
-            tasks = [Task(model, ids, each, seed) for each in options]
+            wishes = [self.studio.read(card, each | {"max_new_tokens": length}, seed) for each in values]
+            fixed = form_length(form, prompt, wishes[0].tokenizer) if card.writes_poems else None
+            changes = {"max_new_tokens": fixed} if fixed else {}
+            ids = wishes[0].encode(header + prompt)
+            tasks = [wish.task(ids, **changes) for wish in wishes]
             fields = {"form": form, "prompt": prompt, "max_new_tokens": length, "seed": seed, "model": model}
             for side, each in zip(SIDES, values, strict=True):
                 fields |= {f"{side}.{name}": value for name, value in each.items()}

@@ -10,11 +10,9 @@ from llada_cli.poems import FORMS
 
 from ..fields import OptionFields
 from ..links import write_link
-from ..options import name_settings, read_options
 from ..player import make_player
-from ..prompts import check_text, encode, form_length, line_columns, write_header
-from ..running import Task
-from ..studio import MODEL_QUEUE, Studio, choose_seed, toast
+from ..prompts import check_text, form_length, line_columns, write_header
+from ..studio import MODEL_QUEUE, Studio, toast
 
 
 POEM_EXAMPLES = [
@@ -50,7 +48,8 @@ class GenerateTab:
                         [("any", ""), *FORMS],
                         value="五言绝句" if card.writes_poems else "",
                         label="Form",
-                        min_width=90,
+                        info="Verse has a length of its own.",
+                        min_width=130,
                         scale=2,
                     )
                     self.title = gr.Textbox("", label="Title", max_length=40, min_width=90)
@@ -104,28 +103,25 @@ class GenerateTab:
         """Answers the button."""
         try:
             card = self.studio.models.card(model)
-            values, seed = self.fields.values(inputs)
-            options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
             header = write_header(form, title, author) if card.writes_poems else ""
             prompt = check_text("the prompt", prompt)
-            network, tokenizer = self.studio.models.load(model)
-            length = form_length(form, prompt, tokenizer) if card.writes_poems else None
-            if length is not None:
-                options["max_new_tokens"] = length
-            task = Task(model, encode(header + prompt, network, tokenizer, card), options, seed)
+            wish = self.studio.read(card, *self.fields.values(inputs))
+            length = form_length(form, prompt, wish.tokenizer) if card.writes_poems else None
+            changes = {"max_new_tokens": length} if length else {}
+            task = wish.task(wish.encode(header + prompt), **changes)
             fields = {
                 "form": form,
                 "title": title,
                 "author": author,
                 "prompt": prompt,
                 "model": model,
-                **values,
-                "seed": seed,
+                **wish.values,
+                "seed": wish.seed,
             }
             about = {
                 "title": header.strip() or model,
                 "columns": line_columns(form, prompt) if card.writes_poems else None,
-                "label": name_settings(values, card),
+                "label": wish.label(task),
                 "link": write_link(self.name, fields),
             }
             yield from self.studio.play_one(task, about)

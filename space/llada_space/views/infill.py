@@ -8,11 +8,9 @@ import gradio as gr
 
 from ..fields import OptionFields
 from ..links import write_link
-from ..options import name_settings, read_options
 from ..player import make_player
-from ..prompts import check_text, encode, line_columns, open_masks
-from ..running import Task
-from ..studio import MODEL_QUEUE, Studio, choose_seed, toast
+from ..prompts import check_text, line_columns, open_masks
+from ..studio import MODEL_QUEUE, Studio, toast
 
 
 EXAMPLES = [
@@ -91,17 +89,15 @@ class InfillTab:
         """Answers the button."""
         try:
             card = self.studio.models.card(model)
-            values, seed = self.fields.values(inputs)
-            options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
-            network, tokenizer = self.studio.models.load(model)
             text = check_text("the text", text)
-            opened = open_masks(text, tokenizer)
-            task = Task(model, encode(opened, network, tokenizer, card), options | {"max_new_tokens": 0}, seed)
+            wish = self.studio.read(card, *self.fields.values(inputs))
+            opened = open_masks(text, wish.tokenizer)
+            task = wish.task(wish.encode(opened), max_new_tokens=0)
             about = {
                 "title": "infilling",
                 "columns": line_columns(None, opened.replace("[MASK]", "口")) if card.writes_poems else None,
-                "label": name_settings(values, card),
-                "link": write_link(self.name, {"text": text, "model": model, **values, "seed": seed}),
+                "label": wish.label(task),
+                "link": write_link(self.name, {"text": text, "model": model, **wish.values, "seed": wish.seed}),
             }
             for [recording] in self.studio.play([task], [about]):
                 yield recording.value(), recording.text(mask="░"), recording.name

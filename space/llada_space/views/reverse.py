@@ -8,11 +8,9 @@ import gradio as gr
 
 from ..fields import OptionFields
 from ..links import write_link
-from ..options import read_options
 from ..player import make_player
-from ..prompts import check_text, encode, neighbours
-from ..running import Task
-from ..studio import MODEL_QUEUE, Studio, choose_seed, toast
+from ..prompts import check_text, neighbours
+from ..studio import MODEL_QUEUE, Studio, toast
 
 
 EXAMPLES = [
@@ -93,14 +91,12 @@ class ReverseTab:
         """Answers the button."""
         try:
             card = self.studio.models.card(model)
-            values, seed = self.fields.values(inputs)
-            options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
-            network, tokenizer = self.studio.models.load(model)
             line = check_text("the line", line)
-            texts = neighbours(line, int(length or 0), tokenizer, card.writes_poems)
-            options["max_new_tokens"] = 0
-            link = write_link(self.name, {"line": line, "length": length, "model": model, **values, "seed": seed})
-            tasks = [Task(model, encode(text, network, tokenizer, card), options, seed) for text in texts]
+            wish = self.studio.read(card, *self.fields.values(inputs))
+            texts = neighbours(line, int(length or 0), wish.tokenizer, card.writes_poems)
+            fields = {"line": line, "length": length, "model": model, **wish.values, "seed": wish.seed}
+            link = write_link(self.name, fields)
+            tasks = [wish.task(wish.encode(text), max_new_tokens=0) for text in texts]
             columns = (len(texts[0].replace("[MASK]", "口")) + 1) // 2 * 2 if card.writes_poems else None
             abouts = [
                 {"title": title, "columns": columns, "link": link} for title in ("the line before", "the line behind")
