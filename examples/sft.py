@@ -21,6 +21,7 @@ if there is none. Flags are those of `trl sft`, and a few more: see `--help`.
 """
 
 import argparse
+import gc
 import logging
 import os
 from dataclasses import dataclass, field
@@ -80,7 +81,15 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
 
 
 def main(arguments: list[str] | None = None) -> None:
-    data, training, model = parse_arguments(arguments)
+    train(*parse_arguments(arguments))
+    if torch.distributed.is_initialized():
+        # The trainer goes first: with gloo a process can wait for itself for ever where DDP is the last to let go of the group.
+        gc.collect()
+        torch.distributed.destroy_process_group()
+
+
+def train(data: DataArguments, training: LLaDASFTConfig, model: AdapterArguments) -> None:
+    """Trains, and saves the result in `output_dir`."""
     check_processes(training)
     set_seed(training.seed)
     if PartialState().is_main_process:
@@ -109,8 +118,6 @@ def main(arguments: list[str] | None = None) -> None:
     trainer.accelerator.print(f"wrote {training.output_dir} at step {trainer.state.global_step:,}")
     if training.push_to_hub:
         trainer.push_to_hub(dataset_name=data.dataset_name)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, LLaDASFTConfig, AdapterArguments]:

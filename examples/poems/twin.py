@@ -1,0 +1,157 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Sets a pre-training run beside that of its autoregressive twin, and writes one JSON file.
+
+    python examples/poems/twin.py --corpus data/poems.safetensors.xz --twin runs/twin
+
+Both are measured on the same windows of 128 tokens over the held-out poems: LLaDA by the bound of eq. 6, the twin by its exact
+likelihood, each window from a BOS token on. Intervals are of 95%, by a bootstrap over the windows. The curves are those that the
+two runs logged, with fewer noise samples.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+import modeling_llada  # noqa: F401  registers the classes
+from modeling_llada.files import write_atomically
+from modeling_llada.training.autoregressive import shift_right
+from modeling_llada.training.corpus import Corpus, lay_out
+from modeling_llada.training.evaluation_loss import fixed_noise
+
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH = 128
+RESAMPLES = 10_000
+TOKENS_PER_STEP = 98_304
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_arguments(arguments)
+    started = time.monotonic()
+    windows = held_out_windows(Corpus.load(args.corpus), args.limit)
+    models = {"llada": args.llada, "twin": args.twin / "final"}
+    losses = {"llada": bound(models["llada"], windows, args), "twin": exact(models["twin"], windows, args)}
+    logs = {"llada": args.llada / "training_log.json", "twin": args.twin / "training_log.json"}
+    result = {
+        "settings": {
+            "windows": len(windows),
+            "width": WIDTH,
+            "noise_samples": args.noise_samples,
+            "seed": args.seed,
+            "tokens_per_step": TOKENS_PER_STEP,
+        },
+        "held_out": {name: interval(values, args.seed) for name, values in losses.items()},
+        "difference": interval(losses["twin"] - losses["llada"], args.seed),
+        "curves": {name: curve(json.loads(path.read_text())) for name, path in logs.items()},
+        "train_seconds": {name: train_seconds(json.loads(path.read_text())) for name, path in logs.items()},
+        "device": args.device,
+        "seconds": round(time.monotonic() - started),
+    }
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(args.json, json.dumps(result, indent=1) + "\n")
+    print(json.dumps({name: result[name] for name in ("held_out", "difference")}, indent=1))
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--llada", type=Path, default=ROOT / "checkpoints/llada-poet", help="checkpoint with its training_log.json")
+    add("--twin", type=Path, required=True, help="output folder of examples/pretrain.py --twin")
+    add("--corpus", required=True, help="tokenised corpus, see examples/pretrain.py --tokenize-only")
+    add("--noise-samples", type=int, default=16, help="of each window, for the bound (%(default)s)")
+    add("--batch-size", type=int, default=32, help="windows of a forward pass (%(default)s)")
+    add("--limit", type=int, help="measure on the first so many windows")
+    add("--device", default="cpu", help="where to run, for instance cuda (%(default)s)")
+    add("--seed", type=int, default=0, help="of noise and bootstrap (%(default)s)")
+    add("--json", type=Path, default=ROOT / "docs/evidence/results/twin.json", help="where to write the result")
+    args = parser.parse_args(arguments)
+    for folder in (args.llada, args.twin):
+        if not (folder / "training_log.json").is_file():
+            parser.error(f"there is no training_log.json in {folder}")
+    for name in ("noise_samples", "batch_size", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} must be positive, but got {value}")
+    return args
+
+
+def held_out_windows(corpus: Corpus, limit: int | None) -> torch.LongTensor:
+    """The bare held-out poems, one behind the other, without overlap."""
+    layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
+    windows = torch.from_numpy(layout.tokens[: len(layout.tokens) // WIDTH * WIDTH]).long().view(-1, WIDTH)
+    return windows[:limit]
+
+
+@torch.no_grad()
+def bound(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:
+    """Nats per token of each window, by eq. 6, on the noise of `held_out_loss`."""
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
+    total = torch.zeros(len(windows), dtype=torch.double)
+    for sample in tqdm(range(args.noise_samples), desc="LLaDA, noise samples"):
+        masks, weights = fixed_noise(*windows.shape, sample, args.seed)
+        noisy = windows.masked_fill(masks, model.config.mask_token_id)
+        losses = token_losses(model, noisy, windows, args)
+        total += (losses * masks).sum(1).double() * weights
+    return total / (args.noise_samples * WIDTH)
+
+
+@torch.no_grad()
+def exact(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:
+    """Nats per token of each window, read from left to right."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
+    bos = AutoTokenizer.from_pretrained(folder).bos_token_id
+    return token_losses(model, shift_right(windows, bos), windows, args).mean(1).double()
+
+
+def token_losses(model, inputs: torch.LongTensor, targets: torch.LongTensor, args) -> torch.Tensor:
+    """Cross-entropy of each token, batch by batch."""
+    parts = []
+    for rows, clean in zip(inputs.split(args.batch_size), targets.split(args.batch_size), strict=True):
+        logits = model(input_ids=rows.to(args.device)).logits.float()
+        parts.append(F.cross_entropy(logits.transpose(1, 2), clean.to(args.device), reduction="none").cpu())
+    return torch.cat(parts)
+
+
+def interval(values: torch.Tensor, seed: int) -> dict[str, float]:
+    """The mean, and where 95% of the means of resampled windows lie."""
+    generator = torch.Generator().manual_seed(seed)
+    means = torch.stack(
+        [
+            values[torch.randint(len(values), (len(values),), generator=generator)].mean()
+            for _ in range(RESAMPLES if len(values) > 1 else 1)
+        ]
+    )
+    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
+    return {"mean": round(values.mean().item(), 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def curve(log: list[dict]) -> list[dict]:
+    """Held-out loss of all poems and of the famous ones, which are in the training data, by the step."""
+    steps: dict[int, dict] = {}
+    for entry in log:
+        for split in ("test", "famous"):
+            if f"eval_{split}_loss" in entry:
+                row = steps.setdefault(entry["step"], {"step": entry["step"]})
+                row[split] = round(entry[f"eval_{split}_loss"], 4)
+    return list(steps.values())
+
+
+def train_seconds(log: list[dict]) -> int:
+    """Time of the steps, from the speed of each log line."""
+    seconds, before = 0.0, 0
+    for entry in log:
+        if "tokens_per_second" in entry:
+            seconds += (entry["step"] - before) * TOKENS_PER_STEP / entry["tokens_per_second"]
+            before = entry["step"]
+    return round(seconds)
+
+
+if __name__ == "__main__":
+    main()
