@@ -1,0 +1,219 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The folder for the Hub: weights, tokenizer, results, and a model card that is written from the results."""
+
+import json
+import shutil
+from pathlib import Path
+
+from board_text import board_text
+from puzzles import load
+
+from modeling_llada.files import write_atomically
+
+
+FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+STEPS = (
+    *(f"low_confidence, {steps}" for steps in ("one token a step", "2 tokens a step", "4 tokens a step", "one step")),
+    *("margin, one token a step", "random, one token a step", "row by row, one token a step"),
+    *("left to right, one token a step", "confidence_threshold 0.9", "confidence_threshold 0.5", "entropy_bound 0.1"),
+)
+MODELS = {"llada": "LLaDA", "llada-answer": "LLaDA with the answer behind the puzzle", "twin": "autoregressive twin"}
+CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- llada
+- masked-diffusion
+- sudoku
+---
+
+# llada-sudoku
+
+A masked diffusion language model ([LLaDA](https://huggingface.co/papers/2502.09992)) of {millions} million parameters that
+solves Sudoku of {sizes}. A puzzle with `[MASK]` in its empty cells is the canvas, and the model fills the cells it is surest of
+first. It was trained from random weights in {minutes} on {device}, with the code of this repository, and knows nothing else.
+
+```python
+import modeling_llada  # registers the classes
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-sudoku")
+model = AutoModel.from_pretrained("checkpoints/llada-sudoku", dtype="float32")
+
+puzzle = "{puzzle}"
+inputs = tokenizer(puzzle.replace("_", "[MASK]"), return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=0)[0]))
+```
+
+`max_new_tokens=0`, since nothing follows the board. Its first line names the size, each other line is a row, and every line ends
+with a line break. Boxes have {boxes}.
+
+## Measured
+
+`examples/sudoku.py evaluate`; the numbers, with settings and seeds, are in `evaluation.json`, the training curve in
+`training_log.json`. A puzzle counts as solved when every row, column and box holds each digit once and the given digits
+are kept; each has one solution. Intervals are Wilson's, 95%.
+
+{table}
+
+The twin is a Llama of the same shape that writes the solution behind the puzzle from left to right, trained on the same
+puzzles for as many steps of as many tokens{twin_note}.
+
+The 4x4 and 9x9 puzzles are those of reasoning-gym 0.1.25 with its default settings (8 to 12 and 30 to 50 empty cells); the
+6x6 ones, with boxes of 2 rows and 3 columns and 14 to 24 empty cells, are made by `examples/sudoku/solver.py`. No
+symmetric image of a held-out solution was trained on, where the symmetries are: other digits, other bands, rows in a band,
+stacks and columns in a stack, and, for square boxes, rows for columns.
+
+{steps}## Limits
+
+- Harder puzzles than these were not trained on: with more empty cells the model guesses, and nothing takes a guess back.
+- It fills a puzzle without a solution, or with several, as well. Check the answer: `grids.is_solved`.
+
+## Training
+
+- **Data**: {trained} from the generator in `examples/sudoku/`, each with one solution, shown in random symmetric images
+  (Apache-2.0, as the code; no text of others).
+- **Model**: {layers} layers, {width} wide, {heads} heads, SwiGLU of {ff}, tied embeddings, {vocabulary} tokens. Stored in bfloat16.
+- **Objective**: eq. 5 of the paper, the one of fine-tuning, with the given cells as the prompt: the empty cells are masked at a
+  rate t uniform in (0.001, 1] of each board, with cross-entropy weighted by 1/t. In {free} of the boards all cells may be masked.
+- **Optimiser**: AdamW (0.9, {beta2}), weight decay {decay}, gradient norm at most {norm}, peak learning rate {rate:g}: {warmup} steps of warmup,
+  constant, and linear decay over the last {decay_ratio}. Seed {seed}.
+- **Cost**: {steps_run:,} steps of {tokens:,} tokens; {cost}.
+
+To make it again:
+
+```bash
+python examples/sudoku.py prepare
+python examples/sudoku.py train --config examples/configs/sudoku.yaml
+```
+"""
+
+
+def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
+    """
+    Writes the folder, first under another name, so that it is whole or as it was.
+
+    Args:
+        run (`Path`): The folder of the run.
+        results (`Path`): The file of `evaluate`.
+        steps (`Path`, *optional*): The file of `sweep`.
+        output (`Path`): The folder.
+    """
+    final = run / "llada" / "final"
+    for path in (final / "model.safetensors", results, *([steps] if steps else [])):
+        if not path.is_file():
+            raise ValueError(f"there is no {path}. Train with `sudoku.py train`, then `sudoku.py evaluate`.")
+    models = json.loads(results.read_text(encoding="utf-8"))["models"]
+    sweeps = json.loads(steps.read_text(encoding="utf-8"))["results"] if steps else {}
+    partial = output.with_name(f".{output.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in FILES:
+        shutil.copyfile(final / name, partial / name)
+    log = json.loads((run / "llada" / "training_log.json").read_text(encoding="utf-8"))
+    lines = ",\n".join(json.dumps(entry) for entry in log)
+    write_atomically(partial / "training_log.json", f"[\n{lines}\n]\n")
+    kept = {name: {key: value for key, value in model.items() if key != "curve"} for name, model in models.items()}
+    write_atomically(partial / "evaluation.json", json.dumps(kept, indent=1) + "\n")
+    config = json.loads((final / "config.json").read_text(encoding="utf-8"))
+    write_atomically(partial / "README.md", card_of(models, sweeps, config["vocab_size"]))
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    size = sum(path.stat().st_size for path in output.iterdir())
+    print(f"wrote {output}: {size:,} bytes")
+
+
+def card_of(models: dict, sweeps: dict, vocabulary: int) -> str:
+    """The model card from the results."""
+    llada, recipe = models["llada"], models["llada"]["recipe"]
+    shape, training = recipe["model"], recipe["training"]
+    sizes = sorted(llada["sizes"])
+    calls = llada["calls"]
+    boxes = {"4x4": "2 rows and 2 columns", "6x6": "2 rows and 3 columns", "9x9": "3 rows and 3 columns"}
+    trained = load(Path(recipe["puzzles"]), "train", [int(size[0]) for size in sizes])
+    counts = " and ".join(f"{len(part):,} puzzles of {size}x{size}" for size, part in trained.items())
+    return CARD.format(
+        millions=f"{llada['parameters'] / 1e6:.2f}",
+        sizes=_listed(sizes),
+        minutes=_duration(sum(call["seconds"] for call in calls)),
+        device=calls[-1]["device"],
+        puzzle=_example(recipe, sizes),
+        boxes=", ".join(f"{boxes[size]} in {size}" for size in sizes),
+        table=results_table(models, sizes),
+        twin_note=_twin_note(models),
+        steps=steps_section(sweeps),
+        trained=counts,
+        layers=shape["num_hidden_layers"],
+        width=shape["hidden_size"],
+        heads=shape["num_attention_heads"],
+        ff=shape["intermediate_size"],
+        vocabulary=vocabulary,
+        free=f"{recipe['free_share']:.0%}",
+        beta2=training["adam_beta2"],
+        decay=training["weight_decay"],
+        norm=training["max_grad_norm"],
+        rate=training["learning_rate"],
+        warmup=training["warmup_steps"],
+        decay_ratio=f"{training['decay_ratio']:.0%}",
+        seed=training["seed"],
+        steps_run=calls[-1]["last_step"],
+        tokens=training["tokens_per_step"],
+        cost=", ".join(f"{call['seconds']:.0f} s on {call['device']}" for call in calls),
+    )
+
+
+def _example(recipe: dict, sizes: list[str]) -> str:
+    """The first puzzle of the validation split."""
+    puzzle = load(Path(recipe["puzzles"]), "validation", [int(sizes[0][0])])[int(sizes[0][0])].puzzles[0]
+    return board_text(puzzle, empty="_").replace("\n", "\\n")
+
+
+def results_table(models: dict, sizes: list[str]) -> str:
+    """Solved puzzles by model and way of decoding, a column for each size."""
+    lines = [
+        "| model, decoding | " + " | ".join(f"{size}, solved" for size in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    for name, label in MODELS.items():
+        for way in models.get(name, {"sizes": {sizes[0]: {}}})["sizes"][sizes[0]]:
+            cells = [models[name]["sizes"][size][way] for size in sizes]
+            lines.append(f"| {label}, {way} | " + " | ".join(map(solved_cell, cells)) + " |")
+    return "\n".join(lines)
+
+
+def solved_cell(result: dict) -> str:
+    """A rate with its interval and what it cost."""
+    low, high = result["interval"]
+    return f"{result['solved']:.1%} ({low:.1%} to {high:.1%}), {result['forward_passes']:.1f} passes"
+
+
+def steps_section(sweeps: dict) -> str:
+    """A few settings of the sweep, where it was run."""
+    lines = []
+    for size, results in sweeps.items():
+        lines += [f"### {size}: forward passes", "", "| decoding | passes | solved |", "|---|---|---|"]
+        lines += [
+            f"| {name} | {result['forward_passes']:.1f} | {result['solved']:.1%} "
+            f"({result['interval'][0]:.1%} to {result['interval'][1]:.1%}) |"
+            for name, result in ((name, results[name]) for name in STEPS if name in results)
+        ]
+        lines += [""]
+    return "\n".join(lines) + ("\n" if lines else "")
+
+
+def _twin_note(models: dict) -> str:
+    if "twin" not in models:
+        return ""
+    return (
+        f" ({models['twin']['parameters'] / 1e6:.2f} million parameters, rows twice as long, so half as many boards)"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
