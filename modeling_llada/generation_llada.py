@@ -384,7 +384,7 @@ class LLaDAGenerationMixin:
             names = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "subfolder")
             hub_kwargs = dict(zip(names, args, strict=False)) | {k: v for k, v in kwargs.items() if k in names}
             try:
-                generation_config = GenerationConfig.from_pretrained(
+                generation_config = UncheckedGenerationConfig.from_pretrained(
                     pretrained_model_name_or_path,
                     _from_auto=from_auto_class,
                     _from_pipeline=from_pipeline,
@@ -394,6 +394,13 @@ class LLaDAGenerationMixin:
                 logger.info("No generation_config.json beside the weights: the default options are used.")
         if generation_config is not None:
             self.generation_config = LLaDAGenerationConfig.from_generation_config(generation_config, strict=False)
+
+
+class UncheckedGenerationConfig(GenerationConfig):
+    """A generation_config.json as it stands: the library refuses what is valid here, such as `max_new_tokens=0`."""
+
+    def validate(self, *args, **kwargs) -> None:
+        """[`LLaDAGenerationConfig`] checks what it takes from here."""
 
 
 def call_criteria(

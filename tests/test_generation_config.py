@@ -307,6 +307,13 @@ class TestFiles:
         with pytest.raises(ValueError, match="`steps`"):
             config.update(steps=0)
 
+    def test_a_model_that_only_infills_reloads(self, tiny_model, tmp_path):
+        """The library's own class refuses `max_new_tokens=0`."""
+        model = tiny_model()
+        model.generation_config.max_new_tokens = 0
+        model.save_pretrained(tmp_path)
+        assert AutoModel.from_pretrained(tmp_path).generation_config.max_new_tokens == 0
+
     def test_a_model_saves_and_reloads_its_options(self, tiny_model, tmp_path):
         model = tiny_model()
         model.generation_config = LLaDAGenerationConfig(**self.OPTIONS)
