@@ -22,7 +22,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, shape: str, dtypes: tup
     """
     add = parser.add_argument
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--shape", choices=("poet", "1b", "1b-paper", "8b", "tiny"), default=shape, help="of the random weights (%(default)s)")
+    add(
+        "--shape",
+        choices=("poet", "1b", "1b-paper", "8b", "tiny"),
+        default=shape,
+        help="of the random weights (%(default)s)",
+    )
     add("--layers", type=int, metavar="N", help="cut the shape to N layers, for a look before the whole")
     add("--device", default=default_device, help="where to run (%(default)s)")
     add("--dtype", choices=dtypes, help="of everything; bfloat16 on CUDA, else float32")
