@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada eval`: benchmarks. `llada eval lm` runs a task of lm-evaluation-harness."""
+"""`llada eval`: benchmarks. `llada eval lm` runs a task of lm-evaluation-harness; `eval_reversal.py` has `llada eval reversal`."""
 
 import argparse
 import difflib
@@ -16,6 +16,7 @@ from .arguments import check_output_file, check_seed
 from .checkpoints import add_model_arguments, find_checkpoint, quiet_libraries
 from .decoding import add_decoding_arguments, chosen_options
 from .errors import CommandError
+from .eval_reversal import add_reversal_parser
 from .terminal import spinner
 
 
@@ -46,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("eval", help="run benchmarks", description="Run benchmarks.")
     benchmarks = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
     add_lm_parser(benchmarks)
+    add_reversal_parser(benchmarks)
 
 
 def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:

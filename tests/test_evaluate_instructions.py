@@ -128,11 +128,3 @@ def test_missing_instructions_are_named(load, tmp_path, capsys):
     with pytest.raises(SystemExit):
         load("evaluate_instructions").main(["--instructions", str(tmp_path / "no.jsonl")])
     assert "`--instructions` must name a file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("hits", "low", "high"), [(0, 0.0, 0.037), (50, 0.404, 0.596), (100, 0.963, 1.0)])
-def test_wilson_interval(load, hits, low, high):
-    """The values of the usual tables, for 100 trials."""
-    assert load("intervals").wilson_interval(hits, 100) == pytest.approx((low, high), abs=1e-3)
-    with pytest.raises(ValueError, match="`hits`"):
-        load("intervals").wilson_interval(hits, 0)

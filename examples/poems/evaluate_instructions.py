@@ -21,13 +21,13 @@ from pathlib import Path
 
 import torch
 from instruction_checks import check_answer
-from intervals import wilson_interval
 from resumable import load, noise, save
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from llada_cli.decoding import add_decoding_arguments, chosen_options
+from modeling_llada.evaluation.intervals import wilson_interval
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,151 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Where the true line stands among others of its kind, by the log-likelihood that a model gives them.
+
+A line that a model has never read cannot be recalled, but the true one should still be among the most probable. The rank
+needs no decoding, and an autoregressive model has one in both directions (`reversal_models.py` says how).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .reversal import DIRECTIONS, asked_line, is_pair, mean, pair_key, rate, read_list
+
+
+FORMS = ("text", "question")
+
+
+@dataclass(frozen=True)
+class RankedPair:
+    """
+    A pair and the lines that compete with each of its own.
+
+    Args:
+        pair (`tuple[str, str]`):
+            The first and the second line.
+        first_distractors (`tuple[str, ...]`), second_distractors (`tuple[str, ...]`):
+            Other lines.
+    """
+
+    pair: tuple[str, str]
+    first_distractors: tuple[str, ...]
+    second_distractors: tuple[str, ...]
+
+    def distractors(self, direction: str) -> tuple[str, ...]:
+        """The lines that compete with the one that is asked for."""
+        return self.second_distractors if direction == "next" else self.first_distractors
+
+
+def read_candidates(path: str | Path) -> list[RankedPair]:
+    """
+    Reads pairs with their distractors.
+
+    Args:
+        path (`str` or `Path`):
+            A JSON list of objects with the keys `first`, `second`, `first_distractors` and `second_distractors`, as
+            `examples/poems/ranking.py` writes it.
+
+    Returns:
+        `list[RankedPair]`.
+
+    Raises:
+        `ValueError`: if the file is no such list, or a true line is among its distractors.
+    """
+    ranked = []
+    for number, entry in enumerate(read_list(path)):
+        entry = entry if isinstance(entry, dict) else {}
+        lists = [entry.get(f"{name}_distractors") for name in ("first", "second")]
+        pair = (entry.get("first"), entry.get("second"))
+        if not is_pair(pair) or not all(isinstance(lines, list) and lines for lines in lists):
+            raise ValueError(
+                f"{path} must hold objects with the texts `first` and `second` and the lists `first_distractors` and "
+                f"`second_distractors`, but entry {number} is {str(entry)[:100]}."
+            )
+        if any(line in lines for line, lines in zip(pair, lists, strict=True)):
+            raise ValueError(f"{path}: entry {number} has a true line among its distractors: {pair}. Take it out.")
+        ranked.append(RankedPair(pair, *map(tuple, lists)))
+    return ranked
+
+
+def rank_of_first(scores: list[float]) -> float:
+    """
+    The rank of the first of the scores, 1 for the best. Equal scores share the mean of their places.
+
+    Example:
+
+    ```python
+    >>> rank_of_first([-2.0, -1.0, -2.0, -3.0])
+    2.5
+    ```
+    """
+    true, others = scores[0], scores[1:]
+    return 1 + sum(other > true for other in others) + sum(other == true for other in others) / 2
+
+
+def rank_pairs(
+    model,
+    ranked: list[RankedPair],
+    ranks: dict[str, dict[str, float]],
+    forms: Sequence[str] = FORMS,
+    seed: int = 0,
+) -> Iterator[tuple[str, int]]:
+    """
+    Ranks the true lines of all pairs in both directions, and adds what is not known yet.
+
+    Args:
+        model ([`LLaDALines`] or [`CausalLines`]):
+            The model.
+        ranked (`list[RankedPair]`):
+            The pairs.
+        ranks (`dict[str, dict[str, float]]`):
+            The ranks so far, by the name of the task (`"text previous"`, `"question previous"`) and the key of the pair.
+            Changed in place.
+        forms (`Sequence[str]`, *optional*):
+            `"text"`, the lines in their text, `"question"`, as an answer, or both, the default.
+        seed (`int`, *optional*, defaults to 0):
+            Of the noise.
+
+    Yields:
+        `tuple[str, int]`: The name of the task and the number of pairs that have just been ranked.
+    """
+    for form in forms:
+        for direction in DIRECTIONS:
+            known = ranks.setdefault(f"{form} {direction}", {})
+            for one in ranked:
+                if pair_key(one.pair) in known:
+                    continue
+                before, after = sides(model, form, direction, one.pair)
+                lines = [asked_line(one.pair, direction), *one.distractors(direction)]
+                known[pair_key(one.pair)] = rank_of_first(model.score(before, lines, after, seed))
+                yield f"{form} {direction}", 1
+
+
+def sides(model, form: str, direction: str, pair: tuple[str, str]) -> tuple[str, str]:
+    """What stands before and after the candidates."""
+    if form == "text":
+        return model.templates.around(pair, direction)
+    return model.templates.question(pair, direction), ""
+
+
+def summarise_ranks(ranks: dict[str, dict[str, float]], ranked: list[RankedPair]) -> dict[str, dict]:
+    """
+    What the ranks of each task amount to.
+
+    Returns:
+        `dict[str, dict]`: By the name of the task: `pairs`, `candidates` (their number; a guess has the mean rank
+        `(candidates + 1) / 2`), and with `mean`, `low` and `high` of a 95% interval `first`, how often the true line is the
+        most probable, `mean_rank` and `reciprocal_rank`.
+    """
+    summaries = {}
+    for name, known in ranks.items():
+        values = [known[pair_key(one.pair)] for one in ranked]
+        candidates = max(len(one.distractors(name.split()[-1])) for one in ranked) + 1
+        summaries[name] = {
+            "pairs": len(values),
+            "candidates": candidates,
+            "first": rate([value == 1 for value in values]),
+            "mean_rank": mean(values, least=1.0, most=candidates),
+            "reciprocal_rank": mean([1 / value for value in values], least=0.0, most=1.0),
+        }
+    return summaries

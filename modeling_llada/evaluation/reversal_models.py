@@ -1,0 +1,266 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""How a LLaDA and an autoregressive model are asked for a line, and how probable they find one.
+
+|  | LLaDA | autoregressive model |
+|---|---|---|
+| `question` | both directions | both directions |
+| the text itself | `infill`: masks in place of the line, both directions | `continuation`: the next line alone |
+| log-likelihood of a line | eq. 6 of the paper, given the text on both sides | of the line and what follows, given what stands before |
+
+The last row is why an autoregressive model can rank previous lines, which it cannot write: the likelihood of the line
+times that of the text after it is, up to a constant, its probability given that text (Bayes).
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from math import comb
+
+import torch
+from torch.nn import functional as F
+
+from ..likelihood_llada import draw_noise
+from .reversal import Templates, asked_line, batches_of_equal
+
+
+MAX_ENUMERATED = 8  # tokens of a line whose 255 masks are all tried; with more, masks are sampled
+NUM_SAMPLES = 128
+
+
+class Lines:
+    """
+    What both kinds of model have: a tokenizer, templates and batches.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            The model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        templates ([`Templates`], *optional*):
+            The words around the lines.
+        max_new_tokens (`int`, *optional*, defaults to 28):
+            Room for the answer to a question.
+        batch_size (`int`, *optional*, defaults to 64):
+            Sequences of a forward pass.
+        chat_template (`bool`, *optional*, defaults to `False`):
+            Whether a question is made a chat.
+    """
+
+    tasks: tuple[tuple[str, str], ...]
+
+    def __init__(
+        self,
+        model,
+        tokenizer,
+        templates: Templates | None = None,
+        max_new_tokens: int = 28,
+        batch_size: int = 64,
+        chat_template: bool = False,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.templates = templates or Templates()
+        self.max_new_tokens = max_new_tokens
+        self.batch_size = batch_size
+        self.chat_template = chat_template
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, without special ones."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def decode(self, ids: torch.Tensor) -> str:
+        """The text before the first EOS."""
+        ids = ids.tolist()
+        end = self.tokenizer.eos_token_id
+        return self.tokenizer.decode(ids[: ids.index(end)] if end in ids else ids, skip_special_tokens=True)
+
+    def question(self, pair: tuple[str, str], direction: str) -> list[int]:
+        """The tokens of a question."""
+        text = self.templates.question(pair, direction)
+        if not self.chat_template:
+            return self.start() + self.encode(text)
+        messages = [{"role": "user", "content": text}]
+        # As text first: what the tokenizer returns for tokens differs between versions of transformers.
+        return self.encode(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+
+    def start(self) -> list[int]:
+        """The tokens before any text."""
+        return []
+
+    def answer(
+        self, form: str, direction: str, pairs: list[tuple[str, str]]
+    ) -> Iterator[tuple[list[tuple[str, str]], list[str]]]:
+        """
+        Asks for a line of each pair, greedily.
+
+        Args:
+            form (`str`), direction (`str`):
+                One of `tasks`.
+            pairs (`list[tuple[str, str]]`):
+                The pairs.
+
+        Yields:
+            `tuple[list[tuple[str, str]], list[str]]`: Some of the pairs, and what the model says.
+        """
+        rows = [(pair, *self.prompt(form, direction, pair)) for pair in pairs]
+        for batch in batches_of_equal(rows, lambda row: (len(row[1]), row[2]), self.batch_size):
+            ids = torch.tensor([row[1] for row in batch], device=self.model.device)
+            yield [row[0] for row in batch], [self.decode(line) for line in self.generate(ids, *batch[0][2])]
+
+    def prompt(self, form: str, direction: str, pair: tuple[str, str]) -> tuple[list[int], tuple[int, int]]:
+        """The tokens that the model gets, and what of its output is the answer: the first place and the number of tokens."""
+        raise NotImplementedError
+
+    def generate(self, ids: torch.Tensor, start: int, length: int) -> torch.Tensor:
+        """The tokens of the answers."""
+        raise NotImplementedError
+
+    def score(self, before: str, lines: list[str], after: str, seed: int = 0) -> list[float]:
+        """
+        How probable lines are between two texts, in nats, up to a constant that they share.
+
+        Args:
+            before (`str`), after (`str`):
+                The texts around the line; may be empty.
+            lines (`list[str]`):
+                The candidates.
+            seed (`int`, *optional*, defaults to 0):
+                Of the noise, where there is any; all candidates of a length get the same.
+
+        Returns:
+            `list[float]`.
+        """
+        before, after = self.start() + self.encode(before), self.encode(after)
+        rows = [(index, self.encode(line)) for index, line in enumerate(lines)]
+        scores = [0.0] * len(lines)
+        for batch in batches_of_equal(rows, lambda row: len(row[1]), len(rows)):
+            texts = torch.tensor([before + ids + after for _, ids in batch], device=self.model.device)
+            values = self.score_tokens(texts, len(before), len(batch[0][1]), seed)
+            for (index, _), value in zip(batch, values.tolist(), strict=True):
+                scores[index] = value
+        return scores
+
+    def score_tokens(self, texts: torch.Tensor, start: int, length: int, seed: int) -> torch.Tensor:
+        """The scores of lines at the same place of texts of one length."""
+        raise NotImplementedError
+
+
+class LLaDALines(Lines):
+    """
+    A LLaDA that is asked for lines. See [`Lines`] for the other arguments.
+
+    Args:
+        num_samples (`int`, *optional*):
+            Noise samples for the likelihood of a line, even. Left out: the expectation of eq. 6 itself, over all masks, for
+            lines of at most 8 tokens, and 128 samples for longer ones.
+        options (`dict`, *optional*):
+            Other arguments of `generate`. Left out: one token a step by confidence, greedily.
+
+    Example:
+
+    ```python
+    >>> from transformers import AutoModel, AutoTokenizer
+    >>> from modeling_llada.evaluation.reversal_models import LLaDALines
+
+    >>> tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-poet")
+    >>> poet = LLaDALines(AutoModel.from_pretrained("checkpoints/llada-poet", dtype="float32"), tokenizer)
+    >>> [(_, answers)] = poet.answer("infill", "previous", [("床前明月光", "疑是地上霜")])
+    >>> answers
+    ['床前明月光']
+    ```
+    """
+
+    tasks = (("question", "next"), ("question", "previous"), ("infill", "next"), ("infill", "previous"))
+
+    def __init__(self, model, tokenizer, *args, num_samples: int | None = None, options: dict | None = None, **kwargs):
+        super().__init__(model, tokenizer, *args, **kwargs)
+        self.num_samples = num_samples
+        self.options = options or {}
+
+    def prompt(self, form, direction, pair):
+        if form == "question":
+            ids = self.question(pair, direction)
+            return ids, (len(ids), self.max_new_tokens)
+        before, after = (self.encode(text) for text in self.templates.around(pair, direction))
+        length = len(self.encode(asked_line(pair, direction)))
+        return before + [self.model.config.mask_token_id] * length + after, (len(before), length)
+
+    def generate(self, ids, start, length):
+        new = max(start + length - ids.shape[1], 0)
+        return self.model.generate(ids, **{**self.options, "max_new_tokens": new})[:, start : start + length]
+
+    @torch.no_grad()
+    def score_tokens(self, texts, start, length, seed):
+        mask, weights = self.noise(length, seed)
+        mask = F.pad(mask, (start, texts.shape[1] - start - length)).to(texts.device)
+        given = torch.ones_like(mask[0])
+        given[start : start + length] = False
+        weights = weights.to(texts.device)
+        places = torch.cartesian_prod(torch.arange(len(texts)), torch.arange(len(mask))).to(texts.device)
+        scores = []
+        for part in places.split(self.batch_size):
+            row, noise = part.unbind(-1)
+            known = given.expand(len(part), -1)
+            log_probs = self.model._masked_log_probs(texts[row], mask[noise], known, None, 0.0)
+            scores.append(weights[noise] * log_probs)
+        return torch.cat(scores).view(len(texts), len(mask)).sum(-1)
+
+    def noise(self, length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks of a line, `(masks, length)`, and their weights in the estimate of eq. 6."""
+        if self.num_samples is None and length <= MAX_ENUMERATED:
+            return all_masks(length)
+        number = self.num_samples or NUM_SAMPLES
+        scored = torch.ones(length, dtype=torch.bool)
+        mask, weights = draw_noise(scored, number, True, torch.Generator().manual_seed(seed))
+        return mask, weights / number
+
+
+class CausalLines(Lines):
+    """
+    An autoregressive model that is asked for lines. See [`Lines`] for the arguments.
+
+    Raises:
+        `ValueError`: if the model has no `config.bos_token_id`, which the first token of a text is predicted from.
+    """
+
+    tasks = (("question", "next"), ("question", "previous"), ("continuation", "next"))
+
+    def __init__(self, model, tokenizer, *args, **kwargs):
+        if getattr(model.config, "bos_token_id", None) is None:
+            raise ValueError(
+                "`model` needs `config.bos_token_id`, which the first token of a text is predicted from: set it to the "
+                "token that begins a text in training."
+            )
+        super().__init__(model, tokenizer, *args, **kwargs)
+
+    def start(self):
+        return [self.model.config.bos_token_id]
+
+    def prompt(self, form, direction, pair):
+        if form == "question":
+            ids = self.question(pair, direction)
+            return ids, (len(ids), self.max_new_tokens)
+        ids = self.start() + self.encode(self.templates.around(pair, direction)[0])
+        return ids, (len(ids), len(self.encode(asked_line(pair, direction))) + 1)
+
+    def generate(self, ids, start, length):
+        end = self.tokenizer.eos_token_id
+        settings = {"do_sample": False, "num_beams": 1, "eos_token_id": end, "pad_token_id": end}
+        return self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=length, **settings)[
+            :, start:
+        ]
+
+    @torch.no_grad()
+    def score_tokens(self, texts, start, length, seed):
+        scores = []
+        for rows in texts.split(self.batch_size):
+            log_probs = self.model(input_ids=rows[:, :-1]).logits[:, start - 1 :].float().log_softmax(-1)
+            scores.append(log_probs.gather(-1, rows[:, start:, None]).sum((1, 2)))
+        return torch.cat(scores)
+
+
+@cache
+def all_masks(length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """All masks of a line but the empty one, and their weights: with them eq. 6 is a sum, `1 / (l C(L, l))` each."""
+    mask = torch.arange(1, 2**length)[:, None] >> torch.arange(length) & 1
+    counts = mask.sum(-1).tolist()
+    return mask.bool(), torch.tensor([1 / (count * comb(length, count)) for count in counts])
