@@ -1,4 +1,4 @@
-.PHONY: style quality test slow_tests
+.PHONY: style quality test slow_tests evidence
 
 # Rewrites the code.
 style:
@@ -16,3 +16,7 @@ test:
 
 slow_tests:
 	pytest -m slow
+
+# Writes docs/evidence.md and its plots from the results; measures nothing.
+evidence:
+	python docs/evidence/make.py

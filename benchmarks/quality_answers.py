@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from quality_settings import Setting
 from quality_tasks import Question
 from resumable import noise  # from examples/poems
@@ -80,18 +81,20 @@ def ask(
     for batch in batches(questions, batch_size):
         inputs = tokenizer([question.prompt for question in batch], return_tensors="pt", padding=True).to(model.device)
         answers = tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
+        length = answers.shape[1] + setting.extra_tokens
         output = model.generate(
             **inputs,
-            **setting.options(answers.shape[1]),
-            max_new_tokens=answers.shape[1],
+            **setting.options(length),
+            max_new_tokens=length,
             stop_at_eos=False,
             return_dict_in_generate=True,
             # One for each row: a question's noise depends on nothing but its index.
             generator=[noise(seed, question.index, model.device) for question in batch],
         )
-        completions = output.sequences[:, -answers.shape[1] :].cpu()
-        is_right = completions == answers
-        for question, completion, is_hit in zip(batch, completions.tolist(), is_right.all(-1).tolist(), strict=True):
+        completions = output.sequences[:, -length:].cpu()
+        is_right = completions[:, : answers.shape[1]] == answers
+        is_exact = is_right.all(-1) & ends_there(completions, answers.shape[1], tokenizer.eos_token_id)
+        for question, completion, is_hit in zip(batch, completions.tolist(), is_exact.tolist(), strict=True):
             hits[question.index], given[question.index] = str(int(is_hit)), completion
         right += is_right.sum().item()
         tokens += answers.numel()
@@ -103,6 +106,11 @@ def ask(
         "tokens": round(tokens / len(questions), 4),
     }
     return result, given
+
+
+def ends_there(completions: torch.LongTensor, length: int, eos_token_id: int) -> torch.BoolTensor:
+    """Whether answers end after some tokens, with an EOS or with the canvas, `(batch,)`."""
+    return (completions[:, length : length + 1] == eos_token_id).all(-1)
 
 
 def agreement(answers: list[list[int]], others: list[list[int]]) -> dict[str, float]:

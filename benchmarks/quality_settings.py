@@ -8,6 +8,7 @@ from dataclasses import dataclass
 ONE_TOKEN = "one token a step"
 CACHES = (None, "prefix", "dual", "vicinity")
 LINE = 6  # the length of a line of the poems, and the block length of most settings there
+EXTRA_TOKENS = (2, 6, 14, 46)  # of a canvas that is longer than the answer, which is 18 tokens of a poem
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,18 @@ DRAFT_RULES = [
         base="threshold 0.9",
     ),
 ]
+# What the evidence asks beside that: other remasking at other numbers of steps, guidance, and what is done with EOS.
+REMASKING_RULES = [
+    Rule("other remasking", f"{one_or_more}, {name}", {"remasking": name}, number)
+    for number, one_or_more in ((1, ONE_TOKEN), (4, "4 tokens a step"))
+    for name in ("margin", "entropy", "random")
+]
+GUIDANCE_RULES = [
+    Rule("guidance", f"{ONE_TOKEN}, cfg {scale}", {"cfg_scale": scale}) for scale in (0.5, 1.0, 1.5, 2.0)
+]
+END_RULES = [
+    Rule("end", f"{ONE_TOKEN}, {name}", {name: True}) for name in ("logits_eos_inf", "confidence_eos_eot_inf")
+]
 FEW_RULES = [
     rule for rule in RULES if rule.label in (ONE_TOKEN, "2 tokens a step", "4 tokens a step", "threshold 0.9")
 ]
@@ -72,6 +85,7 @@ class Setting:
         cache (`str`, *optional*): What is recomputed.
         block_length (`int`, *optional*): The length of the blocks; `None` is one block.
         weights (`str`, *optional*): What the projections are quantized to; `None` leaves them as they are.
+        extra_tokens (`int`): Tokens of the canvas behind the answer, which has to end with an EOS there.
     """
 
     task: str
@@ -79,12 +93,24 @@ class Setting:
     cache: str | None
     block_length: int | None
     weights: str | None = None
+    extra_tokens: int = 0
 
     @property
     def key(self) -> str:
         """Its name in the file of the results."""
         parts = [self.task, self.rule.label, self.cache or "no cache", f"block {self.block_length or 'one'}"]
+        parts += [f"{self.extra_tokens} extra tokens"] if self.extra_tokens else []
         return " | ".join([*parts, self.weights] if self.weights else parts)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it: one token a step without a cache, on a canvas as long as the answer."""
+        return self == self.baseline
+
+    @property
+    def baseline(self) -> "Setting":
+        """That of its task and block length."""
+        return Setting(self.task, RULES[0], None, self.block_length)
 
     def options(self, num_masks: int) -> dict:
         """The options of `generate`."""
@@ -113,6 +139,22 @@ def settings_of(task: str) -> list[Setting]:
         for rule in FEW_RULES
     ]
     return by_line + others + drafts
+
+
+def further_settings_of(task: str) -> list[Setting]:
+    """Settings that have a table of their own in docs/evidence.md: remasking against steps, guidance, and, where an answer
+    ends with an EOS, the length of the canvas and the EOS options."""
+    block_length = usual_block_length(task)
+    settings = [Setting(task, rule, None, block_length) for rule in REMASKING_RULES + GUIDANCE_RULES]
+    if task != "poem":
+        return settings
+    ends = [
+        Setting(task, rule, None, length, extra_tokens=extra)
+        for length in (None, LINE)
+        for extra in EXTRA_TOKENS
+        for rule in (RULES[0], *(END_RULES if extra >= 2 * LINE else ()))
+    ]
+    return settings + ends
 
 
 def quantized_settings_of(task: str, weights: str) -> list[Setting]:

@@ -80,6 +80,24 @@ def resamples(number: int, seed: int) -> torch.Tensor:
     return counts.scatter_add_(1, drawn, torch.ones_like(counts))
 
 
+def statistics_of(result: dict, baseline: dict) -> dict:
+    """What docs/evidence.md shows of a result: exact match, and its difference from the baseline, with their 95% intervals.
+
+    Args:
+        result, baseline (`dict`): As for [`compare`].
+
+    Returns:
+        `dict`: `exact_match` and `difference`, each a value, and the ends of its interval, in points of a hundred.
+    """
+    hits = torch.tensor([100.0 * int(hit) for hit in result["hits"]], dtype=torch.double)
+    comparison = compare(result, baseline)
+    rows = {
+        "exact_match": (exact_match(result), *bootstrap_interval(hits)),
+        "difference": (comparison.difference, comparison.low, comparison.high),
+    }
+    return {name: [round(value, 2) for value in row] for name, row in rows.items()}
+
+
 def exact_match(result: dict) -> float:
     """In points of a hundred."""
     return 100.0 * result["hits"].count("1") / len(result["hits"])

@@ -177,7 +177,7 @@ class TestAntithetic:
             assert mask[mask.sum(-1) == count].sum(0).tolist() == [count] * 8
 
     def test_error_is_smaller_at_equal_cost(self):
-        """On real text and a trained model, with as many forward passes. Measured: benchmarks/likelihood_variance.py."""
+        """On real text and a trained model, with as many forward passes. Measured: benchmarks/likelihood.py."""
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
         model = AutoModel.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
         lines = ["秋风入小窗，", "归舟载月行，", "旧梦随流水，", "灯前夜读书，"]

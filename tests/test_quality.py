@@ -18,10 +18,18 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402  from benchmarks
-from quality_answers import Examiner, agreement  # noqa: E402
+from quality_answers import Examiner, agreement, ends_there  # noqa: E402
 from quality_report import BEGIN, END, draft_pairs, render_section, replace_section  # noqa: E402
-from quality_settings import CACHES, DRAFT_RULES, RULES, Setting, quantized_settings_of, settings_of  # noqa: E402
-from quality_statistics import compare  # noqa: E402
+from quality_settings import (  # noqa: E402
+    CACHES,
+    DRAFT_RULES,
+    RULES,
+    Setting,
+    further_settings_of,
+    quantized_settings_of,
+    settings_of,
+)
+from quality_statistics import compare, statistics_of  # noqa: E402
 from quality_tasks import TASKS, questions_of  # noqa: E402
 from quality_weights import weights_section  # noqa: E402
 from shapes import NOT_INSTALLED, Unavailable  # noqa: E402
@@ -80,6 +88,56 @@ def test_every_rule_meets_every_cache():
     usual = {(one.rule.label, one.cache) for one in settings if one.block_length == 6 and one.rule.base is None}
     assert usual == {(rule.label, cache) for rule in RULES for cache in CACHES}
     assert len({setting.key for setting in settings}) == len(settings)
+
+
+def test_further_settings_are_others():
+    """Remasking at other numbers of steps and guidance in all tasks, and the end of an answer where it has one."""
+    for task in TASKS:
+        further = further_settings_of(task)
+        keys = {setting.key for setting in further}
+        assert len(keys) == len(further) and not keys & {setting.key for setting in settings_of(task)}
+        assert not any(setting.is_baseline for setting in further)
+        assert {setting.rule.family for setting in further} >= {"other remasking", "guidance"}
+    assert sum(setting.extra_tokens > 0 for setting in further_settings_of("poem")) == 16
+    assert Setting("poem", RULES[0], None, 6, extra_tokens=14).key.endswith("| 14 extra tokens")
+
+
+def test_a_longer_answer_has_to_end():
+    completions = torch.tensor([[5, 6, 0, 0], [5, 6, 7, 0], [5, 6, 0, 9]])
+    assert ends_there(completions, 2, eos_token_id=0).tolist() == [True, False, True]
+    assert ends_there(completions, 4, eos_token_id=0).all(), "the canvas ends there"
+
+
+def test_a_longer_canvas(tmp_path, tiny_poet):
+    results = measure(
+        tmp_path, "--model", tiny_poet, "--tasks", "poem", "--only", "block 6 | 2 extra tokens", "--limit", "2"
+    )
+    longer = results["poem | one token a step | no cache | block 6 | 2 extra tokens"]
+    assert longer["forward_passes"] == longer["tokens"] + 2
+
+
+def test_intervals_are_in_the_file(tmp_path, tiny_poet):
+    """Of each result against its baseline; also of results that were there before."""
+    options = ("--model", tiny_poet, "--tasks", "couplet", "--only", "factor 1.0", "--limit", "3")
+    results = measure(tmp_path, *options)
+    path = tmp_path / "quality.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert set(values["statistics"]) == set(results)
+    baseline = results["couplet | one token a step | no cache | block one"]
+    for key, result in results.items():
+        assert values["statistics"][key] == statistics_of(result, baseline)
+    path.write_text(json.dumps(values | {"statistics": {}}), encoding="utf-8")
+    measure(tmp_path, *options)
+    assert json.loads(path.read_text(encoding="utf-8"))["statistics"] == values["statistics"]
+
+
+def test_statistics_of_hits():
+    found = statistics_of(
+        {"hits": "11" * 40 + "00" * 10, "forward_passes": 1.0}, {"hits": "1" * 100, "forward_passes": 2.0}
+    )
+    mean, low, high = found["exact_match"]
+    assert mean == 80.0 and 68 < low < 76 and 84 < high < 92
+    assert found["difference"] == [-20.0, round(low - 100, 2), round(high - 100, 2)]
 
 
 def test_comparison_is_paired():

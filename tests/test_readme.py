@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
 def test_there_is_something_to_run():
     assert {"README.md", "docs/decoding.md", "docs/training.md"} <= set(PAGES)
     assert sum(len(commands_in(block)) for blocks in BLOCKS.values() for block in blocks if not block["mark"]) >= 15
-    for blocks in BLOCKS.values():
+    for blocks in filter(None, BLOCKS.values()):  # docs/evidence.md has none
         assert sum(block["language"] in ("python", "bash") and not block["mark"] for block in blocks) >= 5
         assert {block["language"] for block in blocks} <= {"python", "bash", "json", "bibtex"}
         marks = [block["mark"] for block in blocks if block["mark"]]
