@@ -10,17 +10,16 @@ A budget counts if three sizes of both kinds are there, so a study that was stop
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 from laws import KINDS, LARGEST_FACTOR, Measured, Study, as_measured, bootstrap, seed_noise, with_interval
 
+from modeling_llada.evaluation.intervals import wilson_interval
 from modeling_llada.files import write_atomically
 
 
 DIGITS = 5
-sys.path.append(str(Path(__file__).parents[1] / "poems"))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -166,8 +165,6 @@ def row(record: dict, run: Measured) -> dict:
 
 def tasks(records: list[dict], places: list[tuple[str, float]]) -> list[dict]:
     """The task scores of each budget, at the size with the lowest held-out loss; seeds are taken together."""
-    from intervals import wilson_interval
-
     rows = []
     for kind, budget in places:
         cells: dict[str, list[dict]] = {}

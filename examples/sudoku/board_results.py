@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from board_text import board_text
-from intervals import wilson_interval  # from examples/poems
 from puzzles import Puzzles, gym_dataset, load
 from solving import Solutions, answer, fill, write
 from transformers import AutoModel, LlamaForCausalLM
 
 import modeling_llada  # noqa: F401  registers the classes
+from modeling_llada.evaluation.intervals import wilson_interval
 from modeling_llada.files import write_atomically
 
 
