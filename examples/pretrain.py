@@ -93,7 +93,7 @@ def main() -> None:
     save_final(trainer, config)
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="examples/configs/poet.yaml", help="YAML file with the whole recipe")
     parser.add_argument("--corpus", help="tokenised corpus, .safetensors or .safetensors.xz")
@@ -110,7 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens-per-step", type=int, help="tokens of one optimiser step")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if not Path(args.config).is_file():
         parser.error(f"--config: there is no file {args.config}")
     for name in ("rehearse", "max_minutes"):

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ import yaml
 pytest.importorskip("matplotlib", reason="matplotlib is not part of this environment")
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "docs/evidence"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("docs/evidence", "benchmarks", "examples/poems")]
 
 import likelihood  # noqa: E402  from benchmarks
 import make  # noqa: E402  from docs/evidence
@@ -31,7 +32,7 @@ from llada_cli import build_parser  # noqa: E402
 
 RESULTS = sorted({(name, path) for name in make.CLAIMS for path in make.Claim.load(name).module.RESULTS.values()})
 # Numbers in the texts of a claim that are names of something.
-NAMES = r"[Ee]q\. \d+|`1 / t`|float\d+|\d tokens a step|threshold 0\.9|block \d"
+NAMES = r"[Ee]q\. \d+|`1 / t`|float\d+|\d tokens a step|threshold 0\.9|block \d|H100|sudoku4|--sizes? 4"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,7 @@ def test_commands_parse(made, monkeypatch):
     monkeypatch.setattr(likelihood, "run", lambda args: asked.append(args) or {})
     monkeypatch.setattr(likelihood, "write", lambda *_: None)
     monkeypatch.setattr(quality, "run", asked.append)
+    parsers = {"benchmarks/likelihood.py": likelihood.main, "benchmarks/quality.py": quality.main}
     commands = set(re.findall(r"`((?:python|llada|pytest) [^`]*[-/][^`]*)`", made["evidence.md"]))
     below = [one.text for name in make.CLAIMS for one in commands_of(name)]
     assert set(below) <= commands and len(commands) > 40
@@ -122,11 +124,17 @@ def test_commands_parse(made, monkeypatch):
             assert build_parser().parse_args(arguments)
         elif program == "pytest":
             assert all((ROOT / path).exists() for path in arguments)
+        elif arguments[0] in parsers:
+            parsers[arguments[0]](arguments[1:])
         else:
-            {"benchmarks/likelihood.py": likelihood, "benchmarks/quality.py": quality}[arguments[0]].main(
-                arguments[1:]
-            )
-    assert len(asked) == sum(command.startswith("python") for command in commands)
+            assert parser_of(arguments[0])(arguments[1:])
+    assert len(asked) == sum(any(path in command for path in parsers) for command in commands)
+
+
+def parser_of(path):
+    """The `parse_arguments` of an example, which is asked without running the rest."""
+    script = ROOT / path
+    return runpy.run_path(str(script))["parse_arguments"]
 
 
 def commands_of(name):

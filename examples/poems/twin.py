@@ -29,28 +29,27 @@ from modeling_llada.training.evaluation_loss import fixed_noise
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 128
 RESAMPLES = 10_000
-TOKENS_PER_STEP = 98_304
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     started = time.monotonic()
+    logs = {name: read_log(folder) for name, folder in (("llada", args.llada), ("twin", args.twin))}
     windows = held_out_windows(Corpus.load(args.corpus), args.limit)
-    models = {"llada": args.llada, "twin": args.twin / "final"}
+    models = {"llada": model_folder(args.llada), "twin": model_folder(args.twin)}
     losses = {"llada": bound(models["llada"], windows, args), "twin": exact(models["twin"], windows, args)}
-    logs = {"llada": args.llada / "training_log.json", "twin": args.twin / "training_log.json"}
     result = {
         "settings": {
             "windows": len(windows),
             "width": WIDTH,
             "noise_samples": args.noise_samples,
             "seed": args.seed,
-            "tokens_per_step": TOKENS_PER_STEP,
+            "tokens_per_step": args.tokens_per_step,
         },
         "held_out": {name: interval(values, args.seed) for name, values in losses.items()},
         "difference": interval(losses["twin"] - losses["llada"], args.seed),
-        "curves": {name: curve(json.loads(path.read_text())) for name, path in logs.items()},
-        "train_seconds": {name: train_seconds(json.loads(path.read_text())) for name, path in logs.items()},
+        "curves": {name: curve(log) for name, log in logs.items()},
+        "train_seconds": {name: train_seconds(log, args.tokens_per_step) for name, log in logs.items()},
         "device": args.device,
         "seconds": round(time.monotonic() - started),
     }
@@ -62,24 +61,35 @@ def main(arguments: list[str] | None = None) -> None:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--llada", type=Path, default=ROOT / "checkpoints/llada-poet", help="checkpoint with its training_log.json")
+    add("--llada", type=Path, default=ROOT / "checkpoints/llada-poet", help="checkpoint, or output folder")
     add("--twin", type=Path, required=True, help="output folder of examples/pretrain.py --twin")
     add("--corpus", required=True, help="tokenised corpus, see examples/pretrain.py --tokenize-only")
     add("--noise-samples", type=int, default=16, help="of each window, for the bound (%(default)s)")
     add("--batch-size", type=int, default=32, help="windows of a forward pass (%(default)s)")
+    add("--tokens-per-step", type=int, default=98_304, help="of both runs (%(default)s)")
     add("--limit", type=int, help="measure on the first so many windows")
     add("--device", default="cpu", help="where to run, for instance cuda (%(default)s)")
     add("--seed", type=int, default=0, help="of noise and bootstrap (%(default)s)")
     add("--json", type=Path, default=ROOT / "docs/evidence/results/twin.json", help="where to write the result")
     args = parser.parse_args(arguments)
-    for folder in (args.llada, args.twin):
-        if not (folder / "training_log.json").is_file():
-            parser.error(f"there is no training_log.json in {folder}")
-    for name in ("noise_samples", "batch_size", "limit"):
+    for name in ("noise_samples", "batch_size", "limit", "tokens_per_step"):
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be positive, but got {value}")
     return args
+
+
+def model_folder(folder: Path) -> Path:
+    """Where the weights are: beside the log in a checkpoint, below it in the output of a run."""
+    return folder / "final" if (folder / "final").is_dir() else folder
+
+
+def read_log(folder: Path) -> list[dict]:
+    """What a run logged."""
+    path = folder / "training_log.json"
+    if not path.is_file():
+        raise SystemExit(f"twin.py: there is no {path}, which examples/pretrain.py leaves with a model.")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def held_out_windows(corpus: Corpus, limit: int | None) -> torch.LongTensor:
@@ -143,12 +153,12 @@ def curve(log: list[dict]) -> list[dict]:
     return list(steps.values())
 
 
-def train_seconds(log: list[dict]) -> int:
+def train_seconds(log: list[dict], tokens_per_step: int) -> int:
     """Time of the steps, from the speed of each log line."""
     seconds, before = 0.0, 0
     for entry in log:
         if "tokens_per_second" in entry:
-            seconds += (entry["step"] - before) * TOKENS_PER_STEP / entry["tokens_per_second"]
+            seconds += (entry["step"] - before) * tokens_per_step / entry["tokens_per_second"]
             before = entry["step"]
     return round(seconds)
 
