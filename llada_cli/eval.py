@@ -40,6 +40,12 @@ With --output, the answers are kept in the folder FILE.cache as they come: the s
 interruption, with the same number of processes, and another --limit or --batch-size uses them too.
 """
 ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy")
+# What the samplers of the harness say: first examples, drawn ones, and no examples at all.
+TOO_FEW_EXAMPLES = (
+    "number of fewshot samples requested exceeds",
+    "Sample larger than population",
+    "no documents available for sampling",
+)
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -62,7 +68,9 @@ def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:
     what.add_argument("--task", metavar="NAME", help="benchmark of the list, or any task of the harness")
     task.add_argument("--setting", metavar="NAME", help="published setting to use, of several (the headline one)")
     task.add_argument("--include-path", type=Path, metavar="DIR", help="folder with tasks of your own")
-    task.add_argument("--num-fewshot", type=int, metavar="N", help="examples in a prompt (as the task says)")
+    task.add_argument(
+        "--num-fewshot", type=int, metavar="N", help="examples in a prompt (as published, else as the task says)"
+    )
     task.add_argument("--limit", type=int, metavar="N", help="only the first N questions of a task")
     switch = {"action": argparse.BooleanOptionalAction}
     task.add_argument("--chat-template", **switch, help="make chats of the prompts (as published, else not)")
@@ -108,26 +116,26 @@ def run(args: argparse.Namespace) -> None:
     with spinner(f"loading {name}"):
         lm = load_model(name, args, options)
 
-    chat_template = args.chat_template
-    if chat_template is None:
-        chat_template = setting is not None and setting.apply_chat_template
     if args.allow_code_execution:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"
+    num_fewshot = args.num_fewshot
+    if num_fewshot is None and setting is not None:
+        num_fewshot = setting.num_fewshot
     results = evaluate(
         simple_evaluate,
         lm,
         tasks=[task],
         task_manager=tasks,
-        num_fewshot=args.num_fewshot,
+        num_fewshot=num_fewshot,
         limit=args.limit,
         use_cache=None if args.output is None else open_cache(args.output, name, lm),
-        apply_chat_template=chat_template,
+        apply_chat_template=uses_chat_template(args, setting),
         confirm_run_unsafe_code=args.allow_code_execution,
         log_samples=False,
     )
     if not is_first:
         return
-    report = describe(results, task, name, args, options, setting, settings.source, chat_template)
+    report = describe(results, task, name, args, options, setting, settings.source, num_fewshot)
     if args.output is not None:
         from modeling_llada.files import write_atomically
 
@@ -173,35 +181,35 @@ def import_harness():
 
 
 def evaluation_options(args: argparse.Namespace, setting) -> dict:
-    """The options of the model: the published ones, and over them those that are given.
-
-    Raises:
-        `CommandError`: if the length of the published setting is not known, and none is given.
-    """
+    """The options of the model: the published ones, and over them those that are given."""
     given = {name: getattr(args, name) for name in ESTIMATE_OPTIONS if getattr(args, name) is not None}
     given |= chosen_options(args)
-    if setting is None:
-        return given
-    if "max_new_tokens" in setting.not_at_hand and "max_new_tokens" not in given:
-        raise CommandError(
-            f"the length of the published setting {setting.name} of {setting.model} on {setting.benchmark} is not at "
-            "hand: give one with `--max-new-tokens`, or another `--setting`."
-        )
-    return {**setting.options, **given}
+    return given if setting is None else {**setting.options, **given}
+
+
+def uses_chat_template(args: argparse.Namespace, setting) -> bool:
+    """Whether prompts are chats."""
+    if args.chat_template is not None:
+        return args.chat_template
+    return setting is not None and setting.apply_chat_template
 
 
 def find_task(name: str, include_path: Path | None):
-    """The task of the harness and the manager that knows it. One's own folder is looked through first, which is fast.
+    """The task of the harness and the manager that knows it. One's own folder is looked through first, and then that
+    of the package, which is fast.
 
     Raises:
         `CommandError`: if there is no such task.
     """
     from lm_eval.tasks import TaskManager
 
-    if include_path is not None:
-        tasks = TaskManager(include_path=str(include_path), include_defaults=False)
-        if name in tasks.all_tasks:
-            return name, tasks
+    from modeling_llada.evaluation.settings import TASKS_FOLDER
+
+    for folder in (include_path, TASKS_FOLDER):
+        if folder is not None:
+            tasks = TaskManager(include_path=str(folder), include_defaults=False)
+            if name in tasks.all_tasks:
+                return name, tasks
     tasks = TaskManager(include_path=None if include_path is None else str(include_path))
     if name not in tasks.all_tasks:
         close = difflib.get_close_matches(name, tasks.all_tasks, n=3)
@@ -230,11 +238,16 @@ def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
     """The results of the harness, `None` in all processes but the first.
 
     Raises:
-        `CommandError`: if the task runs code, and that was not allowed.
+        `CommandError`: if the task has fewer examples than asked for, or runs code, and that was not allowed.
     """
     try:
         return simple_evaluate(lm, **kwargs)
-    except ValueError as error:
+    except (AssertionError, ValueError) as error:
+        if any(part in str(error) for part in TOO_FEW_EXAMPLES):
+            raise CommandError(
+                f"`--num-fewshot`: {kwargs['tasks'][0]} does not have {kwargs['num_fewshot']} examples for a prompt. "
+                "Give fewer."
+            ) from error
         if "marked as unsafe" not in str(error):
             raise
         raise CommandError(
@@ -255,7 +268,9 @@ def open_cache(output: Path, name: str, lm) -> str:
     return str(folder / hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
-def describe(results: dict, task: str, name: str, args, options: dict, setting, source: str, chat_template: bool):
+def describe(
+    results: dict, task: str, name: str, args, options: dict, setting, source: str, num_fewshot: int | None
+) -> dict:
     """What is written as JSON."""
     measured = {key: value for key, value in results["results"][task].items() if "," in key}
     report = {
@@ -264,7 +279,8 @@ def describe(results: dict, task: str, name: str, args, options: dict, setting, 
         "limit": args.limit,
         "questions": results["n-samples"],
         "num_fewshot": results["n-shot"],
-        "chat_template": chat_template,
+        "num_fewshot_asked_for": num_fewshot,
+        "chat_template": uses_chat_template(args, setting),
         "options": results["config"]["llada"],
         "measured": measured,
         "published": None,
@@ -274,6 +290,9 @@ def describe(results: dict, task: str, name: str, args, options: dict, setting, 
     }
     if setting is not None:
         value, error = measured.get(setting.metric), measured.get(error_key(setting.metric))
+        changed = [key for key, value in options.items() if setting.options.get(key) != value]
+        if setting.num_fewshot is not None and {*results["n-shot"].values()} != {setting.num_fewshot}:
+            changed.append("num_fewshot")
         report["published"] = {
             "benchmark": setting.benchmark,
             "setting": setting.name,
@@ -282,8 +301,10 @@ def describe(results: dict, task: str, name: str, args, options: dict, setting, 
             "source": source,
             "measured": None if value is None else round(100 * value, 2),
             "standard_error": round(100 * error, 2) if isinstance(error, float) else None,
+            "num_fewshot": setting.num_fewshot,
+            "differs": setting.differs,
             "not_at_hand": list(setting.not_at_hand),
-            "changed": sorted(key for key, value in options.items() if setting.options.get(key) != value),
+            "changed": sorted(changed),
         }
     return report
 
@@ -314,6 +335,10 @@ def write_report(report: dict) -> None:
             table.add_row(metric, f"{value:.4f}", f"±{error:.4f}" if isinstance(error, float) else "")
     console = Console(highlight=False)
     console.print(table)
+    shots, asked_for = sorted({*report["num_fewshot"].values()}), report["num_fewshot_asked_for"]
+    ignored = asked_for is not None and shots != [asked_for]
+    note = f" (not {asked_for}: the task has its own number)" if ignored else ""
+    console.print(f"examples in a prompt: {', '.join(map(str, shots))}{note}", soft_wrap=True)
     published = report["published"]
     if published is None:
         console.print(f"no published score of {report['model']} on {report['task']}", soft_wrap=True)
@@ -324,10 +349,16 @@ def write_report(report: dict) -> None:
         console.print(f"published {scores}, measured {shown}, in percent ({published['metric']})", soft_wrap=True)
         notes = [f"setting {published['setting']} of {published['source']}"]
         notes += [f"changed: {', '.join(published['changed'])}"] if published["changed"] else []
+        notes += [f"{source}: {text_of(values)}" for source, values in published["differs"].items()]
         notes += [f"not known of it: {', '.join(published['not_at_hand'])}"] if published["not_at_hand"] else []
         console.print("; ".join(notes), soft_wrap=True)
     if report["limit"] is not None:
         console.print(f"only the first {report['limit']} questions of each task: not a score", soft_wrap=True)
+
+
+def text_of(values: dict) -> str:
+    """Options in a line."""
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def write_settings(settings) -> None:
@@ -336,14 +367,16 @@ def write_settings(settings) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "benchmark", "setting", "harness task", "options", "published"):
+    for heading in ("model", "benchmark", "setting", "harness task", "examples", "options", "published"):
         table.add_column(heading, overflow="fold")
     for one in settings.settings:
         common = ("temperature", "remasking", "check_greedy")  # the same everywhere
-        options = [f"{key}={value}" for key, value in one.options.items() if key not in common]
+        options = [text_of({key: value for key, value in one.options.items() if key not in common})]
         options += [f"{key}=?" for key in one.not_at_hand]
+        options += [f"({source}: {text_of(values)})" for source, values in one.differs.items()]
         scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in one.scores.items())
-        table.add_row(Path(one.model).name, one.benchmark, one.name, one.task, " ".join(options), scores)
+        shots = "" if one.num_fewshot is None else str(one.num_fewshot)
+        table.add_row(Path(one.model).name, one.benchmark, one.name, one.task, shots, " ".join(options), scores)
     console = Console(highlight=False)
     if not console.is_terminal:  # a file has no width to fold at
         console.width = 260
@@ -351,5 +384,6 @@ def write_settings(settings) -> None:
     for model in settings.models:
         missing = [settings.benchmarks[benchmark] for owner, benchmark in settings.gaps if owner == model]
         console.print(f"{Path(model).name}: no figure at hand for {', '.join(missing)}", soft_wrap=True)
-    console.print(f"source: {settings.source}; ?: a value that was not at hand", soft_wrap=True)
+    console.print(f"source: {settings.source}; in brackets: another source; ?: not at hand", soft_wrap=True)
+    console.print("examples: in a prompt; where there is no number, the task has its own", soft_wrap=True)
     sys.stdout.flush()

@@ -60,6 +60,29 @@ def task_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def prompts(monkeypatch):
+    """The prompts that reach the model."""
+    from modeling_llada.evaluation import LLaDAHarnessLM
+
+    seen = []
+    generate = LLaDAHarnessLM.generate_until
+    monkeypatch.setattr(
+        LLaDAHarnessLM,
+        "generate_until",
+        lambda lm, requests, **rest: seen.extend(one.args[0] for one in requests) or generate(lm, requests, **rest),
+    )
+    return seen
+
+
+def with_line(task_folder, tmp_path, line):
+    """The tasks in a folder of their own, with a line more in gsm8k."""
+    folder = shutil.copytree(task_folder, tmp_path / "tasks")
+    with (folder / "gsm8k.yaml").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    return folder
+
+
 class TestList:
     def test_it_shows_settings_scores_and_gaps(self, eval_lm):
         out = eval_lm("--list")
@@ -67,9 +90,10 @@ class TestList:
             line for line in out.splitlines() if "LLaDA-8B-Instruct" in line and "gsm8k" in line and "512" in line
         ]
         assert "confidence_eos_eot_inf=True" in line and "69.4 (internal toolkit), 68.8 (OpenCompass)" in line
-        assert "max_new_tokens=?" in out
-        assert "LLaDA-8B-Base: no figure at hand for HumanEval-FIM, MMLU-Pro, IFEval" in out
-        assert "EVAL.md of the official repository" in out
+        assert line.split()[3:5] == ["gsm8k", "4"], "task and examples"
+        assert "subset=?" in out and "(paper: num_fewshot=4)" in out
+        assert "LLaDA-8B-Base: no figure at hand for MMLU-Pro, IFEval" in out
+        assert "EVAL.md of the official repository" in out and "arXiv:2502.09992v3" in out
 
 
 class TestRun:
@@ -79,11 +103,13 @@ class TestRun:
         out = eval_lm(*task, *LENGTH, "--output", output)
         assert "published 69.4 (internal toolkit), 68.8 (OpenCompass), measured 0.0 ± 0.0, in percent" in out
         assert "changed: block_length, max_new_tokens, steps" in out and "not a score" in out
+        assert "examples in a prompt: 4\n" in out
         report = json.loads(output.read_text())
         assert report["published"]["scores"] == {"internal toolkit": 69.4, "OpenCompass": 68.8}
         assert report["published"]["measured"] == 0.0
         assert report["options"]["confidence_eos_eot_inf"] is True and report["options"]["max_new_tokens"] == 8
         assert report["chat_template"] is True
+        assert report["num_fewshot"] == {"gsm8k": 4} and report["published"]["num_fewshot"] == 4
         assert report["questions"] == {"gsm8k": {"original": 8, "effective": 2}}
         assert [path.name for path in tmp_path.iterdir()] != [] and not list(tmp_path.glob("*.part"))
 
@@ -108,6 +134,54 @@ class TestRun:
         assert decoded == [2, 1]
         eval_lm(*task, *LENGTH, "--limit", 2, "--cfg-scale", "1.0")
         assert decoded == [2, 1, 2]
+
+    @pytest.mark.parametrize(("given", "shots"), [((), 4), (("--num-fewshot", 2), 2), (("--num-fewshot", 0), 0)])
+    def test_the_published_number_of_examples_reaches_the_prompts(
+        self, eval_lm, instruct, task_folder, tmp_path, prompts, given, shots
+    ):
+        output = tmp_path / "results.json"
+        task = ("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--limit", 2)
+        eval_lm(*task, *LENGTH, *given, "--no-chat-template", "--output", output)
+        assert [prompt.count("\n\n") for prompt in prompts] == [shots, shots]
+        report = json.loads(output.read_text())
+        assert report["num_fewshot"] == {"gsm8k": shots}
+        assert ("num_fewshot" in report["published"]["changed"]) is (shots != 4)
+
+    def test_in_a_chat_examples_are_turns(self, eval_lm, instruct, task_folder, prompts):
+        eval_lm(*("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--limit", 1), *LENGTH)
+        [prompt] = prompts
+        *turns, question = prompt.split("<|endoftext|><|startoftext|>")  # as the template of the poet parts them
+        assert len(turns) == 4 and all(len(turn.split("，")) == 2 and turn[-1] != "，" for turn in turns)
+        assert question == "床前明月光，"
+
+    def test_a_task_that_fixes_its_number_of_examples(self, eval_lm, instruct, task_folder, tmp_path):
+        folder = with_line(task_folder, tmp_path, "num_fewshot: 0")
+        task = ("--model", instruct, "--task", "gsm8k", "--include-path", folder, "--limit", 1)
+        out = eval_lm(*task, *LENGTH)
+        assert "examples in a prompt: 0 (not 4: the task has its own number)" in out
+        assert "changed: block_length, max_new_tokens, num_fewshot, steps" in out
+
+    def test_hellaswag_is_asked_for_a_letter(self, poet_folder, tmp_path):
+        """The one published task that the harness does not have, on two rows in the layout of the data set."""
+        tasks = pytest.importorskip("lm_eval.tasks")
+        from modeling_llada.evaluation.settings import TASKS_FOLDER
+
+        endings = ["falls.", "[substeps] sings a  song.", "melts.", "is a car."]
+        row = {"activity_label": "Singing", "ctx": "A man [title] A woman", "endings": endings, "label": "1"}
+        (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row | {'label': '3'})}\n")
+        text = (TASKS_FOLDER / "hellaswag_generative.yaml").read_text(encoding="utf-8")
+        data = f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    validation: {tmp_path / 'rows.jsonl'}\n"
+        text = text.replace("dataset_path: Rowan/hellaswag\n", data)
+        text = text.replace("training_split: train\n", "").replace("fewshot_split: train", "fewshot_split: validation")
+        (tmp_path / "hellaswag_generative.yaml").write_text(text, encoding="utf-8")
+        manager = tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
+        task = manager.load(["hellaswag_generative"])["tasks"]["hellaswag_generative"]
+        rows = list(task.validation_docs())
+        assert [task.doc_to_target(row) for row in rows] == ["B", "D"]
+        assert task.doc_to_text(rows[0]) == (
+            "Singing: A man. A woman\nWhich ending is the most sensible?\nA. falls.\nB. sings a song.\nC. melts.\n"
+            "D. is a car.\nAnswer with the letter.\nAnswer:"
+        )
 
     def test_a_task_without_published_score(self, eval_lm, poet_folder, task_folder):
         out = eval_lm(
@@ -138,7 +212,13 @@ class TestErrors:
         task = ("--model", instruct, "--include-path", task_folder)
         assert "must be one of length-512, blocks" in fail(*task, "--task", "gsm8k", "--setting", "block")
         assert "none was published" in fail(*task, "--task", "poet_next_line", "--setting", "block")
-        assert "give one with `--max-new-tokens`" in fail(*task, "--task", "math")
+
+    @pytest.mark.parametrize("sampler", ["first_n", "default"])
+    def test_the_task_has_fewer_examples(self, fail, instruct, task_folder, tmp_path, sampler):
+        folder = with_line(task_folder, tmp_path, f"fewshot_config: {{sampler: {sampler}}}")
+        task = ("--model", instruct, "--task", "gsm8k", "--include-path", folder, "--limit", 1)
+        message = fail(*task, *LENGTH, "--num-fewshot", 9)
+        assert "`--num-fewshot`: gsm8k does not have 9 examples for a prompt. Give fewer." in message
 
     def test_a_task_is_mistyped(self, fail, poet_folder, task_folder, monkeypatch):
         import lm_eval.tasks

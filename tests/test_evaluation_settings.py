@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from modeling_llada.evaluation import load_settings
-from modeling_llada.evaluation.settings import SETTINGS_FILE
+from modeling_llada.evaluation.settings import SETTINGS_FILE, TASKS_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +38,33 @@ class TestPublishedSettings:
         }
         assert all(reason.endswith(".") for reason in settings.gaps.values())
 
-    def test_a_length_that_is_known_is_that_of_the_steps_where_these_are_known(self, settings):
-        """EVAL.md: steps = length in every setting of one block."""
+    def test_one_token_a_step_and_whole_blocks(self, settings):
         for one in settings.settings:
-            if "steps" in one.options:
-                assert one.options["steps"] == one.options["max_new_tokens"] == one.options["block_length"]
-            elif not one.scores_likelihood:
-                assert {"steps", "max_new_tokens"} & {*one.not_at_hand}
+            if not one.scores_likelihood:
+                assert one.options["steps"] == one.options["max_new_tokens"]
+                assert one.options["max_new_tokens"] % one.options["block_length"] == 0
+                assert one.options["block_length"] == one.options["steps"] or one.name == "blocks"
+
+    def test_the_number_of_examples_is_that_of_the_paper_which_does_not_have_llada_1_5(self, settings):
+        shots = {one.model: set() for one in settings.settings}
+        for one in settings.settings:
+            shots[one.model].add(one.num_fewshot)
+        assert shots.pop("GSAI-ML/LLaDA-1.5") == {None}
+        assert set.union(*shots.values()) == {0, 3, 4, 5}
+        assert settings.find("GSAI-ML/LLaDA-8B-Instruct", "math").num_fewshot == 0
+        assert settings.find("GSAI-ML/LLaDA-8B-Base", "math").num_fewshot == 4
+
+    def test_what_another_source_says_is_kept(self, settings):
+        base, instruct = "GSAI-ML/LLaDA-8B-Base", "GSAI-ML/LLaDA-8B-Instruct"
+        assert settings.find(base, "gsm8k").differs == {"eval_llada_lm_eval.sh": {"num_fewshot": 5}}
+        assert settings.find(base, "mbpp").differs == {"paper": {"num_fewshot": 4}}
+        assert settings.find(instruct, "math", "blocks").differs == {"paper": {"block_length": 32}}
+        assert settings.find(base, "mmlu").differs == {}
 
     def test_the_headline_setting_is_found_by_benchmark_or_task_or_folder(self, settings):
         instruct = "GSAI-ML/LLaDA-8B-Instruct"
         setting = settings.find(instruct, "math")
-        assert (setting.name, setting.task) == ("one-block", "minerva_math")
+        assert (setting.name, setting.task) == ("length-512", "minerva_math")
         assert setting == settings.find(instruct, "minerva_math") == settings.find("/models/LLaDA-8B-Instruct", "math")
         assert settings.find(instruct, "math", "blocks").scores["OpenCompass"] == 42.7
         assert settings.find(instruct, "mmlu").task == "mmlu_generative"
@@ -62,7 +77,7 @@ class TestPublishedSettings:
 
     @pytest.mark.slow
     def test_the_harness_has_all_tasks(self, settings):
-        tasks = pytest.importorskip("lm_eval.tasks").TaskManager().all_tasks
+        tasks = pytest.importorskip("lm_eval.tasks").TaskManager(include_path=str(TASKS_FOLDER)).all_tasks
         assert {one.task for one in settings.settings} <= {*tasks}
 
 
@@ -87,6 +102,15 @@ class TestChecks:
             ("options", {"max_new_tokens": 8, "num_samples": 8}, r"unknown ones.*max_new_tokens"),
             ("options", {"max_new_tokens": -8}, "`max_new_tokens` must be"),
             ("not_at_hand", ["steps"], "ones that are not at hand"),
+            ("not_at_hand", ["examples"], "unknown ones"),
+            ("num_fewshot", -1, "`num_fewshot` of a setting .* must be an integer of at least 0, but got -1"),
+            ("num_fewshot", 2.5, "`num_fewshot`"),
+            ("num_fewshot", "4", "`num_fewshot`"),
+            ("num_fewshot", True, "`num_fewshot`"),
+            ("differs", {"paper": {"num_fewshot": 4}}, "`differs` of a setting .* other values than the setting"),
+            ("differs", {"paper": {"num_fewshot": -4}}, "`num_fewshot`"),
+            ("differs", {"paper": {"shots": 5}}, "`differs`"),
+            ("differs", {"paper": {}}, "`differs`"),
             ("scores", {"EVAL.md": 703}, "must be numbers in"),
             ("scores", {}, "must be numbers in"),
             ("metric", 1, "`metric` of a setting"),

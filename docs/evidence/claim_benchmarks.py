@@ -51,6 +51,8 @@ def differences(results: dict) -> str:
             "- Nothing was measured on the official checkpoints.",
             f"- No setting was at hand for {listed(found, gaps)}.",
             f"- A part of a setting was not at hand for {listed(found, unknown)}.",
+            "- In brackets stands what another source says of a setting. Where the paper has another number of examples, the "
+            "task of the harness does not have so many.",
             "- The scores of the instruct checkpoint come from other toolkits, whose prompts are not those of the harness.",
         ]
     )
@@ -102,8 +104,10 @@ def model_table(results: dict, wanted: str) -> str:
                 ["", ""] if index else [found["benchmarks"][name]["title"], paper_score(results["paper"], model, name)]
             )
             name_of_setting = setting["name"] if index else None
-            rows.append([*first, scores, options_of(setting), f"`{command(model, name, name_of_setting)}`"])
-    return table(["benchmark", "paper", "published", "setting", "command"], rows)
+            rows.append(
+                [*first, scores, shots_of(setting), options_of(setting), f"`{command(model, name, name_of_setting)}`"]
+            )
+    return table(["benchmark", "paper", "published", "examples", "setting", "command"], rows)
 
 
 def paper_score(paper: dict, model: str, name: str) -> str:
@@ -111,10 +115,19 @@ def paper_score(paper: dict, model: str, name: str) -> str:
     return "" if score is None else f"{score[0]}, {counted(score[1], 'example')}"
 
 
+def shots_of(setting: dict) -> str:
+    """The number of examples in a prompt, empty where the task has its own."""
+    return str(setting.get("num_fewshot", ""))
+
+
 def options_of(setting: dict) -> str:
     options = [f"{name} {value}" for name, value in setting["options"].items() if name != "check_greedy"]
     unknown = [f"{name} not at hand" for name in setting.get("not_at_hand", [])]
-    return f"{setting['name']}: {', '.join([*options, *unknown])}"
+    others = [
+        f"({source}: {', '.join(f'{name} {value}' for name, value in values.items())})"
+        for source, values in setting.get("differs", {}).items()
+    ]
+    return " ".join([f"{setting['name']}: {', '.join([*options, *unknown])}", *others])
 
 
 def command(model: str, benchmark: str, setting: str | None = None) -> str:

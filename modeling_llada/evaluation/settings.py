@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The published settings and scores of the LLaDA checkpoints, read from `settings.yaml` and checked."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import yaml
@@ -11,7 +11,9 @@ from ..generation_config_llada import LLaDAGenerationConfig
 
 
 SETTINGS_FILE = Path(__file__).with_name("settings.yaml")
+TASKS_FOLDER = Path(__file__).with_name("tasks")  # tasks of published settings that the harness does not have
 LIKELIHOOD_OPTIONS = {"num_samples", "antithetic", "cfg_scale", "check_greedy"}
+SUBSET = "subset"  # which part of a benchmark was taken, the one thing that no source may say of a setting
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ class PublishedSetting:
             Published scores in percent, by the toolkit that gave them.
         apply_chat_template (`bool`):
             Whether prompts are chats.
+        num_fewshot (`int`, *optional*):
+            Examples in a prompt; `None` leaves the number to the task.
+        differs (`dict[str, dict]`):
+            What other sources say instead, of options or of `num_fewshot`, by source.
         not_at_hand (`tuple[str, ...]`):
-            Options that the published setting has, but whose values are not known here.
+            What the published setting has, but is not known here: options, or `"subset"`, the part of the benchmark.
     """
 
     model: str
@@ -48,6 +54,8 @@ class PublishedSetting:
     options: dict
     scores: dict
     apply_chat_template: bool
+    num_fewshot: int | None = None
+    differs: dict = field(default_factory=dict)
     not_at_hand: tuple[str, ...] = ()
 
     @property
@@ -109,8 +117,8 @@ class PublishedSettings:
         >>> from modeling_llada.evaluation import load_settings
 
         >>> setting = load_settings().find("GSAI-ML/LLaDA-8B-Instruct", "gsm8k", name="blocks")
-        >>> setting.options["block_length"], setting.scores["internal toolkit"]
-        (8, 78.6)
+        >>> setting.options["block_length"], setting.num_fewshot, setting.scores["internal toolkit"]
+        (8, 4, 78.6)
         ```
         """
         model = Path(model).name
@@ -173,19 +181,23 @@ def read_setting(
 ) -> PublishedSetting:
     """Makes and checks a setting; one that decodes also gets the options that all of these share."""
     where = f"a setting of {model} on {benchmark}"
-    optional = {"not_at_hand"}
+    optional = {"num_fewshot", "differs", "not_at_hand"}
     check_keys(where, {**dict.fromkeys(optional), **entry}, {"name", "task", "metric", "options", "scores"} | optional)
     is_likelihood = "num_samples" in entry["options"]
     options = entry["options"] if is_likelihood else {**decoding, **entry["options"]}
     not_at_hand = tuple(entry.get("not_at_hand", ()))
     known = LIKELIHOOD_OPTIONS if is_likelihood else {*vars(LLaDAGenerationConfig())}
-    unknown = sorted(({*options} | {*not_at_hand}) - known)
+    unknown = sorted(({*options} | {*not_at_hand}) - known - {SUBSET})
     if unknown or {*options} & {*not_at_hand}:
         raise ValueError(
             f"`options` of {where} has unknown ones, or ones that are not at hand: {unknown or not_at_hand}."
         )
     if not is_likelihood:
         LLaDAGenerationConfig(**options)
+    num_fewshot = entry.get("num_fewshot")
+    check_shots(where, num_fewshot)
+    differs = entry.get("differs", {})
+    check_differences(where, differs, {**options, "num_fewshot": num_fewshot}, known)
     scores = entry["scores"]
     if not scores or not all(isinstance(score, float) and 0 < score <= 100 for score in scores.values()):
         raise ValueError(f"`scores` of {where} must be numbers in (0, 100] by toolkit, but got {scores}.")
@@ -195,13 +207,34 @@ def read_setting(
         options=options,
         scores=scores,
         apply_chat_template=apply_chat_template,
+        num_fewshot=num_fewshot,
+        differs=differs,
         not_at_hand=not_at_hand,
         **{name: entry[name] for name in ("name", "task", "metric")},
     )
-    for field in fields(setting):
-        if field.type is str and not isinstance(getattr(setting, field.name), str):
-            raise ValueError(f"`{field.name}` of {where} must be a text, but got {getattr(setting, field.name)!r}.")
+    for one in fields(setting):
+        if one.type is str and not isinstance(getattr(setting, one.name), str):
+            raise ValueError(f"`{one.name}` of {where} must be a text, but got {getattr(setting, one.name)!r}.")
     return setting
+
+
+def check_shots(where: str, num_fewshot: int | None) -> None:
+    """Raises a `ValueError` unless this can be a number of examples, or is `None`."""
+    is_number = isinstance(num_fewshot, int) and not isinstance(num_fewshot, bool)
+    if num_fewshot is not None and not (is_number and num_fewshot >= 0):
+        raise ValueError(f"`num_fewshot` of {where} must be an integer of at least 0, but got {num_fewshot!r}.")
+
+
+def check_differences(where: str, differs: dict, settled: dict, known: set[str]) -> None:
+    """Raises a `ValueError` unless each source says something else of what a setting has."""
+    for source, values in differs.items():
+        unknown = sorted({*values} - known - {"num_fewshot"})
+        if unknown or not values or any(settled.get(name) == value for name, value in values.items()):
+            raise ValueError(
+                f"`differs` of {where} must have options with other values than the setting, but got {values} for "
+                f"{source}."
+            )
+        check_shots(where, values.get("num_fewshot"))
 
 
 def check_keys(where: str, entry: dict, expected: set[str]) -> None:
