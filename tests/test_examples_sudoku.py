@@ -191,10 +191,10 @@ class TestRows:
             assert solver.count(np.where(is_empty, 0, solution).tolist()) == 1
 
     def test_given_cells_are_never_masked(self, sudoku, training, puzzles):
+        from modeling_llada.training.batches import TrainingBatches
+
         rows = training.board_rows.BoardRows({4: puzzles(4)}, {4: 1.0}, "canvas")
-        batches = training.board_rows.BoardBatches(
-            rows, mask_token_id=2, max_steps=1, tokens_per_step=22 * 64, device="cpu"
-        )
+        batches = TrainingBatches(rows, mask_token_id=2, max_steps=1, tokens_per_step=22 * 64, device="cpu")
         (batch,) = batches.at(0)
         masked = batch["input_ids"] == 2
         assert masked.any() and not (masked & ~rows.maskable).any()
@@ -218,10 +218,10 @@ class TestRows:
         assert not rows.maskable[:, : ids.shape[1] // 2].any() and rows.maskable[:, ids.shape[1] // 2 :].all()
 
     def test_the_twin_is_scored_on_the_answer(self, training, puzzles):
+        from modeling_llada.training.autoregressive import AutoregressiveBatches
+
         rows = training.board_rows.BoardRows({4: puzzles(4)}, {4: 1.0}, "answer")
-        batches = training.board_rows.BoardTwinBatches(
-            rows, bos_token_id=1, max_steps=1, tokens_per_step=44 * 4, device="cpu"
-        )
+        batches = AutoregressiveBatches(rows, bos_token_id=1, max_steps=1, tokens_per_step=44 * 4, device="cpu")
         (batch,) = batches.at(0)
         assert (batch["input_ids"][:, 0] == 1).all()
         assert batch["weights"].view(4, 44)[:, :22].sum() == 0 and (batch["weights"].view(4, 44)[:, 22:] == 1).all()

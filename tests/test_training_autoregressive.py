@@ -15,6 +15,7 @@ from modeling_llada.training import (
     autoregressive_twin,
     find_last_checkpoint,
 )
+from modeling_llada.training.batches import TensorRows
 
 
 @pytest.fixture
@@ -78,6 +79,22 @@ def test_tokens_that_were_cut_off_are_not_trained(make_trainer):
     batch = next(batch for step in range(20) for batch in batches.at(step) if "attention_mask" in batch)
     assert torch.equal(batch["weights"], batch["attention_mask"].flatten().float())
     assert batch["num_items"] == batch["attention_mask"].sum() < batch["attention_mask"].numel()
+
+
+@pytest.mark.parametrize("trainer_class", [AutoregressivePretrainer, LLaDAPretrainer])
+@pytest.mark.parametrize("random_length_ratio", [0.0, 1.0])
+def test_only_answers_are_predicted_where_rows_say_so(make_trainer, random_ids, trainer_class, random_length_ratio):
+    rows, is_answer = random_ids(6, 12), torch.arange(12).expand(6, 12) >= 8
+    trainer = make_trainer(trainer_class, random_length_ratio=random_length_ratio, tokens_per_step=96)
+    trainer.train_dataset = TensorRows(rows, maskable=is_answer)
+    for step in range(4):
+        (batch,) = trainer.get_train_dataloader().at(step)
+        is_counted = batch["weights"].view(8, 12) > 0
+        assert not is_counted[:, :8].any()
+        if random_length_ratio == 0.0:
+            assert is_counted[:, 8:].any()
+        if trainer_class is LLaDAPretrainer:
+            assert torch.equal(batch["input_ids"] == trainer.model.config.mask_token_id, is_counted)
 
 
 def test_evaluation_is_the_exact_likelihood(make_trainer, random_ids):

@@ -11,8 +11,8 @@ A LLaDA and its autoregressive twin of the same shape are trained from scratch o
 - questions about half of them: `下LINE：LINE` for the line after a line, `上LINE：LINE` for the line before it.
 
 Then both are asked about the other half, of which they have read the couplets, but no question. What they have in common
-are rows, batches, steps, learning rate, weight decay and shape; the loss alone differs. Steps are counted, not seconds, so
-that a run repeats exactly on the same machine.
+are rows, batches, steps, learning rate, weight decay and shape, and that of a question the answer alone is predicted; the loss
+alone differs. Steps are counted, not seconds, so that a run repeats exactly on the same machine.
 
 Most rows are couplets, and the weight decay is strong. Otherwise so small a LLaDA learns the questions by heart, apart from
 the couplets, and answers no other.
@@ -42,6 +42,7 @@ from modeling_llada.training import (
     LLaDAPretrainingConfig,
     autoregressive_twin,
 )
+from modeling_llada.training.batches import TensorRows
 
 
 TEMPLATES = Templates(next="下{line}：", previous="上{line}：")
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--couplets", type=int, default=64, help="couplets, half of them in the test (%(default)s)")
-    parser.add_argument("--steps", type=int, default=4000, help="optimiser steps of each model (%(default)s)")
+    parser.add_argument("--steps", type=int, default=1600, help="optimiser steps of each model (%(default)s)")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="its peak (%(default)s)")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of couplets, weights and rows (0 1 2)"
@@ -110,7 +111,9 @@ def run(seed: int, args: argparse.Namespace) -> dict:
     """Trains both models on the couplets of a seed and asks them about the half that had no questions."""
     asked, held_out = choose_couplets(args.couplets, seed)
     tokenizer = build_tokenizer(sorted(set("".join(a + b for a, b in asked + held_out)) | set("，。下上：")))
-    rows = torch.tensor(tokenizer(training_rows(asked, held_out))["input_ids"])
+    texts = training_rows(asked, held_out)
+    ids = torch.tensor(tokenizer(texts)["input_ids"])
+    rows = TensorRows(ids, maskable=torch.tensor([what_is_predicted(text) for text in texts]))
     results = {}
     for name in ("llada", "twin"):
         set_seed(seed)
@@ -119,7 +122,7 @@ def run(seed: int, args: argparse.Namespace) -> dict:
         if name == "twin":
             model, trainer_class = autoregressive_twin(model.config), AutoregressivePretrainer
         started = time.monotonic()
-        trainer_class(model, settings(args, seed, rows.shape[1]), train_dataset=rows).train()
+        trainer_class(model, settings(args, seed, ids.shape[1]), train_dataset=rows).train()
         seconds = time.monotonic() - started
         results[name] = {"parameters": model.num_parameters(), "seconds": round(seconds, 1)}
         results[name] |= evaluate(name, model, tokenizer, asked, held_out)
@@ -149,6 +152,12 @@ def training_rows(asked: list[tuple[str, str]], held_out: list[tuple[str, str]])
     for pair in asked:
         questions += [TEMPLATES.question(pair, direction) + asked_line(pair, direction) for direction in DIRECTIONS]
     return couplets * round(COUPLET_SHARE * len(questions) / len(couplets)) + questions
+
+
+def what_is_predicted(text: str) -> list[bool]:
+    """All of a couplet, and of a question the answer: as in fine-tuning, what is asked is given."""
+    question, colon, _ = text.partition("：")
+    return [not colon or place > len(question) for place in range(len(text))]
 
 
 def make_llada(tokenizer: PreTrainedTokenizerFast) -> LLaDAForMaskedLM:

@@ -17,10 +17,7 @@ from grids import Shape
 from puzzles import Puzzles
 from solving import Solutions, answer, fill, write
 
-from modeling_llada.diffusion_llada import loss_weights, mask_tokens
 from modeling_llada.training import AutoregressivePretrainer, LLaDAPretrainer
-from modeling_llada.training.autoregressive import AutoregressiveBatches
-from modeling_llada.training.batches import TrainingBatches
 from modeling_llada.training.rows import RowEntry
 
 
@@ -125,22 +122,6 @@ def shuffle_lines(count: int, size: int, band: int, generator: torch.Generator) 
     return (order * band + within).flatten(1)
 
 
-class BoardBatches(TrainingBatches):
-    """The batches of [`TrainingBatches`], in which only those tokens are masked that the rows are to predict."""
-
-    def corrupt(self, clean, rates, attention_mask):
-        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, self.source.maskable, self.generator)
-        return noisy, mask, loss_weights(mask, rates)
-
-
-class BoardTwinBatches(AutoregressiveBatches):
-    """The batches of the twin, in which the loss is that of the answer: a puzzle is not predictable."""
-
-    def corrupt(self, clean, rates, attention_mask):
-        noisy, _, _ = super().corrupt(clean, rates, attention_mask)
-        return noisy, self.source.maskable, self.source.maskable.float()
-
-
 class SolvesPuzzles:
     """Evaluates a trainer by the puzzles that its model solves, in place of a held-out loss."""
 
@@ -162,9 +143,6 @@ class SolvesPuzzles:
 class BoardPretrainer(SolvesPuzzles, LLaDAPretrainer):
     """[`LLaDAPretrainer`] on boards."""
 
-    def _make_batches(self, source, **settings) -> BoardBatches:
-        return BoardBatches(source, mask_token_id=self.model.config.mask_token_id, **settings)
-
     def solve(self, puzzles: Puzzles) -> Solutions:
         # Not recorded: a recording would hold the memory of weights that change.
         solve = fill if self.train_dataset.form == "canvas" else answer
@@ -173,10 +151,6 @@ class BoardPretrainer(SolvesPuzzles, LLaDAPretrainer):
 
 class BoardTwinPretrainer(SolvesPuzzles, AutoregressivePretrainer):
     """[`AutoregressivePretrainer`] on boards."""
-
-    def _make_batches(self, source, **settings) -> BoardTwinBatches:
-        settings["compact"] = False
-        return BoardTwinBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
 
     def solve(self, puzzles: Puzzles) -> Solutions:
         return write(self.model, puzzles)

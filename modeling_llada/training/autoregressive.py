@@ -35,8 +35,9 @@ class AutoregressiveBatches(TrainingBatches):
     def corrupt(
         self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
-        """Nothing is masked: the model reads the row one place to the right, and predicts all of it."""
-        kept = torch.ones_like(clean) if attention_mask is None else attention_mask
+        """Nothing is masked: the model reads the row one place to the right, and predicts what LLaDA would have to."""
+        maskable = self.find_maskable(attention_mask)
+        kept = torch.ones_like(clean) if maskable is None else maskable
         return shift_right(clean, self.bos_token_id), kept.bool(), kept.float()
 
 

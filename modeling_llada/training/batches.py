@@ -19,7 +19,12 @@ from .rows import RowEntry
 
 
 class RowSource(Protocol):
-    """What training rows come from: [`RowMixture`], or [`TensorRows`] for rows that are ready."""
+    """
+    What training rows come from: [`RowMixture`], or [`TensorRows`] for rows that are ready.
+
+    A source of questions and answers also has `maskable`, a `torch.BoolTensor` of the shape of the rows that `draw` has just
+    returned: what is to be predicted. The rest is never masked, and counts in no loss.
+    """
 
     entries: list[RowEntry]
 
@@ -37,10 +42,19 @@ class TensorRows:
             The rows.
         device (`torch.device`, *optional*, defaults to `"cpu"`):
             Where they live.
+        maskable (`torch.BoolTensor` of shape `(num_rows, width)`, *optional*):
+            What is to be predicted. Left out: everything.
     """
 
-    def __init__(self, input_ids: torch.Tensor, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        input_ids: torch.Tensor,
+        device: torch.device | str = "cpu",
+        maskable: torch.BoolTensor | None = None,
+    ):
         self.input_ids = input_ids.to(device)
+        self.all_maskable = None if maskable is None else maskable.to(device)
+        self.maskable = None
         self.entries = [RowEntry("windows", input_ids.shape[1], share=1.0)]
 
     def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
@@ -48,6 +62,8 @@ class TensorRows:
 
     def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor:
         index = torch.randint(len(self.input_ids), (count,), generator=generator, device=generator.device)
+        if self.all_maskable is not None:
+            self.maskable = self.all_maskable[index]
         return self.input_ids[index].long()
 
 
@@ -164,8 +180,16 @@ class TrainingBatches:
         self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
         """What the model reads in place of the clean rows, where it has something to predict, and the weights of that."""
-        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, attention_mask, self.generator)
+        maskable = self.find_maskable(attention_mask)
+        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator)
         return noisy, mask, loss_weights(mask, rates)
+
+    def find_maskable(self, attention_mask: torch.LongTensor | None) -> torch.Tensor | None:
+        """What is to be predicted of the rows that were drawn last; `None` for everything."""
+        maskable = getattr(self.source, "maskable", None)
+        if maskable is None or attention_mask is None:
+            return attention_mask if maskable is None else maskable
+        return maskable & attention_mask.bool()
 
     def _micro_batch(self, rows, clean, noisy, mask, weights, attention_mask, num_items) -> dict:
         labels, weights, mask = clean[rows].flatten(), weights[rows].flatten(), mask[rows].flatten()
