@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from .arguments import check_output_file, check_seed
@@ -239,6 +240,8 @@ def settings_of(args: argparse.Namespace, name: str, models: dict, options: dict
         "max_new_tokens": models["llada"].max_new_tokens,
         "options": options,
         "num_samples": args.num_samples,
+        # A pair has one rank in the file, whatever it was ranked among.
+        "candidates": sha256(args.candidates.read_bytes()).hexdigest() if args.candidates else None,
         "seed": args.seed or 0,
     }
 

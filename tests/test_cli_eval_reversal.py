@@ -184,6 +184,14 @@ class TestErrors:
         output.write_text("[]", encoding="utf-8")
         assert "holds no results of this command" in fail(*command)
 
+    def test_the_ranks_are_among_other_lines(self, fail, eval_reversal_command, pairs_file, candidates_file, tmp_path):
+        command = ("--pairs", pairs_file, "--candidates", candidates_file, "--output", tmp_path / "results.json")
+        eval_reversal_command(*command)
+        eval_reversal_command(*command)
+        [entry] = json.loads(candidates_file.read_text(encoding="utf-8"))
+        write(candidates_file, [entry | {"first_distractors": ["黄河入海流", "白日依山尽"]}])
+        assert "of a run with another candidates" in fail(*command)
+
     def test_an_installed_package_has_no_pairs(self, fail, monkeypatch, tmp_path):
         monkeypatch.setattr(eval_reversal, "__file__", str(tmp_path / "llada_cli" / "eval_reversal.py"))
         assert "no pairs: give a JSON list" in fail()

@@ -61,7 +61,6 @@ class Parrot:
     """Answers from a book, and finds a line the more probable the more of its characters stand in the text around it."""
 
     tasks = (("question", "next"), ("question", "previous"))
-    templates = Templates()
 
     def __init__(self, book):
         self.book, self.asked = book, []
@@ -71,8 +70,17 @@ class Parrot:
             self.asked.append((form, direction, pair))
             yield [pair], [self.book.get((direction, pair), "不知道")]
 
+    def sides(self, form, direction, pair):
+        return Templates().around(pair, direction)
+
     def score(self, before, lines, after, seed):
         return [float(sum(character in before + after for character in line)) for line in lines]
+
+
+def around(model, lines):
+    """The arguments of `score` for lines after the first one of the pair."""
+    before, after = model.sides("text", "next", PAIR)
+    return before, lines, after
 
 
 class TestPairs:
@@ -230,6 +238,10 @@ class TestRanks:
     def test_rank_of_the_first(self, scores, rank):
         assert rank_of_first(scores) == rank
 
+    def test_what_is_no_number_has_no_rank(self):
+        with pytest.raises(ValueError, match="`scores` must be numbers"):
+            rank_of_first([float("nan"), -1.0])
+
     def test_each_direction_has_its_own_distractors(self):
         # The parrot likes lines that repeat what it sees.
         one = RankedPair(("甲乙", "甲丙"), first_distractors=("丁戊",), second_distractors=("甲乙", "丁戊"))
@@ -277,7 +289,7 @@ class TestLLaDALines:
     def test_scores_are_the_expectation_of_eq_6(self, poet):
         """A score over all masks is what the Monte-Carlo estimate converges to."""
         lines = ["疑是地上霜", "低头思故乡"]
-        exact = poet.score("床前明月光，", lines, "。")
+        exact = poet.score(*around(poet, lines))
         texts = torch.tensor([poet.encode(f"床前明月光，{line}。") for line in lines])
         labels = texts.clone()
         labels[:, :6] = labels[:, -1] = -100
@@ -290,9 +302,24 @@ class TestLLaDALines:
     def test_sampled_scores_share_their_noise(self, poet):
         sampled = LLaDALines(poet.model, poet.tokenizer, num_samples=4)
         lines = ["疑是地上霜", "低头思故乡", "疑是地上霜"]
-        scores = sampled.score("床前明月光，", lines, "。", seed=3)
+        scores = sampled.score(*around(poet, lines), seed=3)
         assert scores[0] == pytest.approx(scores[2], abs=1e-4) and scores[0] > scores[1]
-        assert scores == pytest.approx(sampled.score("床前明月光，", lines, "。", seed=3))
+        assert scores == pytest.approx(sampled.score(*around(poet, lines), seed=3))
+
+    def test_an_answer_is_ranked_as_it_would_be_written(self, poet, twin):
+        """Behind the question, with EOS in the rest of the canvas; the twin ends with one EOS."""
+        end = poet.tokenizer.eos_token_id
+        asked = poet.encode("疑是地上霜的上一句是什么？")
+        short = LLaDALines(poet.model, poet.tokenizer, max_new_tokens=8)
+        assert short.sides("question", "previous", PAIR) == (asked, [end] * 3)
+        assert twin.sides("question", "previous", PAIR) == ([twin.tokenizer.bos_token_id, *asked], [end])
+
+    def test_a_ranked_question_is_a_chat_where_an_asked_one_is(self, poet_folder):
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+        tokenizer.chat_template = "问{{ messages[0].content }}答"
+        lines = LLaDALines(LLaDAForMaskedLM.from_pretrained(poet_folder), tokenizer, chat_template=True)
+        before, _ = lines.sides("question", "next", PAIR)
+        assert before == lines.prompt("question", "next", PAIR)[0] == lines.encode("问床前明月光的下一句是什么？答")
 
     def test_weights_of_all_masks(self):
         """The weights of masks of `l` tokens add up to `1 / l`: each `l` is as likely, and the loss is times `L / l`, over L."""
@@ -318,7 +345,8 @@ class TestCausalLines:
         """With that, previous lines are ranked by Bayes: p(first) p(second | first)."""
         before, after = twin.templates.around(PAIR, direction)
         lines = ["疑是地上霜", "床前明月光", "低头思故乡", "黄河"]
-        scores = twin.score(before, lines, after)
+        ids_before, ids_after = twin.sides("text", direction, PAIR)
+        scores = twin.score(ids_before, lines, ids_after)
         for line, score in zip(lines, scores, strict=True):
             ids = torch.tensor([[twin.tokenizer.bos_token_id, *twin.encode(before + line + after)]])
             log_probs = twin.model(ids).logits.float().log_softmax(-1)[0, :-1].gather(-1, ids[0, 1:, None])[:, 0]

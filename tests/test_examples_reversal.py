@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CompileConfig
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation.line_ranking import read_candidates
@@ -80,6 +80,30 @@ class TestProtocol:
             assert other["input_ids"] == [tokenizer.bos_token_id, *row["input_ids"]]
             assert other["labels"] == [-100, *row["labels"]]
 
+    def test_asking_leaves_the_weights_where_they_are(self, load, poet_folder, monkeypatch):
+        """A recording would move them in memory, and the model is asked in the middle of training."""
+        from modeling_llada import engine_llada
+
+        reversal = load("reversal")
+        args = reversal.parse_arguments([])
+        lines = reversal.lines_of("llada", *reversal.load("llada", poet_folder, args), "line", args)
+        monkeypatch.setattr(engine_llada.Recordings, "find", lambda *args: pytest.fail("a step was recorded"))
+        lines.options["compile_config"] = CompileConfig()  # a CPU records what a GPU would
+        assert len(list(lines.answer("question", "next", [("床前明月光", "疑是地上霜")]))) == 1
+
+    @pytest.mark.parametrize(
+        ("script", "arguments", "message"),
+        [
+            ("reversal", ["--limit", "0"], "`--limit` must be at least 1, but got 0"),
+            ("reversal", ["--twin", "llada=."], "`--twin` needs different names"),
+            ("reversal_tiny", ["--couplets", "3"], "`--couplets` must be at least 4, but got 3"),
+        ],
+    )
+    def test_an_argument_is_wrong(self, load, capsys, script, arguments, message):
+        with pytest.raises(SystemExit):
+            load(script).parse_arguments(arguments)
+        assert message in capsys.readouterr().err
+
     def test_a_run_in_small_goes_on(self, load, poet_folder, twin_folder, tmp_path, monkeypatch):
         reversal = load("reversal")
         monkeypatch.chdir(tmp_path)
@@ -132,7 +156,7 @@ class TestTiny:
         assert len(questions) == 2 * len(asked) and len(rows) == 4 * len(questions)
 
     def test_a_run_in_small(self, load, tmp_path, capsys):
-        path = tmp_path / "results.json"
+        path = tmp_path / "new" / "results.json"
         load("reversal_tiny").main(["--couplets", "4", "--steps", "2", "--seeds", "0", "1", "--json", str(path)])
         report = json.loads(path.read_text(encoding="utf-8"))
         assert report["held_out"]["llada"]["question previous"]["pairs"] == 4

@@ -5,6 +5,7 @@
 import importlib
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from random import Random
@@ -297,12 +298,24 @@ class TestCommands:
         calls = json.loads((run / "llada" / "run.json").read_text())["calls"]
         assert [(call["first_step"], call["last_step"]) for call in calls] == [(0, 1), (1, 60)]
 
+    def test_a_run_goes_on_whose_first_call_was_killed(self, script, run, file_4x4, tmp_path):
+        """Its checkpoint is there, its record is not; no step is left to make, and the model is written all the same."""
+        shutil.copytree(run / "twin", tmp_path / "twin")
+        (tmp_path / "twin/run.json").unlink()
+        shutil.rmtree(tmp_path / "twin/final")
+        common = ["train", "--config", str(REPO / "examples/configs/sudoku_cpu.yaml"), "--device", "cpu", "--twin"]
+        common += ["--puzzles", str(file_4x4), "--output-dir", str(tmp_path), "--max-steps", "60"]
+        script.main([*common, "--resume", "--set", *TINY])
+        [call] = json.loads((tmp_path / "twin/run.json").read_text())["calls"]
+        assert (call["first_step"], call["last_step"]) == (60, 60)
+        assert (tmp_path / "twin/final/model.safetensors").is_file()
+
     def test_twins_have_the_same_parameters(self, run):
         counts = {json.loads((run / name / "run.json").read_text())["parameters"] for name in ("llada", "twin")}
         assert len(counts) == 1
 
     def test_evaluate_sweep_and_export(self, script, run, file_4x4, tmp_path, monkeypatch, capsys):
-        results, steps = tmp_path / "results.json", tmp_path / "steps.json"
+        results, steps = tmp_path / "new" / "results.json", tmp_path / "steps.json"
         script.main(["evaluate", "--run", str(run), "--json", str(results), "--device", "cpu"])
         models = json.loads(results.read_text())["models"]
         assert set(models) == {"llada", "twin"}

@@ -42,10 +42,11 @@ def make_trainer(tmp_path, tiny_config, mixture):
 
 
 def test_a_twin_has_the_shape_and_the_size_of_its_llada(tiny_config):
-    config = tiny_config(bos_token_id=BOS, tie_word_embeddings=True)
+    config = tiny_config(bos_token_id=BOS, tie_word_embeddings=True, attention_dropout=0.1)
     twin, llada = autoregressive_twin(config), LLaDAForMaskedLM(config)
     assert isinstance(twin, LlamaForCausalLM)
     assert twin.num_parameters() == llada.num_parameters()
+    assert twin.config.attention_dropout == 0.1
     assert twin.config.rope_parameters["rope_theta"] == config.rope_parameters["rope_theta"]
 
 

@@ -32,8 +32,9 @@ def main() -> None:
     parser.add_argument("--distractors", type=int, default=99, help="lines that compete with each (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of both (%(default)s)")
     args = parser.parse_args()
-    if args.couplets < 1 or args.distractors < 1:
-        parser.error("--couplets and --distractors must be at least 1")
+    for name in ("couplets", "distractors"):
+        if getattr(args, name) < 1:
+            parser.error(f"`--{name}` must be at least 1, but got {getattr(args, name)}")
 
     corpus = Corpus.load(args.corpus)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
@@ -44,6 +45,7 @@ def main() -> None:
     couplets = []
     for text in texts_of(corpus.splits["test"], tokenizer):
         couplets += [couplet for couplet in strict_couplets(text) if read.isdisjoint(couplet)]
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     candidates = choose(couplets, args.couplets, args.distractors, args.seed)
     write_atomically(args.output, json.dumps(candidates, ensure_ascii=False) + "\n")
     print(f"{len(candidates)} of {len(couplets):,} couplets: {args.output}")

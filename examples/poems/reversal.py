@@ -14,7 +14,7 @@
     python examples/poems/reversal.py --steps 4 --batch-size 8 --limit 8 --seeds 0
 
 All models have read the famous couplets from left to right and nothing else about them. Half of the couplets, chosen by a
-hash, become questions, 上一句 and 下一句, on which each model is fine-tuned: the same rows, steps, batches, learning rate, loss
+hash, become questions, 上一句 and 下一句, on which each model is fine-tuned: the same rows, steps, batch size, learning rate, loss
 on the answers alone. Then each is asked about the other half. Couplets that share a line with another one are left out, so
 that a question has one answer.
 
@@ -104,10 +104,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=512, help="sequences of a forward pass when asking (%(default)s)")
     parser.add_argument("--json", type=Path, help="write the results here, and go on from there")
     args = parser.parse_args(arguments)
-    if min(args.steps, args.batch_size, args.evaluations, args.rows, args.limit or 1) < 1:
-        parser.error("--steps, --batch-size, --evaluations, --rows and --limit must be at least 1")
+    for name in ("steps", "batch_size", "evaluations", "rows", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"`--{name.replace('_', '-')}` must be at least 1, but got {value}")
     if len({"llada", *(name for name, _ in args.twin)}) <= len(args.twin):
-        parser.error("--twin needs different names, and not llada")
+        names = ", ".join(name for name, _ in args.twin)
+        parser.error(f"`--twin` needs different names, and not llada, but got {names}")
     return args
 
 
@@ -175,8 +178,11 @@ def load(name: str, folder: str, args: argparse.Namespace):
 
 def lines_of(name: str, model, tokenizer, answer: str, args: argparse.Namespace) -> Lines:
     """The model as one that is asked for lines, and has room for an answer of a kind."""
-    kind = LLaDALines if name == "llada" else CausalLines
-    return kind(model.eval(), tokenizer, TEMPLATES, max_new_tokens=ANSWER_LENGTHS[answer], batch_size=args.rows)
+    settings = {"max_new_tokens": ANSWER_LENGTHS[answer], "batch_size": args.rows}
+    if name != "llada":
+        return CausalLines(model.eval(), tokenizer, TEMPLATES, **settings)
+    # Recorded steps would lay the weights elsewhere in memory, in the middle of training.
+    return LLaDALines(model.eval(), tokenizer, TEMPLATES, **settings, options={"disable_compile": True})
 
 
 def measure_base(name: str, folder: str, test: list, ranked: list[RankedPair], args: argparse.Namespace) -> dict:

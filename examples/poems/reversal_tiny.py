@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         "held_out": {},
         "seeds": {},
     }
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     for seed in args.seeds:
         report["seeds"][str(seed)] = run(seed, args)
@@ -87,8 +89,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args(arguments)
-    if args.couplets < 4 or args.steps < 1:
-        parser.error(f"--couplets must be at least 4 and --steps at least 1, but got {args.couplets} and {args.steps}")
+    for name, least in (("couplets", 4), ("steps", 1)):
+        if getattr(args, name) < least:
+            parser.error(f"`--{name}` must be at least {least}, but got {getattr(args, name)}")
     return args
 
 

@@ -75,7 +75,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("noise_samples", "batch_size", "limit", "tokens_per_step"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} must be positive, but got {value}")
+            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {value}")
     return args
 
 

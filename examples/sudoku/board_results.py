@@ -30,6 +30,7 @@ def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, d
         limit (`int`, *optional*): Puzzles of each size, at most.
         device (`str`, *optional*): Where to run.
     """
+    output.parent.mkdir(parents=True, exist_ok=True)  # now, and not when all is measured
     results = {}
     for name in ("llada", "llada-answer", "twin"):
         folder = run / name

@@ -147,7 +147,9 @@ class Progress(TrainerCallback):
 def save_record(folder: Path, recipe: dict, trainer, first_step: int, seconds: float) -> None:
     """What was run where and for how long, one entry for each call."""
     path = folder / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8")) if first_step else {"calls": []}
+    # A call that was killed leaves checkpoints and no record.
+    is_known = first_step > 0 and path.is_file()
+    record = json.loads(path.read_text(encoding="utf-8")) if is_known else {"calls": []}
     device = torch.cuda.get_device_name() if trainer.args.device.type == "cuda" else platform.machine() + " CPU"
     record |= {"recipe": recipe, "parameters": trainer.model.num_parameters()}
     record["calls"].append(

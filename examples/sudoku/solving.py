@@ -9,6 +9,7 @@ import torch
 from board_text import BLANK, IDS, MASK, boards_to_ids, ids_to_grids
 from grids import solves
 from puzzles import Puzzles
+from resumable import noise  # from examples/poems
 
 
 @dataclass
@@ -75,11 +76,6 @@ def _denoise(model, puzzles, ids, max_new_tokens, batch_size, seed, options) -> 
         passes.append(output.num_forward_passes.cpu().numpy())
     model.train(was_training)
     return Solutions(np.concatenate(grids), np.concatenate(passes))
-
-
-def noise(seed: int, index: int, device: torch.device) -> torch.Generator:
-    """The generator of a puzzle, which depends on nothing but the seed and its place."""
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + index)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ needs no decoding, and an autoregressive model has one in both directions (`reve
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 from .reversal import DIRECTIONS, asked_line, is_pair, mean, pair_key, rate, read_list
@@ -79,6 +80,8 @@ def rank_of_first(scores: list[float]) -> float:
     2.5
     ```
     """
+    if any(map(isnan, scores)):
+        raise ValueError(f"`scores` must be numbers, but got {scores}. Is the model broken?")
     true, others = scores[0], scores[1:]
     return 1 + sum(other > true for other in others) + sum(other == true for other in others) / 2
 
@@ -102,7 +105,7 @@ def rank_pairs(
             The ranks so far, by the name of the task (`"text previous"`, `"question previous"`) and the key of the pair.
             Changed in place.
         forms (`Sequence[str]`, *optional*):
-            `"text"`, the lines in their text, `"question"`, as an answer, or both, the default.
+            `"text"`, the lines in their text, `"question"`, as an answer that ends with EOS, or both, the default.
         seed (`int`, *optional*, defaults to 0):
             Of the noise.
 
@@ -115,17 +118,10 @@ def rank_pairs(
             for one in ranked:
                 if pair_key(one.pair) in known:
                     continue
-                before, after = sides(model, form, direction, one.pair)
+                before, after = model.sides(form, direction, one.pair)
                 lines = [asked_line(one.pair, direction), *one.distractors(direction)]
                 known[pair_key(one.pair)] = rank_of_first(model.score(before, lines, after, seed))
                 yield f"{form} {direction}", 1
-
-
-def sides(model, form: str, direction: str, pair: tuple[str, str]) -> tuple[str, str]:
-    """What stands before and after the candidates."""
-    if form == "text":
-        return model.templates.around(pair, direction)
-    return model.templates.question(pair, direction), ""
 
 
 def summarise_ranks(ranks: dict[str, dict[str, float]], ranked: list[RankedPair]) -> dict[str, dict]:

@@ -114,13 +114,24 @@ class Lines:
         """The tokens of the answers."""
         raise NotImplementedError
 
-    def score(self, before: str, lines: list[str], after: str, seed: int = 0) -> list[float]:
+    def sides(self, form: str, direction: str, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+        """The tokens before and after the line that is asked for: in the `"text"`, or as the answer to a `"question"`."""
+        if form == "question":
+            return self.question(pair, direction), self.ending(len(self.encode(asked_line(pair, direction))))
+        before, after = self.templates.around(pair, direction)
+        return self.start() + self.encode(before), self.encode(after)
+
+    def ending(self, length: int) -> list[int]:
+        """The tokens after an answer of some length."""
+        raise NotImplementedError
+
+    def score(self, before: list[int], lines: list[str], after: list[int], seed: int = 0) -> list[float]:
         """
-        How probable lines are between two texts, in nats, up to a constant that they share.
+        How probable lines of a length are between other tokens, in nats, up to a constant that they share.
 
         Args:
-            before (`str`), after (`str`):
-                The texts around the line; may be empty.
+            before (`list[int]`), after (`list[int]`):
+                The tokens around the line, as [`~Lines.sides`] has them.
             lines (`list[str]`):
                 The candidates.
             seed (`int`, *optional*, defaults to 0):
@@ -129,7 +140,6 @@ class Lines:
         Returns:
             `list[float]`.
         """
-        before, after = self.start() + self.encode(before), self.encode(after)
         rows = [(index, self.encode(line)) for index, line in enumerate(lines)]
         scores = [0.0] * len(lines)
         for batch in batches_of_equal(rows, lambda row: len(row[1]), len(rows)):
@@ -180,9 +190,13 @@ class LLaDALines(Lines):
         if form == "question":
             ids = self.question(pair, direction)
             return ids, (len(ids), self.max_new_tokens)
-        before, after = (self.encode(text) for text in self.templates.around(pair, direction))
+        before, after = self.sides("text", direction, pair)
         length = len(self.encode(asked_line(pair, direction)))
         return before + [self.model.config.mask_token_id] * length + after, (len(before), length)
+
+    def ending(self, length):
+        # As an answer ends on the canvas of `max_new_tokens` on which the model writes it.
+        return [self.tokenizer.eos_token_id] * max(self.max_new_tokens - length, 0)
 
     def generate(self, ids, start, length):
         new = max(start + length - ids.shape[1], 0)
@@ -239,8 +253,11 @@ class CausalLines(Lines):
         if form == "question":
             ids = self.question(pair, direction)
             return ids, (len(ids), self.max_new_tokens)
-        ids = self.start() + self.encode(self.templates.around(pair, direction)[0])
+        ids, _ = self.sides("text", direction, pair)
         return ids, (len(ids), len(self.encode(asked_line(pair, direction))) + 1)
+
+    def ending(self, length):
+        return [self.tokenizer.eos_token_id]
 
     def generate(self, ids, start, length):
         end = self.tokenizer.eos_token_id

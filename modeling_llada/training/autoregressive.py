@@ -97,6 +97,7 @@ def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
     names = (
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
         *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "initializer_range"),
-        *("rope_parameters", "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"),
+        *("attention_dropout", "rope_parameters", "tie_word_embeddings"),
+        *("bos_token_id", "eos_token_id", "pad_token_id"),
     )
     return LlamaForCausalLM(LlamaConfig(**{name: getattr(config, name) for name in names}))
