@@ -114,6 +114,7 @@ def test_commands_parse(made, monkeypatch):
     monkeypatch.setattr(likelihood, "run", lambda args: asked.append(args) or {})
     monkeypatch.setattr(likelihood, "write", lambda *_: None)
     monkeypatch.setattr(quality, "run", asked.append)
+    monkeypatch.setattr(Path, "is_dir", lambda path: True)  # the folder of a twin, which is not shipped
     parsers = {"benchmarks/likelihood.py": likelihood.main, "benchmarks/quality.py": quality.main}
     commands = set(re.findall(r"`((?:python|llada|pytest) [^`]*[-/][^`]*)`", made["evidence.md"]))
     below = [one.text for name in make.CLAIMS for one in commands_of(name)]
