@@ -197,8 +197,9 @@ class Models:
 
 def open_models() -> Models:
     """
-    The models of this process. The first one is loaded, and has run; that which answers its chats follows. On ZeroGPU all
-    are loaded at once, as what goes to a GPU has to be there when the module is imported, and so the list is short.
+    The models of this process. The first one is loaded, and has run; that which answers its chats is loaded too, for it would
+    take the processor from the first click. On ZeroGPU all are loaded, as what goes to a GPU has to be there when the module is
+    imported, and so the list is short.
     """
     import torch
 
@@ -208,11 +209,8 @@ def open_models() -> Models:
     models = Models(cards, device="cuda" if on_zero_gpu else None)
     first, chat = models.names[0], models.chat_card(models.names[0]).name
     warm_up(*models.load(first))
-    if on_zero_gpu:
-        for name in models.names:
-            models.load(name)
-    elif chat != first:
-        threading.Thread(target=models.load, args=(chat,), daemon=True).start()
+    for name in models.names if on_zero_gpu else (chat,):
+        models.load(name)
     return models
 
 

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Imports Gradio without the type stubs that it would write for each of its components, which takes half of its import."""
 
+import contextlib
 import importlib
 import inspect
 
@@ -20,3 +21,5 @@ def import_gradio() -> None:
         importlib.import_module("gradio")
     finally:
         inspect.getfile = original
+    with contextlib.suppress(ImportError):  # where matplotlib is installed, Gradio asks for this at the first click
+        importlib.import_module("matplotlib").get_backend()
