@@ -31,6 +31,7 @@ from modeling_llada.training.corpus import Corpus, lay_out
 from modeling_llada.training.evaluation_loss import held_out_loss
 
 
+WIDTH = 128  # tokens of a held-out window
 FORMS = {"五言绝句": (4, 5), "七言绝句": (4, 7), "五言律诗": (8, 5), "七言律诗": (8, 7)}
 
 
@@ -118,12 +119,7 @@ def fill(model, tokenizer, prompts: list[str], batch_size: int) -> list[str]:
 
 def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
     """Nats per token on packed windows of the held-out poems."""
-    corpus = Corpus.load(args.corpus)
-    width = 128
-    run = lay_out(
-        corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None
-    ).tokens
-    windows = torch.from_numpy(run[: len(run) // width * width]).long().view(-1, width).to(model.device)
+    windows = held_out_windows(Corpus.load(args.corpus)).to(model.device)
     loss = held_out_loss(
         lambda rows: model(rows).logits,
         windows,
@@ -132,7 +128,13 @@ def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
         batch_size=args.batch_size,
         seed=args.seed,
     )
-    return {"nats_per_token": loss, "tokens": windows.numel(), "width": width, "noise_samples": args.noise_samples}
+    return {"nats_per_token": loss, "tokens": windows.numel(), "width": WIDTH, "noise_samples": args.noise_samples}
+
+
+def held_out_windows(corpus: Corpus) -> torch.LongTensor:
+    """The bare held-out poems, one behind the other, cut into windows without overlap."""
+    layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
+    return torch.from_numpy(layout.tokens[: len(layout.tokens) // WIDTH * WIDTH]).long().view(-1, WIDTH)
 
 
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from evaluate import WIDTH, held_out_windows
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
@@ -22,12 +23,11 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.files import write_atomically
 from modeling_llada.training.autoregressive import shift_right
-from modeling_llada.training.corpus import Corpus, lay_out
+from modeling_llada.training.corpus import Corpus
 from modeling_llada.training.evaluation_loss import fixed_noise
 
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH = 128
 RESAMPLES = 10_000
 
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     started = time.monotonic()
     logs = {name: read_log(folder) for name, folder in (("llada", args.llada), ("twin", args.twin))}
-    windows = held_out_windows(Corpus.load(args.corpus), args.limit)
+    windows = held_out_windows(Corpus.load(args.corpus))[: args.limit]
     models = {"llada": model_folder(args.llada), "twin": model_folder(args.twin)}
     losses = {"llada": bound(models["llada"], windows, args), "twin": exact(models["twin"], windows, args)}
     result = {
@@ -90,13 +90,6 @@ def read_log(folder: Path) -> list[dict]:
     if not path.is_file():
         raise SystemExit(f"twin.py: there is no {path}, which examples/pretrain.py leaves with a model.")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def held_out_windows(corpus: Corpus, limit: int | None) -> torch.LongTensor:
-    """The bare held-out poems, one behind the other, without overlap."""
-    layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
-    windows = torch.from_numpy(layout.tokens[: len(layout.tokens) // WIDTH * WIDTH]).long().view(-1, WIDTH)
-    return windows[:limit]
 
 
 @torch.no_grad()
