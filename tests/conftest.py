@@ -190,3 +190,37 @@ def scripts_of(folder):
     sys.path.insert(0, path)
     yield importlib.import_module
     sys.path.remove(path)
+
+
+@pytest.fixture(scope="session")
+def twin_folder(poet_folder, tmp_path_factory):
+    """A tiny random autoregressive model with the tokenizer of the poet. Shared as well: do not change it."""
+    from transformers import AutoTokenizer
+
+    from modeling_llada.training import autoregressive_twin
+
+    folder = tmp_path_factory.mktemp("twin")
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+    config = LLaDAForMaskedLM.from_pretrained(poet_folder).config
+    config.bos_token_id = tokenizer.bos_token_id
+    torch.manual_seed(0)
+    autoregressive_twin(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def pretraining_settings(tmp_path):
+    """Arguments of a pre-training run of a few steps on the made-up corpus."""
+    return {
+        "output_dir": str(tmp_path / "run"),
+        "max_steps": 6,
+        "tokens_per_step": 768,
+        "learning_rate": 3e-3,
+        "warmup_steps": 1,
+        "seed": 5,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }

@@ -5,13 +5,9 @@
 import json
 
 import pytest
-import torch
-from transformers import AutoTokenizer
 
 from llada_cli import eval_reversal, main
-from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation.reversal_models import LLaDALines
-from modeling_llada.training import autoregressive_twin
 
 
 PAIRS = [["床前明月光", "疑是地上霜"], ["春眠不觉晓", "处处闻啼鸟"]]
@@ -20,19 +16,6 @@ PAIRS = [["床前明月光", "疑是地上霜"], ["春眠不觉晓", "处处闻�
 @pytest.fixture(autouse=True)
 def defaults(tiny_poet_by_default):
     """The tiny poet is the LLaDA of all tests."""
-
-
-@pytest.fixture(scope="module")
-def twin_folder(poet_folder, tmp_path_factory):
-    """A tiny random autoregressive model with the tokenizer of the poet."""
-    folder = tmp_path_factory.mktemp("twin")
-    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-    config = LLaDAForMaskedLM.from_pretrained(poet_folder).config
-    config.bos_token_id = tokenizer.bos_token_id
-    torch.manual_seed(0)
-    autoregressive_twin(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

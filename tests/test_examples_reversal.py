@@ -5,29 +5,13 @@
 import json
 
 import pytest
-import torch
 from transformers import AutoTokenizer, CompileConfig
 
-from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation.line_ranking import read_candidates
-from modeling_llada.training import autoregressive_twin
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 pytest.importorskip("pypinyin", reason="pypinyin is not part of this environment")
-
-
-@pytest.fixture(scope="module")
-def twin_folder(poet_folder, tmp_path_factory):
-    """A tiny random autoregressive model with the tokenizer of the poet."""
-    folder = tmp_path_factory.mktemp("twin")
-    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-    config = LLaDAForMaskedLM.from_pretrained(poet_folder).config
-    config.bos_token_id = tokenizer.bos_token_id
-    torch.manual_seed(0)
-    autoregressive_twin(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 class TestRanking:

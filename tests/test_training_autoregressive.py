@@ -19,24 +19,12 @@ from modeling_llada.training.batches import TensorRows
 
 
 @pytest.fixture
-def make_trainer(tmp_path, tiny_config, mixture):
+def make_trainer(pretraining_settings, tiny_config, mixture):
     def make(trainer_class=AutoregressivePretrainer, eval_dataset=None, **changes):
-        settings = {
-            "output_dir": str(tmp_path / "run"),
-            "max_steps": 6,
-            "tokens_per_step": 768,
-            "learning_rate": 3e-3,
-            "warmup_steps": 1,
-            "seed": 5,
-            "logging_steps": 1,
-            "save_strategy": "no",
-            "disable_tqdm": True,
-            "use_cpu": True,
-        }
         torch.manual_seed(0)
         config = tiny_config(bos_token_id=BOS, tie_word_embeddings=True)
         model = LLaDAForMaskedLM(config) if trainer_class is LLaDAPretrainer else autoregressive_twin(config)
-        return trainer_class(model, LLaDAPretrainingConfig(**(settings | changes)), mixture, eval_dataset)
+        return trainer_class(model, LLaDAPretrainingConfig(**(pretraining_settings | changes)), mixture, eval_dataset)
 
     return make
 

@@ -31,23 +31,11 @@ REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def trainer_of(tmp_path, tiny_model, mixture):
+def trainer_of(pretraining_settings, tiny_model, mixture):
     """Makes a trainer of a tiny model on the mixture; keyword arguments change the training arguments."""
 
     def make(train_dataset=mixture, eval_dataset=None, callbacks=None, **changes):
-        settings = {
-            "output_dir": str(tmp_path / "run"),
-            "max_steps": 6,
-            "tokens_per_step": 768,
-            "learning_rate": 3e-3,
-            "warmup_steps": 1,
-            "seed": 5,
-            "logging_steps": 1,
-            "save_strategy": "no",
-            "disable_tqdm": True,
-            "use_cpu": True,
-        }
-        args = LLaDAPretrainingConfig(**(settings | changes))
+        args = LLaDAPretrainingConfig(**(pretraining_settings | changes))
         return LLaDAPretrainer(tiny_model(initializer_range=0.05), args, train_dataset, eval_dataset, callbacks)
 
     return make
