@@ -133,9 +133,12 @@ def test_commands_parse(made, monkeypatch):
 
 
 def parser_of(path):
-    """The `parse_arguments` of an example, which is asked without running the rest."""
+    """What parses the arguments of an example, which is asked without running the rest."""
     script = ROOT / path
-    return runpy.run_path(str(script))["parse_arguments"]
+    sys.path.insert(0, str(script.parent))
+    names = runpy.run_path(str(script))
+    sys.path.remove(str(script.parent))
+    return names["make_parser"]().parse_args if "make_parser" in names else names["parse_arguments"]
 
 
 def commands_of(name):

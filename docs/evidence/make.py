@@ -43,7 +43,15 @@ from markdown import cost, joined, table  # noqa: E402
 from plots import THEMES, Plot, draw_svg  # noqa: E402
 
 
-CLAIMS = ["claim_reversal", "claim_twin", "claim_steps", "claim_sudoku", "claim_likelihood", "claim_benchmarks"]
+CLAIMS = [
+    "claim_reversal",
+    "claim_scaling",
+    "claim_twin",
+    "claim_steps",
+    "claim_sudoku",
+    "claim_likelihood",
+    "claim_benchmarks",
+]
 INTRODUCTION = """# Evidence
 
 What the paper claims, measured on models that anyone can train, and where it does not come out. `make evidence` writes this

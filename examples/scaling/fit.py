@@ -73,6 +73,16 @@ def complete_budgets(runs: list[Measured]) -> list[Measured]:
     return kept
 
 
+def left_out(measured: list[Measured], kept: list[Measured]) -> list[dict]:
+    """The lowest loss of each kind at the budgets that do not count."""
+    lowest: dict[float, dict[str, float]] = {}
+    for run in measured:
+        if run.budget not in {one.budget for one in kept}:
+            losses = lowest.setdefault(run.budget, {})
+            losses[run.kind] = min(losses.get(run.kind, np.inf), float(run.losses.mean()))
+    return [{"budget": budget, "lowest": losses} for budget, losses in sorted(lowest.items())]
+
+
 def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
     """Everything that the report shows."""
     measured = [measured_of(record) for record in records]
@@ -123,6 +133,7 @@ def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
             for budget, factor in found.factors.items()
         ],
         "tasks": tasks(records, list(found.losses)),
+        "left_out": left_out(measured, runs),
         "runs": [row(record, run) for record, run in zip(records, measured, strict=True)],
     }
 
