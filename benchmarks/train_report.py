@@ -15,7 +15,7 @@ MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"
 BASELINE = Contender("all logits", "eager")
 BEFORE = """### Required and reached: training
 
-Bfloat16 on an H100; checkpointed layers, except where all activations are kept. *Times all logits*: the tokens a second by
+Bfloat16 on an H100; checkpointed layers, except where activations are kept. *Times all logits*: the tokens a second by
 those of `all logits, eager` in the same run. *Times official*: by what the official model code reaches with all logits on such
 a GPU. Bold: reached.
 
@@ -31,8 +31,8 @@ class Requirement:
     Args:
         shape (`str`), is_full (`bool`), batch (`int`), length (`int`):
             The cell.
-        official (`int`):
-            Tokens a second of the official model code with all logits.
+        official (`int`, *optional*):
+            Tokens a second of the official model code with all logits, where it was measured.
         times (`float`):
             Tokens a second by those of all logits, at least.
         gib (`float`):
@@ -43,7 +43,7 @@ class Requirement:
     is_full: bool
     batch: int
     length: int
-    official: int
+    official: int | None
     times: float
     gib: float
 
@@ -55,7 +55,8 @@ class Requirement:
 REQUIREMENTS = (
     Requirement("8b", False, 8, 1024, 4874, 1.3, 20),
     Requirement("8b", False, 2, 4096, 4588, 1.3, 20),
-    Requirement("1b", True, 4, 4096, 16346, 2, 17),
+    Requirement("1b", True, 4, 4096, None, 2, 17),
+    Requirement("1b-paper", True, 4, 4096, 16346, 2, 17),
 )
 
 
@@ -181,9 +182,8 @@ def requirement_lines(requirement: Requirement, rows: dict[Contender, dict]) -> 
             "times all logits": ratio,
             "peak GiB": bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib),
         }
-        lines.append(
-            {"cell": "", "row": str(contender)} | reached | {"times official": f"{speed / requirement.official:.2f}"}
-        )
+        official = "" if requirement.official is None else f"{speed / requirement.official:.2f}"
+        lines.append({"cell": "", "row": str(contender)} | reached | {"times official": official})
     return lines
 
 

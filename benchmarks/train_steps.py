@@ -2,7 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The contenders of the training bench: one model, three ways to its loss, layers as they are or compiled, a batch in parts."""
 
+import argparse
 import gc
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,14 +27,17 @@ from modeling_llada.training.row_order import NumberedRow
 
 
 LOSSES = ("all logits", "masked rows", "masked rows + chunks")
-# By itself an engine computes the activations inside of layers again in the backward pass.
-KEPT = ", all kept"
-ENGINES = ("eager", "compiled", "eager" + KEPT, "compiled" + KEPT)
+ENGINES = ("eager", "compiled")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a cell: a way to the loss, how layers run, and in how many parts the batch goes through them."""
+    """
+    A row of a cell: a way to the loss, how layers run, and in how many parts the batch goes through them.
+
+    By itself an engine computes the activations inside of layers again in the backward pass. With `, N kept` behind it the last
+    N layers do not, and with `, all kept` none does.
+    """
 
     loss: str
     engine: str
@@ -44,11 +49,21 @@ class Contender:
 
     @property
     def compiles(self) -> bool:
-        return self.engine.removesuffix(KEPT) == "compiled"
+        return self.engine.startswith("compiled")
 
-    @property
-    def recomputes(self) -> bool:
-        return not self.engine.endswith(KEPT)
+    def kept_layers(self, num_layers: int) -> int:
+        """Layers whose activations are kept: the last ones, since these are the first to be free again."""
+        number = self.engine.partition(", ")[2].removesuffix(" kept")
+        return num_layers if number == "all" else int(number or 0)
+
+
+def parse_engine(text: str) -> str:
+    """An engine, for `argparse`: `eager` or `compiled`, and which layers are kept."""
+    if re.fullmatch(rf"({'|'.join(ENGINES)})(, (all|[1-9]\d*) kept)?", text) is None:
+        raise argparse.ArgumentTypeError(
+            f"it is eager or compiled, alone or with layers that are kept ('compiled, 3 kept', 'compiled, all kept'): {text!r}"
+        )
+    return text
 
 
 def list_contenders(losses: list[str], engines: list[str], micro_batches: Sequence[int] = (1,)) -> list[Contender]:
@@ -189,8 +204,8 @@ class Steps:
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, fused=device.type == "cuda")
         compile_whole = partial(torch.compile, fullgraph=True, dynamic=False)
-        compiled = compile_whole(run_checkpointed_layer), compile_whole(run_layer)
-        self._layer = dict(zip(ENGINES, (run_checkpointed_layer, compiled[0], run_layer, compiled[1]), strict=True))
+        self._layer = {False: run_checkpointed_layer, True: run_layer}
+        self._compiled_layer = {is_kept: compile_whole(run) for is_kept, run in self._layer.items()}
         self._cross_entropy = {False: weighted_cross_entropy, True: compile_whole(weighted_cross_entropy)}
         self._score = {False: chunked_loss._score, True: compile_whole(chunked_loss._score)}
 
@@ -205,8 +220,10 @@ class Steps:
 
     def backward(self, contender: Contender, batches: list[Batch]) -> torch.Tensor:
         """Adds the gradients of the loss of a batch, which may be in parts, and returns it."""
-        for layer in self.model.model.layers:
-            layer.forward = partial(self._layer[contender.engine], layer)
+        layers, run = self.model.model.layers, self._compiled_layer if contender.compiles else self._layer
+        first_kept = len(layers) - contender.kept_layers(len(layers))
+        for number, layer in enumerate(layers):
+            layer.forward = partial(run[number >= first_kept], layer)
         # The chunk alone is compiled: the loop around it keeps one chunk of logits in memory.
         score = mock.patch.object(chunked_loss, "_score", self._score[contender.compiles])
         losses = []

@@ -89,14 +89,16 @@ class Work:
     def expect(self, contender: Contender) -> dict:
         """Tokens a second, a range, and the peak in GiB, for bfloat16 on an H100."""
         engine, loss = "compiled" if contender.compiles else "eager", contender.loss
-        again, parts = int(contender.recomputes), contender.micro_batches
+        num_layers, parts = self.config.num_hidden_layers, contender.micro_batches
+        num_kept = contender.kept_layers(num_layers)
+        again = 1 - num_kept / num_layers
         layers = 2 * (self.weights["layers"] + self.weights["adapters"]) * self.tokens * again
         in_chunks = loss == "masked rows + chunks"
         logits = self.config.vocab_size * self.rows(loss)
         head_again = 2 * self.weights["head"] * self.rows(loss) if in_chunks else 0
         hidden_state = 2 * self.config.hidden_size * self.tokens
         states = LAYER_TRAFFIC[engine] + (0 if self.is_full else ADAPTER_TRAFFIC[engine])
-        traffic = states * hidden_state * self.config.num_hidden_layers * (2 + again) / 3
+        traffic = states * hidden_state * num_layers * (2 + again) / 3
         traffic += LOSS_TRAFFIC[engine] * logits * (1.35 if in_chunks else 1)
         traffic += (14 + 6 * (parts - 1)) * self.weights["trained"]
         seconds = (self.products(loss) + layers + head_again) / PRODUCT
@@ -105,7 +107,7 @@ class Work:
             self.config.vocab_size * min(self.chunk_size, self.rows(loss) / parts) if in_chunks else logits / parts
         )
         of_layer = LAYER_STATES[engine] * hidden_state / parts
-        kept = self.config.num_hidden_layers * (hidden_state / parts if again else of_layer)
+        kept = (num_layers - num_kept) * hidden_state / parts + num_kept * of_layer
         fixed = 2 * self.weights["all"] + 4 * self.weights["trained"]
         gradients = 2 * self.weights["trained"]
         inside = max(of_layer, LOSS_BYTES[engine] * at_once) + (gradients if parts > 1 else 0)

@@ -121,7 +121,7 @@ def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch
 
 def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps):
     kept, results = {}, {}
-    for engine in ("eager", "eager, all kept"):
+    for engine in ("eager", "eager, 1 kept", "eager, all kept"):
         sizes = []
         steps, batch = make_steps()
 
@@ -133,8 +133,9 @@ def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps
             contender = load_benchmark("train_steps").Contender("masked rows", engine)
             results[engine] = gradients(steps, contender, batch)
         kept[engine] = sum(sizes)
-    torch.testing.assert_close(*results.values())
-    assert kept["eager"] < kept["eager, all kept"]
+    for engine in ("eager, 1 kept", "eager, all kept"):
+        torch.testing.assert_close(results[engine], results["eager"])
+    assert kept["eager"] < kept["eager, 1 kept"] < kept["eager, all kept"], "of two layers"
 
 
 def test_adapters_are_on_the_seven_projections_alone(load_benchmark, make_steps):
@@ -268,11 +269,14 @@ def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
         ("--lora 0", "`--lora` must be positive"),
         ("--micro-batches 1 3", "`--micro-batches` must divide every `--batch`, but 3 does not divide 2"),
         ("--chunk-size 0", "`--chunk-size` must be positive"),
+        ("--engine 'eager, 3 kept'", "`--engine` can keep at most the 2 layers of the model: 'eager, 3 kept'"),
+        ("--engine 'eager, 0 kept'", "eager or compiled, alone or with layers that are kept"),
+        ("--engine graph", "eager or compiled, alone or with layers that are kept"),
     ],
 )
 def test_arguments(load_benchmark, capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load_benchmark("train").main([*SMALL, *arguments.split()])
+        load_benchmark("train").main([*SMALL, *shlex.split(arguments)])
     assert message in capsys.readouterr().err
 
 
