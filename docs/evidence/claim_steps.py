@@ -127,15 +127,19 @@ def differences(results: dict) -> str:
     if not has(found, further_key()):
         lines.append("- The length of the answer, guidance and the EOS options have not been measured yet.")
         return "\n".join(lines)
-    for size in ("one", TASKS["poem"]):
-        low, high = (
-            found["statistics"][further_key(extra, size)]["difference"]
-            for extra in (EXTRA_TOKENS[0], EXTRA_TOKENS[-1])
-        )
-        lines.append(
-            f"- The length is said not to matter. On poems, {block_name(size)}: {difference(low)} points with "
-            f"{EXTRA_TOKENS[0]} more tokens and {difference(high)} with {EXTRA_TOKENS[-1]} more."
-        )
+    few, many = EXTRA_TOKENS[0], EXTRA_TOKENS[-1]
+    changes = [
+        f"{block_name(size)} {difference(change(found, few, size))} points with {few} more tokens and "
+        f"{difference(change(found, many, size))} with {many} more"
+        for size in ("one", TASKS["poem"])
+    ]
+    lines.append(f"- The length is said not to matter. On poems: {joined(changes)}.")
+    plain, inf = (further_key(many, "one", ENDS[name]) for name in ("as it is", "`confidence_eos_eot_inf`"))
+    lines.append(
+        "- `confidence_eos_eot_inf` is for models that were fine-tuned with EOS as padding and end too early. This one was not: "
+        f"in one block with {many} more tokens it has {interval(found, inf)} with it and {interval(found, plain)} without, "
+        "since it then commits EOS last, and repeats lines in the room that is left."
+    )
     best = max(SCALES, key=lambda scale: value(found, key("poem", f"one token a step, cfg {scale}")))
     gain = found["statistics"][key("poem", f"one token a step, cfg {best}")]["difference"]
     lines.append(
@@ -172,6 +176,11 @@ def key(task: str, rule: str, block: str | None = None, cache: str = "no cache")
 def further_key(extra: int = EXTRA_TOKENS[0], block: str = "one", end: str = "") -> str:
     """A poem on a longer canvas."""
     return f"{key('poem', STEPS[1] + end, block)} | {extra} extra tokens"
+
+
+def change(found: dict, extra: int, size: str) -> list[float]:
+    """What a longer canvas changes, in points."""
+    return found["statistics"][further_key(extra, size)]["difference"]
 
 
 def has(found: dict, name: str) -> bool:
