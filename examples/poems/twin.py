@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from evaluate import WIDTH, held_out_windows
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -24,7 +23,7 @@ import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.files import write_atomically
 from modeling_llada.training.autoregressive import shift_right
 from modeling_llada.training.corpus import Corpus
-from modeling_llada.training.evaluation_loss import fixed_noise
+from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds, token_losses
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,34 +91,21 @@ def read_log(folder: Path) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@torch.no_grad()
 def bound(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:
     """Nats per token of each window, by eq. 6, on the noise of `held_out_loss`."""
     model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
-    total = torch.zeros(len(windows), dtype=torch.double)
-    for sample in tqdm(range(args.noise_samples), desc="LLaDA, noise samples"):
-        masks, weights = fixed_noise(*windows.shape, sample, args.seed)
-        noisy = windows.masked_fill(masks, model.config.mask_token_id)
-        losses = token_losses(model, noisy, windows, args)
-        total += (losses * masks).sum(1).double() * weights
-    return total / (args.noise_samples * WIDTH)
+    samples = tqdm(range(args.noise_samples), desc="LLaDA, noise samples")
+    noise = (fixed_noise(*windows.shape, sample, args.seed) for sample in samples)
+    rows, mask_token_id = windows.to(args.device), model.config.mask_token_id
+    return row_bounds(lambda ids: model(input_ids=ids).logits, rows, mask_token_id, noise, args.batch_size) / WIDTH
 
 
-@torch.no_grad()
 def exact(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:
     """Nats per token of each window, read from left to right."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
-    bos = AutoTokenizer.from_pretrained(folder).bos_token_id
-    return token_losses(model, shift_right(windows, bos), windows, args).mean(1).double()
-
-
-def token_losses(model, inputs: torch.LongTensor, targets: torch.LongTensor, args) -> torch.Tensor:
-    """Cross-entropy of each token, batch by batch."""
-    parts = []
-    for rows, clean in zip(inputs.split(args.batch_size), targets.split(args.batch_size), strict=True):
-        logits = model(input_ids=rows.to(args.device)).logits.float()
-        parts.append(F.cross_entropy(logits.transpose(1, 2), clean.to(args.device), reduction="none").cpu())
-    return torch.cat(parts)
+    bos, rows = AutoTokenizer.from_pretrained(folder).bos_token_id, windows.to(args.device)
+    losses = token_losses(lambda ids: model(input_ids=ids).logits, shift_right(rows, bos), rows, args.batch_size)
+    return losses.mean(1).cpu().double()
 
 
 def interval(values: torch.Tensor, seed: int) -> dict[str, float]:

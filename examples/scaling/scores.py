@@ -13,60 +13,40 @@ how long the line is.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from corpora import Couplets, find_couplets, held_out_windows, with_distractors
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from modeling_llada.diffusion_llada import random_ranks
 from modeling_llada.training import Corpus
 from modeling_llada.training.autoregressive import shift_right
-from modeling_llada.training.evaluation_loss import fixed_noise
+from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds, token_losses
 
 
 TOKENS_PER_PASS = 32_768
 Noise = Iterable[tuple[torch.BoolTensor, torch.Tensor]]
 
 
-@torch.no_grad()
 def bound(model: PreTrainedModel, rows: torch.LongTensor, noise: Noise) -> torch.Tensor:
-    """
-    The bound on the negative log-likelihood of each row in nats (eq. 6), `(num_rows,)` in float64 on the CPU.
-
-    Args:
-        model ([`PreTrainedModel`]):
-            The mask predictor.
-        rows (`torch.LongTensor` of shape `(num_rows, width)`):
-            The rows.
-        noise (`Iterable[tuple(torch.BoolTensor, torch.Tensor)]`):
-            For each sample, what is masked `(num_rows, width)` and the weights `L / l`, `(num_rows,)`.
-    """
-    total, samples = torch.zeros(len(rows), dtype=torch.double), 0
-    for mask, weight in noise:
-        samples += 1
-        noisy = rows.masked_fill(mask, model.config.mask_token_id)
-        losses = _losses(model, noisy, rows)
-        total += (losses * mask).sum(-1).double() * weight
-    return total / samples
+    """The bound on the negative log-likelihood of each row in nats (eq. 6), `(num_rows,)` in float64 on the CPU."""
+    size = max(1, TOKENS_PER_PASS // rows.shape[1])
+    logits_of = partial(_logits, model)
+    return row_bounds(logits_of, rows.to(model.device), model.config.mask_token_id, noise, size)
 
 
-@torch.no_grad()
 def exact(model: PreTrainedModel, rows: torch.LongTensor, asked: torch.BoolTensor) -> torch.Tensor:
     """The negative log-likelihood of the asked tokens of each row given those before, in nats, `(num_rows,)`."""
-    losses = _losses(model, shift_right(rows, model.config.bos_token_id), rows)
+    size = max(1, TOKENS_PER_PASS // rows.shape[1])
+    labels = rows.to(model.device)
+    shifted = shift_right(labels, model.config.bos_token_id)
+    losses = token_losses(partial(_logits, model), shifted, labels, size).cpu()
     return (losses * asked).sum(-1).double()
 
 
-def _losses(model: PreTrainedModel, inputs: torch.LongTensor, labels: torch.LongTensor) -> torch.Tensor:
-    """Cross-entropy of every token, `(num_rows, width)` on the CPU."""
-    size = max(1, TOKENS_PER_PASS // labels.shape[1])
-    losses = []
-    for part, answer in zip(inputs.split(size), labels.split(size), strict=True):
-        logits = model(input_ids=part.to(model.device)).logits.float()
-        loss = F.cross_entropy(logits.flatten(0, 1), answer.flatten().to(model.device), reduction="none")
-        losses.append(loss.view(answer.shape).cpu())
-    return torch.cat(losses)
+def _logits(model: PreTrainedModel, input_ids: torch.LongTensor) -> torch.Tensor:
+    return model(input_ids=input_ids).logits
 
 
 def couplet_noise(asked: torch.BoolTensor, num_samples: int, seed: int = 0) -> Iterator:

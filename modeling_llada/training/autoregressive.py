@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ..configuration_llada import LLaDAConfig
 from .batches import RowSource, TrainingBatches
+from .evaluation_loss import token_losses
 from .pretraining import LLaDAPretrainer
 
 
@@ -71,11 +72,11 @@ class AutoregressivePretrainer(LLaDAPretrainer):
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
-        total = torch.zeros((), dtype=torch.double)
-        for rows in input_ids.split(self.args.eval_batch_size):
-            logits = self.model(input_ids=shift_right(rows, self.model.config.bos_token_id)).logits
-            total += F.cross_entropy(logits.float().flatten(0, 1), rows.flatten(), reduction="sum").cpu()
-        return (total / input_ids.numel()).item()
+        shifted = shift_right(input_ids, self.model.config.bos_token_id)
+        losses = token_losses(
+            lambda rows: self.model(input_ids=rows).logits, shifted, input_ids, self.args.eval_batch_size
+        )
+        return losses.cpu().double().mean().item()
 
 
 def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:

@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Held-out loss of a mask predictor on fixed noise."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch.nn import functional as F
 
@@ -33,8 +35,72 @@ def fixed_noise(num_rows: int, width: int, sample: int, seed: int) -> tuple[torc
 
 
 @torch.no_grad()
+def token_losses(
+    logits_of: Callable, input_ids: torch.LongTensor, labels: torch.LongTensor, batch_size: int
+) -> torch.FloatTensor:
+    """
+    The cross-entropy of each token in nats, a batch of logits at a time.
+
+    Args:
+        logits_of (`Callable[[torch.LongTensor], torch.Tensor]`):
+            The model: rows to logits of shape `(rows, width, vocab_size)`.
+        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
+            What the model reads, on its device.
+        labels (`torch.LongTensor` of shape `(num_rows, width)`):
+            The tokens to predict.
+        batch_size (`int`):
+            Rows of a forward pass.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_rows, width)`.
+    """
+    losses = []
+    for rows, answers in zip(input_ids.split(batch_size), labels.split(batch_size), strict=True):
+        logits = logits_of(rows).float().flatten(0, 1)
+        losses.append(F.cross_entropy(logits, answers.flatten(), reduction="none").view_as(answers))
+    return torch.cat(losses)
+
+
+def row_bounds(
+    logits_of: Callable,
+    input_ids: torch.LongTensor,
+    mask_token_id: int,
+    noise: Iterable[tuple[torch.BoolTensor, torch.Tensor]],
+    batch_size: int,
+) -> torch.DoubleTensor:
+    """
+    Estimates the bound on the negative log-likelihood of each row in nats (eq. 6 of the paper).
+
+    Args:
+        logits_of (`Callable[[torch.LongTensor], torch.Tensor]`):
+            The mask predictor: noisy rows to logits of shape `(rows, width, vocab_size)`.
+        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
+            The rows, on the device of the mask predictor.
+        mask_token_id (`int`):
+            Id of the mask token.
+        noise (`Iterable[tuple(torch.BoolTensor, torch.Tensor)]`):
+            For each sample what is masked, `(num_rows, width)`, and the weights L / l, `(num_rows,)`: see [`fixed_noise`].
+        batch_size (`int`):
+            Rows of a forward pass.
+
+    Returns:
+        `torch.DoubleTensor` of shape `(num_rows,)`, on the CPU.
+    """
+    bounds = []
+    for mask, weights in noise:
+        mask = mask.to(input_ids.device)
+        losses = token_losses(logits_of, input_ids.masked_fill(mask, mask_token_id), input_ids, batch_size)
+        bounds.append((losses * mask).sum(1).cpu().double() * weights.cpu())
+    return torch.stack(bounds).mean(0)
+
+
 def held_out_loss(
-    logits_of, input_ids: torch.LongTensor, mask_token_id: int, num_samples: int, batch_size: int, seed: int = 0
+    logits_of: Callable,
+    input_ids: torch.LongTensor,
+    mask_token_id: int,
+    num_samples: int,
+    batch_size: int,
+    seed: int = 0,
 ) -> float:
     """
     Estimates the bound on the negative log-likelihood of rows, in nats per token.
@@ -59,12 +125,5 @@ def held_out_loss(
         `float`: the mean over all tokens.
     """
     num_rows, width = input_ids.shape
-    total = torch.zeros((), dtype=torch.double, device="cpu" if input_ids.device.type == "mps" else input_ids.device)
-    for sample in range(num_samples):
-        masks, weights = (noise.to(input_ids.device) for noise in fixed_noise(num_rows, width, sample, seed))
-        for start in range(0, num_rows, batch_size):
-            rows, mask = input_ids[start : start + batch_size], masks[start : start + batch_size]
-            logits = logits_of(rows.masked_fill(mask, mask_token_id)).float()
-            losses = F.cross_entropy(logits.flatten(0, 1), rows.flatten(), reduction="none").view_as(rows)
-            total += (losses * mask * weights[start : start + batch_size, None]).sum().to(total.device)
-    return (total / (num_samples * input_ids.numel())).item()
+    noise = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
+    return row_bounds(logits_of, input_ids, mask_token_id, noise, batch_size).mean().item() / width
