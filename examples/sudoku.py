@@ -10,13 +10,16 @@
     python examples/sudoku.py sweep --model runs/sudoku4/llada/final --puzzles data/sudoku4.npz --size 4 \
         --json runs/sudoku4/steps.json
 
-    # All three sizes on one GPU. Stopped by the time limit, the same command goes on
+    # All three sizes, 7 minutes on one H100, and as long for the twin. Stopped by the time limit, the same command goes on
     python examples/sudoku.py prepare --output data/sudoku.npz
     python examples/sudoku.py train --config examples/configs/sudoku.yaml --max-minutes 9 --resume
+    python examples/sudoku.py train --config examples/configs/sudoku.yaml --max-minutes 9 --resume --twin
+    python examples/sudoku.py evaluate --run runs/sudoku --json runs/sudoku/results.json
+    python examples/sudoku.py sweep --model checkpoints/llada-sudoku --size 6 9 --json runs/sudoku/steps.json
 
     # The folder for the Hub: weights, tokenizer, model card, results
     python examples/sudoku.py export --run runs/sudoku --results docs/evidence/results/sudoku.json \
-        --output checkpoints/llada-sudoku
+        --steps docs/evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
 
 reasoning-gym makes and scores the held-out puzzles (`pip install modeling-llada[puzzles]`); training needs only the file that
 `prepare` wrote.

@@ -85,10 +85,11 @@ def count_tokens(text: str, tokenizer) -> int:
 def warn_about_unknown_characters(prompt: str, tokenizer) -> None:
     """Warns when the tokenizer replaces characters of the prompt."""
     unknown = tokenizer.unk_token_id
-    if unknown is None or unknown not in tokenizer(prompt)["input_ids"]:
+    if unknown is None or unknown not in tokenizer(prompt, verbose=False)["input_ids"]:
         return
-    characters = [c for c in dict.fromkeys(prompt) if unknown in tokenizer(c, add_special_tokens=False)["input_ids"]]
-    warn(
-        f"the tokenizer does not know {' '.join(characters)} and reads {tokenizer.unk_token} instead. llada-poet knows "
-        "simplified characters."
-    )
+    # By their places: a character that is no token by itself may be part of one, as x is of 9x9.
+    encoded = tokenizer(prompt, return_offsets_mapping=True, verbose=False)
+    tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    characters = dict.fromkeys(prompt[start:end] for token, (start, end) in tokens if token == unknown)
+    hint = " llada-poet knows simplified characters." if "《" in tokenizer.get_vocab() else ""
+    warn(f"the tokenizer does not know {' '.join(characters)} and reads {tokenizer.unk_token} instead.{hint}")

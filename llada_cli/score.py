@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         quiet_libraries()
         check_numbers(args)  # before the weights are read
         model, tokenizer = load_checkpoint(name, args.device, args.dtype)
-    warn_about_unknown_characters("".join(dict.fromkeys("".join(text.text for text in texts))), tokenizer)
+    warn_about_unknown_characters("".join(text.text for text in texts), tokenizer)
     encoded = [text.encode(tokenizer, model.config, args.eos) for text in texts]
     check_lengths(texts, encoded, args, model.config.max_position_embeddings)
     options = {

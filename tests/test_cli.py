@@ -381,6 +381,12 @@ class TestErrors:
         assert main(["generate", LINE, "--max-new-tokens", "1"]) == 0
         assert "warning" not in capsys.readouterr().err
 
+    def test_nothing_to_fill_warns(self, capsys):
+        assert main(["generate", LINE, "--max-new-tokens", "0"]) == 0
+        assert "warning: nothing is filled: the text has no [MASK]" in capsys.readouterr().err
+        assert main(["generate", LINE + "[MASK]", "--max-new-tokens", "0"]) == 0
+        assert "warning" not in capsys.readouterr().err
+
 
 class TestCheckpoint:
     def test_option_wins_over_variable_wins_over_shipped(self, monkeypatch, tmp_path):

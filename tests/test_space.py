@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -330,6 +331,22 @@ class TestModels:
         named = space_models.allowed_models("GSAI-ML/LLaDA-8B-Instruct", False)
         assert [card.name for card in named][:2] == ["GSAI-ML/LLaDA-8B-Instruct", "llada-poet"]
         assert not named[0].writes_poems and named[1].writes_poems
+
+    def test_a_checkpoint_that_writes_no_poems_is_not_offered(self):
+        """The solver of Sudoku lies beside the poets; it opens only when it is named."""
+        solver = SHIPPED_CHECKPOINT.parent / "llada-sudoku"
+        assert solver.is_dir() and solver not in space_models.find_shipped()
+        card = space_models.allowed_models(str(solver), False)[0]
+        assert (card.name, card.source, card.writes_poems) == ("llada-sudoku", str(solver), False)
+
+    def test_a_poet_of_ones_own_is_one_by_its_tokenizer(self, poet_folder, tmp_path):
+        assert space_models.card_of(str(poet_folder)).writes_poems
+        other = shutil.copytree(poet_folder, tmp_path / "other")
+        text = (other / "tokenizer.json").read_text(encoding="utf-8")
+        (other / "tokenizer.json").write_text(text.replace("《", "<<"), encoding="utf-8")
+        assert not space_models.card_of(str(other)).writes_poems
+        (other / "tokenizer.json").unlink()  # as an adapter may be saved
+        assert space_models.card_of(str(other)).writes_poems
 
     def test_an_adapter_answers_the_chats_of_its_base(self):
         models = Models(space_models.allowed_models(None, False))

@@ -8,8 +8,11 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from llada_cli.checkpoints import load_checkpoint
 from llada_cli.errors import CommandError
+from llada_cli.poems import FORM_LENGTHS
 
 
 HERE = Path(__file__).resolve().parent.parent
@@ -71,10 +74,10 @@ def poem_card(folder: Path) -> ModelCard:
 
 
 def find_shipped() -> list[Path]:
-    """The checkpoints beside app.py, or in the clone that holds this folder: whole ones, and then adapters."""
+    """The poets beside app.py, or in the clone that holds this folder: whole checkpoints, and then adapters."""
     for folder in (HERE / "checkpoints", HERE.parent / "checkpoints"):
         kinds = ("*/config.json", "*/adapter_config.json")
-        found = [path.parent for kind in kinds for path in sorted(folder.glob(kind))]
+        found = [path.parent for kind in kinds for path in sorted(folder.glob(kind)) if is_poet(path.parent)]
         if found:
             return found
     return []
@@ -114,16 +117,20 @@ def card_of(named: str) -> ModelCard:
             return poem_card(folder)
     folder = Path(named).expanduser()
     return (
-        poem_card(folder.resolve())
-        if is_small(folder)
-        else ModelCard(folder.name if folder.is_dir() else named, named)
+        poem_card(folder.resolve()) if is_poet(folder) else ModelCard(folder.name if folder.is_dir() else named, named)
     )
 
 
-def is_small(folder: Path) -> bool:
-    """Whether it is a checkpoint of a few megabytes, as only those of poems are."""
+def is_poet(folder: Path) -> bool:
+    """Whether it is a checkpoint of a few megabytes with a token for each character of a header, as poems have."""
     sizes = [path.stat().st_size for path in folder.glob("*.safetensors")] if folder.is_dir() else []
-    return bool(sizes) and sum(sizes) < 200e6
+    if not 0 < sum(sizes) < 200e6:
+        return False
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.is_file():
+        return True  # an adapter may be saved without the tokenizer of its base
+    vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab()
+    return all(character in vocabulary for character in "《》" + "".join(FORM_LENGTHS))
 
 
 class Models:
