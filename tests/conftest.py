@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 # Before transformers is imported: no test may reach for the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Of the processes that tests start: with a thread for each core they would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What torchao says when it is imported would otherwise be repeated below the closing line of pytest.
 os.environ.setdefault("TORCH_LOGS", "-torch.utils._pytree")
 logging.getLogger("torchao").setLevel(logging.ERROR)

@@ -90,6 +90,7 @@ def test_forced_schedules(run):
     assert {row["tokens a step"] for row in table_of(text)} == {"1", "2", "4"}
 
 
+@pytest.mark.slow  # it makes the embeddings of 8B
 def test_the_whole_plan_fits_one_command(run, load_benchmark, monkeypatch):
     monkeypatch.setattr(load_benchmark("decode"), "run_cell", lambda *args: None)
     plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")

@@ -241,6 +241,7 @@ class TestArguments:
             script.token_ids(part)
 
 
+@pytest.mark.slow
 class TestAccelerate:
     def test_two_processes_equal_one(self, run, poet_folder, jsonl, tmp_path):
         options = ["--max_steps", "2", "--use_peft", "--optim", "sgd", "--lora_dropout", "0", "--sample_every", "1"]

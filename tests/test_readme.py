@@ -122,6 +122,7 @@ def test_memory_table_is_that_of_the_measurements():
     assert f"weights {quantized:.1f}" in script.memory_table()
 
 
+@pytest.mark.slow
 def test_pictures_of_the_docs(tmp_path):
     """The command that docs/decoding.md names draws each picture of the page."""
     command = [sys.executable, str(ROOT / "docs/pictures.py"), "--output", str(tmp_path)]

@@ -50,7 +50,7 @@ sft_trainer(sys.argv[1], sys.argv[2], MESSAGES, callbacks=[Kill()], **SETTINGS, 
 """
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_no_interruption(poet_folder, tmp_path, kind):
     lora = {"peft_config": LORA} if kind == "lora" else {}
     straight = sft_trainer(poet_folder, tmp_path / "straight", MESSAGES, **SETTINGS, **lora)

@@ -28,8 +28,8 @@ def needs(optim):
     library = LIBRARIES[optim]
     missing = library is not None and importlib.util.find_spec(library) is None
     marks = [pytest.mark.skipif(missing, reason=f"{library} is not part of this environment")]
-    if library == "torchao":
-        marks.append(pytest.mark.slow)  # it compiles the step of each shape
+    if optim not in ("adamw_torch", "adamw_bnb_8bit"):
+        marks.append(pytest.mark.slow)  # torchao compiles the step of each shape, and the others differ by a name
     return pytest.param(optim, marks=marks)
 
 

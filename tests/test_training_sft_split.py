@@ -69,6 +69,7 @@ class TestSplit:
         assert largest_difference(weights, result) < 1e-6
 
 
+@pytest.mark.slow
 def test_goes_on_with_another_number_of_processes(poet_folder, tmp_path):
     """In the middle of an epoch, with the states of AdamW and its schedule: two processes, then one that accumulates."""
     whole = restarted_trainer(poet_folder, tmp_path / "whole", "8")
