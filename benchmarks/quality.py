@@ -51,7 +51,7 @@ and without the EOS options. The expectation, written down before the first run,
 a longer canvas changes nothing that the intervals show; in one block 46 more tokens lose 10 points or more, because the
 model commits EOS first, and `confidence_eos_eot_inf` brings half of that back; `logits_eos_inf` never ends; guidance up to
 1.0 changes nothing that the intervals show, and 2.0 loses. It came out otherwise in one block: a longer canvas gains 10 points
-there, with 46 more tokens too, and `confidence_eos_eot_inf` loses 30. The rest is as expected, but guidance of 1.0 loses
+there, 7 with 46 more tokens, and `confidence_eos_eot_inf` loses 30. The rest is as expected, but guidance of 1.0 loses
 already, 10 points on poems.
 
 Drafts are verified before they are committed. The expectation: each has the hits of its rule without drafts, and one token

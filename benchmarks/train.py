@@ -9,8 +9,7 @@ r"""How fast does a training step run, and in how much memory?
         --json benchmarks/results/train_h100_8b_4096.json
     python benchmarks/train.py --shape 1b --batch 4 --length 4096 --micro-batches 1 4 \
         --engine eager compiled "compiled, all kept" --json benchmarks/results/train_h100_1b_4096.json
-    python benchmarks/train.py --shape 1b-paper --batch 4 --length 4096 \
-        --engine eager compiled "compiled, 3 kept" "compiled, 6 kept" --json benchmarks/results/train_h100_1b_paper.json
+    python benchmarks/train.py --shape 1b-paper --batch 4 --length 4096 --json benchmarks/results/train_h100_1b_paper.json
     python benchmarks/train.py --render
 
 A step is forward, backward and AdamW, on random weights and one batch of random rows, half of whose tokens are masked on
@@ -64,9 +63,10 @@ step, and without it 1.7 times all logits come near, in 4 micro-batches because 
 The 1B of the paper (`--shape 1b-paper`), which the official code was measured on, has 5,634 intermediate columns where `1b` has
 5,632. Products of such a width are two to three times slower on tensor cores, unless something pads them, which the compiler
 does. Expected before the run: all logits 16,000 to 20,000 tokens/s eager; masked rows, compiled, 33,000 to 42,000, which is 1.8
-to 2.4 times as many, in 14 to 15 GiB. It came out at 1.98 times and 13.9 GiB, with 3 GiB left. Each of the 22 layers needs
-0.85 GiB, and its second forward pass 1 % of the step. Expected of three kept layers: 2.02 to 2.05 times in 16.4 GiB; of six with
-chunks, which keep fewer logits: 2.02 times in 16.5 GiB.
+to 2.4 times as many, in 14 to 15 GiB. It came out at 1.98 times and 13.9 GiB: all logits were faster than expected, 21,220
+tokens/s. 3 GiB are left, each of the 22 layers needs 0.85, and its second forward pass 1 % of the step. So of three kept layers
+(`--engine eager compiled "compiled, 3 kept" "compiled, 6 kept"`, not measured yet) 2.02 to 2.05 times is expected in 16.4 GiB, and
+of six with chunks, which keep fewer logits, 2.02 times in 16.5 GiB.
 """
 
 import argparse

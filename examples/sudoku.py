@@ -15,7 +15,7 @@
     python examples/sudoku.py train --config examples/configs/sudoku.yaml --max-minutes 9 --resume
     python examples/sudoku.py train --config examples/configs/sudoku.yaml --max-minutes 9 --resume --twin
     python examples/sudoku.py evaluate --run runs/sudoku --json runs/sudoku/results.json
-    python examples/sudoku.py sweep --model checkpoints/llada-sudoku --size 6 9 --json runs/sudoku/steps.json
+    python examples/sudoku.py sweep --model checkpoints/llada-sudoku --size 6 9 --limit 100 --json runs/sudoku/steps.json
 
     # The folder for the Hub: weights, tokenizer, model card, results
     python examples/sudoku.py export --run runs/sudoku --results docs/evidence/results/sudoku.json \

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     all_options = effective_options(model, options)
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     if all_options["max_new_tokens"] == 0 and mask_token not in prompt:
-        warn(f"nothing is filled: the text has no {MASK}, and `--max-new-tokens` is 0.")
+        warn(f"nothing is filled: the text has no {MASK}, and none are added (`--max-new-tokens` is 0).")
     if all_options["num_return_sequences"] > 1 and not is_random(all_options):
         warn("`--num-return-sequences` repeats one completion: add `--temperature`, for instance 0.8.")
 

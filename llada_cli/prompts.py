@@ -87,9 +87,13 @@ def warn_about_unknown_characters(prompt: str, tokenizer) -> None:
     unknown = tokenizer.unk_token_id
     if unknown is None or unknown not in tokenizer(prompt, verbose=False)["input_ids"]:
         return
-    # By their places: a character that is no token by itself may be part of one, as x is of 9x9.
-    encoded = tokenizer(prompt, return_offsets_mapping=True, verbose=False)
-    tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    characters = dict.fromkeys(prompt[start:end] for token, (start, end) in tokens if token == unknown)
+    if tokenizer.is_fast:
+        # By their places: a character that is no token by itself may be part of one, as x is of 9x9.
+        encoded = tokenizer(prompt, return_offsets_mapping=True, verbose=False)
+        tokens = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        found = [prompt[start:end] for token, (start, end) in tokens if token == unknown and start < end]
+    else:
+        found = [one for one in prompt if unknown in tokenizer(one, add_special_tokens=False)["input_ids"]]
+    characters = dict.fromkeys(one if one.isprintable() and not one.isspace() else repr(one) for one in found)
     hint = " llada-poet knows simplified characters." if "《" in tokenizer.get_vocab() else ""
     warn(f"the tokenizer does not know {' '.join(characters)} and reads {tokenizer.unk_token} instead.{hint}")

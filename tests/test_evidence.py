@@ -135,9 +135,12 @@ def test_commands_parse(made, monkeypatch):
 def parser_of(path):
     """What parses the arguments of an example, which is asked without running the rest."""
     script = ROOT / path
+    before = sys.path.copy()
     sys.path.insert(0, str(script.parent))
-    names = runpy.run_path(str(script))
-    sys.path.remove(str(script.parent))
+    try:
+        names = runpy.run_path(str(script))
+    finally:
+        sys.path[:] = before
     return names["make_parser"]().parse_args if "make_parser" in names else names["parse_arguments"]
 
 

@@ -284,7 +284,7 @@ def test_intervals_cover_the_law(script):
         drawn = laws.bootstrap(runs, 300, seed)
         covered["factor"] += inside(FACTOR, drawn.factors[BUDGETS[1]])
         covered["slope"] += inside(SLOPE, drawn.laws["twin"][0])
-        covered["noise"].append(laws.seed_noise(runs))
+        covered["noise"] += laws.seed_noise(runs).values()
     # 95% of 40 is 38; fewer than 33 would come about once in ten thousand times.
     assert covered["factor"] >= 33
     assert covered["slope"] >= 33
@@ -326,6 +326,23 @@ def test_a_profile_that_falls_to_its_end_says_so(script):
     size, loss, at_edge, _ = script("laws").profile(parameters, losses)
     assert at_edge[0]
     assert (size[0], loss[0]) == (4.0, 4.1)
+
+
+def test_a_budget_counts_for_the_kind_that_has_three_sizes(script, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for run in made_up_study(script, seed=3):
+        if (run.kind, run.budget, run.size) == ("twin", BUDGETS[3], "2.5"):
+            continue
+        name = f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json"
+        (tmp_path / "runs" / name).write_text(json.dumps(record_of(run)))
+    script("fit").main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
+    found = json.loads((tmp_path / "found.json").read_text())
+    places = {(one["kind"], one["budget"]) for one in found["profiles"]}
+    assert places == {(kind, budget) for kind in ("llada", "twin") for budget in BUDGETS} - {("twin", BUDGETS[3])}
+    assert [one["budget"] for one in found["factors"]] == list(BUDGETS[:3])
+    [left] = found["left_out"]
+    assert (left["kind"], left["budget"]) == ("twin", BUDGETS[3])
+    assert left["lowest"] == pytest.approx(left["by_the_law"], abs=0.1), "these runs obey the law"
 
 
 def test_makes_one_file_of_the_records(script, tmp_path, capsys):

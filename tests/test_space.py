@@ -345,8 +345,10 @@ class TestModels:
         text = (other / "tokenizer.json").read_text(encoding="utf-8")
         (other / "tokenizer.json").write_text(text.replace("《", "<<"), encoding="utf-8")
         assert not space_models.card_of(str(other)).writes_poems
-        (other / "tokenizer.json").unlink()  # as an adapter may be saved
-        assert space_models.card_of(str(other)).writes_poems
+        (other / "tokenizer.json").unlink()
+        assert not space_models.card_of(str(other)).writes_poems, "nothing says that it is one"
+        (other / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(poet_folder)}))
+        assert space_models.is_poet(other), "an adapter may be saved without the tokenizer of its base"
 
     def test_an_adapter_answers_the_chats_of_its_base(self):
         models = Models(space_models.allowed_models(None, False))

@@ -66,8 +66,8 @@ def test_from_the_command_line(capsys):
 
 
 @pytest.mark.parametrize("size", [4, 6, 9])
-def test_it_solves_new_puzzles(solver, boards, size):
-    """The generator with a seed that no file has. Most of ten are solved; the rates are in the evaluation."""
+def test_it_solves_what_the_generator_makes(solver, boards, size):
+    """With a seed that no file has. Most of ten are solved; the rates, on puzzles of other classes, are in the evaluation."""
     grids, puzzles, solving = boards("grids"), boards("puzzles"), boards("solving")
     source = puzzles.own_puzzles(grids.SHAPES[size], seed=2024)
     pairs = [next(source) for _ in range(10)]

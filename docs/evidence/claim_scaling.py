@@ -3,7 +3,7 @@
 """Masked diffusion scales like autoregression. Measured by examples/scaling."""
 
 import numpy as np
-from markdown import Command, counted, table, with_interval
+from markdown import Command, counted, joined, table, with_interval
 from plots import Plot, panel, series
 
 
@@ -12,6 +12,7 @@ RESULTS = {
     "paper": "docs/evidence/paper.yaml",
     "measured": "docs/evidence/results/scaling.json",
     "quick": "docs/evidence/results/scaling_cpu.json",
+    "poet": "docs/evidence/results/twin.json",
 }
 KINDS = {"llada": "LLaDA", "twin": "autoregressive twin"}
 # How the paper names its models, and what the models of a kind begin with.
@@ -26,10 +27,11 @@ FIT = "python examples/scaling/fit.py --runs runs/scaling --json docs/evidence/r
 def summary(results: dict) -> str:
     found = results["measured"]
     slopes = [with_interval(found["laws"][kind]["slope"], 3) for kind in KINDS]
-    largest = found["factors"][-1]
+    first, *_, last = found["factors"]
     return (
         f"Held-out loss falls as a power of the compute: exponent {slopes[0]} for LLaDA's bound, {slopes[1]} for the twin. The "
-        f"loss of the twin at {flops(largest['budget'])} FLOPs costs LLaDA {times(largest['factor'], found)} times as many."
+        f"loss of the twin at {flops(first['budget'])} FLOPs costs LLaDA {times(measured_or_law(first), found)} times as many; at "
+        f"{flops(last['budget'])}, if its law holds beyond what was measured, {times(last['factor'], found)}."
     )
 
 
@@ -62,18 +64,21 @@ def measured(results: dict) -> str:
             "rows in the same order, with the same optimiser and schedule. FLOPs count the layers, the output head and "
             "attention, the same for both ([how](../examples/scaling/README.md)). Loss is nats per token of "
             f"{counted(found['held_out_windows'], 'held-out window')}: the bound of eq. 6 for LLaDA, the exact value for the "
-            f"twin. Two runs that differ in the seed alone differ by {found['noise_between_seeds']:.3f} nats (standard "
-            "deviation).",
+            "twin. With the seed a run varies by "
+            + joined([f"{found['noise_between_seeds'][kind]:.3f} ({name})" for kind, name in KINDS.items()])
+            + " nats (standard deviation).",
             "**What a budget buys**, at the lowest point of a parabola through the sizes:",
             profile_table(found),
-            f"The exponents differ by {difference}. No point is further from its law than "
+            "Edge: the parabola has no lowest point among the sizes. Then the best size that was measured stands there, and a "
+            "better one would have a lower loss.",
+            f"The exponents differ by {difference}. No point in the table is further from its law than "
             f"{max(law['largest_residual'] for law in found['laws'].values()):.3f} nats.",
             "**The price of the twin's loss** in LLaDA's compute, by the two power laws and, where LLaDA had that loss, by the "
-            "line between its own points:",
+            "line between its own points. Beyond: LLaDA had no run with so much compute.",
             factor_table(found),
             "**Tasks**, at the best measured size of each budget. *Choice*: the second line of a held-out couplet among "
             "four, by likelihood. *Known*: the second line of a famous couplet, which is in the training rows, by greedy "
-            "decoding.",
+            "decoding. These intervals are over the questions alone, without the noise of seeds.",
             task_table(found),
         ]
     )
@@ -85,6 +90,9 @@ def profile_table(found: dict) -> str:
         cells = []
         for kind in KINDS:
             row = one_of(found["profiles"], kind, budget)
+            if row is None:
+                cells += ["", ""]
+                continue
             edge = " (edge)" if row["at_edge"] else ""
             cells += [with_interval(row["loss"], 3), f"{row['parameters']['mean'] / 1e6:.2f} M{edge}"]
         rows.append([flops(budget), *cells])
@@ -95,8 +103,14 @@ def factor_table(found: dict) -> str:
     rows = []
     for row in found["factors"]:
         between = "" if row["interpolated"] is None else times(row["interpolated"], found)
-        rows.append([flops(row["budget"]), times(row["factor"], found), between])
+        beyond = " (beyond)" if row["beyond_the_budgets"] else ""
+        rows.append([flops(row["budget"]), times(row["factor"], found) + beyond, between])
     return table(["FLOPs of the twin", "LLaDA needs, times, by the laws", "between its own budgets"], rows)
+
+
+def measured_or_law(row: dict) -> dict:
+    """The factor between measured points, or, where there is none, by the laws."""
+    return row["interpolated"] or row["factor"]
 
 
 def times(value: dict, found: dict) -> str:
@@ -123,6 +137,8 @@ def task_table(found: dict) -> str:
     for budget in budgets(found):
         for kind, name in KINDS.items():
             row = one_of(found["tasks"], kind, budget)
+            if row is None:
+                continue
             rates = [percent(row[score]) for score in ("choice", "known_lines", "known_characters")]
             nats = with_interval(row["held_out_couplets_nats"], 2)
             rows.append([flops(budget), name, row["size"], *rates, nats])
@@ -133,30 +149,25 @@ def differences(results: dict) -> str:
     found, said = results["measured"], results["paper"]["scaling"]
     edges = [f"{KINDS[row['kind']]} at {flops(row['budget'])}" for row in found["profiles"] if row["at_edge"]]
     lines = [
-        f"- Our largest budget is {flops(max(budgets(found)))} FLOPs, the paper's smallest {flops(min(row[2] for row in said['rows']))}. "
+        f"- Our largest budget is {flops(max(row['budget'] for row in found['runs']))} FLOPs, the paper's smallest "
+        f"{flops(min(row[2] for row in said['rows']))}. "
         "None of its benchmarks means anything for models of this size, so other tasks stand in their place.",
         "- The bound is compared with an exact value. How far the bound is from LLaDA's own likelihood is measured under "
         "[likelihood](#the-likelihood-bound-is-usable).",
         "- Learning rates follow one rule for both kinds and were not tuned for either. The small corpus is read several times by "
         "the small models, and more often by the runs with more compute.",
-        "- A power law without an irreducible loss describes the measured range alone. The intervals hold the noise of seeds and "
-        "of held-out windows, not the choice of the law.",
+        "- A power law without an irreducible loss describes the measured range alone. Its intervals hold the noise of seeds and "
+        "of held-out windows, not the choice of the law. " + poet_against_the_law(results),
     ]
     for row in found["left_out"]:
-        lowest = " and ".join(
-            f"{row['lowest'][kind]:.3f} of {name}" for kind, name in KINDS.items() if kind in row["lowest"]
-        )
         lines.append(
-            f"- At {flops(row['budget'])} FLOPs not every kind has three sizes, so this budget is in no fit. The lowest "
-            f"losses there: {lowest}."
-        )
-    beyond = [flops(row["budget"]) for row in found["factors"] if row["beyond_the_budgets"]]
-    if beyond:
-        lines.append(
-            f"- By its law LLaDA needs more than its largest budget for the twin's loss at {', '.join(beyond)} FLOPs."
+            f"- At {flops(row['budget'])} FLOPs the {KINDS[row['kind']]} has too few sizes for a parabola, so that budget is not in "
+            f"its fits. Its lowest loss there is {row['lowest']:.3f}, where its law has {row['by_the_law']:.3f}."
         )
     if edges:
-        lines.append(f"- The best size lies at an end of the sizes measured: {', '.join(edges)}.")
+        lines.append(
+            f"- The best size lies at an end of the sizes measured, so the loss there is too high: {', '.join(edges)}."
+        )
     if found["slope_difference"]["low"] > 0 or found["slope_difference"]["high"] < 0:
         lines.append(
             "- The exponents of the two kinds differ by more than their intervals: the gap changes with the compute."
@@ -184,17 +195,34 @@ def commands(results: dict) -> list[Command]:
     ]
 
 
+def poet_against_the_law(results: dict) -> str:
+    """llada-poet is a run of the largest size with far more compute, on other shares of the same rows."""
+    found, poet = results["measured"], results["poet"]
+    run = max((row for row in found["runs"] if row["kind"] == "llada"), key=lambda row: row["parameters"])
+    tokens = poet["curves"]["llada"][-1]["step"] * poet["settings"]["tokens_per_step"]
+    compute = tokens * run["flops"] / run["tokens"]
+    law = found["laws"]["llada"]
+    loss = np.exp(law["intercept"] + law["slope"]["mean"] * np.log(compute))
+    return (
+        f"llada-poet, of the largest size, has {with_interval(poet['held_out']['llada'], 2)} after {flops(compute)} FLOPs, where "
+        f"the law has {loss:.2f}: it does not hold so far out."
+    )
+
+
 def device(found: dict) -> str:
-    workers = max(found["workers"], default=1)
-    return f"{' and '.join(found['machine']['device'])}, {counted(workers, 'worker')}"
+    workers = sorted({min(found["workers"], default=1), max(found["workers"], default=1)})
+    number = " to ".join(str(one) for one in workers)
+    return f"{' and '.join(found['machine']['device'])}, {number} workers"
 
 
 def budgets(found: dict) -> list[float]:
-    return [row["budget"] for row in found["factors"]]
+    """Those that count for a kind at least."""
+    return sorted({row["budget"] for row in found["profiles"]})
 
 
-def one_of(rows: list[dict], kind: str, budget: float) -> dict:
-    return next(row for row in rows if (row["kind"], row["budget"]) == (kind, budget))
+def one_of(rows: list[dict], kind: str, budget: float) -> dict | None:
+    """Of a kind that has enough runs there."""
+    return next((row for row in rows if (row["kind"], row["budget"]) == (kind, budget)), None)
 
 
 def flops(value: float) -> str:
@@ -207,7 +235,7 @@ def span(values: list[float]) -> str:
 
 
 def percent(value: dict) -> str:
-    return with_interval({name: 100 * number for name, number in value.items()}, 0)
+    return with_interval({name: 100 * number for name, number in value.items()}, 1)
 
 
 def scientific(axes, which: str, values: list[float]) -> None:
@@ -225,12 +253,12 @@ def draw_frontier(figure, results, theme) -> None:
     )
     right = panel(figure, (0.57, 0.15, 0.41, 0.66), "Frontier", "training FLOPs", "held-out loss (nats per token)")
     for index, (kind, name) in enumerate(KINDS.items()):
-        for budget in budgets(found):
-            draw_profile(left, theme.series[index], found, kind, budget)
-        rows = [one_of(found["profiles"], kind, budget) for budget in budgets(found)]
+        rows = [row for budget in budgets(found) if (row := one_of(found["profiles"], kind, budget))]
+        for row in rows:
+            draw_profile(left, theme.series[index], found, row)
         columns = [[row["loss"][end] for row in rows] for end in ("mean", "low", "high")]
-        series(right, theme, index, name, budgets(found), *columns, line=False)
-        law, ends = found["laws"][kind], np.array([min(budgets(found)), max(budgets(found))])
+        series(right, theme, index, name, [row["budget"] for row in rows], *columns, line=False)
+        law, ends = found["laws"][kind], np.array([rows[0]["budget"], rows[-1]["budget"]])
         right.plot(ends, np.exp(law["intercept"] + law["slope"]["mean"] * np.log(ends)), color=theme.series[index])
     left.set_xscale("log")
     sizes = sorted({row["parameters"] for row in found["runs"]})
@@ -240,8 +268,9 @@ def draw_frontier(figure, results, theme) -> None:
     right.legend(loc="upper right", fontsize=9)
 
 
-def draw_profile(axes, colour: str, found: dict, kind: str, budget: float) -> None:
-    """The runs of a budget as points, and the parabola through them."""
+def draw_profile(axes, colour: str, found: dict, profile: dict) -> None:
+    """The runs of a budget as points, and the parabola through them if it has a lowest point."""
+    kind, budget = profile["kind"], profile["budget"]
     rows = [row for row in found["runs"] if (row["kind"], row["budget"]) == (kind, budget)]
     sizes = np.array(sorted({row["parameters"] for row in rows}), float)
     axes.plot(
@@ -252,9 +281,10 @@ def draw_profile(axes, colour: str, found: dict, kind: str, budget: float) -> No
         linestyle="none",
         color=colour,
     )
+    if profile["at_edge"]:
+        return
     places = np.linspace(np.log(sizes.min()), np.log(sizes.max()), 40)
-    curve = np.polyval(one_of(found["profiles"], kind, budget)["coefficients"], places)
-    axes.plot(np.exp(places), curve, color=colour, linewidth=1.0)
+    axes.plot(np.exp(places), np.polyval(profile["coefficients"], places), color=colour, linewidth=1.0)
 
 
 def draw_tasks(figure, results, theme) -> None:
@@ -262,9 +292,9 @@ def draw_tasks(figure, results, theme) -> None:
     found, said = results["measured"], results["paper"]["scaling"]
     axes = panel(figure, (0.05, 0.15, 0.26, 0.64), "Here", "training FLOPs", "choice among four (%)")
     for index, (kind, name) in enumerate(KINDS.items()):
-        rows = [one_of(found["tasks"], kind, budget)["choice"] for budget in budgets(found)]
-        columns = [[100 * row[end] for row in rows] for end in ("mean", "low", "high")]
-        series(axes, theme, index, name, budgets(found), *columns)
+        rows = [row for budget in budgets(found) if (row := one_of(found["tasks"], kind, budget))]
+        columns = [[100 * row["choice"][end] for row in rows] for end in ("mean", "low", "high")]
+        series(axes, theme, index, name, [row["budget"] for row in rows], *columns)
     scientific(axes, "x", [min(budgets(found)), max(budgets(found))])
     axes.legend(loc="upper left", fontsize=8)
     for left, task in zip((0.39, 0.72), DRAWN, strict=True):

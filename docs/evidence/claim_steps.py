@@ -136,9 +136,9 @@ def differences(results: dict) -> str:
     lines.append(f"- The length is said not to matter. On poems: {joined(changes)}.")
     plain, inf = (further_key(many, "one", ENDS[name]) for name in ("as it is", "`confidence_eos_eot_inf`"))
     lines.append(
-        "- `confidence_eos_eot_inf` is for models that were fine-tuned with EOS as padding and end too early. This one was not: "
-        f"in one block with {many} more tokens it has {interval(found, inf)} with it and {interval(found, plain)} without, "
-        "since it then commits EOS last, and repeats lines in the room that is left."
+        "- `confidence_eos_eot_inf` is for models that end too early. This one, which was pre-trained on poems with EOS behind "
+        f"them, does not: in one block with {many} more tokens it has {interval(found, inf)} with it and {interval(found, plain)} "
+        "without."
     )
     best = max(SCALES, key=lambda scale: value(found, key("poem", f"one token a step, cfg {scale}")))
     gain = found["statistics"][key("poem", f"one token a step, cfg {best}")]["difference"]

@@ -14,6 +14,7 @@ RESULTS = {
     "small_steps": "docs/evidence/results/sudoku_steps_cpu.json",
 }
 NAMES = {"llada": "LLaDA", "twin": "twin", "llada-answer": "LLaDA, answer behind the puzzle"}
+SAME_FORMAT = {"llada-answer": "one token a step", "twin": "left to right"}
 FLAGS = {"llada": "", "twin": " --twin", "llada-answer": " --form answer"}
 RANKINGS = ("low_confidence", "margin", "entropy", "random")
 FIXED = ("one token a step", "2 tokens a step", "4 tokens a step", "8 tokens a step", "one step")
@@ -33,7 +34,13 @@ def summary(results: dict) -> str:
         f"{percent(models['twin']['sizes'][size]['left to right'])}"
         for size in sizes_of(models)
     ]
-    return f"LLaDA, which fills the surest cell first, against its twin, from left to right, on new puzzles: {joined(pairs)}."
+    small = results["small"]["models"]
+    size = sizes_of(small)[0]
+    behind = [percent(small[name]["sizes"][size][way]) for name, way in SAME_FORMAT.items()]
+    return (
+        f"LLaDA, which fills the surest cell first, against its twin, from left to right, on new puzzles: {joined(pairs)}. The twin "
+        f"has another format too, and there a small LLaDA solves {behind[0]} of {size} and its twin {behind[1]}."
+    )
 
 
 def paper(results: dict) -> str:
@@ -49,7 +56,7 @@ def measured(results: dict) -> str:
     parts = [
         f"One model of {llada['parameters'] / 1e6:.2f} million parameters solves {joined(sizes_of(models))}: the puzzle with "
         "`[MASK]` in its empty cells is the canvas. The twin is a Llama of the same shape that writes the solution behind the "
-        "puzzle, trained for as many steps of as many tokens. No symmetric image of a held-out solution was trained on. "
+        "puzzle, trained for as many steps of as many tokens, which are half as many boards. No symmetric image of a held-out solution was trained on. "
         f"Solved in percent, of {counts(models)} held-out puzzles of each size; forward passes of a puzzle in brackets.",
         solved_table(models),
         "The small version, which anyone can run: the same recipe with "
@@ -81,7 +88,7 @@ def differences(results: dict) -> str:
             f"{percent(found['left to right, one token a step'])} when it has to go from left to right and "
             f"{percent(found['random, one token a step'])} in a random order. With the answer behind the puzzle the small LLaDA "
             f"solves {percent(small['one token a step'])} of {small_size}, and its twin {percent(twin)}.",
-            "- The twin reads the puzzle before it writes, but has to decide the first cell first. That is no limit of "
+            "- The twin reads the puzzle before it writes, but has to decide the first cell first. That need not be a limit of "
             "autoregression: a twin that may write its steps of thought was not trained.",
             "- Puzzles that are harder than those of the default settings of reasoning-gym were not measured.",
         ]

@@ -5,7 +5,7 @@
     python examples/scaling/fit.py --runs runs/scaling --json docs/evidence/results/scaling.json
     python examples/scaling/fit.py --runs runs/scaling-tiny --json docs/evidence/results/scaling_cpu.json
 
-A budget counts if three sizes of both kinds are there, so a study that was stopped early has a result too.
+A budget counts for a kind of which it has three sizes, so a study that was stopped early has a result too.
 """
 
 import argparse
@@ -61,26 +61,35 @@ def load_calls(folder: Path) -> list[dict]:
 
 
 def complete_budgets(runs: list[Measured]) -> list[Measured]:
-    """The runs of the budgets that have at least three sizes of both kinds: a study may have been stopped early."""
+    """The runs of a kind at the budgets where it has at least three sizes: a study may have been stopped early."""
     sizes = {}
     for run in runs:
         sizes.setdefault((run.budget, run.kind), set()).add(run.size)
-    kept = [run for run in runs if all(len(sizes.get((run.budget, kind), ())) >= 3 for kind in KINDS)]
-    if len({run.budget for run in kept}) < 3:
+    kept = [run for run in runs if len(sizes[run.budget, run.kind]) >= 3]
+    if any(len({run.budget for run in kept if run.kind == kind}) < 3 for kind in KINDS):
         raise ValueError(
             "`--runs` must hold at least three budgets with three sizes of both kinds. Go on with run.py."
         )
     return kept
 
 
-def left_out(measured: list[Measured], kept: list[Measured]) -> list[dict]:
-    """The lowest loss of each kind at the budgets that do not count."""
-    lowest: dict[float, dict[str, float]] = {}
+def left_out(measured: list[Measured], found: Study) -> list[dict]:
+    """The lowest loss of a kind at a budget that does not count for it, and the one that its law has there."""
+    lowest: dict[tuple, float] = {}
     for run in measured:
-        if run.budget not in {one.budget for one in kept}:
-            losses = lowest.setdefault(run.budget, {})
-            losses[run.kind] = min(losses.get(run.kind, np.inf), float(run.losses.mean()))
-    return [{"budget": budget, "lowest": losses} for budget, losses in sorted(lowest.items())]
+        place = run.kind, run.budget
+        if place not in found.losses:
+            lowest[place] = min(lowest.get(place, np.inf), float(run.losses.mean()))
+    return [
+        {"kind": kind, "budget": budget, "lowest": loss, "by_the_law": law_at(found, kind, budget)}
+        for (kind, budget), loss in sorted(lowest.items())
+    ]
+
+
+def law_at(found: Study, kind: str, budget: float) -> float:
+    """The loss that the law of a kind has at a budget."""
+    slope, intercept = found.laws[kind][:, 0]
+    return float(np.exp(intercept + slope * np.log(budget)))
 
 
 def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
@@ -89,7 +98,7 @@ def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
     runs = complete_budgets(measured)
     found, drawn = as_measured(runs), bootstrap(runs, replicates)
     slopes = {kind: (found.laws[kind][0, 0], drawn.laws[kind][0]) for kind in KINDS}
-    largest = max(run.budget for run in runs)
+    largest = max(run.budget for run in runs if run.kind == "llada")
     return {
         "plan": records[0]["plan"],
         "seconds": sum(call["seconds"] for call in calls) or None,
@@ -133,16 +142,15 @@ def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
             for budget, factor in found.factors.items()
         ],
         "tasks": tasks(records, list(found.losses)),
-        "left_out": left_out(measured, runs),
+        "left_out": left_out(measured, found),
         "runs": [row(record, run) for record, run in zip(records, measured, strict=True)],
     }
 
 
 def residual(found: Study, kind: str) -> float:
     """How far the lowest points are from the law at most, in nats per token."""
-    slope, intercept = found.laws[kind][:, 0]
     losses = {budget: loss[0] for (place, budget), loss in found.losses.items() if place == kind}
-    return float(max(abs(np.exp(intercept + slope * np.log(budget)) - loss) for budget, loss in losses.items()))
+    return float(max(abs(law_at(found, kind, budget) - loss) for budget, loss in losses.items()))
 
 
 def between(value: np.ndarray, drawn: np.ndarray) -> dict | None:

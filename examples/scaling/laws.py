@@ -132,7 +132,7 @@ def study(runs: list[Measured], losses: np.ndarray) -> Study:
         frontier = np.log(np.stack([found.losses[place] for place in places]))
         found.laws[kind] = np.polyfit(np.log([budget for _, budget in places]), frontier, 1)
     (slope, intercept), (twin_slope, twin_intercept) = found.laws["llada"], found.laws["twin"]
-    for budget in sorted({budget for _, budget in cells}):
+    for budget in sorted({budget for kind, budget in cells if kind == "twin"}):
         log_loss = twin_intercept + twin_slope * np.log(budget)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             factor = np.exp((log_loss - intercept) / slope) / budget
@@ -156,16 +156,20 @@ def interpolate(losses: dict[tuple, np.ndarray], budget: float) -> np.ndarray:
     return np.array(factors)
 
 
-def seed_noise(runs: list[Measured]) -> float:
-    """The standard deviation between runs that differ in the seed alone, pooled over all such groups."""
-    groups = defaultdict(list)
-    for run in runs:
-        groups[run.kind, run.budget, run.size].append(run.losses.mean())
-    squares = sum(((np.array(group) - np.mean(group)) ** 2).sum() for group in groups.values())
-    freedom = sum(len(group) - 1 for group in groups.values())
-    if not freedom:
-        raise ValueError("At least one run needs two seeds: without them the noise is not known.")
-    return float(np.sqrt(squares / freedom))
+def seed_noise(runs: list[Measured]) -> dict[str, float]:
+    """How far a run of each kind lies from the mean over seeds: the standard deviation, pooled over budgets and sizes."""
+    noise = {}
+    for kind in KINDS:
+        groups = defaultdict(list)
+        for run in runs:
+            if run.kind == kind:
+                groups[run.budget, run.size].append(run.losses.mean())
+        squares = sum(((np.array(group) - np.mean(group)) ** 2).sum() for group in groups.values())
+        freedom = sum(len(group) - 1 for group in groups.values())
+        if not freedom:
+            raise ValueError(f"At least one run of {kind} needs two seeds: without them the noise is not known.")
+        noise[kind] = float(np.sqrt(squares / freedom))
+    return noise
 
 
 def as_measured(runs: list[Measured]) -> Study:
@@ -179,7 +183,9 @@ def bootstrap(runs: list[Measured], replicates: int = 2000, seed: int = 0) -> St
     windows = len(runs[0].losses)
     shares = rng.multinomial(windows, np.full(windows, 1 / windows), size=replicates) / windows
     losses = np.stack([run.losses for run in runs]) @ shares.T
-    return study(runs, losses + rng.normal(0, seed_noise(runs), losses.shape))
+    noise = seed_noise(runs)
+    deviations = np.array([[noise[run.kind]] for run in runs])
+    return study(runs, losses + deviations * rng.standard_normal(losses.shape))
 
 
 def with_interval(value: float, drawn: np.ndarray) -> dict[str, float]:

@@ -76,7 +76,8 @@ format of the twin as well.
 The held-out 4x4 and 9x9 puzzles are those of reasoning-gym 0.1.25 with its default settings (8 to 12 and 30 to 50 empty
 cells); the 6x6 ones, with 14 to 24 empty cells, are made by `examples/sudoku/solver.py`. No symmetric image of a held-out
 solution was trained on, where the symmetries are: other digits, other bands, rows in a band, stacks and columns in a stack,
-and, for square boxes, rows for columns.
+and, for square boxes, rows for columns. A 4x4 grid is one of 192 or one of 96 that are images of each other: all held-out
+solutions are among the 96.
 
 {steps}## Limits
 

@@ -122,13 +122,22 @@ def card_of(named: str) -> ModelCard:
 
 
 def is_poet(folder: Path) -> bool:
-    """Whether it is a checkpoint of a few megabytes with a token for each character of a header, as poems have."""
+    """Whether it is a checkpoint of a few megabytes with a token for each character of a header, as poems have.
+
+    An adapter may be saved without the tokenizer of its base: then it is one if the base is.
+    """
     sizes = [path.stat().st_size for path in folder.glob("*.safetensors")] if folder.is_dir() else []
     if not 0 < sum(sizes) < 200e6:
         return False
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
-        return True  # an adapter may be saved without the tokenizer of its base
+        adapter = folder / "adapter_config.json"
+        base = (
+            json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+            if adapter.is_file()
+            else None
+        )
+        return base is not None and any(is_poet(place) for place in (Path(base), folder.parent / Path(base).name))
     vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab()
     return all(character in vocabulary for character in "《》" + "".join(FORM_LENGTHS))
 
