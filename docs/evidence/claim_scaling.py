@@ -201,8 +201,7 @@ def poet_against_the_law(results: dict) -> str:
     run = max((row for row in found["runs"] if row["kind"] == "llada"), key=lambda row: row["parameters"])
     tokens = poet["curves"]["llada"][-1]["step"] * poet["settings"]["tokens_per_step"]
     compute = tokens * run["flops"] / run["tokens"]
-    law = found["laws"]["llada"]
-    loss = np.exp(law["intercept"] + law["slope"]["mean"] * np.log(compute))
+    loss = law_at(found["laws"]["llada"], compute)
     return (
         f"llada-poet, of the largest size, has {with_interval(poet['held_out']['llada'], 2)} after {flops(compute)} FLOPs, where "
         f"the law has {loss:.2f}: it does not hold so far out."
@@ -218,6 +217,16 @@ def device(found: dict) -> str:
 def budgets(found: dict) -> list[float]:
     """Those that count for a kind at least."""
     return sorted({row["budget"] for row in found["profiles"]})
+
+
+def of_kind(rows: list[dict], kind: str) -> list[dict]:
+    """By the budget, which is the order of the file."""
+    return [row for row in rows if row["kind"] == kind]
+
+
+def law_at(law: dict, compute):
+    """The loss that a law has at some FLOPs."""
+    return np.exp(law["intercept"] + law["slope"]["mean"] * np.log(compute))
 
 
 def one_of(rows: list[dict], kind: str, budget: float) -> dict | None:
@@ -253,13 +262,13 @@ def draw_frontier(figure, results, theme) -> None:
     )
     right = panel(figure, (0.57, 0.15, 0.41, 0.66), "Frontier", "training FLOPs", "held-out loss (nats per token)")
     for index, (kind, name) in enumerate(KINDS.items()):
-        rows = [row for budget in budgets(found) if (row := one_of(found["profiles"], kind, budget))]
+        rows = of_kind(found["profiles"], kind)
         for row in rows:
             draw_profile(left, theme.series[index], found, row)
         columns = [[row["loss"][end] for row in rows] for end in ("mean", "low", "high")]
         series(right, theme, index, name, [row["budget"] for row in rows], *columns, line=False)
-        law, ends = found["laws"][kind], np.array([rows[0]["budget"], rows[-1]["budget"]])
-        right.plot(ends, np.exp(law["intercept"] + law["slope"]["mean"] * np.log(ends)), color=theme.series[index])
+        ends = np.array([rows[0]["budget"], rows[-1]["budget"]])
+        right.plot(ends, law_at(found["laws"][kind], ends), color=theme.series[index])
     left.set_xscale("log")
     sizes = sorted({row["parameters"] for row in found["runs"]})
     left.set_xticks(sizes, [f"{size / 1e6:.2g} M" for size in sizes], minor=False)
@@ -292,7 +301,7 @@ def draw_tasks(figure, results, theme) -> None:
     found, said = results["measured"], results["paper"]["scaling"]
     axes = panel(figure, (0.05, 0.15, 0.26, 0.64), "Here", "training FLOPs", "choice among four (%)")
     for index, (kind, name) in enumerate(KINDS.items()):
-        rows = [row for budget in budgets(found) if (row := one_of(found["tasks"], kind, budget))]
+        rows = of_kind(found["tasks"], kind)
         columns = [[100 * row["choice"][end] for row in rows] for end in ("mean", "low", "high")]
         series(axes, theme, index, name, [row["budget"] for row in rows], *columns)
     scientific(axes, "x", [min(budgets(found)), max(budgets(found))])

@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from evaluate import WIDTH, held_out_windows
 from tqdm.auto import tqdm
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.files import write_atomically
-from modeling_llada.training.autoregressive import shift_right
+from modeling_llada.training.autoregressive import next_token_losses
 from modeling_llada.training.corpus import Corpus
-from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds, token_losses
+from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,9 +103,7 @@ def bound(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> 
 def exact(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:
     """Nats per token of each window, read from left to right."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
-    bos, rows = AutoTokenizer.from_pretrained(folder).bos_token_id, windows.to(args.device)
-    losses = token_losses(lambda ids: model(input_ids=ids).logits, shift_right(rows, bos), rows, args.batch_size)
-    return losses.mean(1).cpu().double()
+    return next_token_losses(model, windows.to(args.device), args.batch_size).mean(1).cpu().double()
 
 
 def interval(values: torch.Tensor, seed: int) -> dict[str, float]:

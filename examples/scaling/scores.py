@@ -13,7 +13,6 @@ how long the line is.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 import torch
 from corpora import Couplets, find_couplets, held_out_windows, with_distractors
@@ -21,8 +20,8 @@ from transformers import PreTrainedModel
 
 from modeling_llada.diffusion_llada import random_ranks
 from modeling_llada.training import Corpus
-from modeling_llada.training.autoregressive import shift_right
-from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds, token_losses
+from modeling_llada.training.autoregressive import next_token_losses, shift_right
+from modeling_llada.training.evaluation_loss import fixed_noise, row_bounds
 
 
 TOKENS_PER_PASS = 32_768
@@ -31,22 +30,18 @@ Noise = Iterable[tuple[torch.BoolTensor, torch.Tensor]]
 
 def bound(model: PreTrainedModel, rows: torch.LongTensor, noise: Noise) -> torch.Tensor:
     """The bound on the negative log-likelihood of each row in nats (eq. 6), `(num_rows,)` in float64 on the CPU."""
-    size = max(1, TOKENS_PER_PASS // rows.shape[1])
-    logits_of = partial(_logits, model)
-    return row_bounds(logits_of, rows.to(model.device), model.config.mask_token_id, noise, size)
+    rows, mask_token_id = rows.to(model.device), model.config.mask_token_id
+    return row_bounds(lambda ids: model(input_ids=ids).logits, rows, mask_token_id, noise, _rows_per_pass(rows))
 
 
 def exact(model: PreTrainedModel, rows: torch.LongTensor, asked: torch.BoolTensor) -> torch.Tensor:
     """The negative log-likelihood of the asked tokens of each row given those before, in nats, `(num_rows,)`."""
-    size = max(1, TOKENS_PER_PASS // rows.shape[1])
-    labels = rows.to(model.device)
-    shifted = shift_right(labels, model.config.bos_token_id)
-    losses = token_losses(partial(_logits, model), shifted, labels, size).cpu()
+    losses = next_token_losses(model, rows.to(model.device), _rows_per_pass(rows)).cpu()
     return (losses * asked).sum(-1).double()
 
 
-def _logits(model: PreTrainedModel, input_ids: torch.LongTensor) -> torch.Tensor:
-    return model(input_ids=input_ids).logits
+def _rows_per_pass(rows: torch.LongTensor) -> int:
+    return max(1, TOKENS_PER_PASS // rows.shape[1])
 
 
 def couplet_noise(asked: torch.BoolTensor, num_samples: int, seed: int = 0) -> Iterator:

@@ -8,7 +8,7 @@ else: rows, optimiser, schedule, checkpoints and held-out windows are those of [
 
 import torch
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ..configuration_llada import LLaDAConfig
 from .batches import RowSource, TrainingBatches
@@ -72,16 +72,31 @@ class AutoregressivePretrainer(LLaDAPretrainer):
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
-        shifted = shift_right(input_ids, self.model.config.bos_token_id)
-        losses = token_losses(
-            lambda rows: self.model(input_ids=rows).logits, shifted, input_ids, self.args.eval_batch_size
-        )
-        return losses.cpu().double().mean().item()
+        return next_token_losses(self.model, input_ids, self.args.eval_batch_size).cpu().double().mean().item()
 
 
 def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:
     """Puts BOS before each row and drops the last token, so that place i reads the tokens before token i."""
     return F.pad(input_ids[:, :-1], (1, 0), value=bos_token_id)
+
+
+def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch_size: int) -> torch.FloatTensor:
+    """
+    The cross-entropy of each token given those before it, in nats.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            A causal language model.
+        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
+            The rows, on the device of the model. Each is read from a BOS token on.
+        batch_size (`int`):
+            Rows of a forward pass.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_rows, width)`.
+    """
+    shifted = shift_right(input_ids, model.config.bos_token_id)
+    return token_losses(lambda rows: model(input_ids=rows).logits, shifted, input_ids, batch_size)
 
 
 def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
