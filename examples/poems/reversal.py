@@ -4,11 +4,11 @@
 
     # the twin: the recipe of the poet with a causal model in its place (GPU)
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
-        --output-dir runs/twin
+        --output-dir runs/twin --set training.save_steps=1500 training.save_total_limit=20
 
     # the test (GPU, minutes); the same command goes on where it was interrupted
-    python examples/poems/reversal.py --twin twin=runs/twin/final --candidates data/candidates.json --device cuda \
-        --json docs/evidence/results/reversal.json
+    python examples/poems/reversal.py --twin twin=runs/twin/final --twin early=runs/twin/checkpoint-1500 \
+        --candidates data/candidates.json --device cuda --rows 2048 --json docs/evidence/results/reversal.json
 
     # a rehearsal without twins
     python examples/poems/reversal.py --steps 4 --batch-size 8 --limit 8 --seeds 0
@@ -26,7 +26,7 @@ best beside the other one, and is free to write that first. Both kinds of model 
 - `ranks` are those of the true line among the lines of `--candidates` (`ranking.py`), of poems that no model has read.
 
 Several twins may be given, for instance one that was trained as long as the LLaDA and one that recalls as much: masked
-diffusion memorises more slowly.
+diffusion memorises more slowly. All share the tokenizer of the LLaDA.
 """
 
 import argparse
@@ -170,10 +170,10 @@ def save(report: dict, path: Path | None) -> None:
 
 
 def load(name: str, folder: str, args: argparse.Namespace):
-    """A model in float32 and its tokenizer."""
+    """A model in float32, and the tokenizer of all of them, which checkpoints in the middle of a run lack."""
     model_class = LLaDAForMaskedLM if name == "llada" else AutoModelForCausalLM
     model = model_class.from_pretrained(folder, dtype=torch.float32).to(args.device)
-    return model, AutoTokenizer.from_pretrained(folder)
+    return model, AutoTokenizer.from_pretrained(args.model)
 
 
 def lines_of(name: str, model, tokenizer, answer: str, args: argparse.Namespace) -> Lines:
