@@ -153,7 +153,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--repeats", type=int, default=4, help="timed steps of each row (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="where to write the numbers")
-    add("--render", action="store_true", help="only write the tables of results/train*.json into README.md")
+    add("--render", action="store_true", help="only write the tables of results/train_*.json into README.md")
     args = parser.parse_args(arguments)
     settle_device(parser, args)
     if len(args.batch) != len(args.length):

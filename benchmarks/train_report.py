@@ -192,8 +192,8 @@ def bold(text: str, is_reached: bool) -> str:
 
 
 def render(page: str, folder: Path) -> str:
-    """The page with a table for each `train*.json` of a folder between its two marks."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("train*.json"))]
+    """The page with a table for each `train_*.json` of a folder between its two marks."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("train_*.json"))]
     parts = [requirement_section(reports)]
     for report in reports:
         parts.append(f"### {title(report)}\n\n{header(report)}\n\n`{report['command']}`\n\n{table(report['rows'])}\n")

@@ -4,8 +4,9 @@
 
     python docs/memory_table.py
 
-A measured row is the peak of a training step on one H100. An estimated row takes what stays the same in it (activations,
-logits, workspace) from the measured LoRA run, and counts weights, gradients and states of the optimizer anew.
+A measured row is the peak on one H100, of a training step or (trainer) of a run of examples/sft.py. An estimated row takes
+what stays the same in it (activations, logits, workspace) from the measured LoRA run, and counts weights, gradients and states of
+the optimizer anew.
 """
 
 import json
@@ -20,8 +21,6 @@ PAGE, RESULTS = DOCS / "training.md", DOCS.parent / "benchmarks/results"
 BEGIN, END = "<!-- memory_table.py: begin -->\n", "<!-- memory_table.py: end -->\n"
 LOSS = "masked rows + chunks"  # what the trainers do
 GIB = 2**30
-# Bytes of a weight in NF4 with nested quantization: 4 bits, a byte of scale for 64 weights, 4 bytes for 256 of these scales.
-NF4 = 0.5 + 1 / 64 + 4 / 64 / 256
 # Bytes for each trained weight beside the weight itself: its gradient and its two states.
 BF16_ADAMW, BYTE_ADAMW, FLOAT32_ADAMW = 2 + 4, 2 + 2, 4 + 8
 # What is measured: the file, the engine and the micro-batches of a row, and what the table calls it.
@@ -32,6 +31,13 @@ MEASURED = {
     "8B, LoRA of rank 32, 2 rows of 4096, in 2 micro-batches": ("train_h100_8b_4096.json", "eager", 2),
     "1B in full, 4 rows of 4096": ("train_h100_1b_4096.json", "eager", 1),
     "the same, compiled, no checkpointing": ("train_h100_1b_4096.json", "compiled, all kept", 1),
+}
+# Those of the trainer: the file and the engine.
+TRAINER = {
+    "trainer: 8B, LoRA of rank 32, 8 rows of 1024": ("trainer_h100_8b_bfloat16.json", "eager"),
+    "the same, `--torch_compile true`": ("trainer_h100_8b_bfloat16.json", "compiled"),
+    "trainer: 8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024": ("trainer_h100_8b_nf4.json", "eager"),
+    "the same, with `--torch_compile true`": ("trainer_h100_8b_nf4.json", "compiled"),
 }
 
 
@@ -45,8 +51,10 @@ def main() -> None:
 def memory_table() -> str:
     """The table in Markdown."""
     lines = ["| what is trained | peak GiB | tokens/s | |", "|---|--:|--:|---|"]
-    for name, (file, engine, micro_batches) in MEASURED.items():
-        measured = read(file, engine, micro_batches)["measured"]
+    rows = {name: (file, read(file, LOSS, engine, parts)) for name, (file, engine, parts) in MEASURED.items()}
+    rows |= {name: (file, read(file, engine=engine)) for name, (file, engine) in TRAINER.items()}
+    for name, (file, row) in rows.items():
+        measured = row["measured"]
         lines.append(
             f"| {name} | {measured['peak_gib']:.1f} | {measured['tokens_per_second']:,.0f} | measured, `{file}` |"
         )
@@ -57,17 +65,10 @@ def memory_table() -> str:
 def estimates() -> dict[str, tuple[float, str]]:
     """By row: the peak in GiB, and its parts."""
     weights = json.loads((RESULTS / "train_h100_8b_1024.json").read_text(encoding="utf-8"))["model"]["weights"]
-    layers, adapters = weights["layers"], weights["adapters"]
-    model = weights["all"] - adapters
-    peak = read("train_h100_8b_1024.json", "eager", 1)["measured"]["peak_gib"]
+    adapters, model = weights["adapters"], weights["all"] - weights["adapters"]
+    peak = read("train_h100_8b_1024.json", LOSS, "eager", 1)["measured"]["peak_gib"]
     rest = peak - (2 * weights["all"] + BF16_ADAMW * adapters) / GIB
-    quantized = 2 * (model - layers) + NF4 * layers
     rows = {
-        "8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024": (
-            quantized,
-            (2 + BF16_ADAMW) * adapters,
-            "weights {0:.1f}, adapter with AdamW {1:.1f}, the rest {2:.1f}",
-        ),
         "8B in full, bfloat16 weights, 8-bit AdamW": (
             2 * model,
             BYTE_ADAMW * model,
@@ -88,11 +89,11 @@ def estimates() -> dict[str, tuple[float, str]]:
     return {name: (sum(parts[name]), how.format(*parts[name])) for name, (_, _, how) in rows.items()}
 
 
-def read(file: str, engine: str, micro_batches: int) -> dict:
+def read(file: str, loss: str | None = None, engine: str = "eager", micro_batches: int | None = None) -> dict:
     """A row of a file of results."""
     rows = json.loads((RESULTS / file).read_text(encoding="utf-8"))["rows"]
-    wanted = (LOSS, engine, micro_batches)
-    return next(row for row in rows if (row["loss"], row["engine"], row["micro_batches"]) == wanted)
+    wanted = (loss, engine, micro_batches)
+    return next(row for row in rows if (row.get("loss"), row["engine"], row.get("micro_batches")) == wanted)
 
 
 if __name__ == "__main__":

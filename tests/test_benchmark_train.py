@@ -23,7 +23,7 @@ def run(load_benchmark, tmp_path, capsys):
     """Runs train.py and returns the JSON report and what was printed."""
 
     def run(*arguments):
-        path = tmp_path / "results" / "train.json"
+        path = tmp_path / "results" / "train_tiny.json"
         load_benchmark("train").main([*SMALL, "--engine", "eager", "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 

@@ -199,6 +199,12 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             prompts = sample_prompts(args, processing_class, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        # With `torch_compile` layers share a graph, and gradient checkpointing is inside of it. A graph of the whole model takes
+        # minutes for 8B, and keeps what checkpointing would not.
+        self.accelerator.state.dynamo_plugin.use_regional_compilation = True
+
     @property
     def padding_free(self) -> bool:
         """Whether TRL's collator makes one row of a batch. It is not used, and TRL would refuse another one."""

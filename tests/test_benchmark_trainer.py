@@ -1,0 +1,69 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""benchmarks/trainer.py: what it trains, what it reads from the log, and what it says where a row does not run."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import trainer  # noqa: E402  from benchmarks
+from transformers import AutoConfig, AutoTokenizer  # noqa: E402
+
+
+def test_rows_fill_the_length(tmp_path):
+    """With their EOS, and each character is a token."""
+    trainer.write_rows(tmp_path / "rows.jsonl", trainer.parse(["--length", "40", "--device", "cpu"]))
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    lengths = {len(tokenizer(row["prompt"] + row["completion"], add_special_tokens=False).input_ids) for row in rows}
+    assert lengths == {39} and len(rows) == trainer.ROWS
+
+
+def test_the_model_has_the_shape_and_the_tokenizer(tmp_path):
+    trainer.write_model(tmp_path, trainer.parse(["--shape", "tiny", "--device", "cpu"]))
+    config, tokenizer = AutoConfig.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    assert config.hidden_size == 32 and config.vocab_size >= len(tokenizer)
+    assert config.mask_token_id == tokenizer.mask_token_id
+
+
+def test_the_second_half_is_timed():
+    speeds = [1, 2, 30, 40, 50, 60]
+    log = [{"tokens_per_second": 1.0 * one, "masked_tokens_per_second": one / 2, "loss": 3.0} for one in speeds]
+    measured = trainer.summarise([*log, {"train_loss": 3.0}], peak=3 * trainer.GIB)
+    assert (measured["tokens_per_second"], measured["masked_tokens_per_second"]) == (50, 25)
+    assert measured["peak_gib"] == 3 and len(measured["losses"]) == 6
+
+
+@pytest.mark.slow
+def test_what_does_not_run_is_said(tmp_path):
+    """In the row and below the table; other rows go on."""
+    args = trainer.parse(["--steps", "2", "--device", "cpu"])
+    row = {"weights": "bfloat16", "engine": "eager"} | trainer.measure(tmp_path, "bfloat16", "eager", args)
+    assert row["measured"] is None and str(tmp_path) in row["skipped"]
+    assert trainer.table([row]).endswith(f"- bfloat16, eager: {row['skipped']}")
+
+
+def test_bad_arguments(capsys):
+    with pytest.raises(SystemExit):
+        trainer.parse(["--length", "3"])
+    assert "`--length` must be at least 16, but got 3" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_run(tmp_path):
+    """QLoRA and LoRA train on the same rows."""
+    path = tmp_path / "results.json"
+    trainer.main(f"--shape tiny --steps 4 --device cpu --folder {tmp_path} --json {path}".split())
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert [row["weights"] for row in rows] == ["nf4", "bfloat16"]
+    losses = [row["measured"]["losses"] for row in rows]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1) and all(losses)
+    assert list(tmp_path.iterdir()) == [path], "the folder with the weights is gone"
