@@ -49,6 +49,11 @@ def folder(tmp_path_factory):
     logger.setLevel(level)  # which examples/sft.py sets
 
 
+def page_to_run(page):
+    """The guide to training trains for more than a minute. What it uses has tests of its own."""
+    return pytest.param(page, marks=pytest.mark.slow) if page == "docs/training.md" else page
+
+
 def test_there_is_something_to_run():
     assert {"README.md", "docs/decoding.md", "docs/training.md"} <= set(PAGES)
     assert sum(len(commands_in(block)) for blocks in BLOCKS.values() for block in blocks if not block["mark"]) >= 15
@@ -59,7 +64,7 @@ def test_there_is_something_to_run():
         assert all(re.match(r"not run: .{20,}|ci: (first|test) command", mark) for mark in marks)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page_to_run(page) for page in PAGES])
 def test_page(page, folder, monkeypatch, capsys):
     """Snippets and commands build on each other, as on the page. The README draws a picture."""
     monkeypatch.setenv("LLADA_MODEL", str(folder / "checkpoints" / "llada-poet"))

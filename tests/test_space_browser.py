@@ -243,6 +243,7 @@ class TestGenerate:
         assert "stopped at step" in player.locator(".ll-status").inner_text()
         server.wait_until_idle(seconds=3)
 
+    @pytest.mark.slow
     def test_a_stop_at_once_leaves_a_canvas_of_masks(self, open_page):
         page = open_page(LONG_RUN)
         page.get_by_role("button", name="Generate", exact=True).click()
@@ -275,6 +276,7 @@ class TestGenerate:
         assert page.evaluate("window.hacked") is None
         assert page.locator(".ll-canvas img").count() == 0
 
+    @pytest.mark.slow
     def test_a_link_may_come_from_anywhere(self, open_page):
         """What no field can hold is left alone, and nothing of it becomes a part of the page."""
         bad = '<img src="/x" onerror="window.hacked = 1">'
@@ -360,6 +362,7 @@ class TestScrub:
         wait_for_value(field, "33")
         assert other.locator("#generate-prompt textarea").input_value() == "床前明月光，"
 
+    @pytest.mark.slow
     def test_a_link_leads_to_empty_fields_too(self, open_page):
         """Where the page has something at first."""
         page = open_page()
@@ -399,6 +402,7 @@ class TestOtherTabs:
         chat.get_by_text("床前明月光，疑是地上霜。", exact=True).wait_for()
         chat.get_by_text("谁言寸草心，报得三春晖。", exact=True).wait_for()
 
+    @pytest.mark.slow
     def test_tags_in_a_chat_are_text(self, page):
         open_tab(page, "Chat")
         page.locator("#chat-clear").click()
@@ -454,6 +458,7 @@ def test_another_model_is_chosen(open_page):
     assert page.evaluate("new URLSearchParams(location.search).get('model')") == "llada-poet-instruct"
 
 
+@pytest.mark.slow
 def test_a_phone_shows_the_canvas_when_a_run_starts(open_page):
     page = open_page(width=390)
     page.get_by_role("button", name="Generate", exact=True).click()
