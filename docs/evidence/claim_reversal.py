@@ -10,6 +10,8 @@ TITLE = "Masked diffusion has no reversal curse"
 RESULTS = {
     "paper": "docs/evidence/paper.yaml",
     "measured": "docs/evidence/results/reversal.json",
+    "slower": "docs/evidence/results/reversal_1e-4.json",
+    "faster": "docs/evidence/results/reversal_1e-3.json",
     "twin": "docs/evidence/results/twin.json",
     "tiny": "docs/evidence/results/reversal_cpu.json",
     "masked": "docs/evidence/results/reversal_cpu_masked.json",
@@ -23,6 +25,7 @@ TASKS = {
     "line after, by text": ("infill next", "continuation next"),
     "line before, by text": ("infill previous",),
 }
+OTHER_RATES = ("slower", "faster")
 ALLOWED = 0.1  # the relative difference that counts as none
 EARLY_STEP = 1500
 TRAIN = (
@@ -76,6 +79,8 @@ def measured(results: dict) -> str:
             "By questions. The answer is the line that is asked for, or both lines in their order, since LLaDA may write the "
             "other one first. *Characters*: those of the line before that are right.",
             table(["answer", "", "seed", "line after", "line before", "characters"], question_rows(found)),
+            "With other learning rates of the fine-tuning, and the line as the answer (one seed):",
+            table(["learning rate", "", "line after", "line before"], rate_rows(results)),
             "Couplets that nobody has read: where the true line stands by its log-likelihood among lines of the same length and "
             f"rhyme, in {counts['ranked']:,} couplets. LLaDA scores a line by eq. 6; a twin, which cannot be asked for a line "
             "before, ranks it by Bayes, with the likelihood of the couplet.",
@@ -93,14 +98,20 @@ def measured(results: dict) -> str:
 
 def differences(results: dict) -> str:
     found = results["measured"]
-    curves = [point for name, run in line_runs(found) if name != "llada" for point in run["curve"]]
-    most = max(point["question previous"]["mean"] for point in curves)
+    runs = [run for name in ("measured", *OTHER_RATES) for run in twin_runs(results[name])]
+    most = max(point["question previous"]["mean"] for run in runs for point in run["curve"])
+    apart = [rate for rate, forward, backward in rate_means(results) if abs(backward - forward) > ALLOWED * forward]
     return (
-        f"- By question the twins find {range_of(twin_rates(found, 'next'))} of the lines after, far fewer than by going on, and why was "
-        "not examined. So they are matched with LLaDA in what they recall, not in what a question finds; the small models are "
+        f"- By question the twins find {range_of(twin_rates(found, 'next'))} of the lines after, far fewer than by going on, and "
+        "no learning rate here gives them more; why was not examined. So they are matched with LLaDA in what they recall, not in what a question finds; the small models are "
         "matched in both.\n"
-        f"- At no point of their fine-tuning do the twins find more than {most:.1%} of the lines before.\n"
-        "- Of couplets that nobody has read LLaDA ranks lines before as well as lines after, and so do the twins while the text "
+        f"- At no point of any fine-tuning do the twins find more than {most:.1%} of the lines before.\n"
+        + "".join(
+            f"- With a learning rate of {rate:g}, which is too high for either kind, LLaDA's two directions are apart by more "
+            f"than {ALLOWED:.0%} of the first.\n"
+            for rate in apart
+        )
+        + "- Of couplets that nobody has read LLaDA ranks lines before as well as lines after, and so do the twins while the text "
         "alone is scored: judging a line is not what they fail at.\n"
         "- What is masked matters. Where questions are masked too, the small LLaDA finds "
         f"{results['masked']['held_out']['llada']['question previous']['mean']:.0%} of the lines before: what is asked has to be "
@@ -114,6 +125,10 @@ def commands(results: dict) -> list[Command]:
     return [
         Command(TRAIN, f"the twins, `final` and `checkpoint-{EARLY_STEP}`, which is `early` below"),
         Command(found["command"], "the tables of llada-poet", found["seconds"], device_of(found["machine"])),
+        *(
+            Command(one["command"], "another learning rate", one["seconds"], device_of(one["machine"]))
+            for one in (results[name] for name in OTHER_RATES)
+        ),
         Command(tiny["command"], "the small models", tiny["seconds"], device_of(tiny["machine"])),
         Command(masked["command"], "with questions predicted", masked["seconds"], device_of(masked["machine"])),
         Command(OFFICIAL, "the official checkpoint, on the pairs of its repository"),
@@ -169,9 +184,29 @@ def tiny_rows(found: dict) -> list[list[str]]:
     return rows
 
 
-def line_runs(found: dict) -> list[tuple[str, dict]]:
-    """The runs with the line as the answer, by the name of the model."""
-    return [(name, run) for name, entry in found["models"].items() for run in entry["fine_tuned"]["line"].values()]
+def rate_rows(results: dict) -> list[list[str]]:
+    rows = []
+    for found in (results[name] for name in OTHER_RATES):
+        for name, entry in found["models"].items():
+            (run,) = entry["fine_tuned"]["line"].values()
+            rates = [percent(run["summary"][f"question {way}"]["exact"]) for way in WAYS]
+            rows.append([f"{found['settings']['learning_rate']:g}", NAMES[name], *rates])
+    return rows
+
+
+def rate_means(results: dict) -> list[tuple[float, float, float]]:
+    """Each learning rate, and what LLaDA finds of the lines after and before."""
+    reports = [results[name] for name in ("measured", *OTHER_RATES)]
+    return [
+        (found["settings"]["learning_rate"], *(mean_of(found, "llada", "line", way) for way in WAYS))
+        for found in reports
+    ]
+
+
+def twin_runs(found: dict) -> list[dict]:
+    """All runs of the twins."""
+    twins = [entry["fine_tuned"] for name, entry in found["models"].items() if name != "llada"]
+    return [run for answers in twins for seeds in answers.values() for run in seeds.values()]
 
 
 def twin_rates(found: dict, way: str) -> list[float]:
