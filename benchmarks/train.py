@@ -64,7 +64,7 @@ step, and without it 1.7 times all logits come near, in 4 micro-batches because 
 The 1B of the paper (`--shape 1b-paper`), which the official code was measured on, has 5,634 intermediate columns where `1b` has
 5,632. Products of such a width are two to three times slower on tensor cores, unless something pads them, which the compiler
 does. Expected before the run: all logits 16,000 to 20,000 tokens/s eager; masked rows, compiled, 33,000 to 42,000, which is 1.8
-to 2.4 times as many, in 14 to 15 GiB. It came out at 1.98 times and 13.9 GiB: all logits were faster than expected, 21,220
+to 2.4 times as many, in 14 to 15 GiB. A first run had 1.98 times and 13.9 GiB: all logits were faster than expected, 21,220
 tokens/s. 3 GiB are left, each of the 22 layers needs 0.85, and its second forward pass 1 % of the step. So of three kept layers
 2.02 to 2.05 times was expected in 16.4 GiB, and of six with chunks, which keep fewer logits, 2.02 times in 16.5 GiB. Measured: 2.05
 times and 16.4 GiB, and 2.05 times and 16.3 GiB.

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-r"""How fast is fine-tuning by `examples/sft.py`, and in how much memory? LoRA and QLoRA on random weights of a published shape.
+r"""How fast is fine-tuning by `examples/sft.py`, and in how much memory? LoRA and QLoRA on random weights of a shape.
 
     python benchmarks/trainer.py --shape tiny --batch 2 --length 64 --steps 4
     python benchmarks/trainer.py --shape 8b --weights nf4 --engine compiled eager --batch 8 --length 1024 \
@@ -8,28 +8,30 @@ r"""How fast is fine-tuning by `examples/sft.py`, and in how much memory? LoRA a
     python benchmarks/trainer.py --shape 8b --weights bfloat16 --engine compiled eager --batch 8 --length 1024 \
         --json benchmarks/results/trainer_h100_8b_bfloat16.json
 
-`train.py` times a step by itself. Here it is the trainer, with its data, clipping and log: the command of docs/training.md, on a
-folder with random weights and the tokenizer of llada-poet, and on rows of random characters that fill `--length` tokens, a
-quarter of them the prompt. Each row of the table is a process of its own. `nf4` stores the projections in four bits
+`train.py` times a step by itself. Here it is the trainer, with its data, clipping and log: the command of docs/training.md,
+on a folder with random weights and the tokenizer of llada-poet, and on rows of random characters that fill `--length` tokens,
+a quarter of them the prompt. Each row of the table is a process of its own. `nf4` stores the projections in four bits
 (bitsandbytes, quantized scales), `bfloat16` as they are. The adapter is of rank 32, on all seven projections.
 
 - tokens/s: the median of what is logged in the second half of the steps.
 - peak GiB: the most that was allocated at a time, loading and quantizing included.
+- first step: seconds, with compiling.
 
 The folder takes two bytes for each weight, 16 GB for 8b, below `--folder`.
 
-The expectation, written down before the first run on a GPU, 8 x 1024. Memory: adapter and AdamW are float32 in TRL, 1.25 GiB in the
-place of 0.6, so LoRA takes 20 GiB where `train.py` has 19.3, and QLoRA 10.5. Speed: LoRA, eager, 6,500 to 7,800 tokens/s
-(`train.py`: 7,850), QLoRA 5 to 15% less, since each pass writes the weights anew in bfloat16. Compiled LoRA is 1.3 to 1.5 times
-as fast; compiled QLoRA was not estimated.
+The expectation, written down before the first run on a GPU, 8 x 1024. Memory: adapter and AdamW are float32 in TRL, 1.25 GiB
+in the place of 0.6, so LoRA takes 20 GiB where `train.py` has 19.3, and QLoRA 10.5. Speed: LoRA, eager, 6,500 to 7,800
+tokens/s (`train.py`: 7,850), QLoRA 5 to 15% less, since each pass writes the weights anew in bfloat16. Compiled LoRA is 1.3
+to 1.5 times as fast; compiled QLoRA was not estimated.
 
-Measured: LoRA 6,157 tokens/s and 21.1 GiB, so products of float32 adapters cost more than expected. QLoRA is the faster one, 6,867
-tokens/s in 10.2 GiB: TRL gives it bfloat16 adapters. Compiled 1.74 and 1.81 times as fast, QLoRA in 30.9 GiB, because the compiler
-keeps dequantized weights. A first run compiled the whole model as one graph, which is what `torch_compile` means by default: 190 s
-until the first step, and 11,632 tokens/s with QLoRA. Since then layers share a graph: 32 s, and 12,407 tokens/s.
+Measured: LoRA 6,157 tokens/s in 21.1 GiB, QLoRA 6,867 in 10.2; it is the faster one, perhaps since TRL gives it bfloat16
+adapters. Compiled 1.74 and 1.81 times as fast, after a first step of 32 s; QLoRA takes 30.9 GiB then, and why was not
+examined. In `trainer_h100_8b_whole.json` the whole model was one graph, as `torch_compile` means by default: a first step of
+191 s, 11,632 tokens/s with QLoRA and 31.1 GiB. Since then layers share a graph.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import random
@@ -37,8 +39,9 @@ import shlex
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
 
@@ -54,7 +57,13 @@ from transformers import AutoTokenizer
 WEIGHTS = {"nf4": ["--load_in_4bit", "true", "--use_bnb_nested_quant", "true"], "bfloat16": []}
 ENGINES = {"eager": [], "compiled": ["--torch_compile", "true"]}
 RANK = 32
-ROWS = 64
+# What a column of the table is called, and how its numbers are written.
+COLUMNS = {
+    "tokens_per_second": ("tokens/s", ",.0f"),
+    "masked_tokens_per_second": ("masked tokens/s", ",.0f"),
+    "peak_gib": ("peak GiB", ".1f"),
+    "first_step_seconds": ("first step s", ".1f"),
+}
 GIB = 2**30
 
 
@@ -88,6 +97,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     settle_device(parser, args)
     check_layers(parser, args)
+    if args.device not in ("cpu", "cuda") or (args.device == "cuda" and torch.cuda.device_count() > 1):
+        parser.error(
+            f"`--device` must be cpu, or cuda with one GPU to be seen, because the trainer takes all of them, but got "
+            f"{args.device} and {torch.cuda.device_count()} GPUs. Choose one with CUDA_VISIBLE_DEVICES."
+        )
     for name, least in (("batch", 1), ("length", 16), ("steps", 2)):
         if getattr(args, name) < least:
             parser.error(f"`--{name}` must be at least {least}, but got {getattr(args, name)}.")
@@ -99,10 +113,17 @@ def start_report(args: argparse.Namespace, arguments: list[str]) -> dict:
         "benchmark": "trainer",
         "command": shlex.join(["python", "benchmarks/trainer.py", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(torch.device(args.device)),
-        "versions": find_versions() | {name: version(name) for name in ("trl", "peft", "bitsandbytes")},
+        "versions": find_versions() | dict(installed("accelerate", "trl", "peft", "bitsandbytes")),
         "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
         "rows": [],
     }
+
+
+def installed(*names: str) -> Iterator[tuple[str, str]]:
+    """The versions of those packages that are there."""
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 def write_model(folder: Path, args: argparse.Namespace) -> None:
@@ -114,7 +135,7 @@ def write_model(folder: Path, args: argparse.Namespace) -> None:
         setattr(config, name, getattr(tokenizer, name))
     random_model(config, args.device, getattr(torch, args.dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    if args.device.startswith("cuda"):
+    if args.device == "cuda":
         torch.cuda.empty_cache()
 
 
@@ -124,7 +145,7 @@ def write_rows(path: Path, args: argparse.Namespace) -> None:
     characters = sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and "一" <= token <= "鿿")
     draw, prompt = random.Random(0), args.length // 4
     lines = []
-    for _ in range(ROWS):
+    for _ in range(args.batch * args.steps):
         text = "".join(draw.choices(characters, k=args.length - 1))
         lines.append(json.dumps({"prompt": text[:prompt], "completion": text[prompt:]}, ensure_ascii=False))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -138,23 +159,25 @@ def measure(folder: Path, weights: str, engine: str, args: argparse.Namespace) -
     flags += ["--use_peft", "--lora_r", RANK, "--lora_alpha", 2 * RANK, "--learning_rate", "1e-4"]
     flags += ["--max_length", args.length, "--per_device_train_batch_size", args.batch]
     flags += ["--max_steps", args.steps, "--save_steps", args.steps, "--logging_steps", 1]
-    flags += [*WEIGHTS[weights], *ENGINES[engine], *([] if args.device.startswith("cuda") else ["--use_cpu", "true"])]
+    flags += [*WEIGHTS[weights], *ENGINES[engine], *([] if args.device == "cuda" else ["--use_cpu", "true"])]
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
-            peak = pool.submit(fine_tune, [str(flag) for flag in flags]).result()
-        except Exception as error:  # whatever a library lacks for this row, or memory
+            peak = pool.submit(fine_tune, [str(flag) for flag in flags], args.device, args.threads).result()
+        except (Exception, SystemExit) as error:  # whatever a library lacks for this row, or memory
             return {"measured": None, "skipped": first_line(error)}
     state = json.loads((output / f"checkpoint-{args.steps}" / "trainer_state.json").read_text(encoding="utf-8"))
     return {"measured": summarise(state["log_history"], peak), "skipped": None}
 
 
-def fine_tune(flags: list[str]) -> int | None:
-    """Runs `examples/sft.py`. Returns the bytes that were allocated at most."""
+def fine_tune(flags: list[str], device: str, threads: int | None) -> int | None:
+    """Runs `examples/sft.py`. Returns the bytes that were allocated at most on a GPU."""
     sys.path.insert(0, str(ROOT / "examples"))
     import sft
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     sft.main(flags)
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    return torch.cuda.max_memory_allocated() if device == "cuda" else None
 
 
 def summarise(log: list[dict], peak: int | None) -> dict:
@@ -164,15 +187,16 @@ def summarise(log: list[dict], peak: int | None) -> dict:
         "tokens_per_second": significant(statistics.median(entry["tokens_per_second"] for entry in timed)),
         "masked_tokens_per_second": significant(statistics.median(one["masked_tokens_per_second"] for one in timed)),
         "peak_gib": None if peak is None else significant(peak / GIB),
+        "first_step_seconds": significant(steps[0]["num_tokens"] / steps[0]["tokens_per_second"]),
         "losses": [significant(entry["loss"]) for entry in steps],
     }
 
 
 def table(rows: list[dict]) -> str:
     columns = {"weights": [row["weights"] for row in rows], "engine": [row["engine"] for row in rows]}
-    for name, form in (("tokens_per_second", ",.0f"), ("masked_tokens_per_second", ",.0f"), ("peak_gib", ".1f")):
+    for name, (title, form) in COLUMNS.items():
         values = [(row["measured"] or {}).get(name) for row in rows]
-        columns[name.replace("_", " ")] = ["" if value is None else format(value, form) for value in values]
+        columns[title] = ["" if value is None else format(value, form) for value in values]
     notes = [f"- {row['weights']}, {row['engine']}: {row['skipped']}" for row in rows if row["skipped"]]
     return "\n\n".join([align(columns, ("weights", "engine")), *(["\n".join(notes)] if notes else [])])
 

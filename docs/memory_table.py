@@ -32,13 +32,13 @@ MEASURED = {
     "1B in full, 4 rows of 4096": ("train_h100_1b_4096.json", "eager", 1),
     "the same, compiled, no checkpointing": ("train_h100_1b_4096.json", "compiled, all kept", 1),
 }
-# Those of the trainer: the file and the engine.
-TRAINER = {
-    "trainer: 8B, LoRA of rank 32, 8 rows of 1024": ("trainer_h100_8b_bfloat16.json", "eager"),
-    "the same, `--torch_compile true`": ("trainer_h100_8b_bfloat16.json", "compiled"),
-    "trainer: 8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024": ("trainer_h100_8b_nf4.json", "eager"),
-    "the same, with `--torch_compile true`": ("trainer_h100_8b_nf4.json", "compiled"),
-}
+# Those of the trainer: what the table calls it, the file and the engine.
+TRAINER = (
+    ("trainer: 8B, LoRA of rank 32, 8 rows of 1024", "trainer_h100_8b_bfloat16.json", "eager"),
+    ("the same, `--torch_compile true`", "trainer_h100_8b_bfloat16.json", "compiled"),
+    ("trainer: 8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024", "trainer_h100_8b_nf4.json", "eager"),
+    ("the same, `--torch_compile true`", "trainer_h100_8b_nf4.json", "compiled"),
+)
 
 
 def main() -> None:
@@ -51,9 +51,9 @@ def main() -> None:
 def memory_table() -> str:
     """The table in Markdown."""
     lines = ["| what is trained | peak GiB | tokens/s | |", "|---|--:|--:|---|"]
-    rows = {name: (file, read(file, LOSS, engine, parts)) for name, (file, engine, parts) in MEASURED.items()}
-    rows |= {name: (file, read(file, engine=engine)) for name, (file, engine) in TRAINER.items()}
-    for name, (file, row) in rows.items():
+    rows = [(name, file, read(file, LOSS, engine, parts)) for name, (file, engine, parts) in MEASURED.items()]
+    rows += [(name, file, read(file, engine=engine)) for name, file, engine in TRAINER]
+    for name, file, row in rows:
         measured = row["measured"]
         lines.append(
             f"| {name} | {measured['peak_gib']:.1f} | {measured['tokens_per_second']:,.0f} | measured, `{file}` |"

@@ -79,6 +79,7 @@ def test_cells_are_all_combinations(run):
     assert cells == [(1, 8, 16, 16), (2, 8, 16, 16), (1, 24, 8, 8), (2, 24, 8, 8)]
 
 
+@pytest.mark.slow
 def test_forced_schedules(run):
     """1, 2 and 4 tokens a step: the schedule and nothing else decides how many passes there are, in every mode."""
     report, text = run("--mode", "exact", "dual", "prefix", "vicinity", "--tokens-per-step", "1", "2", "4", "--naive")

@@ -176,6 +176,7 @@ class TestAntithetic:
         for count in range(1, 9):
             assert mask[mask.sum(-1) == count].sum(0).tolist() == [count] * 8
 
+    @pytest.mark.slow
     def test_error_is_smaller_at_equal_cost(self):
         """On real text and a trained model, with as many forward passes. Measured: benchmarks/likelihood.py."""
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)

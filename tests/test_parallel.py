@@ -93,6 +93,7 @@ class TestFullySharded:
 
 
 class TestTensorParallelism:
+    @pytest.mark.slow
     @pytest.mark.parametrize("attention", ATTENTIONS)
     @pytest.mark.parametrize("name", ["untied", "tied"])
     def test_equals_one_process(self, results, name, attention):

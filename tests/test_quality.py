@@ -263,6 +263,7 @@ def test_a_draft_that_changes_a_hit_is_seen():
     assert "3 of 4 settings" in page and "not: line | threshold 0.9, 4 drafts | dual | block one." in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [None, "dual"])
 @pytest.mark.parametrize("rule", DRAFT_RULES, ids=lambda rule: rule.label)
 def test_drafts_change_no_token(rule, cache):

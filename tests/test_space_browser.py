@@ -276,7 +276,6 @@ class TestGenerate:
         assert page.evaluate("window.hacked") is None
         assert page.locator(".ll-canvas img").count() == 0
 
-    @pytest.mark.slow
     def test_a_link_may_come_from_anywhere(self, open_page):
         """What no field can hold is left alone, and nothing of it becomes a part of the page."""
         bad = '<img src="/x" onerror="window.hacked = 1">'
@@ -402,7 +401,6 @@ class TestOtherTabs:
         chat.get_by_text("床前明月光，疑是地上霜。", exact=True).wait_for()
         chat.get_by_text("谁言寸草心，报得三春晖。", exact=True).wait_for()
 
-    @pytest.mark.slow
     def test_tags_in_a_chat_are_text(self, page):
         open_tab(page, "Chat")
         page.locator("#chat-clear").click()

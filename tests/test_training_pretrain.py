@@ -330,6 +330,7 @@ class TestExample:
 
         return run
 
+    @pytest.mark.slow
     def test_killed_and_resumed_equals_straight(self, recipe, call, tmp_path):
         environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
         script = REPO / "examples" / "pretrain.py"

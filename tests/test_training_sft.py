@@ -190,7 +190,7 @@ class TestLoss:
         loss = trainer.compute_loss(trainer.model, batch)
         assert loss.item() == pytest.approx(loss_by_hand(trainer.model, batch, normalization).item(), rel=1e-5)
 
-    @pytest.mark.parametrize("normalization", ["token", "sequence"])
+    @pytest.mark.parametrize("normalization", ["token", pytest.param("sequence", marks=pytest.mark.slow)])
     def test_is_unbiased(self, trainer_of, normalization):
         """With uniform predictions every token costs log(vocabulary), whatever the masks of a row."""
         model = LLaDAForMaskedLM.from_pretrained(trainer_of().model.name_or_path)
@@ -224,7 +224,7 @@ class TestLoss:
         [
             {"gradient_checkpointing": True},
             {"loss_chunk_size": 3},
-            {"dataloader_num_workers": 2},
+            pytest.param({"dataloader_num_workers": 2}, marks=pytest.mark.slow),
             {"train_sampling_strategy": "sequential", "pad_to_multiple_of": 16},
             {"bf16": True},
         ],
@@ -400,6 +400,7 @@ class TestAdapters:
         assert trainer.train().global_step == 3
 
 
+@pytest.mark.slow
 def test_importing_pre_training_needs_no_trl():
     """And who wants to fine-tune without it learns which extra to install."""
     script = """

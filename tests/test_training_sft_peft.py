@@ -115,7 +115,7 @@ def needs(library):
 
 QUANTIZATIONS = [
     pytest.param(nf4, marks=needs("bitsandbytes")),
-    pytest.param(int8, marks=needs("bitsandbytes")),
+    pytest.param(int8, marks=[needs("bitsandbytes"), pytest.mark.slow]),
     pytest.param(torchao_int8, marks=needs("torchao")),
 ]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
-from sft_runs import CASES, SPLITS, largest_difference, losses_of, restarted_trainer, train_split, weights_of
+from sft_runs import CASES, ON_TWO_PROCESSES, largest_difference, losses_of, restarted_trainer, train_split, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +50,23 @@ def run_two_processes(*arguments):
 
 
 @pytest.mark.parametrize("case", CASES)
-class TestSplit:
-    @pytest.mark.parametrize("split", [name for name, (processes, *_) in SPLITS.items() if processes == 1])
-    def test_accumulation_equals_one_batch(self, one_batch, poet_folder, tmp_path, split, case):
-        weights, losses, eval_loss = one_batch[case]
-        trainer = train_split(poet_folder, tmp_path, split, case)
-        assert largest_difference(weights, weights_of(trainer)) < 1e-6
-        assert list(losses_of(trainer).values()) == pytest.approx(losses, rel=1e-5)
-        assert trainer.evaluate()["eval_loss"] == pytest.approx(eval_loss, rel=1e-5)
+@pytest.mark.parametrize("split", ["4 + 4", "eight times 1"])
+def test_accumulation_equals_one_batch(one_batch, poet_folder, tmp_path, split, case):
+    weights, losses, eval_loss = one_batch[case]
+    trainer = train_split(poet_folder, tmp_path, split, case)
+    assert largest_difference(weights, weights_of(trainer)) < 1e-6
+    assert list(losses_of(trainer).values()) == pytest.approx(losses, rel=1e-5)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(eval_loss, rel=1e-5)
 
-    @pytest.mark.parametrize("split", [name for name, (processes, *_) in SPLITS.items() if processes == 2])
-    def test_processes_equal_one(self, one_batch, two_processes, split, case):
-        """Ten rows do not fill two batches of eight: the second process gets what fills them up, and that trains nothing."""
-        weights, losses, eval_loss = one_batch[case]
-        result = dict(two_processes[f"{case}, {split}"])
-        assert result.pop("losses").tolist() == pytest.approx(losses, rel=1e-5)
-        assert result.pop("eval_loss").item() == pytest.approx(eval_loss, rel=1e-5)
-        assert largest_difference(weights, result) < 1e-6
+
+@pytest.mark.parametrize(("case", "split"), ON_TWO_PROCESSES)
+def test_processes_equal_one(one_batch, two_processes, case, split):
+    """Ten rows do not fill two batches of eight: the second process gets what fills them up, and that trains nothing."""
+    weights, losses, eval_loss = one_batch[case]
+    result = dict(two_processes[f"{case}, {split}"])
+    assert result.pop("losses").tolist() == pytest.approx(losses, rel=1e-5)
+    assert result.pop("eval_loss").item() == pytest.approx(eval_loss, rel=1e-5)
+    assert largest_difference(weights, result) < 1e-6
 
 
 @pytest.mark.slow

@@ -27,11 +27,11 @@ FIT = "python examples/scaling/fit.py --runs runs/scaling --json docs/evidence/r
 def summary(results: dict) -> str:
     found = results["measured"]
     slopes = [with_interval(found["laws"][kind]["slope"], 3) for kind in KINDS]
-    first, *_, last = found["factors"]
+    first = found["factors"][0]
     return (
         f"Held-out loss falls as a power of the compute: exponent {slopes[0]} for LLaDA's bound, {slopes[1]} for the twin. The "
-        f"loss of the twin at {flops(first['budget'])} FLOPs costs LLaDA {times(measured_or_law(first), found)} times as many; at "
-        f"{flops(last['budget'])}, if its law holds beyond what was measured, {times(last['factor'], found)}."
+        f"loss of the twin at {flops(first['budget'])} FLOPs costs LLaDA {times(measured_or_law(first), found)} times as many. That "
+        "of its larger budgets no LLaDA of the study reached."
     )
 
 
@@ -201,11 +201,18 @@ def poet_against_the_law(results: dict) -> str:
     run = max((row for row in found["runs"] if row["kind"] == "llada"), key=lambda row: row["parameters"])
     tokens = poet["curves"]["llada"][-1]["step"] * poet["settings"]["tokens_per_step"]
     compute = tokens * run["flops"] / run["tokens"]
-    loss = law_at(found["laws"]["llada"], compute)
-    return (
+    law, loss = law_at(found["laws"]["llada"], compute), poet["held_out"]["llada"]["mean"]
+    lower = [row["budget"] for row in of_kind(found["profiles"], "twin") if row["loss"]["mean"] < loss]
+    text = (
         f"llada-poet, of the largest size, has {with_interval(poet['held_out']['llada'], 2)} after {flops(compute)} FLOPs, where "
-        f"the law has {loss:.2f}: it does not hold so far out."
+        f"the law has {law:.2f}: it does not hold so far out."
     )
+    if lower:
+        text += (
+            f" With {compute / lower[0]:.0f} times the FLOPs it has not reached what the twin buys with {flops(lower[0])}, so a "
+            "factor that is marked as beyond is too small for a model of this size."
+        )
+    return text
 
 
 def device(found: dict) -> str:

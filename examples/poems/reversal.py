@@ -4,10 +4,11 @@
 
     # the twin: the recipe of the poet with a causal model in its place (GPU)
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
-        --output-dir runs/twin --set training.save_steps=1500 training.save_total_limit=20
+        --output-dir runs/twin --set training.eval_steps=1500 training.save_steps=1500 training.save_total_limit=20
+    mv runs/twin/checkpoint-1500 runs/twin/early
 
     # the test (GPU, minutes); the same command goes on where it was interrupted
-    python examples/poems/reversal.py --twin twin=runs/twin/final --twin early=runs/twin/checkpoint-1500 \
+    python examples/poems/reversal.py --twin twin=runs/twin/final --twin early=runs/twin/early \
         --candidates data/candidates.json --device cuda --rows 2048 --json docs/evidence/results/reversal.json
 
     # a rehearsal without twins

@@ -27,6 +27,7 @@ from peft import PeftConfig
 from torch.utils.data import DataLoader
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
+from transformers.utils import is_accelerate_available
 from trl import SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
@@ -201,9 +202,10 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
-        # With `torch_compile` layers share a graph, and gradient checkpointing is inside of it. A graph of the whole model takes
-        # minutes for 8B, and keeps what checkpointing would not.
-        self.accelerator.state.dynamo_plugin.use_regional_compilation = True
+        # A graph of the whole model takes minutes to compile for 8B; layers share one. Before 1.15 accelerate would leave the
+        # layers of a model that has a `forward` of its own, as this one has by `add_masked_loss`, uncompiled without a word.
+        if self.args.torch_compile and is_accelerate_available("1.15"):
+            self.accelerator.state.dynamo_plugin.use_regional_compilation = True
 
     @property
     def padding_free(self) -> bool:

@@ -35,8 +35,7 @@ class LLaDASFTConfig(SFTConfig):
             `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training. Pieces that have
             nothing of a response are left out.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
-            Masked tokens whose logits are in memory at a time. With `torch_compile` each number of chunks in a
-            micro-batch is compiled once, up to eight numbers: raise it where a micro-batch has many masked tokens.
+            Masked tokens whose logits are in memory at a time.
         eval_num_samples (`int`, *optional*, defaults to 4):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
@@ -49,6 +48,8 @@ class LLaDASFTConfig(SFTConfig):
             of the first evaluation dataset that has prompts.
         sample_kwargs (`dict` or `str`, *optional*):
             Arguments of `generate` for these, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
+        torch_compile (`bool`, *optional*, defaults to `False`):
+            Compiles the layers, which share their graphs, in place of the whole model (which it is with accelerate < 1.15).
         bf16 (`bool`, *optional*):
             Whether to train in bfloat16 autocast. Left out: where the GPU supports it; float32 on a CPU.
 
