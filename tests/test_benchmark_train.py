@@ -95,7 +95,8 @@ def test_micro_batches_add_up_to_the_batch(load_benchmark, make_steps, loss):
     torch.testing.assert_close(results[1], results[0], atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("lora", [None, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, 4])
 def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch, lora):
     """Layers without a graph break, checkpoint included. With autograd traced but nothing generated, which takes long."""
     if lora:

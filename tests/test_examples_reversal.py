@@ -88,6 +88,7 @@ class TestProtocol:
             load(script).parse_arguments(arguments)
         assert message in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_run_in_small_goes_on(self, load, poet_folder, twin_folder, tmp_path, monkeypatch):
         reversal = load("reversal")
         monkeypatch.chdir(tmp_path)

@@ -92,8 +92,8 @@ class TestFullySharded:
         assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.slow
 class TestTensorParallelism:
-    @pytest.mark.slow
     @pytest.mark.parametrize("attention", ATTENTIONS)
     @pytest.mark.parametrize("name", ["untied", "tied"])
     def test_equals_one_process(self, results, name, attention):

@@ -434,6 +434,7 @@ class TestOtherTabs:
         assert before == "白日依山尽，黄河入海流。"
         assert behind.startswith("黄河入海流。") and len(behind) == 12
 
+    @pytest.mark.slow
     def test_compare_in_step(self, page):
         open_tab(page, "Compare")
         assert run(page, "compare-go", "compare-a", "compare-b") == [TEXT, TEXT]
@@ -447,6 +448,7 @@ class TestOtherTabs:
         assert [player_of(page, name).get_attribute("data-step") for name in ("compare-a", "compare-b")] == ["2", "2"]
 
 
+@pytest.mark.slow
 def test_another_model_is_chosen(open_page):
     page = open_page()
     page.locator("#model input").click()

@@ -225,6 +225,7 @@ class TestTrainer:
         with pytest.raises(ValueError, match="`resume_from_checkpoint=True`"):
             trainer_of().train(resume_from_checkpoint=True)
 
+    @pytest.mark.slow
     def test_time_limit_stops_with_a_checkpoint(self, trainer_of, tmp_path):
         straight = trainer_of()
         straight.train()
