@@ -51,7 +51,7 @@ from decode import describe_machine, find_versions, progress, save, without_fold
 from decode_table import align
 from shapes import ROOT, config_of, first_line, random_model
 from timing import significant
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 
 WEIGHTS = {"nf4": ["--load_in_4bit", "true", "--use_bnb_nested_quant", "true"], "bfloat16": []}
@@ -72,8 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
     report = start_report(args, sys.argv[1:] if arguments is None else arguments)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         progress(f"shape {args.shape}: random weights in {folder}")
-        write_model(Path(folder) / "model", args)
-        write_rows(Path(folder) / "rows.jsonl", args)
+        tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+        write_model(Path(folder) / "model", tokenizer, args)
+        write_rows(Path(folder) / "rows.jsonl", tokenizer, args)
         for engine, weights in product(args.engine, args.weights):
             progress(f"  {weights}, {engine}")
             report["rows"].append(
@@ -126,9 +127,8 @@ def installed(*names: str) -> Iterator[tuple[str, str]]:
             yield name, version(name)
 
 
-def write_model(folder: Path, args: argparse.Namespace) -> None:
-    """Random weights in the shape, with the tokenizer of llada-poet."""
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+def write_model(folder: Path, tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace) -> None:
+    """Random weights in the shape, and the tokenizer."""
     config = config_of(args.shape, args.layers)
     config.vocab_size = max(config.vocab_size, len(tokenizer))
     for name in ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id"):
@@ -139,9 +139,8 @@ def write_model(folder: Path, args: argparse.Namespace) -> None:
         torch.cuda.empty_cache()
 
 
-def write_rows(path: Path, args: argparse.Namespace) -> None:
+def write_rows(path: Path, tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace) -> None:
     """Prompts and completions of random characters, a token each; the EOS token behind them fills the row."""
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
     characters = sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and "一" <= token <= "鿿")
     draw, prompt = random.Random(0), args.length // 4
     lines = []

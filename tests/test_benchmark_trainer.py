@@ -19,18 +19,23 @@ import trainer  # noqa: E402  from benchmarks
 from transformers import AutoConfig, AutoTokenizer  # noqa: E402
 
 
-def test_rows_fill_the_length(tmp_path):
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+
+
+def test_rows_fill_the_length(tmp_path, tokenizer):
     """With their EOS, and each character is a token."""
-    trainer.write_rows(tmp_path / "rows.jsonl", trainer.parse(["--length", "40", "--device", "cpu"]))
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+    trainer.write_rows(tmp_path / "rows.jsonl", tokenizer, trainer.parse(["--length", "40", "--device", "cpu"]))
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     lengths = {len(tokenizer(row["prompt"] + row["completion"], add_special_tokens=False).input_ids) for row in rows}
     assert lengths == {39} and len(rows) == 2 * 12, "a row for each place in each step"
 
 
-def test_the_model_has_the_shape_and_the_tokenizer(tmp_path):
-    trainer.write_model(tmp_path, trainer.parse(["--shape", "tiny", "--device", "cpu"]))
-    config, tokenizer = AutoConfig.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+def test_the_model_has_the_shape_and_the_tokenizer(tmp_path, tokenizer):
+    trainer.write_model(tmp_path, tokenizer, trainer.parse(["--shape", "tiny", "--device", "cpu"]))
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).get_vocab() == tokenizer.get_vocab()
     assert config.hidden_size == 32 and config.vocab_size >= len(tokenizer)
     assert config.mask_token_id == tokenizer.mask_token_id
 

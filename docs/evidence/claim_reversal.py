@@ -153,11 +153,14 @@ def early_loss(results: dict) -> float:
 
 
 def recall(found: dict, name: str) -> list[str]:
-    """What a model recalls without questions, empty where it cannot be asked."""
-    answers = found["models"][name]["base"]["summary"]
-    forms = (TASKS[f"line {word}, by text"] for word in WAYS.values())
-    rates = (next((answers[form]["exact"] for form in names if form in answers), None) for names in forms)
-    return [percent(rate) if rate else "" for rate in rates]
+    """What a model recalls without questions."""
+    rates = {task: one["exact"] for task, one in found["models"][name]["base"]["summary"].items()}
+    return [asked(rates, TASKS[f"line {word}, by text"]) for word in WAYS.values()]
+
+
+def asked(rates: dict, forms: tuple[str, ...]) -> str:
+    """The rate of the form that a model can be asked by, empty where there is none."""
+    return next((percent(rates[form]) for form in forms if form in rates), "")
 
 
 def question_rows(found: dict) -> list[list[str]]:
@@ -185,11 +188,9 @@ def rank_rows(found: dict) -> list[list[str]]:
 
 
 def tiny_rows(found: dict) -> list[list[str]]:
-    rows = []
-    for name, tasks in found["held_out"].items():
-        rates = (next((tasks[form] for form in forms if form in tasks), None) for forms in TASKS.values())
-        rows.append([NAMES[name], *(percent(rate) if rate else "" for rate in rates)])
-    return rows
+    return [
+        [NAMES[name], *(asked(rates, forms) for forms in TASKS.values())] for name, rates in found["held_out"].items()
+    ]
 
 
 def rate_rows(results: dict) -> list[list[str]]:
