@@ -183,9 +183,10 @@ def describe_machine(device: torch.device) -> dict:
     return machine
 
 
-def find_versions() -> dict[str, str]:
+def find_versions(*others: str) -> dict[str, str]:
+    """Of what all benches need and of other packages, those that are installed."""
     versions = {"Python": platform.python_version()}
-    for name in ("torch", "transformers", "torchao", "modeling-llada"):
+    for name in ("torch", "transformers", "torchao", "modeling-llada", *others):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

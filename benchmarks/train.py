@@ -75,7 +75,6 @@ import shlex
 import sys
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -181,9 +180,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def start_report(args: argparse.Namespace, arguments: list[str], device: torch.device, weights: dict) -> dict:
     """What is known before the first step."""
     name = f"shape {args.shape}" + ("" if args.layers is None else f", layers: {args.layers}")
-    versions = find_versions()
-    if args.lora is not None:
-        versions["peft"] = version("peft")
+    versions = find_versions() if args.lora is None else find_versions("peft")
     return {
         "benchmark": "train",
         "command": shlex.join(["python", "benchmarks/train.py", *(without_folder(one) for one in arguments)]),

@@ -31,7 +31,6 @@ examined. In `trainer_h100_8b_whole.json` the whole model was one graph, as `tor
 """
 
 import argparse
-import contextlib
 import json
 import multiprocessing
 import random
@@ -39,9 +38,7 @@ import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
 
@@ -51,6 +48,7 @@ from decode import describe_machine, find_versions, progress, save, without_fold
 from decode_table import align
 from shapes import ROOT, config_of, first_line, random_model
 from timing import significant
+from train_work import GIB
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 
@@ -64,7 +62,6 @@ COLUMNS = {
     "peak_gib": ("peak GiB", ".1f"),
     "first_step_seconds": ("first step s", ".1f"),
 }
-GIB = 2**30
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -114,17 +111,10 @@ def start_report(args: argparse.Namespace, arguments: list[str]) -> dict:
         "benchmark": "trainer",
         "command": shlex.join(["python", "benchmarks/trainer.py", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(torch.device(args.device)),
-        "versions": find_versions() | dict(installed("accelerate", "trl", "peft", "bitsandbytes")),
+        "versions": find_versions("accelerate", "trl", "peft", "bitsandbytes"),
         "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
         "rows": [],
     }
-
-
-def installed(*names: str) -> Iterator[tuple[str, str]]:
-    """The versions of those packages that are there."""
-    for name in names:
-        with contextlib.suppress(PackageNotFoundError):
-            yield name, version(name)
 
 
 def write_model(folder: Path, tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace) -> None:

@@ -39,6 +39,12 @@ TRAINER = (
     ("trainer: 8B, QLoRA (NF4, nested) of rank 32, 8 rows of 1024", "trainer_h100_8b_nf4.json", "eager"),
     ("the same, `--torch_compile true`", "trainer_h100_8b_nf4.json", "compiled"),
 )
+# What is estimated, where all weights are trained: the bytes of a weight, and those beside it.
+ESTIMATED = {
+    "8B in full, bfloat16 weights, 8-bit AdamW": (2, BYTE_ADAMW),
+    "8B in full, bfloat16 weights and AdamW": (2, BF16_ADAMW),
+    "8B in full, float32 weights and AdamW: several GPUs, with FSDP2": (4, FLOAT32_ADAMW),
+}
 
 
 def main() -> None:
@@ -68,25 +74,12 @@ def estimates() -> dict[str, tuple[float, str]]:
     adapters, model = weights["adapters"], weights["all"] - weights["adapters"]
     peak = read("train_h100_8b_1024.json", LOSS, "eager", 1)["measured"]["peak_gib"]
     rest = peak - (2 * weights["all"] + BF16_ADAMW * adapters) / GIB
-    rows = {
-        "8B in full, bfloat16 weights, 8-bit AdamW": (
-            2 * model,
-            BYTE_ADAMW * model,
-            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
-        ),
-        "8B in full, bfloat16 weights and AdamW": (
-            2 * model,
-            BF16_ADAMW * model,
-            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
-        ),
-        "8B in full, float32 weights and AdamW: several GPUs, with FSDP2": (
-            4 * model,
-            FLOAT32_ADAMW * model,
-            "weights {0:.0f}, gradients and states {1:.0f}, the rest {2:.1f}",
-        ),
-    }
-    parts = {name: (fixed / GIB, trained / GIB, rest) for name, (fixed, trained, _) in rows.items()}
-    return {name: (sum(parts[name]), how.format(*parts[name])) for name, (_, _, how) in rows.items()}
+    estimated = {}
+    for name, (weight_bytes, trained_bytes) in ESTIMATED.items():
+        fixed, trained = weight_bytes * model / GIB, trained_bytes * model / GIB
+        how = f"weights {fixed:.0f}, gradients and states {trained:.0f}, the rest {rest:.1f}"
+        estimated[name] = (fixed + trained + rest, how)
+    return estimated
 
 
 def read(file: str, loss: str | None = None, engine: str = "eager", micro_batches: int | None = None) -> dict:

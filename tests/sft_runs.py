@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Small runs of masked fine-tuning that several tests share.
 
-As a script it trains the cases in `SPLITS` that fit its number of processes, and writes their weights:
-`sft_runs.py MODEL OUTPUT`. `sft_runs.py MODEL OUTPUT restart` trains `restarted_trainer` instead.
+As a script, on two processes, it trains `ON_TWO_PROCESSES` and writes the weights: `sft_runs.py MODEL OUTPUT`.
+`sft_runs.py MODEL OUTPUT restart` trains `restarted_trainer` instead.
 """
 
 import sys
@@ -40,13 +40,13 @@ MESSAGES = Dataset.from_list(
     ]
 )
 
-# The global batch of eight rows, cut in different ways: processes, rows of a micro-batch, micro-batches.
+# The global batch of eight rows, cut in different ways: rows of a micro-batch, and micro-batches of a process.
 SPLITS = {
-    "8": (1, 8, 1),
-    "4 + 4": (1, 4, 2),
-    "eight times 1": (1, 1, 8),
-    "two processes, 4": (2, 4, 1),
-    "two processes, four times 1": (2, 1, 4),
+    "8": (8, 1),
+    "4 + 4": (4, 2),
+    "eight times 1": (1, 8),
+    "two processes, 4": (4, 1),
+    "two processes, four times 1": (1, 4),
 }
 
 # What is trained on them.
@@ -95,7 +95,7 @@ def sft_trainer(folder, output_dir, train_dataset=PROMPTS_AND_COMPLETIONS, eval_
 
 def train_split(folder, output_dir, split, case):
     """Trains two epochs of one of `CASES` on one of `SPLITS`. Plain SGD: AdamW would divide rounding errors by themselves."""
-    _, rows, accumulation = SPLITS[split]
+    rows, accumulation = SPLITS[split]
     defaults = {"max_steps": 4, "optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
     trainer = sft_trainer(
         folder,
@@ -113,7 +113,7 @@ def train_split(folder, output_dir, split, case):
 
 def restarted_trainer(folder, output_dir, split):
     """A trainer of six steps on one of `SPLITS`, with AdamW and its schedule, that saves a checkpoint after every third."""
-    _, rows, accumulation = SPLITS[split]
+    rows, accumulation = SPLITS[split]
     return sft_trainer(
         folder,
         output_dir,
