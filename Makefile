@@ -9,7 +9,7 @@ style:
 quality:
 	ruff check .
 	ruff format --check .
-	python utils/lint_models.py
+	python .ci/lint_models.py
 
 test:
 	pytest -n auto
@@ -19,4 +19,4 @@ slow_tests:
 
 # Writes docs/evidence.md and its plots from the results; measures nothing.
 evidence:
-	python docs/evidence/make.py
+	python -m evidence

@@ -5,7 +5,8 @@
 import argparse
 
 import torch
-from shapes import config_of
+
+from benchmarks.shapes import config_of
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, shape: str, dtypes: tuple[str, ...]) -> None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from naive import NaiveSampler
-from roofline import DRAFT_STEPS
-from shapes import Unavailable, load_checkpoint, load_second, num_bytes, quantize, random_model
 from torch import nn
 from transformers import CompileConfig
 
+from benchmarks.naive import NaiveSampler
+from benchmarks.roofline import DRAFT_STEPS
+from benchmarks.shapes import Unavailable, load_checkpoint, load_second, num_bytes, quantize, random_model
 from modeling_llada import LLaDAConfig
 
 

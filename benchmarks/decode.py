@@ -2,16 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """How fast does `generate` decode, and how far is that from what the machine can do?
 
-    python benchmarks/decode.py --shape tiny --naive
-    python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --device cpu --threads 2 --naive \\
+    python -m benchmarks.decode --shape tiny --naive
+    python -m benchmarks.decode --shape poet --checkpoint checkpoints/llada-poet --device cpu --threads 2 --naive \\
         --prompt 128 --answer 128 --block-length 32 --json benchmarks/results/decode_cpu.json
-    python benchmarks/decode.py --shape 8b --device cuda --mode exact dual --engine graph eager --batch 1 8
-    python benchmarks/decode.py --shape 8b --layers 2 --ladder
-    python benchmarks/decode.py --shape 8b --device cuda --ladder --quantize int8 int4 fp8
-    python benchmarks/decode.py --shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 \\
+    python -m benchmarks.decode --shape 8b --device cuda --mode exact dual --engine graph eager --batch 1 8
+    python -m benchmarks.decode --shape 8b --layers 2 --ladder
+    python -m benchmarks.decode --shape 8b --device cuda --ladder --quantize int8 int4 fp8
+    python -m benchmarks.decode --shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 \\
         --tokens-per-step 1 2 4
-    python benchmarks/decode.py --shape poet --checkpoint checkpoints/llada-poet --against other/folder
-    python benchmarks/decode.py --render
+    python -m benchmarks.decode --shape poet --checkpoint checkpoints/llada-poet --against other/folder
+    python -m benchmarks.decode --render
 
 Weights are random, so what a model is sure of is noise, and the schedule is forced: each step commits
 `--tokens-per-step` tokens, and nothing stops at an EOS. The contenders of a cell (a batch, its lengths and a schedule) take
@@ -32,19 +32,19 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from arguments import add_model_arguments, check_layers, settle_device
-from contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
-from decode_report import header, render
-from decode_table import table
-from pages import render_readme
 from rich.console import Console
-from roofline import Rates, expect, find_rates
-from shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
-from timing import count_synchronizations, seconds_of, significant, summary, take_turns, with_peak_memory
 
+from benchmarks.arguments import add_model_arguments, check_layers, settle_device
+from benchmarks.contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
+from benchmarks.decode_report import header, render
+from benchmarks.decode_table import table
+from benchmarks.pages import render_readme
+from benchmarks.roofline import Rates, expect, find_rates
+from benchmarks.shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
+from benchmarks.timing import count_synchronizations, seconds_of, significant, summary, take_turns, with_peak_memory
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
-from modeling_llada.engine_llada import MAX_RECORDINGS
-from modeling_llada.files import write_atomically
+from modeling_llada.models.engine_llada import MAX_RECORDINGS
+from modeling_llada.writing import write_atomically
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -153,7 +153,7 @@ def start_report(
         model_name += f", {args.layers} layers" if args.layers > 1 else ", 1 layer"
     return {
         "benchmark": "decode",
-        "command": shlex.join(["python", "benchmarks/decode.py", *(without_folder(one) for one in arguments)]),
+        "command": shlex.join(["python", "-m", "benchmarks.decode", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(device),
         "versions": find_versions(),
         "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},

@@ -6,10 +6,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from decode_requirements import requirement_section
-from decode_table import table
-from pages import fill
-from shapes import NOT_INSTALLED
+from benchmarks.decode_requirements import requirement_section
+from benchmarks.decode_table import table
+from benchmarks.pages import fill
+from benchmarks.shapes import NOT_INSTALLED
 
 
 MARKS = "<!-- decode.py --render: begin -->", "<!-- decode.py --render: end -->"

@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass
 
-from decode_table import align
+from benchmarks.decode_table import align
 
 
 ENGINES = ("graph", "compiled", "eager")

@@ -5,7 +5,7 @@
 Writes a checkpoint of random weights in the official layout, in shards, unless `--folder` holds one already; then loads it in
 a process of its own, and compares the time with plain reading of the same files.
 
-    python benchmarks/loading.py --shape 8b --device cuda --folder /tmp/llada-8b --json loading.json
+    python -m benchmarks.loading --shape 8b --device cuda --folder /tmp/llada-8b --json loading.json
 
 Expected (written down before the first run, H100 machine): as fast as the files can be read, within a factor of 1.5; peak
 host memory at most one shard above the size of the model. Measured there: results/loading.json.
@@ -48,7 +48,7 @@ def main() -> None:
     for name, value in result.items():
         print(f"{name:24} {value:.2f}" if isinstance(value, float) else f"{name:24} {value}")
     if args.json:
-        from modeling_llada.files import write_atomically
+        from modeling_llada.writing import write_atomically
 
         write_atomically(args.json, json.dumps(result, indent=1) + "\n")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from modeling_llada.files import write_atomically
+from modeling_llada.writing import write_atomically
 
 
 FOLDER = Path(__file__).parent

@@ -2,16 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 r"""How fast does a training step run, and in how much memory?
 
-    python benchmarks/train.py --shape tiny --batch 2 --length 64 --lora 4
-    python benchmarks/train.py --shape 8b --lora 32 --batch 8 --length 1024 --micro-batches 1 2 \
+    python -m benchmarks.train --shape tiny --batch 2 --length 64 --lora 4
+    python -m benchmarks.train --shape 8b --lora 32 --batch 8 --length 1024 --micro-batches 1 2 \
         --json benchmarks/results/train_h100_8b_1024.json
-    python benchmarks/train.py --shape 8b --lora 32 --batch 2 --length 4096 --micro-batches 1 2 \
+    python -m benchmarks.train --shape 8b --lora 32 --batch 2 --length 4096 --micro-batches 1 2 \
         --json benchmarks/results/train_h100_8b_4096.json
-    python benchmarks/train.py --shape 1b --batch 4 --length 4096 --micro-batches 1 4 \
+    python -m benchmarks.train --shape 1b --batch 4 --length 4096 --micro-batches 1 4 \
         --engine eager compiled "compiled, all kept" --json benchmarks/results/train_h100_1b_4096.json
-    python benchmarks/train.py --shape 1b-paper --batch 4 --length 4096 \
+    python -m benchmarks.train --shape 1b-paper --batch 4 --length 4096 \
         --engine eager compiled "compiled, 3 kept" "compiled, 6 kept" --json benchmarks/results/train_h100_1b_paper.json
-    python benchmarks/train.py --render
+    python -m benchmarks.train --render
 
 A step is forward, backward and AdamW, on random weights and one batch of random rows, half of whose tokens are masked on
 average, with evenly spread rates. Everything is bfloat16 on a GPU: weights, adapters, and the states of AdamW. Without TRL
@@ -78,13 +78,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from arguments import add_model_arguments, check_layers, settle_device
-from decode import describe_machine, find_versions, progress, save, without_folder
-from pages import render_readme
-from shapes import config_of, first_line
-from timing import seconds_of, significant, summary, take_turns
-from train_report import header, render, requirement_section, table
-from train_steps import (
+
+from benchmarks.arguments import add_model_arguments, check_layers, settle_device
+from benchmarks.decode import describe_machine, find_versions, progress, save, without_folder
+from benchmarks.pages import render_readme
+from benchmarks.shapes import config_of, first_line
+from benchmarks.timing import seconds_of, significant, summary, take_turns
+from benchmarks.train_report import header, render, requirement_section, table
+from benchmarks.train_steps import (
     ENGINES,
     LOSSES,
     Batch,
@@ -95,7 +96,7 @@ from train_steps import (
     list_contenders,
     parse_engine,
 )
-from train_work import GIB, PEAK, Work
+from benchmarks.train_work import GIB, PEAK, Work
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -183,7 +184,7 @@ def start_report(args: argparse.Namespace, arguments: list[str], device: torch.d
     versions = find_versions() if args.lora is None else find_versions("peft")
     return {
         "benchmark": "train",
-        "command": shlex.join(["python", "benchmarks/train.py", *(without_folder(one) for one in arguments)]),
+        "command": shlex.join(["python", "-m", "benchmarks.train", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(device),
         "versions": versions,
         "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from decode_table import align
-from pages import fill
-from train_steps import Contender
+from benchmarks.decode_table import align
+from benchmarks.pages import fill
+from benchmarks.train_steps import Contender
 
 
 MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"

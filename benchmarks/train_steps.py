@@ -13,17 +13,17 @@ from itertools import product
 from unittest import mock
 
 import torch
-from shapes import random_model
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from benchmarks.shapes import random_model
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
-from modeling_llada.diffusion_llada import loss_weights
-from modeling_llada.modeling_llada import LLaDALayer
-from modeling_llada.training import chunked_loss
-from modeling_llada.training.collator import MaskingCollator
-from modeling_llada.training.pretraining import weighted_cross_entropy
-from modeling_llada.training.row_order import NumberedRow
+from modeling_llada.models.diffusion_llada import loss_weights
+from modeling_llada.models.modeling_llada import LLaDALayer
+from modeling_llada.training.masking import chunked_loss
+from modeling_llada.training.masking.collator import MaskingCollator
+from modeling_llada.training.masking.row_order import NumberedRow
+from modeling_llada.training.pretraining.trainer import weighted_cross_entropy
 
 
 LOSSES = ("all logits", "masked rows", "masked rows + chunks")

@@ -4,8 +4,7 @@
 
 from dataclasses import dataclass
 
-from train_steps import Contender
-
+from benchmarks.train_steps import Contender
 from modeling_llada import LLaDAConfig
 
 

@@ -2,10 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 r"""How fast is fine-tuning by `examples/sft.py`, and in how much memory? LoRA and QLoRA on random weights of a shape.
 
-    python benchmarks/trainer.py --shape tiny --batch 2 --length 64 --steps 4
-    python benchmarks/trainer.py --shape 8b --weights nf4 --engine compiled eager --batch 8 --length 1024 \
+    python -m benchmarks.trainer --shape tiny --batch 2 --length 64 --steps 4
+    python -m benchmarks.trainer --shape 8b --weights nf4 --engine compiled eager --batch 8 --length 1024 \
         --json benchmarks/results/trainer_h100_8b_nf4.json
-    python benchmarks/trainer.py --shape 8b --weights bfloat16 --engine compiled eager --batch 8 --length 1024 \
+    python -m benchmarks.trainer --shape 8b --weights bfloat16 --engine compiled eager --batch 8 --length 1024 \
         --json benchmarks/results/trainer_h100_8b_bfloat16.json
 
 `train.py` times a step by itself. Here it is the trainer, with its data, clipping and log: the command of docs/training.md,
@@ -43,13 +43,14 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from arguments import add_model_arguments, check_layers, settle_device
-from decode import describe_machine, find_versions, progress, save, without_folder
-from decode_table import align
-from shapes import ROOT, config_of, first_line, random_model
-from timing import significant
-from train_work import GIB
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from benchmarks.arguments import add_model_arguments, check_layers, settle_device
+from benchmarks.decode import describe_machine, find_versions, progress, save, without_folder
+from benchmarks.decode_table import align
+from benchmarks.shapes import ROOT, config_of, first_line, random_model
+from benchmarks.timing import significant
+from benchmarks.train_work import GIB
 
 
 WEIGHTS = {"nf4": ["--load_in_4bit", "true", "--use_bnb_nested_quant", "true"], "bfloat16": []}
@@ -109,7 +110,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def start_report(args: argparse.Namespace, arguments: list[str]) -> dict:
     return {
         "benchmark": "trainer",
-        "command": shlex.join(["python", "benchmarks/trainer.py", *(without_folder(one) for one in arguments)]),
+        "command": shlex.join(["python", "-m", "benchmarks.trainer", *(without_folder(one) for one in arguments)]),
         "machine": describe_machine(torch.device(args.device)),
         "versions": find_versions("accelerate", "trl", "peft", "bitsandbytes"),
         "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
@@ -160,8 +161,7 @@ def measure(folder: Path, weights: str, engine: str, args: argparse.Namespace) -
 
 def fine_tune(flags: list[str], device: str, threads: int | None) -> int | None:
     """Runs `examples/sft.py`. Returns the bytes that were allocated at most on a GPU."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    import sft
+    from examples import sft
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Makes a moving picture of a denoising: an animated SVG, GIF or WebP, or a web page that plays it.
 
-    python examples/animate.py docs/animation.svg
+    python examples/animate.py docs/pictures/animation.svg
     python examples/animate.py poem.gif --prompt "七言绝句《春江》\n" --max-new-tokens 33 --columns 16 --dark
     python examples/animate.py answer.html --model GSAI-ML/LLaDA-8B-Base --prompt "Paris is" --block-length 32
 
@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
-from modeling_llada.streamers import RecordingStreamer
+from modeling_llada.streaming.streamers import RecordingStreamer
 
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints/llada-poet"

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from .arguments import check_output_file
-from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, check_output_file, find_checkpoint
 from .conversation import Conversation
 from .decoding import (
     add_decoding_arguments,
@@ -26,7 +25,7 @@ from .decoding import (
 from .errors import CommandError, warn
 from .generate import summary
 from .prompts import warn_about_unknown_characters
-from .terminal import add_animation_arguments, animation_delay, spinner
+from .terminal import add_animation_arguments, animation_delay, quiet_libraries, spinner
 
 
 SHIPPED_CHECKPOINT = "llada-poet-instruct"
@@ -82,6 +81,8 @@ def run(args: argparse.Namespace) -> None:
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_options(options)  # before the weights are read
+        from modeling_llada.loading import load_checkpoint
+
         model, tokenizer = load_checkpoint(name, args.device, args.dtype)
     if tokenizer.chat_template is None:
         raise CommandError(
@@ -216,7 +217,7 @@ class Replier:
 
     def _streamer(self, last: deque):
         from modeling_llada.drawing import LiveDenoising
-        from modeling_llada.streamers import CanvasStreamer
+        from modeling_llada.streaming.streamers import CanvasStreamer
 
         arguments = (self.tokenizer, self.model.config.mask_token_id)
         if self.delay is None:
@@ -235,7 +236,7 @@ class Replier:
 
 def text_before_masks(frame) -> str:
     """The answer of a frame, as far as it is written."""
-    from modeling_llada.streamers import TokenState
+    from modeling_llada.streaming.streamers import TokenState
 
     tokens, states = frame.tokens[0, frame.prompt_length :], frame.states[0, frame.prompt_length :]
     is_written = (states != TokenState.MASK).cumprod(-1).bool() & (states != TokenState.PAD)
@@ -251,6 +252,6 @@ def note(message: str) -> None:
 
 def save(path: Path, conversation: Conversation) -> None:
     """Writes the messages."""
-    from modeling_llada.files import write_atomically
+    from modeling_llada.writing import write_atomically
 
     write_atomically(path, json.dumps(conversation.messages, ensure_ascii=False, indent=1) + "\n")

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checkpoints import quiet_libraries
 from .errors import warn
+from .terminal import quiet_libraries
 
 
 DESCRIPTION = """Rename a LoRA adapter that was trained on the official LLaDA code, so that PEFT loads it here.

@@ -108,7 +108,7 @@ def check_options(options: dict) -> None:
 
 def effective_options(model, options: dict) -> dict:
     """The decoding options, with what the checkpoint and the library say about those that are left out."""
-    from modeling_llada.generation_config_llada import DEFAULTS
+    from modeling_llada.models.generation_config_llada import DEFAULTS
 
     own = {name: getattr(model.generation_config, name, None) for name in DECODING_OPTIONS}
     own = {name: value for name, value in own.items() if value is not None}

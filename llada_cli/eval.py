@@ -12,12 +12,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from .arguments import check_output_file, check_seed
-from .checkpoints import add_model_arguments, find_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, check_output_file, check_seed, find_checkpoint
 from .decoding import add_decoding_arguments, chosen_options
 from .errors import CommandError
 from .eval_reversal import add_reversal_parser
-from .terminal import spinner
+from .terminal import quiet_libraries, spinner
 
 
 DESCRIPTION = """Run a task of lm-evaluation-harness, and compare the result with the published one.
@@ -137,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
         return
     report = describe(results, task, name, args, options, setting, settings.source, num_fewshot)
     if args.output is not None:
-        from modeling_llada.files import write_atomically
+        from modeling_llada.writing import write_atomically
 
         write_atomically(args.output, json.dumps(report, ensure_ascii=False, indent=1, default=plain) + "\n")
     write_report(report)
@@ -203,7 +202,7 @@ def find_task(name: str, include_path: Path | None):
     """
     from lm_eval.tasks import TaskManager
 
-    from modeling_llada.evaluation.settings import TASKS_FOLDER
+    from modeling_llada.evaluation.published_settings import TASKS_FOLDER
 
     for folder in (include_path, TASKS_FOLDER):
         if folder is not None:

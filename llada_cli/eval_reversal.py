@@ -3,18 +3,16 @@
 """`llada eval reversal`: is a line found from the one after it as well as from the one before it?"""
 
 import argparse
-import importlib
 import json
 import sys
 import time
 from hashlib import sha256
 from pathlib import Path
 
-from .arguments import check_output_file, check_seed
-from .checkpoints import add_model_arguments, find_checkpoint, find_device, load_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, check_output_file, check_seed, find_checkpoint
 from .decoding import add_decoding_arguments, check_options, chosen_options
 from .errors import CommandError
-from .terminal import spinner
+from .terminal import quiet_libraries, spinner
 
 
 DESCRIPTION = """Ask for the line after and the line before a given one, and compare both directions.
@@ -24,7 +22,7 @@ and, forwards, by going on after the line. An answer is exact if its first line 
 line is also ranked among others by its log-likelihood; an autoregressive model ranks previous lines by Bayes.
 """
 EXAMPLES = """examples:
-  the famous couplets of the clone, by the shipped checkpoint:
+  the famous couplets that the shipped checkpoint brings along:
     llada eval reversal --limit 100
   its twin beside it, with the ranks of held-out lines:
     llada eval reversal --twin runs/twin/final --candidates data/candidates.json --output reversal.json
@@ -35,11 +33,12 @@ EXAMPLES = """examples:
     llada eval reversal --pairs pairs.json --template-next "What follows {line}?" --template-previous
         "What comes before {line}?" --template-document "{first} {second}"
 
-Files of --pairs are JSON lists of [first, second], or of objects with these two keys; examples/poems/ranking.py writes
+Files of --pairs are JSON lists of [first, second], or of objects with these two keys; recipes/poems/ranking.py writes
 files of --candidates. With --output, answers are kept as they come: the same command goes on after an interruption, and
 with another --limit or --batch-size.
 """
 SAVE_EVERY = 20  # seconds
+PAIRS_FILE = "pairs.json"  # in the folder of a checkpoint
 
 
 def add_reversal_parser(benchmarks: argparse._SubParsersAction) -> None:
@@ -50,7 +49,7 @@ def add_reversal_parser(benchmarks: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
     task = parser.add_argument_group("task")
     task.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="JSON list of pairs of lines (the famous couplets of the clone)"
+        "--pairs", type=Path, metavar="FILE", help="JSON list of pairs of lines (pairs.json of the checkpoint)"
     )
     task.add_argument("--candidates", type=Path, metavar="FILE", help="rank the lines of these pairs among others")
     task.add_argument("--twin", metavar="PATH_OR_ID", help="an autoregressive model to compare with")
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     check_arguments(args)
     name = find_checkpoint(args.model)
     quiet_libraries()
-    pairs, ranked, templates = read_task(args)
+    pairs, ranked, templates = read_task(args, name)
     options = chosen_options(args)
     check_options(options)
     with spinner(f"loading {name}"):
@@ -129,7 +128,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         check_seed(args.seed)
 
 
-def read_task(args: argparse.Namespace):
+def read_task(args: argparse.Namespace, name: str):
     """The pairs, those to rank, and the words around them.
 
     Raises:
@@ -140,7 +139,7 @@ def read_task(args: argparse.Namespace):
 
     words = {name: getattr(args, f"template_{name}") for name in ("next", "previous", "document")}
     templates = checked("template", Templates, **{name: text for name, text in words.items() if text is not None})
-    pairs = checked("pairs", read_pairs, args.pairs) if args.pairs else famous_pairs()
+    pairs = checked("pairs", read_pairs, args.pairs or shipped_pairs(name))
     ranked = checked("candidates", read_candidates, args.candidates) if args.candidates else []
     return pairs, ranked, templates
 
@@ -153,28 +152,24 @@ def checked(option: str, function, *args, **kwargs):
         raise CommandError(f"`--{option}`: {error}") from error
 
 
-def famous_pairs() -> list[tuple[str, str]]:
-    """The couplets that are shipped with the clone.
+def shipped_pairs(checkpoint: str) -> Path:
+    """The pairs that a checkpoint brings along, as llada-poet does.
 
     Raises:
-        `CommandError`: if the package was not installed from a clone.
+        `CommandError`: if it brings none.
     """
-    folder = Path(__file__).parent.parent / "examples" / "poems"
-    if not (folder / "couplets.py").is_file():
+    path = Path(checkpoint).expanduser() / PAIRS_FILE
+    if not path.is_file():
         raise CommandError(
-            "no pairs: give a JSON list of [first, second] lines with `--pairs FILE`. The famous couplets are found when "
-            "the package was installed from a clone with `pip install -e .`."
+            f"no pairs: {checkpoint!r} has no {PAIRS_FILE}. Give a JSON list of [first, second] lines with `--pairs FILE`."
         )
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module("couplets").famous_couplets()
-    finally:
-        sys.path.remove(str(folder))
+    return path
 
 
 def load_llada(name: str, args: argparse.Namespace, templates, options: dict):
     """The LLaDA as a model that is asked for lines."""
     from modeling_llada.evaluation.reversal_models import LLaDALines
+    from modeling_llada.loading import load_checkpoint
 
     model, tokenizer = load_checkpoint(name, args.device, args.dtype)
     return LLaDALines(
@@ -198,6 +193,7 @@ def load_twin(args: argparse.Namespace, templates):
 
     from modeling_llada import LLaDAConfig
     from modeling_llada.evaluation.reversal_models import CausalLines
+    from modeling_llada.loading import find_device
 
     device = find_device(args.device)
     dtype = args.dtype or ("float32" if device.type == "cpu" else "auto")
@@ -327,7 +323,7 @@ def summary_of(results: dict, pairs: list, ranked: list) -> dict:
 
 def write_results(path: Path, results: dict) -> None:
     """Writes the results, whole or not at all."""
-    from modeling_llada.files import write_atomically
+    from modeling_llada.writing import write_atomically
 
     write_atomically(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
 

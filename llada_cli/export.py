@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .checkpoints import quiet_libraries
 from .errors import CommandError
+from .terminal import quiet_libraries
 
 
 EXAMPLES = """examples:

@@ -9,7 +9,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, find_checkpoint
 from .decoding import (
     add_decoding_arguments,
     check_options,
@@ -22,7 +22,7 @@ from .decoding import (
 from .errors import warn
 from .poems import FORMS
 from .prompts import MASK, build_prompt, check_arguments, warn_about_unknown_characters
-from .terminal import add_animation_arguments, animation_delay, spinner
+from .terminal import add_animation_arguments, animation_delay, quiet_libraries, spinner
 
 
 EXAMPLES = """examples:
@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_options(options)  # before the weights are read
+        from modeling_llada.loading import load_checkpoint
+
         model, tokenizer = load_checkpoint(name, args.device, args.dtype)
 
     prompt, length = build_prompt(args, tokenizer, model.config.mask_token_id)
@@ -108,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
     if args.svg:
         from modeling_llada.drawing import denoising_svg, write_atomically
-        from modeling_llada.streamers import DenoisingRecord
+        from modeling_llada.streaming.streamers import DenoisingRecord
 
         record = DenoisingRecord.from_output(
             output, tokenizer(prompt, return_tensors="pt")["input_ids"], tokenizer, model.config.mask_token_id

@@ -9,12 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 
-from .arguments import check_seed, check_unicode
-from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, check_seed, check_unicode, find_checkpoint
 from .errors import CommandError
 from .prompts import warn_about_unknown_characters
 from .scored_texts import CLOSE, OPEN, ScoredText, read_lines, scored_texts
-from .terminal import spinner
+from .terminal import quiet_libraries, spinner
 
 
 EXAMPLES = f"""examples:
@@ -84,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
     with spinner(f"loading {name}"):
         quiet_libraries()
         check_numbers(args)  # before the weights are read
+        from modeling_llada.loading import load_checkpoint
+
         model, tokenizer = load_checkpoint(name, args.device, args.dtype)
     warn_about_unknown_characters("".join(text.text for text in texts), tokenizer)
     encoded = [text.encode(tokenizer, model.config, args.eos) for text in texts]
@@ -136,7 +137,7 @@ def has_windows(args: argparse.Namespace) -> bool:
 
 def check_numbers(args: argparse.Namespace) -> None:
     """Lets the library judge the numbers of the estimate."""
-    from modeling_llada.likelihood_llada import check_samples
+    from modeling_llada.models.likelihood_llada import check_samples
 
     check_samples(args.num_samples, 1 if args.batch_size is None else args.batch_size, args.antithetic, args.cfg_scale)
 

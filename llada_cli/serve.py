@@ -7,8 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-from .checkpoints import add_model_arguments, find_checkpoint, load_checkpoint, quiet_libraries
+from .arguments import add_model_arguments, find_checkpoint
 from .errors import CommandError, warn
+from .terminal import quiet_libraries
 
 
 EXAMPLES = """examples:
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> None:
     with bind(args.host, args.port) as listener:  # before the weights are read
         quiet_libraries()
         check_dependencies()
-        from modeling_llada.serving import build_app
+        from modeling_llada.loading import load_checkpoint
+        from modeling_llada.serving.app import build_app
 
         model, tokenizer = load_checkpoint(name, args.device, args.dtype)
         if tokenizer.chat_template is None:

@@ -12,7 +12,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from .checkpoints import SHIPPED_CHECKPOINTS
+from .arguments import SHIPPED_CHECKPOINTS
 from .errors import CommandError
 
 
@@ -111,7 +111,7 @@ def build(source: Path, destination: Path, overwrite: bool = False) -> None:
     Raises:
         `CommandError`: if the destination has files, or the wheel cannot be built.
     """
-    from modeling_llada.folders import complete_or_absent
+    from modeling_llada.writing import complete_or_absent
 
     destination = destination.expanduser().resolve()
     check_destination(destination, source, overwrite)

@@ -3,10 +3,14 @@
 """What only a terminal shows."""
 
 import argparse
+import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
 from .errors import CommandError
+
+
+NOISY_LOGGERS = ("bitsandbytes", "torchao", "torch.utils._pytree")  # they speak of kernels that nothing here uses
 
 
 def add_animation_arguments(group: argparse._ArgumentGroup) -> None:
@@ -38,3 +42,16 @@ def spinner(message: str) -> AbstractContextManager:
 
     console = Console(stderr=True)
     return console.status(message) if console.is_terminal else nullcontext()
+
+
+def quiet_libraries() -> None:
+    """Imports the library, without what others have to say about it. The terminal belongs to the text."""
+    import torch  # noqa: F401  it sets the levels of its loggers
+
+    for logger in NOISY_LOGGERS:
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    import modeling_llada  # noqa: F401
+
+    transformers_logging.disable_progress_bar()

@@ -14,10 +14,10 @@ that a checkpoint brings along:
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
-from .configuration_llada import LLaDAConfig
-from .generation_config_llada import LLaDAGenerationConfig
-from .generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
-from .modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+from .models.configuration_llada import LLaDAConfig
+from .models.generation_config_llada import LLaDAGenerationConfig
+from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
+from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
 
 
 AutoConfig.register("llada", LLaDAConfig, exist_ok=True)

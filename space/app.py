@@ -18,7 +18,7 @@ with contextlib.suppress(ImportError):  # it has to come before torch; only Spac
 
     on_gpu = {"on_gpu": spaces.GPU(duration=120)}
 
-from llada_cli.checkpoints import quiet_libraries  # noqa: E402
+from llada_cli.terminal import quiet_libraries  # noqa: E402
 
 
 quiet_libraries()

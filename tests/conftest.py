@@ -7,7 +7,6 @@ import importlib
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,7 +120,7 @@ def prompt(random_ids):
 @pytest.fixture(scope="session")
 def poet_folder(tmp_path_factory):
     """A tiny random checkpoint with the tokenizer of the shipped one. Shared by the tests of a session: do not change it."""
-    from tiny_poet import save_tiny_poet
+    from support.tiny_poet import save_tiny_poet
 
     return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
 
@@ -160,7 +159,7 @@ def golden_model():
 @pytest.fixture(scope="session")
 def corpus():
     """A small made-up corpus. Shared by the tests of a session: do not change it."""
-    from made_up_corpus import made_up_corpus
+    from support.made_up_corpus import made_up_corpus
 
     return made_up_corpus()
 
@@ -168,30 +167,23 @@ def corpus():
 @pytest.fixture(scope="session")
 def mixture(corpus):
     """All kinds of rows of that corpus."""
-    from made_up_corpus import PHASES
+    from support.made_up_corpus import PHASES
 
     from modeling_llada.training import RowMixture
 
     return RowMixture(corpus, PHASES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def load():
-    """Imports a script of examples/poems by its name; the scripts import each other in the same way."""
-    yield from scripts_of("examples/poems")
+    """Imports a module of recipes/poems by its name."""
+    return lambda name: importlib.import_module(f"recipes.poems.{name}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def load_benchmark():
-    """Imports a script of benchmarks/ by its name."""
-    yield from scripts_of("benchmarks")
-
-
-def scripts_of(folder):
-    path = str(Path(__file__).resolve().parents[1] / folder)
-    sys.path.insert(0, path)
-    yield importlib.import_module
-    sys.path.remove(path)
+    """Imports a module of benchmarks/ by its name."""
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ A comment directly above a code block changes that:
 - `<!-- ci: NAME -->`: .ci/run runs it in a new environment.
 """
 
-import importlib.util
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evidence.memory_table import BEGIN, END, memory_table
 from llada_cli import main
 
 
@@ -38,8 +38,8 @@ BLOCKS = {
 def folder(tmp_path_factory):
     """The working folder: it holds the shipped checkpoints, the scripts and a few tasks where the pages expect them."""
     folder = tmp_path_factory.mktemp("clone")
-    (folder / "tests").mkdir()
-    for name in ("checkpoints", "examples", "tests/harness_tasks"):
+    (folder / "tests/evaluation").mkdir(parents=True)
+    for name in ("checkpoints", "examples", "recipes", "tests/evaluation/harness_tasks"):
         (folder / name).symlink_to(ROOT / name)
     before, logger = Path.cwd(), logging.getLogger("modeling_llada")
     level = logger.level
@@ -102,8 +102,11 @@ def run(command: str, monkeypatch) -> None:
         assert main(arguments) == 0, command
         return
     assert program == "python", "only `llada` and `python` are run here: mark the block"
+    if arguments[0] == "-m":
+        monkeypatch.setattr(sys, "argv", arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        return
     monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.syspath_prepend(str(Path(arguments[0]).resolve().parent))
     runpy.run_path(arguments[0], run_name="__main__")
 
 
@@ -118,25 +121,23 @@ def check_what_was_learned(folder: Path) -> None:
 
 
 def test_memory_table_is_that_of_the_measurements():
-    spec = importlib.util.spec_from_file_location("memory_table", ROOT / "docs/memory_table.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.BEGIN + script.memory_table() + script.END in PAGES["docs/training.md"].read_text(encoding="utf-8")
+    table = memory_table()
+    assert BEGIN + table + END in PAGES["docs/training.md"].read_text(encoding="utf-8")
     # The parts of an estimate are counted by hand: weights, then gradients and two states, 4 bytes each.
     weights = 8.0156e9 * 4 / 2**30
-    assert f"weights {weights:.0f}, gradients and states {3 * weights:.0f}" in script.memory_table()
+    assert f"weights {weights:.0f}, gradients and states {3 * weights:.0f}" in table
 
 
 @pytest.mark.slow
 def test_pictures_of_the_docs(tmp_path):
     """The command that docs/decoding.md names draws each picture of the page."""
-    command = [sys.executable, str(ROOT / "docs/pictures.py"), "--output", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
-    shown = re.findall(r"!\[[^\]]+\]\((\w+\.svg)\)", PAGES["docs/decoding.md"].read_text(encoding="utf-8"))
+    command = [sys.executable, "-m", "evidence.pictures", "--output", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    shown = re.findall(r"!\[[^\]]+\]\(pictures/(\w+\.svg)\)", PAGES["docs/decoding.md"].read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(path.name for path in tmp_path.iterdir())
     for name in shown:
         # Not the tokens and passes: another machine may round a confidence to the other side of a threshold.
-        assert settings_in(tmp_path / name) == settings_in(ROOT / "docs" / name)
+        assert settings_in(tmp_path / name) == settings_in(ROOT / "docs" / "pictures" / name)
 
 
 def settings_in(picture: Path) -> list[str]:

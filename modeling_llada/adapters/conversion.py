@@ -15,7 +15,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..folders import check_destination, complete_or_absent
+from ..writing import check_destination, complete_or_absent
 from .config import Adapter, convert_config
 from .names import ModuleNames, at_layer, layer_of
 from .report import AdapterReport, listed

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..configuration_llada import LLaDAConfig
-from ..conversion_llada import LLADA_WEIGHT_RENAMINGS
-from ..modeling_llada import LLaDAForMaskedLM
+from ..models.configuration_llada import LLaDAConfig
+from ..models.conversion_llada import LLADA_WEIGHT_RENAMINGS
+from ..models.modeling_llada import LLaDAForMaskedLM
 
 
 LAYER = re.compile(r"\.(0|[1-9]\d{0,3})(?=\.)")

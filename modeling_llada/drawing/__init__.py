@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Pictures of the denoising: live in a terminal, as files (SVG, GIF, WebP), and as a web page that plays it."""
 
-from ..files import write_atomically
+from ..writing import write_atomically
 from .animated_svg import animated_svg
 from .cells import Cell, Picture, picture_of, pictures_of, recording_to_dict
 from .page import denoising_page

@@ -5,7 +5,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from ..frames import CanvasFrame, TokenState
+from ..streaming.frames import CanvasFrame, TokenState
 
 
 END_LABEL = "EOS"

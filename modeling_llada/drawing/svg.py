@@ -8,8 +8,8 @@ from html import escape
 import torch
 from rich.cells import cell_len
 
-from ..frames import BROKEN, CanvasFrame, TokenState
-from ..records import DenoisingRecord
+from ..streaming.frames import BROKEN, CanvasFrame, TokenState
+from ..streaming.records import DenoisingRecord
 from .cells import END_LABEL, picture_of  # noqa: F401  the pictures of the docs take the label from here
 from .colors import confidence_color
 

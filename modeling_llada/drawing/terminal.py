@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from ..frames import CanvasFrame, TokenState
-from ..streamers import CanvasStreamer
+from ..streaming.frames import CanvasFrame, TokenState
+from ..streaming.streamers import CanvasStreamer
 from .cells import picture_of
 from .colors import confidence_color
 

@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass
 
-from ..frames import BROKEN
+from ..streaming.frames import BROKEN
 from .cells import Cell, Picture
 from .svg import NO_XML
 

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Evaluation: published settings and scores, and LLaDA as a model of lm-evaluation-harness (extra `eval`)."""
 
-from .settings import PublishedSetting, PublishedSettings, load_settings
+from .published_settings import PublishedSetting, PublishedSettings, load_settings
 
 
 __all__ = ["LLaDAHarnessLM", "PublishedSetting", "PublishedSettings", "load_settings"]

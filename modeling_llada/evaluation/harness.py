@@ -17,11 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..denoising_llada import end_tokens
-from ..generation_config_llada import LLaDAGenerationConfig
-from ..guidance_llada import guided_logits
-from ..likelihood_llada import check_samples
-from ..modeling_llada import LLaDAForMaskedLM
+from ..loading import load_checkpoint, merge_adapter
+from ..models.denoising_llada import end_tokens
+from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.guidance_llada import guided_logits
+from ..models.likelihood_llada import check_samples
+from ..models.modeling_llada import LLaDAForMaskedLM
 from .stop_strings import StopStrings, cut_answer
 
 
@@ -420,8 +421,6 @@ def load(
     dtype: str | None,
 ) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
     """The model, with the adapter merged into it, and its tokenizer."""
-    from llada_cli.checkpoints import load_checkpoint, merge_adapter
-
     if isinstance(model, str):
         model, tokenizer = load_checkpoint(model, device, dtype)
     return (model if peft is None else merge_adapter(model, peft).eval()), tokenizer

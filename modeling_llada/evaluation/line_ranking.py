@@ -45,7 +45,7 @@ def read_candidates(path: str | Path) -> list[RankedPair]:
     Args:
         path (`str` or `Path`):
             A JSON list of objects with the keys `first`, `second`, `first_distractors` and `second_distractors`, as
-            `examples/poems/ranking.py` writes it.
+            `recipes/poems/ranking.py` writes it.
 
     Returns:
         `list[RankedPair]`.

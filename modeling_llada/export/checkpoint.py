@@ -17,10 +17,10 @@ from types import SimpleNamespace
 from transformers import AutoConfig
 from transformers.utils import cached_file
 
-from ..configuration_llada import LLaDAConfig
-from ..folders import check_destination, complete_or_absent
-from ..generation_config_llada import LLaDAGenerationConfig
-from ..modeling_llada import LLaDAForMaskedLM
+from ..models.configuration_llada import LLaDAConfig
+from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.modeling_llada import LLaDAForMaskedLM
+from ..writing import check_destination, complete_or_absent
 from .model_card import write_model_card
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
 

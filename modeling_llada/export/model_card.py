@@ -5,7 +5,7 @@
 from huggingface_hub import ModelCardData
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling_llada import LLaDAForMaskedLM
+from ..models.modeling_llada import LLaDAForMaskedLM
 
 
 TAGS = ["llada", "masked-diffusion", "diffusion-language-model"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ..configuration_llada import LLaDAConfig
+from ..models.configuration_llada import LLaDAConfig
 
 
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")

@@ -3,12 +3,12 @@
 """Training: masked diffusion pre-training on the Trainer of transformers, with its
 autoregressive twin to compare with, and masked supervised fine-tuning on TRL."""
 
-from .autoregressive import AutoregressivePretrainer, autoregressive_twin
-from .checkpoints import find_last_checkpoint
-from .configuration import LLaDAPretrainingConfig
-from .corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
-from .pretraining import LLaDAPretrainer
-from .rows import RowEntry, RowMixture, RowPhase
+from .pretraining.configuration import LLaDAPretrainingConfig
+from .pretraining.corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
+from .pretraining.rows import RowEntry, RowMixture, RowPhase
+from .pretraining.trainer import LLaDAPretrainer
+from .pretraining.twin import AutoregressivePretrainer, autoregressive_twin
+from .resuming import find_last_checkpoint
 
 
 __all__ = [
@@ -34,7 +34,7 @@ def __getattr__(name: str):
     if name not in ("LLaDASFTConfig", "LLaDASFTTrainer"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from .sft import LLaDASFTConfig, LLaDASFTTrainer
+        from .sft.trainer import LLaDASFTConfig, LLaDASFTTrainer
     except ModuleNotFoundError as error:
         raise ImportError(
             f"`{name}` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[train]'"

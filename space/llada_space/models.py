@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from llada_cli.checkpoints import load_checkpoint
-from llada_cli.errors import CommandError
 from llada_cli.poems import FORM_LENGTHS
+from modeling_llada.loading import CheckpointError, load_checkpoint
 
 
 HERE = Path(__file__).resolve().parent.parent
@@ -201,7 +200,7 @@ class Models:
                     self._loaded = {key: value for key, value in self._loaded.items() if self.cards[key].writes_poems}
                 try:
                     self._loaded[name] = load_checkpoint(card.source, self.device, None)
-                except CommandError as error:
+                except CheckpointError as error:
                     raise ValueError(str(error).partition(" `--model` takes")[0]) from error
                 self._tokenizers[name] = self._loaded[name][1]
             return self._loaded[name]

@@ -1,0 +1,134 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The answers of a model to the questions of a task."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from evidence.quality.settings import Setting
+from evidence.quality.tasks import Question
+from recipes.resumable import noise  # from recipes/poems
+
+
+@dataclass
+class Examiner:
+    """Runs settings, each on the model with the weights that it asks for.
+
+    Args:
+        models (`dict[str | None, LLaDAForMaskedLM]`): By the quantization of their weights; `None` has the plain one.
+        tokenizer ([`PreTrainedTokenizerBase`]): Their tokenizer, which pads on the left.
+        questions (`dict[str, list[Question]]`): By task.
+        batch_size (`int`): Questions of a forward pass, at most.
+        seed (`int`): Of the noise.
+
+    Example:
+
+    ```python
+    >>> Examiner({None: model}, tokenizer, {"line": questions}, batch_size=64, seed=0).measure(settings_of("line")[0])
+    ```
+    """
+
+    models: dict
+    tokenizer: object
+    questions: dict[str, list[Question]]
+    batch_size: int
+    seed: int
+    plain: dict[str, tuple[dict, list[list[int]]]] = field(default_factory=dict)
+
+    def measure(self, setting: Setting) -> dict[str, dict]:
+        """The result of a setting by its key. With quantized weights also that of its twin with plain ones, which has to
+        be run again for the part of the answers that are the same."""
+        if setting.weights is None:
+            return {setting.key: self.ask(setting)[0]}
+        twin = replace(setting, weights=None)
+        if twin.key not in self.plain:
+            self.plain[twin.key] = self.ask(twin)
+        result, answers = self.ask(setting)
+        twin_result, twin_answers = self.plain[twin.key]
+        return {twin.key: twin_result, setting.key: result | agreement(answers, twin_answers)}
+
+    def ask(self, setting: Setting) -> tuple[dict, list[list[int]]]:
+        questions = self.questions[setting.task]
+        return ask(self.models[setting.weights], self.tokenizer, setting, questions, self.batch_size, self.seed)
+
+
+def ask(
+    model, tokenizer, setting: Setting, questions: list[Question], batch_size: int, seed: int
+) -> tuple[dict, list[list[int]]]:
+    """Answers all questions with one setting.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]): The model.
+        tokenizer ([`PreTrainedTokenizerBase`]): Its tokenizer, which pads on the left.
+        setting ([`Setting`]): The options of `generate`.
+        questions (`list[Question]`): The questions.
+        batch_size (`int`): Questions of a forward pass, at most.
+        seed (`int`): Of the noise.
+
+    Returns:
+        `tuple[dict, list[list[int]]]`: The result, and the token ids of each answer. The result is `hits`, a string with 1
+        for each question whose answer is exactly right and 0 for the others; the part of the characters that are right;
+        forward passes and tokens of a question, means.
+
+    Example:
+
+    ```python
+    >>> result, answers = ask(model, tokenizer, settings_of("line")[0], questions, batch_size=64, seed=0)
+    ```
+    """
+    hits, given = ["0"] * len(questions), [[]] * len(questions)
+    right = passes = tokens = 0
+    for batch in batches(questions, batch_size):
+        inputs = tokenizer([question.prompt for question in batch], return_tensors="pt", padding=True).to(model.device)
+        answers = tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
+        length = answers.shape[1] + setting.extra_tokens
+        output = model.generate(
+            **inputs,
+            **setting.options(length),
+            max_new_tokens=length,
+            stop_at_eos=False,
+            return_dict_in_generate=True,
+            # One for each row: a question's noise depends on nothing but its index.
+            generator=[noise(seed, question.index, model.device) for question in batch],
+        )
+        completions = output.sequences[:, -length:].cpu()
+        is_right = completions[:, : answers.shape[1]] == answers
+        is_exact = is_right.all(-1) & ends_there(completions, answers.shape[1], tokenizer.eos_token_id)
+        for question, completion, is_hit in zip(batch, completions.tolist(), is_exact.tolist(), strict=True):
+            hits[question.index], given[question.index] = str(int(is_hit)), completion
+        right += is_right.sum().item()
+        tokens += answers.numel()
+        passes += output.num_forward_passes.sum().item()
+    result = {
+        "hits": "".join(hits),
+        "characters": round(right / tokens, 4),
+        "forward_passes": round(passes / len(questions), 4),
+        "tokens": round(tokens / len(questions), 4),
+    }
+    return result, given
+
+
+def ends_there(completions: torch.LongTensor, length: int, eos_token_id: int) -> torch.BoolTensor:
+    """Whether answers end after some tokens, with an EOS or with the canvas, `(batch,)`."""
+    return (completions[:, length : length + 1] == eos_token_id).all(-1)
+
+
+def agreement(answers: list[list[int]], others: list[list[int]]) -> dict[str, float]:
+    """The part of the answers that are the same, and of their characters."""
+    pairs = list(zip(answers, others, strict=True))
+    same = [one == other for pair in pairs for one, other in zip(*pair, strict=True)]
+    return {
+        "same_answers": round(sum(one == other for one, other in pairs) / len(pairs), 4),
+        "same_characters": round(sum(same) / len(same), 4),
+    }
+
+
+def batches(questions: list[Question], batch_size: int) -> list[list[Question]]:
+    """Questions with answers of one length, and prompts of similar length."""
+    by_length: dict[int, list[Question]] = {}
+    for question in sorted(questions, key=lambda question: len(question.prompt)):
+        by_length.setdefault(len(question.answer), []).append(question)
+    return [
+        group[start : start + batch_size] for group in by_length.values() for start in range(0, len(group), batch_size)
+    ]

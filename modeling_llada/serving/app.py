@@ -1,0 +1,362 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""An OpenAI-compatible server, made of the request handlers of `transformers serve`.
+
+The handlers read and write the protocol. What is autoregressive in that server is replaced here: where it takes the
+model from, how a request becomes decoding options, and which tokens of a finished canvas are the answer. Needs
+`transformers[serving]`.
+"""
+
+import json
+import secrets
+import threading
+import uuid
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException as AnyHTTPException
+from transformers import PreTrainedTokenizerBase
+from transformers.cli.serving.chat_completion import ChatCompletionHandler
+from transformers.cli.serving.completion import CompletionHandler
+from transformers.cli.serving.model_manager import ModelManager
+from transformers.cli.serving.utils import GenerateManager, GenerationState
+from transformers.generation.streamers import BaseStreamer
+from transformers.utils import logging
+
+from ..models.generation_config_llada import DEFAULTS, LLaDAGenerationConfig, check_integer
+from ..models.modeling_llada import LLaDAForMaskedLM
+
+
+logger = logging.get_logger(__name__)
+
+# Fields of OpenAI's API that would change the answer and have no counterpart here, with the values that ask for nothing.
+NEUTRAL_FIELDS = {
+    "n": (1,),
+    "best_of": (1,),
+    "top_p": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "stop": ([], ""),
+    "echo": (False,),
+    "suffix": ("",),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "audio": (),
+    "web_search_options": (),
+}
+# Options of ours that change the form of what `generate` returns; the server returns one text.
+ONE_TEXT = {"num_return_sequences": 1, "return_dict_in_generate": False, "output_trajectory": False}
+
+
+def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names: list[str]) -> FastAPI:
+    """
+    The server, as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and the
+    `/load_model` of `transformers chat`. Requests are answered one after the other, each by a call of `generate`.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]):
+            The model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer. Chats need its chat template.
+        names (`list[str]`):
+            The names by which requests may call the model. Answers carry the first.
+
+    Returns:
+        `fastapi.FastAPI`: The application. A request that cannot be answered gets the status 400 (404 for another
+        model, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
+        ends the calls that run at their next step.
+
+    Example:
+
+    ```python
+    >>> import uvicorn
+    >>> from transformers import AutoModel, AutoTokenizer
+    >>> from modeling_llada.serving import build_app
+
+    >>> folder = "checkpoints/llada-poet"
+    >>> app = build_app(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), ["llada-poet"])
+    >>> uvicorn.run(app)  # doctest: +SKIP
+    ```
+    """
+    served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState()
+    chat_handler, text_handler = LLaDAChatHandler(served, state), LLaDATextHandler(served, state)
+    card = {"id": names[0], "object": "model", "created": 0, "owned_by": "modeling_llada"}
+    app = FastAPI(title="llada serve")
+    app.state.shutdown = state.shutdown
+
+    @app.exception_handler(ValueError)
+    def invalid_request(request, error: ValueError):
+        return error_response(400, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def unreadable_request(request, error: RequestValidationError):
+        return error_response(400, f"The request must be a JSON object: {error.errors()[0]['msg']}.")
+
+    @app.exception_handler(Exception)
+    def failed_request(request, error: Exception):
+        return error_response(500, f"The server has failed: {type(error).__name__}: {error}")
+
+    @app.exception_handler(AnyHTTPException)
+    def refused_request(request, error: AnyHTTPException):
+        return error_response(error.status_code, error.detail)
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(body: dict):
+        return await chat_handler.handle_request(body, f"chatcmpl-{uuid.uuid4().hex}")
+
+    @app.post("/v1/completions")
+    async def completions(body: dict):
+        return await text_handler.handle_request(body, f"cmpl-{uuid.uuid4().hex}")
+
+    @app.get("/v1/models")
+    def models():
+        return {"object": "list", "data": [card]}
+
+    @app.get("/health")
+    def health():
+        return {"status": "ok"}
+
+    @app.post("/load_model")
+    def load_model(body: dict):
+        event = {"status": "ready", "model": served.check_name(body.get("model")), "cached": True}
+        return StreamingResponse(iter([f"data: {json.dumps(event)}\n\n"]), media_type="text/event-stream")
+
+    return app
+
+
+def error_response(status_code: int, message: str) -> JSONResponse:
+    """An error in the form of OpenAI's API."""
+    kind = "invalid_request_error" if status_code < 500 else "server_error"
+    return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status_code)
+
+
+@dataclass
+class ServedModel:
+    """The model, in the place of the manager that loads any model that a request names."""
+
+    model: LLaDAForMaskedLM
+    tokenizer: PreTrainedTokenizerBase
+    names: list[str]
+
+    get_model_modality = staticmethod(ModelManager.get_model_modality)
+
+    def check_name(self, name: str | None) -> str:
+        """The name of the model, if a request means this one."""
+        if name is not None and name not in self.names:
+            raise HTTPException(404, f"`model` must be {self.names[0]!r}, the one that is served, but got {name!r}.")
+        return self.names[0]
+
+
+@dataclass
+class RequestOptions:
+    """What a request asks of `generate`."""
+
+    config: LLaDAGenerationConfig
+    seed: int
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The handlers compare the length of the answer with it: the reason to finish is `length` or `stop`."""
+        return self.config.max_new_tokens
+
+    @classmethod
+    def read(cls, body: dict, defaults: LLaDAGenerationConfig) -> "RequestOptions":
+        """
+        Reads the options of a request. Fields of the API win over `generation_config`, and that over the checkpoint.
+
+        Raises:
+            `ValueError`: if an option is unknown or out of its range.
+        """
+        options = read_generation_config(body.get("generation_config"))
+        for field in ("max_tokens", "max_completion_tokens"):
+            if body.get(field) is not None:
+                options["max_new_tokens"] = body[field]
+        if body.get("temperature") is not None:
+            options["temperature"] = body["temperature"]
+            options.pop("do_sample", None)
+        if options.get("max_new_tokens") is None:
+            options["max_new_tokens"] = defaults.max_new_tokens or DEFAULTS["max_new_tokens"]
+        check_integer("seed", body.get("seed"), minimum=0)
+        seed = secrets.randbelow(2**31) if body.get("seed") is None else body["seed"] % 2**63
+        return cls(LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options)), seed)
+
+
+def read_generation_config(value: str | dict | None) -> dict:
+    """The field `generation_config`: an object, or as `transformers serve` has it, the JSON text of one."""
+    try:
+        options = json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        options = value
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise ValueError(f"`generation_config` must be a JSON object of decoding options, but got {value!r}.")
+    for name, only in ONE_TEXT.items():
+        if options.get(name) not in (None, only):
+            raise ValueError(
+                f"`{name}` must be {json.dumps(only)} or left out, but got {options[name]!r}: the server returns one text."
+            )
+    return dict(options)
+
+
+class LLaDAHandlerMixin:
+    """What the handlers of chats and of texts have in common."""
+
+    def _validate_request(self, body: dict) -> None:
+        super()._validate_request(body)
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "The request holds a surrogate (\\ud800 to \\udfff) without its partner: no text."
+            ) from error
+        for name, neutral in NEUTRAL_FIELDS.items():
+            if body.get(name) is not None and body[name] not in neutral:
+                rule = (
+                    f"must be {' or '.join(map(json.dumps, neutral))} or left out" if neutral else "must be left out"
+                )
+                raise ValueError(f"`{name}` {rule}, but got {body[name]!r}: this server has no such option.")
+
+    def _resolve_model(self, body: dict) -> tuple[str, LLaDAForMaskedLM, PreTrainedTokenizerBase]:
+        served = self.model_manager
+        return served.check_name(body.get("model")), served.model, served.tokenizer
+
+    def _build_generation_config(self, body: dict, model_generation_config, use_cb: bool = False) -> RequestOptions:
+        return RequestOptions.read(body, model_generation_config)
+
+
+class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
+    """`/v1/chat/completions`."""
+
+    def _validate_request(self, body: dict) -> None:
+        super()._validate_request(body)
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not all(is_text_message(message) for message in messages):
+            raise ValueError(
+                "`messages` must be a list of objects with a `role` and with text as their `content`, but got "
+                f"{messages!r}."
+            )
+
+
+class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):
+    """`/v1/completions`."""
+
+
+def is_text_message(message) -> bool:
+    """Whether it is a message of which nothing gets lost when only its text is read."""
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message.get("tool_calls"):
+        return False
+    content = message.get("content")
+    if not isinstance(content, list):
+        return isinstance(content, str)
+    return all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content)
+
+
+class LLaDAGenerationState(GenerationState):
+    """One manager, and so one thread, for the one model. No continuous batching, no compiled static cache."""
+
+    def __init__(self):
+        super().__init__()
+        self._manager = LLaDAGenerateManager()
+
+    def get_manager(self, model_id: str, use_cb: bool = False) -> "LLaDAGenerateManager":
+        return self._manager
+
+    def shutdown(self) -> None:
+        """Ends the running call at its next step, and those that wait at their first."""
+        self._manager.is_closing.set()
+        super().shutdown()
+
+
+class LLaDAGenerateManager(GenerateManager):
+    """Checks a request before its answer begins, since a stream has no status code for what happens later."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_closing = threading.Event()
+
+    def generate_streaming(self, model, processor, inputs, gen_config, *args, **kwargs):
+        call = Call(model, inputs, gen_config, self.is_closing)
+        return super().generate_streaming(call, processor, inputs, gen_config, *args, **kwargs)
+
+    async def generate_non_streaming(self, model, processor, inputs, gen_config, *args, **kwargs):
+        call = Call(model, inputs, gen_config, self.is_closing)
+        return await super().generate_non_streaming(call, processor, inputs, gen_config, *args, **kwargs)
+
+
+class Call:
+    """A checked call of `generate`, which the server's manager takes for the model."""
+
+    def __init__(
+        self, model: LLaDAForMaskedLM, inputs: dict, options: RequestOptions, is_closing: threading.Event
+    ) -> None:
+        self.model, self.options, self.is_closing = model, options, is_closing
+        config = model._merge_generation_config(options.config, {})
+        input_ids, _ = model._prepare_inputs(inputs["input_ids"], inputs.get("attention_mask"), config)
+        if (input_ids == config.mask_token_id).any():
+            raise ValueError(
+                "The prompt holds mask tokens, but the server returns only what follows a prompt. Fill masks with "
+                "`llada generate --infill` or `model.generate`."
+            )
+        self.eos_token_id = config.eos_token_id if config.stop_at_eos else None
+
+    def generate(self, input_ids, attention_mask=None, streamer=None, **kwargs) -> torch.LongTensor:
+        """The prompt and the text after it, `(1, length)`, without the EOS and the pads that fill the canvas."""
+        try:
+            tokens = self.model.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                generation_config=self.options.config,
+                generator=torch.Generator(self.model.device).manual_seed(self.options.seed),
+                streamer=CallStreamer(streamer, self.eos_token_id, self.is_closing),
+            )
+        except (RuntimeError, ValueError) as error:
+            if streamer is None:
+                raise
+            logger.error("A stream has failed.", exc_info=error)
+            # The server writes the message between quotes, as it is.
+            raise RuntimeError(json.dumps(str(error))[1:-1]) from error
+        prompt_length = input_ids.shape[1]
+        return tokens[:, : prompt_length + len(until_eos(tokens[0, prompt_length:], self.eos_token_id))]
+
+
+class CallStreamer(BaseStreamer):
+    """Passes the text on to the streamer of the server, if there is one, and ends the call when nobody waits for it."""
+
+    def __init__(self, streamer, eos_token_id: int | list[int] | None, is_closing: threading.Event):
+        self.streamer, self.eos_token_id, self.is_closing = streamer, eos_token_id, is_closing
+        self.is_prompt = True
+
+    def put(self, value: torch.LongTensor) -> None:
+        if self.streamer is not None:
+            self.streamer.put(value if self.is_prompt else until_eos(value, self.eos_token_id))
+        self.is_prompt = False
+
+    def put_draft(self, value: torch.LongTensor) -> None:
+        if self.is_closing.is_set():
+            raise HTTPException(503, "The server is shutting down.")
+        if self.streamer is not None:
+            self.streamer.put(value.new_empty(0))  # no text; it raises when the client has gone
+
+    def end(self) -> None:
+        if self.streamer is not None:
+            self.streamer.end()
+
+
+def until_eos(tokens: torch.LongTensor, eos_token_id: int | list[int] | None) -> torch.LongTensor:
+    """The tokens before the first EOS, `(length,)`."""
+    if eos_token_id is None:
+        return tokens
+    is_eos = torch.isin(tokens, torch.as_tensor(eos_token_id, device=tokens.device))
+    return tokens[: int(is_eos.int().argmax())] if is_eos.any() else tokens

@@ -1,0 +1,196 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Records: all frames of a call, to draw them, save them and play them again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from ..writing import write_atomically
+from .frames import CanvasFrame, TokenReader, TokenState
+
+
+VERSION = 1
+
+
+@dataclass(eq=False)
+class DenoisingRecord:
+    """
+    The frames of one call of `generate`: the start, one for each denoising step, and the result.
+
+    Args:
+        frames (`list[CanvasFrame]`):
+            The frames in their order.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.streamers import RecordingStreamer
+
+    >>> streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
+    >>> output = model.generate(**inputs, streamer=streamer)
+    >>> streamer.record.save("record.json")
+    ```
+    """
+
+    frames: list[CanvasFrame]
+
+    @classmethod
+    def from_output(
+        cls,
+        output: ModelOutput,
+        input_ids: torch.LongTensor,
+        tokenizer: PreTrainedTokenizerBase,
+        mask_token_id: int,
+        attention_mask: torch.Tensor | None = None,
+    ) -> "DenoisingRecord":
+        """
+        Makes a record of the trajectory of a call, without a streamer.
+
+        It has no `top_tokens`, tokens that were committed behind the end of the answer are masks in it until the last
+        frame, and the steps are those of each row, which differ from those of the call where rows wait for others.
+
+        Args:
+            output ([`LLaDAGenerationOutput`]):
+                Of `return_dict_in_generate=True, output_trajectory=True`.
+            input_ids (`torch.LongTensor` of shape `(batch, prompt_length)`):
+                The prompts of the call.
+            tokenizer (`PreTrainedTokenizerBase`):
+                The tokenizer of the model.
+            mask_token_id (`int`):
+                The mask token of the model.
+            attention_mask (`torch.Tensor` of shape `(batch, prompt_length)`, *optional*):
+                0 for the padding of the prompts. By default there is none.
+
+        Returns:
+            [`DenoisingRecord`]: Of all rows of the output.
+
+        Raises:
+            `ValueError`: if the output has no trajectory.
+        """
+        if getattr(output, "trajectory", None) is None:
+            raise ValueError(
+                "`output` must have a trajectory: call `generate` with `return_dict_in_generate=True, "
+                "output_trajectory=True`."
+            )
+        steps, confidence = (tensor.cpu() for tensor in output.trajectory)
+        sequences = output.sequences.cpu()
+        repeats = len(sequences) // len(input_ids)
+        prompt = input_ids.cpu().repeat_interleave(repeats, dim=0)
+        prompt_length = prompt.shape[1]
+        is_padding = torch.zeros(sequences.shape, dtype=torch.bool)
+        if attention_mask is not None:
+            is_padding[:, :prompt_length] = attention_mask.cpu().repeat_interleave(repeats, dim=0) == 0
+
+        start = torch.full_like(sequences, mask_token_id)
+        start[:, :prompt_length] = prompt
+        frames = [CanvasFrame.start(start, is_padding, prompt_length, TokenReader(tokenizer, mask_token_id))]
+        for step in range(int(steps.max()) + 1):
+            is_known = (steps >= 0) & (steps <= step)
+            tokens = torch.where(is_known, sequences, start)
+            frames.append(frames[-1].advance(step, tokens, confidence.masked_fill(~is_known, torch.nan)))
+        frames.append(frames[-1].advance(frames[-1].step, sequences, confidence, is_final=True))
+        return cls(frames)
+
+    def to_dict(self) -> dict:
+        """
+        The record for `json.dumps`: the first frame, and what changes in each of the others.
+
+        Raises:
+            `ValueError`: if the record is empty.
+        """
+        if not self.frames:
+            raise ValueError("the record is empty: call `generate` with the `RecordingStreamer` first.")
+        first = self.frames[0]
+        return {
+            "version": VERSION,
+            "mask_token_id": first.reader.mask_token_id,
+            "prompt_length": first.prompt_length,
+            "tokens": first.tokens.tolist(),
+            "is_padding": (first.states == TokenState.PAD).int().tolist(),
+            "frames": [frame_changes(*pair) for pair in zip(self.frames, self.frames[1:], strict=False)],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict, tokenizer: PreTrainedTokenizerBase) -> "DenoisingRecord":
+        """
+        The record that `to_dict` was called on.
+
+        Raises:
+            `ValueError`: if it is none, or one of another version.
+        """
+        if not isinstance(values, dict) or values.get("version") != VERSION:
+            raise ValueError(
+                f"this is no denoising record of version {VERSION}: `DenoisingRecord.save` writes them. Record it again."
+            )
+        frame = CanvasFrame.start(
+            torch.tensor(values["tokens"]),
+            torch.tensor(values["is_padding"], dtype=torch.bool),
+            values["prompt_length"],
+            TokenReader(tokenizer, values["mask_token_id"]),
+        )
+        frames = [frame]
+        for changes in values["frames"]:
+            frames.append(apply_changes(frames[-1], changes))
+        return cls(frames)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the record as a JSON file."""
+        write_atomically(path, json.dumps(self.to_dict(), separators=(",", ":")) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path, tokenizer: PreTrainedTokenizerBase) -> "DenoisingRecord":
+        """
+        Reads a record that `save` wrote.
+
+        Args:
+            path (`str` or `Path`):
+                The file.
+            tokenizer (`PreTrainedTokenizerBase`):
+                The tokenizer of the model that was recorded: the file holds ids.
+
+        Raises:
+            `ValueError`: if the file is no record.
+        """
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")), tokenizer)
+
+
+def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:
+    """What `after` has that `before` has not: lists of `[row, position, ...]`. Its states follow from that."""
+    both_nan = before.confidence.isnan() & after.confidence.isnan()
+    has_changed = (before.tokens != after.tokens) | ((before.confidence != after.confidence) & ~both_nan)
+    changes = []
+    for row, position in has_changed.nonzero().tolist():
+        confidence = after.confidence[row, position].item()
+        token = after.tokens[row, position].item()
+        changes.append([row, position, token, None if confidence != confidence else confidence])
+    predicted = (after.top_tokens[..., 0] >= 0).nonzero().tolist()
+    top_tokens = [[row, position, *after.top_tokens[row, position].tolist()] for row, position in predicted]
+    known = (~after.top_probabilities[..., 0].isnan()).nonzero().tolist()
+    probabilities = [[row, position, *after.top_probabilities[row, position].tolist()] for row, position in known]
+    return {
+        "step": after.step,
+        "is_final": after.is_final,
+        "changes": changes,
+        "top_tokens": top_tokens,
+        "top_probabilities": probabilities,
+    }
+
+
+def apply_changes(frame: CanvasFrame, values: dict) -> CanvasFrame:
+    """The inverse of `frame_changes`."""
+    tokens, confidence = frame.tokens.clone(), frame.confidence.clone()
+    for row, position, token, value in values["changes"]:
+        tokens[row, position] = token
+        confidence[row, position] = torch.nan if value is None else value
+    top_tokens = torch.full((*tokens.shape, 3), -1)
+    for row, position, *best in values["top_tokens"]:
+        top_tokens[row, position] = torch.tensor(best)
+    probabilities = torch.full((*tokens.shape, 3), torch.nan)
+    for row, position, *best in values.get("top_probabilities", ()):  # older records have none
+        probabilities[row, position] = torch.tensor(best)
+    return frame.advance(values["step"], tokens, confidence, top_tokens, values["is_final"], probabilities)

@@ -1,0 +1,130 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From rows to a noisy batch, padded on the right."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ...models.diffusion_llada import mask_tokens
+from .row_order import NumberedRow
+
+
+# What a packed batch gives to a model in the place of an attention mask.
+KEPT_APART = ("position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+
+# The number of positions that a loss is computed for is a multiple of this, so that few different shapes occur: each new
+# one costs a compiled graph, and on a CPU the preparation of bfloat16 kernels.
+POSITIONS_MULTIPLE = 64
+
+
+class MaskingCollator:
+    """
+    Pads rows, or lists of documents that share one, on the right, and masks tokens of their responses.
+
+    A batch holds
+
+    - `input_ids` and `attention_mask` of shape `(rows, length)`: the noisy rows;
+    - `labels` of shape `(rows, length)`: the clean tokens where they are masked, -100 elsewhere;
+    - `masked_positions` of shape `(num_positions,)`: where these are in the flattened rows, filled up with -1. Known here,
+      so that the loss need not ask the device for their number;
+    - `rates` and `response_lengths` of shape `(documents,)`: t, and the number of tokens that could be masked. A row is one
+      document unless it is packed;
+    - `documents` of shape `(rows, length)`: to which of these a position belongs; -1 for padding;
+    - where rows are packed, `position_ids` that begin again with each document, and what keeps documents apart whatever
+      the attention, with padding as a document of its own: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
+      `max_length_k`.
+
+    Args:
+        mask_token_id (`int`), eos_token_id (`int`), pad_token_id (`int`):
+            Ids of the special tokens.
+        eos_fill (`"longest"` or `int`, *optional*):
+            Lengthens responses with EOS, which belong to them: up to the longest row of the batch, or to this length.
+            A response that was cut off, so that it does not end with EOS, is not filled.
+        pad_to_multiple_of (`int`, *optional*):
+            Pads the length to a multiple of this.
+    """
+
+    def __init__(
+        self,
+        mask_token_id: int,
+        eos_token_id: int,
+        pad_token_id: int,
+        eos_fill: str | int | None = None,
+        pad_to_multiple_of: int | None = None,
+    ):
+        self.mask_token_id = mask_token_id
+        self.eos_token_id = eos_token_id
+        self.pad_token_id = pad_token_id
+        self.eos_fill = eos_fill
+        self.pad_to_multiple_of = pad_to_multiple_of or 1
+
+    def __call__(self, rows: Sequence[NumberedRow | list[NumberedRow]]) -> dict[str, torch.Tensor | int]:
+        packed = [[row] if isinstance(row, NumberedRow) else row for row in rows]
+        longest = max(sum(len(document.input_ids) for document in row) for row in packed)
+        fill_length = {None: 0, "longest": longest}.get(self.eos_fill, self.eos_fill)
+        length = max(longest, fill_length)
+        length = -(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of
+
+        noisy = torch.full((len(packed), length), self.pad_token_id)
+        labels = torch.full((len(packed), length), -100)
+        documents = torch.full((len(packed), length), -1)
+        rates = torch.tensor([document.rate for row in packed for document in row])
+        response_lengths = torch.zeros(len(rates), dtype=torch.long)
+        number = 0
+        for i, row in enumerate(packed):
+            start = 0
+            for document in row:
+                clean, is_response = self._filled(document, fill_length if len(row) == 1 else 0)
+                rate = rates[number : number + 1]
+                drawn, mask = mask_tokens(clean[None], rate, self.mask_token_id, is_response[None], document.generator)
+                place = slice(start, start + len(clean))
+                noisy[i, place] = drawn[0]
+                labels[i, place] = clean.masked_fill(~mask[0], -100)
+                documents[i, place] = number
+                response_lengths[number] = is_response.sum()
+                start, number = place.stop, number + 1
+
+        return {
+            "input_ids": noisy,
+            "attention_mask": (documents >= 0).long(),
+            "labels": labels,
+            "masked_positions": _positions(labels != -100),
+            "rates": rates,
+            "response_lengths": response_lengths,
+            "documents": documents,
+        } | (_kept_apart(documents) if number > len(packed) else {})
+
+    def _filled(self, row: NumberedRow, fill_length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean tokens of a row with the EOS that fill it, and which of them belong to the response."""
+        clean, labels = torch.tensor(row.input_ids), torch.tensor(row.labels)
+        missing = fill_length - len(clean)
+        if missing > 0 and labels[-1] == self.eos_token_id:
+            clean, labels = (
+                torch.nn.functional.pad(x, (0, missing), value=self.eos_token_id) for x in (clean, labels)
+            )
+        return clean, labels != -100
+
+
+def _kept_apart(documents: torch.Tensor) -> dict[str, torch.Tensor | int]:
+    """What tells a model, and the kernels of flash attention, where documents begin in the flattened batch."""
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = begins.flatten().nonzero().flatten()
+    cu_seq_lens = torch.cat([starts, torch.tensor([documents.numel()])])
+    position_ids = torch.arange(documents.numel()) - torch.repeat_interleave(starts, cu_seq_lens.diff())
+    cu_seq_lens, longest = cu_seq_lens.to(torch.int32), int(cu_seq_lens.diff().max())
+    return {
+        "position_ids": position_ids.view(documents.shape),
+        "cu_seq_lens_q": cu_seq_lens,
+        "cu_seq_lens_k": cu_seq_lens,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+
+
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    positions = mask.flatten().nonzero().flatten()
+    # At least one, so that the loss of a batch with nothing masked is a zero that has gradients.
+    wanted = -(-max(1, len(positions)) // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE
+    return torch.nn.functional.pad(positions, (0, wanted - len(positions)), value=-1)

@@ -1,0 +1,226 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Noisy training batches, made on the device as a function of the seed and the step.
+
+The clean rows and the noise of an optimiser step are drawn for the global batch, then cut into the micro-batches of each
+process. So neither gradient accumulation nor the number of processes changes what a step trains on, and a run that
+resumes at step n continues with exactly the batches it would have seen.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+
+from ...models.diffusion_llada import loss_weights, mask_tokens, sample_rates
+from .rows import RowEntry
+
+
+class RowSource(Protocol):
+    """
+    What training rows come from: [`RowMixture`], or [`TensorRows`] for rows that are ready.
+
+    A source of questions and answers also has `maskable`, a `torch.BoolTensor` of the shape of the rows that `draw` has just
+    returned: what is to be predicted. The rest is never masked, and counts in no loss.
+    """
+
+    entries: list[RowEntry]
+
+    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry: ...
+
+    def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor: ...
+
+
+class TensorRows:
+    """
+    Rows of one width that are ready to train on, drawn with replacement.
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
+            The rows.
+        device (`torch.device`, *optional*, defaults to `"cpu"`):
+            Where they live.
+        maskable (`torch.BoolTensor` of shape `(num_rows, width)`, *optional*):
+            What is to be predicted. Left out: everything.
+    """
+
+    def __init__(
+        self,
+        input_ids: torch.Tensor,
+        device: torch.device | str = "cpu",
+        maskable: torch.BoolTensor | None = None,
+    ):
+        self.input_ids = input_ids.to(device)
+        self.all_maskable = None if maskable is None else maskable.to(device)
+        self.maskable = None
+        self.entries = [RowEntry("windows", input_ids.shape[1], share=1.0)]
+
+    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
+        return self.entries[0]
+
+    def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor:
+        index = torch.randint(len(self.input_ids), (count,), generator=generator, device=generator.device)
+        if self.all_maskable is not None:
+            self.maskable = self.all_maskable[index]
+        return self.input_ids[index].long()
+
+
+class TrainingBatches:
+    """
+    The micro-batches of a run for one process, as a `DataLoader` would hand them out.
+
+    Each is a dictionary with the noisy `input_ids`, the clean `labels` and the `weights` 1[masked]/t of eq. 3, the number
+    of tokens of the global batch `num_items`, an `attention_mask` if rows were cut, and with `compact` the `positions`
+    (in the flattened micro-batch) that hold all masked tokens; `labels` and `weights` are then given for these alone.
+
+    Args:
+        source ([`RowSource`]):
+            Where clean rows come from.
+        mask_token_id (`int`):
+            Id of the mask token.
+        max_steps (`int`):
+            Optimiser steps of the run.
+        tokens_per_step (`int`):
+            Tokens of the global batch of one step; the number of rows follows from the width of the step's rows.
+        device (`torch.device`):
+            Where batches are made.
+        seed (`int`, *optional*, defaults to 0):
+            Fixes rows and noise.
+        eps (`float`, *optional*, defaults to 1e-3):
+            Lower bound of the mask rates.
+        random_length_ratio (`float`, *optional*, defaults to 0.01):
+            Share of the `windows` steps whose rows are cut to random lengths.
+        compact (`bool`, *optional*, defaults to `False`):
+            Whether to give the loss the masked positions alone, padded to a static number.
+        accumulation_steps (`int`, *optional*, defaults to 1), num_processes (`int`, *optional*, defaults to 1), process_index (`int`, *optional*, defaults to 0):
+            How the global batch is cut.
+        first_step (`Callable[[], int]`, *optional*):
+            Says at which step iteration begins. Left out: at step 0.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        *,
+        mask_token_id: int,
+        max_steps: int,
+        tokens_per_step: int,
+        device: torch.device,
+        seed: int = 0,
+        eps: float = 1e-3,
+        random_length_ratio: float = 0.01,
+        compact: bool = False,
+        accumulation_steps: int = 1,
+        num_processes: int = 1,
+        process_index: int = 0,
+        first_step: Callable[[], int] | None = None,
+    ):
+        self.source = source
+        self.mask_token_id = mask_token_id
+        self.max_steps = max_steps
+        self.tokens_per_step = tokens_per_step
+        self.device = torch.device(device)
+        self.seed = seed
+        self.eps = eps
+        self.random_length_ratio = random_length_ratio
+        self.compact = compact
+        self.accumulation_steps = accumulation_steps
+        self.num_processes = num_processes
+        self.process_index = process_index
+        self.first_step = first_step or (lambda: 0)
+        self.generator = torch.Generator(self.device)
+        # Masked positions that found no slot (see `num_slots`), counted without waiting for the device.
+        self.num_dropped = torch.zeros((), dtype=torch.long, device=self.device)
+        for entry in source.entries:
+            self.num_rows(entry)
+
+    def __len__(self) -> int:
+        return self.max_steps * self.accumulation_steps
+
+    def __iter__(self) -> Iterator[dict]:
+        for step in range(self.first_step(), self.max_steps):
+            yield from self.at(step)
+
+    def num_rows(self, entry: RowEntry) -> int:
+        """Rows of the global batch of a step on this kind of row."""
+        parts = self.accumulation_steps * self.num_processes
+        if self.tokens_per_step < 1 or self.tokens_per_step % (parts * entry.width):
+            raise ValueError(
+                f"`tokens_per_step` must be a multiple of accumulation steps x processes x width of the rows, {parts} x "
+                f"{entry.width}, but got {self.tokens_per_step}. Choose a multiple of {parts * entry.width}."
+            )
+        return self.tokens_per_step // entry.width
+
+    def at(self, step: int) -> list[dict]:
+        """The micro-batches of one step for this process."""
+        entry = self.source.entry_at(step, self.max_steps, self.seed)
+        rows = self.num_rows(entry)
+        host = random.Random(f"step {self.seed} {step}")
+        self.generator.manual_seed(host.getrandbits(63))
+        clean = self.source.draw(entry, rows, self.generator)
+        rates = sample_rates(rows, self.eps, generator=self.generator, device=self.device)
+        noise_seed = host.getrandbits(63)
+        attention_mask, num_items = None, rows * entry.width
+        if entry.kind == "windows" and host.random() < self.random_length_ratio:
+            attention_mask = random_lengths_mask(rows, entry.width, self.generator)
+            num_items = attention_mask.sum()
+        self.generator.manual_seed(noise_seed)
+        noisy, mask, weights = self.corrupt(clean, rates, attention_mask)
+
+        part = rows // (self.accumulation_steps * self.num_processes)
+        first = self.process_index * self.accumulation_steps * part
+        return [
+            self._micro_batch(slice(start, start + part), clean, noisy, mask, weights, attention_mask, num_items)
+            for start in range(first, first + self.accumulation_steps * part, part)
+        ]
+
+    def corrupt(
+        self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
+    ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
+        """What the model reads in place of the clean rows, where it has something to predict, and the weights of that."""
+        maskable = self.find_maskable(attention_mask)
+        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator)
+        return noisy, mask, loss_weights(mask, rates)
+
+    def find_maskable(self, attention_mask: torch.LongTensor | None) -> torch.Tensor | None:
+        """What is to be predicted of the rows that were drawn last; `None` for everything."""
+        maskable = getattr(self.source, "maskable", None)
+        if maskable is None or attention_mask is None:
+            return attention_mask if maskable is None else maskable
+        return maskable & attention_mask.bool()
+
+    def _micro_batch(self, rows, clean, noisy, mask, weights, attention_mask, num_items) -> dict:
+        labels, weights, mask = clean[rows].flatten(), weights[rows].flatten(), mask[rows].flatten()
+        batch = {"input_ids": noisy[rows], "labels": labels, "weights": weights, "num_items": num_items}
+        if attention_mask is not None:
+            batch["attention_mask"] = attention_mask[rows]
+        if self.compact:
+            slots = self.num_slots(*batch["input_ids"].shape)
+            # Masked positions first, in order; the spare slots fall on unmasked ones, whose weight is 0 already.
+            positions = mask.byte().argsort(descending=True, stable=True)[:slots]
+            self.num_dropped += (mask.sum() - slots).clamp(min=0)
+            batch.update(positions=positions, labels=labels[positions], weights=weights[positions])
+        return batch
+
+    def num_slots(self, rows: int, width: int) -> int:
+        """
+        A static number of positions that holds the masked ones of a micro-batch.
+
+        With evenly spread rates about half of all tokens are masked, give or take a few times sqrt(tokens / 6); rates
+        that are a random part of the global batch add width^2 rows / 12 to that variance. Six standard deviations above
+        the mean are exceeded in about one of a billion batches; what then finds no slot is left out of the loss and counted.
+        """
+        tokens = rows * width
+        variance = tokens / 6
+        if self.accumulation_steps * self.num_processes > 1:
+            variance += width**2 * rows / 12
+        slots = tokens * (1 + self.eps) / 2 + width + 6 * math.sqrt(variance)
+        return min(tokens, 128 * math.ceil(slots / 128))
+
+
+def random_lengths_mask(rows: int, width: int, generator: torch.Generator) -> torch.LongTensor:
+    """Attention mask of rows that are cut to lengths uniform in 1 .. width, so that shapes stay the same."""
+    lengths = torch.randint(1, width + 1, (rows, 1), generator=generator, device=generator.device)
+    return (torch.arange(width, device=generator.device) < lengths).long()

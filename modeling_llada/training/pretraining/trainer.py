@@ -1,0 +1,283 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Masked diffusion pre-training on the Trainer of transformers.
+
+The loss is eq. 3 of the paper (https://huggingface.co/papers/2502.09992), normalised by all tokens of the global batch:
+
+    L(theta) = 1 / (B L)  sum_b 1/t_b  sum_i 1[x_t^(b,i) = M]  (-log p_theta(x_0^(b,i) | x_t^b))
+
+- rows and noise are functions of (seed, step), made on the device (`batches.py`, `rows.py`);
+- logits for the masked positions alone, in a static number, and one compiled graph for each shape;
+- nothing waits for the device between two log lines;
+- evaluation on fixed noise; a time limit that leaves a checkpoint to resume from.
+"""
+
+import math
+import time
+
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel, Trainer, TrainerCallback
+from transformers.optimization import get_scheduler
+from transformers.utils import logging
+
+from ..callbacks import TimeLimitCallback
+from ..resuming import OfficialCheckpoints
+from .batches import RowSource, TensorRows, TrainingBatches
+from .configuration import LLaDAPretrainingConfig
+from .evaluation_loss import held_out_loss
+
+
+logger = logging.get_logger(__name__)
+
+
+def weighted_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor, weights: torch.Tensor) -> torch.Tensor:
+    """The sum over positions of weight times cross-entropy, in float32."""
+    return (F.cross_entropy(logits.float(), labels, reduction="none") * weights).sum()
+
+
+def masked_diffusion_loss(
+    model: PreTrainedModel,
+    input_ids: torch.LongTensor,
+    labels: torch.LongTensor,
+    weights: torch.Tensor,
+    positions: torch.LongTensor | None = None,
+    attention_mask: torch.LongTensor | None = None,
+    autocast_dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """
+    The sum in eq. 3 for a batch of noisy rows.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            The mask predictor: a backbone and an output head.
+        input_ids (`torch.LongTensor` of shape `(rows, width)`):
+            The noisy rows x_t.
+        labels (`torch.LongTensor` of shape `(num_positions,)`), weights (`torch.FloatTensor` of shape `(num_positions,)`):
+            The clean tokens, and 1/t where they are masked, 0 elsewhere.
+        positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+            Positions in the flattened rows that `labels` and `weights` belong to. Left out: all, in order.
+        attention_mask (`torch.LongTensor` of shape `(rows, width)`, *optional*):
+            0 for what was cut off.
+        autocast_dtype (`torch.dtype`, *optional*):
+            Of the matrix products. Left out: the dtype of the weights.
+
+    Returns:
+        `torch.FloatTensor`: a scalar.
+    """
+    device_type = input_ids.device.type
+    with torch.autocast(device_type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
+        hidden_states = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden_states = hidden_states.flatten(0, 1)
+        if positions is not None:
+            hidden_states = hidden_states[positions]
+        logits = model.get_output_embeddings()(hidden_states)
+    return weighted_cross_entropy(logits, labels, weights)
+
+
+class LLaDAPretrainer(OfficialCheckpoints, Trainer):
+    """
+    Trainer for masked diffusion pre-training.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            The mask predictor, with `config.mask_token_id`.
+        args ([`LLaDAPretrainingConfig`]):
+            The arguments.
+        train_dataset ([`RowMixture`], `torch.LongTensor` of shape `(num_rows, width)` or [`~datasets.Dataset`]):
+            Where rows come from; a dataset needs a column `input_ids` with rows of one width.
+        eval_dataset (`torch.LongTensor` of shape `(num_rows, width)` or [`~datasets.Dataset`], or a dictionary of these, *optional*):
+            Held-out rows.
+        callbacks (`list[TrainerCallback]`, *optional*):
+            More callbacks.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig
+
+    >>> args = LLaDAPretrainingConfig("runs/tiny", max_steps=100, tokens_per_step=1024)
+    >>> trainer = LLaDAPretrainer(model, args, train_dataset=input_ids, eval_dataset=held_out_ids)
+    >>> trainer.train()
+    >>> trainer.evaluate()["eval_loss"]  # nats per token
+    ```
+    """
+
+    # The loss is normalised by all tokens of the global batch, so Trainer must not divide it by the number of
+    # accumulated micro-batches.
+    loss_is_scaled_for_ga = True
+    needed_token = "mask_token_id"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: LLaDAPretrainingConfig,
+        train_dataset: "RowSource | torch.Tensor | datasets.Dataset | None" = None,  # noqa: F821
+        eval_dataset: "torch.Tensor | datasets.Dataset | dict | None" = None,  # noqa: F821
+        callbacks: list[TrainerCallback] | None = None,
+        **kwargs,
+    ):
+        if getattr(model.config, self.needed_token, None) is None:
+            raise ValueError(
+                f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
+            )
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            callbacks=callbacks,
+            **kwargs,
+        )
+        # Before `loss_is_scaled_for_ga` (transformers < 5.19) the same was said by this flag and a count of items.
+        self.model_accepts_loss_kwargs = True
+        self._loss = masked_diffusion_loss
+        if args.compile_loss:
+            # One graph for each shape of rows; the default limit of eight would fall back to eager without a word.
+            torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
+            self._loss = torch.compile(masked_diffusion_loss, dynamic=False)
+        self._batches: TrainingBatches | None = None
+        self._logged = (time.monotonic(), 0)  # when and at which step the last log line was written
+        if args.max_minutes is not None:
+            self.add_callback(TimeLimitCallback(args.max_minutes))
+
+    def get_train_dataloader(self) -> TrainingBatches:
+        """The batches of this process, starting where training stands."""
+        args, source = self.args, self.train_dataset
+        if source is None:
+            raise ValueError("`train_dataset` is needed for training.")
+        if not (hasattr(source, "entry_at") and hasattr(source, "draw")):
+            source = TensorRows(_as_rows(source, "train_dataset"), args.device)
+        self._batches = self._make_batches(
+            source,
+            max_steps=args.max_steps,
+            tokens_per_step=args.tokens_per_step,
+            device=args.device,
+            seed=args.seed,
+            eps=args.rate_eps,
+            random_length_ratio=args.random_length_ratio,
+            compact=args.compact_loss,
+            accumulation_steps=args.gradient_accumulation_steps,
+            num_processes=args.world_size,
+            process_index=args.process_index,
+            first_step=self._first_step,
+        )
+        return self._batches
+
+    def _make_batches(self, source: RowSource, **settings) -> TrainingBatches:
+        return TrainingBatches(source, mask_token_id=self.model.config.mask_token_id, **settings)
+
+    def _first_step(self) -> int:
+        self._logged = (time.monotonic(), self.state.global_step)
+        return self.state.global_step
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
+        # Known to every process without asking the others, and without waiting for the device.
+        return batch_samples[0]["num_items"] if batch_samples else None
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, dict]:
+        """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
+        inputs = {key: value for key, value in inputs.items() if key != "num_items"}
+        if model is not self.model:
+            # A wrapper (DistributedDataParallel...) synchronises gradients in its own forward pass.
+            loss = self._loss_of_wrapped_model(model, **inputs)
+        else:
+            # Cut rows are rare: not worth the compilation of further graphs.
+            loss_function = masked_diffusion_loss if "attention_mask" in inputs else self._loss
+            loss = loss_function(model, **inputs, autocast_dtype=self._autocast_dtype)
+        # Gradients are averaged over the processes, but the loss is a sum over them.
+        loss = loss / num_items_in_batch * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    @property
+    def _autocast_dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
+
+    @staticmethod
+    def _loss_of_wrapped_model(model, input_ids, labels, weights, positions=None, attention_mask=None):
+        logits = model(input_ids=input_ids, attention_mask=attention_mask).logits.flatten(0, 1)
+        return weighted_cross_entropy(logits if positions is None else logits[positions], labels, weights)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
+        kwargs = dict(self.args.lr_scheduler_kwargs or {})
+        wants_decay = self.args.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in kwargs
+        if self.lr_scheduler is not None or not wants_decay:
+            return super().create_scheduler(num_training_steps, optimizer)
+        kwargs["num_decay_steps"] = round(self.args.decay_ratio * num_training_steps)
+        self.lr_scheduler = get_scheduler(
+            self.args.lr_scheduler_type,
+            optimizer=self.optimizer if optimizer is None else optimizer,
+            num_warmup_steps=self.args.get_warmup_steps(num_training_steps),
+            num_training_steps=num_training_steps,
+            scheduler_specific_kwargs=kwargs,
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    @torch.no_grad()
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """
+        Held-out loss in nats per token, on noise that is the same at every call.
+
+        Returns:
+            `dict[str, float]`: `eval_loss`, `eval_perplexity` (its exponential) and `eval_runtime`. With a dictionary of
+            datasets the names come in between, as in `eval_famous_loss`.
+        """
+        override = eval_dataset is not None
+        eval_dataset = eval_dataset if override else self.eval_dataset
+        if eval_dataset is None:
+            raise ValueError("`eval_dataset` is needed for evaluation.")
+        if isinstance(eval_dataset, dict):
+            metrics = {}
+            for name, rows in eval_dataset.items():
+                metrics.update(self.evaluate(rows, ignore_keys, f"{metric_key_prefix}_{name}"))
+            return metrics
+        started, args, model = time.monotonic(), self.args, self.model
+        was_training = model.training
+        model.eval()
+        with torch.autocast(args.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
+            loss = self._held_out_loss(_as_rows(eval_dataset, "eval_dataset").to(args.device).long())
+        model.train(was_training)
+        metrics = {"loss": loss, "perplexity": math.exp(loss), "runtime": round(time.monotonic() - started, 3)}
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(args, self.state, self.control, metrics)
+        return metrics
+
+    def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
+        return held_out_loss(
+            lambda noisy: self.model(input_ids=noisy).logits,
+            input_ids,
+            self.model.config.mask_token_id,
+            num_samples=self.args.eval_num_samples,
+            batch_size=self.args.eval_batch_size,
+            seed=self.args.eval_seed,
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the speed since the last log line; see [`Trainer.log`]."""
+        if "loss" in logs and self._batches is not None:
+            now, step = time.monotonic(), self.state.global_step
+            (then, step_then), self._logged = self._logged, (now, step)
+            logs["tokens_per_second"] = round((step - step_then) * self.args.tokens_per_step / max(now - then, 1e-9))
+            if dropped := int(self._batches.num_dropped):
+                logs["dropped_masked_tokens"] = dropped
+        if self.state.max_steps > 0:
+            # What Trainer counts restarts at zero in a resumed run. Here: the part of the run that is done.
+            self.state.epoch = round(self.state.global_step / self.state.max_steps, 4)
+        super().log(logs, start_time)
+
+
+def _as_rows(dataset, name: str) -> torch.Tensor:
+    rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
+    if rows.ndim != 2:
+        raise ValueError(
+            f"`{name}` must hold rows of one width, shape (num_rows, width), but has shape {tuple(rows.shape)}."
+        )
+    return rows

@@ -1,0 +1,119 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The autoregressive twin of a pre-training run: the same rows in the same order, with a causal model in place of LLaDA.
+
+It is there to compare with. A twin differs from its LLaDA in the causal mask and in what is predicted, and in nothing
+else: rows, optimiser, schedule, checkpoints and held-out windows are those of [`LLaDAPretrainer`].
+"""
+
+import torch
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from ...models.configuration_llada import LLaDAConfig
+from .batches import RowSource, TrainingBatches
+from .evaluation_loss import token_losses
+from .trainer import LLaDAPretrainer
+
+
+class AutoregressiveBatches(TrainingBatches):
+    """
+    The batches of [`TrainingBatches`] with every token predicted from those before it.
+
+    Args:
+        source ([`RowSource`]):
+            Where rows come from.
+        bos_token_id (`int`):
+            Id of the token that the first token of each row is predicted from.
+        settings:
+            The other arguments of [`TrainingBatches`].
+    """
+
+    def __init__(self, source: RowSource, *, bos_token_id: int, **settings):
+        self.bos_token_id = bos_token_id
+        super().__init__(source, mask_token_id=None, **settings)
+
+    def corrupt(
+        self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
+    ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
+        """Nothing is masked: the model reads the row one place to the right, and predicts what LLaDA would have to."""
+        maskable = self.find_maskable(attention_mask)
+        kept = torch.ones_like(clean) if maskable is None else maskable
+        return shift_right(clean, self.bos_token_id), kept.bool(), kept.float()
+
+
+class AutoregressivePretrainer(LLaDAPretrainer):
+    """
+    Trainer for the autoregressive twin of a LLaDA, on the rows that [`LLaDAPretrainer`] would train on.
+
+    Each row is read from a BOS token on, so that a row of L tokens has L predictions and `eval_loss`, the exact negative
+    log-likelihood in nats per token, stands beside the bound of the same windows.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            A causal language model with `config.bos_token_id`; [`autoregressive_twin`] makes one. The other arguments are
+            those of [`LLaDAPretrainer`].
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import AutoregressivePretrainer, autoregressive_twin
+
+    >>> twin = autoregressive_twin(model.config)
+    >>> AutoregressivePretrainer(twin, args, train_dataset=input_ids, eval_dataset=held_out_ids).train()
+    ```
+    """
+
+    needed_token = "bos_token_id"
+
+    def _make_batches(self, source: RowSource, **settings) -> AutoregressiveBatches:
+        # All positions count, so that there are none to pick out.
+        settings["compact"] = False
+        return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
+
+    def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
+        return next_token_losses(self.model, input_ids, self.args.eval_batch_size).cpu().double().mean().item()
+
+
+def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:
+    """Puts BOS before each row and drops the last token, so that place i reads the tokens before token i."""
+    return F.pad(input_ids[:, :-1], (1, 0), value=bos_token_id)
+
+
+def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch_size: int) -> torch.FloatTensor:
+    """
+    The cross-entropy of each token given those before it, in nats.
+
+    Args:
+        model ([`PreTrainedModel`]):
+            A causal language model.
+        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
+            The rows, on the device of the model. Each is read from a BOS token on.
+        batch_size (`int`):
+            Rows of a forward pass.
+
+    Returns:
+        `torch.FloatTensor` of shape `(num_rows, width)`.
+    """
+    shifted = shift_right(input_ids, model.config.bos_token_id)
+    return token_losses(lambda rows: model(input_ids=rows).logits, shifted, input_ids, batch_size)
+
+
+def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
+    """
+    Makes a Llama with random weights that has the shape of a LLaDA, and so its number of parameters.
+
+    Args:
+        config ([`LLaDAConfig`]):
+            Shape, vocabulary and special tokens.
+
+    Returns:
+        [`LlamaForCausalLM`].
+    """
+    names = (
+        *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+        *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "initializer_range"),
+        *("attention_dropout", "rope_parameters", "tie_word_embeddings"),
+        *("bos_token_id", "eos_token_id", "pad_token_id"),
+    )
+    return LlamaForCausalLM(LlamaConfig(**{name: getattr(config, name) for name in names}))

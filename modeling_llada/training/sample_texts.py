@@ -1,0 +1,181 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Text that the model writes while it is trained, to the same prompts each time."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+from transformers.utils import logging
+from trl import is_conversational
+from trl.data_utils import maybe_convert_to_chatml
+
+from ..writing import write_atomically
+
+
+logger = logging.get_logger(__name__)
+FILE_NAME = "samples.jsonl"
+NUM_HELD_OUT = 4  # prompts of the evaluation rows, if none are given
+
+
+class SamplesCallback(TrainerCallback):
+    """
+    Completes a few prompts every N steps, and before the first one.
+
+    The texts are logged, and appended to `samples.jsonl` in the output folder, one line for each prompt with `step`,
+    `prompt` and `completion` (and `reference`, the response of a held-out row). Nothing that training draws from or
+    computes is changed. A resumed run goes on with the file behind the step of its checkpoint.
+
+    Args:
+        trainer ([`LLaDASFTTrainer`]):
+            The trainer, which is prepared.
+        every (`int`):
+            Steps between samples.
+        prompts (`list[dict]`):
+            `input_ids` of each prompt, and `reference` where there is one.
+        generation_kwargs (`dict`, *optional*):
+            Arguments of `generate`. Decoding is greedy unless these say otherwise, and its noise has the seed of the
+            training.
+
+    Example:
+
+    ```python
+    >>> args = LLaDASFTConfig("runs/sft", sample_every=100, sample_prompts=["写一首关于月亮的五言绝句。"])
+    >>> LLaDASFTTrainer("checkpoints/llada-poet", args, train_dataset=dataset).train()
+    ```
+    """
+
+    def __init__(self, trainer, every: int, prompts: list[dict], generation_kwargs: dict | None = None):
+        self.trainer = trainer
+        self.every = every
+        self.prompts = prompts
+        self.generation_kwargs = {"temperature": 0.0} | (generation_kwargs or {})
+
+    @property
+    def path(self) -> Path:
+        return Path(self.trainer.args.output_dir) / FILE_NAME
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            _keep_until(self.path, state.global_step)
+        if state.global_step == 0:
+            self._sample(0)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % self.every == 0:
+            self._sample(state.global_step)
+
+    def _sample(self, step: int) -> None:
+        trainer = self.trainer
+        # A sharded model needs all processes for a forward pass. Otherwise the others wait at the next gradient.
+        if not (trainer.is_world_process_zero() or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+            return
+        started = time.monotonic()
+        completions = self._complete()
+        if trainer.is_world_process_zero():
+            decode = trainer.processing_class.decode
+            lines = []
+            for prompt, completion in zip(self.prompts, completions, strict=True):
+                texts = {"prompt": decode(prompt["input_ids"]), "completion": completion}
+                lines.append({"step": step} | texts | {k: v for k, v in prompt.items() if k == "reference"})
+                logger.info(f"step {step}: {texts['prompt'].strip()} -> {completion}")
+            _append(self.path, lines)
+        trainer.pause_clock(time.monotonic() - started)
+
+    def _complete(self) -> list[str]:
+        trainer, tokenizer = self.trainer, self.trainer.processing_class
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        rows = {"input_ids": [prompt["input_ids"] for prompt in self.prompts]}
+        inputs = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(trainer.args.device)
+        was_training = model.training
+        devices = [trainer.args.device] if trainer.args.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.no_grad(), trainer.accelerator.autocast():
+            model.eval()
+            try:
+                sequences = model.generate(
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
+                    generator=torch.Generator(trainer.args.device).manual_seed(trainer.args.seed),
+                    **self.generation_kwargs,
+                )
+            finally:
+                model.train(was_training)
+        completions = sequences[:, inputs["input_ids"].shape[1] :]
+        return tokenizer.batch_decode(completions, skip_special_tokens=True)
+
+
+def sample_prompts(args, tokenizer, train_row: dict | None, held_out: Iterable[Iterable[dict]] = ()) -> list[dict]:
+    """
+    Tokenizes the prompts of the samples.
+
+    Args:
+        args ([`LLaDASFTConfig`]):
+            The arguments, with the texts of the prompts or without.
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer, with the chat template of the training.
+        train_row (`dict`, *optional*):
+            A row as it was given. If it has messages, the texts are what a user says.
+        held_out (`Iterable[Iterable[dict]]`, *optional*):
+            The tokenized documents of each evaluation dataset. If `args` has no prompts, they are those of the first one
+            that has any.
+
+    Returns:
+        `list[dict]`: `input_ids` of each prompt; with the `reference` of a held-out row.
+
+    Raises:
+        `ValueError`: if there is no prompt.
+    """
+    if args.sample_prompts:
+        as_messages = train_row is not None and is_conversational(maybe_convert_to_chatml(train_row))
+        return [{"input_ids": _tokenized(text, tokenizer, as_messages)} for text in args.sample_prompts]
+    for documents in held_out:
+        prompts = held_out_prompts(documents, tokenizer)
+        if prompts:
+            return prompts
+    raise ValueError(
+        "`sample_every` needs prompts: give texts as `sample_prompts`, or an `eval_dataset` whose rows have a prompt."
+    )
+
+
+def _tokenized(text: str, tokenizer, as_messages: bool) -> list[int]:
+    if not as_messages:
+        return tokenizer(text)["input_ids"]
+    messages = [{"role": "user", "content": text}]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+
+def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD_OUT) -> list[dict]:
+    """The prompts of the first tokenized documents that have one, each with its response."""
+    prompts = []
+    for row in documents:
+        labels = row["labels"]
+        length = next((place for place, label in enumerate(labels) if label != -100), 0)
+        if length:
+            response = [label for label in labels[length:] if label != -100]
+            reference = tokenizer.decode(response, skip_special_tokens=True)
+            prompts.append({"input_ids": row["input_ids"][:length], "reference": reference})
+        if len(prompts) == count:
+            break
+    return prompts
+
+
+def _append(path: Path, lines: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    # One write, on the disk before training goes on. What a kill cuts off is dropped when the run is resumed.
+    with open(path, "ab", buffering=0) as file:
+        file.write(text.encode())
+        os.fsync(file.fileno())
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drops what a killed run wrote behind its checkpoint, and all of it if the run starts anew."""
+    if not path.exists():
+        return
+    lines = path.read_bytes().split(b"\n")[:-1]  # what has no end is cut off
+    kept = [line.decode() + "\n" for line in lines if step > 0 and json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(kept))

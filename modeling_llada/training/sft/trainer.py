@@ -1,0 +1,496 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Masked supervised fine-tuning on TRL.
+
+The loss is eq. 5 of the paper (https://huggingface.co/papers/2502.09992): only tokens of the response r_0 are masked, each
+with the probability t of its row, and the prompt p_0 stays as it is,
+
+    L(theta) = -E_{t, p_0, r_0, r_t} [ 1/t  sum_i 1[r_t^i = M] log p_theta(r_0^i | p_0, r_t) ]
+
+divided by the tokens of all responses of the global batch, or row by row (`loss_normalization`). It is unbiased: a row of
+which nothing happens to be masked, which short responses at small t have, adds zero and is counted.
+
+- noise belongs to the row (`noise.py`, `row_order.py`), so accumulation, processes and restarts change nothing;
+- documents that are packed into one row do not see each other, and have rates and weights of their own (`collator.py`);
+- the head runs on the masked tokens alone, in chunks (`chunked_loss.py`);
+- evaluation on fixed noise (`masked_metrics.py`).
+"""
+
+import copy
+import time
+from collections.abc import Iterable, Iterator
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from peft import PeftConfig
+from torch.utils.data import DataLoader
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
+from transformers.utils import is_accelerate_available
+from trl import SFTTrainer
+from trl.trainer.utils import create_model_from_path
+
+from ..masking.chunked_loss import add_masked_loss
+from ..masking.collator import KEPT_APART, MaskingCollator
+from ..masking.masked_metrics import MaskedLossMeter
+from ..masking.noise import RowNoise
+from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
+from ..resuming import OfficialCheckpoints
+from ..sample_texts import SamplesCallback, sample_prompts
+from .checks import (
+    check_adapter,
+    check_arguments,
+    check_attention,
+    check_chat_template,
+    check_model,
+    check_parallelism,
+    check_tied_embedding,
+    check_tokenizer,
+    check_trainable,
+    keep_gradients,
+    with_default_targets,
+)
+from .configuration import LLaDASFTConfig
+from .messages import check_dataset, split_last_answer, with_known_columns
+from .rows import check_no_padding, check_rows, finish_rows, pack_rows, tokenized_rows, with_labels
+
+
+# What messages call the datasets that TRL prepares. Others are of a dictionary.
+NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
+
+
+class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
+    """
+    Trainer for masked supervised fine-tuning; see [`~trl.SFTTrainer`] for what is not said here.
+
+    Datasets may have `messages`, of which the last one is the response (all of the assistant's with
+    `assistant_only_loss=True`); `prompt` and `completion`, as texts or messages; or a `text`, every token of which is
+    trained on.
+
+    Args:
+        model (`str`, [`PreTrainedModel`] or [`~peft.PeftModel`]):
+            The mask predictor, or where to load it from.
+        args ([`LLaDASFTConfig`], *optional*):
+            The arguments.
+        train_dataset ([`~datasets.Dataset`]):
+            What to train on.
+        eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
+            Held-out rows.
+        processing_class (`PreTrainedTokenizerBase`, *optional*):
+            The tokenizer. Left out: that of the checkpoint of the model.
+        peft_config ([`~peft.PeftConfig`], *optional*):
+            An adapter to train in place of the weights. A [`~peft.LoraConfig`] that names no modules is put on all seven
+            projections. To go on with one, give a [`~peft.PeftModel`] that was loaded with `is_trainable=True`.
+        quantization_config (`QuantizationConfigMixin`, *optional*):
+            How to quantize a model that is loaded here, which then needs an adapter. The embedding, the norms and the head
+            keep their precision.
+        **kwargs:
+            Other arguments of [`~trl.SFTTrainer`]: `callbacks`, `optimizers`, `formatting_func`...
+
+    Raises:
+        `ValueError`: for data, models, tokenizers and arguments that would train nothing, or something else.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+
+    >>> rows = [{"prompt": "床前明月光，", "completion": "疑是地上霜。"}]
+    >>> args = LLaDASFTConfig("runs/sft", max_steps=100)
+    >>> trainer = LLaDASFTTrainer("checkpoints/llada-poet", args, train_dataset=Dataset.from_list(rows))
+    >>> trainer.train()
+    ```
+    """
+
+    # The loss is divided by the items of the global batch, so Trainer must not divide it by the number of accumulated
+    # micro-batches. TRL translates this for transformers < 5.19, which does not know it.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: "str | PreTrainedModel | peft.PeftModel",  # noqa: F821
+        args: LLaDASFTConfig | None = None,
+        data_collator: None = None,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        compute_loss_func: None = None,
+        compute_metrics: None = None,
+        preprocess_logits_for_metrics: None = None,
+        quantization_config: "QuantizationConfigMixin | None" = None,  # noqa: F821
+        peft_config: PeftConfig | None = None,
+        **kwargs,
+    ):
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = LLaDASFTConfig(f"{name.rstrip('/').split('/')[-1]}-SFT")
+        refused = {
+            "data_collator": data_collator,
+            "compute_loss_func": compute_loss_func,
+            "compute_metrics": compute_metrics,
+            "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
+        }
+        check_arguments(args, refused)
+        datasets = _named(train_dataset, eval_dataset)
+        for name, dataset in datasets.items():
+            check_dataset(dataset, name)
+        model_init_kwargs = dict(args.model_init_kwargs or {})
+        if isinstance(model, str):
+            model = _load_model(model, args, quantization_config)
+            # Used up: TRL would warn that they are ignored.
+            args.model_init_kwargs = quantization_config = None
+        check_model(model)
+        if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
+            check_attention(model)
+        check_adapter(model, peft_config)
+        keep_gradients(model)
+        if processing_class is None:
+            processing_class = AutoTokenizer.from_pretrained(
+                model.config._name_or_path,
+                revision=model_init_kwargs.get("revision", "main"),
+                trust_remote_code=args.trust_remote_code,
+            )
+        check_tokenizer(processing_class, model)
+        if processing_class.pad_token_id is None:
+            processing_class.pad_token = processing_class.eos_token
+
+        self._formatting_func = kwargs.get("formatting_func")
+        datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
+        train_dataset = datasets.pop("train_dataset", None)
+        eval_dataset = _like(eval_dataset, datasets.values())
+        train_row = None if train_dataset is None else train_dataset[0]
+        # A new adapter is drawn before `Trainer` sets the seed, after draws whose number depends on how the model was loaded.
+        set_seed(args.seed)
+        self._num_embeddings = model.get_input_embeddings().weight.shape[0]
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=MaskingCollator(
+                processing_class.mask_token_id,
+                processing_class.eos_token_id,
+                processing_class.pad_token_id,
+                args.eos_fill,
+                args.pad_to_multiple_of,
+            ),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            quantization_config=quantization_config,
+            peft_config=with_default_targets(peft_config),
+            **kwargs,
+        )
+        if model_init_kwargs:
+            args.model_init_kwargs = model_init_kwargs
+        check_trainable(self.model)
+        check_parallelism(self.accelerator.parallelism_config)  # also what `accelerate launch` was told
+        check_tied_embedding(self.model)
+        if self._skip_prepare_dataset:
+            datasets = _named(self.train_dataset, self.eval_dataset)
+            datasets = {name: self._tokenized(dataset, name) for name, dataset in datasets.items()}
+            self.train_dataset = datasets.pop("train_dataset")
+            self.eval_dataset = _like(self.eval_dataset, datasets.values())
+        base = self.model if isinstance(self.model, PreTrainedModel) else self.model.get_base_model()
+        add_masked_loss(base, args.loss_chunk_size)
+        self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
+        self._logged_at = time.monotonic()
+        if args.sample_every is not None:
+            held_out = [_documents(dataset) for dataset in _named(None, self.eval_dataset).values()]
+            prompts = sample_prompts(args, processing_class, train_row, held_out)
+            self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        # A graph of the whole model takes minutes to compile for 8B; layers share one. Before 1.15 accelerate would leave the
+        # layers of a model that has a `forward` of its own, as this one has by `add_masked_loss`, uncompiled without a word.
+        if self.args.torch_compile and is_accelerate_available("1.15"):
+            self.accelerator.state.dynamo_plugin.use_regional_compilation = True
+
+    @property
+    def padding_free(self) -> bool:
+        """Whether TRL's collator makes one row of a batch. It is not used, and TRL would refuse another one."""
+        return False
+
+    @padding_free.setter
+    def padding_free(self, value: bool) -> None:
+        pass
+
+    # ---- Data ----
+
+    def _readable(self, dataset: Dataset, name: str, processing_class, args: LLaDASFTConfig) -> Dataset:
+        """A dataset as it is given, in the form that TRL reads."""
+        check_dataset(dataset, name)
+        if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+            return dataset
+        if dataset.format["type"] != "custom":  # a transform, which TRL refuses
+            dataset = dataset.with_format(None)
+        if self._formatting_func is not None:
+            return dataset
+        dataset = with_known_columns(dataset, name, args)
+        if args.chat_template_path is None:
+            check_chat_template(processing_class, dataset[0], args.assistant_only_loss)
+        return dataset
+
+    def _tokenized(self, dataset: Dataset, name: str) -> Dataset:
+        return tokenized_rows(dataset, name, self.args, self.processing_class, self._num_embeddings)
+
+    def _prepare_dataset(
+        self,
+        dataset: Dataset,
+        processing_class,
+        args: LLaDASFTConfig,
+        packing: bool,
+        formatting_func,
+        dataset_name: str,
+    ) -> Dataset:
+        name = NAMES.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
+        if "seq_lengths" in dataset.column_names:
+            return tokenized_rows(dataset, name, args, processing_class, self._num_embeddings)
+        if "input_ids" in dataset.column_names:
+            check_no_padding(dataset, name)
+            dataset = with_labels(dataset, name, args)
+        if args.completion_only_loss is None:
+            self.completion_only_loss = True  # for rows with a prompt; TRL decides by the columns of the first dataset
+        is_read = formatting_func is None and "input_ids" not in dataset.column_names
+        if self.completion_only_loss and not args.assistant_only_loss and is_read:
+            dataset = split_last_answer(dataset, name, args)
+
+        # TRL would drop rows without a word, and cut the EOS off before it could be missed.
+        plain = copy.copy(args)
+        plain.max_length, plain.shuffle_dataset = None, False
+        dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
+        # The two that may cut a document in the middle do so themselves.
+        cut = not packing or args.packing_strategy == "bfd"
+        dataset = finish_rows(dataset, name, args, processing_class, cut=cut)
+        check_rows(dataset, name, args, processing_class, self._num_embeddings)
+        if args.shuffle_dataset:
+            dataset = dataset.shuffle(seed=args.seed)
+        return pack_rows(dataset, name, args, processing_class.eos_token_id) if packing else dataset
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | dict[str, Dataset] | str | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluates; see [`~trl.SFTTrainer.evaluate`]. Datasets are prepared as those that the trainer was given."""
+        if isinstance(eval_dataset, dict):
+            metrics = {}
+            for name, dataset in eval_dataset.items():
+                metrics |= self.evaluate(dataset, ignore_keys, f"{metric_key_prefix}_{name}")
+            return metrics
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            eval_dataset = self._readable(eval_dataset, "eval_dataset", self.processing_class, self.args)
+            if self._skip_prepare_dataset:
+                eval_dataset = self._tokenized(eval_dataset, "eval_dataset")
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+
+    def predict(
+        self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """
+        Evaluates, and calls the callbacks of a prediction; see [`Trainer.predict`]. There are no logits to return.
+
+        Args:
+            test_dataset ([`~datasets.Dataset`]):
+                Rows, which are prepared as those of an evaluation.
+        """
+        args = self.args
+        dataset = self._readable(test_dataset, "test_dataset", self.processing_class, args)
+        if self._skip_prepare_dataset:
+            dataset = self._tokenized(dataset, "test_dataset")
+        else:
+            packing = args.packing if args.eval_packing is None else args.eval_packing
+            dataset = self._prepare_dataset(
+                dataset, self.processing_class, args, packing, self._formatting_func, "test_dataset"
+            )
+        return super().predict(dataset, ignore_keys, metric_key_prefix)
+
+    def _get_dataloader(
+        self, dataset: Dataset, description: str, *args, is_training: bool = False, **kwargs
+    ) -> DataLoader:
+        if "input_ids" not in dataset.column_names:
+            raise ValueError(
+                f"The dataset for {description.lower()} must have a column `input_ids`, but has "
+                f"{sorted(dataset.column_names)}. `evaluate` and `predict` prepare what they are given."
+            )
+        if is_training:
+            noise = RowNoise(self.args.seed, "train", self.args.rate_eps)
+        else:
+            noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
+        rows = NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
+        drop_last = self.args.dataloader_drop_last
+        # An evaluation reads all rows, also those of its last batch.
+        self.args.dataloader_drop_last = drop_last and is_training
+        try:
+            return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop_last
+
+    def _get_train_sampler(self, train_dataset: NumberedRows) -> EpochSampler:
+        args = self.args
+        by_length = args.train_sampling_strategy == "group_by_length"
+        train_dataset.sampler = EpochSampler(
+            len(train_dataset),
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            shuffle=args.train_sampling_strategy != "sequential",
+            lengths=[len(tokens) for tokens in train_dataset.rows["input_ids"]] if by_length else None,
+            group_size=self._train_batch_size * args.world_size * args.gradient_accumulation_steps,
+            multiple=self._batch_multiple(self._train_batch_size),
+            documents=train_dataset.documents,
+        )
+        return train_dataset.sampler
+
+    def _get_eval_sampler(self, eval_dataset: NumberedRows) -> EvaluationSampler:
+        multiple = self._batch_multiple(self.args.eval_batch_size)
+        return EvaluationSampler(len(eval_dataset), self.args.eval_num_samples, multiple, eval_dataset.documents)
+
+    def _batch_multiple(self, batch_size: int) -> int:
+        several = self.args.world_size > 1 and not self.args.dataloader_drop_last
+        return batch_size * self.args.world_size if several else 1
+
+    # ---- Loss ----
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict], device: torch.device) -> torch.Tensor | None:
+        if not batch_samples:
+            return None
+        num_items = sum(self._num_items(batch) for batch in batch_samples).to(device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            num_items = self.accelerator.gather(num_items).sum() / self.get_tp_size()
+        return num_items
+
+    def _num_items(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What the loss of a batch is divided by. Documents without a response fill up the last batch of an epoch."""
+        lengths = batch["response_lengths"]
+        return lengths.sum() if self.args.loss_normalization == "token" else (lengths > 0).sum()
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, dict]:
+        """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
+        positions = inputs["masked_positions"]
+        seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
+        seen = seen or {"attention_mask": inputs["attention_mask"]}
+        outputs = model(input_ids=inputs["input_ids"], labels=inputs["labels"], masked_positions=positions, **seen)
+        # Positions that fill up their number have no loss, whatever their weight.
+        documents = inputs["documents"].flatten()[positions.clamp(min=0)]
+        rates = inputs["rates"][documents]
+        weights = 1.0 / rates
+        if self.args.loss_normalization == "sequence":
+            weights = weights / inputs["response_lengths"].clamp(min=1)[documents]
+        loss = (outputs.losses * weights).sum()
+
+        num_items = self._num_items(inputs)
+        self._meters["train" if self.model.training else "eval"].add(
+            loss,
+            num_items,
+            inputs["attention_mask"].sum(),
+            outputs,
+            positions >= 0,
+            rates,
+        )
+        if num_items_in_batch is None:
+            loss = loss / num_items.clamp(min=1)
+        else:
+            loss = loss / torch.as_tensor(num_items_in_batch).clamp(min=1)
+            if self.args.average_tokens_across_devices:
+                # Gradients are averaged over the processes, but the loss is a sum over them.
+                loss = loss * (self.accelerator.num_processes // self.get_tp_size())
+        return (loss, {}) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        # There are no logits to return: they exist for a chunk of masked tokens at a time.
+        return super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
+
+    # ---- Checkpoints ----
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        # PEFT loads an adapter in float32, but on a quantized model TRL trains it in bfloat16.
+        dtypes = {
+            name: parameter.dtype for name, parameter in self.model.named_parameters() if parameter.requires_grad
+        }
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.model.named_parameters():
+            if dtypes.get(name, parameter.dtype) != parameter.dtype:
+                parameter.data = parameter.data.to(dtypes[name])
+
+    # ---- Logs ----
+
+    def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs) -> EvalLoopOutput:
+        """
+        Evaluates on noise that is the same at every call; see [`Trainer.evaluation_loop`].
+
+        Returns:
+            [`EvalLoopOutput`]: its metrics are the loss over all rows and noise samples, the accuracy of masked tokens,
+            and the cross-entropy of masked tokens in each quarter of the mask rates.
+        """
+        started = time.monotonic()
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        metrics = self._meters["eval"].read(self.accelerator)
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
+        self.pause_clock(time.monotonic() - started)
+        return output
+
+    def pause_clock(self, seconds: float) -> None:
+        """Leaves seconds that were not spent on training out of the tokens per second."""
+        self._logged_at += seconds
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what the meter has counted since the last log line; see [`Trainer.log`]."""
+        if "loss" in logs:
+            now = time.monotonic()
+            seconds, self._logged_at = max(now - self._logged_at, 1e-9), now
+            metrics = self._meters["train"].read(self.accelerator)
+            del metrics["loss"]  # Trainer has it
+            num_tokens, num_masked = metrics["num_tokens"], metrics.pop("num_masked_tokens")
+            metrics["tokens_per_second"] = round(num_tokens / seconds, 1)
+            metrics["masked_tokens_per_second"] = round(num_masked / seconds, 1)
+            # Since the beginning of training. The log is part of a checkpoint, so this survives a restart.
+            before = (entry["num_tokens"] for entry in reversed(self.state.log_history) if "num_tokens" in entry)
+            metrics["num_tokens"] = num_tokens + next(before, 0)
+            self._metrics["train"].update({name: [value] for name, value in metrics.items()})
+        super().log(logs, start_time)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
+        """Trains; see [`OfficialCheckpoints.train`]."""
+        self._logged_at = time.monotonic()
+        return super().train(resume_from_checkpoint, **kwargs)
+
+
+def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
+    """The datasets that are given, by the names that messages call them."""
+    if isinstance(eval_dataset, dict):
+        datasets = {f"eval_dataset[{name!r}]": dataset for name, dataset in eval_dataset.items()}
+    else:
+        datasets = {"eval_dataset": eval_dataset}
+    return {name: it for name, it in {"train_dataset": train_dataset, **datasets}.items() if it is not None}
+
+
+def _like(eval_dataset, datasets: Iterable[Dataset]) -> Dataset | dict[str, Dataset] | None:
+    """Other datasets in the place of those for evaluation."""
+    if isinstance(eval_dataset, dict):
+        return dict(zip(eval_dataset, datasets, strict=True))
+    return next(iter(datasets), None)
+
+
+def _documents(dataset: Dataset) -> Iterator[dict[str, list[int]]]:
+    """The documents of tokenized rows, packed or not."""
+    for row in dataset:
+        for input_ids, labels in documents_of(row):
+            yield {"input_ids": input_ids, "labels": labels}
+
+
+def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrainedModel:
+    """As [`~trl.SFTTrainer`] does it, which for a class outside of transformers asks the config for remote code."""
+    options = dict(args.model_init_kwargs or {})
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    if PartialState().use_distributed:
+        options["device_map"] = None
+    options.setdefault("trust_remote_code", args.trust_remote_code)
+    return create_model_from_path(path, AutoModelForMaskedLM, **options)

@@ -1,0 +1,123 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Turns the paragraphs of a source into one clean line of verse, and says what form it has."""
+
+import re
+
+from recipes.poems.alphabet import LINE_ENDS, PAUSE, is_han
+
+
+MAX_LINE_LENGTH = 16  # longer "lines" are prose or commentary
+FORMS = (
+    "五言绝句",
+    "七言绝句",
+    "五言律诗",
+    "七言律诗",
+    "四言诗",
+    "五言诗",
+    "六言诗",
+    "七言诗",
+    "杂言诗",
+    "词",
+    "曲",
+    "古文",
+)
+
+_NOTE = re.compile(r"\([^()（）]*\)|（[^()（）]*）|〖[^〖〗]*〗|［[^［］]*］|〔[^〔〕]*〕")
+_FOOTNOTE_NUMBER = re.compile(r"\[[一二三四五六七八九十○〇0-9]+\]")
+_MARKS = str.maketrans("", "", '[]「」『』“”‘’"《》〈〉【】')
+_TO_FULL_WIDTH = str.maketrans(",;:?!．", "，；：？！。")
+_REPEATED_STOP = re.compile(f"([{LINE_ENDS}{PAUSE}])[{LINE_ENDS}{PAUSE}]+")
+_LINE = re.compile(f"([^{LINE_ENDS}]+)[{LINE_ENDS}]")
+# Radicals alone are the two halves of a character that the source could not write.
+_MISSING = re.compile("[□○●\ufffd亻扌氵衤艹刂忄讠钅饣纟犭礻辶灬⺮]")
+_NOT_VERSE = re.compile("诗题：|首句：")  # headings of a list of poems, not a poem
+_REGULAR = {
+    (5, 4): "五言绝句",
+    (7, 4): "七言绝句",
+    (5, 8): "五言律诗",
+    (7, 8): "七言律诗",
+}
+_UNIFORM = {4: "四言诗", 5: "五言诗", 6: "六言诗", 7: "七言诗"}
+
+
+def clean_text(paragraphs: list[str]) -> str:
+    """Joins the paragraphs and takes out editors' notes, quotation marks and spaces.
+
+    What cannot be repaired (a missing character, a described glyph, Latin) stays, so that [`reject_reason`] sees it.
+    """
+    text = "".join(_close(paragraph) for paragraph in paragraphs)
+    text = remove_notes(text)
+    text = _FOOTNOTE_NUMBER.sub("", text).translate(_MARKS).translate(_TO_FULL_WIDTH)
+    text = _REPEATED_STOP.sub(r"\1", "".join(text.split())).lstrip(LINE_ENDS + PAUSE)
+    # A comma or a colon at the very end is the source's slip: the poem is over.
+    return text[:-1] + "。" if text.endswith(("，", "；", "：", PAUSE)) else text
+
+
+def _close(paragraph: str) -> str:
+    paragraph = paragraph.strip()
+    ended = not paragraph or paragraph[-1] in LINE_ENDS + ",;:?!)）]］〕〗」』”\"'"
+    return paragraph if ended else paragraph + "。"
+
+
+def remove_notes(text: str) -> str:
+    """Takes out the notes of editors, which stand in round or hollow brackets."""
+    # Notes hold notes: each round takes out the innermost.
+    while (shorter := _NOTE.sub("", text)) != text:
+        text = shorter
+    return text
+
+
+def split_lines(text: str) -> list[str]:
+    """Splits a poem at its line ends: `"床前明月光，疑是地上霜。"` gives two lines without their marks."""
+    return _LINE.findall(text)
+
+
+def line_lengths(text: str) -> list[int]:
+    """Counts the characters of every line; a pause inside a line does not count."""
+    return [len(line) - line.count(PAUSE) for line in split_lines(text)]
+
+
+def reject_reason(text: str, alphabet: set[str] | None = None) -> str | None:
+    """Says why a cleaned text is no use for training, or `None` when it is fine.
+
+    Args:
+        text (`str`):
+            The output of [`clean_text`], simplified and folded.
+        alphabet (`set[str]`, *optional*):
+            The characters of the vocabulary; without it, rare Han characters pass.
+    """
+    lengths = line_lengths(text)
+    if not text:
+        return "empty"
+    if _MISSING.search(text):
+        return "missing character"
+    if _NOT_VERSE.search(text):
+        return "not verse"
+    if not all(is_han(c) or c in LINE_ENDS + PAUSE for c in text):
+        return "stray symbol"
+    if len(lengths) < 2:
+        return "single line"
+    if max(lengths) > MAX_LINE_LENGTH or min(lengths) == 0:
+        return "line too long"
+    if alphabet is not None and not alphabet.issuperset(text):
+        return "rare character"
+    return None
+
+
+def detect_form(text: str, genre: str | None = None) -> str:
+    """Names the form of a poem by its shape.
+
+    Args:
+        text (`str`):
+            A clean poem.
+        genre (`str`, *optional*):
+            `"词"`, `"曲"` or `"古文"` where the source says so: these have no shape of their own.
+    """
+    if genre:
+        return genre
+    lengths = line_lengths(text)
+    if len(set(lengths)) > 1:
+        return "杂言诗"
+    length = lengths[0]
+    return _REGULAR.get((length, len(lengths))) or _UNIFORM.get(length, "杂言诗")

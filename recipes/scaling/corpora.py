@@ -1,0 +1,182 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What a scaling study trains on and is tested on: windows of held-out poems, and couplets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modeling_llada.training import Corpus, TokenizedDocuments, lay_out, tokenize_documents
+from modeling_llada.training.pretraining.rows import find_lines
+
+
+ROOT = Path(__file__).resolve().parents[2]
+COUPLET_WIDTH = 16  # of a couplet of seven: two lines and their marks
+FORMS = (5, 7)
+HELD_OUT_PERCENT = 15  # of the famous poems, when there are no others
+FAMOUS = "famous"
+
+
+def load_corpus(source: str, vocab_size: int) -> Corpus:
+    """
+    Loads a tokenised corpus.
+
+    Args:
+        source (`str`):
+            A file that `examples/pretrain.py --tokenize-only` wrote, or `famous`: the poems that the repository ships, split
+            into train and test by a hash of their text.
+        vocab_size (`int`):
+            What the FLOPs are counted with. A file must have just this vocabulary; of the famous poems the rarest
+            characters become unknown.
+
+    Returns:
+        [`Corpus`] with the splits `train`, `test` and `famous`.
+
+    Raises:
+        `ValueError`: if the vocabulary of the file is another.
+    """
+    corpus = famous_corpus(vocab_size) if source == FAMOUS else Corpus.load(source)
+    if corpus.vocab_size != vocab_size:
+        raise ValueError(
+            f"`vocab_size` of the plan must be that of the corpus, {corpus.vocab_size}, since FLOPs are counted with it, "
+            f"but is {vocab_size}."
+        )
+    return corpus
+
+
+def famous_corpus(vocab_size: int) -> Corpus:
+    """The shipped poems with the most frequent tokens of the shipped tokenizer; `famous` is the same as `train`."""
+    from transformers import AutoTokenizer
+
+    from recipes.poems.couplets import famous_poems
+    from recipes.poems.dedupe import is_held_out
+
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "checkpoints" / "llada-poet")
+    texts = [poem["text"] for poem in famous_poems()]
+    held_out = [is_held_out(text, HELD_OUT_PERCENT) for text in texts]
+    ends = tokenizer.convert_tokens_to_ids(list("，。？！；："))
+    kept = [tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id, *ends]
+
+    def split(part: bool) -> TokenizedDocuments:
+        chosen = [text for text, held in zip(texts, held_out, strict=True) if held == part]
+        return tokenize_documents(chosen, [[] for _ in chosen], tokenizer)
+
+    train, test = split(False), split(True)
+    counts = np.bincount(train.tokens, minlength=len(tokenizer))
+    counts[kept] = 0
+    frequent = np.argsort(-counts, kind="stable")[: vocab_size - len(kept)]
+    new_ids = np.zeros(len(tokenizer), np.uint16)  # 0: unknown
+    new_ids[kept + frequent.tolist()] = np.arange(vocab_size)
+    for documents in (train, test):
+        documents.tokens = new_ids[documents.tokens]
+    bos, eos, mask = (int(new_ids[token]) for token in kept[1:4])
+    line_ends = new_ids[ends].tolist()
+    # Of the line ends ，and ： do not end a sentence.
+    return Corpus({"train": train, "test": test, FAMOUS: train}, vocab_size, bos, eos, mask, line_ends, line_ends[1:5])
+
+
+def held_out_windows(corpus: Corpus, width: int) -> torch.LongTensor:
+    """Windows without overlap over the bare held-out poems, `(num_windows, width)`."""
+    layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
+    count = len(layout.tokens) // width
+    return torch.from_numpy(layout.tokens[: count * width]).view(count, width).long()
+
+
+@dataclass
+class Couplets:
+    """
+    Couplets `LINE，LINE。` of five or of seven characters, filled up with EOS.
+
+    Args:
+        rows (`torch.LongTensor` of shape `(num_couplets, 16)`):
+            The couplets.
+        characters (`torch.LongTensor` of shape `(num_couplets,)`):
+            Characters of a line, 5 or 7.
+    """
+
+    rows: torch.LongTensor
+    characters: torch.LongTensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def asked(self) -> torch.BoolTensor:
+        """All that follows the comma: the second line, its mark and the EOS that fill the row, `(num_couplets, 16)`."""
+        return torch.arange(COUPLET_WIDTH) > self.characters[:, None]
+
+    @property
+    def second_line(self) -> torch.BoolTensor:
+        """The characters of the second line, `(num_couplets, 16)`."""
+        place = torch.arange(COUPLET_WIDTH)
+        return self.asked & (place <= 2 * self.characters[:, None])
+
+
+def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Couplets:
+    """
+    Draws distinct couplets of a split, always the same ones.
+
+    Args:
+        corpus ([`Corpus`]):
+            The poems.
+        split (`str`):
+            Which of them.
+        limit (`int`):
+            How many at most.
+        seed (`int`, *optional*, defaults to 0):
+            Fixes the choice.
+
+    Returns:
+        [`Couplets`], those of five characters first.
+    """
+    documents = corpus.splits[split]
+    lines = find_lines(documents, corpus.line_ends)
+    lengths, marks = lines.ends - lines.starts, documents.tokens[lines.ends - 1]
+    comma, stop = corpus.line_ends[0], corpus.sentence_ends[0]
+    first = np.arange(len(lengths) - 1)
+    together = (lines.document[:-1] == lines.document[1:]) & (lengths[:-1] == lengths[1:])
+    together &= (marks[:-1] == comma) & (marks[1:] == stop) & np.isin(lengths[:-1], np.array(FORMS) + 1)
+    # Distinct couplets in the order of the corpus; a dictionary keeps the first.
+    texts = dict.fromkeys(
+        tuple(documents.tokens[lines.starts[line] : lines.ends[line + 1]].tolist()) for line in first[together]
+    )
+    texts = list(texts)
+    chosen = np.random.default_rng(seed).permutation(len(texts))[:limit]
+    texts = sorted((texts[index] for index in chosen), key=len)
+    rows = torch.full((len(texts), COUPLET_WIDTH), corpus.eos_token_id)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = torch.tensor(text)
+    return Couplets(rows, torch.tensor([len(text) // 2 - 1 for text in texts]))
+
+
+def with_distractors(couplets: Couplets, candidates: int, seed: int = 0) -> list[Couplets]:
+    """
+    The couplets with their own second line, and then with second lines of others of the same form.
+
+    Args:
+        couplets ([`Couplets`]):
+            At least `candidates` of each form that there is.
+        candidates (`int`):
+            Second lines for each first line, the true one included.
+        seed (`int`, *optional*, defaults to 0):
+            Fixes the distractors.
+
+    Returns:
+        `list[Couplets]`: `candidates` versions, the first of them true.
+    """
+    rng = np.random.default_rng(seed)
+    donors = torch.arange(len(couplets)).repeat(candidates, 1)
+    for form in couplets.characters.unique():
+        group = (couplets.characters == form).nonzero().flatten()
+        if len(group) < candidates:
+            raise ValueError(
+                f"`candidates` must be at most {len(group)}, the couplets of {form} characters, but got {candidates}."
+            )
+        for place in range(len(group)):
+            # A step of 1 .. n - 1 around the circle leads to another couplet, and different steps to different ones.
+            steps = torch.from_numpy(rng.permutation(len(group) - 1)[: candidates - 1] + 1)
+            donors[1:, group[place]] = group[(place + steps) % len(group)]
+    asked = couplets.asked
+    return [Couplets(torch.where(asked, couplets.rows[donor], couplets.rows), couplets.characters) for donor in donors]

@@ -1,0 +1,136 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Sudoku by masked diffusion: the puzzle with [MASK] in its empty cells is the canvas.
+
+    # 4x4 in minutes on a CPU: LLaDA, and the autoregressive twin on the same puzzles
+    python -m recipes.sudoku prepare --sizes 4 --output data/sudoku4.npz
+    python -m recipes.sudoku train --config recipes/sudoku/sudoku_cpu.yaml --device cpu
+    python -m recipes.sudoku train --config recipes/sudoku/sudoku_cpu.yaml --device cpu --twin
+    python -m recipes.sudoku evaluate --run runs/sudoku4 --json runs/sudoku4/results.json
+    python -m recipes.sudoku sweep --model runs/sudoku4/llada/final --puzzles data/sudoku4.npz --size 4 \
+        --json runs/sudoku4/steps.json
+
+    # All three sizes, 7 minutes on one H100, and as long for the twin. Stopped by the time limit, the same command goes on
+    python -m recipes.sudoku prepare --output data/sudoku.npz
+    python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --max-minutes 9 --resume
+    python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --max-minutes 9 --resume --twin
+    python -m recipes.sudoku evaluate --run runs/sudoku --json runs/sudoku/results.json
+    python -m recipes.sudoku sweep --model checkpoints/llada-sudoku --size 6 9 --limit 100 --json runs/sudoku/steps.json
+
+    # The folder for the Hub: weights, tokenizer, model card, results
+    python -m recipes.sudoku export --run runs/sudoku --results evidence/results/sudoku.json \
+        --steps evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
+
+reasoning-gym makes and scores the held-out puzzles (`pip install modeling-llada[puzzles]`); training needs only the file that
+`prepare` wrote.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+SIZES = (4, 6, 9)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse_arguments(arguments)
+    try:
+        args.run_command(args)
+    except ValueError as error:
+        sys.exit(f"sudoku.py {args.command}: {error}")
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    prepare = commands.add_parser("prepare", help="make puzzles to train on and held-out ones, once, into one file")
+    prepare.add_argument("--output", type=Path, default=Path("data/sudoku.npz"), help="the file (%(default)s)")
+    prepare.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES), help="(all)")
+    prepare.add_argument("--held-out", type=int, default=1000, help="puzzles to test on, each size (%(default)s)")
+    prepare.add_argument("--trained", type=int, help="puzzles to train on, each size (1,000, 5,000 and 5,000)")
+    prepare.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    prepare.set_defaults(run_command=run_prepare)
+
+    train = commands.add_parser("train", help="train LLaDA, or with --twin the autoregressive twin")
+    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    train.add_argument("--twin", action="store_true", help="train an autoregressive Llama of the same shape instead")
+    train.add_argument(
+        "--form", choices=("canvas", "answer"), help="what LLaDA reads: the board, or puzzle and answer"
+    )
+    train.add_argument("--resume", action="store_true", help="continue from the last checkpoint, if there is one")
+    train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this long, loading included")
+    train.add_argument("--max-steps", type=int, help="optimiser steps of the whole run")
+    train.add_argument("--output-dir", help="the folder of the run")
+    train.add_argument("--puzzles", help="the file of prepare")
+    train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
+    train.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
+    train.set_defaults(run_command=run_train)
+
+    evaluate = commands.add_parser("evaluate", help="solve the held-out puzzles with all models of a run")
+    evaluate.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    evaluate.add_argument("--puzzles", type=Path, help="the file of prepare (that of the run)")
+    evaluate.add_argument("--json", type=Path, required=True, help="where the results go")
+    evaluate.add_argument("--limit", type=int, help="puzzles of each size, at most (all)")
+    evaluate.add_argument("--device", help="(an accelerator, if there is one)")
+    evaluate.set_defaults(run_command=run_evaluate)
+
+    sweep = commands.add_parser("sweep", help="solved puzzles against forward passes, for all ways of decoding")
+    sweep.add_argument("--model", type=Path, required=True, help="folder of a LLaDA that fills boards")
+    sweep.add_argument("--puzzles", type=Path, default=Path("data/sudoku.npz"), help="the file of prepare")
+    sweep.add_argument("--size", type=int, choices=SIZES, nargs="+", default=[9], help="(%(default)s)")
+    sweep.add_argument("--limit", type=int, default=500, help="puzzles, at most (%(default)s)")
+    sweep.add_argument("--seed", type=int, default=0, help="of random remasking (%(default)s)")
+    sweep.add_argument("--device", help="(an accelerator, if there is one)")
+    sweep.add_argument("--json", type=Path, required=True, help="where the results go, one setting at a time")
+    sweep.set_defaults(run_command=run_sweep)
+
+    export = commands.add_parser("export", help="write the folder for the Hub")
+    export.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
+    export.add_argument("--steps", type=Path, help="the file of sweep, for a table of the card")
+    export.add_argument("--output", type=Path, default=Path("checkpoints/llada-sudoku"), help="(%(default)s)")
+    export.set_defaults(run_command=run_export)
+
+    args = parser.parse_args(arguments)
+    for name in ("held_out", "trained", "limit", "max_minutes", "max_steps"):
+        value = getattr(args, name, None)
+        if value is not None and value <= 0:
+            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {value}.")
+    return args
+
+
+def run_prepare(args: argparse.Namespace) -> None:
+    from recipes.sudoku.prepare import prepare
+
+    prepare(args.output, args.sizes, args.held_out, args.trained, args.seed)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    from recipes.sudoku.training import load_recipe, train
+
+    recipe = load_recipe(args)
+    train(recipe, twin=args.twin, device=args.device, resume=args.resume, max_minutes=args.max_minutes)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    from recipes.sudoku.results import evaluate
+
+    evaluate(args.run, args.puzzles, args.json, args.limit, args.device)
+
+
+def run_sweep(args: argparse.Namespace) -> None:
+    from recipes.sudoku.sweep import sweep
+
+    sweep(args.model, args.puzzles, args.size, args.limit, args.seed, args.device, args.json)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    from recipes.sudoku.card import export
+
+    export(args.run, args.results, args.steps, args.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The folder for the Hub: weights, tokenizer, results, and a model card that is written from the results."""
+
+import json
+import shutil
+from pathlib import Path
+
+from modeling_llada.writing import write_atomically
+from recipes.sudoku.puzzles import load
+from recipes.sudoku.text import BLANK, MASK, board_text
+
+
+FILES = ("model.safetensors", "tokenizer.json", "tokenizer_config.json")
+STEPS = (
+    *(f"low_confidence, {steps}" for steps in ("one token a step", "2 tokens a step", "4 tokens a step", "one step")),
+    *("margin, one token a step", "random, one token a step", "row by row, one token a step"),
+    *("left to right, one token a step", "confidence_threshold 0.9", "confidence_threshold 0.99", "entropy_bound 0.1"),
+)
+STEPS_NOTE = """`recipes/sudoku sweep`, on the first {limit} of these puzzles. Names are those of `remasking` and of the parallel rules of
+`generate`, fixed tokens a step are `steps`; row by row and left to right are in `recipes/sudoku/sweep.py`."""
+MODELS = {"llada": "LLaDA", "llada-answer": "LLaDA with the answer behind the puzzle", "twin": "autoregressive twin"}
+CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- llada
+- masked-diffusion
+- sudoku
+---
+
+# llada-sudoku
+
+A masked diffusion language model ([LLaDA](https://huggingface.co/papers/2502.09992)) of {millions} million parameters that
+solves Sudoku of {sizes}. A puzzle with `[MASK]` in its empty cells is the canvas, and the model fills the cells
+it is surest of first. It was trained from random weights in {minutes} on one {device}, with the code
+of this repository, and knows nothing else.
+
+```python
+import modeling_llada  # registers the classes
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-sudoku")
+model = AutoModel.from_pretrained("checkpoints/llada-sudoku", dtype="float32")
+
+puzzle = {puzzle}
+inputs = tokenizer(puzzle.replace("_", "[MASK]"), return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=0)[0]))
+```
+
+`max_new_tokens=0`, the default of this checkpoint, since nothing follows the board. Its first line names the size, each
+other line is a row, and every line ends with a line break, the last one too. Boxes have
+{boxes}.
+
+```bash
+llada generate --model checkpoints/llada-sudoku $'{prompt}'
+```
+
+The model takes no instructions and does not chat.
+
+## Measured
+
+`recipes/sudoku evaluate`, in float32 on {number} held-out puzzles of each size; the numbers are in `evaluation.json`, the
+training curve in `training_log.json`. A puzzle counts as solved when every row, column and box holds each digit once and the
+given digits are kept; each has one solution. Intervals are Wilson's, 95%; passes are forward passes, mean of the puzzles.
+
+{table}
+
+The twin is a Llama of the same shape that writes the solution behind the puzzle from left to right, trained on the same
+puzzles for as many steps of as many tokens{twin_note}.
+It differs in two ways, order and format, and the table does not tell them apart: `docs/evidence.md` has a small LLaDA in the
+format of the twin as well.
+
+The held-out 4x4 and 9x9 puzzles are those of reasoning-gym 0.1.25 with its default settings (8 to 12 and 30 to 50 empty
+cells); the 6x6 ones, with 14 to 24 empty cells, are made by `recipes/sudoku/solver.py`. No symmetric image of a held-out
+solution was trained on, where the symmetries are: other digits, other bands, rows in a band, stacks and columns in a stack,
+and, for square boxes, rows for columns. A 4x4 grid is one of 192 or one of 96 that are images of each other: all held-out
+solutions are among the 96.
+
+{steps}## Limits
+
+- Puzzles with more empty cells than these were not measured. A digit that is committed stays: nothing takes a wrong one back.
+- It also fills a puzzle that has no solution, or several, and a board of another size. `solves` in `recipes/sudoku/grids.py`
+  checks an answer.
+
+## Training
+
+- **Data**: {trained}, all from the generator in
+  `recipes/sudoku/`, each with one solution, shown in random symmetric images (Apache-2.0, as the code; no text of others).
+- **Model**: {layers} layers, {width} wide, {heads} heads, SwiGLU of {ff}, tied embeddings, {vocabulary} tokens. Stored in bfloat16.
+- **Objective**: eq. 5 of the paper, the one of fine-tuning, with the given cells as the prompt: the empty cells are masked at a
+  rate t uniform in (0.001, 1] of each board, with cross-entropy weighted by 1/t. In {free} of the boards all cells may be masked.
+- **Optimiser**: AdamW (0.9, {beta2}), weight decay {decay}, gradient norm at most {norm}, peak learning rate {rate:g}: {warmup} steps of warmup,
+  constant, and linear decay over the last {decay_ratio}. Seed {seed}.
+- **Cost**: {steps_run:,} steps of {tokens:,} tokens; {cost}.
+
+To make it again:
+
+```bash
+python -m recipes.sudoku prepare
+python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml
+python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --twin
+python -m recipes.sudoku evaluate --run runs/sudoku --json results.json
+```
+"""
+
+
+def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
+    """
+    Writes the folder, first under another name, so that it is whole or as it was.
+
+    Args:
+        run (`Path`): The folder of the run.
+        results (`Path`): The file of `evaluate`.
+        steps (`Path`, *optional*): The file of `sweep`.
+        output (`Path`): The folder.
+    """
+    final = run / "llada" / "final"
+    for path in (final / "model.safetensors", results, *([steps] if steps else [])):
+        if not path.is_file():
+            raise ValueError(f"there is no {path}. Train with `sudoku.py train`, then `sudoku.py evaluate`.")
+    models = json.loads(results.read_text(encoding="utf-8"))["models"]
+    sweeps = json.loads(steps.read_text(encoding="utf-8")) if steps else {}
+    partial = output.with_name(f".{output.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in FILES:
+        shutil.copyfile(final / name, partial / name)
+    config = json.loads((final / "config.json").read_text(encoding="utf-8"))
+    config.pop("auto_map", None)  # the code of the model is not in this folder
+    write_atomically(partial / "config.json", json.dumps(config, indent=2) + "\n")
+    defaults = json.loads((final / "generation_config.json").read_text(encoding="utf-8"))
+    # A board is its own canvas: nothing follows it, unless it is asked for.
+    write_atomically(partial / "generation_config.json", json.dumps(defaults | {"max_new_tokens": 0}, indent=2) + "\n")
+    log = json.loads((run / "llada" / "training_log.json").read_text(encoding="utf-8"))
+    lines = ",\n".join(json.dumps(entry) for entry in log)
+    write_atomically(partial / "training_log.json", f"[\n{lines}\n]\n")
+    kept = {name: {key: value for key, value in model.items() if key != "curve"} for name, model in models.items()}
+    write_atomically(partial / "evaluation.json", json.dumps(kept, indent=1) + "\n")
+    write_atomically(partial / "README.md", card_of(models, sweeps, config["vocab_size"]))
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    size = sum(path.stat().st_size for path in output.iterdir())
+    print(f"wrote {output}: {size:,} bytes")
+
+
+def card_of(models: dict, sweeps: dict, vocabulary: int) -> str:
+    """The model card from the results."""
+    llada, recipe = models["llada"], models["llada"]["recipe"]
+    shape, training = recipe["model"], recipe["training"]
+    sizes = sorted(llada["sizes"])
+    calls = llada["calls"]
+    boxes = {"4x4": "2 rows and 2 columns", "6x6": "2 rows and 3 columns", "9x9": "3 rows and 3 columns"}
+    trained = load(Path(recipe["puzzles"]), "train", [int(size[0]) for size in sizes])
+    counts = _listed([f"{len(part):,} puzzles of {size}x{size}" for size, part in trained.items()])
+    tested = {way["puzzles"] for ways in llada["sizes"].values() for way in ways.values()}
+    return CARD.format(
+        millions=f"{llada['parameters'] / 1e6:.2f}",
+        sizes=_listed(sizes),
+        minutes=_duration(sum(call["seconds"] for call in calls)),
+        device=calls[-1]["device"],
+        puzzle=f'"""{_example(recipe, sizes[-1])}"""',
+        boxes=_listed([f"{boxes[size]} ({size})" for size in sizes]),
+        prompt=_example(recipe, sizes[0]).replace(BLANK, MASK).replace("\n", "\\n"),
+        number=_listed([f"{number:,}" for number in sorted(tested)]),
+        table=results_table(models, sizes),
+        twin_note=_twin_note(models),
+        steps=steps_section(sweeps),
+        trained=counts,
+        layers=shape["num_hidden_layers"],
+        width=shape["hidden_size"],
+        heads=shape["num_attention_heads"],
+        ff=shape["intermediate_size"],
+        vocabulary=vocabulary,
+        free=f"{recipe['free_share']:.0%}",
+        beta2=training["adam_beta2"],
+        decay=training["weight_decay"],
+        norm=training["max_grad_norm"],
+        rate=training["learning_rate"],
+        warmup=training["warmup_steps"],
+        decay_ratio=f"{training['decay_ratio']:.0%}",
+        seed=training["seed"],
+        steps_run=calls[-1]["last_step"],
+        tokens=training["tokens_per_step"],
+        cost=", ".join(f"{call['seconds']:.0f} s on {call['device']}" for call in calls),
+    )
+
+
+def _example(recipe: dict, name: str) -> str:
+    """The first puzzle of the validation split, of a size, such as `"9x9"`."""
+    size = int(name[0])
+    puzzle = load(Path(recipe["puzzles"]), "validation", [size])[size].puzzles[0]
+    return board_text(puzzle, empty=BLANK)
+
+
+def results_table(models: dict, sizes: list[str]) -> str:
+    """Solved puzzles by model and way of decoding, a column for each size."""
+    lines = [
+        "| model, decoding | " + " | ".join(f"{size}, solved" for size in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    for name, label in MODELS.items():
+        for way in models.get(name, {"sizes": {sizes[0]: {}}})["sizes"][sizes[0]]:
+            cells = [models[name]["sizes"][size][way] for size in sizes]
+            lines.append(f"| {label}, {way} | " + " | ".join(map(solved_cell, cells)) + " |")
+    return "\n".join(lines)
+
+
+def solved_cell(result: dict) -> str:
+    """A rate with its interval and what it cost."""
+    low, high = result["interval"]
+    return f"{result['solved']:.1%} ({low:.1%} to {high:.1%}), {result['forward_passes']:.1f} passes"
+
+
+def steps_section(sweeps: dict) -> str:
+    """A few settings of the sweep, where it was run."""
+    if not sweeps:
+        return ""
+    lines = [STEPS_NOTE.format(limit=sweeps["settings"]["limit"]), ""]
+    for size, results in sweeps["results"].items():
+        lines += [f"### {size}: ways of decoding", "", "| decoding | passes | solved |", "|---|---|---|"]
+        lines += [
+            f"| {name} | {result['forward_passes']:.1f} | {result['solved']:.1%} "
+            f"({result['interval'][0]:.1%} to {result['interval'][1]:.1%}) |"
+            for name, result in ((name, results[name]) for name in STEPS if name in results)
+        ]
+        lines += [""]
+    return "\n".join(lines) + "\n"
+
+
+def _twin_note(models: dict) -> str:
+    if "twin" not in models:
+        return ""
+    return (
+        f" ({models['twin']['parameters'] / 1e6:.2f} million parameters, rows twice as long, so half as many boards)"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -1,0 +1,103 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Solving puzzles with a model: LLaDA fills the board or answers, the twin writes the answer from left to right."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recipes.resumable import noise  # from recipes/poems
+from recipes.sudoku.grids import solves
+from recipes.sudoku.puzzles import Puzzles
+from recipes.sudoku.text import BLANK, IDS, MASK, boards_to_ids, ids_to_grids
+
+
+@dataclass
+class Solutions:
+    """What a model made of puzzles.
+
+    Args:
+        grids (`np.ndarray` of shape `(number, size, size)`): The grids, 0 for what is no digit.
+        forward_passes (`np.ndarray` of shape `(number,)`): What each took.
+    """
+
+    grids: np.ndarray
+    forward_passes: np.ndarray
+
+    def solved(self, puzzles: Puzzles) -> np.ndarray:
+        """Which follow all rules and keep what is given."""
+        return solves(self.grids, puzzles.puzzles, puzzles.shape)
+
+    def right_cells(self, puzzles: Puzzles) -> float:
+        """The part of the empty cells that hold the right digit."""
+        empty = puzzles.puzzles == 0
+        return float((self.grids == puzzles.solutions)[empty].mean())
+
+
+def fill(model, puzzles: Puzzles, batch_size: int = 256, seed: int = 0, **options) -> Solutions:
+    """
+    Fills the empty cells of the boards themselves.
+
+    Args:
+        model ([`LLaDAForMaskedLM`]): The model.
+        puzzles ([`Puzzles`]): What to solve.
+        batch_size (`int`, *optional*, defaults to 256): Puzzles of a forward pass, at most.
+        seed (`int`, *optional*, defaults to 0): Of the noise of each puzzle.
+        options: Of `generate`.
+    """
+    return _denoise(model, puzzles, boards_to_ids(puzzles.puzzles, puzzles.shape, MASK), 0, batch_size, seed, options)
+
+
+def answer(model, puzzles: Puzzles, batch_size: int = 256, seed: int = 0, **options) -> Solutions:
+    """Writes the solutions behind the puzzles; see [`fill`]."""
+    ids = boards_to_ids(puzzles.puzzles, puzzles.shape, BLANK)
+    return _denoise(model, puzzles, ids, ids.shape[1], batch_size, seed, options)
+
+
+@torch.no_grad()
+def _denoise(model, puzzles, ids, max_new_tokens, batch_size, seed, options) -> Solutions:
+    was_training = model.training
+    model.eval()
+    grids, passes = [], []
+    for start in range(0, len(ids), batch_size):
+        part = torch.from_numpy(ids[start : start + batch_size]).to(model.device)
+        needs_noise = options.get("remasking") == "random" or options.get("temperature", 0) > 0
+        generators = [noise(seed, start + row, model.device) for row in range(len(part))] if needs_noise else None
+        output = model.generate(
+            part,
+            max_new_tokens=max_new_tokens,
+            stop_at_eos=False,
+            generator=generators,
+            return_dict_in_generate=True,
+            **options,
+        )
+        width = ids.shape[1]
+        grids.append(ids_to_grids(output.sequences[:, -width:].cpu().numpy(), puzzles.shape))
+        passes.append(output.num_forward_passes.cpu().numpy())
+    model.train(was_training)
+    return Solutions(np.concatenate(grids), np.concatenate(passes))
+
+
+@torch.no_grad()
+def write(twin, puzzles: Puzzles, batch_size: int = 256) -> Solutions:
+    """Writes the solutions behind the puzzles with the twin, greedily from left to right, one token a forward pass."""
+    was_training = twin.training
+    twin.eval()
+    ids = boards_to_ids(puzzles.puzzles, puzzles.shape, BLANK)
+    width = ids.shape[1]
+    prompts = np.pad(ids, ((0, 0), (1, 0)), constant_values=twin.config.bos_token_id)
+    grids = []
+    for start in range(0, len(ids), batch_size):
+        part = torch.from_numpy(prompts[start : start + batch_size]).to(twin.device)
+        written = twin.generate(
+            part,
+            attention_mask=torch.ones_like(part),
+            max_new_tokens=width,
+            min_new_tokens=width,
+            do_sample=False,
+            pad_token_id=IDS["<|endoftext|>"],
+        )
+        grids.append(ids_to_grids(written[:, -width:].cpu().numpy(), puzzles.shape))
+    twin.train(was_training)
+    return Solutions(np.concatenate(grids), np.full(len(ids), width))

@@ -1,0 +1,94 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Boards as text, and the tokenizer that reads it: a head that names the size, then a line for each row.
+
+    4x4
+    1__4
+    _41_
+    2_43
+    43_1
+
+An empty cell is `[MASK]` where the board itself is the canvas, and `_` in a question.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from recipes.sudoku.grids import SHAPES, Shape
+
+
+END, START, MASK, UNKNOWN = "<|endoftext|>", "<|startoftext|>", "[MASK]", "<|unk|>"
+SPECIAL_TOKENS = (END, START, MASK, UNKNOWN)
+BLANK = "_"
+TOKENS = (*SPECIAL_TOKENS, "\n", BLANK, *(shape.name for shape in SHAPES.values()), *"123456789")
+IDS = {token: index for index, token in enumerate(TOKENS)}
+FIRST_DIGIT = IDS["1"]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each digit, line break and size. It adds none by itself and pads on the left, as decoding needs."""
+    backend = Tokenizer(models.WordLevel(dict(IDS), unk_token=UNKNOWN))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\dx\d|[\s\S]"), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=START,
+        eos_token=END,
+        pad_token=END,
+        unk_token=UNKNOWN,
+        mask_token=MASK,
+        padding_side="left",
+        model_max_length=256,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def board_text(grid: np.ndarray, empty: str = MASK) -> str:
+    """A board as text."""
+    lines = ["".join(str(digit) if digit else empty for digit in row) + "\n" for row in grid.tolist()]
+    return f"{SHAPES[len(grid)].name}\n" + "".join(lines)
+
+
+def parse_board(text: str, shape: Shape) -> np.ndarray | None:
+    """The grid of a board as text, 0 for anything but a digit of the shape; `None` if it is no board of this shape."""
+    lines = text.replace(MASK, BLANK).strip().split("\n")
+    if lines[0] == shape.name:
+        lines = lines[1:]
+    if len(lines) != shape.size or any(len(line) != shape.size for line in lines):
+        return None
+    return np.array([[_digit(character, shape) for character in line] for line in lines], np.int8)
+
+
+def _digit(character: str, shape: Shape) -> int:
+    return int(character) if character in "123456789"[: shape.size] else 0
+
+
+def template(shape: Shape) -> np.ndarray:
+    """The token ids of a board with -1 for its cells."""
+    line = [-1] * shape.size + [IDS["\n"]]
+    return np.array([IDS[shape.name], IDS["\n"], *(line * shape.size)], np.int64)
+
+
+def boards_to_ids(grids: np.ndarray, shape: Shape, empty: str = MASK) -> np.ndarray:
+    """Boards as token ids, `(number, width)`, the same as the tokenizer makes of their text."""
+    cells = np.where(grids > 0, grids.astype(np.int64) + FIRST_DIGIT - 1, IDS[empty])
+    ids = np.tile(template(shape), (len(grids), 1))
+    ids[:, template(shape) < 0] = cells.reshape(len(grids), -1)
+    return ids
+
+
+def ids_to_grids(ids: np.ndarray, shape: Shape) -> np.ndarray:
+    """The cells of boards as token ids, 0 for what is no digit, `(number, size, size)`."""
+    cells = ids[:, template(shape) < 0] - FIRST_DIGIT + 1
+    cells = np.where((cells >= 1) & (cells <= shape.size), cells, 0)
+    return cells.reshape(-1, shape.size, shape.size).astype(np.int8)
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Writes the files of the tokenizer into a folder."""
+    build_tokenizer().save_pretrained(folder)

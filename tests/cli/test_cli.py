@@ -1,0 +1,447 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The `llada` command, on a tiny random model with the tokenizer of the shipped checkpoint."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import BertConfig
+
+from llada_cli import arguments, build_parser, main
+from llada_cli.decoding import DECODING_OPTIONS
+from llada_cli.poems import FORM_LENGTHS, FORMS, poem_header
+from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig, writing
+from modeling_llada.adapters import convert_adapter
+from modeling_llada.loading import load_checkpoint
+
+
+LINE = "床前明月光，"
+
+
+pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
+
+
+@pytest.fixture
+def generate(capsys):
+    """Runs `llada generate`, which must succeed, and returns stdout."""
+
+    def run(*arguments):
+        assert main(["generate", *map(str, arguments)]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def generate_json(generate):
+    """Runs `llada generate --json` and returns the object of the only completion."""
+    return lambda *arguments: json.loads(generate(*arguments, "--json"))
+
+
+@pytest.fixture
+def fail(capsys):
+    """Runs `llada`, which must fail with exit code 2 and one line, and returns that line."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            code = exit.code
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert err.startswith("llada: error: ") and err.count("\n") == 1
+        return err
+
+    return run
+
+
+class TestHelp:
+    def test_is_instant(self):
+        code = (
+            "import sys, llada_cli\n"
+            "try: llada_cli.main(['generate', '--help'])\n"
+            "except SystemExit: pass\n"
+            "sys.exit(bool({'torch', 'transformers', 'modeling_llada'} & sys.modules.keys()))"
+        )
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert "examples:" in result.stdout
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["chat", "--help"]])
+    def test_has_examples_that_parse(self, arguments, capsys):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        lines = capsys.readouterr().out.split("examples:")[1].split("environment:")[0].splitlines()
+        commands = [line.replace('"', "").split() for line in lines if line.startswith("    llada ")]
+        assert commands
+        for command in commands:
+            if "--help" not in command and "Paris" not in command:
+                build_parser().parse_args(command[1:])
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as exit:
+            main(["--version"])
+        assert exit.value.code == 0
+        assert capsys.readouterr().out.startswith("llada ")
+
+    def test_installed_command(self):
+        command = Path(sys.executable).with_name("llada")
+        assert subprocess.run([command, "--version"], capture_output=True, text=True).stdout.startswith("llada ")
+
+
+class TestOutput:
+    def test_plain(self, capsys):
+        assert main(["generate", LINE, "--max-new-tokens", "4"]) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith(LINE) and out.endswith("\n") and "\x1b" not in out
+        assert err.startswith("4 tokens · 4 forward passes · 1.00 tokens per forward pass · ") and err.endswith(" s\n")
+
+    def test_json(self, generate_json, poet_folder):
+        result = generate_json(LINE, "--max-new-tokens", 4, "--steps", 2, "--seed", 3)
+        assert list(result) == [
+            *("prompt", "completion", "text", "num_forward_passes", "tokens_per_forward", "seconds", "options")
+        ]
+        assert result["prompt"] == LINE
+        assert result["text"] == LINE + result["completion"]
+        assert len(result["completion"]) == 4
+        assert (result["num_forward_passes"], result["tokens_per_forward"]) == (2, 2.0)
+        assert result["seconds"] > 0
+        assert list(result["options"]) == ["model", *DECODING_OPTIONS, "seed"]
+        assert result["options"] | {"model": str(poet_folder), "steps": 2, "seed": 3} == result["options"]
+
+    def test_several_completions_are_one_object_each(self, generate):
+        arguments = [LINE, "--max-new-tokens", 6, "--temperature", 2, "--json"]
+        lines = generate(*arguments, "--seed", 5, "--num-return-sequences", 2).splitlines()
+        first, second = map(json.loads, lines)
+        assert first["completion"] != second["completion"]
+        # Each line names the seed that makes it by itself.
+        assert json.loads(generate(*arguments, "--seed", second["options"]["seed"]))["text"] == second["text"]
+
+    def test_seed_is_drawn_and_shown(self, capsys):
+        arguments = ["generate", LINE, "--max-new-tokens", "6", "--temperature", "2"]
+        assert main(arguments) == 0
+        out, err = capsys.readouterr()
+        assert main([*arguments, "--seed", err.split("seed ")[1].strip()]) == 0
+        assert capsys.readouterr().out == out
+
+    def test_svg(self, generate, tmp_path):
+        path = tmp_path / "picture.svg"
+        generate(LINE, "--max-new-tokens", 4, "--svg", path)
+        texts = [element.text for element in ElementTree.parse(path).iter() if element.tag.endswith("text")]
+        assert texts.count("床") == 5  # the start, and four steps
+        assert "start" in texts and any("4 forward passes" in text for text in texts if text)
+
+    def test_svg_is_written_whole_or_not_at_all(self, generate, tmp_path, monkeypatch):
+        path = tmp_path / "picture.svg"
+        path.write_text("as it was")
+
+        def broken(*args):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(writing.os, "replace", broken)
+        assert main(["generate", LINE, "--max-new-tokens", "1", "--svg", str(path)]) == 2
+        assert [file.name for file in tmp_path.iterdir()] == ["picture.svg"]
+        assert path.read_text() == "as it was"
+
+    @pytest.mark.parametrize("options", [[], ["--num-return-sequences", "2", "--temperature", "1"]])
+    def test_terminal_is_animated(self, options, monkeypatch):
+        terminal = FakeTerminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        assert main(["generate", LINE, "--max-new-tokens", "3", "--delay", "0", *options]) == 0
+        drawn = terminal.getvalue()
+        for step in ("step 1", "step 2", "step 3"):
+            assert step in drawn
+        assert "░░" in drawn and "\x1b[?25h" in drawn  # masks, and in the end the cursor is back
+
+    def test_no_animation(self, monkeypatch):
+        terminal = FakeTerminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert main(["generate", LINE, "--max-new-tokens", "3", "--no-animation"]) == 0
+        assert terminal.getvalue().startswith(LINE) and "\x1b" not in terminal.getvalue()
+
+
+class FakeTerminal(io.StringIO):
+    """A terminal that remembers what was written to it."""
+
+    def isatty(self):
+        return True
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["--max-new-tokens", 3], {"max_new_tokens": 3}),
+            (["--steps", 2], {"steps": 2}),
+            (["--block-length", 2], {"block_length": 2}),
+            (["--temperature", 0.5], {"temperature": 0.5}),
+            (["--cfg-scale", 1.5], {"cfg_scale": 1.5}),
+            (["--remasking", "low_confidence"], {"remasking": "low_confidence"}),
+            (["--remasking", "random"], {"remasking": "random"}),
+            (["--remasking", "margin"], {"remasking": "margin"}),
+            (["--remasking", "entropy"], {"remasking": "entropy"}),
+            (["--confidence-threshold", 0.9], {"confidence_threshold": 0.9}),
+            (["--confidence-factor", 1], {"confidence_factor": 1.0}),
+            (["--entropy-bound", 0.5], {"entropy_bound": 0.5}),
+            (["--logits-eos-inf"], {"logits_eos_inf": True}),
+            (["--no-logits-eos-inf"], {"logits_eos_inf": False}),
+            (["--confidence-eos-eot-inf"], {"confidence_eos_eot_inf": True}),
+            (["--no-confidence-eos-eot-inf"], {"confidence_eos_eot_inf": False}),
+            (["--stop-at-eos"], {"stop_at_eos": True}),
+            (["--no-stop-at-eos"], {"stop_at_eos": False}),
+            (["--num-return-sequences", 2, "--temperature", 1], {"num_return_sequences": 2, "temperature": 1.0}),
+        ],
+    )
+    def test_reach_the_model(self, generate, monkeypatch, arguments, expected):
+        calls = []
+        original = LLaDAForMaskedLM.generate
+
+        def record(model, **kwargs):
+            calls.append(kwargs)
+            return original(model, **kwargs)
+
+        monkeypatch.setattr(LLaDAForMaskedLM, "generate", record)
+        generate(LINE, *arguments)
+        given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS and value is not None}
+        assert given == expected
+
+    def test_defaults_come_from_the_checkpoint(self, generate_json):
+        result = generate_json(LINE)
+        assert result["options"]["max_new_tokens"] == 7  # that of the tiny poet
+        assert result["num_forward_passes"] == 7
+
+    def test_every_option_is_reported(self, generate_json):
+        assert generate_json(LINE, "--remasking", "margin")["options"]["remasking"] == "margin"
+
+    def test_repeated_completions_warn(self, capsys):
+        assert main(["generate", LINE, "--num-return-sequences", "2"]) == 0
+        assert "warning: `--num-return-sequences` repeats one completion" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+    def test_dtype_and_device(self, generate, dtype):
+        assert generate(LINE, "--dtype", dtype, "--device", "cpu").startswith(LINE)
+
+
+class TestTasks:
+    def test_infill(self, generate_json):
+        result = generate_json("--infill", "床前[MASK][MASK]光，[MASK]。")
+        assert result["prompt"] == "床前[MASK][MASK]光，[MASK]。"
+        assert len(result["completion"]) == 3
+        first, second, third = result["completion"]
+        assert result["text"] == f"床前{first}{second}光，{third}。"
+        assert result["num_forward_passes"] == 3
+
+    def test_infill_and_go_on(self, generate_json):
+        result = generate_json("--infill", "床前[MASK]", "--max-new-tokens", 2)
+        assert len(result["text"]) == 5 and result["num_forward_passes"] == 3
+
+    @pytest.mark.parametrize(
+        ("line", "prompt"),
+        [
+            ("疑是地上霜。", "[MASK]" * 5 + "，疑是地上霜。"),
+            ("疑是地上霜", "[MASK]" * 5 + "，疑是地上霜。"),
+            ("玉人何处教吹箫？", "[MASK]" * 7 + "，玉人何处教吹箫？"),
+            ("疑是地上霜。举头望明月，低头思故乡。", "[MASK]" * 5 + "，疑是地上霜。举头望明月，低头思故乡。"),
+        ],
+    )
+    def test_reverse(self, generate_json, line, prompt):
+        result = generate_json(line, "--reverse")
+        assert result["prompt"] == prompt
+        assert result["text"] == prompt.replace("[MASK]" * len(result["completion"]), result["completion"])
+        assert result["options"]["max_new_tokens"] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "header"),
+        [
+            (["--form", "五言绝句"], "五言绝句\n"),
+            (["--title", "静夜思"], "《静夜思》\n"),
+            (["--title", "静夜思", "--author", "李白"], "《静夜思》李白\n"),
+            (["--form", "五言绝句", "--title", "静夜思", "--author", "李白"], "五言绝句《静夜思》李白\n"),
+        ],
+    )
+    def test_header(self, generate_json, arguments, header):
+        assert generate_json(*arguments)["prompt"] == header
+        assert generate_json(LINE, *arguments)["prompt"] == header + LINE
+        assert generate_json("疑是地上霜。", "--reverse", *arguments)["prompt"].startswith(header + "[MASK]")
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_form_sets_the_length(self, generate_json, form):
+        length = FORM_LENGTHS[form] + 1 if form in FORM_LENGTHS else 7
+        options = ["--steps", 2, "--form", form]
+        assert generate_json(*options)["options"]["max_new_tokens"] == length
+        start = length - len(LINE) if form in FORM_LENGTHS else length
+        assert generate_json(LINE, *options)["options"]["max_new_tokens"] == start
+        assert generate_json(*options, "--max-new-tokens", 3)["options"]["max_new_tokens"] == 3
+
+    def test_poem_header(self):
+        assert poem_header() == poem_header("", None, "") == ""
+        assert poem_header("词", "水调歌头", "苏轼") == "词《水调歌头》苏轼\n"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "nothing to start from"),
+            ([""], "nothing to start from"),
+            (["x", "--infill", "[MASK]"], "`--infill` takes the whole text"),
+            (["--reverse", "--infill", "[MASK]"], "`--infill` takes the whole text"),
+            (["--infill", "床前"], r"`--infill` needs \[MASK\] in its text"),
+            (["--reverse"], "`--reverse` needs PROMPT"),
+            (["--author", "李白"], "`--author` needs `--title`"),
+            (["x", "--seed", "-1"], "`--seed` must be an integer in"),
+            (["x", "--delay", "-1"], "`--delay` must be a number of seconds"),
+            (["x", "--svg", "no/such/folder/a.svg"], "`--svg` names a folder that is not there"),
+            (["x", "--svg", "."], "`--svg` must be a file, but . is a folder"),
+            (["x\udcff"], "the text is no UTF-8 text: convert it first"),
+            (["x", "--device", "nonsense"], "`--device` 'nonsense' is not available"),
+            (["x", "--device", "cuda:99"], "`--device` 'cuda:99' is not available"),
+            (["x" * 24, "--form", "五言绝句"], "PROMPT has 24 characters"),
+            (["x", "--model", "/no/such/folder"], "there is no such folder"),
+            (["x", "--model", "nobody/nothing"], "cannot load 'nobody/nothing'"),
+        ],
+    )
+    def test_of_the_command(self, fail, arguments, message):
+        assert re.search(message, fail("generate", *arguments))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--steps", "0"], "`steps` must be an integer of at least 1, but got 0."),
+            (["--max-new-tokens", "-1"], "`max_new_tokens` must be an integer of at least 0, but got -1."),
+            (["--temperature", "-1"], "`temperature` must be "),
+            (["--confidence-threshold", "0.9", "--entropy-bound", "1"], "At most one of `confidence_threshold`"),
+            (["--max-new-tokens", "100000"], "must fit into `max_position_embeddings=128`"),
+        ],
+    )
+    def test_of_the_library_are_shown_as_they_are(self, fail, arguments, message):
+        assert message in fail("generate", LINE, *arguments)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "the following arguments are required: COMMAND"),
+            (["chant"], "invalid choice: 'chant'"),
+            (["generate", "x", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
+            (["generate", "x", "--remasking", "best"], "argument --remasking: invalid choice: 'best'"),
+            (["generate", "x", "--form", "俳句"], "argument --form: invalid choice: '俳句'"),
+            (["generate", "x", "--step", "3"], "unrecognized arguments: --step 3"),
+        ],
+    )
+    def test_of_the_arguments(self, fail, arguments, message):
+        assert message in fail(*arguments)
+
+    @pytest.mark.parametrize(
+        "damage", ["no config", "no tokenizer", "no weights", "truncated weights", "other family"]
+    )
+    def test_unreadable_checkpoint(self, fail, poet_folder, tmp_path, damage):
+        folder = shutil.copytree(poet_folder, tmp_path / "model")
+        weights = folder / "model.safetensors"
+        if damage == "no config":
+            (folder / "config.json").unlink()
+        elif damage == "no tokenizer":
+            for file in folder.glob("tokenizer*"):
+                file.unlink()
+        elif damage == "no weights":
+            weights.unlink()
+        elif damage == "truncated weights":
+            weights.write_bytes(weights.read_bytes()[:1000])
+        else:
+            BertConfig().save_pretrained(folder)
+        assert f"cannot load '{folder}': " in fail("generate", LINE, "--model", folder)
+
+    def test_debug_shows_the_traceback(self, monkeypatch):
+        monkeypatch.setenv("LLADA_DEBUG", "1")
+        with pytest.raises(ValueError, match="`steps`"):
+            main(["generate", LINE, "--steps", "0"])
+
+    def test_interrupt_is_quiet(self, monkeypatch, capsys):
+        def interrupted(model, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(LLaDAForMaskedLM, "generate", interrupted)
+        assert main(["generate", LINE]) == 130
+        assert capsys.readouterr() == ("", "")
+
+    def test_unknown_characters_warn(self, capsys):
+        assert main(["generate", "𠀀㐂", "--max-new-tokens", "1"]) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("𠀀㐂")
+        assert "warning: the tokenizer does not know 𠀀 㐂 and reads <|unk|> instead" in err
+        assert main(["generate", LINE, "--max-new-tokens", "1"]) == 0
+        assert "warning" not in capsys.readouterr().err
+
+    def test_nothing_to_fill_warns(self, capsys):
+        assert main(["generate", LINE, "--max-new-tokens", "0"]) == 0
+        assert "warning: nothing is filled: the text has no [MASK]" in capsys.readouterr().err
+        assert main(["generate", LINE + "[MASK]", "--max-new-tokens", "0"]) == 0
+        assert "warning" not in capsys.readouterr().err
+
+
+class TestCheckpoint:
+    def test_option_wins_over_variable_wins_over_shipped(self, monkeypatch, tmp_path):
+        (tmp_path / "checkpoints/llada-poet").mkdir(parents=True)
+        monkeypatch.setattr(arguments, "__file__", str(tmp_path / "llada_cli/arguments.py"))
+        monkeypatch.setenv("LLADA_MODEL", "from-variable")
+        assert arguments.find_checkpoint("from-option") == "from-option"
+        assert arguments.find_checkpoint(None) == "from-variable"
+        monkeypatch.delenv("LLADA_MODEL")
+        assert arguments.find_checkpoint(None) == str(tmp_path / "checkpoints/llada-poet")
+
+    def test_none_is_an_error_with_the_way_out(self, fail, monkeypatch, tmp_path):
+        monkeypatch.setattr(arguments, "__file__", str(tmp_path / "llada_cli/arguments.py"))
+        monkeypatch.delenv("LLADA_MODEL")
+        assert "give one with `--model PATH_OR_ID` or in the environment variable LLADA_MODEL" in fail(
+            "generate", LINE
+        )
+
+    def test_home_folder(self, generate, poet_folder, monkeypatch):
+        monkeypatch.setenv("HOME", str(poet_folder.parent))
+        assert generate(LINE, "--model", f"~/{poet_folder.name}", "--max-new-tokens", 1).startswith(LINE)
+
+    @pytest.fixture
+    def adapter(self, poet_folder, tmp_path, monkeypatch):
+        """An adapter whose base is named by a path from another folder, and the model that it makes."""
+        (tmp_path / "base").symlink_to(poet_folder)
+        monkeypatch.chdir(tmp_path)
+        base = LLaDAForMaskedLM.from_pretrained("base", dtype=torch.float32)
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+        adapted.save_pretrained("adapter")
+        monkeypatch.chdir("/")
+        return tmp_path / "adapter", adapted.eval()
+
+    def test_an_adapter_is_merged_into_what_it_was_trained_on(self, adapter):
+        """Found beside the adapter when the path of training is not there, and so is its tokenizer."""
+        folder, adapted = adapter
+        LLaDAGenerationConfig(max_new_tokens=3).save_pretrained(folder)
+        model, tokenizer = load_checkpoint(str(folder), "cpu", None)
+        input_ids = tokenizer("床前明月光，", return_tensors="pt").input_ids
+        with torch.no_grad():
+            expected = adapted(input_ids=input_ids).logits
+            torch.testing.assert_close(model(input_ids).logits, expected, atol=1e-3, rtol=0)
+        assert type(model) is LLaDAForMaskedLM
+        assert model.generate(input_ids).shape == (1, 9), "its own generation config"
+
+    def test_an_adapter_of_other_modules_is_refused(self, adapter, fail):
+        """PEFT loads the names that it knows, and warns of the others: the model would be the one below the adapter."""
+        folder, _ = adapter
+        convert_adapter(folder, folder.parent / "official", to="official")
+        message = fail("generate", LINE, "--model", folder.parent / "official")
+        assert "its weights are not those of the modules of this model" in message and "convert-adapter" in message
+
+    def test_an_adapter_without_its_base(self, fail, tmp_path):
+        config = tmp_path / "adapter_config.json"
+        config.write_text('{"base_model_name_or_path": "nowhere", "peft_type": "LORA"}')
+        assert f"cannot load {str(tmp_path)!r}" in fail("generate", LINE, "--model", tmp_path)
+        config.write_text('{"base_model_name_or_path": null, "peft_type": "LORA"}')
+        assert "does not name the checkpoint below it" in fail("generate", LINE, "--model", tmp_path)

@@ -1,0 +1,372 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""LLaDA as a model of lm-evaluation-harness: the shipped poet on couplets that it knows."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+import modeling_llada.evaluation
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.evaluation.stop_strings import StopStrings, cut_answer
+
+
+pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not part of this environment")
+
+from lm_eval import simple_evaluate  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
+
+from modeling_llada.evaluation import LLaDAHarnessLM  # noqa: E402
+
+
+REPO = Path(__file__).parents[2]
+TASKS = REPO / "tests" / "evaluation" / "harness_tasks"
+POET = REPO / "checkpoints" / "llada-poet"
+LINE, NEXT = "床前明月光，", "疑是地上霜"
+
+
+@pytest.fixture(scope="module")
+def poet():
+    return LLaDAForMaskedLM.from_pretrained(POET, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(POET)
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return TaskManager(include_path=str(TASKS), include_defaults=False)
+
+
+@pytest.fixture
+def make_lm(poet):
+    """The poet as a model of the harness."""
+    model, tokenizer = poet
+    return lambda **options: LLaDAHarnessLM(model, tokenizer=tokenizer, **{"num_samples": 4, **options})
+
+
+class ForwardPasses(list):
+    """The sequences of each forward pass of a model. Can interrupt the run in one of them."""
+
+    interrupt_at = None
+
+    def __call__(self, model, args, kwargs):
+        self.append(len(kwargs["input_ids"]))
+        if len(self) == self.interrupt_at:
+            raise KeyboardInterrupt
+
+    def restart(self, interrupt_at=None):
+        self.clear()
+        self.interrupt_at = interrupt_at
+
+
+@pytest.fixture
+def passes(poet):
+    """The forward passes of the poet."""
+    passes = ForwardPasses()
+    handle = poet[0].register_forward_pre_hook(passes, with_kwargs=True)
+    yield passes
+    handle.remove()
+
+
+def requests_of(kind, *arguments):
+    return [Instance(kind, {}, one, index, ("task", index, 1)) for index, one in enumerate(arguments)]
+
+
+def log_probs_of(poet, text, position=-1):
+    """The log-probabilities at one mask of a text."""
+    model, tokenizer = poet
+    input_ids = tokenizer(text, return_tensors="pt").input_ids
+    masks = (input_ids[0] == model.config.mask_token_id).nonzero()[:, 0]
+    with torch.no_grad():
+        return model(input_ids=input_ids).logits[0, masks[position]].log_softmax(-1)
+
+
+class TestTasks:
+    def test_the_poet_knows_the_couplets(self, make_lm, tasks):
+        lm = make_lm(block_length=8, check_greedy=False)
+        results = simple_evaluate(
+            lm, tasks=["poet_next_line", "poet_next_line_choice"], task_manager=tasks, bootstrap_iters=0
+        )
+        assert results["results"]["poet_next_line_choice"]["acc,none"] == 1.0
+        # One line ends with a question mark, which the task does not expect.
+        assert results["results"]["poet_next_line"]["exact_match,none"] == 7 / 8
+        assert results["config"]["llada"]["num_samples"] == 4
+
+    def test_prompts_can_be_chats(self, make_lm, tasks):
+        lm = make_lm()
+        options = {"task_manager": tasks, "limit": 1, "bootstrap_iters": 0, "system_instruction": "五言绝句"}
+        results = simple_evaluate(lm, tasks=["poet_next_line"], apply_chat_template=True, **options)
+        prompt = results["samples"]["poet_next_line"][0]["arguments"][0][0]
+        assert prompt == lm.apply_chat_template(
+            [{"role": "system", "content": "五言绝句"}, {"role": "user", "content": LINE}]
+        )
+        assert prompt.endswith(LINE) and prompt != LINE
+
+    def test_two_processes_give_the_answers_of_one(self, make_lm, tasks):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(REPO)}
+        group |= {"OMP_NUM_THREADS": "1", "HF_DATASETS_OFFLINE": "1"}
+        command = [sys.executable, str(TASKS / "two_processes.py"), str(POET)]
+        processes = [
+            subprocess.Popen(
+                command, env=os.environ | group | {"RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, text=True
+            )
+            for rank in "01"
+        ]
+        written = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0]
+        two = json.loads(written[0].splitlines()[-1])
+        assert (two["processes"], written[1]) == (2, "")
+
+        options = {"task_manager": tasks, "limit": 5, "bootstrap_iters": 0}
+        lm = make_lm(block_length=4)
+        samples = simple_evaluate(lm, tasks=["poet_next_line", "poet_next_line_choice"], **options)["samples"]
+        assert {task: len(answers) for task, answers in two["answers"].items()} == dict.fromkeys(samples, 5)
+        for sample in samples["poet_next_line"]:
+            # The harness gives the last request of the shorter process again, so that both have as many.
+            assert [sample["resps"][0][0]] == two["answers"]["poet_next_line"][str(sample["doc_id"])]
+        for sample in samples["poet_next_line_choice"]:
+            for [(score, greedy)], (other, other_greedy) in zip(
+                sample["resps"], two["answers"]["poet_next_line_choice"][str(sample["doc_id"])], strict=True
+            ):
+                assert score == pytest.approx(other, abs=1e-3) and greedy == other_greedy
+
+
+class TestLikelihood:
+    PAIRS = [(LINE, NEXT), (LINE, "低头思故乡"), ("白日依山尽，", "黄河入海流。"), ("春眠不觉晓", "，"), ("", "春眠")]
+
+    def test_a_score_depends_neither_on_the_batch_nor_on_the_order(self, make_lm):
+        requests = requests_of("loglikelihood", *self.PAIRS)
+        together = make_lm(batch_size=64).loglikelihood(requests)
+        alone = [make_lm(batch_size=1).loglikelihood([request])[0] for request in requests]
+        reversed_order = make_lm(batch_size=9).loglikelihood(requests[::-1])[::-1]
+        for other in (alone, reversed_order):
+            assert [score for score, _ in other] == pytest.approx([score for score, _ in together], abs=1e-3)
+            assert [greedy for _, greedy in other] == [greedy for _, greedy in together]
+
+    def test_the_seed_changes_the_noise(self, make_lm):
+        requests = requests_of("loglikelihood", (LINE, "低头思故乡"))
+        assert make_lm(seed=0).loglikelihood(requests) != make_lm(seed=1).loglikelihood(requests)
+
+    def test_one_token_is_exact_and_all_choices_share_a_forward_pass(self, make_lm, poet, passes):
+        context, characters = LINE + "疑是地上", "霜光月山"
+        requests = requests_of("loglikelihood", *[(context, character) for character in characters])
+        results = make_lm(batch_size=1).loglikelihood(requests)
+        assert passes == [1]
+        log_probs = log_probs_of(poet, context + "[MASK]")
+        assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+        expected = [log_probs[token].item() for token in poet[1](characters).input_ids]
+        assert [score for score, _ in results] == pytest.approx(expected, abs=1e-4)
+        assert [greedy for _, greedy in results] == [True, False, False, False]
+
+    @pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
+    def test_one_token_has_the_score_of_the_estimator(self, make_lm, poet, cfg_scale):
+        model, tokenizer = poet
+        input_ids = tokenizer("床前明月霜", return_tensors="pt").input_ids
+        labels = input_ids.masked_fill(torch.arange(5) < 4, -100)
+        expected = model.log_likelihood(input_ids, labels, num_samples=1, cfg_scale=cfg_scale).log_likelihood.item()
+        [(score, _)] = make_lm(cfg_scale=cfg_scale).loglikelihood(requests_of("loglikelihood", ("床前明月", "霜")))
+        assert score == pytest.approx(expected, abs=1e-4)
+
+    def test_two_tokens_come_close_to_enumeration(self, make_lm, poet):
+        """Eq. 6 with `L = 2`: half of the time both are masked, else one of them, with weight 2."""
+        first, second = poet[1]("地霜").input_ids
+        both = [log_probs_of(poet, LINE + "[MASK][MASK]", position) for position in (0, 1)]
+        one = log_probs_of(poet, LINE + "[MASK]霜")[first] + log_probs_of(poet, LINE + "地[MASK]")[second]
+        exact = (both[0][first] + both[1][second] + one).item() / 2
+        lm = make_lm(num_samples=512, antithetic=True, batch_size=256, check_greedy=False)
+        [(score, greedy)] = lm.loglikelihood(requests_of("loglikelihood", (LINE, "地霜")))
+        assert score == pytest.approx(exact, rel=0.05)
+        assert greedy is False
+
+    def test_greedy_is_what_filling_one_token_a_step_gives(self, make_lm, passes):
+        requests = requests_of("loglikelihood", (LINE, NEXT), (LINE, "低头思故乡"))
+        results = make_lm(num_samples=1).loglikelihood(requests)
+        assert [greedy for _, greedy in results] == [True, False]
+        # One forward pass a score and, together, at most one for each token.
+        assert len(passes) <= 1 + len(NEXT)
+
+    def test_a_space_at_the_end_of_the_context_belongs_to_the_answer(self, make_lm):
+        one, other = make_lm().loglikelihood(requests_of("loglikelihood", ("床前 ", "明月"), ("床前", " 明月")))
+        assert one == other
+
+    def test_an_empty_answer_is_certain(self, make_lm):
+        assert make_lm().loglikelihood(requests_of("loglikelihood", (LINE, ""))) == [(0.0, True)]
+
+    def test_a_long_context_is_cropped_on_the_left(self, poet_folder):
+        lm = LLaDAHarnessLM(str(poet_folder), num_samples=2)
+        context, answer = LINE * 50, NEXT
+        crop = (LINE * 50)[-(lm.max_length - len(answer)) :]
+        long, short = lm.loglikelihood(requests_of("loglikelihood", (context, answer), (crop, answer)))
+        assert long == pytest.approx(short)
+        with pytest.raises(ValueError, match="does not fit into `max_position_embeddings=128`"):
+            lm.loglikelihood(requests_of("loglikelihood", (LINE, NEXT * 50)))
+
+    def test_rolling_is_the_perplexity_of_the_whole_text(self, poet_folder):
+        lm = LLaDAHarnessLM(str(poet_folder), num_samples=2)
+        text = (LINE + NEXT) * 20  # longer than the context of 128 tokens
+        [score, empty] = lm.loglikelihood_rolling(requests_of("loglikelihood_rolling", (text,), ("",)))
+        input_ids = lm.tokenizer(text, return_tensors="pt").input_ids
+        generator = lm._generator("loglikelihood_rolling", input_ids[0].tolist())
+        perplexity = lm.model.perplexity(input_ids, num_samples=2, generator=generator).item()
+        assert torch.tensor(-score / 220).exp().item() == pytest.approx(perplexity)
+        assert empty == 0.0
+
+
+class TestGenerateUntil:
+    def test_a_completion_depends_neither_on_the_batch_nor_on_the_order(self, make_lm):
+        """Also where it is drawn: each request has its own noise."""
+        options = {"until": ["。"], "max_gen_toks": 12, "do_sample": True, "temperature": 1.0}
+        prompts = [LINE, "白日依山尽，黄河入海流。", "春眠"]
+        requests = requests_of("generate_until", *[(prompt, options) for prompt in prompts])
+        together = make_lm(batch_size=8).generate_until(requests)
+        assert [make_lm(batch_size=1).generate_until([one])[0] for one in requests] == together
+        assert make_lm(batch_size=2).generate_until(requests[::-1])[::-1] == together
+        assert make_lm(seed=1).generate_until(requests) != together
+
+    def test_repetitions_of_a_request_are_different_samples(self, make_lm):
+        [request] = requests_of("generate_until", ("春", {"max_gen_toks": 12, "do_sample": True, "temperature": 1.0}))
+        assert len({*make_lm().generate_until([request] * 4)}) > 1
+
+    def test_a_stop_string_saves_forward_passes_and_changes_nothing(self, make_lm, poet, passes):
+        requests = requests_of("generate_until", (LINE, {"until": "。", "max_gen_toks": 48}))
+        [text] = make_lm(block_length=4).generate_until(requests)
+        assert len(passes) <= 8  # two blocks of twelve
+        model, tokenizer = poet
+        prompt = tokenizer(LINE, return_tensors="pt")
+        whole = model.generate(**prompt, max_new_tokens=48, block_length=4, stop_at_eos=False)[0, len(LINE) :]
+        assert text == tokenizer.decode(whole).split("。")[0] == NEXT
+
+    def test_a_row_that_stops_does_not_stop_the_others(self, make_lm):
+        options = {"until": ["霜"], "max_gen_toks": 32}
+        requests = requests_of("generate_until", (LINE, options), ("白日依山尽，", options))
+        first, second = make_lm(block_length=8).generate_until(requests)
+        assert first == "疑是地上"
+        assert second == "黄河入海流。"
+
+    def test_options_of_the_model_win_over_those_of_the_task(self, make_lm):
+        asked = {"until": ["。"], "max_gen_toks": 32, "do_sample": False, "temperature": 0.7, "steps": 4}
+        assert make_lm()._decoding_options(asked) == (
+            {"max_new_tokens": 32, "do_sample": False, "temperature": 0.0, "steps": 4},
+            ["。"],
+        )
+        options, _ = make_lm(max_new_tokens=8, temperature=0.5, cfg_scale=1.0)._decoding_options(asked)
+        assert options == {"max_new_tokens": 8, "temperature": 0.5, "steps": 4, "cfg_scale": 1.0}
+        assert make_lm()._decoding_options({})[0]["max_new_tokens"] == 256
+
+    def test_an_option_that_nobody_has_is_an_error(self, make_lm):
+        with pytest.raises(ValueError, match="gen_length"):
+            make_lm(gen_length=8)
+        with pytest.raises(ValueError, match="top_p"):
+            make_lm().generate_until(requests_of("generate_until", (LINE, {"do_sample": True, "top_p": 0.5})))
+        with pytest.raises(ValueError, match="must leave room for a prompt"):
+            make_lm().generate_until(requests_of("generate_until", (LINE, {"max_gen_toks": 4096})))
+
+
+class TestStopStrings:
+    @pytest.fixture
+    def stops(self, poet):
+        """Whether an answer stops; `_` is a mask."""
+        model, tokenizer = poet
+
+        def check(answer, *strings, end_token_ids=()):
+            tokens = tokenizer(answer.replace("_", "[MASK]"), return_tensors="pt").input_ids
+            criterion = StopStrings(tokenizer, list(strings), list(end_token_ids), model.config.mask_token_id, 0)
+            return criterion(tokens, None).tolist() == [True]
+
+        return check
+
+    def test_only_text_before_the_first_mask_counts(self, stops):
+        assert stops("疑是。__", "。")
+        assert not stops("疑_。__", "。")
+        assert not stops("疑是____", "。")
+
+    def test_a_longer_string_that_may_still_come_is_waited_for(self, stops):
+        assert not stops("疑是__", "疑是地上", "是")
+        assert stops("疑是地上__", "疑是地上", "是")
+
+    def test_an_end_token_stops(self, stops):
+        assert stops("疑是<|endoftext|>__", end_token_ids=[0])
+        assert not stops("疑_<|endoftext|>_", end_token_ids=[0])
+
+    def test_the_text_is_cut_at_what_comes_first(self, poet):
+        tokenizer = poet[1]
+        tokens = tokenizer("疑是<|startoftext|>地上霜。举<|endoftext|>头").input_ids
+        assert cut_answer(tokenizer, tokens, ["。"], [0]) == "疑是地上霜"
+        assert cut_answer(tokenizer, tokens, ["望"], [0]) == "疑是地上霜。举"
+        assert cut_answer(tokenizer, tokens, ["<|startoftext|>", "。"], [0]) == "疑是"
+
+
+class TestCache:
+    @pytest.mark.parametrize("task", ["poet_next_line", "poet_next_line_choice"])
+    def test_an_interrupted_run_goes_on_where_it_stopped(self, poet_folder, tasks, tmp_path, task):
+        options = {"tasks": [task], "task_manager": tasks, "limit": 4, "bootstrap_iters": 0}
+        lm = LLaDAHarnessLM(str(poet_folder), device="cpu", batch_size=1, num_samples=2, max_new_tokens=8)
+        passes = ForwardPasses()
+        lm.model.register_forward_pre_hook(passes, with_kwargs=True)
+        expected = simple_evaluate(lm, **options)["samples"][task]
+        all_passes = len(passes)
+
+        options["use_cache"] = str(tmp_path / "answers")
+        passes.restart(interrupt_at=all_passes // 2)
+        with pytest.raises(KeyboardInterrupt):
+            simple_evaluate(lm, **options)
+        for most in (0.8 * all_passes, 0):  # what is left, and then nothing
+            passes.restart()
+            samples = simple_evaluate(lm, **options)["samples"][task]
+            assert len(passes) <= most
+            assert [sample["resps"] for sample in samples] == [sample["resps"] for sample in expected]
+
+
+class TestArguments:
+    def test_a_loaded_model_needs_its_tokenizer(self, poet):
+        with pytest.raises(ValueError, match="needs a `tokenizer`"):
+            LLaDAHarnessLM(poet[0])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"batch_size": "auto"}, "`batch_size`"),
+            ({"num_samples": 3, "antithetic": True}, "`num_samples` must be even"),
+            ({"steps": 0}, "`steps`"),
+            ({"tokenizer": "?"}, "`tokenizer` is for a loaded"),
+        ],
+    )
+    def test_a_wrong_one_is_an_error_before_the_weights_are_read(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            LLaDAHarnessLM("no/such/folder", **options)
+
+    def test_an_adapter_is_merged(self, make_lm):
+        adapter = str(POET.parent / "llada-poet-instruct")
+        requests = requests_of("loglikelihood", ("春", "风"))
+        by_itself = LLaDAHarnessLM(adapter, device="cpu").loglikelihood(requests)
+        beside = LLaDAHarnessLM(str(POET), peft=adapter, device="cpu").loglikelihood(requests)
+        assert by_itself == beside != make_lm().loglikelihood(requests)
+
+    def test_it_is_registered_by_its_name(self):
+        from lm_eval.api.registry import get_model
+
+        assert get_model("llada") is LLaDAHarnessLM
+
+    def test_only_the_module_of_the_model_imports_the_harness(self):
+        files = [path for folder in ("modeling_llada", "llada_cli") for path in (REPO / folder).rglob("*.py")]
+        at_the_top = re.compile(r"^(from|import) lm_eval", re.MULTILINE)
+        found = [path.name for path in files if at_the_top.search(path.read_text(encoding="utf-8"))]
+        assert found == ["harness.py"]
+
+    def test_without_the_harness_the_extra_is_named(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "lm_eval", None)
+        monkeypatch.setitem(sys.modules, "lm_eval.api.instance", None)
+        monkeypatch.delitem(sys.modules, "modeling_llada.evaluation.harness")
+        with pytest.raises(ImportError, match=r"pip install 'modeling-llada\[eval\]'"):
+            modeling_llada.evaluation.LLaDAHarnessLM  # noqa: B018
+        assert modeling_llada.evaluation.load_settings().models

@@ -1,0 +1,307 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""evidence/quality, on a few prompts."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from transformers import AutoTokenizer
+
+import evidence.quality.__main__ as quality
+from benchmarks.shapes import NOT_INSTALLED, Unavailable
+from evidence.quality.answers import Examiner, agreement, ends_there
+from evidence.quality.report import BEGIN, END, draft_pairs, render_section, replace_section
+from evidence.quality.settings import (
+    CACHES,
+    DRAFT_RULES,
+    RULES,
+    Setting,
+    further_settings_of,
+    quantized_settings_of,
+    settings_of,
+)
+from evidence.quality.statistics import compare, statistics_of
+from evidence.quality.tasks import TASKS, questions_of
+from evidence.quality.weights import weights_section
+from modeling_llada import LLaDAForMaskedLM
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tiny_poet(tmp_path_factory):
+    return str(save_tiny_poet(tmp_path_factory.mktemp("checkpoint")))
+
+
+def measure(folder, *options: str) -> dict:
+    quality.main(["--json", str(folder / "quality.json"), *options])
+    return json.loads((folder / "quality.json").read_text(encoding="utf-8"))["results"]
+
+
+def test_the_shipped_checkpoint_keeps_what_it_knows(tmp_path):
+    results = measure(tmp_path, "--tasks", "line", "--only", "threshold 0.9 | dual", "--limit", "4")
+    baseline, parallel = results.values()
+    assert baseline["hits"] == parallel["hits"] == "1111"
+    assert baseline["forward_passes"] == baseline["tokens"] > 3 * parallel["forward_passes"]
+
+
+def test_a_finished_setting_is_not_run_again(tmp_path, tiny_poet, monkeypatch):
+    options = ("--model", tiny_poet, "--tasks", "couplet", "--only", "factor 1.0", "--limit", "3")
+    first = measure(tmp_path, *options)
+    assert len(first) == 3  # the baseline, and the rule without and with a cache
+    monkeypatch.setattr(Examiner, "ask", lambda *_: pytest.fail("it was run again"))
+    assert measure(tmp_path, *options) == first
+
+
+def test_a_file_of_other_prompts_is_not_continued(tmp_path, tiny_poet):
+    options = ("--model", tiny_poet, "--tasks", "line", "--only", "no such setting")
+    measure(tmp_path, *options, "--limit", "2")
+    with pytest.raises(SystemExit, match="`--json` must name a file of the same run"):
+        measure(tmp_path, *options, "--limit", "3")
+
+
+def test_a_question_does_not_depend_on_its_batch(tmp_path, tiny_poet):
+    options = ("--model", tiny_poet, "--tasks", "poem", "--only", "random | no cache", "--limit", "5")
+    (tmp_path / "other").mkdir()
+    assert measure(tmp_path, *options) == measure(tmp_path / "other", *options, "--batch-size", "2")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_questions_have_one_answer(task):
+    questions = questions_of(task, limit=50, seed=1)
+    assert len(questions) == 50 == len({question.prompt + question.answer for question in questions})
+    assert questions == questions_of(task, limit=50, seed=1) != questions_of(task, limit=50, seed=2)
+    assert all(question.answer.endswith(("。", "？", "！", "；")) for question in questions)
+
+
+def test_every_rule_meets_every_cache():
+    settings = settings_of("poem")
+    usual = {(one.rule.label, one.cache) for one in settings if one.block_length == 6 and one.rule.base is None}
+    assert usual == {(rule.label, cache) for rule in RULES for cache in CACHES}
+    assert len({setting.key for setting in settings}) == len(settings)
+
+
+def test_further_settings_are_others():
+    """Remasking at other numbers of steps and guidance in all tasks, and the end of an answer where it has one."""
+    for task in TASKS:
+        further = further_settings_of(task)
+        keys = {setting.key for setting in further}
+        assert len(keys) == len(further) and not keys & {setting.key for setting in settings_of(task)}
+        assert not any(setting.is_baseline for setting in further)
+        assert {setting.rule.family for setting in further} >= {"other remasking", "guidance"}
+    assert sum(setting.extra_tokens > 0 for setting in further_settings_of("poem")) == 16
+    assert Setting("poem", RULES[0], None, 6, extra_tokens=14).key.endswith("| 14 extra tokens")
+
+
+def test_a_longer_answer_has_to_end():
+    completions = torch.tensor([[5, 6, 0, 0], [5, 6, 7, 0], [5, 6, 0, 9]])
+    assert ends_there(completions, 2, eos_token_id=0).tolist() == [True, False, True]
+    assert ends_there(completions, 4, eos_token_id=0).all(), "the canvas ends there"
+
+
+def test_a_longer_canvas(tmp_path, tiny_poet):
+    results = measure(
+        tmp_path, "--model", tiny_poet, "--tasks", "poem", "--only", "block 6 | 2 extra tokens", "--limit", "2"
+    )
+    longer = results["poem | one token a step | no cache | block 6 | 2 extra tokens"]
+    assert longer["forward_passes"] == longer["tokens"] + 2
+
+
+def test_intervals_are_in_the_file(tmp_path, tiny_poet):
+    """Of each result against its baseline; also of results that were there before."""
+    options = ("--model", tiny_poet, "--tasks", "couplet", "--only", "factor 1.0", "--limit", "3")
+    results = measure(tmp_path, *options)
+    path = tmp_path / "quality.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert set(values["statistics"]) == set(results)
+    baseline = results["couplet | one token a step | no cache | block one"]
+    for key, result in results.items():
+        assert values["statistics"][key] == statistics_of(result, baseline)
+    path.write_text(json.dumps(values | {"statistics": {}}), encoding="utf-8")
+    measure(tmp_path, *options)
+    assert json.loads(path.read_text(encoding="utf-8"))["statistics"] == values["statistics"]
+
+
+def test_statistics_of_hits():
+    found = statistics_of(
+        {"hits": "11" * 40 + "00" * 10, "forward_passes": 1.0}, {"hits": "1" * 100, "forward_passes": 2.0}
+    )
+    mean, low, high = found["exact_match"]
+    assert mean == 80.0 and 68 < low < 76 and 84 < high < 92
+    assert found["difference"] == [-20.0, round(low - 100, 2), round(high - 100, 2)]
+
+
+def test_comparison_is_paired():
+    """Two settings that miss the same prompts do not differ, however many those are."""
+    hits = "10" * 50
+    same = compare({"hits": hits, "forward_passes": 2.0}, {"hits": hits, "forward_passes": 6.0})
+    assert (same.difference, same.low, same.high, same.speedup, same.is_equal) == (0.0, 0.0, 0.0, 3.0, True)
+    worse = compare({"hits": "0" * 20 + hits[20:], "forward_passes": 2.0}, {"hits": hits, "forward_passes": 6.0})
+    assert worse.difference == -10.0
+    assert worse.low < -10.0 < worse.high < 0.0
+    assert not worse.is_equal
+
+
+def test_interval_covers_the_truth():
+    """95% of the intervals of a difference whose mean is 0 hold it, within what 100 of them can show."""
+    generator = torch.Generator().manual_seed(0)
+    held = 0
+    for _ in range(100):
+        first, second = (torch.randint(0, 2, (100,), generator=generator).tolist() for _ in range(2))
+        results = [{"hits": "".join(map(str, hits)), "forward_passes": 1.0} for hits in (first, second)]
+        held += compare(*results).is_equal
+    assert 88 <= held <= 99
+
+
+def test_quantized_weights_are_paired_with_plain_ones(tmp_path, tiny_poet, monkeypatch):
+    pytest.importorskip("torchao")
+    options = ("--model", tiny_poet, "--tasks", "couplet", "--limit", "6", "--weights", "int8")
+    results = measure(tmp_path, *options)
+    plain = [key for key in results if not key.endswith("| int8")]
+    assert {f"{key} | int8" for key in plain} == {one.key for one in quantized_settings_of("couplet", "int8")}
+    assert len(results) == 2 * len(plain) == 8
+    assert set(plain) < {setting.key for setting in settings_of("couplet")}, "the keys that plain settings always had"
+    for key in plain:
+        own = results[f"{key} | int8"]
+        assert set(own) - set(results[key]) == {"same_answers", "same_characters"}
+        assert 0.0 < own["same_answers"] <= own["same_characters"] <= 1.0
+
+    (tmp_path / "plain").mkdir()
+    only = ("--model", tiny_poet, "--tasks", "couplet", "--limit", "6", "--only", "threshold 0.9 | dual")
+    alone = measure(tmp_path / "plain", *only)
+    assert alone.items() <= results.items(), "what is plain is not changed by what is quantized beside it"
+
+    monkeypatch.setattr(Examiner, "ask", lambda *_: pytest.fail("it was run again"))
+    assert measure(tmp_path, *options) == results
+
+
+def test_a_file_of_another_machine_is_not_continued_with_quantized_weights(tmp_path, tiny_poet):
+    pytest.importorskip("torchao")
+    options = ("--model", tiny_poet, "--tasks", "line", "--limit", "2")
+    measure(tmp_path, *options, "--only", "no such setting")
+    path = tmp_path / "quality.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    next(iter(values["results"].values()))["characters"] = 0.123
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(SystemExit, match="has another result for 'line | one token a step"):
+        measure(tmp_path, *options, "--weights", "int8")
+
+
+def test_a_kind_without_a_kernel_is_rounded_or_said(tmp_path, tiny_poet, monkeypatch):
+    """Where `quantize` refuses a kind the weights are rounded to it; where that fails too, the page says why."""
+
+    def refuse(model, kind, configs):
+        if configs is quality.QUANTIZATIONS or kind == "fp8":
+            raise Unavailable(f"no kernel for {kind}")
+        return "RoundingConfig"
+
+    monkeypatch.setattr(quality, "quantize", refuse)
+    results = measure(
+        tmp_path, "--model", tiny_poet, "--tasks", "line", "--limit", "2", "--weights", "int8", "int4", "fp8"
+    )
+    assert {key.split(" | ")[-1] for key in results} == {"block one", "int4"}
+    page = weights_section(json.loads((tmp_path / "quality.json").read_text(encoding="utf-8")))
+    assert "- int8: not run. no kernel for int8" in page, "it has no other config"
+    assert "- int4: `RoundingConfig`, multiplied as floats, because no kernel for int4" in page
+    assert "- fp8: not run. no kernel for fp8" in page
+    assert "| line, threshold 0.9, dual |" in page and "100.0% | 100.0% |" in page, "nothing was rounded here"
+
+
+def test_without_torchao_the_page_says_so(tmp_path, tiny_poet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    results = measure(tmp_path, "--model", tiny_poet, "--tasks", "line", "--limit", "1", "--weights", "int8")
+    assert results == {}
+    page = weights_section(json.loads((tmp_path / "quality.json").read_text(encoding="utf-8")))
+    assert f"- int8: not run. {NOT_INSTALLED}" in page
+
+
+def test_agreement():
+    assert agreement([[1, 2, 3, 4], [5, 6]], [[1, 2, 3, 4], [5, 7]]) == {
+        "same_answers": 0.5,
+        "same_characters": 0.8333,
+    }
+
+
+def test_drafts_are_settings():
+    for task in TASKS:
+        settings = settings_of(task)
+        drafts = [one for one in settings if one.rule.family == "drafts"]
+        assert {(one.rule.label, one.cache) for one in drafts} == {
+            (rule.label, cache) for rule in DRAFT_RULES for cache in (None, "dual")
+        }
+        assert {one.block_length for one in drafts} == {settings[0].block_length}
+        assert all(one.options(12)["draft_steps"] == 4 for one in drafts)
+
+
+def test_a_draft_that_changes_a_hit_is_seen():
+    """Each rule with drafts stands beside the rule without them, and a page names those that have other hits."""
+    settings = [one for one in settings_of("line") if one.rule.label in ("one token a step", "threshold 0.9")]
+    results = {one.key: {"hits": "1101", "characters": 1.0, "forward_passes": 6.0, "tokens": 7.0} for one in settings}
+    values = {"settings": {"model": "a model"}, "seconds": 60.0, "results": results}
+    assert "drafts" not in render_section(values)
+    for rule in DRAFT_RULES:
+        for cache in (None, "dual"):
+            key = f"line | {rule.label} | {cache or 'no cache'} | block one"
+            results[key] = {"hits": "1101", "characters": 1.0, "forward_passes": 2.0, "tokens": 7.0}
+    page = render_section(values)
+    assert "4 of 4 settings have the hits of their rule without drafts." in page
+    assert "| threshold 0.9, 4 drafts | **0.0 [0.0, 0.0]**, 3.0x | **0.0 [0.0, 0.0]**, 3.0x |" in page
+    assert {base["forward_passes"] for _, _, base in draft_pairs(results)} == {6.0}
+    assert ">drafts</text>" in quality.quality_svg(results), "a colour of its own in the legend"
+
+    results["line | threshold 0.9, 4 drafts | dual | block one"]["hits"] = "1100"
+    page = render_section(values)
+    assert "3 of 4 settings" in page and "not: line | threshold 0.9, 4 drafts | dual | block one." in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", [None, "dual"])
+@pytest.mark.parametrize("rule", DRAFT_RULES, ids=lambda rule: rule.label)
+def test_drafts_change_no_token(rule, cache):
+    """On poems, of which the model knows few: there a rule that commits too much gives other tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT, padding_side="left")
+    model = LLaDAForMaskedLM.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
+    examiner = Examiner({None: model}, tokenizer, {"poem": questions_of("poem", 8, 0)}, batch_size=8, seed=0)
+    base = next(one for one in RULES if one.label == rule.base)
+    setting = Setting("poem", rule, cache, 6)
+    result, answers = examiner.ask(setting)
+    base_result, base_answers = examiner.ask(replace(setting, rule=base))
+    assert answers == base_answers
+    assert result["hits"] == base_result["hits"]
+    assert result["forward_passes"] < base_result["forward_passes"], "drafts that are accepted save passes"
+
+
+def test_render(tmp_path, tiny_poet):
+    measure(
+        tmp_path, "--model", tiny_poet, "--tasks", "couplet", "poem", "--only", "threshold 0.9 | dual", "--limit", "2"
+    )
+    page, svg = tmp_path / "README.md", tmp_path / "quality.svg"
+    page.write_text("# Benches\n\nof others\n")
+    options = ("--json", str(tmp_path / "quality.json"), "--readme", str(page), "--svg", str(svg), "--render")
+    quality.main([*options])
+    once = page.read_text(), svg.read_bytes()
+    quality.main([*options])
+    assert (page.read_text(), svg.read_bytes()) == once
+    assert once[0].startswith("# Benches\n\nof others\n")
+    assert "| threshold 0.9 |" in once[0]
+    titles = [element.text for element in ElementTree.fromstring(once[1]).iter("{http://www.w3.org/2000/svg}title")]
+    assert [title.split(":")[0] for title in titles] == ["threshold 0.9, dual cache"] * 2
+
+
+def test_a_section_is_replaced_in_its_place():
+    page = f"# Page\n\n{BEGIN}\nold\n{END}\n\n## Other\n"
+    assert replace_section(page, "new\n") == f"# Page\n\n{BEGIN}\nnew\n{END}\n\n## Other\n"
+
+
+def test_the_page_is_that_of_the_results():
+    values = json.loads((ROOT / "evidence/results/quality.json").read_text(encoding="utf-8"))
+    assert render_section(values) in (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    assert all(result["hits"] == base["hits"] for _, result, base in draft_pairs(values["results"]))
+    assert quality.quality_svg(values["results"]) == (ROOT / "docs/pictures/quality.svg").read_text(encoding="utf-8")

@@ -1,0 +1,283 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""examples/sft.py: the script, its recipe, and the configurations of accelerate."""
+
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
+from datasets import Dataset, DatasetDict
+from peft import PeftConfig, PeftModel
+from safetensors.torch import load_file
+from support.sft_runs import MESSAGES, POEMS, largest_difference
+from transformers import AutoTokenizer
+
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.training.sft.checks import PROJECTIONS
+
+
+REPO = Path(__file__).parents[2]
+RECIPE = REPO / "examples" / "configs" / "poet_instruct.yaml"
+TEMPLATE = REPO / "recipes" / "poems" / "instruct_template.jinja"
+CPU = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "--gradient_checkpointing", "false"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("examples_sft", REPO / "examples" / "sft.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """The script sets the level of the package."""
+    logger = logging.getLogger("modeling_llada")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def jsonl(tmp_path):
+    """Instructions with columns that are not trained on, among them one whose values have no common type."""
+    path = tmp_path / "train.jsonl"
+    checks = [{"lines": 2}, {"heads": ["a", "b"]}] * 5
+    rows = [row | {"task": "next", "check": check} for row, check in zip(MESSAGES, checks, strict=True)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(script, poet_folder, tmp_path, jsonl):
+    """Runs the script on the tiny poet, with the recipe or without, and returns the output folder."""
+
+    def run(*arguments, output="run", dataset=jsonl, recipe=False):
+        start = ["--config", str(RECIPE)] if recipe else []
+        start += ["--model_name_or_path", str(poet_folder), "--dataset_name", str(dataset), "--seed", "3"]
+        start += ["--per_device_train_batch_size", "4", "--learning_rate", "1e-2"]
+        script.main([*start, "--output_dir", str(tmp_path / output), *CPU, *map(str, arguments)])
+        return tmp_path / output
+
+    return run
+
+
+def weights(folder):
+    return load_file(next(folder.glob("*.safetensors")))
+
+
+class TestRecipe:
+    def test_trains_an_adapter(self, run, poet_folder, capsys, monkeypatch):
+        monkeypatch.chdir(REPO)  # the recipe names the template from there
+        folder = run("--max_steps", 2, "--eval_rows", 3, "--sample_kwargs", '{"max_new_tokens": 7}', recipe=True)
+        assert capsys.readouterr().out.splitlines()[-1] == f"wrote {folder} at step 2"
+        config = PeftConfig.from_pretrained(folder)
+        assert set(config.target_modules) == set(PROJECTIONS) and config.r == 32
+        assert {weight.dtype for weight in weights(folder).values()} == {torch.bfloat16}
+        assert AutoTokenizer.from_pretrained(folder).chat_template == TEMPLATE.read_text(encoding="utf-8")
+        tokens = weights(folder)["base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"]
+        assert len(tokens) == len(config.trainable_token_indices) == 103
+        before = LLaDAForMaskedLM.from_pretrained(poet_folder)
+        merged = PeftModel.from_pretrained(LLaDAForMaskedLM.from_pretrained(poet_folder), folder).merge_and_unload()
+        changed = (merged.lm_head.weight != before.lm_head.weight).any(1).nonzero().flatten().tolist()
+        assert set(changed) <= set(config.trainable_token_indices) and changed, "the head is tied to these rows"
+        steps = [json.loads(line)["step"] for line in (folder / "samples.jsonl").read_text().splitlines()]
+        assert steps == [0, 0, 0], "sampled before the first step"
+
+    def test_adapter_is_at_most_4_mb_and_has_the_rows_of_english(self, script):
+        from peft import get_peft_model
+
+        checkpoint = REPO / "checkpoints" / "llada-poet"
+        _, _, model = script.parse_arguments(["--config", str(RECIPE), "--use_cpu", "true"])
+        config = script.adapter_config(model)
+        config.target_modules = set(PROJECTIONS)
+        tokens = AutoTokenizer.from_pretrained(checkpoint).convert_ids_to_tokens(config.trainable_token_indices)
+        assert set(map(chr, range(32, 127))) <= set(tokens) <= {*map(chr, range(32, 127)), *"“”‘’…—（）"}
+        adapted = get_peft_model(LLaDAForMaskedLM.from_pretrained(checkpoint), config)
+        trained, _ = adapted.get_nb_trainable_parameters()
+        assert 2 * trained <= 4e6, "in bfloat16"
+
+
+class TestRuns:
+    def test_all_weights(self, run, poet_folder):
+        folder = run("--max_steps", 1)
+        AutoTokenizer.from_pretrained(folder)
+        trained, before = (LLaDAForMaskedLM.from_pretrained(path).state_dict() for path in (folder, poet_folder))
+        assert all((trained[name] != before[name]).any() for name in before)
+
+    def test_packed_rows(self, run):
+        """A batch of four rows of 64 tokens holds all ten documents; one each, there are three batches."""
+        options = ["--max_length", 64, "--save_steps", 1, "--lr_scheduler_type", "constant", "--max_steps", 1]
+        folders = run("--packing", "true", *options, output="packed"), run(*options, output="plain")
+        states = [json.loads((folder / "checkpoint-1" / "trainer_state.json").read_text()) for folder in folders]
+        assert [state["epoch"] for state in states] == [1, pytest.approx(1 / 3)]
+
+    def test_resume(self, run):
+        options = ["--save_steps", 1, "--lr_scheduler_type", "constant", "--resume_from_checkpoint", "true"]
+        whole = run("--max_steps", 4, *options, output="whole")
+        run("--max_steps", 2, *options, output="pieces")
+        pieces = run("--max_steps", 4, *options, output="pieces")
+        assert largest_difference(weights(whole), weights(pieces)) < 1e-6
+        log = json.loads((pieces / "checkpoint-4" / "trainer_state.json").read_text())
+        assert log["global_step"] == 4 and not (pieces / "checkpoint-5").exists()
+
+    def test_a_folder_with_checkpoints_is_not_written_over(self, run):
+        run("--max_steps", 1, "--save_steps", 1)
+        with pytest.raises(ValueError, match="--resume_from_checkpoint true"):
+            run("--max_steps", 1)
+
+    def test_dora(self, run):
+        folder = run(
+            "--max_steps", 1, "--use_peft", "--use_dora", "true", "--lora_r", 2, "--lora_target_modules", "q_proj"
+        )
+        assert any(name.endswith(".lora_magnitude_vector") for name in weights(folder))
+        assert all(".q_proj." in name for name in weights(folder))
+
+    def test_4_bit_base(self, run):
+        pytest.importorskip("bitsandbytes", reason="4-bit weights are those of bitsandbytes")
+        folder = run("--max_steps", 1, "--use_peft", "--load_in_4bit", "true", "--dtype", "bfloat16")
+        assert any((value != 0).any() for name, value in weights(folder).items() if "lora_B" in name)
+
+
+class TestData:
+    def parse(self, script, *arguments):
+        return script.parse_arguments(["--model_name_or_path", "x", *CPU, *map(str, arguments)])[:2]
+
+    def test_jsonl_and_held_out_rows(self, script, jsonl):
+        train, held_out = script.load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 3))
+        assert (len(train), len(held_out)) == (7, 3)
+        assert train.column_names == ["messages"]
+        questions = [row["messages"][0]["content"] for part in (train, held_out) for row in part]
+        assert sorted(questions) == sorted(question for question, _ in POEMS)
+
+    def test_saved_splits(self, script, tmp_path):
+        DatasetDict(train=MESSAGES, dev=MESSAGES.select([0])).save_to_disk(tmp_path / "saved")
+        options = ["--dataset_name", tmp_path / "saved"]
+        assert script.load_rows(*self.parse(script, *options))[1] is None, "nothing asks for it"
+        options += ["--eval_strategy", "steps", "--eval_steps", "1", "--dataset_test_split", "dev"]
+        train, held_out = script.load_rows(*self.parse(script, *options))
+        assert (len(train), len(held_out)) == (10, 1)
+
+    def test_evaluation_file(self, script, jsonl, tmp_path):
+        MESSAGES.select([1, 2]).to_parquet(tmp_path / "test.parquet")
+        options = ["--dataset_name", jsonl, "--eval_dataset_name", tmp_path / "test.parquet"]
+        train, held_out = script.load_rows(*self.parse(script, *options))
+        assert (len(train), len(held_out)) == (10, 2)
+
+    def test_saved_dataset(self, script, tmp_path):
+        Dataset.from_dict({"poem": ["明月"], "title": ["月"]}).save_to_disk(tmp_path / "saved")
+        options = ["--dataset_name", tmp_path / "saved", "--dataset_text_field", "poem"]
+        assert script.load_rows(*self.parse(script, *options))[0].column_names == ["poem"]
+
+    def test_tokenized_rows_keep_what_they_need(self, script, tmp_path):
+        columns = ["input_ids", "seq_lengths", "attention_mask", "completion_mask", "assistant_masks", "labels"]
+        rows = Dataset.from_dict({name: [[1]] for name in [*columns, "id"]})
+        rows.save_to_disk(tmp_path / "saved")
+        train, _ = script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "saved"))
+        assert sorted(train.column_names) == sorted(columns)
+
+    def test_messages_keep_what_renders_them(self, script, tmp_path):
+        extra = {"tools": ["[]"] * 10, "chat_template_kwargs": [{"a": 1}] * 10, "id": range(10)}
+        Dataset.from_dict({"messages": MESSAGES["messages"][:]} | extra).to_parquet(tmp_path / "rows.parquet")
+        train, _ = script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.parquet"))
+        assert sorted(train.column_names) == ["chat_template_kwargs", "messages", "tools"]
+
+    def test_no_evaluation_rows(self, script, jsonl):
+        options = self.parse(script, "--dataset_name", jsonl, "--eval_strategy", "steps", "--eval_steps", 1)
+        with pytest.raises(ValueError, match="`dataset_test_split` must be one of .*--eval_rows"):
+            script.load_rows(*options)
+
+    def test_other_files(self, script, tmp_path):
+        (tmp_path / "rows.txt").write_text("明月")
+        with pytest.raises(ValueError, match=".jsonl or .parquet file, but got .*rows.txt"):
+            script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.txt"))
+
+
+class TestArguments:
+    def test_help(self, script, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            script.main(["--help"])
+        assert stopped.value.code == 0
+        shown = capsys.readouterr().out
+        assert "    python examples/sft.py --config examples/configs/poet_instruct.yaml" in shown
+        assert "--sample_every" in shown and "--use_dora" in shown and "--trainable_token_indices" in shown
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--dataset_name", "x"], "`--model_name_or_path` is needed"),
+            (["--model_name_or_path", "x"], "`--dataset_name` is needed"),
+            (["--model_name_or_path", "x", "--dataset_name", "x", "--eval_rows", "0"], "must be positive, but got 0"),
+            (["--model_name_or_path", "x", "--dataset_name", "x", "--trainable_token_indices", "5"], "--use_peft"),
+            (["--model_name_or_path", "x", "--dataset_name", "x", "--adapter_dtype", "bfloat16"], "--use_peft"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_bad_arguments(self, script, capsys, arguments, message):
+        with pytest.raises(SystemExit):
+            script.parse_arguments([*CPU, *arguments])
+        assert message in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("part", "ids"), [("7", [7]), (7, [7]), ("8-10", [8, 9, 10])])
+    def test_token_ids(self, script, part, ids):
+        assert list(script.token_ids(part)) == ids
+
+    @pytest.mark.parametrize("part", ["", "a", "-3", "9-8", "1-2-3"])
+    def test_bad_token_ids(self, script, part):
+        with pytest.raises(ValueError, match="`trainable_token_indices` must be ids and ranges"):
+            script.token_ids(part)
+
+
+class TestAccelerate:
+    @pytest.mark.slow
+    def test_two_processes_equal_one(self, run, poet_folder, jsonl, tmp_path):
+        options = ["--max_steps", "2", "--use_peft", "--optim", "sgd", "--lora_dropout", "0", "--sample_every", "1"]
+        options += ["--sample_prompts", "明月", "--ddp_find_unused_parameters", "false", "--save_steps", "1"]
+        one = run(*options, output="one")
+        launch = [sys.executable, "-m", "accelerate.commands.launch"]
+        launch += ["--config_file", str(REPO / "examples" / "accelerate" / "ddp.yaml"), "--main_process_port", "0"]
+        command = [*launch, str(REPO / "examples" / "sft.py"), *CPU, *options]
+        command += ["--model_name_or_path", str(poet_folder), "--dataset_name", str(jsonl), "--seed", "3"]
+        command += ["--per_device_train_batch_size", "2", "--learning_rate", "1e-2"]
+        finished = subprocess.run(
+            [*command, "--output_dir", str(tmp_path / "two")],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO), "CI": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert finished.returncode == 0, finished.stderr[-5000:]
+        assert finished.stdout.splitlines()[-1] == f"wrote {tmp_path / 'two'} at step 2"
+        assert (tmp_path / "two" / "checkpoint-2" / "rng_state_1.pth").exists(), "there were two"
+        assert largest_difference(weights(one), weights(tmp_path / "two")) < 1e-6
+        assert (one / "samples.jsonl").read_text() == (tmp_path / "two" / "samples.jsonl").read_text()
+
+    def test_processes_that_would_train_alone(self, script, monkeypatch):
+        _, training, _ = script.parse_arguments(["--model_name_or_path", "x", "--dataset_name", "x", *CPU])
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ValueError, match="`--use_cpu true` is needed for 2 processes without GPUs: 1 of them"):
+            script.check_processes(training)
+
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("ddp", DistributedType.MULTI_GPU), ("fsdp2", DistributedType.FSDP)], ids=["ddp", "fsdp2"]
+    )
+    def test_files_are_read(self, name, kind):
+        config = load_config_from_file(str(REPO / "examples" / "accelerate" / f"{name}.yaml"))
+        assert config.distributed_type == kind and config.num_processes == 2
+        if name == "fsdp2":
+            assert config.fsdp_config["fsdp_version"] == 2
+            assert config.fsdp_config["fsdp_auto_wrap_policy"] == "TRANSFORMER_BASED_WRAP"
+            assert LLaDAForMaskedLM._no_split_modules, "the layers that are wrapped"

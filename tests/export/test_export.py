@@ -1,0 +1,655 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Exporting: weights in, a complete folder for the Hub out, or nothing at all."""
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.saved_tensors import assert_same_tensors, stored
+from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+
+from llada_cli import main
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
+from modeling_llada.export import checkpoint, export_checkpoint
+from modeling_llada.writing import complete_or_absent
+
+
+CODE = {path.name for path in (SHIPPED_CHECKPOINT.parent.parent / "modeling_llada" / "models").glob("*_llada.py")}
+# As the official one is described: no marks, and EOS where no answer is asked for.
+OFFICIAL_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "
+    "+ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+    "{% else %}{{ eos_token }}{% endif %}"
+)
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' + message['content'] }}<|im_end|>{% endfor %}"
+)
+CHAT = [
+    {"role": "user", "content": " Hi "},
+    {"role": "assistant", "content": "Hello.\n"},
+    {"role": "user", "content": "Bye"},
+    {"role": "assistant", "content": "See you."},
+]
+
+
+def official_tokenizer(chat_template=OFFICIAL_TEMPLATE, headers=True):
+    """Bytes and special tokens, with the ids of the golden checkpoint; like the official one it declares no mask."""
+    vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary |= {f"<unused{i}>": i for i in range(256, 300)}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    turns = ["<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"] if headers else ["<a>", "<b>", "<c>"]
+    special = ["<|startoftext|>", "<|endoftext|>", *turns, *(f"<|reserved{i}|>" for i in range(14)), "<|mdm_mask|>"]
+    backend.add_special_tokens(special)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|startoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=["<|mdm_mask|>"],
+    )
+    tokenizer.chat_template = chat_template
+    assert tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|mdm_mask|>"]) == [301, 319]
+    return tokenizer
+
+
+@pytest.fixture
+def official(golden_path, tmp_path):
+    """The golden checkpoint with a tokenizer, as the official folders have it. A test may damage it."""
+    folder = tmp_path / "official"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(golden_path / name, folder / name)
+    official_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where to export: a new folder in a folder of its own, so that a test sees what is left there."""
+    return tmp_path / "exports" / "llada"
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def change_json(path, **fields):
+    path.write_text(json.dumps(read_json(path) | fields), encoding="utf-8")
+
+
+def change_weights(folder, change):
+    """Applies a function to the dict of weights."""
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def contents(folder):
+    """All files, byte for byte."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class TestTransformersLayout:
+    def test_the_folder_is_complete(self, official, out):
+        exported = export_checkpoint(official, out)
+        assert {path.name for path in out.iterdir()} == CODE | {
+            "README.md",
+            "chat_template.jinja",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        }
+        assert list(out.parent.iterdir()) == [out]
+        assert exported.folder == out and exported.dtype == "float32"
+        assert exported.num_parameters == sum(w.numel() for w in load_file(official / "model.safetensors").values())
+        assert exported.num_bytes == sum(len(content) for content in contents(out).values())
+
+    def test_all_auto_classes_are_named(self, official, out):
+        export_checkpoint(official, out)
+        assert read_json(out / "config.json")["auto_map"] == {
+            "AutoConfig": "configuration_llada.LLaDAConfig",
+            "AutoModel": "modeling_llada.LLaDAForMaskedLM",
+            "AutoModelForMaskedLM": "modeling_llada.LLaDAForMaskedLM",
+            "AutoModelForCausalLM": "modeling_llada.LLaDAForMaskedLM",
+        }
+
+    def test_generation_config(self, official, out):
+        export_checkpoint(official, out)
+        options = read_json(out / "generation_config.json")
+        assert (options["do_sample"], options["max_new_tokens"], options["mask_token_id"]) == (False, 128, 319)
+
+    def test_the_weights_are_the_same(self, official, out):
+        export_checkpoint(official, out)
+        assert_same_tensors(stored(out), load_file(official / "model.safetensors"))
+
+    def test_hugging_face_names_become_official_ones(self, official, out, golden_model, golden_path):
+        save_file(golden_model.state_dict(), official / "model.safetensors", metadata={"format": "pt"})
+        export_checkpoint(official, out)
+        assert_same_tensors(stored(out), load_file(golden_path / "model.safetensors"))
+
+    def test_shards(self, official, out):
+        export_checkpoint(official, out, max_shard_size="100KB")
+        assert len(list(out.glob("model-*.safetensors"))) > 1 and (out / "model.safetensors.index.json").exists()
+        assert_same_tensors(stored(out), load_file(official / "model.safetensors"))
+
+    @pytest.mark.parametrize("weights, config", [("bfloat16", "float32"), ("float32", "bfloat16")])
+    def test_auto_is_the_dtype_of_the_weights(self, official, out, weights, config):
+        """Whatever the config says: otherwise they would be rounded, or take twice the space."""
+        dtype = getattr(torch, weights)
+        change_weights(official, lambda tensors: tensors.update({k: v.to(dtype) for k, v in tensors.items()}))
+        change_json(official / "config.json", torch_dtype=config)
+        assert export_checkpoint(official, out).dtype == weights
+        assert_same_tensors(stored(out), load_file(official / "model.safetensors"))
+        assert read_json(out / "config.json")["dtype"] == weights
+
+    def test_another_dtype(self, official, out):
+        export_checkpoint(official, out, dtype="bfloat16")
+        expected = {name: tensor.bfloat16() for name, tensor in load_file(official / "model.safetensors").items()}
+        assert_same_tensors(stored(out), expected)
+
+    def test_tied_embeddings(self, tmp_path, out):
+        source = save_tiny_poet(tmp_path / "poet")
+        export_checkpoint(source, out)
+        assert_same_tensors(stored(out), stored(source))
+        assert AutoModel.from_pretrained(out).config.tie_word_embeddings
+
+
+class TestOfficialLayout:
+    def test_official_in_official_out(self, official, out):
+        export_checkpoint(official, out, layout="official")
+        assert_same_tensors(stored(out), load_file(official / "model.safetensors"))
+        before, after = read_json(official / "config.json"), read_json(out / "config.json")
+        # `auto_map` names files that are not in the folder.
+        changed = {"auto_map", "transformers_version"}
+        official_fields = before.keys() - changed
+        assert {name: after[name] for name in official_fields} == {name: before[name] for name in official_fields}
+        assert after["architectures"] == ["LLaDAModelLM"] and "auto_map" not in after
+        assert not list(out.glob("*.py"))
+
+    def test_there_and_back(self, official, out, tmp_path):
+        export_checkpoint(official, tmp_path / "once", layout="official")
+        export_checkpoint(official, tmp_path / "ours")
+        assert read_json(tmp_path / "ours" / "config.json")["architectures"] == ["LLaDAForMaskedLM"]
+        (tmp_path / "ours" / "README.md").unlink()
+        export_checkpoint(tmp_path / "ours", out, layout="official")
+        once, again = contents(tmp_path / "once"), contents(out)
+        once.pop("README.md"), again.pop("README.md")  # they name their folders
+        assert once == again
+
+    def test_it_loads_here(self, official, out, golden_model):
+        export_checkpoint(official, out, layout="official")
+        model = AutoModel.from_pretrained(out)
+        assert type(model) is LLaDAForMaskedLM
+        assert_same_tensors(model.state_dict(), golden_model.state_dict())
+
+    def test_the_tokenizer_is_one_of_transformers_4(self, official, out):
+        export_checkpoint(official, out, layout="official")
+        fields = read_json(out / "tokenizer_config.json")
+        assert fields["tokenizer_class"] == "PreTrainedTokenizerFast"
+        assert isinstance(fields.get("additional_special_tokens", []), list) and "extra_special_tokens" not in fields
+        assert fields["mask_token"] == "<|mdm_mask|>"
+        assert "generation" in fields["chat_template"] and not (out / "chat_template.jinja").exists()
+        assert AutoTokenizer.from_pretrained(out).mask_token_id == 319
+
+    def test_scaled_rope_has_no_official_field(self, official, out):
+        rope = {"rope_type": "linear", "factor": 2.0, "rope_theta": 500000.0}
+        change_json(official / "config.json", rope_parameters=rope)
+        with pytest.raises(ValueError, match="scaled RoPE"):
+            export_checkpoint(official, out, layout="official")
+        export_checkpoint(official, out)
+        assert read_json(out / "config.json")["rope_parameters"]["factor"] == 2.0
+
+
+class TestStrict:
+    """A few random weights write plausible text, so no checkpoint is completed in silence."""
+
+    HEAD, LAYER, NORM = (f"model.transformer.{name}.weight" for name in ("ff_out", "blocks.1.up_proj", "ln_f"))
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            (lambda w: w.pop(TestStrict.LAYER), r"lacks 1 weights .*layers\.1\.mlp\.up_proj\.weight"),
+            (lambda w: w.pop(TestStrict.HEAD), r"1 missing \(lm_head\.weight\)"),
+            (lambda w: w.update(extra=torch.zeros(2)), r"1 unexpected \(extra\)"),
+            (
+                lambda w: w.update({TestStrict.NORM: torch.zeros(3)}),
+                r"1 of another shape \(model\.norm\.weight \(3,\) instead of \(64,\)\)",
+            ),
+            (
+                lambda w: (w.pop(TestStrict.HEAD), w.update(extra=torch.zeros(2))),
+                r"1 missing \(lm_head\.weight\); 1 unexpected \(extra\)",
+            ),
+        ],
+        ids=["missing layer", "missing head", "unexpected", "mismatched", "two things"],
+    )
+    @pytest.mark.parametrize("layout", ["transformers", "official"])
+    def test_weights_must_be_those_of_the_config(self, official, out, change, message, layout):
+        change_weights(official, change)
+        with pytest.raises(ValueError, match=message):
+            export_checkpoint(official, out, layout=layout)
+        assert not out.parent.exists()
+
+    def test_ten_names_are_enough(self, official, out):
+        change_weights(official, lambda w: w.update({f"extra{i}": torch.zeros(1) for i in range(12)}))
+        with pytest.raises(ValueError, match=r"12 unexpected \(.*, \.\.\.\)") as error:
+            export_checkpoint(official, out)
+        assert str(error.value).count("extra") == 10
+
+    def test_a_bare_backbone_has_no_head(self, tiny_model, out, tmp_path):
+        tiny_model(LLaDAModel).save_pretrained(tmp_path / "backbone")
+        with pytest.raises(ValueError, match=r"missing \(lm_head\.weight\)"):
+            export_checkpoint(tmp_path / "backbone", out, include_tokenizer=False)
+
+    def test_a_tied_head_is_the_embedding(self, official, out):
+        """A head that is stored although it is tied is no contradiction, unless it is another one."""
+        change_json(official / "config.json", weight_tying=True)
+        with pytest.raises(ValueError, match="ties the output head"):
+            export_checkpoint(official, out)
+        change_weights(official, lambda w: w.update({self.HEAD: w["model.transformer.wte.weight"].clone()}))
+        export_checkpoint(official, out)
+        assert self.HEAD not in stored(out)
+
+    @pytest.mark.parametrize(
+        "fields, message",
+        [
+            ({"mask_token_id": None}, "no `mask_token_id`"),
+            ({"quantization_config": {"quant_method": "torchao", "quant_type": "int8"}}, "is quantized"),
+            ({"architectures": ["LLaDAMoEModelLM"]}, "LLaDA-MoE"),
+        ],
+        ids=["no mask token", "quantized", "another family"],
+    )
+    def test_configs_that_cannot_be_exported(self, official, out, fields, message):
+        change_json(official / "config.json", **fields)
+        with pytest.raises(ValueError, match=message):
+            export_checkpoint(official, out)
+
+    def test_another_model(self, tmp_path, out):
+        BertConfig().save_pretrained(tmp_path / "bert")
+        with pytest.raises(ValueError, match="type 'bert', not LLaDA"):
+            export_checkpoint(tmp_path / "bert", out)
+
+    def test_a_file_is_no_checkpoint(self, official, out):
+        with pytest.raises(ValueError, match="`source` must be a folder or a Hub id, but .* is a file"):
+            export_checkpoint(official / "config.json", out)
+
+    def test_code_of_a_checkpoint_is_neither_run_nor_asked_about(self, tmp_path, out, monkeypatch):
+        """A question would wait for an answer that a script does not give."""
+        monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+        (tmp_path / "config.json").write_text('{"model_type": "foreign", "auto_map": {"AutoConfig": "code.Config"}}')
+        with pytest.raises(ValueError, match="no config.json that this package can read"):
+            export_checkpoint(tmp_path, out)
+
+    def test_a_field_of_another_type(self, official, out):
+        change_json(official / "config.json", d_model="wide")
+        with pytest.raises(ValueError, match="no config.json that this package can read"):
+            export_checkpoint(official, out)
+
+    @pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}'])
+    def test_a_damaged_index(self, official, out, index, tmp_path):
+        export_checkpoint(official, tmp_path / "shards", max_shard_size="100KB")
+        (tmp_path / "shards" / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(ValueError, match="damaged model.safetensors.index.json.*Fetch"):
+            export_checkpoint(tmp_path / "shards", out)
+        assert not out.parent.exists()
+
+    @pytest.mark.parametrize("text", ["{", "[]"])
+    def test_a_damaged_generation_config(self, official, out, text):
+        """The library would export its default options instead of the published ones."""
+        (official / "generation_config.json").write_text(text)
+        with pytest.raises(ValueError, match="damaged generation_config.json.*Repair it, or remove it"):
+            export_checkpoint(official, out)
+
+    def test_no_checkpoint(self, tmp_path, out):
+        with pytest.raises(ValueError, match="no config.json that this package can read"):
+            export_checkpoint(tmp_path, out)
+
+    @pytest.mark.parametrize(
+        "arguments", [{"layout": "gguf"}, {"dtype": "int8"}, {"max_shard_size": "5 gigabytes"}], ids=str
+    )
+    def test_arguments(self, official, out, arguments):
+        name, value = next(iter(arguments.items()))
+        with pytest.raises(ValueError, match=f"`{name}` must be .* but got '{value}'"):
+            export_checkpoint(official, out, **arguments)
+
+
+class TestTokenizer:
+    def test_the_mask_token_is_declared(self, official, out):
+        assert AutoTokenizer.from_pretrained(official).mask_token_id is None
+        exported = export_checkpoint(official, out)
+        tokenizer = AutoTokenizer.from_pretrained(out)
+        assert (tokenizer.mask_token, tokenizer.mask_token_id, len(tokenizer)) == ("<|mdm_mask|>", 319, 320)
+        assert tokenizer("a<|mdm_mask|>").input_ids[-1] == 319
+        assert "mask token: <|mdm_mask|> (319)" in exported.notes
+
+    def test_how_it_was_loaded_is_not_written(self, official, out):
+        export_checkpoint(official, out)
+        assert not {"is_local", "local_files_only"} & read_json(out / "tokenizer_config.json").keys()
+
+    def test_from_elsewhere(self, official, out, tmp_path):
+        official_tokenizer().save_pretrained(tmp_path / "tokenizer")
+        for path in official.glob("*token*"):
+            path.unlink()
+        with pytest.raises(ValueError, match="no tokenizer.*--tokenizer PATH_OR_ID"):
+            export_checkpoint(official, out)
+        export_checkpoint(official, out, tokenizer=tmp_path / "tokenizer")
+        assert AutoTokenizer.from_pretrained(out).mask_token_id == 319
+
+    def test_none(self, official, out):
+        exported = export_checkpoint(official, out, include_tokenizer=False)
+        assert not list(out.glob("*token*")) and not (out / "chat_template.jinja").exists()
+        assert "and no tokenizer." in (out / "README.md").read_text() and "tokenizer: none" in exported.notes[0]
+
+    @pytest.mark.parametrize(
+        "fields, message",
+        [
+            ({"mask_token_id": 320}, "no token of this id"),
+            ({"embedding_size": 310, "vocab_size": 310}, "320 tokens and the embedding 310 rows"),
+        ],
+        ids=["no such id", "too many tokens"],
+    )
+    def test_it_must_fit_the_model(self, official, out, fields, message):
+        change_json(official / "config.json", **fields)
+        with pytest.raises(ValueError, match=message):
+            export_checkpoint(official, out)
+
+    def test_another_mask_token(self, official, out):
+        change_json(official / "tokenizer_config.json", mask_token="<|reserved0|>")
+        with pytest.raises(ValueError, match=r"`mask_token_id` .* is 319, .* '<\|reserved0\|>' as its mask token"):
+            export_checkpoint(official, out)
+
+
+class TestChatTemplate:
+    @pytest.fixture
+    def export(self, official, out):
+        """Exports with a template, and returns the tokenizer of the export and what was said about the template."""
+
+        def run(template, headers=True):
+            for name in ("chat_template.jinja", "tokenizer_config.json"):
+                (official / name).unlink(missing_ok=True)
+            official_tokenizer(template, headers).save_pretrained(official)
+            notes = export_checkpoint(official, out).notes
+            return AutoTokenizer.from_pretrained(out), next(note for note in notes if note.startswith("chat template"))
+
+        return run
+
+    @pytest.mark.parametrize("template", [OFFICIAL_TEMPLATE, None], ids=["replaced", "added"])
+    def test_ours(self, export, template):
+        tokenizer, note = export(template)
+        assert ("replaced" if template else "added") in note
+        for turns in (CHAT[:1], CHAT[:3], CHAT, [{"role": "system", "content": "Be brief."}, *CHAT[:1]]):
+            texts = [
+                tokenizer.apply_chat_template(turns, chat_template=text, add_generation_prompt=True, tokenize=False)
+                for text in (OFFICIAL_TEMPLATE, None)
+            ]
+            assert texts[0] == texts[1]
+        prompt = "<|startoftext|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+        assert tokenizer.apply_chat_template(CHAT[:1], add_generation_prompt=False, tokenize=False) == prompt
+        header = "<|start_header_id|>assistant<|end_header_id|>\n\n"
+        assert tokenizer.apply_chat_template(CHAT[:1], add_generation_prompt=True, tokenize=False) == prompt + header
+
+    def test_marks_say_what_the_assistant_wrote(self, export):
+        tokenizer, _ = export(OFFICIAL_TEMPLATE)
+        encoded = tokenizer.apply_chat_template(CHAT, return_dict=True, return_assistant_tokens_mask=True)
+        written = [i for i, mark in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if mark]
+        assert tokenizer.decode(written) == "Hello.<|eot_id|>See you.<|eot_id|><|endoftext|>"
+        # The text of a chat that ends with an answer is that of the official template.
+        official_text = tokenizer.apply_chat_template(CHAT, chat_template=OFFICIAL_TEMPLATE, tokenize=False)
+        assert tokenizer.decode(encoded["input_ids"]) == official_text
+
+    def test_one_with_marks_is_kept(self, export):
+        marked = (SHIPPED_CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
+        tokenizer, note = export(marked)
+        assert tokenizer.chat_template == marked and "kept, it marks" in note
+
+    @pytest.mark.parametrize("headers", [True, False])
+    def test_one_of_another_format_is_kept(self, export, headers):
+        tokenizer, note = export(CHATML, headers)
+        assert tokenizer.chat_template == CHATML and "kept, but it has no generation marks" in note
+
+    def test_none_where_the_format_is_unknown(self, export, out):
+        tokenizer, note = export(None, headers=False)
+        assert tokenizer.chat_template is None and "none, since" in note
+        assert 'tokenizer("Once upon a time"' in (out / "README.md").read_text()
+
+
+class TestModelCard:
+    def test_written(self, official, out):
+        export_checkpoint(official, out, license="mit", base_model="GSAI-ML/LLaDA-8B-Instruct", name="me/my-llada")
+        card = huggingface_hub.ModelCard.load(out / "README.md")
+        data = card.data.to_dict()
+        assert data.pop("tags")[:2] == ["llada", "masked-diffusion"]
+        assert data == {
+            "library_name": "transformers",
+            "pipeline_tag": "text-generation",
+            "license": "mit",
+            "base_model": "GSAI-ML/LLaDA-8B-Instruct",
+        }
+        assert 'AutoModel.from_pretrained("me/my-llada", dtype="auto", trust_remote_code=True)' in card.text
+        assert "| `max_new_tokens` | `128` |" in card.text and "182,720 parameters" in card.text
+        assert "apply_chat_template" in card.text
+
+    @pytest.mark.parametrize("layout", ["transformers", "official"])
+    def test_its_snippet_runs(self, official, out, layout, monkeypatch, capsys):
+        change_json(official / "config.json", max_sequence_length=512)
+        export_checkpoint(official, out, layout=layout)
+        card = (out / "README.md").read_text()
+        # For the tokenizer too: its Auto class looks at the config first, and would ask before it runs code.
+        assert card.count("trust_remote_code=True)") == (2 if layout == "transformers" else 0)
+        monkeypatch.chdir(out.parent)
+        exec(card.split("```python\n")[1].split("```")[0], {})
+        assert capsys.readouterr().out.strip()
+
+    def test_one_that_is_there_is_kept(self, official, out):
+        (official / "README.md").write_text("---\nlicense: mit\n---\n# 模型\n", encoding="utf-8")
+        with pytest.raises(ValueError, match="`license` and `base_model` are for a new model card"):
+            export_checkpoint(official, out, license="apache-2.0")
+        exported = export_checkpoint(official, out)
+        assert (out / "README.md").read_bytes() == (official / "README.md").read_bytes()
+        assert "model card: kept" in exported.notes
+
+    def test_one_of_the_other_layout_is_kept_with_a_note(self, official, out, tmp_path):
+        export_checkpoint(official, tmp_path / "ours")
+        exported = export_checkpoint(tmp_path / "ours", out, layout="official")
+        assert any("model card: kept, but it says trust_remote_code" in note for note in exported.notes)
+        again = export_checkpoint(tmp_path / "ours", out, overwrite=True)
+        assert "model card: kept" in again.notes
+
+    def test_a_card_that_is_no_text(self, official, out):
+        (official / "README.md").write_bytes(b"\xff\xfe")
+        with pytest.raises(ValueError, match="has a README.md that is no text in UTF-8"):
+            export_checkpoint(official, out)
+
+    def test_options_that_are_left_out_are_said(self, official, out):
+        (official / "generation_config.json").write_text('{"steps": 64, "top_p": 0.9, "top_k": 0}')
+        (note,) = (note for note in export_checkpoint(official, out).notes if note.startswith("generation config"))
+        assert "left out" in note and "{'top_p': 0.9}" in note
+        assert read_json(out / "generation_config.json")["steps"] == 64
+
+    def test_published_settings_are_listed(self, official, out):
+        (official / "generation_config.json").write_text('{"steps": 64, "block_length": 32, "max_new_tokens": 64}')
+        export_checkpoint(official, out)
+        assert "| `steps` | `64` |" in (out / "README.md").read_text()
+        assert read_json(out / "generation_config.json")["block_length"] == 32
+
+
+class TestDestination:
+    @pytest.fixture
+    def old(self, official, out):
+        """An earlier export."""
+        export_checkpoint(official, out, license="mit")
+        return contents(out)
+
+    def test_an_empty_folder_is_filled(self, official, out):
+        out.mkdir(parents=True)
+        export_checkpoint(official, out)
+        assert (out / "config.json").exists()
+
+    def test_files_stay_unless_asked(self, official, out, old):
+        with pytest.raises(ValueError, match="must be new or empty.*--overwrite"):
+            export_checkpoint(official, out)
+        assert contents(out) == old
+
+    def test_overwrite(self, official, out, old):
+        export_checkpoint(official, out, overwrite=True, layout="official")
+        assert not list(out.glob("*.py")) and "mit" not in (out / "README.md").read_text().split("---")[1]
+        assert list(out.parent.iterdir()) == [out]
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    @pytest.mark.parametrize("last_step", ["write_model_card", "save_tokenizer"])
+    def test_a_failure_leaves_nothing_new(self, official, out, old, monkeypatch, error, last_step):
+        def fail(*args):
+            raise error("no more")
+
+        monkeypatch.setattr(checkpoint, last_step, fail)
+        with pytest.raises(error):
+            export_checkpoint(official, out, overwrite=True)
+        assert contents(out) == old and list(out.parent.iterdir()) == [out]
+        with pytest.raises(error):
+            export_checkpoint(official, out.parent / "new")
+        assert list(out.parent.iterdir()) == [out]
+
+    def test_the_old_one_comes_back_if_the_new_one_cannot_be_moved(self, official, out, old, monkeypatch):
+        replace = os.replace
+
+        def fail_for_the_new_one(source, target):
+            if str(source).endswith(".part"):
+                raise OSError("the disk is gone")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", fail_for_the_new_one)
+        with pytest.raises(OSError, match="the disk is gone"):
+            export_checkpoint(official, out, overwrite=True)
+        assert contents(out) == old and list(out.parent.iterdir()) == [out]
+
+    @pytest.mark.parametrize("name", ["notes/thesis.txt", "notes.txt"])
+    def test_only_an_exported_folder_is_replaced(self, official, out, name):
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text("years of work")
+        if "/" in name:
+            shutil.copy(official / "config.json", out)
+        with pytest.raises(ValueError, match="`overwrite` replaces a folder with config.json and without subfolders"):
+            export_checkpoint(official, out, overwrite=True)
+        assert (out / name).read_text() == "years of work"
+
+    def test_the_source_is_not_replaced(self, official):
+        before = contents(official)
+        for destination in (official, official.parent):
+            with pytest.raises(ValueError, match="must not hold the source"):
+                export_checkpoint(official, destination, overwrite=True)
+        assert contents(official) == before
+
+    @pytest.mark.parametrize("name", ["config.json", "config.json/llada"])
+    def test_a_file(self, official, name):
+        with pytest.raises(ValueError, match="`destination` must be a folder, but .*config.json' is a file"):
+            export_checkpoint(official, official / name, overwrite=True)
+
+    def test_exports_at_the_same_time(self, official, out):
+        """Their temporary names differ, also in threads of one process."""
+        with ThreadPoolExecutor(2) as threads:
+            calls = [threads.submit(complete_or_absent(out).__enter__) for _ in range(2)]
+            assert len({call.result() for call in calls}) == 2
+
+    def test_a_full_disk_is_noticed_before_writing(self, official, out, monkeypatch):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+        with pytest.raises(OSError, match=r"take 0\.0 GB, .* has only 0\.0 GB left"):
+            export_checkpoint(official, out)
+        assert not out.parent.exists()
+
+
+class TestCommand:
+    @pytest.fixture
+    def fail(self, capsys):
+        """Runs `llada export`, which must fail with one line, and returns that line."""
+
+        def run(*arguments):
+            assert main(["export", *map(str, arguments)]) == 2
+            _, err = capsys.readouterr()
+            assert err.startswith("llada: error: ") and err.count("\n") == 1
+            return err
+
+        return run
+
+    @pytest.fixture
+    def hub(self, monkeypatch):
+        """The Hub: a mock with the signatures of `HfApi`."""
+        api = create_autospec(huggingface_hub.HfApi, instance=True)
+        api.create_repo.side_effect = lambda repo_id, **_: huggingface_hub.RepoUrl(f"https://huggingface.co/{repo_id}")
+        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+        monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_token")
+        return api
+
+    def test_says_what_it_did(self, official, out, capsys):
+        assert main(["export", str(official), str(out), "--dtype", "bfloat16", "--max-shard-size", "100KB"]) == 0
+        lines, err = capsys.readouterr()
+        assert lines.splitlines()[0].startswith(f"{out}: 182,720 parameters in bfloat16, 0.")
+        assert [line.split(":")[0].strip() for line in lines.splitlines()[1:]] == [
+            "mask token",
+            "chat template",
+            "model card",
+        ]
+        assert not err
+        assert type(AutoModel.from_pretrained(out)) is LLaDAForMaskedLM
+
+    def test_options_reach_the_library(self, official, out, capsys):
+        options = "--layout official --no-tokenizer --license mit --base-model a/b --overwrite"
+        assert main(["export", str(official), str(out), *options.split()]) == 0
+        assert LLaDAConfig.from_pretrained(out).architectures == ["LLaDAModelLM"]
+        card = huggingface_hub.ModelCard.load(out / "README.md")
+        assert (card.data.license, card.data.base_model) == ("mit", "a/b")
+        assert not (out / "tokenizer.json").exists()
+
+    def test_help_has_examples_that_parse(self, capsys):
+        from llada_cli import build_parser
+        from llada_cli.export import EXAMPLES
+
+        examples = EXAMPLES.replace("\\\n", " ").splitlines()
+        commands = [line.split()[1:] for line in examples if line.strip().startswith("llada ")]
+        assert len(commands) >= 3
+        for command in commands:
+            assert build_parser().parse_args(command).source
+
+    def test_errors(self, official, out, fail):
+        assert "exclude each other" in fail(official, out, "--no-tokenizer", "--tokenizer", "x")
+        assert "`--private` needs" in fail(official, out, "--private")
+        assert "`--commit-message` needs" in fail(official, out, "--commit-message", "x")
+        change_weights(official, lambda weights: weights.update(extra=torch.zeros(2)))
+        assert "1 unexpected (extra)" in fail(official, out)
+
+    def test_push(self, official, out, hub, capsys):
+        options = ["--push-to-hub", "me/my-llada", "--private", "--commit-message", "Better poems"]
+        assert main(["export", str(official), str(out), *options]) == 0
+        hub.create_repo.assert_called_once_with("me/my-llada", private=True, exist_ok=True)
+        call = hub.upload_folder.call_args.kwargs
+        assert (call["repo_id"], call["folder_path"], call["commit_message"]) == ("me/my-llada", out, "Better poems")
+        assert capsys.readouterr().out.endswith("uploaded to https://huggingface.co/me/my-llada\n")
+        assert 'from_pretrained("me/my-llada"' in (out / "README.md").read_text()
+
+    def test_a_failed_upload_leaves_the_folder(self, official, out, hub, fail):
+        hub.upload_folder.side_effect = ConnectionError("no route to the Hub")
+        message = fail(official, out, "--push-to-hub", "me/my-llada")
+        assert "the folder is complete, but the upload failed: no route to the Hub" in message
+        assert f"hf upload me/my-llada {out}" in message
+        assert type(AutoModel.from_pretrained(out)) is LLaDAForMaskedLM
+
+    @pytest.mark.parametrize("repo_id, token, message", [("a/b/c", "x", "a/b/c"), ("a/b", None, "hf auth login")])
+    def test_an_upload_that_cannot_work_fails_first(
+        self, official, out, hub, fail, monkeypatch, repo_id, token, message
+    ):
+        monkeypatch.setattr(huggingface_hub, "get_token", lambda: token)
+        assert message in fail(official, out, "--push-to-hub", repo_id)
+        assert not out.exists() and not hub.create_repo.called

@@ -1,0 +1,92 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The forward process: rates, masking, loss weights."""
+
+import pytest
+import torch
+
+from modeling_llada.models.diffusion_llada import loss_weights, mask_tokens, sample_rates
+
+
+MASK = 98
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("eps", [0.0, 1e-3, 0.2])
+def test_rates_hit_every_stratum_once(batch_size, eps):
+    for seed in range(20):
+        rates = sample_rates(batch_size, eps, generator=seeded(seed)).double()
+        assert rates.shape == (batch_size,)
+        assert rates.min() > eps - 1e-7 and rates.max() <= 1
+        # In float32 a rate may round onto the border of its stratum (eps + (1 - eps) i/B, eps + (1 - eps) (i+1)/B].
+        strata = ((rates - eps) / (1 - eps) * batch_size - 1e-4).ceil().clamp(min=1)
+        assert strata.sort().values.tolist() == list(range(1, batch_size + 1))
+
+
+def test_rates_are_uniform_over_many_batches():
+    rates = torch.stack([sample_rates(4, 0.1, generator=seeded(seed)) for seed in range(4000)])
+    assert rates.mean().item() == pytest.approx(0.55, abs=0.005)
+    # Each row alone is uniform on (0.1, 1], whatever its place in the batch.
+    assert torch.allclose(rates.mean(0), torch.tensor(0.55), atol=0.02)
+    assert rates.std().item() == pytest.approx(0.9 / 12**0.5, abs=0.005)
+
+
+def test_rates_without_permutation_increase():
+    rates = sample_rates(50, permute=False, generator=seeded())
+    assert (rates.diff() > 0).all()
+    permuted = sample_rates(50, generator=seeded())
+    assert not (permuted.diff() > 0).all() and torch.equal(permuted.sort().values, rates)
+
+
+def test_a_seed_fixes_the_noise_and_leaves_the_global_state_alone():
+    before = torch.random.get_rng_state()
+    ids = torch.randint(0, 90, (8, 32), generator=seeded(1))
+    noises = []
+    for _ in range(2):
+        generator = seeded(3)
+        rates = sample_rates(8, generator=generator)
+        noises.append(mask_tokens(ids, rates, MASK, generator=generator)[0])
+    assert torch.equal(*noises)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_tokens_are_masked_at_their_rate():
+    ids = torch.randint(0, 90, (4, 20_000), generator=seeded())
+    rates = torch.tensor([0.0, 0.1, 0.7, 1.0])
+    noisy, mask = mask_tokens(ids, rates, MASK, generator=seeded(1))
+    assert torch.allclose(mask.float().mean(1), rates, atol=0.01)
+    assert (noisy[mask] == MASK).all() and torch.equal(noisy[~mask], ids[~mask])
+    assert not mask[0].any() and mask[3].all()
+
+
+def test_what_is_not_maskable_stays():
+    ids = torch.randint(0, 90, (4, 50), generator=seeded())
+    maskable = torch.arange(50).expand(4, 50) >= 20
+    for form in (maskable, maskable.long()):
+        noisy, mask = mask_tokens(ids, torch.ones(4), MASK, form, seeded())
+        assert torch.equal(mask, maskable) and torch.equal(noisy[:, :20], ids[:, :20])
+
+
+def test_weights_are_one_on_average_for_every_token():
+    ids = torch.zeros(4000, 8, dtype=torch.long)
+    generator = seeded()
+    rates = sample_rates(4000, 0.05, generator=generator)
+    _, mask = mask_tokens(ids, rates, MASK, generator=generator)
+    weights = loss_weights(mask, rates)
+    assert torch.equal(weights[~mask], torch.zeros(int((~mask).sum())))
+    assert torch.equal(weights[mask], (1 / rates)[:, None].expand_as(mask)[mask])
+    assert torch.allclose(weights.mean(0), torch.ones(8), atol=0.15)
+    assert weights.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(ValueError, match="`batch_size`"):
+        sample_rates(0)
+    with pytest.raises(ValueError, match="`eps`"):
+        sample_rates(2, eps=1.0)
+    with pytest.raises(ValueError, match="`rates`"):
+        mask_tokens(torch.zeros(2, 5, dtype=torch.long), torch.ones(3), MASK)

@@ -1,0 +1,146 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The pipelines of transformers, on the shipped checkpoint: `text-generation` and `fill-mask`."""
+
+import pytest
+import torch
+from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    TextDiffusionStreamer,
+    TextStreamer,
+    pipeline,
+)
+
+from modeling_llada import LLaDAForMaskedLM
+
+
+LINE, NEXT_LINE = "床前明月光，", "疑是地上霜。"
+PROMPTS = [LINE, "春眠不觉晓，", "白日"]
+
+
+@pytest.fixture(scope="module")
+def write():
+    """The pipeline, from the folder alone."""
+    return pipeline("text-generation", model=str(SHIPPED_CHECKPOINT), dtype=torch.float32, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def fill():
+    return pipeline("fill-mask", model=str(SHIPPED_CHECKPOINT), dtype=torch.float32, device="cpu")
+
+
+def texts(answers):
+    return [answer["generated_text"] for answer in answers]
+
+
+class TestTextGeneration:
+    def test_the_folder_gives_our_class(self, write):
+        assert type(write.model) is LLaDAForMaskedLM
+
+    def test_text(self, write):
+        """By default the 64 masks of the checkpoint; EOS and pads are no text."""
+        assert texts(write(LINE)) == [LINE + NEXT_LINE]
+
+    def test_only_the_completion(self, write):
+        assert texts(write(LINE, max_new_tokens=12, return_full_text=False)) == [NEXT_LINE]
+
+    def test_chat(self, write):
+        chat = [{"role": "user", "content": LINE}]
+        (answer,) = texts(write(chat, max_new_tokens=12))
+        assert answer == [*chat, {"role": "assistant", "content": NEXT_LINE}]
+
+    def test_chats_in_a_batch(self, write):
+        chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+        answers = write(chats, max_new_tokens=12, batch_size=2)
+        assert [texts(answer)[0][-1]["content"] for answer in answers] == [
+            texts(write(prompt, max_new_tokens=12, return_full_text=False))[0] for prompt in PROMPTS
+        ]
+
+    @pytest.mark.parametrize("options", [{}, {"block_length": 4, "steps": 6}, {"confidence_threshold": 0.9}], ids=str)
+    def test_prompts_of_different_lengths_in_a_batch(self, write, options):
+        """Left padding changes nothing."""
+        options = options | {"max_new_tokens": 12}
+        assert write(PROMPTS, batch_size=2, **options) == [write(prompt, **options) for prompt in PROMPTS]
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"steps": 3},
+            {"steps": 6, "block_length": 4},
+            {"confidence_threshold": 0.5},
+            {"remasking": "entropy", "cfg_scale": 0.5},
+            {"stop_at_eos": False},
+        ],
+        ids=str,
+    )
+    def test_options_of_the_decoding(self, write, options):
+        prompt = write.tokenizer(LINE, return_tensors="pt")
+        sequences = write.model.generate(**prompt, max_new_tokens=12, **options)
+        (answer,) = write(LINE, max_new_tokens=12, return_tensors=True, **options)
+        assert answer["generated_token_ids"] == sequences[0].tolist()
+
+    def test_the_options_count(self, write):
+        (answer,) = write(LINE, max_new_tokens=12, steps=3, return_dict_in_generate=True)
+        assert torch.tensor(answer["num_forward_passes"]).item() == 3  # transformers 5.17 gives a list of one
+
+    def test_several_completions(self, write):
+        torch.manual_seed(0)
+        answers = texts(write(LINE, max_new_tokens=12, num_return_sequences=4, temperature=2.0))
+        assert len(answers) == 4 and len(set(answers)) > 1
+        assert all(answer.startswith(LINE) for answer in answers)
+
+    def test_options_that_we_do_not_have_are_refused(self, write):
+        with pytest.raises(ValueError, match="`model_kwargs` are not used by the model.*top_p"):
+            write(LINE, top_p=0.9)
+
+    @pytest.mark.parametrize("streamer_class", [TextStreamer, TextDiffusionStreamer])
+    def test_streamer(self, write, streamer_class, capsys):
+        streamer = streamer_class(write.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        write(LINE, max_new_tokens=12, block_length=6, streamer=streamer)
+        assert capsys.readouterr().out.rstrip().endswith(NEXT_LINE)
+
+
+def test_a_pipeline_uses_the_options_of_the_checkpoint(tmp_path):
+    """Also on transformers 5.17, whose pipelines look for a method `_prepare_generation_config` of the model."""
+    folder = save_tiny_poet(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    write = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    prompt = tokenizer("床前", return_tensors="pt")
+    for options, length in [({}, 7), ({"max_new_tokens": 3, "steps": 2}, 3)]:
+        (answer,) = write("床前", return_tensors=True, **options)
+        sequences = model.generate(**prompt, **options)
+        assert answer["generated_token_ids"] == sequences[0].tolist() and sequences.shape == (1, 2 + length)
+
+
+class TestFillMask:
+    def test_the_most_probable_characters(self, fill):
+        best, *others = fill("床前[MASK]月光，疑是地上霜。", top_k=3)
+        assert (best["token_str"], best["sequence"]) == ("明", "床前明月光，疑是地上霜。")
+        assert best["score"] > 0.9 and len(others) == 2
+        assert 1 > best["score"] > others[0]["score"] > others[1]["score"]
+
+    def test_it_is_the_proposal_of_generate(self, fill):
+        """Unshifted: the logits at a mask are those of its own token."""
+        text = "白日依山尽，黄[MASK]入海流。"
+        (best,) = fill(text, top_k=1)
+        filled = fill.model.generate(**fill.tokenizer(text, return_tensors="pt"), max_new_tokens=0)
+        assert best["sequence"] == fill.tokenizer.decode(filled[0]) == "白日依山尽，黄河入海流。"
+
+    def test_several_masks(self, fill):
+        """Each by itself: one forward pass, in which the others stay masked."""
+        answers = fill("床前明月光，疑是[MASK]上[MASK]。", top_k=1)
+        assert [best["token_str"] for (best,) in answers] == ["地", "霜"]
+
+    def test_texts_of_different_lengths_in_a_batch(self, fill):
+        lines = ["床前[MASK]月光，", "春眠不觉[MASK]，处处闻啼鸟。"]
+        together = fill(lines, top_k=1, batch_size=2)
+        assert [best["token_str"] for (best,) in together] == ["明", "晓"]
+        for (best,), line in zip(together, lines, strict=True):
+            assert best["score"] == pytest.approx(fill(line, top_k=1)[0]["score"], rel=1e-4)
+
+    def test_a_choice_of_characters(self, fill):
+        assert [answer["token_str"] for answer in fill("床前[MASK]月光，", targets=["暗", "明"])] == ["明", "暗"]

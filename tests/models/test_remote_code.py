@@ -1,0 +1,202 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""A saved or exported folder is complete: it loads, generates and saves again in a process without this package."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import TINY
+from support.tiny_poet import save_tiny_poet
+from transformers import AutoModel, AutoTokenizer, pipeline
+
+import modeling_llada
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
+from modeling_llada.export import export_checkpoint
+
+
+# Every flat file: one that `modeling_llada.py` does not reach by its imports would not be copied.
+REMOTE_FILES = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada.py")}
+MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
+SITE_PACKAGES = sysconfig.get_paths()["purelib"]
+# `-S` leaves out the .pth files, by which an editable install is found; a regular one lies in the folder itself.
+WITHOUT_THE_PACKAGE = f"""
+import importlib.util, json, sys
+sys.path.append({SITE_PACKAGES!r})
+spec = importlib.util.find_spec("modeling_llada")
+assert spec is None or spec.origin.startswith({SITE_PACKAGES!r}), spec
+sys.modules["modeling_llada"] = None  # an import of the package is an error
+"""
+# Two processes do all the work: to start one takes longer than everything that it does.
+SAVED = """
+import torch, transformers
+predictor, backbone, again, prompt = sys.argv[1:]
+prompt, result = torch.tensor(json.loads(prompt)), {}
+for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
+    model = getattr(transformers, auto_class).from_pretrained(predictor, trust_remote_code=True)
+    sequences = model.generate(prompt, max_new_tokens=8, steps=4, block_length=4).tolist()
+    result[auto_class] = [type(model).__module__, sequences]
+    model.save_pretrained(f"{again}/{auto_class}")
+model = transformers.AutoModel.from_pretrained(backbone, trust_remote_code=True)
+result["backbone"] = [type(model).__name__, model(prompt).last_hidden_state.flatten().tolist()]
+print(json.dumps(result))
+"""
+EXPORTED = """
+import transformers
+folder, again, text, snippet, *model_classes = sys.argv[1:]
+config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True)
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+without_code = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+assert config.mask_token_id == tokenizer.mask_token_id == without_code.mask_token_id
+result = {"AutoConfig": type(config).__module__, "models": {}, "pipelines": []}
+next_folder = folder
+for auto_class in model_classes:
+    model = getattr(transformers, auto_class).from_pretrained(next_folder, trust_remote_code=True)
+    output = model.generate(**tokenizer(text, return_tensors="pt"))
+    result["models"][auto_class] = [type(model).__module__, type(model).__name__, tokenizer.decode(output[0])]
+    # The next class loads what this one saved.
+    next_folder = f"{again}/{auto_class}"
+    model.save_pretrained(next_folder)
+    tokenizer.save_pretrained(next_folder)
+for task, options in (("text-generation", {}), ("fill-mask", {"top_k": 1})):
+    run = transformers.pipeline(task, model=folder, trust_remote_code=True, device="cpu")
+    result["pipelines"].append([type(run.model).__module__, run(text + "[MASK]" * (task == "fill-mask"), **options)])
+names = {}
+exec(snippet, names)
+result["snippet"] = type(names["model"]).__module__
+print(json.dumps(result))
+"""
+PROMPT = [[5, 6, 7, 8]]
+TEXT = "床前明月光，"
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Runs code in a process without this package, with arguments, and returns the last line that it prints."""
+
+    def run(code, *arguments, cwd=None):
+        process = subprocess.run(
+            [sys.executable, "-S", "-c", WITHOUT_THE_PACKAGE + code, *map(str, arguments)],
+            cwd=cwd or tmp_path_factory.mktemp("elsewhere"),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": "", "HF_MODULES_CACHE": str(tmp_path_factory.mktemp("modules"))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout.splitlines()[-1]
+
+    return run
+
+
+def python_files(folder):
+    return {path.name for path in folder.glob("*.py")}
+
+
+def auto_map(folder):
+    return json.loads((folder / "config.json").read_text())["auto_map"]
+
+
+def test_the_package_is_not_there(elsewhere):
+    code = "try: import modeling_llada\nexcept ImportError: print('not there')"
+    assert elsewhere(code) == "not there"
+
+
+def tiny(model_class):
+    torch.manual_seed(0)
+    return model_class(LLaDAConfig(**TINY)).eval()
+
+
+@pytest.fixture(scope="module")
+def saved(elsewhere, tmp_path_factory):
+    """A folder with saved models, the folder with what the other process saved again, and what it computed."""
+    folder, again = tmp_path_factory.mktemp("saved"), tmp_path_factory.mktemp("again")
+    tiny(LLaDAForMaskedLM).save_pretrained(folder / "predictor")
+    tiny(LLaDAModel).save_pretrained(folder / "backbone")
+    result = elsewhere(SAVED, folder / "predictor", folder / "backbone", again, PROMPT)
+    return SimpleNamespace(folder=folder, again=again, result=json.loads(result))
+
+
+class TestSaved:
+    @pytest.mark.parametrize("auto_class", MODEL_CLASSES)
+    def test_mask_predictor(self, saved, auto_class):
+        folder, again = saved.folder / "predictor", saved.again / auto_class
+        module, sequences = saved.result[auto_class]
+        assert module.startswith("transformers_modules.")
+        expected = tiny(LLaDAForMaskedLM).generate(torch.tensor(PROMPT), max_new_tokens=8, steps=4, block_length=4)
+        assert sequences == expected.tolist()
+        # Saved again over there, the folder still has all that it needs.
+        assert python_files(folder) == python_files(again) == REMOTE_FILES
+        assert auto_map(again) == auto_map(folder)
+
+    def test_backbone(self, saved):
+        assert auto_map(saved.folder / "backbone") == {
+            "AutoConfig": "configuration_llada.LLaDAConfig",
+            "AutoModel": "modeling_llada.LLaDAModel",
+        }
+        name, hidden_states = saved.result["backbone"]
+        with torch.no_grad():
+            expected = tiny(LLaDAModel)(torch.tensor(PROMPT)).last_hidden_state.flatten()
+        assert name == "LLaDAModel"
+        torch.testing.assert_close(torch.tensor(hidden_states), expected)
+
+
+@pytest.fixture(scope="module")
+def exported(elsewhere, tmp_path_factory):
+    """The same for an exported folder."""
+    work, again = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("again")
+    folder = export_checkpoint(save_tiny_poet(work / "poet"), work / "exported").folder
+    snippet = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    result = elsewhere(EXPORTED, folder, again, TEXT, snippet, *MODEL_CLASSES, cwd=work)
+    return SimpleNamespace(folder=folder, again=again, snippet=snippet, result=json.loads(result))
+
+
+class TestExported:
+    def test_every_auto_class(self, exported):
+        assert python_files(exported.folder) == REMOTE_FILES
+        assert exported.result["AutoConfig"].startswith("transformers_modules.exported")
+        tokenizer = AutoTokenizer.from_pretrained(exported.folder)
+        prompt = tokenizer(TEXT, return_tensors="pt")
+        output = AutoModel.from_pretrained(exported.folder).generate(**prompt)
+        assert output.shape[1] == prompt.input_ids.shape[1] + 7
+        assert exported.result["models"].keys() == set(MODEL_CLASSES)
+        for module, name, text in exported.result["models"].values():
+            assert module.startswith("transformers_modules.") and name == "LLaDAForMaskedLM"
+            assert text == tokenizer.decode(output[0])
+
+    @pytest.mark.parametrize("auto_class", MODEL_CLASSES)
+    def test_saved_again_it_is_still_complete(self, exported, auto_class):
+        folder = exported.again / auto_class
+        assert {path.name for path in folder.iterdir()} | {"README.md"} == {
+            path.name for path in exported.folder.iterdir()
+        }
+        assert auto_map(folder) == auto_map(exported.folder)
+        for name in REMOTE_FILES | {"model.safetensors", "tokenizer.json"}:
+            assert (folder / name).read_bytes() == (exported.folder / name).read_bytes()
+
+    @pytest.mark.parametrize("number, task", [(0, "text-generation"), (1, "fill-mask")])
+    def test_pipelines(self, exported, number, task):
+        module, answer = exported.result["pipelines"][number]
+        assert module.startswith("transformers_modules.exported")
+        run = pipeline(task, model=str(exported.folder), device="cpu")
+        (got,) = answer
+        (expected,) = run(TEXT) if task == "text-generation" else run(f"{TEXT}[MASK]", top_k=1)
+        assert got.keys() == expected.keys()
+        assert all(got[key] == pytest.approx(value) for key, value in expected.items())
+
+    def test_the_snippet_of_the_model_card(self, exported):
+        assert 'AutoModel.from_pretrained("exported"' in exported.snippet  # relative to the working folder
+        assert exported.result["snippet"].startswith("transformers_modules.exported")
+
+
+def test_here_the_registered_classes_win(tiny_model, tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    for trust_remote_code in (None, False, True):
+        assert type(AutoModel.from_pretrained(tmp_path, trust_remote_code=trust_remote_code)) is LLaDAForMaskedLM

@@ -1,0 +1,421 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""`llada serve`: a server in a process of its own, and OpenAI's client."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+import torch
+from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import import_utils
+
+from llada_cli import main
+
+
+pytest.importorskip("fastapi", reason="needs the extra `serve`")
+pytest.importorskip("uvicorn", reason="needs the extra `serve`")
+openai = pytest.importorskip("openai", reason="needs the extra `serve`")
+
+LINE = "床前明月光，"
+CHAT = [{"role": "user", "content": LINE}]
+README = Path(__file__).parents[2] / "README.md"
+PATIENCE = 300  # seconds; only a server that hangs takes so long
+
+
+@contextmanager
+def run_server(folder, *arguments):
+    """A server on a free port; yields its process, its URL, what it wrote, and a client."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("LLADA_MODEL", None)
+    start = "import sys, llada_cli; sys.exit(llada_cli.main())"
+    command = [sys.executable, "-c", start, "serve", "--port", "0", *map(str, arguments)]
+    with open(folder / "stdout", "w") as stdout, open(folder / "stderr", "w") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (line := (folder / "stdout").read_text()).endswith("\n"):
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "stderr").read_text()
+            time.sleep(0.1)
+        url = re.search(r"http://\S+/v1", line)[0]
+        client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=PATIENCE)
+        yield SimpleNamespace(process=process, url=url, line=line, client=client, stderr=folder / "stderr")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The shipped checkpoint, served as by default."""
+    with run_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What `generate` itself writes after a prompt."""
+    model = AutoModel.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
+
+    def write(prompt=LINE, seed=0, **options):
+        encoded = tokenizer(prompt, return_tensors="pt")
+        tokens = model.generate(**encoded, generator=torch.Generator().manual_seed(seed), **options)
+        return tokenizer.decode(tokens[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def ask(server):
+    """The answer to a chat: its text, the reason to finish, and the numbers of tokens."""
+
+    def ask(messages=CHAT, **options):
+        answer = server.client.chat.completions.create(model="llada-poet", messages=messages, **options)
+        return summary(answer.choices[0].message.content, answer.choices[0], answer.usage)
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def stream(server):
+    """The same for a stream, with its pieces."""
+
+    def stream(messages=CHAT, **options):
+        request = {"model": "llada-poet", "messages": messages, "stream": True, **options}
+        chunks = list(server.client.chat.completions.create(**request))
+        pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content]
+        assert [chunk.usage is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
+        return pieces, summary("".join(pieces), chunks[-1].choices[0], chunks[-1].usage)
+
+    return stream
+
+
+def summary(text, choice, usage):
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    return text, choice.finish_reason, usage.prompt_tokens, usage.completion_tokens
+
+
+def options_field(as_text=True, **options):
+    """Decoding options as `openai` sends them."""
+    return {"extra_body": {"generation_config": json.dumps(options) if as_text else options}}
+
+
+def test_one_line_says_where_it_is(server):
+    assert server.line.count("\n") == 1
+    assert server.line.startswith(
+        f"llada-poet answers at {server.url}, for instance: curl {server.url}/chat/completions"
+    )
+    assert server.url.startswith("http://127.0.0.1:")
+
+
+class TestChat:
+    def test_the_poem_ends_before_the_canvas(self, ask):
+        """64 masks by default; EOS and the pads behind it are neither text nor counted."""
+        assert ask() == ("疑是地上霜。", "stop", 6, 6)
+
+    def test_the_canvas_ends_before_the_poem(self, ask):
+        assert ask(max_tokens=3)[1:] == ("length", 6, 3)
+        assert ask(max_completion_tokens=4)[1:] == ("length", 6, 4)
+
+    def test_the_answer_is_that_of_generate(self, ask, expected):
+        assert ask(max_tokens=12)[0] == expected(max_new_tokens=12)
+
+    def test_the_chat_template_is_used(self, ask, expected):
+        header = [{"role": "system", "content": "七言绝句：春夜"}]
+        assert ask(header + CHAT, max_tokens=8)[0] == expected(f"七言绝句：春夜\n{LINE}", max_new_tokens=8)
+
+    def test_text_in_parts(self, ask):
+        parts = [{"role": "user", "content": [{"type": "text", "text": LINE}]}]
+        assert ask(parts, max_tokens=12) == ask(max_tokens=12)
+
+    def test_by_the_path_of_the_model(self, server):
+        request = {"messages": CHAT, "max_tokens": 2}
+        answer = server.client.chat.completions.create(model=str(SHIPPED_CHECKPOINT), **request)
+        assert answer.model == "llada-poet"
+
+
+class TestStream:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"max_tokens": 12},
+            {"max_tokens": 3},
+            {"max_tokens": 24} | options_field(block_length=4),
+            {"max_tokens": 12, "temperature": 1.0, "seed": 3},
+        ],
+        ids=["one block, EOS", "one block, full", "blocks", "sampled"],
+    )
+    def test_the_pieces_are_the_plain_answer(self, ask, stream, options):
+        pieces, streamed = stream(**options)
+        assert len(pieces) > 1
+        assert streamed == ask(**options)
+
+    def test_a_client_that_leaves_frees_the_server(self, server, ask):
+        request = {"model": "llada-poet", "messages": CHAT, "stream": True, "max_tokens": 1000}
+        with server.client.chat.completions.create(**request) as chunks:
+            next(chunks)  # and no more; the canvas alone would take some minutes
+        start = time.monotonic()
+        ask(max_tokens=2)
+        assert time.monotonic() - start < 30
+
+
+class TestOptions:
+    def test_the_temperature_is_that_of_the_checkpoint(self, ask):
+        assert ask(max_tokens=12) == ask(max_tokens=12, temperature=0)
+
+    def test_temperature_and_seed(self, ask, expected):
+        answers = [ask(max_tokens=6, temperature=3.0, seed=seed)[0] for seed in range(4)]
+        assert answers == [expected(max_new_tokens=6, temperature=3.0, seed=seed) for seed in range(4)]
+        assert len(set(answers)) > 1
+
+    def test_without_a_seed_answers_differ(self, ask):
+        assert len({ask(max_tokens=6, temperature=3.0)[0] for _ in range(4)}) > 1
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"steps": 3},
+            {"block_length": 4, "confidence_threshold": 0.9},
+            {"remasking": "entropy", "cfg_scale": 0.5, "steps": 6},
+            {"stop_at_eos": False},
+        ],
+        ids=str,
+    )
+    def test_decoding_options(self, ask, expected, options):
+        given = options | {"max_new_tokens": 12}
+        assert ask(**options_field(**given))[0] == expected(**given)
+        assert ask(**options_field(as_text=False, **given))[0] == expected(**given)
+
+    def test_fields_of_the_api_win(self, ask, expected):
+        field = options_field(max_new_tokens=30, steps=4, temperature=2.0, do_sample=True)
+        assert ask(max_tokens=12, temperature=0, **field)[0] == expected(max_new_tokens=12, steps=4)
+
+    def test_what_transformers_chat_sends(self, ask):
+        """A whole plain `GenerationConfig`."""
+        field = {"do_sample": True, "max_new_tokens": 12, "transformers_version": "5.23.0", "top_p": 1.0}
+        assert ask(**options_field(**field))[0]
+
+    def test_values_that_ask_for_nothing_pass(self, ask):
+        nothing = {"n": 1, "top_p": 1, "presence_penalty": 0, "stop": [], "tools": [], "tool_choice": "none"}
+        ignored = {"user": "me", "store": False, "metadata": {}}
+        assert ask(max_tokens=12, **nothing, **ignored) == ask(max_tokens=12)
+
+
+def test_requests_at_the_same_time(ask, stream, expected):
+    """Each has its own options and its own seed."""
+    lengths = range(4, 10)
+    with ThreadPoolExecutor(4) as threads:
+        calls = [
+            threads.submit(stream if length % 2 else ask, max_tokens=length, temperature=1.5, seed=length)
+            for length in lengths
+        ]
+        answers = [call.result() for call in calls]
+    texts = [answer[1][0] if length % 2 else answer[0] for length, answer in zip(lengths, answers, strict=True)]
+    assert texts == [expected(max_new_tokens=length, temperature=1.5, seed=length) for length in lengths]
+
+
+class TestBadRequests:
+    REFUSED = [
+        ({"temperature": -1}, 400, "`temperature` must be a finite number of at least 0.0, but got -1"),
+        ({"temperature": "hot"}, 400, "`temperature` must be a finite number"),
+        ({"model": "gpt-4o"}, 404, "`model` must be 'llada-poet', the one that is served, but got 'gpt-4o'"),
+        ({"n": 2}, 400, "`n` must be 1 or left out, but got 2"),
+        ({"max_tokens": 2000}, 400, "must fit into `max_position_embeddings=1024` tokens, but got 6 \\+ 2000"),
+        ({"max_tokens": -1}, 400, "`max_new_tokens` must be an integer of at least 0, but got -1"),
+        ({"seed": -1}, 400, "`seed` must be an integer of at least 0"),
+        ({"top_p": 0.9}, 400, "`top_p` must be 1 or left out"),
+        ({"frequency_penalty": 0.5}, 400, "`frequency_penalty` must be 0 or left out"),
+        ({"stop": ["\n"]}, 400, "`stop` must be"),
+        ({"logprobs": True}, 400, "`logprobs` must be false or left out"),
+        ({"response_format": {"type": "json_object"}}, 400, "`response_format` must be"),
+        ({"messages": []}, 400, "at least one message"),
+        ({"messages": [{"role": "user"}]}, 400, "`messages` must be a list of objects"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "`messages` must be"),
+        ({"messages": [{"role": "user", "content": "床前[MASK]月"}]}, 400, "holds mask tokens.*--infill"),
+        ({"extra_body": {"steps": 4}}, 422, "steps"),
+        (options_field(stepz=4), 400, "stepz"),
+        (options_field(steps=0), 400, "`steps` must be an integer of at least 1"),
+        (options_field(top_k=5), 400, "top_k"),
+        (options_field(num_return_sequences=2), 400, "`num_return_sequences` must be 1"),
+        (options_field(return_dict_in_generate=True), 400, "`return_dict_in_generate` must be false"),
+        ({"extra_body": {"generation_config": "{"}}, 400, "`generation_config` must be a JSON object"),
+        ({"extra_body": {"generation_config": "[]"}}, 400, "`generation_config` must be a JSON object"),
+    ]
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+    @pytest.mark.parametrize(("change", "status", "message"), REFUSED, ids=[str(case[0]) for case in REFUSED])
+    def test_it_is_refused_before_the_answer_begins(self, server, change, status, message, stream):
+        request = {"model": "llada-poet", "messages": CHAT, "stream": stream} | change
+        with pytest.raises(openai.APIStatusError, match=message) as caught:
+            server.client.chat.completions.create(**request)
+        assert caught.value.status_code == status
+        assert caught.value.type == "invalid_request_error"
+
+    HALF_A_CHARACTER = rb'{"messages": [{"role": "user", "content": "\ud800"}]}'
+
+    @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'{"messages": "\xff"}', HALF_A_CHARACTER], ids=repr)
+    def test_what_is_no_object_or_no_text(self, server, body):
+        request = Request(f"{server.url}/chat/completions", body, {"Content-Type": "application/json"})
+        with pytest.raises(HTTPError) as caught:
+            urlopen(request)
+        assert caught.value.code == 400
+        assert json.load(caught.value)["error"]["type"] == "invalid_request_error"
+
+    def test_unknown_addresses(self, server):
+        with pytest.raises(openai.NotFoundError, match="Not Found"):
+            server.client.embeddings.create(model="llada-poet", input="月")
+        with pytest.raises(openai.NotFoundError, match="Not Found"):
+            server.client.responses.create(model="llada-poet", input="月")
+
+
+class TestOtherEndpoints:
+    def test_texts(self, server, expected):
+        request = {"model": "llada-poet", "prompt": LINE, "max_tokens": 12}
+        answer = server.client.completions.create(**request)
+        text = expected(max_new_tokens=12)
+        assert summary(answer.choices[0].text, answer.choices[0], answer.usage) == (text, "stop", 6, len(text))
+        chunks = list(server.client.completions.create(**request, stream=True))
+        pieces = [chunk.choices[0].text for chunk in chunks]
+        assert len([piece for piece in pieces if piece]) > 1 and "".join(pieces) == text
+        assert chunks[-1].choices[0].finish_reason == "stop" and chunks[-1].usage == answer.usage
+
+    @pytest.mark.parametrize("change", [{"suffix": "霜。"}, {"echo": True}, {"best_of": 3}, {"prompt": ""}], ids=str)
+    def test_bad_requests(self, server, change):
+        with pytest.raises(openai.BadRequestError, match="`suffix`|`echo`|`best_of`|`input_ids`"):
+            server.client.completions.create(**({"model": "llada-poet", "prompt": LINE} | change))
+
+    def test_the_models(self, server):
+        assert [model.id for model in server.client.models.list()] == ["llada-poet"]
+
+    def test_what_transformers_chat_asks_first(self, server):
+        root = server.url.removesuffix("/v1")
+        assert json.load(urlopen(f"{root}/health")) == {"status": "ok"}
+        body = json.dumps({"model": "llada-poet"}).encode()
+        answer = urlopen(Request(f"{root}/load_model", body, {"Content-Type": "application/json"})).read().decode()
+        assert json.loads(answer.removeprefix("data: "))["status"] == "ready"
+
+
+@pytest.fixture
+def official_folder(tmp_path):
+    """A checkpoint with the class name of the official ones, and without a chat template."""
+    folder = save_tiny_poet(tmp_path / "official")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LLaDAModelLM"]}))
+    (folder / "chat_template.jinja").unlink()
+    return folder
+
+
+@pytest.mark.slow
+def test_an_official_checkpoint_until_ctrl_c(official_folder, tmp_path):
+    with run_server(tmp_path, "--model", official_folder, "--dtype", "bfloat16", "--device", "cpu") as server:
+        assert "no chat template" in server.stderr.read_text()
+        with pytest.raises(openai.BadRequestError, match="chat_template"):
+            server.client.chat.completions.create(model="official", messages=CHAT)
+        request = {"model": "official", "prompt": LINE, **options_field(stop_at_eos=False)}
+        assert server.client.completions.create(**request).usage.completion_tokens == 7
+
+        # Ctrl-C while requests are running and waiting: they end with an error, the process as after any Ctrl-C.
+        request |= {"prompt": "月", **options_field(stop_at_eos=False, max_new_tokens=127)}
+        errors = []
+        threads = [threading.Thread(target=catch, args=(errors, server, request)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE) == 130
+        for thread in threads:
+            thread.join()
+        assert len(server.stderr.read_text().splitlines()) == 1, server.stderr.read_text()
+    assert errors and all(isinstance(error, openai.APIError) for error in errors)
+
+
+def catch(errors, server, request):
+    try:
+        server.client.completions.create(**request)
+    except Exception as error:
+        errors.append(error)
+
+
+def test_a_failure_of_the_server_is_an_error_of_the_api_too(tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    from modeling_llada.serving.app import build_app
+
+    def fail(**kwargs):
+        raise MemoryError("no room")
+
+    folder = save_tiny_poet(tmp_path)
+    model = AutoModel.from_pretrained(folder)
+    monkeypatch.setattr(model, "generate", fail)
+    app = build_app(model, AutoTokenizer.from_pretrained(folder), ["tiny"])
+    answer = TestClient(app, raise_server_exceptions=False).post("/v1/completions", json={"prompt": LINE})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {"message": "The server has failed: MemoryError: no room", "type": "server_error"}
+
+
+def test_a_failure_inside_a_stream_is_readable():
+    """The server writes its message between quotes."""
+    from modeling_llada.serving.app import Call
+
+    def fail(**kwargs):
+        raise RuntimeError('out of memory: "cuda:0"\nagain')
+
+    call = Call.__new__(Call)
+    call.model = SimpleNamespace(generate=fail, device="cpu")
+    call.options, call.eos_token_id, call.is_closing = SimpleNamespace(config=None, seed=0), None, threading.Event()
+    with pytest.raises(RuntimeError) as caught:
+        call.generate(torch.tensor([[1]]), streamer=object())
+    assert json.loads(f'"{caught.value}"') == 'out of memory: "cuda:0"\nagain'
+
+
+class TestStart:
+    @pytest.fixture
+    def fail(self, capsys):
+        """Runs `llada serve`, which must fail with exit code 2, and returns the line that it writes."""
+
+        def run(*arguments):
+            assert main(["serve", *map(str, arguments)]) == 2
+            captured = capsys.readouterr()
+            assert captured.out == "" and captured.err.count("\n") == 1
+            return captured.err
+
+        return run
+
+    def test_a_port_that_is_taken(self, fail):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            assert re.search(rf"`--port` {port}: Address already in use.*0 takes any", fail("--port", port))
+
+    @pytest.mark.parametrize("arguments", [("--port", 70000), ("--port", -1), ("--host", "not a host", "--port", 0)])
+    def test_an_address_that_is_none(self, fail, arguments):
+        assert "llada: error: cannot listen on" in fail(*arguments)
+
+    def test_a_checkpoint_that_is_none(self, fail, tmp_path):
+        assert "there is no such folder" in fail("--port", 0, "--model", tmp_path / "nothing")
+
+    def test_without_the_extra(self, fail, monkeypatch):
+        monkeypatch.setattr(import_utils, "is_serve_available", lambda: False)
+        assert "pip install 'modeling-llada[serve]'" in fail("--port", 0)
+
+
+def test_the_snippet_of_the_readme(server, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+    [snippet] = [block for block in blocks if "openai.OpenAI(" in block]
+    exec(compile(snippet.replace("http://127.0.0.1:8000/v1", server.url), "README.md", "exec"), {})
+    plain, streamed = capsys.readouterr().out.split("\n")
+    assert plain == streamed == "疑是地上霜。"

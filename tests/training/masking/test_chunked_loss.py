@@ -1,0 +1,148 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Cross-entropy of the masked tokens in chunks: the same numbers, and no tensor of the size of all logits."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from modeling_llada.training.masking.chunked_loss import add_masked_loss, masked_cross_entropy
+
+
+BATCH, LENGTH, VOCAB = 4, 32, 99
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records how many elements the largest tensor has that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.numel = max([self.numel, *sizes])
+        return result
+
+
+@pytest.fixture
+def batch(random_ids):
+    """Labels on about half of the positions, and where they are."""
+    labels = random_ids(BATCH, LENGTH).masked_fill(random_ids(BATCH, LENGTH, seed=1) < 50, -100)
+    positions = (labels != -100).flatten().nonzero().flatten()
+    return {
+        "input_ids": random_ids(BATCH, LENGTH).masked_fill(labels != -100, 98),
+        "labels": labels,
+        "masked_positions": F.pad(positions, (0, -len(positions) % 16), value=-1),
+    }
+
+
+def dense_losses(model, batch):
+    """What the chunks must equal, of the logits of every position."""
+    logits = model(input_ids=batch["input_ids"]).logits
+    return F.cross_entropy(logits.transpose(1, 2), batch["labels"], reduction="none")
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("chunk_size", [1, 7, 16, 1000])
+def test_equals_all_logits(tiny_model, batch, tied, chunk_size):
+    model = tiny_model(tie_word_embeddings=tied).train()
+    expected = dense_losses(model, batch)
+    expected_gradients = gradients(model, (expected * torch.arange(LENGTH)).sum())
+
+    add_masked_loss(model, chunk_size)
+    outputs = model(**batch)
+    positions = batch["masked_positions"]
+    valid = positions >= 0
+    torch.testing.assert_close(outputs.losses[valid], expected.flatten()[positions[valid]])
+    assert not outputs.losses[~valid].any() and not outputs.correct[~valid].any()
+    got = gradients(model, (outputs.losses * (positions.clamp(min=0) % LENGTH)).sum())
+    for name, gradient in expected_gradients.items():
+        # The order of the sums differs, and small entries are sums of large ones.
+        atol = 1e-5 * gradient.abs().max().item()
+        torch.testing.assert_close(got[name], gradient, rtol=1e-4, atol=atol, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def test_correct_is_argmax(tiny_model, batch):
+    model = tiny_model()
+    add_masked_loss(model)
+    with torch.no_grad():
+        best = model(batch["input_ids"]).logits.argmax(-1)
+        outputs = model(**(batch | {"labels": best}))
+        assert outputs.correct[batch["masked_positions"] >= 0].all()
+        outputs = model(**(batch | {"labels": (best + 1) % VOCAB}))
+        assert not outputs.correct.any()
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_no_tensor_has_the_size_of_all_logits(tiny_model, batch, grad):
+    model = tiny_model(vocab_size=4000).train()
+    add_masked_loss(model, chunk_size=16)
+    with LargestTensor() as largest, torch.set_grad_enabled(grad):
+        loss = model(**batch).losses.sum()
+        if grad:
+            loss.backward()
+    assert largest.numel == max(model.config.hidden_size, 16) * 4000, "the weights of the head, or a chunk"
+    assert largest.numel < len(batch["masked_positions"]) * 4000 < BATCH * LENGTH * 4000
+
+    with LargestTensor() as largest:
+        dense_losses(model, batch)
+    assert largest.numel == BATCH * LENGTH * 4000, "the test would see it"
+
+
+def test_nothing_masked_is_a_zero_with_gradients(tiny_model, batch):
+    model = tiny_model().train()
+    add_masked_loss(model)
+    loss = model(**(batch | {"masked_positions": torch.full((16,), -1)})).losses.sum()
+    assert loss.item() == 0
+    assert all((gradient == 0).all() for gradient in gradients(model, loss).values())
+
+
+def test_other_calls_are_what_they_were(tiny_model, batch):
+    model = tiny_model()
+    plain = copy.deepcopy(model)
+    add_masked_loss(model)
+    for call in ({"input_ids": batch["input_ids"]}, {key: batch[key] for key in ("input_ids", "labels")}):
+        for got, expected in zip(model(**call).to_tuple(), plain(**call).to_tuple(), strict=True):
+            assert torch.equal(got, expected)
+    prompt = batch["input_ids"][:1, :6]
+    assert torch.equal(model.generate(prompt, max_new_tokens=4), plain.generate(prompt, max_new_tokens=4))
+
+
+def test_bfloat16_autocast_scores_in_float32(tiny_model, batch):
+    model = tiny_model().train()
+    add_masked_loss(model)
+    expected = model(**batch).losses
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(**batch).losses
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses, expected, rtol=0.1, atol=0.1)
+
+
+def test_gradient_checkpointing_changes_nothing(tiny_model, batch):
+    results = []
+    for checkpointing in (False, True):
+        model = tiny_model().train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        add_masked_loss(model, chunk_size=16)
+        results.append(gradients(model, model(**batch).losses.sum()))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_chunks_of_a_function(random_ids):
+    hidden, weight = torch.randn(10, 8), torch.randn(30, 8)
+    labels = random_ids(10, high=30)
+    outputs = masked_cross_entropy(hidden, labels, lambda states: states @ weight.T, chunk_size=3)
+    torch.testing.assert_close(outputs.losses, F.cross_entropy(hidden @ weight.T, labels, reduction="none"))

@@ -1,0 +1,438 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Pre-training: loss, trainer, evaluation, resuming, and the example script."""
+
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from support.made_up_corpus import EOS, MASK, PHASES
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
+
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig, RowEntry, find_last_checkpoint
+from modeling_llada.training.pretraining.batches import TrainingBatches
+from modeling_llada.training.pretraining.evaluation_loss import fixed_noise, held_out_loss
+from modeling_llada.training.pretraining.trainer import masked_diffusion_loss
+
+
+REPO = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def trainer_of(pretraining_settings, tiny_model, mixture):
+    """Makes a trainer of a tiny model on the mixture; keyword arguments change the training arguments."""
+
+    def make(train_dataset=mixture, eval_dataset=None, callbacks=None, **changes):
+        args = LLaDAPretrainingConfig(**(pretraining_settings | changes))
+        return LLaDAPretrainer(tiny_model(initializer_range=0.05), args, train_dataset, eval_dataset, callbacks)
+
+    return make
+
+
+def weights_of(trainer):
+    return {name: value.clone() for name, value in trainer.model.state_dict().items()}
+
+
+def largest_difference(first, second):
+    return max((first[name] - second[name]).abs().max().item() for name in first)
+
+
+class TestLoss:
+    def test_equals_equation_3_written_by_hand(self, tiny_model, mixture, trainer_of):
+        trainer = trainer_of(random_length_ratio=0.0)
+        batch = next(iter(trainer.get_train_dataloader()))
+        rows, width = batch["input_ids"].shape
+        labels, weights = batch["labels"].view(rows, width), batch["weights"].view(rows, width)
+        by_hand = 0.0
+        for row in range(rows):
+            log_probs = trainer.model(batch["input_ids"][row : row + 1]).logits[0].log_softmax(-1)
+            for position in range(width):
+                if batch["input_ids"][row, position] == MASK:
+                    t = 1 / weights[row, position]
+                    by_hand -= log_probs[position, labels[row, position]] / t
+        loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["num_items"])
+        assert loss.item() == pytest.approx(by_hand.item() / (rows * width), rel=1e-5)
+
+    def test_compact_loss_is_the_same(self, tiny_model, mixture):
+        model = tiny_model().train()
+        for step, ratio in ((0, 0.0), (1, 1.0), (2, 1.0)):
+            settings = {"mask_token_id": MASK, "max_steps": 9, "tokens_per_step": 768, "device": "cpu"}
+            full, compact = (
+                TrainingBatches(mixture, **settings, random_length_ratio=ratio, compact=compact).at(step)[0]
+                for compact in (False, True)
+            )
+            losses, gradients = [], []
+            for batch in (full, compact):
+                batch.pop("num_items")
+                loss = masked_diffusion_loss(model, **batch)
+                model.zero_grad()
+                loss.backward()
+                losses.append(loss.item())
+                gradients.append(model.model.layers[0].mlp.up_proj.weight.grad.clone())
+            assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+            assert torch.allclose(*gradients, rtol=1e-3, atol=1e-3)
+
+    def test_uniform_predictions_cost_log_of_the_vocabulary(self, tiny_model, mixture):
+        model = tiny_model()
+        torch.nn.init.zeros_(model.lm_head.weight)
+        batches = TrainingBatches(
+            mixture, mask_token_id=MASK, max_steps=300, tokens_per_step=768, device="cpu", random_length_ratio=0.0
+        )
+        losses = [
+            masked_diffusion_loss(model, **{k: v for k, v in batches.at(step)[0].items() if k != "num_items"})
+            for step in range(30)
+        ]
+        assert torch.stack(losses).mean().item() / 768 == pytest.approx(np.log(99), rel=0.05)
+
+    @pytest.mark.parametrize("compact", [False, True])
+    def test_accumulation_equals_one_batch(self, trainer_of, compact):
+        results = []
+        for accumulation in (1, 2, 4):
+            # Plain SGD: AdamW would divide rounding errors by themselves.
+            trainer = trainer_of(
+                gradient_accumulation_steps=accumulation, compact_loss=compact, optim="sgd", learning_rate=0.1,
+                max_grad_norm=0.0, max_steps=4, random_length_ratio=0.5,
+            )  # fmt: skip
+            trainer.train()
+            losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+            results.append((weights_of(trainer), losses))
+        for weights, losses in results[1:]:
+            assert largest_difference(weights, results[0][0]) < 1e-6
+            assert losses == pytest.approx(results[0][1], rel=1e-5)
+
+    def test_processes_equal_one_process(self, corpus, tiny_model, tmp_path, monkeypatch):
+        corpus.save(tmp_path / "corpus.safetensors")
+        tiny_model(initializer_range=0.05).save_pretrained(tmp_path / "model")
+        script = tmp_path / "train.py"
+        script.write_text(f"""
+import sys, torch
+from safetensors.torch import save_file
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.training import Corpus, LLaDAPretrainer, LLaDAPretrainingConfig, RowMixture
+torch.set_num_threads(1)
+model = LLaDAForMaskedLM.from_pretrained(r"{tmp_path / "model"}")
+rows = RowMixture(Corpus.load(r"{tmp_path / "corpus.safetensors"}"), {PHASES!r})
+args = LLaDAPretrainingConfig(sys.argv[1] + "-run", max_steps=3, tokens_per_step=768, warmup_steps=1, use_cpu=True,
+    learning_rate=0.1, optim="sgd", save_strategy="no", disable_tqdm=True, random_length_ratio=0.5)
+trainer = LLaDAPretrainer(model, args, rows)
+trainer.train()
+if args.process_index == 0:
+    save_file({{name: value.clone() for name, value in trainer.model.state_dict().items()}}, sys.argv[1])
+""")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(REPO)}
+        command = [sys.executable, str(script), str(tmp_path / "two")]
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"} for rank in (0, 1)]
+        processes = [subprocess.Popen(command, env={**os.environ, **group, **rank}) for rank in ranks]
+        monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "one")])
+        runpy.run_path(str(script))
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        weights = {name: load_file(tmp_path / name) for name in ("one", "two")}
+        assert largest_difference(weights["one"], weights["two"]) < 1e-6
+
+
+class TestTrainer:
+    def test_parameters_change_and_the_loss_falls(self, trainer_of, corpus):
+        rows = torch.from_numpy(corpus.splits["test"].tokens[:960].astype(np.int64)).view(30, 32)
+        trainer = trainer_of(max_steps=60, logging_steps=10, eval_dataset=rows)
+        before, loss_before = weights_of(trainer), trainer.evaluate()["eval_loss"]
+        trainer.train()
+        for name, value in trainer.model.state_dict().items():
+            assert not torch.equal(value, before[name]), f"Parameter {name} has not changed."
+        assert trainer.evaluate()["eval_loss"] < loss_before - 0.1
+        history = [entry for entry in trainer.state.log_history if "loss" in entry]
+        assert len(history) == 6 and all(entry["tokens_per_second"] > 0 for entry in history)
+
+    def test_the_schedule_warms_up_stays_and_decays(self, trainer_of):
+        trainer = trainer_of(max_steps=10, warmup_steps=2, decay_ratio=0.4, learning_rate=1.0, weight_decay=0.0)
+        optimizer = trainer.create_optimizer()
+        scheduler = trainer.create_scheduler(10)
+        rates = []
+        for _ in range(10):
+            rates.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+        assert rates == pytest.approx([0.01, 0.505, 1, 1, 1, 1, 1, 0.7525, 0.505, 0.2575])
+
+    def test_weight_decay_spares_the_norms(self, trainer_of):
+        optimizer = trainer_of().create_optimizer()
+        assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+        assert all(parameter.ndim == 1 for parameter in optimizer.param_groups[1]["params"])
+        assert all(parameter.ndim == 2 for parameter in optimizer.param_groups[0]["params"])
+
+    def test_tensors_are_a_train_dataset_too(self, trainer_of):
+        trainer = trainer_of(train_dataset=torch.randint(10, 97, (50, 16)), max_steps=2, tokens_per_step=128)
+        assert trainer.train().global_step == 2
+
+    def test_compiled_loss_trains_the_same(self, trainer_of, monkeypatch):
+        compile_function = torch.compile
+        monkeypatch.setattr(
+            torch, "compile", lambda function, **kwargs: compile_function(function, backend="eager", **kwargs)
+        )
+        results = []
+        for compiled in (False, True):
+            trainer = trainer_of(compile_loss=compiled, compact_loss=True, max_steps=4, random_length_ratio=0.5)
+            trainer.train()
+            results.append(weights_of(trainer))
+        assert largest_difference(*results) < 1e-6
+
+    def test_resume_equals_no_interruption(self, trainer_of, tiny_model, tmp_path):
+        straight = trainer_of(gradient_accumulation_steps=2)
+        straight.train()
+
+        class Kill(TrainerCallback):
+            def on_step_begin(self, args, state, control, **kwargs):
+                if state.global_step == 4:
+                    raise KeyboardInterrupt
+
+        settings = {
+            "gradient_accumulation_steps": 2,
+            "output_dir": str(tmp_path / "killed"),
+            "save_strategy": "steps",
+            "save_steps": 3,
+        }
+        with pytest.raises(KeyboardInterrupt):
+            trainer_of(**settings, callbacks=[Kill()]).train()
+        # A checkpoint that the kill left half-written does not count.
+        (tmp_path / "killed" / "checkpoint-4").mkdir()
+        assert find_last_checkpoint(tmp_path / "killed").endswith("checkpoint-3")
+
+        torch.manual_seed(77)  # whatever else the new process has drawn
+        resumed = trainer_of(**settings)
+        torch.nn.init.zeros_(resumed.model.lm_head.weight)
+        resumed.train(resume_from_checkpoint=True)
+        assert resumed.state.global_step == 6
+        for name, value in straight.model.state_dict().items():
+            assert torch.equal(value, resumed.model.state_dict()[name]), name
+        curve = lambda trainer: {e["step"]: e["loss"] for e in trainer.state.log_history if "loss" in e}  # noqa: E731
+        assert curve(resumed) == curve(straight)
+
+    def test_resume_without_a_checkpoint_is_an_error(self, trainer_of):
+        with pytest.raises(ValueError, match="`resume_from_checkpoint=True`"):
+            trainer_of().train(resume_from_checkpoint=True)
+
+    @pytest.mark.slow
+    def test_time_limit_stops_with_a_checkpoint(self, trainer_of, tmp_path):
+        straight = trainer_of()
+        straight.train()
+        settings = {"save_strategy": "steps", "save_steps": 1000, "output_dir": str(tmp_path / "boxed")}
+        steps = []
+        for _ in range(6):
+            checkpoint = find_last_checkpoint(tmp_path / "boxed")
+            boxed = trainer_of(**settings, max_minutes=1e-9)
+            boxed.train(resume_from_checkpoint=checkpoint)
+            steps.append(boxed.state.global_step)
+        assert steps == [1, 2, 3, 4, 5, 6]
+        assert largest_difference(weights_of(straight), weights_of(boxed)) == 0
+
+    def test_config_errors(self):
+        for name, value in (("max_steps", -1), ("rate_eps", 2.0), ("decay_ratio", -0.1), ("eval_num_samples", 0)):
+            with pytest.raises(ValueError, match=f"`{name}`"):
+                LLaDAPretrainingConfig("unused", use_cpu=True, **({"max_steps": 5} | {name: value}))
+
+    def test_a_model_without_mask_token_is_an_error(self, tiny_model, mixture, tmp_path):
+        model = tiny_model()
+        model.config.mask_token_id = None
+        with pytest.raises(ValueError, match="mask_token_id"):
+            LLaDAPretrainer(model, LLaDAPretrainingConfig(str(tmp_path), max_steps=1, use_cpu=True), mixture)
+
+
+class TestEvaluation:
+    def test_fixed_noise_is_eq_6(self):
+        num_masked = []
+        for sample in range(4):
+            mask, weights = fixed_noise(50, 20, sample, seed=0)
+            assert torch.equal(mask.sum(1) * weights, torch.full((50,), 20.0))
+            num_masked.append(mask.sum(1))
+        counts = torch.cat(num_masked).bincount(minlength=21)
+        assert counts[0] == 0 and (counts[1:] == 10).all()  # uniform in 1 .. L, evenly spread
+        assert not torch.equal(num_masked[0], num_masked[1])
+
+    def test_the_same_number_twice_and_with_another_batch_size(self, trainer_of):
+        rows = torch.randint(10, 97, (33, 16), generator=torch.Generator().manual_seed(0))
+        losses = []
+        for batch_size in (64, 64, 7):
+            trainer = trainer_of(eval_dataset=rows, per_device_eval_batch_size=batch_size, eval_num_samples=3)
+            torch.rand(len(losses))  # other draws do not matter
+            losses.append(trainer.evaluate()["eval_loss"])
+        assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-6)
+        assert losses[0] != trainer_of(eval_dataset=rows, eval_num_samples=3, eval_seed=1).evaluate()["eval_loss"]
+
+    def test_value_written_by_hand(self, tiny_model, random_ids):
+        model, rows = tiny_model(), random_ids(3, 8)
+        total = 0.0
+        with torch.no_grad():
+            for sample in range(5):
+                mask, weights = fixed_noise(3, 8, sample, seed=2)
+                logits = model(rows.masked_fill(mask, MASK)).logits
+                losses = F.cross_entropy(logits.transpose(1, 2), rows, reduction="none")
+                total += (losses * mask).sum(1).mul(weights).sum().item()
+        loss = held_out_loss(lambda noisy: model(noisy).logits, rows, MASK, num_samples=5, batch_size=2, seed=2)
+        assert loss == pytest.approx(total / (5 * 24), rel=1e-5)
+
+    def test_training_noise_and_evaluation_leave_each_other_alone(self, trainer_of):
+        rows = torch.randint(10, 97, (8, 16), generator=torch.Generator().manual_seed(0))
+        plain, evaluated = (
+            trainer_of(),
+            trainer_of(eval_dataset={"a": rows, "b": rows}, eval_strategy="steps", eval_steps=2),
+        )
+        plain.train()
+        evaluated.train()
+        assert largest_difference(weights_of(plain), weights_of(evaluated)) == 0
+        history = [entry for entry in evaluated.state.log_history if "eval_a_loss" in entry]
+        assert [entry["step"] for entry in history] == [2, 4, 6]
+        assert len({entry["eval_a_loss"] for entry in history}) == 3
+
+    def test_evaluation_without_data_is_an_error(self, trainer_of):
+        with pytest.raises(ValueError, match="`eval_dataset`"):
+            trainer_of().evaluate()
+
+
+class TestExample:
+    @pytest.fixture
+    def recipe(self, corpus, tmp_path):
+        """The arguments of a tiny run of 60 steps."""
+        corpus.save(tmp_path / "corpus.safetensors.xz")
+        config = REPO / "examples" / "configs" / "tiny.yaml"
+        settings = ["training.save_steps=5", "training.logging_steps=5", "training.use_cpu=true"]
+        return [
+            "--config",
+            config,
+            "--corpus",
+            tmp_path / "corpus.safetensors.xz",
+            "--max-steps",
+            60,
+            "--set",
+            *settings,
+        ]
+
+    @pytest.fixture
+    def call(self, monkeypatch, capsys):
+        """Runs the script in this process and returns what it prints."""
+
+        def run(*arguments):
+            monkeypatch.setattr(sys, "argv", ["pretrain.py", *map(str, arguments)])
+            runpy.run_path(str(REPO / "examples" / "pretrain.py"), run_name="__main__")
+            return capsys.readouterr().out
+
+        return run
+
+    @pytest.mark.slow
+    def test_killed_and_resumed_equals_straight(self, recipe, call, tmp_path):
+        environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+        script = REPO / "examples" / "pretrain.py"
+        command = [sys.executable, str(script), *map(str, recipe), "--output-dir", str(tmp_path / "killed")]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while find_last_checkpoint(tmp_path / "killed") is None and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        killed_at = int(find_last_checkpoint(tmp_path / "killed").rsplit("-", 1)[1])
+        assert 0 < killed_at < 60 and not (tmp_path / "killed" / "final").exists()
+
+        out = call(*recipe, "--resume", "--output-dir", tmp_path / "killed")
+        assert f"checkpoint-{killed_at} " in out and "at step 60 of 60" in out
+        call(*recipe, "--output-dir", tmp_path / "straight")
+        finals = [tmp_path / name / "final" / "model.safetensors" for name in ("killed", "straight")]
+        assert finals[0].read_bytes() == finals[1].read_bytes()
+
+    def test_time_limit_final_model_and_curve(self, recipe, call, tmp_path):
+        (tmp_path / "tokenizer").mkdir()
+        (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+        arguments = [
+            *recipe,
+            "training.max_minutes=1e-9",
+            "--tokenizer",
+            tmp_path / "tokenizer",
+            "--output-dir",
+            tmp_path / "run",
+        ]
+        assert "at step 1 of 60: go on with --resume" in call(*arguments)
+        with pytest.raises(ValueError, match="Continue it with `--resume`"):
+            call(*arguments)
+        assert "at step 2 of 60" in call(*arguments, "--resume")
+        final = tmp_path / "run" / "final"
+        model = LLaDAForMaskedLM.from_pretrained(final)
+        assert model.dtype == torch.bfloat16 and model.config.mask_token_id == MASK
+        assert (final / "tokenizer.json").exists() and not final.with_suffix(".tmp").exists()
+        curve = json.loads((tmp_path / "run" / "training_log.json").read_text())
+        assert [entry["step"] for entry in curve if "loss" in entry] == [1, 2]
+
+    def test_rehearsal_times_every_kind(self, recipe, call, tmp_path):
+        out = call(*recipe, "--rehearse", 2, "--output-dir", tmp_path / "unused")
+        for kind in ("windows", "documents", "spans", "exact"):
+            assert any(line.startswith(kind) and "tokens/s" in line for line in out.splitlines())
+        assert "the plan takes" in out and not (tmp_path / "unused" / "final").exists()
+
+    def test_values_on_the_command_line(self, recipe, call, tmp_path):
+        call(*recipe, "training.learning_rate=1e-3", "model.num_hidden_layers=1", "phases.0.fraction=1.0",
+             "training.max_steps=2", "--output-dir", tmp_path / "run")  # fmt: skip
+        assert LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final").config.num_hidden_layers == 1
+        with pytest.raises(ValueError, match="`--set`"):
+            call(*recipe, "training.learning_rate")
+
+    @pytest.mark.parametrize("name", ["max_steps", "training.max_step", "model.num_layers", "generation.max_tokens"])
+    def test_a_misspelt_name_is_an_error(self, recipe, call, name):
+        with pytest.raises(ValueError, match=name.split(".")[-1]):
+            call(*recipe, f"{name}=1")
+
+    def test_a_missing_part_of_the_recipe_is_an_error(self, call, tmp_path):
+        (tmp_path / "empty.yaml").write_text("model: {}")
+        with pytest.raises(ValueError, match="`training`"):
+            call("--config", tmp_path / "empty.yaml")
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (("--config", "missing.yaml"), "there is no file missing.yaml"),
+            (("--max-minutes", 0), "--max-minutes must be positive"),
+            (("--rehearse", 0), "--rehearse must be positive"),
+        ],
+    )
+    def test_wrong_flags(self, call, capsys, recipe, flags, message):
+        with pytest.raises(SystemExit):
+            call(*recipe, *flags)
+        assert message in capsys.readouterr().err
+
+    def test_a_missing_corpus_is_an_error(self, recipe, call):
+        with pytest.raises(ValueError, match="no file missing.safetensors"):
+            call(*recipe, "--corpus", "missing.safetensors")
+
+    def test_a_time_limit_shorter_than_loading_makes_one_step(self, recipe, call, tmp_path):
+        out = call(*recipe, "--max-minutes", 1e-6, "--output-dir", tmp_path / "run")
+        assert "at step 1 of 60: go on with --resume" in out
+
+    def test_trains_the_autoregressive_twin(self, recipe, call, tmp_path):
+        call(*recipe, "training.max_steps=1", "--twin", "--output-dir", tmp_path / "twin")
+        call(*recipe, "training.max_steps=1", "--output-dir", tmp_path / "llada")
+        twin = AutoModelForCausalLM.from_pretrained(tmp_path / "twin" / "final")
+        assert isinstance(twin, LlamaForCausalLM) and twin.dtype == torch.bfloat16
+        llada = LLaDAForMaskedLM.from_pretrained(tmp_path / "llada" / "final")
+        assert twin.num_parameters() == llada.num_parameters()
+
+    def test_generation_defaults_stay_with_the_model(self, recipe, call, tmp_path):
+        call(*recipe, "generation.max_new_tokens=11", "training.max_steps=1", "--output-dir", tmp_path / "run")
+        written = json.loads((tmp_path / "run" / "final" / "generation_config.json").read_text())
+        assert (written["max_new_tokens"], written["eos_token_id"], written["mask_token_id"]) == (11, EOS, MASK)
+
+    def test_the_recipes_are_consistent(self):
+        for name in ("poet", "tiny"):
+            config = yaml.safe_load((REPO / "examples" / "configs" / f"{name}.yaml").read_text())
+            args = LLaDAPretrainingConfig(**config["training"] | {"use_cpu": True})
+            for phase in config["phases"]:
+                assert sum(entry["share"] for entry in phase["entries"]) == pytest.approx(1)
+                assert all(args.tokens_per_step % RowEntry(**entry).width == 0 for entry in phase["entries"])
