@@ -25,13 +25,13 @@ from .canvas_llada import Canvas, write_commits
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
 from .remasking_llada import Confidences, choose_commits, confidences_of, step_budget
-from .sampling_llada import defer_end_tokens, draw_uniform, propose, spread, suppress
+from .sampling_llada import defer_end_tokens, draw_uniform, propose, scatter_to_block, suppress
 
 
 class Prediction(NamedTuple):
     """
-    What a step knew. Of shape `(batch, block_length)` are the masks before it, the proposals and their confidences; of
-    shape `(num_masked, vocab_size)` the logits, and those that confidences are taken from.
+    The predictions of a step. Of shape `(batch, block_length)` are the masks before it, the proposals and their
+    confidences; of shape `(num_masked, vocab_size)` the logits, and the logits that confidences are taken from.
     """
 
     mask: torch.BoolTensor
@@ -81,7 +81,7 @@ class Denoiser:
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
         self.temperature: float | torch.Tensor = config.sampling_temperature
-        self.judge = judge
+        self.propose_and_score = propose_and_score
 
     def steps(self, block: slice, num_steps: int) -> Iterator[int]:
         """Counts the steps of a block, until it holds no mask; those of its schedule may not be enough."""
@@ -118,16 +118,18 @@ class Denoiser:
         mask = canvas.masked(block)
 
         # 2.a Predict the logits of the block's masks
-        logits = self._predict_masks(block, mask, block_step)
+        logits, places = self._predict_masks(block, mask, block_step)
         canvas.num_forward_passes += mask.any(-1)
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
         is_sampled, is_random = config.sampling_temperature > 0, config.remasking == "random"
         proposal_noise = self._draw_uniform(mask, logits.shape[-1]) if is_sampled else None
         ranking_noise = self._draw_uniform(mask, 1).squeeze(-1) if is_random else None
-        proposal, confidences, scores = self.judge(
-            logits, mask, config, self.ruled_out, self.deferred, self.temperature, proposal_noise, ranking_noise
+        proposal, confidences, scores = self.propose_and_score(
+            logits, config, self.ruled_out, self.deferred, self.temperature, proposal_noise, ranking_noise
         )
+        proposal = scatter_to_block(proposal, places, mask.shape, fill_value=0)
+        confidences = confidences.in_places(places, mask.shape)
 
         # 2.c Commit the proposals that the strategy picks
         budget = step_budget(num_masks, num_steps, block_step)
@@ -141,14 +143,12 @@ class Denoiser:
 
     def _predict_masks(
         self, block: slice, mask: torch.BoolTensor, block_step: int | torch.LongTensor
-    ) -> torch.FloatTensor:
+    ) -> tuple[torch.FloatTensor, torch.LongTensor]:
         """
-        One forward pass, and the only place that makes one: the logits of the masks of a block, in float32.
+        One forward pass, and the only place that makes one: logits of a block in float32, `(num_predicted, vocab_size)`,
+        and their places in the flattened block, `(num_predicted,)`. Here these are the masks, in row-major order.
 
         Rows without a mask in the block leave the batch. The two halves of a guided pass count as one.
-
-        Returns:
-            `torch.FloatTensor` of shape `(num_masked, vocab_size)`: In row-major order of `mask`.
         """
         canvas, config = self.canvas, self.config
         rows = mask.any(-1).nonzero().squeeze(-1)
@@ -176,7 +176,7 @@ class Denoiser:
         )
         if self.logits_processor is not None:
             logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
-        return logits
+        return logits, mask.flatten().nonzero().squeeze(-1)
 
     def _visible(self, block: slice) -> slice:
         """What the model sees of the canvas: all of it, or nothing beyond the suffix window of the block."""
@@ -233,9 +233,8 @@ def refreshes_cache(block_step: int | torch.LongTensor, interval: int | None) ->
     return block_step == 0 or (interval is not None and block_step % interval == 0)
 
 
-def judge(
+def propose_and_score(
     logits: torch.FloatTensor,
-    mask: torch.BoolTensor,
     config: LLaDAGenerationConfig,
     ruled_out: torch.LongTensor | None,
     deferred: torch.LongTensor | None,
@@ -244,14 +243,13 @@ def judge(
     ranking_noise: torch.Tensor | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
     """
-    All that is done with the logits of a step: the proposals, `(batch, block_length)`, their confidences, and the logits
+    Everything that is done with the logits of a step: the proposals, `(num_predicted,)`, their confidences, and the logits
     that these are taken from. Tokens are ruled out in place.
     """
     suppress(logits, ruled_out)
     scores = defer_end_tokens(logits, deferred)
     proposal = propose(logits, proposal_noise, config.mask_token_id, temperature)
-    confidences = confidences_of(scores, proposal, mask, config, deferred, ranking_noise)
-    return spread(proposal, mask, fill_value=0), confidences, scores
+    return proposal, confidences_of(scores, proposal, config, deferred, ranking_noise), scores
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

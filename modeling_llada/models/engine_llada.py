@@ -31,7 +31,7 @@ from transformers import LogitsProcessorList
 from transformers.utils import logging
 
 from .canvas_llada import Canvas
-from .denoising_llada import Denoiser, Prediction, judge
+from .denoising_llada import Denoiser, Prediction, propose_and_score
 from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
@@ -217,7 +217,7 @@ class RecordedDenoiser(Denoiser):
         if config.compile_config is not None:
             self.kernels = self.kernels.compile(config.compile_config)
             # Proposals and confidences from fewer passes over the logits of the whole vocabulary.
-            self.judge = compile_one(copy_function(judge), config.compile_config)
+            self.propose_and_score = compile_one(copy_function(propose_and_score), config.compile_config)
         self.is_watched = is_watched
         self.pool, self.find = pool, find
         self.rows: torch.LongTensor | None = None
@@ -301,9 +301,8 @@ class RecordedDenoiser(Denoiser):
         prediction = self.replays[shape]()
         if not self.is_watched:
             return prediction
-        is_masked, is_one = prediction.mask.flatten(), prediction.scores is prediction.logits
-        logits = prediction.logits[is_masked]
-        return prediction._replace(logits=logits, scores=logits if is_one else prediction.scores[is_masked])
+        is_masked = prediction.mask.flatten()
+        return prediction._replace(logits=prediction.logits[is_masked], scores=prediction.scores[is_masked])
 
     def _forget_a_replay(self) -> None:
         """Drops the replay that was used least recently, and the random numbers that no other one reads."""
@@ -373,7 +372,7 @@ class RecordedDenoiser(Denoiser):
         return prediction if self.is_watched else prediction._replace(logits=None, scores=None)
 
     def _predict_masks(self, block: torch.LongTensor, mask: torch.BoolTensor, block_step: torch.Tensor):
-        """The logits of all positions of the block, `(batch * block_length, vocab_size)`."""
+        """The logits of all positions of the block, since the shapes are static."""
         is_whole = len(self.window) == self.canvas.tokens.shape[1]
         window = slice(None) if is_whole else self.window
         if self.cache is not None:
@@ -390,7 +389,8 @@ class RecordedDenoiser(Denoiser):
             past_key_values=self.cache,
             query_positions=None if len(block) == len(self.window) else block - self.window_start,
         )
-        return logits.flatten(0, 1)
+        logits = logits.flatten(0, 1)
+        return logits, torch.arange(len(logits), device=logits.device)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from .generation_config_llada import LLaDAGenerationConfig
-from .sampling_llada import spread, widest_float
+from .sampling_llada import scatter_to_block, widest_float
 
 
 # The lowest confidence that a prediction can have; positions that are no candidates rank below it.
@@ -132,19 +132,25 @@ def larger_set(first: torch.BoolTensor, second: torch.BoolTensor) -> torch.BoolT
 
 class Confidences(NamedTuple):
     """
-    The confidences of a step, each of shape `(batch, block_length)`: the probabilities, the ranking of the remasking
-    strategy, and, for an entropy bound alone, the negative entropies.
+    The confidences of a step: the probabilities, the ranking of the remasking strategy, and, for an entropy bound alone,
+    the negative entropies. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)` once
+    they are in their places.
     """
 
     probability: torch.FloatTensor
     ranking: torch.FloatTensor
     negative_entropy: torch.FloatTensor | None = None
 
+    def in_places(self, places: torch.LongTensor, shape: torch.Size) -> "Confidences":
+        """The confidences in their places in the block; -inf elsewhere."""
+        return Confidences(
+            *(None if values is None else scatter_to_block(values, places, shape, -torch.inf) for values in self)
+        )
+
 
 def confidences_of(
     scores: torch.FloatTensor,
     proposal: torch.LongTensor,
-    mask: torch.BoolTensor,
     config: LLaDAGenerationConfig,
     deferred: torch.LongTensor | None,
     uniform: torch.Tensor | None,
@@ -153,17 +159,15 @@ def confidences_of(
     The confidences in the proposals, in the terms of the strategy.
 
     Args:
-        scores (`torch.FloatTensor` of shape `(num_masked, vocab_size)`):
+        scores (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`):
             The logits that confidences are taken from.
-        proposal (`torch.LongTensor` of shape `(num_masked,)`):
+        proposal (`torch.LongTensor` of shape `(num_predicted,)`):
             The proposed tokens.
-        mask (`torch.BoolTensor` of shape `(batch, block_length)`):
-            The masks.
         config ([`LLaDAGenerationConfig`]):
             The options.
         deferred (`torch.LongTensor`, *optional*):
             Tokens whose confidence is the lowest.
-        uniform (`torch.Tensor` of shape `(num_masked,)`, *optional*):
+        uniform (`torch.Tensor` of shape `(num_predicted,)`, *optional*):
             Random numbers, for random remasking.
     """
     is_deferred = None
@@ -171,19 +175,17 @@ def confidences_of(
         # Not `isin`, which waits for the device when there are many tokens.
         is_deferred = (proposal[:, None] == deferred).any(-1)
 
-    def place(values: torch.Tensor) -> torch.FloatTensor:
-        if is_deferred is not None:
-            values = values.masked_fill(is_deferred, DEFERRED)
-        return spread(values.float(), mask, fill_value=-torch.inf)
+    def deferring(values: torch.Tensor) -> torch.FloatTensor:
+        return (values if is_deferred is None else values.masked_fill(is_deferred, DEFERRED)).float()
 
-    ranking = probabilities = place(probability(scores, proposal))
+    ranking = probabilities = deferring(probability(scores, proposal))
     if config.remasking == "random":
-        ranking = spread(uniform.float(), mask, fill_value=-torch.inf)
+        ranking = uniform.float()
     elif config.remasking == "margin":
-        ranking = place(margin(scores))
+        ranking = deferring(margin(scores))
     elif config.remasking == "entropy":
-        ranking = place(negative_entropy(scores))
-    bounded = None if config.entropy_bound is None else place(negative_entropy(scores))
+        ranking = deferring(negative_entropy(scores))
+    bounded = None if config.entropy_bound is None else deferring(negative_entropy(scores))
     return Confidences(probabilities, ranking, bounded)
 
 

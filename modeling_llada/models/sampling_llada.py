@@ -97,11 +97,24 @@ def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None
     return torch.cat(draws).clamp(min=torch.finfo(dtype).tiny, max=1 - torch.finfo(dtype).eps)
 
 
-def spread(values: torch.Tensor, mask: torch.BoolTensor, fill_value: float) -> torch.Tensor:
+def scatter_to_block(
+    values: torch.Tensor, places: torch.LongTensor, shape: torch.Size, fill_value: float
+) -> torch.Tensor:
     """
-    Puts a value for each mask, `(num_masked,)`, at its place in the block, `(batch, block_length)`. A value for each
-    position is accepted as well: static shapes predict them all.
+    Puts values at their places in the active block.
+
+    Args:
+        values (`torch.Tensor` of shape `(num_predicted,)`):
+            A value for each predicted position.
+        places (`torch.LongTensor` of shape `(num_predicted,)`):
+            Their indices in the flattened block.
+        shape (`torch.Size`):
+            The shape of the block, `(batch, block_length)`.
+        fill_value (`float`):
+            The value of every other position.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, block_length)`.
     """
-    if len(values) == mask.numel():
-        return values.view(mask.shape)
-    return torch.full(mask.shape, fill_value, dtype=values.dtype, device=mask.device).masked_scatter(mask, values)
+    block = torch.full((shape.numel(),), fill_value, dtype=values.dtype, device=values.device)
+    return block.index_copy(0, places, values).view(shape)
