@@ -23,7 +23,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -35,7 +34,7 @@ from .denoising_llada import Denoiser, Prediction, propose_and_score
 from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
 from .guidance_llada import guided_logits
-from .kernels_llada import Kernels, compile_one, copy_function
+from .kernels_llada import Kernels, compile_one, copy_function, fuse_weights, fused, is_plain
 from .sampling_llada import draw_uniform, widest_float
 
 
@@ -215,7 +214,7 @@ class RecordedDenoiser(Denoiser):
             self.position_ids = torch.arange(length, device=device).expand(batch_size, -1)
         self.kernels = Kernels()
         if config.compile_config is not None:
-            self.kernels = self.kernels.compile(config.compile_config)
+            self.kernels = Kernels.compile(config.compile_config)
             # Proposals and confidences from fewer passes over the logits of the whole vocabulary.
             self.propose_and_score = compile_one(copy_function(propose_and_score), config.compile_config)
         self.is_watched = is_watched
@@ -231,7 +230,6 @@ class RecordedDenoiser(Denoiser):
         self.rows = self.fewer = None
         self.config, self.generators = config, generators
         self.temperature.fill_(config.sampling_temperature)
-        self.kernels = replace(self.kernels, thread=threading.get_ident())
         self.canvas.load(canvas)
         if self.attention_mask is not None:
             self.attention_mask.copy_(as_key_mask(canvas))
@@ -391,62 +389,6 @@ class RecordedDenoiser(Denoiser):
         )
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)
-
-
-@contextmanager
-def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
-    """Lets projections of the same input run as one product, and small operations as few kernels."""
-    settings = [
-        (module, "fused_weight", fuse(projections(module))) for module in model.modules() if is_fusable(module)
-    ]
-    settings += [(module, "kernels", kernels) for module in model.modules() if hasattr(module, "kernels")]
-    for module, name, value in settings:
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for module, name, _ in settings:
-            delattr(module, name)
-
-
-def fuse_weights(model: nn.Module) -> None:
-    """Lays the weights of projections of the same input below each other in memory."""
-    for module in model.modules():
-        if is_fusable(module):
-            fuse(projections(module))
-
-
-def projections(module: nn.Module) -> list[nn.Linear]:
-    """The projections of a module that have the same input."""
-    return [getattr(module, name) for name in getattr(module, "fusable", ())]
-
-
-def is_fusable(module: nn.Module) -> bool:
-    """Whether the module has projections to fuse and they are plain: no adapter, no quantized weight."""
-    linears = projections(module)
-    return (
-        bool(linears)
-        and all(type(one) is nn.Linear and is_plain(one.weight) for one in linears)
-        and len({(one.weight.dtype, one.weight.device) for one in linears}) == 1
-    )
-
-
-def is_plain(weight: torch.Tensor) -> bool:
-    return type(weight.data) is torch.Tensor
-
-
-def fuse(linears: list[nn.Linear]) -> torch.Tensor:
-    """The weights below each other, `(sum of rows, columns)`, in one storage of which the parameters become views."""
-    weights = [linear.weight for linear in linears]
-    rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
-    starts = [weight.data_ptr() for weight in weights[1:]]
-    ends = [weight.data_ptr() + weight.nbytes for weight in weights[:-1]]
-    if starts == ends and len({weight.untyped_storage().data_ptr() for weight in weights}) == 1:
-        return weights[0].data.as_strided((rows, columns), (columns, 1))
-    whole = torch.cat([weight.data for weight in weights])
-    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
-        weight.data = part
-    return whole
 
 
 def address(weight: torch.Tensor) -> int:

@@ -11,17 +11,23 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The small operations of a layer in as few kernels as possible, for steps that are recorded: no gradient, and another order
-of rounding than the reference. `torch.compile` makes one kernel of each."""
+"""A model whose small operations run as few kernels as possible, for denoising steps that are recorded.
+
+[`fused`] swaps methods of the modules from outside, so the network knows nothing of it. Without gradients, and rounded in
+another order than the reference.
+"""
 
 import threading
 import types
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from transformers import CompileConfig
+from transformers.activations import ACT2FN
 
 
 def rms_norm(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
@@ -30,7 +36,7 @@ def rms_norm(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> t
 
 
 def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The rotary embedding of `apply_rotary_pos_emb`, half by half: `roll` would copy what is not contiguous."""
+    """The rotary embedding of `apply_rotary_pos_emb`, half by half: `roll` would copy states that are not contiguous."""
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     rotated = hidden_states.new_empty(hidden_states.shape)
     middle = hidden_states.shape[-1] // 2
@@ -42,18 +48,10 @@ def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
 
 
 def rotate_at_once(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The same for a compiler, which makes one kernel of it."""
+    """The same for `torch.compile`, which makes one kernel of it."""
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
     rotated = hidden_states * cos.unsqueeze(2) + other_half * sin.unsqueeze(2)
     return rotated.to(hidden_states.dtype)
-
-
-def gate_and_up(hidden_states: torch.Tensor, fused_weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both projections in one batched product, so that each is contiguous: what follows is twice as fast on that."""
-    tokens = hidden_states.reshape(1, -1, hidden_states.shape[-1]).expand(2, -1, -1)
-    both = torch.bmm(tokens, fused_weight.unflatten(0, (2, -1)).transpose(1, 2))
-    gate, up = both.unflatten(1, hidden_states.shape[:-1])
-    return gate, up
 
 
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
@@ -63,17 +61,17 @@ def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The operations, as they are or compiled."""
+    """The small operations, compiled or not."""
 
     rms_norm: Callable = rms_norm
     rotate: Callable = rotate
     swiglu: Callable = swiglu
-    thread: int = field(default_factory=threading.get_ident)  # the one that records; the others go on as usual
 
-    def compile(self, config: CompileConfig) -> "Kernels":
-        """Compiles each operation."""
+    @classmethod
+    def compile(cls, config: CompileConfig) -> "Kernels":
+        """Compiles each operation into one kernel."""
         operations = {"rms_norm": rms_norm, "rotate": rotate_at_once, "swiglu": swiglu}
-        return replace(self, **{name: compile_one(operation, config) for name, operation in operations.items()})
+        return cls(**{name: compile_one(operation, config) for name, operation in operations.items()})
 
 
 def compile_one(function: Callable, config: CompileConfig) -> Callable:
@@ -88,9 +86,130 @@ def copy_function(function: Callable) -> Callable:
     return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
 
-def of_this_thread(kernels: Kernels | None) -> Kernels | None:
-    """`None` in a thread that does not record."""
-    return kernels if kernels is not None and kernels.thread == threading.get_ident() else None
+@contextmanager
+def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
+    """
+    Lets projections of the same input run as one product, and small operations as one kernel.
+
+    Only the thread that enters the context is affected: another one may be in a forward pass of the same model.
+    """
+    with ExitStack() as stack:
+        for module in model.modules():
+            for name, method in fused_methods(module, kernels).items():
+                stack.callback(restore, module, name, vars(module).get(name))
+                setattr(module, name, for_this_thread(method, getattr(module, name)))
+        yield
+
+
+def fused_methods(module: nn.Module, kernels: Kernels) -> dict[str, Callable]:
+    """The methods of a module that can be swapped, with their replacements. It is known by its structure."""
+    if is_rms_norm(module):
+        return {"forward": lambda x: kernels.rms_norm(x, module.weight, module.variance_epsilon)}
+    linears = fusable_projections(module)
+    if not linears:
+        return {}
+    if hasattr(module, "project_and_rotate"):
+        return {"project_and_rotate": partial(project_and_rotate, module, kernels, fuse(linears))}
+    return {"forward": partial(feed_forward, module, kernels, fuse(linears))}
+
+
+def project_and_rotate(
+    attention: nn.Module,
+    kernels: Kernels,
+    weight: torch.Tensor,
+    hidden_states: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The method of [`LLaDAAttention`] with one product in the place of three, and one rotation in the place of two."""
+    states = nn.functional.linear(hidden_states, weight).unflatten(-1, (-1, attention.head_dim))
+    num_heads, num_kv_heads = (len(one.weight) // attention.head_dim for one in (attention.q_proj, attention.k_proj))
+    rotated = kernels.rotate(states[..., : num_heads + num_kv_heads, :], *position_embeddings)
+    query_states, key_states = rotated.tensor_split([num_heads], dim=-2)
+    return query_states, key_states, states[..., num_heads + num_kv_heads :, :]
+
+
+def feed_forward(mlp: nn.Module, kernels: Kernels, weight: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
+    """
+    The forward pass of [`LLaDAMLP`] with one product in the place of two.
+
+    It is a batched one, so that gate and up are each contiguous: what follows is twice as fast on that.
+    """
+    tokens = hidden_states.reshape(1, -1, hidden_states.shape[-1]).expand(2, -1, -1)
+    both = torch.bmm(tokens, weight.unflatten(0, (2, -1)).transpose(1, 2))
+    gate, up = both.unflatten(1, hidden_states.shape[:-1])
+    return mlp.down_proj(kernels.swiglu(gate, up))
+
+
+def for_this_thread(method: Callable, plain: Callable) -> Callable:
+    """A method that is the plain one in all threads but the current one."""
+    thread = threading.get_ident()
+
+    def chosen(*args, **kwargs):
+        return (method if threading.get_ident() == thread else plain)(*args, **kwargs)
+
+    return chosen
+
+
+def restore(module: nn.Module, name: str, own: Callable | None) -> None:
+    """Gives a module its method back: one of its own, or with `None` the one of its class."""
+    delattr(module, name)
+    if own is not None:
+        setattr(module, name, own)
+
+
+def is_rms_norm(module: nn.Module) -> bool:
+    """Whether a module is a root-mean-square norm with a weight."""
+    return hasattr(module, "variance_epsilon") and [name for name, _ in module.named_parameters()] == ["weight"]
+
+
+def fusable_projections(module: nn.Module) -> list[nn.Linear]:
+    """
+    The projections of a module that have the same input, if they can run as one product.
+
+    They can in an attention or a gated feed-forward network without further parts, such as norms of the heads, and if
+    they are plain: no adapter, no quantized weight.
+    """
+    children = dict(module.named_children())
+    if set(children) == {"q_proj", "k_proj", "v_proj", "o_proj"} and hasattr(module, "project_and_rotate"):
+        linears = [module.q_proj, module.k_proj, module.v_proj]
+    elif set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and is_silu(module.act_fn):
+        linears = [module.gate_proj, module.up_proj]
+    else:
+        return []
+    if not all(type(one) is nn.Linear and one.bias is None and is_plain(one.weight) for one in linears):
+        return []
+    return linears if len({(one.weight.dtype, one.weight.device) for one in linears}) == 1 else []
+
+
+def is_silu(module: nn.Module) -> bool:
+    return isinstance(module, (nn.SiLU, type(ACT2FN["silu"])))
+
+
+def is_plain(weight: torch.Tensor) -> bool:
+    """Whether a weight is an ordinary tensor, and not a quantized one."""
+    return type(weight.data) is torch.Tensor
+
+
+def fuse_weights(model: nn.Module) -> None:
+    """Lays the weights of projections that have the same input below each other in memory."""
+    for module in model.modules():
+        linears = fusable_projections(module)
+        if linears:
+            fuse(linears)
+
+
+def fuse(linears: list[nn.Linear]) -> torch.Tensor:
+    """The weights below each other, `(sum of rows, columns)`, in one storage of which the parameters become views."""
+    weights = [linear.weight for linear in linears]
+    rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+    starts = [weight.data_ptr() for weight in weights[1:]]
+    ends = [weight.data_ptr() + weight.nbytes for weight in weights[:-1]]
+    if starts == ends and len({weight.untyped_storage().data_ptr() for weight in weights}) == 1:
+        return weights[0].data.as_strided((rows, columns), (columns, 1))
+    whole = torch.cat([weight.data for weight in weights])
+    for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
+        weight.data = part
+    return whole
 
 
 __all__ = ["Kernels"]

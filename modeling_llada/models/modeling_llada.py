@@ -44,7 +44,6 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
-from .kernels_llada import Kernels, gate_and_up, of_this_thread
 from .likelihood_llada import LLaDALikelihoodMixin
 
 
@@ -62,17 +61,12 @@ AUTO_MAP = {
 class LLaDARMSNorm(nn.Module):
     """Root-mean-square normalisation, computed in float32."""
 
-    kernels: Kernels | None = None  # set while a step is recorded
-
     def __init__(self, hidden_size: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(hidden_size))
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        kernels = of_this_thread(self.kernels)
-        if kernels is not None:
-            return kernels.rms_norm(hidden_states, self.weight, self.variance_epsilon)
         input_dtype = hidden_states.dtype
         hidden_states = hidden_states.to(torch.float32)
         variance = hidden_states.pow(2).mean(-1, keepdim=True)
@@ -245,10 +239,6 @@ def eager_attention_forward(
 class LLaDAAttention(nn.Module):
     """Multi-head attention over the whole canvas, without a causal mask."""
 
-    fusable = ("q_proj", "k_proj", "v_proj")
-    fused_weight: torch.Tensor | None = None  # for one product in the place of three, set while a step is recorded
-    kernels: Kernels | None = None
-
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
         self.config = config
@@ -273,19 +263,7 @@ class LLaDAAttention(nn.Module):
         query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-
-        kernels = of_this_thread(self.kernels)
-        if kernels is None or self.fused_weight is None:
-            query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
-            key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
-            value_states = self.v_proj(hidden_states).view(hidden_shape)
-        else:
-            states = nn.functional.linear(hidden_states, self.fused_weight).view(hidden_shape)
-            num_rotated = self.config.num_attention_heads + self.config.num_key_value_heads
-            rotated = kernels.rotate(states[..., :num_rotated, :], *position_embeddings)
-            query_states, key_states = rotated.tensor_split([self.config.num_attention_heads], dim=-2)
-            value_states = states[..., num_rotated:, :]
+        query_states, key_states, value_states = self.project_and_rotate(hidden_states, position_embeddings)
         if query_positions is not None:
             query_states = query_states.index_select(1, query_positions)
             attention_mask = mask_of_queries(attention_mask, query_positions)
@@ -314,13 +292,19 @@ class LLaDAAttention(nn.Module):
         attn_output = attn_output.reshape(*input_shape, -1).contiguous()
         return self.o_proj(attn_output), attn_weights
 
+    def project_and_rotate(
+        self, hidden_states: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values, `(batch, length, num_heads, head_dim)`; the rotary embedding is in the first two."""
+        hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+        query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
+        key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
+        value_states = self.v_proj(hidden_states).view(hidden_shape)
+        return query_states, key_states, value_states
+
 
 class LLaDAMLP(nn.Module):
     """The SwiGLU feed-forward network: `down(silu(gate(x)) * up(x))`."""
-
-    fusable = ("gate_proj", "up_proj")
-    fused_weight: torch.Tensor | None = None  # for one product in the place of two, set while a step is recorded
-    kernels: Kernels | None = None
 
     def __init__(self, config: LLaDAConfig):
         super().__init__()
@@ -330,9 +314,6 @@ class LLaDAMLP(nn.Module):
         self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        kernels = of_this_thread(self.kernels)
-        if kernels is not None and self.fused_weight is not None:
-            return self.down_proj(kernels.swiglu(*gate_and_up(hidden_states, self.fused_weight)))
         return self.down_proj(self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
 
 
