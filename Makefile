@@ -1,4 +1,4 @@
-.PHONY: style quality test slow_tests evidence
+.PHONY: style quality test slow_tests newest evidence
 
 # Rewrites the code.
 style:
@@ -14,8 +14,13 @@ quality:
 test:
 	pytest -n auto
 
+# What .ci/run adds to them; the tests in a browser need Chromium.
 slow_tests:
-	pytest -m slow
+	pytest -n auto -m "(slow or browser) and not gpu"
+
+# Rewrites constraints.txt with the newest releases on which the tests pass.
+newest:
+	.ci/newest
 
 # Writes docs/evidence.md and its plots from the results; measures nothing.
 evidence:
