@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
-from modeling_llada.streaming.streamers import RecordingStreamer
+from modeling_llada.streaming import RecordingStreamer
 
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints/llada-poet"

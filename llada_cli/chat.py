@@ -217,7 +217,7 @@ class Replier:
 
     def _streamer(self, last: deque):
         from modeling_llada.drawing import LiveDenoising
-        from modeling_llada.streaming.streamers import CanvasStreamer
+        from modeling_llada.streaming import CanvasStreamer
 
         arguments = (self.tokenizer, self.model.config.mask_token_id)
         if self.delay is None:
@@ -236,7 +236,7 @@ class Replier:
 
 def text_before_masks(frame) -> str:
     """The answer of a frame, as far as it is written."""
-    from modeling_llada.streaming.streamers import TokenState
+    from modeling_llada.streaming import TokenState
 
     tokens, states = frame.tokens[0, frame.prompt_length :], frame.states[0, frame.prompt_length :]
     is_written = (states != TokenState.MASK).cumprod(-1).bool() & (states != TokenState.PAD)

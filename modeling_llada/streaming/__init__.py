@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The canvas step by step: frames, records of a whole call, and the streamers that make them."""
+"""The canvas step by step: frames, records of a whole call, and the streamers that make both."""
 
 from .frames import CanvasFrame, TokenReader, TokenState
 from .records import DenoisingRecord
-from .streamers import CanvasIteratorStreamer, CanvasStreamer, RecordingStreamer
+from .streamers import CanvasIteratorStreamer, CanvasStreamer, GenerationStopped, RecordingStreamer
 
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "CanvasIteratorStreamer",
     "CanvasStreamer",
     "DenoisingRecord",
+    "GenerationStopped",
     "RecordingStreamer",
     "TokenReader",
     "TokenState",

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Frames: what the canvas of a call looks like after each denoising step."""
+"""Frames: the canvas of a call after each denoising step."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -9,13 +9,13 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 
-BROKEN = "\N{REPLACEMENT CHARACTER}"  # what is decoded from a part of a character
+BROKEN = "\N{REPLACEMENT CHARACTER}"  # the text of an incomplete character
 
 
 class TokenState(IntEnum):
     """
-    What a position of the canvas holds: a token of the prompt, a mask, a token committed at this step, one committed
-    before, or a pad, which is no text (on the left of the prompt, or behind the end of the answer).
+    The content of a position: a token of the prompt, a mask, a token committed at this step, a token committed before,
+    or a pad, which is left of the prompt or behind the end of the completion.
     """
 
     GIVEN = 0
@@ -27,13 +27,13 @@ class TokenState(IntEnum):
 
 class TokenReader:
     """
-    Decodes single tokens, and remembers them.
+    Decodes single tokens and remembers their texts.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer of the model.
         mask_token_id (`int`):
-            The mask token of the model; official tokenizers do not name it.
+            The mask token of the model. The official tokenizers do not declare it.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask_token_id: int) -> None:
@@ -50,8 +50,8 @@ class TokenReader:
 
     def texts_of(self, tokens: list[int | None]) -> list[str]:
         """
-        A text for each position, `""` where the token is `None`. Where several tokens spell a character, the first of
-        them gets it and the others are empty, so that the texts can be joined.
+        A text for each position, `""` where the token is `None`. Where several tokens spell one character, the first
+        of them gets it and the others get `""`, so that the texts can be joined.
         """
         texts = ["" if token is None else self.text_of(token) for token in tokens]
         start = 0
@@ -70,28 +70,28 @@ class TokenReader:
 @dataclass(frozen=True, eq=False)
 class CanvasFrame:
     """
-    The canvas of a call at one moment. The tensors are on the CPU and belong to the frame.
+    The canvas of a call at one moment. Its tensors are on the CPU, and later steps do not change them.
 
     Args:
         step (`int`):
-            The denoising step of the call that led here, from 0; -1 at the start.
+            The last denoising step before this frame, from 0; -1 at the start.
         is_final (`bool`):
-            Whether this is the result: `tokens` is what `generate` returns.
+            Whether this is the result, so that `tokens` is what `generate` returns.
         prompt_length (`int`):
-            Where the answer begins.
+            The first position of the completion.
         tokens (`torch.LongTensor` of shape `(batch, length)`):
-            Prompt and answer.
+            Prompt and completion.
         states (`torch.ByteTensor` of shape `(batch, length)`):
             The [`TokenState`] of each position.
         confidence (`torch.FloatTensor` of shape `(batch, length)`):
             The confidence of the committed tokens, NaN elsewhere.
         top_tokens (`torch.LongTensor` of shape `(batch, length, 3)`):
-            The three best tokens of each mask of the active block, as this step predicted them; -1 elsewhere, and
-            in place of tokens that a logits processor or an option ruled out.
+            The three most probable tokens for each mask of the active block, as this step predicted them; -1
+            elsewhere, and in place of tokens that a logits processor or an option excluded.
         top_probabilities (`torch.FloatTensor` of shape `(batch, length, 3)`):
-            What this step gave to the `top_tokens` of the positions that it committed, NaN elsewhere.
+            The probabilities of `top_tokens` at the positions that this step committed, NaN elsewhere.
         reader ([`TokenReader`]):
-            Decodes the tokens.
+            The decoder of the tokens.
     """
 
     step: int
@@ -117,8 +117,8 @@ class CanvasFrame:
             tokens=tokens,
             states=states.masked_fill(is_padding, TokenState.PAD).byte(),
             confidence=torch.full(tokens.shape, torch.nan),
-            top_tokens=torch.full((*tokens.shape, 3), -1),
-            top_probabilities=torch.full((*tokens.shape, 3), torch.nan),
+            top_tokens=no_top_tokens(tokens),
+            top_probabilities=no_top_probabilities(tokens),
             reader=reader,
         )
 
@@ -131,13 +131,12 @@ class CanvasFrame:
         is_final: bool = False,
         top_probabilities: torch.FloatTensor | None = None,
     ) -> "CanvasFrame":
-        """The frame that follows this one. Its states are a function of this frame, the tokens and the confidences."""
-        # A mask that became a token without a confidence is one that nobody predicted.
+        """The frame after this one. This frame, the new tokens and the confidences determine the new states."""
+        # A mask that became a token without a confidence was not predicted: it is a pad.
         written = torch.where(tokens == self.tokens, int(TokenState.COMMITTED), int(TokenState.NEW))
         states = written.masked_fill(confidence.isnan(), TokenState.PAD)
         states = states.masked_fill(tokens == self.reader.mask_token_id, TokenState.MASK).byte()
         stays = (self.states == TokenState.GIVEN) | (self.states == TokenState.PAD)
-        no_probabilities = torch.full((*tokens.shape, 3), torch.nan)
         return CanvasFrame(
             step=step,
             is_final=is_final,
@@ -145,8 +144,8 @@ class CanvasFrame:
             tokens=tokens,
             states=torch.where(stays, self.states, states),
             confidence=confidence,
-            top_tokens=torch.full((*tokens.shape, 3), -1) if top_tokens is None else top_tokens,
-            top_probabilities=no_probabilities if top_probabilities is None else top_probabilities,
+            top_tokens=no_top_tokens(tokens) if top_tokens is None else top_tokens,
+            top_probabilities=no_top_probabilities(tokens) if top_probabilities is None else top_probabilities,
             reader=self.reader,
         )
 
@@ -154,9 +153,8 @@ class CanvasFrame:
         """
         The text of each position of a row; `""` for masks and pads.
 
-        Where several tokens spell one character, the first of them carries it. A character of which some tokens are
-        still masks shows as U+FFFD. The texts of tokens whose spelling depends on their neighbours (WordPiece,
-        SentencePiece) lack spaces: the text of a whole row is `text(row)`.
+        Where several tokens spell one character, the first of them gets it; while some of them are still masks, it is
+        U+FFFD. With WordPiece and SentencePiece tokenizers these texts lack spaces; `text(row)` has them.
         """
         return self.reader.texts_of(self._visible_tokens(row))
 
@@ -168,12 +166,12 @@ class CanvasFrame:
             row (`int`, *optional*, defaults to 0):
                 The row.
             mask (`str`, *optional*, defaults to `""`):
-                What to write for a mask.
+                The text of a mask.
             skip_special_tokens (`bool`, *optional*, defaults to `True`):
-                Whether to leave BOS, EOS and the like out.
+                Whether to leave out special tokens such as BOS and EOS.
 
         Returns:
-            `str`: Without pads.
+            `str`: The text, without pads.
         """
         pieces, run = [], []
         for token, state in zip(self._visible_tokens(row), self.states[row].tolist(), strict=True):
@@ -190,33 +188,17 @@ class CanvasFrame:
             if piece
         )
 
-    def to_dict(self) -> dict:
-        """
-        The frame for `json.dumps`, with texts instead of ids: what a web page needs to draw it.
-
-        Returns:
-            `dict`: `step`, `is_final`, `prompt_length`, and `rows`: for each row a list with an object for each
-            position, of `text`, `state` (the name of its [`TokenState`], in lower case), `special`, `confidence`
-            (`None` where there is none) and `top` (the texts of the best tokens; empty where there was no prediction).
-        """
-        rows = [self._row_to_list(row) for row in range(len(self.tokens))]
-        return {"step": self.step, "is_final": self.is_final, "prompt_length": self.prompt_length, "rows": rows}
-
-    def _row_to_list(self, row: int) -> list[dict]:
-        columns = (self.texts(row), self.tokens[row], self.states[row], self.confidence[row], self.top_tokens[row])
-        columns = (column if isinstance(column, list) else column.tolist() for column in columns)
-        return [
-            {
-                "text": text,
-                "state": TokenState(state).name.lower(),
-                "special": token in self.reader.special_ids,
-                "confidence": None if confidence != confidence else round(confidence, 4),
-                "top": [self.reader.text_of(best) for best in top if best >= 0],
-            }
-            for text, token, state, confidence, top in zip(*columns, strict=True)
-        ]
-
     def _visible_tokens(self, row: int) -> list[int | None]:
         hidden = (self.states[row] == TokenState.MASK) | (self.states[row] == TokenState.PAD)
         pairs = zip(self.tokens[row].tolist(), hidden.tolist(), strict=True)
         return [None if is_hidden else token for token, is_hidden in pairs]
+
+
+def no_top_tokens(tokens: torch.LongTensor) -> torch.LongTensor:
+    """The `top_tokens` of a frame without predictions."""
+    return torch.full((*tokens.shape, 3), -1)
+
+
+def no_top_probabilities(tokens: torch.LongTensor) -> torch.FloatTensor:
+    """The `top_probabilities` of a frame that committed nothing."""
+    return torch.full((*tokens.shape, 3), torch.nan)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Records: all frames of a call, to draw them, save them and play them again."""
+"""Records: all frames of a call, to draw, save and replay them."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from ..writing import write_atomically
-from .frames import CanvasFrame, TokenReader, TokenState
+from .frames import CanvasFrame, TokenReader, TokenState, no_top_probabilities, no_top_tokens
 
 
 VERSION = 1
@@ -20,16 +20,16 @@ VERSION = 1
 @dataclass(eq=False)
 class DenoisingRecord:
     """
-    The frames of one call of `generate`: the start, one for each denoising step, and the result.
+    The frames of one call of `generate`: the start, each denoising step, and the result.
 
     Args:
         frames (`list[CanvasFrame]`):
-            The frames in their order.
+            The frames, in order.
 
     Example:
 
     ```python
-    >>> from modeling_llada.streamers import RecordingStreamer
+    >>> from modeling_llada.streaming import RecordingStreamer
 
     >>> streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
     >>> output = model.generate(**inputs, streamer=streamer)
@@ -49,14 +49,14 @@ class DenoisingRecord:
         attention_mask: torch.Tensor | None = None,
     ) -> "DenoisingRecord":
         """
-        Makes a record of the trajectory of a call, without a streamer.
+        Makes a record from the trajectory of a call, without a streamer.
 
-        It has no `top_tokens`, tokens that were committed behind the end of the answer are masks in it until the last
-        frame, and the steps are those of each row, which differ from those of the call where rows wait for others.
+        Such a record has no `top_tokens`. Tokens that were committed behind the end of the completion are masks in it
+        until the last frame. Each row counts its own steps, and rows of a batch may reach a step at different times.
 
         Args:
             output ([`LLaDAGenerationOutput`]):
-                Of `return_dict_in_generate=True, output_trajectory=True`.
+                The output of `generate` with `return_dict_in_generate=True, output_trajectory=True`.
             input_ids (`torch.LongTensor` of shape `(batch, prompt_length)`):
                 The prompts of the call.
             tokenizer (`PreTrainedTokenizerBase`):
@@ -64,10 +64,10 @@ class DenoisingRecord:
             mask_token_id (`int`):
                 The mask token of the model.
             attention_mask (`torch.Tensor` of shape `(batch, prompt_length)`, *optional*):
-                0 for the padding of the prompts. By default there is none.
+                0 for the padding of the prompts. By default there is no padding.
 
         Returns:
-            [`DenoisingRecord`]: Of all rows of the output.
+            [`DenoisingRecord`]: The record of all rows.
 
         Raises:
             `ValueError`: if the output has no trajectory.
@@ -98,13 +98,13 @@ class DenoisingRecord:
 
     def to_dict(self) -> dict:
         """
-        The record for `json.dumps`: the first frame, and what changes in each of the others.
+        The record for `json.dumps`: the first frame, and the changes of each other one.
 
         Raises:
             `ValueError`: if the record is empty.
         """
         if not self.frames:
-            raise ValueError("the record is empty: call `generate` with the `RecordingStreamer` first.")
+            raise ValueError("the record is empty. Call `generate` with the `RecordingStreamer` first.")
         first = self.frames[0]
         return {
             "version": VERSION,
@@ -118,14 +118,14 @@ class DenoisingRecord:
     @classmethod
     def from_dict(cls, values: dict, tokenizer: PreTrainedTokenizerBase) -> "DenoisingRecord":
         """
-        The record that `to_dict` was called on.
+        The record that `to_dict` described.
 
         Raises:
-            `ValueError`: if it is none, or one of another version.
+            `ValueError`: if `values` is no record, or one of another version.
         """
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise ValueError(
-                f"this is no denoising record of version {VERSION}: `DenoisingRecord.save` writes them. Record it again."
+                f"`values` must be a denoising record of version {VERSION}, as `DenoisingRecord.save` writes it. Record it again."
             )
         frame = CanvasFrame.start(
             torch.tensor(values["tokens"]),
@@ -151,7 +151,7 @@ class DenoisingRecord:
             path (`str` or `Path`):
                 The file.
             tokenizer (`PreTrainedTokenizerBase`):
-                The tokenizer of the model that was recorded: the file holds ids.
+                The tokenizer of the recorded model. The file holds token ids.
 
         Raises:
             `ValueError`: if the file is no record.
@@ -160,7 +160,7 @@ class DenoisingRecord:
 
 
 def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:
-    """What `after` has that `before` has not: lists of `[row, position, ...]`. Its states follow from that."""
+    """The differences of two frames for `json.dumps`, as lists of `[row, position, ...]`. The states follow from them."""
     both_nan = before.confidence.isnan() & after.confidence.isnan()
     has_changed = (before.tokens != after.tokens) | ((before.confidence != after.confidence) & ~both_nan)
     changes = []
@@ -187,10 +187,10 @@ def apply_changes(frame: CanvasFrame, values: dict) -> CanvasFrame:
     for row, position, token, value in values["changes"]:
         tokens[row, position] = token
         confidence[row, position] = torch.nan if value is None else value
-    top_tokens = torch.full((*tokens.shape, 3), -1)
+    top_tokens = no_top_tokens(tokens)
     for row, position, *best in values["top_tokens"]:
         top_tokens[row, position] = torch.tensor(best)
-    probabilities = torch.full((*tokens.shape, 3), torch.nan)
+    probabilities = no_top_probabilities(tokens)
     for row, position, *best in values.get("top_probabilities", ()):  # older records have none
         probabilities[row, position] = torch.tensor(best)
     return frame.advance(values["step"], tokens, confidence, top_tokens, values["is_final"], probabilities)

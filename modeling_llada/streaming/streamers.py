@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Streamers that follow the whole canvas of `generate`: for a function, for a loop, or for a record."""
+"""Streamers that pass on the whole canvas of `generate`: to a function, to a loop, or to a record."""
 
 import queue
 import threading
@@ -13,40 +13,42 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
-from .frames import CanvasFrame, TokenReader, TokenState
+from .frames import CanvasFrame, TokenReader, TokenState, no_top_probabilities, no_top_tokens
 from .records import DenoisingRecord
 
 
 END = object()
-POLL_SECONDS = 0.2  # how often a waiting consumer looks whether the generating thread is still there
+POLL_SECONDS = 0.2  # how often a waiting loop checks that the generating thread is alive
 
 
 class CanvasStreamer(BaseStreamer):
     """
-    A streamer that calls a function with a [`CanvasFrame`] of the whole canvas, of all rows: the start, the canvas after
-    each denoising step, and the result.
+    A streamer that calls a function with a [`CanvasFrame`] of all rows: the start, the canvas after each denoising step,
+    and the result.
 
-    The start comes together with the first step, as only then the length of the canvas is known. One streamer can
-    follow several calls, one after the other. What the function raises ends `generate`.
+    The start arrives together with the first step, because the length of the canvas is not known before. One streamer
+    can follow several calls, one after the other. An error that the function raises ends `generate`.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer of the model.
         mask_token_id (`int`):
-            The mask token of the model; official tokenizers do not name it.
+            The mask token of the model. The official tokenizers do not declare it.
         callback (`Callable[[CanvasFrame], None]`, *optional*):
             The function. Subclasses may override `on_frame` instead.
         attention_mask (`torch.Tensor` of shape `(batch, prompt_length)`, *optional*):
-            That of the call, to tell padding from text. By default each row's leading run of pad tokens is padding.
+            The attention mask of the call, to tell padding from text. By default the pad tokens at the start of a row
+            are padding.
         eos_token_id (`int` or `list[int]`, *optional*):
-            The tokens that end a row in the call, if they are not the tokenizer's; `[]` with `stop_at_eos=False`.
+            The tokens that end a row of the call. By default the EOS token of the tokenizer; `[]` with
+            `stop_at_eos=False`.
         pad_token_id (`int`, *optional*):
-            The pad token of the call, if it is not the tokenizer's.
+            The pad token of the call. By default that of the tokenizer.
 
     Example:
 
     ```python
-    >>> from modeling_llada.streamers import CanvasStreamer
+    >>> from modeling_llada.streaming import CanvasStreamer
 
     >>> lines = []
     >>> streamer = CanvasStreamer(tokenizer, model.config.mask_token_id, lambda frame: lines.append(frame.text(mask="_")))
@@ -87,13 +89,13 @@ class CanvasStreamer(BaseStreamer):
             self.callback(frame)
 
     def reset(self) -> None:
-        """Forgets a call that did not reach its end, so that the streamer can follow another one."""
-        self._prompt: torch.LongTensor | None = None  # confirmed before the length of the canvas is known
+        """Forgets an unfinished call, so that the streamer can follow another one."""
+        self._prompt: torch.LongTensor | None = None  # known before the length of the canvas is
         self._frame: CanvasFrame | None = None
         self._num_confirmed = 0
 
     def put(self, value: torch.LongTensor) -> None:
-        """Takes the prompts when no mask is left in them, and then each finished block."""
+        """Takes the prompts, once they have no masks left, and then each finished block."""
         value = value if value.ndim == 2 else value[None]
         if self._frame is None:
             self._check_new_call(self._prompt is None)
@@ -118,16 +120,15 @@ class CanvasStreamer(BaseStreamer):
         top_tokens: torch.LongTensor,
         top_probabilities: torch.FloatTensor | None = None,
     ) -> None:
-        """Takes the rest of the canvas, from the first position that is not confirmed, after a denoising step."""
+        """Takes the canvas after a denoising step, without the prompts and blocks that `put` has taken."""
         if self._frame is None:
             self._start(value, confidence, top_tokens)
             self._emit(self._frame)
         before, start = self._frame, self._num_confirmed
         self._check_new_call(step > before.step and value.shape == before.tokens[:, start:].shape)
         block = slice(start, start + top_tokens.shape[1])
-        all_top_tokens = torch.full((*before.tokens.shape, 3), -1)
+        all_top_tokens, all_probabilities = no_top_tokens(before.tokens), no_top_probabilities(before.tokens)
         all_top_tokens[:, block] = top_tokens
-        all_probabilities = torch.full((*before.tokens.shape, 3), torch.nan)
         if top_probabilities is not None:
             all_probabilities[:, block] = top_probabilities
         self._frame = before.advance(
@@ -140,15 +141,19 @@ class CanvasStreamer(BaseStreamer):
         self._emit(self._frame)
 
     def end(self) -> None:
-        """Takes the end of the call: what was never decoded is padding."""
-        if self._frame is None:
-            self._start_without_steps()
+        """Takes the end of the call. Masks that were never decoded are padding."""
+        if self._frame is None:  # there were no steps
+            self._check_new_call(self._prompt is not None)
+            self._set_start(self._prompt, self._prompt.shape[1])
             self._emit(self._frame)
         last = self._frame
         tokens = last.tokens
         if (is_mask := last.states == TokenState.MASK).any():
             if self.pad_token_id is None:
-                raise ValueError("`pad_token_id` is not set, and the tokenizer has none: pass that of the call.")
+                raise ValueError(
+                    "`pad_token_id` must be given to the streamer, because the tokenizer has no pad token. Pass that of "
+                    "the call."
+                )
             tokens = tokens.masked_fill(is_mask, self.pad_token_id)
         final = last.advance(last.step, tokens, last.confidence, is_final=True)
         self.reset()
@@ -158,21 +163,17 @@ class CanvasStreamer(BaseStreamer):
         try:
             self.on_frame(frame)
         except BaseException:
-            self.reset()  # this ends the call
+            self.reset()  # the error ends the call
             raise
 
     def _start(self, value: torch.LongTensor, confidence: torch.FloatTensor, top_tokens: torch.LongTensor) -> None:
-        """Finds the canvas before the first step from the one after it, where confidences tell what was a mask."""
+        """Restores the canvas before the first step: a position with a confidence was a mask."""
         tokens = value.masked_fill(~confidence.isnan(), self.reader.mask_token_id)
-        if self._prompt is None:  # it has masks: they are the active block
+        if self._prompt is None:  # the prompt has masks, and they are the active block
             self._set_start(tokens, prompt_length=top_tokens.shape[1])
         else:
             self._num_confirmed = self._prompt.shape[1]
             self._set_start(torch.cat([self._prompt, tokens], dim=1), self._num_confirmed)
-
-    def _start_without_steps(self) -> None:
-        self._check_new_call(self._prompt is not None)
-        self._set_start(self._prompt, self._prompt.shape[1])
 
     def _set_start(self, tokens: torch.LongTensor, prompt_length: int) -> None:
         is_padding = torch.zeros(tokens.shape, dtype=torch.bool)
@@ -180,7 +181,7 @@ class CanvasStreamer(BaseStreamer):
         self._frame = CanvasFrame.start(tokens, is_padding, prompt_length, self.reader)
 
     def _find_padding(self, prompt: torch.LongTensor) -> torch.BoolTensor:
-        """The padding on the left of the prompts."""
+        """Which tokens of the prompts are padding."""
         if self.attention_mask is not None:
             repeats = len(prompt) // len(self.attention_mask)
             if (len(self.attention_mask) * repeats, self.attention_mask.shape[1]) != prompt.shape:
@@ -194,8 +195,8 @@ class CanvasStreamer(BaseStreamer):
         return (prompt == self.pad_token_id).cumprod(-1).bool()
 
     def _find_pads(self, value: torch.LongTensor, block: slice) -> torch.BoolTensor:
-        """The pads behind the first EOS of a finished block, also those that replaced a committed token of that id."""
-        # A row that a stopping criterion left with masks, now pads, keeps what it has behind an EOS.
+        """The pads behind the first EOS of a finished block. Some replaced a committed token with the id of the pad."""
+        # A row that a stopping criterion ended had masks, which are pads now; its tokens behind an EOS stay.
         states = self._frame.states[:, self._frame.prompt_length :]
         has_stopped = (states == TokenState.PAD).any(-1) | (self._frame.states[:, block] == TokenState.MASK).any(-1)
         is_eos = torch.isin(value, self.eos_token_ids) & ~has_stopped[:, None]
@@ -205,23 +206,23 @@ class CanvasStreamer(BaseStreamer):
     def _check_new_call(self, is_as_expected: bool) -> None:
         if not is_as_expected:
             raise ValueError(
-                f"`{type(self).__name__}` got the tokens of a call while it follows another one, which did not end. "
-                "Use a streamer for each call, or call its `reset()` after an error."
+                f"`{type(self).__name__}` got the tokens of a new call before the last call ended. Use one streamer for "
+                "each call, or call `reset()` after an error."
             )
 
 
 class GenerationStopped(Exception):
-    """Ends a call of `generate` whose frames nobody waits for any more."""
+    """Ends a call of `generate` when no more frames are wanted."""
 
 
 class CanvasIteratorStreamer(CanvasStreamer):
     """
-    A [`CanvasStreamer`] to iterate over, while `generate` runs in another thread.
+    A [`CanvasStreamer`] to iterate over while `generate` runs in another thread.
 
-    `start` runs `generate` in a thread: what it raises is raised by the loop, and leaving the loop early stops it at
-    its next step. Without `start`, with a thread of your own as for `TextIteratorStreamer`, leaving the loop early only
-    drops the frames to come, and an error in that thread ends the loop with a `RuntimeError` (give a `timeout` for
-    errors before the first step).
+    `start` runs `generate` in a thread. The loop raises the errors of that thread, and leaving the loop early stops
+    `generate` at its next step. You can also run `generate` in a thread of your own, as with `TextIteratorStreamer`.
+    Leaving the loop early then only drops the remaining frames, and an error in your thread ends the loop with a
+    `RuntimeError`; set a `timeout` for errors before the first step.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
@@ -229,21 +230,21 @@ class CanvasIteratorStreamer(CanvasStreamer):
         mask_token_id (`int`):
             The mask token of the model.
         timeout (`float`, *optional*):
-            The longest time to wait for a frame in seconds. By default without end.
+            The longest time to wait for a frame in seconds. By default there is no limit.
         kwargs:
             `callback`, `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
 
     Raises:
-        `TimeoutError`: from the loop, if no frame came in time.
+        `TimeoutError`: from the loop, if no frame arrives in time.
 
     Example:
 
     ```python
-    >>> from modeling_llada.streamers import CanvasIteratorStreamer
+    >>> from modeling_llada.streaming import CanvasIteratorStreamer
 
     >>> streamer = CanvasIteratorStreamer(tokenizer, model.config.mask_token_id)
     >>> for frame in streamer.start(model.generate, **inputs, max_new_tokens=18):
-    ...     show(frame.to_dict())
+    ...     show(frame.text(mask="_"))
     >>> sequences = streamer.output
     ```
     """
@@ -254,14 +255,14 @@ class CanvasIteratorStreamer(CanvasStreamer):
         super().__init__(tokenizer, mask_token_id, **kwargs)
         self.timeout = timeout
         self.output: Any = None
-        self._frames: queue.SimpleQueue = queue.SimpleQueue()  # without a bound: `generate` never waits for the loop
+        self._frames: queue.SimpleQueue = queue.SimpleQueue()  # unbounded, so that `generate` never waits
         self._producer: threading.Thread | None = None
         self._is_own_thread = False
         self._is_closed = threading.Event()
 
     def start(self, generate: Callable, **kwargs) -> "CanvasIteratorStreamer":
         """
-        Runs `generate` in a thread, with this streamer. What it returns is in `output` after the loop.
+        Runs `generate` in a thread with this streamer. After the loop its result is in `output`.
 
         Args:
             generate (`Callable`):
@@ -270,15 +271,15 @@ class CanvasIteratorStreamer(CanvasStreamer):
                 Its arguments.
 
         Returns:
-            [`CanvasIteratorStreamer`]: Itself, to iterate over.
+            [`CanvasIteratorStreamer`]: The streamer itself, to iterate over.
 
         Raises:
-            `ValueError`: if it follows another call, which is still running.
+            `ValueError`: if the streamer follows another call that is still running.
         """
         if self._is_own_thread and self._is_closed.is_set():
             self._producer.join(self.timeout)  # it stops at its next step
         if self._producer is not None and self._producer.is_alive():
-            raise ValueError("this streamer follows a call that is still running: use another one for the next call.")
+            raise ValueError("this streamer follows a call that is still running. Use another one for the next call.")
         self.reset()
         self.output, self._frames, self._is_own_thread = None, queue.SimpleQueue(), True
         self._is_closed.clear()
@@ -287,7 +288,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
         return self
 
     def close(self) -> None:
-        """Says that no frame is wanted any more: `generate` stops at its next step if `start` runs it."""
+        """Drops all further frames. A call that `start` runs stops at its next step."""
         self._is_closed.set()
 
     def on_frame(self, frame: CanvasFrame) -> None:
@@ -303,7 +304,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
         super().end()
         if not self._is_own_thread:
             self._frames.put(END)
-            self._producer = None  # another call may come, in another thread
+            self._producer = None  # the next call may run in another thread
             self._is_closed.clear()
 
     def __iter__(self) -> Iterator[CanvasFrame]:
@@ -311,10 +312,10 @@ class CanvasIteratorStreamer(CanvasStreamer):
             while isinstance(item := self._next_item(), CanvasFrame):
                 yield item
             if self._is_own_thread:
-                self._producer.join()  # that was the last thing it did
+                self._producer.join()  # it has put its last item and is about to end
             if item is not END:
                 raise item
-        except BaseException:  # GeneratorExit among them: the loop was left
+        except BaseException:  # such as GeneratorExit, when the loop is left early
             self.close()
             raise
 
@@ -335,14 +336,14 @@ class CanvasIteratorStreamer(CanvasStreamer):
             try:
                 return self._frames.get(timeout=max(wait, 0))
             except queue.Empty:
-                # It put its last item before it ended, and that was before this wait.
+                # `is_alive` was read before the wait, so a thread that had ended put its last item before.
                 if not is_alive and self._is_own_thread:
                     return END
                 if not is_alive:
                     self._producer = None
                     self.reset()
                     raise RuntimeError(
-                        "the thread of `generate` ended before the result: see its traceback."
+                        "the thread of `generate` ended before the result. See its traceback."
                     ) from None
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError(f"`generate` made no frame within `timeout={self.timeout}` seconds.") from None
@@ -350,14 +351,14 @@ class CanvasIteratorStreamer(CanvasStreamer):
 
 class RecordingStreamer(CanvasStreamer):
     """
-    A [`CanvasStreamer`] that keeps the frames of the last call in `record`, a [`DenoisingRecord`]. The arguments are the
-    same.
+    A [`CanvasStreamer`] with the same arguments that keeps the frames of the last call in `record`, a
+    [`DenoisingRecord`].
 
     Example:
 
     ```python
     >>> from modeling_llada.drawing import denoising_svg
-    >>> from modeling_llada.streamers import RecordingStreamer
+    >>> from modeling_llada.streaming import RecordingStreamer
 
     >>> streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
     >>> output = model.generate(**inputs, max_new_tokens=18, streamer=streamer)
@@ -374,15 +375,3 @@ class RecordingStreamer(CanvasStreamer):
             self.record = DenoisingRecord([])
         self.record.frames.append(frame)
         super().on_frame(frame)
-
-
-__all__ = [
-    "CanvasFrame",
-    "CanvasIteratorStreamer",
-    "CanvasStreamer",
-    "DenoisingRecord",
-    "GenerationStopped",
-    "RecordingStreamer",
-    "TokenReader",
-    "TokenState",
-]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from modeling_llada.drawing import Picture, animated_svg, denoising_page, pictures_of
 from modeling_llada.drawing.animation import denoising_animation
-from modeling_llada.streaming.records import DenoisingRecord
+from modeling_llada.streaming import DenoisingRecord
 
 from .recordings import describe_cost
 

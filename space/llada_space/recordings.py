@@ -11,7 +11,7 @@ from collections import OrderedDict
 import torch
 
 from modeling_llada.drawing import picture_of, recording_to_dict
-from modeling_llada.streaming.frames import CanvasFrame, TokenReader
+from modeling_llada.streaming import CanvasFrame, TokenReader
 from modeling_llada.streaming.records import VERSION, apply_changes
 
 from .running import Task, start_of

@@ -10,8 +10,8 @@ from itertools import zip_longest
 
 import torch
 
+from modeling_llada.streaming import CanvasFrame, CanvasIteratorStreamer, GenerationStopped
 from modeling_llada.streaming.records import frame_changes
-from modeling_llada.streaming.streamers import CanvasFrame, CanvasIteratorStreamer, GenerationStopped
 
 
 IDLE_SECONDS = 60.0  # a run that nobody asks for its next step ends after that

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from modeling_llada.drawing import pictures_of, recording_to_dict
-from modeling_llada.streaming.records import DenoisingRecord
+from modeling_llada.streaming import DenoisingRecord
 
 from .exports import export
 from .models import ModelCard, Models
