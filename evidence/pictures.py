@@ -15,9 +15,16 @@ from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from evidence.recomputed import recomputed_svg
-from modeling_llada.drawing import write_atomically
-from modeling_llada.drawing.colors import confidence_color
-from modeling_llada.drawing.svg import CELL_HEIGHT, END_LABEL, MARGIN, draw_cell, draw_legend, wrap_svg
+from modeling_llada.drawing import (
+    CELL_HEIGHT,
+    END_LABEL,
+    MARGIN,
+    confidence_color,
+    draw_cell,
+    draw_legend,
+    wrap_svg,
+)
+from modeling_llada.writing import write_atomically
 
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"

@@ -4,7 +4,7 @@
 
 import torch
 
-from modeling_llada.drawing.svg import MARGIN, wrap_svg
+from modeling_llada.drawing import MARGIN, wrap_svg
 
 
 PROMPT = "七言律诗《春夜》\n"

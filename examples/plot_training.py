@@ -15,8 +15,8 @@ import sys
 from html import escape
 from pathlib import Path
 
-from modeling_llada.drawing import write_atomically
 from modeling_llada.training import find_last_checkpoint
+from modeling_llada.writing import write_atomically
 
 
 WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, GAP, BOTTOM = 860, 170, 60, 24, 58, 70, 52  # in pixels

@@ -35,7 +35,6 @@ import yaml
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
-from modeling_llada.drawing import write_atomically
 from modeling_llada.training import (
     AutoregressivePretrainer,
     Corpus,
@@ -47,6 +46,7 @@ from modeling_llada.training import (
     lay_out,
     tokenize_documents,
 )
+from modeling_llada.writing import write_atomically
 
 
 STARTED = time.monotonic()

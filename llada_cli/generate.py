@@ -109,8 +109,9 @@ def run(args: argparse.Namespace) -> None:
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
     if args.svg:
-        from modeling_llada.drawing import denoising_svg, write_atomically
-        from modeling_llada.streaming.streamers import DenoisingRecord
+        from modeling_llada.drawing import denoising_svg
+        from modeling_llada.streaming import DenoisingRecord
+        from modeling_llada.writing import write_atomically
 
         record = DenoisingRecord.from_output(
             output, tokenizer(prompt, return_tensors="pt")["input_ids"], tokenizer, model.config.mask_token_id

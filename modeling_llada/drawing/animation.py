@@ -1,17 +1,16 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The denoising as an animated GIF or WebP. Needs Pillow."""
+"""The denoising as an animated GIF or WebP. It needs Pillow."""
 
 import io
 
 from PIL import Image, ImageDraw
 
 from .cells import Cell, Picture
-from .colors import mix, mix_confidence
+from .colors import DARK, LIGHT, Palette, mix, mix_confidence
 from .fonts import find_font
-from .palette import DARK, LIGHT, Palette
-from .svg import CELL_HEIGHT, lay_out
-from .timing import Timing, clean, drop_repeats, one_line, spread
+from .layout import CELL_HEIGHT, Layout, Place, lay_out_animation, printable
+from .timing import Timing, drop_repeats, thin_out
 
 
 SCALE = 2  # pixels of the image for one of the layout
@@ -32,34 +31,29 @@ def denoising_images(
         pictures (`list[Picture]`):
             The pictures, from `pictures_of`.
         title (`str`, *optional*):
-            A line above.
+            A line above the picture.
         columns (`int`, *optional*):
-            The cells of a line, for verse. By default 24 Han characters.
+            The number of Han characters in a line, for verse. By default 24.
         dark (`bool`, *optional*, defaults to `False`):
-            Whether to draw on a dark ground.
+            Whether the background is dark.
         max_frames (`int`, *optional*, defaults to 160):
-            The most images; of a longer run evenly spread ones, the first and the last among them.
+            The largest number of images. More pictures are thinned out at even distances.
 
     Returns:
         `list[Image.Image]`: One for each picture that differs from the one before it.
 
     Raises:
-        `ValueError`: if there are no pictures, or no font has their characters.
+        `ValueError`: if there are no pictures, `max_frames` is smaller than 2, or no font has the characters.
     """
-    if not pictures:
-        raise ValueError("`pictures` is empty: there is nothing to draw before the first step.")
-    # The result tells what each cell will hold; what is no text in it (pads) has no place.
-    last = pictures[-1]
-    kept = [position for position, cell in enumerate(last.cells) if cell.state != "pad"]
-    labels = [clean(last.cells[position]) for position in kept]
-    painter = Painter(labels, title, columns, DARK if dark else LIGHT)
-    shown = spread(drop_repeats(pictures), max_frames)
-    return [painter.paint(picture, kept, last.step) for picture in shown]
+    if max_frames < 2:
+        raise ValueError(f"`max_frames` must be at least 2, for the start and the result, but got {max_frames}.")
+    painter = Painter(lay_out_animation(pictures, columns), title, pictures[-1].step + 1, DARK if dark else LIGHT)
+    return [painter.paint(picture) for picture in thin_out(drop_repeats(pictures), max_frames)]
 
 
 def denoising_animation(pictures: list[Picture], format: str = "GIF", timing: Timing = Timing(), **options) -> bytes:  # noqa: B008
     """
-    The denoising as a moving picture.
+    The denoising as an animated image.
 
     Args:
         pictures (`list[Picture]`):
@@ -67,9 +61,9 @@ def denoising_animation(pictures: list[Picture], format: str = "GIF", timing: Ti
         format (`str`, *optional*, defaults to `"GIF"`):
             `"GIF"` or `"WEBP"`.
         timing ([`Timing`], *optional*):
-            How long pictures stand.
+            How long the pictures stay.
         options:
-            Those of `denoising_images`.
+            Other arguments of `denoising_images`.
 
     Returns:
         `bytes`: The content of the file.
@@ -103,84 +97,85 @@ def denoising_animation(pictures: list[Picture], format: str = "GIF", timing: Ti
 
 
 class Painter:
-    """
-    Draws pictures of one canvas.
+    """Draws the pictures of one call with Pillow."""
 
-    Args:
-        labels (`list[str]`):
-            What the cells hold in the end.
-        title (`str`):
-            A line above.
-        columns (`int`, *optional*):
-            The cells of a line.
-        palette ([`Palette`]):
-            The colours.
-    """
-
-    def __init__(self, labels: list[str], title: str, columns: int | None, palette: Palette) -> None:
-        self.labels, self.title, self.palette = labels, title, palette
-        self.cells, width, height = lay_out(labels, 2 * (columns or 24))
-        self.width = max(width, MIN_WIDTH) + 2 * MARGIN
+    def __init__(self, layout: Layout, title: str, num_steps: int, palette: Palette) -> None:
+        self.layout, self.title, self.num_steps, self.palette = layout, title, num_steps, palette
+        self.width = max(layout.width, MIN_WIDTH) + 2 * MARGIN
         self.top = MARGIN + (TITLE_HEIGHT if title else 0)
-        self.left = (self.width - width) // 2
-        self.height = self.top + height + FOOT_HEIGHT + MARGIN
-        text = "".join(labels) + title
+        self.left = (self.width - layout.width) // 2
+        self.height = self.top + layout.height + FOOT_HEIGHT + MARGIN
+        text = "".join(place.label for place in layout.places) + title
         self.text_font = find_font(text, TEXT_SIZE * SCALE)
         self.draft_font = find_font(text, (TEXT_SIZE - 4) * SCALE)
         self.end_font = find_font("EOS", END_SIZE * SCALE)
         self.note_font = find_font(text, NOTE_SIZE * SCALE)
 
-    def paint(self, picture: Picture, kept: list[int], last_step: int) -> Image.Image:
-        """One picture."""
-        palette = self.palette
-        image = Image.new("RGB", (self.width * SCALE, self.height * SCALE), palette.card)
+    def paint(self, picture: Picture) -> Image.Image:
+        """The image of one picture."""
+        image = Image.new("RGB", (self.width * SCALE, self.height * SCALE), self.palette.card)
         draw = ImageDraw.Draw(image)
         if self.title:
-            draw.text(self._at(MARGIN, MARGIN + 4), self.title, palette.ink, self.note_font)
-        for position, place, label in zip(kept, self.cells, self.labels, strict=True):
-            if label.strip("\n") or not label:
-                self._paint_cell(draw, picture.cells[position], place, label)
-        self._paint_progress(draw, picture, kept, last_step)
+            draw.text(scale(MARGIN, MARGIN + 4), self.title, self.palette.ink, self.note_font)
+        for place in self.layout.places:
+            cell = picture.cells[place.position]
+            x, y = self.left + place.x, self.top + place.y
+            if cell.state in ("mask", "pad"):
+                self._paint_mask(draw, cell, place, x, y)
+            else:
+                self._paint_token(draw, cell, place, x, y)
+        self._paint_progress(draw, picture)
         return image
 
-    def _paint_cell(self, draw: ImageDraw.ImageDraw, cell: Cell, place: tuple[int, int, int], label: str) -> None:
-        x, y, width = self.left + place[0], self.top + place[1], place[2]
-        box = (*self._at(x, y), *self._at(x + width, y + CELL_HEIGHT))
-        palette, color = self.palette, mix_confidence(cell.confidence if cell.confidence is not None else 1.0)
-        middle = self._at(x + width / 2, y + CELL_HEIGHT / 2)
-        if cell.state in ("mask", "pad"):
-            fill = palette.active if cell.is_active else palette.mask
-            draw.rounded_rectangle(box, RADIUS * SCALE, fill)
-            if cell.best and cell.is_active:
-                draft = mix(fill, palette.ink, DRAFT_SHARE)
-                fits = len(cell.best[0]) <= max(len(label), 1)
-                draw.text(middle, one_line(cell.best[0]).strip() if fits else "", draft, self.draft_font, anchor="mm")
-            return
-        ink, font = palette.ink, self.end_font if cell.is_special else self.text_font
-        if cell.state in ("new", "committed"):
-            is_new = cell.state == "new"
-            draw.rounded_rectangle(box, RADIUS * SCALE, color if is_new else mix(palette.card, color, 0.2))
-            if cell.confidence and not is_new:
-                end = x + BAR_INSET + (width - 2 * BAR_INSET) * cell.confidence
-                bar = (*self._at(x + BAR_INSET, y + CELL_HEIGHT - 2 - BAR), *self._at(end, y + CELL_HEIGHT - 2))
-                draw.rectangle(bar, color)
-            ink = (255, 255, 255) if is_new else ink
-        draw.text(middle, one_line(clean(cell)), ink, font, anchor="mm")
+    def _paint_mask(self, draw: ImageDraw.ImageDraw, cell: Cell, place: Place, x: int, y: int) -> None:
+        """A mask; in the active block with its most probable token, if that fits."""
+        fill = self.palette.active if cell.is_active else self.palette.mask
+        draw.rounded_rectangle(box_of(place, x, y), RADIUS * SCALE, fill)
+        if cell.is_active and cell.best and len(cell.best[0]) <= max(len(place.label), 1):
+            color = mix(fill, self.palette.ink, DRAFT_SHARE)
+            draw.text(middle_of(place, x, y), one_line(cell.best[0]).strip(), color, self.draft_font, anchor="mm")
 
-    def _paint_progress(self, draw: ImageDraw.ImageDraw, picture: Picture, kept: list[int], last_step: int) -> None:
-        palette, y = self.palette, self.height - MARGIN - 6
-        masks = sum(picture.cells[position].state == "mask" for position in kept)
-        right = self.width - MARGIN
-        note = f"step {picture.step + 1} of {last_step + 1}"
-        draw.text(self._at(MARGIN, y - 2), note, palette.quiet, self.note_font, anchor="lm")
-        start = MARGIN + 120
-        share = (picture.step + 1) / max(last_step + 1, 1) if masks else 1.0
-        draw.rounded_rectangle((*self._at(start, y - 3), *self._at(right, y)), SCALE, palette.mask)
+    def _paint_token(self, draw: ImageDraw.ImageDraw, cell: Cell, place: Place, x: int, y: int) -> None:
+        """A token; a committed one stands on the colour of its confidence, and a new one on all of it."""
+        ink, color = self.palette.ink, mix_confidence(cell.confidence)
+        if cell.state == "new":
+            draw.rounded_rectangle(box_of(place, x, y), RADIUS * SCALE, color)
+            ink = (255, 255, 255)
+        elif cell.state == "committed":
+            draw.rounded_rectangle(box_of(place, x, y), RADIUS * SCALE, mix(self.palette.card, color, 0.2))
+            if cell.confidence:
+                end, bottom = x + BAR_INSET + (place.width - 2 * BAR_INSET) * cell.confidence, y + CELL_HEIGHT - 2
+                draw.rectangle((*scale(x + BAR_INSET, bottom - BAR), *scale(end, bottom)), color)
+        font = self.end_font if cell.is_special else self.text_font
+        draw.text(middle_of(place, x, y), one_line(printable(cell.label)), ink, font, anchor="mm")
+
+    def _paint_progress(self, draw: ImageDraw.ImageDraw, picture: Picture) -> None:
+        y, left, right = self.height - MARGIN - 6, MARGIN + 120, self.width - MARGIN
+        note = f"step {picture.step + 1} of {self.num_steps}"
+        draw.text(scale(MARGIN, y - 2), note, self.palette.quiet, self.note_font, anchor="lm")
+        has_masks = any(picture.cells[place.position].state == "mask" for place in self.layout.places)
+        share = (picture.step + 1) / max(self.num_steps, 1) if has_masks else 1.0
+        draw.rounded_rectangle((*scale(left, y - 3), *scale(right, y)), SCALE, self.palette.mask)
         if share > 0:
-            draw.rounded_rectangle(
-                (*self._at(start, y - 3), *self._at(start + (right - start) * share, y)), SCALE, palette.seal
-            )
+            end = left + (right - left) * share
+            draw.rounded_rectangle((*scale(left, y - 3), *scale(end, y)), SCALE, self.palette.seal)
 
-    @staticmethod
-    def _at(x: float, y: float) -> tuple[float, float]:
-        return x * SCALE, y * SCALE
+
+def scale(x: float, y: float) -> tuple[float, float]:
+    """A point of the layout on the image."""
+    return x * SCALE, y * SCALE
+
+
+def box_of(place: Place, x: int, y: int) -> tuple[float, float, float, float]:
+    """The corners of a cell on the image."""
+    return *scale(x, y), *scale(x + place.width, y + CELL_HEIGHT)
+
+
+def middle_of(place: Place, x: int, y: int) -> tuple[float, float]:
+    """The middle of a cell on the image."""
+    return scale(x + place.width / 2, y + CELL_HEIGHT / 2)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, which Pillow cannot centre. Some tokens are spaces around a line break."""
+    return text.replace("\r", "").replace("\n", "")

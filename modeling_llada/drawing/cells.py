@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What there is to draw: a cell for each token of a frame. Terminal, images and web page all start here."""
+"""Pictures: one row of a frame as cells, ready to be drawn in a terminal, an image or a web page."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,23 +18,24 @@ class Cell:
 
     Args:
         text (`str`):
-            What is written there; `""` for masks and pads.
+            The text of the token; `""` for masks and pads.
         state (`str`):
-            The name of its [`TokenState`], in lower case.
+            The name of the [`TokenState`], in lower case.
         is_special (`bool`):
             Whether it holds a special token.
         is_end (`bool`):
             Whether it holds EOS.
         is_active (`bool`):
-            Whether it belongs to the block that is being decoded.
+            Whether it belongs to the active block.
         confidence (`float`, *optional*):
-            That of a committed token.
+            The confidence of a committed token.
         step (`int`, *optional*):
-            The step that committed it, from 0. Pads behind the end keep that of the token that they replaced.
+            The denoising step that committed the token, from 0. A pad behind the end keeps the step of the token that
+            it replaced.
         best (`tuple[str, ...]`):
-            The best tokens, as the last step that looked at this position predicted them.
+            The most probable tokens, as the last step with a prediction for this position gave them.
         probabilities (`tuple[float, ...]`, *optional*):
-            Those of `best` at the step that committed the token, where they are known.
+            The probabilities of `best` at the step that committed the token, where they are known.
     """
 
     text: str
@@ -49,7 +50,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """What a picture writes into the cell."""
+        """The text that a picture shows."""
         return END_LABEL if self.is_end else self.text
 
 
@@ -84,12 +85,12 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
         frame ([`CanvasFrame`]):
             The frame.
         before ([`Picture`], *optional*):
-            That of the frame before it: it knows the step and the rivals of the tokens that were committed earlier.
+            The picture of the frame before it. It knows the steps and the rivals of tokens that were committed earlier.
         row (`int`, *optional*, defaults to 0):
             The row.
 
     Returns:
-        [`Picture`]: A function of the two.
+        [`Picture`]: The picture of the row.
 
     Example:
 
@@ -125,7 +126,7 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
 
 
 def pictures_of(frames: Iterable[CanvasFrame], row: int = 0) -> list[Picture]:
-    """The pictures of the frames of a call, for instance those of a [`DenoisingRecord`], in their order."""
+    """The pictures of all frames of a call, such as the frames of a [`DenoisingRecord`]."""
     pictures = []
     for frame in frames:
         pictures.append(picture_of(frame, pictures[-1] if pictures else None, row))
@@ -133,7 +134,7 @@ def pictures_of(frames: Iterable[CanvasFrame], row: int = 0) -> list[Picture]:
 
 
 def find_active(frame: CanvasFrame, before: Picture | None, row: int) -> range:
-    """The active block: from the first to the last mask of its first step, as long as the steps stay inside it."""
+    """The active block: from the first to the last mask of its first step, while later steps stay inside it."""
     predicted = (frame.top_tokens[row, :, 0] >= 0).nonzero().flatten().tolist()
     if not predicted:
         return range(0)
@@ -145,14 +146,14 @@ def find_active(frame: CanvasFrame, before: Picture | None, row: int) -> range:
 
 
 def committing_step(frame: CanvasFrame, state: int, old: Cell | None) -> int | None:
-    """The step that committed a token, or what a pad replaced; `None` for what was given, and for masks."""
+    """The step that committed a token, or the token that a pad replaced; `None` for masks and given tokens."""
     if state == TokenState.NEW:
         return frame.step
     return old.step if old and state in (TokenState.COMMITTED, TokenState.PAD) else None
 
 
 def known_probabilities(state: int, top: list[int], values: list[float], old: Cell | None) -> tuple[float, ...] | None:
-    """The probabilities of the best tokens, from the step that committed one of them."""
+    """The probabilities of the best tokens at the step that committed one of them."""
     if state == TokenState.COMMITTED:
         return old.probabilities if old else None
     if state != TokenState.NEW or values[0] != values[0]:
@@ -162,10 +163,10 @@ def known_probabilities(state: int, top: list[int], values: list[float], old: Ce
 
 def recording_to_dict(pictures: list[Picture]) -> dict:
     """
-    All pictures of a call for `json.dumps`: the cells of the first, and of each other the cells that differ.
+    All pictures of a call for `json.dumps`: the cells of the first picture, and the changes of each other one.
 
     Returns:
-        `dict`: `cells`, and `frames`, each with `step`, `is_final` and `changes`, pairs of position and cell.
+        `dict`: `cells`, and `frames` with `step`, `is_final` and `changes`, which are pairs of a position and a cell.
     """
     frames = []
     for before, picture in zip(pictures, pictures[1:], strict=False):

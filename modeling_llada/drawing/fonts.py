@@ -1,104 +1,76 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Finding a font for images: the package brings none, as one with Han characters is larger than its checkpoint."""
+"""The fonts for GIF and WebP. The package has none of its own: a font with Han characters is larger than a small model."""
 
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import ImageFont
 
 
-FOLDERS = {
-    "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
-    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
-    "win32": ("C:/Windows/Fonts",),
-}
-# The best first: serif fonts, as poems are printed.
+# The best first: poems are printed in serif fonts. Pillow looks for these files in the font folders of the system.
 HAN_FONTS = (
     "NotoSerifCJK-Regular.ttc",
     "NotoSerifCJKsc-Regular.otf",
-    "NotoSerifSC*",
-    "SourceHanSerif*Regular*",
+    "NotoSerifSC-Regular.otf",
+    "SourceHanSerif-Regular.ttc",
+    "SourceHanSerifSC-Regular.otf",
     "Songti.ttc",
     "simsun.ttc",
     "NotoSansCJK-Regular.ttc",
     "NotoSansCJKsc-Regular.otf",
-    "NotoSansSC*",
+    "NotoSansSC-Regular.otf",
     "PingFang.ttc",
     "STHeiti Light.ttc",
     "msyh.ttc",
-    "wqy-*",
-    "DroidSansFallback*",
+    "wqy-microhei.ttc",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
 )
 LATIN_FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf", "Helvetica.ttc")
-HAN = "月"
 MAX_FACES = 12  # of a collection
 
 
 def find_font(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """
-    A font for a text: that of the environment variable LLADA_FONT, or one of the machine.
-
-    Args:
-        text (`str`):
-            What is to be written.
-        size (`int`):
-            The size in pixels.
-
-    Returns:
-        `ImageFont.FreeTypeFont`: The font.
-
-    Raises:
-        `ValueError`: if the text has Han characters and no font for them is found.
-    """
-    path, index = find_file(needs_han=any(is_wide(character) for character in text))
-    return ImageFont.truetype(path, size, index=index) if path else ImageFont.load_default(size)
+    """The font of the environment variable LLADA_FONT, or one of this machine that has the characters of the text."""
+    path, face = find_file(needs_han=any(is_wide(character) for character in text))
+    return ImageFont.truetype(path, size, index=face) if path else ImageFont.load_default(size)
 
 
 def is_wide(character: str) -> bool:
-    """Whether it is one of those that Latin fonts lack: Han characters and their punctuation among them."""
+    """Whether Latin fonts lack this character, as they lack Han characters and their punctuation."""
     return "\u2e80" <= character <= "\uffef" or character >= "\U00020000"
 
 
 @lru_cache
 def find_file(needs_han: bool) -> tuple[str, int]:
-    """The file of a font and the number of its face; `("", 0)` where any will do and there is none."""
+    """The file of a font and the number of its face; an empty path stands for the font of Pillow."""
     named = os.environ.get("LLADA_FONT")
-    if named:
-        if not Path(named).is_file():
-            raise ValueError(f"LLADA_FONT names a font that is not there: {named}.")
-        return named, find_face(named)
-    for pattern in HAN_FONTS if needs_han else (*HAN_FONTS, *LATIN_FONTS):
-        for folder in FOLDERS.get(sys.platform, FOLDERS["linux"]):
-            for path in sorted(Path(folder).expanduser().rglob(pattern)):
-                if pattern in LATIN_FONTS or has_glyph(str(path), HAN):
-                    return str(path), find_face(str(path))
+    if named and not Path(named).is_file():
+        raise ValueError(f"the environment variable LLADA_FONT must name a font file, but there is no {named!r}.")
+    names = HAN_FONTS if needs_han else (*HAN_FONTS, *LATIN_FONTS)
+    for name in [named] if named else names:
+        try:
+            path = ImageFont.truetype(name).path
+        except OSError:
+            continue
+        return path, find_face(path)
     if needs_han:
         raise ValueError(
-            "there is no font with Han characters on this machine: install one (Debian: fonts-noto-cjk), name the file "
-            "of one in the environment variable LLADA_FONT, or write SVG, which takes the fonts of who looks at it."
+            "this machine has no font with Han characters. Install one (Debian: fonts-noto-cjk), name its file in the "
+            "environment variable LLADA_FONT, or write SVG, which uses the fonts of the reader."
         )
     return "", 0
 
 
 def find_face(path: str) -> int:
-    """The face of a collection for simplified characters, or the first."""
+    """The face of a font collection for simplified Chinese, or the first face."""
     for index in range(MAX_FACES):
         try:
-            name = ImageFont.truetype(path, 16, index=index).getname()[0] or ""
+            family = ImageFont.truetype(path, index=index).getname()[0] or ""
         except OSError:
             break
-        if name.endswith((" SC", "Songti SC")):
+        if family.endswith(" SC"):
             return index
     return 0
-
-
-def has_glyph(path: str, character: str) -> bool:
-    """Whether a font draws a character, and not the box that stands for what it lacks."""
-    try:
-        font = ImageFont.truetype(path, 24)
-    except OSError:
-        return False
-    return bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))

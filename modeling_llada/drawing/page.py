@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The denoising as a web page that plays it."""
+"""A web page that plays the denoising."""
 
 import json
 from html import escape
@@ -33,17 +33,17 @@ LLaDAPlayer(document.querySelector("main"), {options}).update({value});
 
 
 def player_js() -> str:
-    """The program that plays a denoising in a browser: it defines `LLaDAPlayer`."""
+    """The script that defines `LLaDAPlayer`, which plays a denoising in a browser."""
     return files(__package__).joinpath("player.js").read_text(encoding="utf-8")
 
 
 def player_css() -> str:
-    """What it looks like."""
+    """The style sheet of the player."""
     return files(__package__).joinpath("player.css").read_text(encoding="utf-8")
 
 
 def player_options(**options) -> dict:
-    """The options of `LLaDAPlayer`, with the colours of the other drawings."""
+    """The options of `LLaDAPlayer`, with the colours that all drawings share."""
     return {"colors": CONFIDENCE_COLORS, **options}
 
 
@@ -51,7 +51,7 @@ def denoising_page(
     pictures: list[Picture], title: str = "", cost: list[tuple[str, str]] = (), columns: int | None = None
 ) -> str:
     """
-    A web page that plays a denoising, with nothing beside it to load.
+    A web page that plays a denoising. It loads nothing else.
 
     Args:
         pictures (`list[Picture]`):
@@ -59,9 +59,9 @@ def denoising_page(
         title (`str`, *optional*):
             The heading.
         cost (`list[tuple[str, str]]`, *optional*):
-            Numbers to show, each with its name.
+            Numbers to show below the canvas, each with its name.
         columns (`int`, *optional*):
-            The cells of a line, for verse. By default lines are as wide as the page.
+            The number of Han characters in a line, for verse. By default lines are as wide as the page.
 
     Returns:
         `str`: The HTML document.
@@ -69,7 +69,8 @@ def denoising_page(
     Example:
 
     ```python
-    >>> from modeling_llada.drawing import denoising_page, pictures_of, write_atomically
+    >>> from modeling_llada.drawing import denoising_page, pictures_of
+    >>> from modeling_llada.writing import write_atomically
 
     >>> write_atomically("denoising.html", denoising_page(pictures_of(streamer.record.frames), title="静夜思"))
     ```
@@ -92,5 +93,5 @@ def denoising_page(
 
 
 def script_json(value) -> str:
-    """JSON that may stand in a script element, whatever text it holds."""
+    """JSON that is safe in a script element, whatever its texts are."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")

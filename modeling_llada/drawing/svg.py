@@ -1,21 +1,18 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The picture of a denoising in an SVG file."""
+"""The denoising as an SVG picture: a line for each of some denoising steps."""
 
-import re
 from html import escape
 
-import torch
-from rich.cells import cell_len
-
-from ..streaming.frames import BROKEN, CanvasFrame, TokenState
+from ..streaming.frames import TokenState
 from ..streaming.records import DenoisingRecord
-from .cells import END_LABEL, picture_of  # noqa: F401  the pictures of the docs take the label from here
+from .cells import Cell, picture_of
 from .colors import confidence_color
+from .layout import CELL_HEIGHT, lay_out
+from .timing import thin_out
 
 
-UNIT, GAP, CELL_HEIGHT, ROW_GAP, MARGIN, LABEL_WIDTH = 14, 4, 34, 12, 28, 44  # in pixels; a Han character is two units
-NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # control characters
+ROW_GAP, MARGIN, LABEL_WIDTH, MIN_WIDTH = 12, 28, 44, 420  # in pixels
 STYLE = """
   .card { fill: #fffdf9; stroke: #e6e1d6 }
   .given { fill: #1f2328; font-weight: 700 }
@@ -38,8 +35,8 @@ def denoising_svg(
     record: DenoisingRecord, row: int = 0, caption: str = "", max_frames: int = 10, max_width: int = 68
 ) -> str:
     """
-    Draws the denoising of one row: a line for each of some steps, a column for each token, the newly committed ones on
-    the colour of their confidence. Padding is left out.
+    Draws the denoising of one row: a line for each of some denoising steps, a column for each token. The tokens that
+    were committed since the line above stand on the colour of their confidence. Padding is left out.
 
     Args:
         record ([`DenoisingRecord`]):
@@ -49,7 +46,7 @@ def denoising_svg(
         caption (`str`, *optional*):
             A line below the picture.
         max_frames (`int`, *optional*, defaults to 10):
-            The most steps to draw, evenly spread and the last among them; the start comes on top.
+            The largest number of denoising steps to draw, at even distances. The start is drawn as well.
         max_width (`int`, *optional*, defaults to 68):
             The width at which a line is wrapped, in half Han characters.
 
@@ -57,85 +54,62 @@ def denoising_svg(
         `str`: The SVG document.
 
     Raises:
-        `ValueError`: if the record is not whole, or has no such row.
+        `ValueError`: if the record is not complete, has no such row, or `max_frames` is smaller than 1.
 
     Example:
 
     ```python
-    >>> from modeling_llada.drawing import denoising_svg, write_atomically
-    >>> from modeling_llada.streamers import DenoisingRecord
+    >>> from modeling_llada.drawing import denoising_svg
+    >>> from modeling_llada.streaming import DenoisingRecord
+    >>> from modeling_llada.writing import write_atomically
 
     >>> output = model.generate(**inputs, return_dict_in_generate=True, output_trajectory=True)
     >>> record = DenoisingRecord.from_output(output, inputs["input_ids"], tokenizer, model.config.mask_token_id)
     >>> write_atomically("denoising.svg", denoising_svg(record))
     ```
     """
-    if not record.frames or not record.frames[-1].is_final:
-        raise ValueError("`record` is not whole: draw it when `generate` has returned.")
-    if not 0 <= row < len(record.frames[-1].tokens):
-        raise ValueError(
-            f"`row` must be one of the {len(record.frames[-1].tokens)} rows of the record, but got {row}."
-        )
-    is_text = record.frames[-1].states[row] != TokenState.PAD
-    texts, is_special = labels_of(record.frames[-1], row)
-    cells, width, frame_height = lay_out(texts, max_width)
-    changed = [frame for frame in record.frames if (frame.states[row, is_text] == TokenState.NEW).any()]
-    previous, shapes, top = record.frames[0], [], MARGIN
-    for frame in choose_frames([previous, *changed], max_frames):
+    check_record(record, row, max_frames)
+    start, final = record.frames[0], record.frames[-1]
+    is_text = final.states[row] != TokenState.PAD
+    steps = [frame for frame in record.frames if (frame.states[row, is_text] == TokenState.NEW).any()]
+    result = picture_of(final, row=row)
+    layout = lay_out(result, max_width)
+    before, shapes, top = picture_of(start, row=row), [], MARGIN
+    for frame in thin_out([start, *steps], max_frames + 1):
+        picture = picture_of(frame, row=row)
         shapes.append(f'<text class="note" x="{MARGIN}" y="{top + 22}">{frame.step + 1 or "start"}</text>')
-        kinds = cell_kinds(frame.states[row, is_text], previous.states[row, is_text])
-        confidence = frame.confidence[row, is_text].tolist()
-        for cell, text, kind, special, value in zip(cells, texts, kinds, is_special, confidence, strict=True):
-            if text.strip("\n") or not text:  # no box for the end of a line
-                x, y, cell_width = cell
-                box = (MARGIN + LABEL_WIDTH + x, top + y, cell_width)
-                shapes += draw_cell(*box, text, kind, special, confidence_color(value))
-        previous, top = frame, top + frame_height + ROW_GAP
-    width = max(width + LABEL_WIDTH, 420) + 2 * MARGIN
+        for place in layout.places:
+            cell = picture.cells[place.position]
+            kind = kind_of(cell, before.cells[place.position])
+            is_special = result.cells[place.position].is_special
+            box = (MARGIN + LABEL_WIDTH + place.x, top + place.y, place.width)
+            shapes += draw_cell(*box, place.label, kind, is_special, confidence_color(cell.confidence))
+        before, top = picture, top + layout.height + ROW_GAP
+    width = max(layout.width + LABEL_WIDTH, MIN_WIDTH) + 2 * MARGIN
     shapes += draw_legend(width, top + 18, caption)
     return wrap_svg(shapes, width, height=top + 18 + MARGIN)
 
 
-def labels_of(final: CanvasFrame, row: int) -> tuple[list[str], list[bool]]:
-    """What is written for each token of the result that is no padding, and whether it is a special token."""
-    cells = [cell for cell in picture_of(final, row=row).cells if cell.state != "pad"]
-    return [NO_XML.sub(BROKEN, cell.label) for cell in cells], [cell.is_special for cell in cells]
+def check_record(record: DenoisingRecord, row: int, max_frames: int) -> None:
+    """Raises a `ValueError` if this cannot be drawn."""
+    if not record.frames or not record.frames[-1].is_final:
+        raise ValueError("`record` is not complete. Draw it after `generate` has returned.")
+    num_rows = len(record.frames[-1].tokens)
+    if not 0 <= row < num_rows:
+        raise ValueError(f"`row` must be one of the {num_rows} rows of the record, but got {row}.")
+    if max_frames < 1:
+        raise ValueError(f"`max_frames` must be at least 1, but got {max_frames}.")
 
 
-def choose_frames(frames: list, max_frames: int) -> list:
-    """The frames to draw: the first, and then up to `max_frames` evenly spread, the last among them."""
-    count = min(max_frames, len(frames) - 1)
-    return frames[:1] + [frames[round((len(frames) - 1) * (index + 1) / count)] for index in range(count)]
-
-
-def lay_out(texts: list[str], max_width: int) -> tuple[list[tuple[int, int, int]], int, int]:
-    """The place `(x, y, width)` of each token in a frame, and the size of the frame."""
-    cells, x, y, used, right = [], 0, 0, 0, 0
-    for text in texts:
-        units = max(cell_len(text), 2)
-        if used and used + units > max_width:
-            x, y, used = 0, y + CELL_HEIGHT + GAP, 0
-        cells.append((x, y, units * UNIT))
-        x, used = x + units * UNIT + GAP, used + units
-        right = max(right, x)
-        if text.endswith("\n"):
-            x, y, used = 0, y + CELL_HEIGHT + GAP, 0
-    return cells, right - GAP, y + CELL_HEIGHT
-
-
-def cell_kinds(states: torch.ByteTensor, previous: torch.ByteTensor) -> list[str]:
-    """What a frame shows of each token: `given`, `mask`, `fresh` (committed since the frame before it) or `known`."""
-    kinds = []
-    for state, before in zip(states.tolist(), previous.tolist(), strict=True):
-        if state in (TokenState.GIVEN, TokenState.MASK):
-            kinds.append("given" if state == TokenState.GIVEN else "mask")
-        else:
-            kinds.append("fresh" if before == TokenState.MASK else "known")
-    return kinds
+def kind_of(cell: Cell, before: Cell) -> str:
+    """How a line shows a token: `given`, `mask`, `fresh` (committed since the line above) or `known`."""
+    if cell.state in ("given", "mask"):
+        return cell.state
+    return "fresh" if before.state == "mask" else "known"
 
 
 def draw_cell(x: int, y: int, width: int, text: str, kind: str, special: bool, color: str) -> list[str]:
-    """The elements of one token."""
+    """The elements of one token; `kind` is `given`, `mask`, `fresh` or `known`."""
     box = f'x="{x}" y="{y}" width="{width}" height="{CELL_HEIGHT}" rx="6"'
     kind_of_text = f"{kind} special" if special else kind
     label = f'<text class="cell {kind_of_text}" x="{x + width / 2:g}" y="{y + 25}">{escape(text)}</text>'
@@ -148,7 +122,7 @@ def draw_cell(x: int, y: int, width: int, text: str, kind: str, special: bool, c
 
 
 def draw_legend(width: int, y: int, caption: str) -> list[str]:
-    """The caption on the left, and the scale of the confidences on the right."""
+    """The elements of the caption on the left and the scale of the confidences on the right."""
     x = width - MARGIN - 120
     stops = "".join(
         f'<stop offset="{offset}" stop-color="{confidence_color(offset)}"/>' for offset in (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -163,7 +137,7 @@ def draw_legend(width: int, y: int, caption: str) -> list[str]:
 
 
 def wrap_svg(shapes: list[str], width: int, height: int) -> str:
-    """The document around the shapes, on a card of its own that follows the reader's colour scheme."""
+    """The document around the elements. Its background follows the colour scheme of the reader."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
     card = f'<rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="12"/>'
     return "\n".join([head, f"<style>{STYLE}</style>", card, *shapes, "</svg>", ""])

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The denoising, live in a terminal."""
+"""The denoising live in a terminal."""
 
 import math
 import time
@@ -23,8 +23,8 @@ BAR_LENGTH = 24
 
 class LiveDenoising(CanvasStreamer):
     """
-    A streamer that draws the canvas of `generate` in a terminal: given text bold, masks as blocks, committed tokens in
-    the colour of their confidence, those of the last step inverted.
+    A streamer that draws the canvas of `generate` in a terminal. Given text is bold, a mask is a grey block, and a
+    committed token has the colour of its confidence; the tokens of the last step are inverted.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
@@ -32,11 +32,11 @@ class LiveDenoising(CanvasStreamer):
         mask_token_id (`int`):
             The mask token of the model; official tokenizers do not name it.
         console (`Console`, *optional*):
-            Where to draw. By default the terminal.
+            The console to draw on. By default the terminal.
         delay (`float`, *optional*, defaults to 0.0):
-            The shortest time between two steps in seconds, so that a small model can be followed.
+            The shortest time between two denoising steps in seconds, to slow down a small model.
         skip_prompt (`bool`, *optional*, defaults to `False`):
-            Whether to draw the answer alone.
+            Whether to draw only the completion.
         kwargs:
             `callback`, `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
 
@@ -63,7 +63,7 @@ class LiveDenoising(CanvasStreamer):
         self.delay = delay
         self.skip_prompt = skip_prompt
         self.seconds_waited = 0.0
-        self.frame: CanvasFrame | None = None  # the one that is drawn
+        self.frame: CanvasFrame | None = None  # the frame on the screen
         self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
         self._num_masks = 0  # at the start
         self._drawn_at = -math.inf
@@ -76,7 +76,7 @@ class LiveDenoising(CanvasStreamer):
         self._live.stop()
 
     def on_frame(self, frame: CanvasFrame) -> None:
-        """Draws a step. In the end it takes the picture away: the caller shows the result."""
+        """Draws a step. The last frame clears the picture, since the caller shows the result."""
         self.frame = frame
         if frame.is_final:
             self._live.update("", refresh=True)
@@ -88,7 +88,7 @@ class LiveDenoising(CanvasStreamer):
         super().on_frame(frame)
 
     def draw_text(self, row: int) -> Text:
-        """A row of the last frame as coloured text; that of the result shows no EOS."""
+        """A row of the last frame as coloured text. The text of the result shows no EOS."""
         return colored_text(self.frame, row, start=self.frame.prompt_length if self.skip_prompt else 0)
 
     def _draw(self, frame: CanvasFrame) -> Group:
@@ -111,24 +111,14 @@ class LiveDenoising(CanvasStreamer):
 
 
 def count_masks(frame: CanvasFrame) -> int:
-    """The masks that are left, in all rows."""
+    """The number of masks that are left in all rows."""
     return int((frame.states == TokenState.MASK).sum())
 
 
 def colored_text(frame: CanvasFrame, row: int, start: int = 0) -> Text:
     """
-    A row of a frame, from a position on.
-
-    Args:
-        frame ([`CanvasFrame`]):
-            The frame.
-        row (`int`):
-            The row.
-        start (`int`, *optional*, defaults to 0):
-            The first position.
-
-    Returns:
-        `Text`: Without the special tokens, but for a dot for those that were committed and may yet be text.
+    A row of a frame from position `start` on. Special tokens are left out; one that was committed shows as a dot until
+    the call ends.
     """
     text = Text()
     for cell in picture_of(frame, row=row).cells[start:]:

@@ -26,9 +26,9 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
-from modeling_llada.drawing import write_atomically
 from modeling_llada.training.pretraining.corpus import Corpus, lay_out
 from modeling_llada.training.pretraining.evaluation_loss import held_out_loss
+from modeling_llada.writing import write_atomically
 
 
 WIDTH = 128  # tokens of a held-out window

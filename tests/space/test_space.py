@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -21,8 +20,7 @@ from transformers import AutoTokenizer
 
 from llada_cli import main
 from modeling_llada import LLaDAForMaskedLM
-from modeling_llada.drawing import animated_svg, denoising_page, picture_of, pictures_of, recording_to_dict
-from modeling_llada.streaming.streamers import DenoisingRecord, RecordingStreamer
+from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'modeling-llada[space]'")
@@ -61,92 +59,6 @@ def studio(poet_folder):
 def task_of(studio, text="床前", **values):
     _, tokenizer = studio.models.load("tiny")
     return Task("tiny", tuple(tokenizer(text).input_ids), {"max_new_tokens": 6, "stop_at_eos": False} | values, 0)
-
-
-class TestPictures:
-    def test_a_token_remembers_its_step_and_rivals(self, record):
-        pictures = pictures_of(record.frames)
-        assert [cell.state for cell in pictures[0].cells] == ["given"] * 2 + ["mask"] * 6
-        last = pictures[-1].cells
-        assert sorted(cell.step for cell in last[2:]) == list(range(6))
-        assert all(cell.step < 3 for cell in last[2:5])
-        for cell in last[2:]:
-            assert len(cell.best) == len(cell.probabilities) == 3 and cell.text in cell.best
-            assert 0 <= cell.confidence <= 1
-            assert cell.probabilities[cell.best.index(cell.text)] == pytest.approx(cell.confidence, abs=1e-4)
-            assert sorted(cell.probabilities, reverse=True) == list(cell.probabilities)
-
-    def test_pads_behind_the_end_remember_their_step(self, poet):
-        model, tokenizer = poet
-        streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
-        is_end = lambda input_ids, scores: scores.index_fill(1, torch.tensor(tokenizer.eos_token_id), 1e4)  # noqa: E731
-        inputs = tokenizer("床前", return_tensors="pt")
-        model.generate(**inputs, max_new_tokens=4, logits_processor=[is_end], streamer=streamer)
-        last = pictures_of(streamer.record.frames)[-1].cells[2:]
-        assert [cell.state for cell in last] == ["committed", "pad", "pad", "pad"]
-        assert sorted(cell.step for cell in last) == [0, 1, 2, 3]
-
-    def test_the_active_block(self, record):
-        pictures = pictures_of(record.frames)
-        blocks = [[index for index, cell in enumerate(picture.cells) if cell.is_active] for picture in pictures[1:-1]]
-        assert blocks == [[2, 3, 4]] * 3 + [[5, 6, 7]] * 3
-
-    def test_one_picture_is_a_function_of_the_frame_and_the_one_before(self, record):
-        first = picture_of(record.frames[0])
-        assert picture_of(record.frames[1], first) == picture_of(record.frames[1], first)
-
-    def test_recording_holds_what_changes(self, record):
-        pictures = pictures_of(record.frames)
-        recording = json.loads(json.dumps(recording_to_dict(pictures)))
-        cells = recording["cells"]
-        for frame, picture in zip(recording["frames"], pictures[1:], strict=True):
-            for position, cell in frame["changes"]:
-                cells[position] = cell
-            assert cells == json.loads(json.dumps(picture.to_dict()["cells"]))
-
-    def test_moving_pictures(self, record, monkeypatch):
-        import io
-
-        from PIL import Image
-
-        from modeling_llada.drawing import animation
-
-        monkeypatch.setattr(animation, "find_font", lambda text, size: animation_font(size))
-        pictures = pictures_of(record.frames)
-        for name in ("GIF", "WEBP"):
-            with Image.open(io.BytesIO(animation.denoising_animation(pictures, name, columns=12))) as picture:
-                assert picture.format == name and picture.n_frames == 8
-        for cell in ("\n \n", " \r\n"):  # tokens of byte-pair vocabularies
-            odd = [replace(pictures[0], cells=(replace(pictures[0].cells[0], text=cell), *pictures[0].cells[1:]))]
-            assert animation.denoising_animation(odd)
-        with pytest.raises(ValueError, match="`format` must be one of GIF, WEBP"):
-            animation.denoising_animation(pictures, "PNG")
-
-    def test_svg_and_page_escape_their_text(self, record):
-        from xml.etree import ElementTree
-
-        pictures = pictures_of(record.frames)
-        picture = ElementTree.fromstring(animated_svg(pictures, title="<script>"))
-        assert sum(element.get("class") == "go" for element in picture.iter()) == 1
-        page = denoising_page(pictures, title="</script><script>alert(1)</script>")
-        assert page.count("<script>") == 1 and page.count("</script>") == 1
-
-    def test_no_font_for_han_characters_is_an_error(self, monkeypatch):
-        from modeling_llada.drawing import fonts
-
-        fonts.find_file.cache_clear()
-        monkeypatch.setattr(fonts, "FOLDERS", {"linux": (), sys.platform: ()})
-        monkeypatch.delenv("LLADA_FONT", raising=False)
-        with pytest.raises(ValueError, match="no font with Han characters"):
-            fonts.find_font("月", 20)
-        assert fonts.find_font("moon", 20) is not None
-        fonts.find_file.cache_clear()
-
-
-def animation_font(size):
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
 
 
 class TestOptions:

@@ -336,7 +336,7 @@ class TestScrub:
         from PIL import Image
         from transformers import AutoTokenizer
 
-        from modeling_llada.streaming.records import DenoisingRecord
+        from modeling_llada.streaming import DenoisingRecord
 
         for label, name in [("GIF", "gif"), ("WebP", "webp"), ("SVG", "svg"), ("JSON", "json"), ("Web page", "html")]:
             with page.expect_download() as download:
