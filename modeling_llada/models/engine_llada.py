@@ -32,9 +32,10 @@ from transformers.utils import logging
 from .canvas_llada import Canvas
 from .denoising_llada import Denoiser, Prediction, propose_and_score
 from .drafting_llada import DraftingDenoiser
-from .generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
+from .generation_config_llada import LLaDAGenerationConfig
 from .guidance_llada import guided_logits
 from .kernels_llada import Kernels, compile_one, copy_function, fuse_weights, fused, is_plain
+from .options_llada import EARLY_OPTIONS, RECORDED_OPTIONS
 from .sampling_llada import draw_uniform, widest_float
 
 
@@ -44,25 +45,6 @@ LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of it, so that few sha
 POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, where that is not known beforehand
 MAX_RECORDINGS = 8  # of a model; a batch that loses rows as they end needs one for each size that it comes to
 MAX_REPLAYS = 8  # of a recording: lengths of a block and its window
-
-# With these a block can be complete before the steps of its schedule have been made.
-EARLY = (*PARALLEL_RULES, "draft_steps")
-
-# What a recorded step does not depend on.
-FREE_OPTIONS = {
-    "max_new_tokens",
-    "steps",
-    "block_length",
-    "num_return_sequences",
-    "stop_at_eos",
-    "pad_token_id",
-    "return_dict_in_generate",
-    "output_trajectory",
-    "draft_steps",
-    "bos_token_id",
-    "do_sample",
-    "temperature",
-}
 
 
 @contextmanager
@@ -150,14 +132,13 @@ class Recordings:
     ) -> "RecordedDenoiser":
         """The recording for the shape of a canvas, the options and the weights, with that canvas in it."""
         canvas = pad_canvas(canvas, config.mask_token_id)
-        options = {name: value for name, value in vars(config).items() if name not in FREE_OPTIONS}
         fuse_weights(model)
         key = (
             tuple(canvas.tokens.shape),
             canvas.position_ids is None,
             is_watched,
             config.sampling_temperature > 0,
-            repr(sorted(options.items())),
+            repr([getattr(config, name) for name in RECORDED_OPTIONS]),
             # A recording reads the memory in which the weights lay.
             tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
         )
@@ -238,7 +219,7 @@ class RecordedDenoiser(Denoiser):
         """Counts the steps of a block: those of the schedule, or fewer, when it is complete before."""
         if num_steps == 0:
             return
-        can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY)
+        can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY_OPTIONS)
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)
         canvas = self.canvas if self.fewer is None else self.fewer.canvas

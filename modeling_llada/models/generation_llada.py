@@ -29,7 +29,8 @@ from transformers.utils import ModelOutput, logging
 from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows
 from .denoising_llada import Denoiser
 from .engine_llada import open_denoiser
-from .generation_config_llada import DEFAULTS, LLaDAGenerationConfig, as_tensor, is_neutral
+from .generation_config_llada import LLaDAGenerationConfig, as_tensor, is_neutral
+from .options_llada import DEFAULTS
 from .remasking_llada import split_steps
 from .sampling_llada import shared_generator
 

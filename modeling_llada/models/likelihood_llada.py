@@ -27,8 +27,8 @@ from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .diffusion_llada import random_ranks, sample_counts
-from .generation_config_llada import check_integer, check_number
 from .guidance_llada import guided_logits
+from .options_llada import check_integer, check_number
 from .sampling_llada import shared_generator
 
 

@@ -27,8 +27,9 @@ from transformers.cli.serving.utils import GenerateManager, GenerationState
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
-from ..models.generation_config_llada import DEFAULTS, LLaDAGenerationConfig, check_integer
+from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
+from ..models.options_llada import DEFAULTS, check_integer
 
 
 logger = logging.get_logger(__name__)

@@ -1,0 +1,277 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The decoding options: each one is described here, once.
+
+[`LLaDAGenerationConfig`] and its docstring, the checks of values, the engine's list of what a recording depends on, the
+flags of the commands, the fields of the Space and the tables of README.md and docs/decoding.md are made from this table.
+It imports nothing heavy, since `llada --help` reads it.
+"""
+
+import math
+import sys
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """
+    A decoding option. `None` always means that it is unset.
+
+    Args:
+        name (`str`):
+            The name of the keyword argument of `generate`.
+        kind (`str`):
+            `"int"`, `"float"`, `"bool"`, `"choice"`, `"token"` (a token id), `"tokens"` (one or several token ids) or
+            `"object"`.
+        help (`str`):
+            What it does, in one or two sentences.
+        default (*optional*):
+            The value that `generate` uses when the option is unset everywhere.
+        unset (`str`, *optional*, defaults to `"off"`):
+            In words, what happens when it is unset and has no default.
+        minimum, maximum (`float`, *optional*):
+            The range of a number, bounds included.
+        choices (`tuple[str, ...]`, *optional*):
+            The values of a choice.
+        also (`str`, *optional*):
+            What else `generate` accepts for it.
+        refines (`str`, *optional*):
+            The option without which it means nothing.
+        below (`str`, *optional*):
+            The option whose value it has to be below.
+        is_parallel_rule (`bool`, *optional*, defaults to `False`):
+            Whether it is one of the parallel rules, of which at most one can be set. `remasking_llada.py` has the rules.
+        finishes_early (`bool`, *optional*, defaults to `False`):
+            Whether it is another option with which a block can be complete before all steps of its schedule have been made.
+        is_recorded (`bool`, *optional*, defaults to `True`):
+            Whether the steps that the engine records depend on its value.
+        example (*optional*):
+            A typical value, published where there is one.
+        purpose (`str`, *optional*):
+            What a user wants who sets it to `example`; such an option is in the README.
+        published (`str`, *optional*):
+            Its name in the official code, or in the code that is named.
+        label (`str`, *optional*):
+            Its name in the Space, which does not offer it without one.
+        form_maximum (`float`, *optional*):
+            The highest number that the Space offers, if that is lower than `maximum`.
+        on_command_line (`bool`, *optional*, defaults to `True`):
+            Whether the commands have a flag for it.
+    """
+
+    name: str
+    kind: str
+    help: str
+    default: Any = None
+    unset: str = "off"
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    also: str | None = None
+    refines: str | None = None
+    below: str | None = None
+    is_parallel_rule: bool = False
+    finishes_early: bool = False
+    is_recorded: bool = True
+    example: Any = None
+    purpose: str | None = None
+    published: str | None = None
+    label: str | None = None
+    form_maximum: float | None = None
+    on_command_line: bool = True
+
+    @property
+    def default_text(self) -> str:
+        """The default in words."""
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return self.unset if self.default is None else f"{self.default}"
+
+    def check(self, value: Any) -> None:
+        """Raises a `ValueError` if a value is not one of this option. What an `"object"` may be is not known here."""
+        if value is None:
+            return
+        if self.kind in ("int", "token"):
+            check_integer(self.name, value, self.minimum or 0)
+        elif self.kind == "float":
+            check_number(self.name, value, self.minimum, math.inf if self.maximum is None else self.maximum)
+        elif self.kind == "tokens":
+            check_token_ids(self.name, value)
+        elif self.kind == "bool" and not isinstance(value, bool):
+            raise ValueError(f"`{self.name}` must be `True` or `False`, but got {value!r}.")
+        elif self.kind == "choice" and value not in self.choices:
+            choices = ", ".join(self.choices) + (f", or {self.also}" if self.also else "")
+            raise ValueError(f"`{self.name}` must be one of {choices}, but got {value!r}.")
+
+
+def check_integer(name: str, value: Any, minimum: int) -> None:
+    if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < minimum):
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}, but got {value!r}.")
+
+
+def check_number(name: str, value: Any, minimum: float, maximum: float = math.inf) -> None:
+    # Not `math.isfinite`, which fails on an integer beyond the floats.
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if value is not None and not (is_number and minimum <= value <= maximum):
+        bounds = f"of at least {minimum}" if math.isinf(maximum) else f"in [{minimum}, {maximum}]"
+        raise ValueError(f"`{name}` must be a finite number {bounds}, but got {value!r}.")
+
+
+def check_token_ids(name: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)):
+        check_integer(name, value, minimum=0)
+        return
+    if not value:
+        raise ValueError(f"`{name}` must be an id or a list of ids, but the list is empty. Use `None` for no token.")
+    for token_id in value:
+        check_integer(name, token_id, minimum=0)
+
+
+# fmt: off
+OPTIONS = (
+    # The canvas and its schedule
+    Option("max_new_tokens", "int", minimum=0, default=128, is_recorded=False,
+        help="Number of mask tokens after the prompt, which is the longest possible completion. 0 only fills the mask "
+             "tokens of the prompt.",
+        example=64, purpose="a completion of at most so many tokens", published="`gen_length`", label="Length (masks)"),
+    Option("steps", "int", minimum=1, unset="one for each mask token", is_recorded=False,
+        help="Denoising steps of the whole call, split over the blocks. Fewer steps are faster and less careful.",
+        example=32, purpose="a fixed number of forward passes", published="`steps`", label="Denoising steps"),
+    Option("block_length", "int", minimum=1, unset="one block (pure diffusion)", is_recorded=False,
+        help="Length of the blocks that are decoded from left to right (semi-autoregressive). It need not divide the "
+             "length of the completion.",
+        example=32, purpose="decoding in blocks, from left to right", published="`block_length`", label="Block length"),
+
+    # What is proposed
+    Option("temperature", "float", minimum=0.0, default=0.0, is_recorded=False,
+        help="Temperature of the Gumbel-max sampling. 0 takes the most probable token; more brings variety.",
+        example=0.8, purpose="varied completions", published="`temperature`", label="Temperature", form_maximum=2.0),
+    Option("do_sample", "bool", unset="whether the temperature is above 0", is_recorded=False, on_command_line=False,
+        help="`False` takes the most probable token at any temperature; `True` without a temperature means "
+             "temperature 1."),
+    Option("cfg_scale", "float", minimum=0.0, default=0.0,
+        help="Scale of the unsupervised classifier-free guidance (eq. 16 of the paper). It keeps the completion closer to "
+             "the prompt, at twice the work for each forward pass.",
+        example=0.5, purpose="completions that stay closer to the prompt", published="`cfg_scale`", label="Guidance",
+        form_maximum=4.0),
+    Option("logits_eos_inf", "bool", default=False,
+        help="Never propose EOS, so that the completion fills the canvas (appendix B.4 of the paper).",
+        example=True, published="`logits_eos_inf`", label="Never end"),
+
+    # What is committed
+    Option("remasking", "choice", choices=("low_confidence", "random", "margin", "entropy"), default="low_confidence",
+        help="Which predictions are committed first: the most probable ones, random ones, those with the largest margin "
+             "between the two best tokens, or those of the lowest entropy.",
+        also="a callable given to `generate`", example="random", published="`remasking`",
+        label="What is committed first"),
+    Option("confidence_threshold", "float", minimum=0.0, maximum=1.0, is_parallel_rule=True,
+        help="Parallel rule: commit every token whose probability is at least this. 0.9 saves forward passes at nearly the "
+             "same text.",
+        example=0.9, purpose="fewer forward passes, nearly the same text", published="`threshold` (Fast-dLLM)",
+        label="Parallel: threshold"),
+    Option("leap_threshold", "float", minimum=0.0, maximum=1.0, refines="confidence_threshold",
+        below="confidence_threshold",
+        help="Also commit the tokens near one that reached `confidence_threshold` if their own probability is at least "
+             "this lower threshold (LocalLeap).",
+        example=0.75, label="Parallel: leap"),
+    Option("leap_radius", "int", minimum=1, default=4,
+        help="How many positions away from such a token `leap_threshold` applies, within the active block.",
+        example=4, label="Leap radius"),
+    Option("confidence_factor", "float", minimum=0.0, is_parallel_rule=True,
+        help="Parallel rule: commit the n most probable tokens as long as (n + 1)(1 - probability of the n-th) is at most "
+             "this. Smaller is more careful.",
+        example=1.0, published="`factor` (Fast-dLLM)", label="Parallel: factor", form_maximum=16.0),
+    Option("entropy_bound", "float", minimum=0.0, is_parallel_rule=True,
+        help="Parallel rule: commit the most certain tokens as long as their entropies, without the largest one, add up to "
+             "at most this many nats (EB-Sampler). Smaller is more careful.",
+        example=0.1, published="`gamma` (EB-Sampler)", label="Parallel: entropy", form_maximum=16.0),
+    Option("draft_steps", "int", minimum=2, finishes_early=True, is_recorded=False,
+        help="Lossless parallel decoding: guess this many denoising steps ahead and verify them in one forward pass, on as "
+             "many canvases (FreeDave). The tokens stay the same.",
+        example=4, purpose="fewer forward passes, exactly the same text", label="Drafts", form_maximum=8),
+
+    # What is recomputed
+    Option("block_cache", "choice", choices=("prefix", "dual", "vicinity"), unset="no cache, which is exact",
+        help="What a step recomputes inside a block: the block and everything behind it (prefix), the block alone (dual), "
+             "or the block and 16 positions on both sides (vicinity). The other keys and values stay as they were at the "
+             "last refresh.",
+        example="dual", purpose="cheaper forward passes, with a `block_length`",
+        published="`use_cache`, `dual_cache` (Fast-dLLM)", label="Cache"),
+    Option("cache_refresh_interval", "int", minimum=1, unset="one refresh at the start of each block",
+        refines="block_cache",
+        help="Denoising steps between two refreshes of the cache inside a block. 1 is exact.",
+        example=8, label="Cache refresh"),
+    Option("suffix_window", "int", minimum=0, unset="all of them",
+        help="How many positions behind the active block the model sees.",
+        example=256, purpose="a long completion whose end is unknown, with a `block_length`", label="Suffix window"),
+
+    # Where a completion ends
+    Option("confidence_eos_eot_inf", "bool", default=False,
+        help="Commit EOS and EoT last, so that completions do not break off early (appendix B.4 of the paper). It has no "
+             "effect on random remasking.",
+        example=True, purpose="completions that do not break off early", published="`confidence_eos_eot_inf`",
+        label="Commit the end last"),
+    Option("stop_at_eos", "bool", default=True, is_recorded=False,
+        help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
+        example=False, purpose="the tokens of the official sampler, which never stops", label="Stop at the end"),
+
+    # What is returned
+    Option("num_return_sequences", "int", minimum=1, default=1, is_recorded=False,
+        help="Number of completions for each prompt.", example=2),
+    Option("return_dict_in_generate", "bool", default=False, is_recorded=False, on_command_line=False,
+        help="Return a [`LLaDAGenerationOutput`] instead of the token ids."),
+    Option("output_trajectory", "bool", default=False, is_recorded=False, on_command_line=False,
+        help="Also return the step at which each token was committed, and its confidence."),
+
+    # The engine
+    Option("disable_compile", "bool", on_command_line=False,
+        help="Do not record the denoising steps as CUDA graphs. By default they are recorded on CUDA devices where that is "
+             "possible."),
+    Option("compile_config", "object", on_command_line=False,
+        help="A `transformers.CompileConfig`: how `torch.compile` compiles the small operations of a recorded step. With "
+             "it, steps are recorded on other devices too. It is not saved."),
+
+    # Special tokens
+    Option("bos_token_id", "token", unset="that of the model's config", is_recorded=False, on_command_line=False,
+        help="The token at the beginning of a text."),
+    Option("pad_token_id", "token", unset="that of the model's config", is_recorded=False, on_command_line=False,
+        help="The token that fills a row behind its EOS."),
+    Option("mask_token_id", "token", unset="that of the model's config", on_command_line=False,
+        help="The mask token.", published="`mask_id`"),
+    Option("eos_token_id", "tokens", unset="that of the model's config", on_command_line=False,
+        help="The tokens that end a completion."),
+    Option("eot_token_id", "tokens", unset="that of the model's config", on_command_line=False,
+        help="The tokens that end a turn of a chat."),
+)
+
+# Two options that cannot be set together, and the reason.
+EXCLUSIONS = (
+    ("draft_steps", "cache_refresh_interval", "the rows of a batch come to a refresh in different forward passes"),
+)
+# fmt: on
+
+# Not the temperature: `do_sample=True` without one means 1.
+DEFAULTS = {
+    option.name: option.default for option in OPTIONS if option.default is not None and option.name != "temperature"
+}
+SPECIAL_TOKENS = tuple(option.name for option in OPTIONS if option.kind in ("token", "tokens"))
+PARALLEL_RULES = tuple(option.name for option in OPTIONS if option.is_parallel_rule)
+# For the engine: what a recorded step depends on, and with what a block can be complete before its schedule ends.
+RECORDED_OPTIONS = tuple(option.name for option in OPTIONS if option.is_recorded)
+EARLY_OPTIONS = tuple(option.name for option in OPTIONS if option.is_parallel_rule or option.finishes_early)
+
+
+__all__ = ["OPTIONS", "Option"]
