@@ -13,10 +13,10 @@
 # limitations under the License.
 """Remasking: which of the predicted mask tokens are committed at a denoising step; the others stay masked.
 
-Three small pieces make a strategy, all of them row-wise, so that a row never depends on its batch mates:
-- a *confidence* of each prediction (probability, margin, negative entropy, or a random number);
-- a *rule* `(confidence, mask, budget) -> commit`, which picks the positions to commit from the confidences: the quota of
-  the schedule, or a parallel rule, whose budget is a bound on the confidences themselves;
+Three small pieces make a strategy. All of them are row-wise, so that a row never depends on its batch mates:
+- a *confidence* in each prediction (probability, margin, negative entropy, or a random number): `CONFIDENCES`;
+- a *commit rule*, a function `(confidence, mask, value) -> commit` that picks the positions to commit. The value is the
+  quota of the schedule, or for a parallel rule a bound on the confidences themselves: `PARALLEL_RULES`;
 - a *schedule*, which gives each step its quota.
 
 Shapes: `confidence` is `(batch, block_length)` in float32, `mask` is a boolean tensor of the same shape that is true at
@@ -33,33 +33,47 @@ from .generation_config_llada import LLaDAGenerationConfig
 from .sampling_llada import scatter_to_block, widest_float
 
 
-# The lowest confidence that a prediction can have; positions that are no candidates rank below it.
-DEFERRED = torch.finfo(torch.float32).min
+# The confidence of predictions that are committed last; positions that are no masks rank below it.
+LOWEST_CONFIDENCE = torch.finfo(torch.float32).min
 
 
-# Confidences: (num_masked, vocab_size) logits in float32 and the proposed tokens -> (num_masked,)
+# Confidences: (num_masked, vocab_size) logits in float32, the proposed tokens and random numbers -> (num_masked,)
 
 
-def probability(logits: torch.Tensor, proposal: torch.LongTensor) -> torch.Tensor:
+def probability(logits: torch.Tensor, proposal: torch.LongTensor, *_) -> torch.Tensor:
     """The probability of the proposed token, `softmax(logits)[proposal]` (low-confidence remasking, algorithm 5)."""
-    # Not `exp(logit - logsumexp)`: in float32 that rounds whatever is above 0.999998 to 1, and ties are broken by position.
+    # Not `exp(logit - logsumexp)`: in float32 that rounds everything above 0.999998 to 1, and position breaks the ties.
     return logits.softmax(-1).gather(-1, proposal[:, None]).squeeze(-1)
 
 
-def margin(logits: torch.Tensor) -> torch.Tensor:
+def margin(logits: torch.Tensor, *_) -> torch.Tensor:
     """The probability of the best token minus that of the second best."""
     first, second = logits.softmax(-1).topk(2, dim=-1).values.unbind(-1)
     return first - second
 
 
-def negative_entropy(logits: torch.Tensor) -> torch.Tensor:
-    """`sum_v p_v log p_v`: 0 for a certain prediction, the more negative the flatter it is."""
+def negative_entropy(logits: torch.Tensor, *_) -> torch.Tensor:
+    """`sum_v p_v log p_v`: 0 for a certain prediction, and lower the flatter the distribution is."""
     log_probs = logits.log_softmax(-1)
     # A token that was ruled out has log-probability -inf and adds nothing.
-    return (log_probs.exp() * log_probs.clamp(min=DEFERRED)).sum(-1)
+    return (log_probs.exp() * log_probs.clamp(min=LOWEST_CONFIDENCE)).sum(-1)
 
 
-# Rules: (confidence, mask, budget) -> commit
+def random_number(logits: torch.Tensor, proposal: torch.LongTensor, uniform: torch.Tensor) -> torch.Tensor:
+    """A random number, whatever the prediction is."""
+    return uniform
+
+
+# By the value of `remasking`.
+CONFIDENCES = {
+    "low_confidence": probability,
+    "margin": margin,
+    "entropy": negative_entropy,
+    "random": random_number,
+}
+
+
+# Rules: (confidence, mask, value) -> commit
 
 
 def commit_quota(confidence: torch.Tensor, mask: torch.BoolTensor, quota: torch.LongTensor) -> torch.BoolTensor:
@@ -110,14 +124,14 @@ def commit_entropy_bound(confidence: torch.Tensor, mask: torch.BoolTensor, bound
     ordered, rank = sort_by_confidence(confidence, mask)
     entropy = -ordered.to(widest_float(ordered.device))
     # In ascending order the largest entropy so far is the entropy itself.
-    holds = ((entropy.cumsum(-1) - entropy) <= bound) & (ordered > DEFERRED)
+    holds = ((entropy.cumsum(-1) - entropy) <= bound) & (ordered > LOWEST_CONFIDENCE)
     num_committed = holds.cumprod(-1).sum(-1)
     return mask & (rank < num_committed[:, None])
 
 
 def sort_by_confidence(confidence: torch.Tensor, mask: torch.BoolTensor) -> tuple[torch.Tensor, torch.LongTensor]:
     """The confidences of each row in descending order, masks first, and the rank of each position in that order."""
-    candidates = torch.where(mask, confidence.clamp(min=DEFERRED), -torch.inf)
+    candidates = torch.where(mask, confidence.clamp(min=LOWEST_CONFIDENCE), -torch.inf)
     ordered, order = candidates.sort(dim=-1, descending=True, stable=True)
     return ordered, order.argsort(dim=-1)
 
@@ -127,19 +141,44 @@ def larger_set(first: torch.BoolTensor, second: torch.BoolTensor) -> torch.BoolT
     return torch.where((first.sum(-1) >= second.sum(-1))[:, None], first, second)
 
 
-# A strategy of `LLaDAGenerationConfig`: its confidences, and the rules that it combines
+class CommitRule(NamedTuple):
+    """
+    A commit rule: the function `(confidence, mask, *values) -> commit`, which of `CONFIDENCES` it reads, and the names of
+    the options whose values it takes.
+    """
+
+    commit: Callable[..., torch.BoolTensor]
+    options: tuple[str, ...]
+    confidence: str = "low_confidence"
+
+
+# By the option that sets it. A rule that refines another one stands before it, and takes its place when both are set.
+PARALLEL_RULES = {
+    "leap_threshold": CommitRule(commit_leap, ("confidence_threshold", "leap_threshold", "leap_radius")),
+    "confidence_threshold": CommitRule(commit_threshold, ("confidence_threshold",)),
+    "confidence_factor": CommitRule(commit_factor, ("confidence_factor",)),
+    "entropy_bound": CommitRule(commit_entropy_bound, ("entropy_bound",), confidence="entropy"),
+}
+
+
+def parallel_rule(config: LLaDAGenerationConfig) -> CommitRule | None:
+    """The parallel rule that is set."""
+    return next((rule for option, rule in PARALLEL_RULES.items() if getattr(config, option) is not None), None)
+
+
+# A denoising step: its confidences, and what it commits
 
 
 class Confidences(NamedTuple):
     """
-    The confidences of a step: the probabilities, the ranking of the remasking strategy, and, for an entropy bound alone,
-    the negative entropies. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)` once
-    they are in their places.
+    The confidences of a step: the probabilities, the confidences by which `remasking` ranks, and those that the parallel
+    rule reads, if one is set. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)`
+    once they are in their places.
     """
 
     probability: torch.FloatTensor
     ranking: torch.FloatTensor
-    negative_entropy: torch.FloatTensor | None = None
+    parallel: torch.FloatTensor | None = None
 
     def in_places(self, places: torch.LongTensor, shape: torch.Size) -> "Confidences":
         """The confidences in their places in the block; -inf elsewhere."""
@@ -156,7 +195,7 @@ def confidences_of(
     uniform: torch.Tensor | None,
 ) -> Confidences:
     """
-    The confidences in the proposals, in the terms of the strategy.
+    The confidences in the proposals that the options ask for.
 
     Args:
         scores (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`):
@@ -166,27 +205,20 @@ def confidences_of(
         config ([`LLaDAGenerationConfig`]):
             The options.
         deferred (`torch.LongTensor`, *optional*):
-            Tokens whose confidence is the lowest.
+            Tokens that are committed last. Random remasking ignores them.
         uniform (`torch.Tensor` of shape `(num_predicted,)`, *optional*):
             Random numbers, for random remasking.
     """
-    is_deferred = None
+    rule = parallel_rule(config)
+    names = ["low_confidence", config.remasking, *([] if rule is None else [rule.confidence])]
+    values = {name: CONFIDENCES[name](scores, proposal, uniform) for name in dict.fromkeys(names)}
     if deferred is not None:
         # Not `isin`, which waits for the device when there are many tokens.
         is_deferred = (proposal[:, None] == deferred).any(-1)
-
-    def deferring(values: torch.Tensor) -> torch.FloatTensor:
-        return (values if is_deferred is None else values.masked_fill(is_deferred, DEFERRED)).float()
-
-    ranking = probabilities = deferring(probability(scores, proposal))
-    if config.remasking == "random":
-        ranking = uniform.float()
-    elif config.remasking == "margin":
-        ranking = deferring(margin(scores))
-    elif config.remasking == "entropy":
-        ranking = deferring(negative_entropy(scores))
-    bounded = None if config.entropy_bound is None else deferring(negative_entropy(scores))
-    return Confidences(probabilities, ranking, bounded)
+        for name in values:
+            if name != "random":
+                values[name] = values[name].masked_fill(is_deferred, LOWEST_CONFIDENCE)
+    return Confidences(*(values[name].float() for name in names))
 
 
 def choose_commits(
@@ -197,27 +229,17 @@ def choose_commits(
     strategy: Callable | None,
 ) -> torch.BoolTensor:
     """
-    Which proposals are committed, `(batch, block_length)`: the larger of the set of the parallel rule and the quota of the
-    schedule, which a callable replaces.
+    Which proposals are committed, `(batch, block_length)`: the set of the parallel rule or the quota of the schedule,
+    whichever is larger. A callable of the user replaces the quota.
     """
-    probabilities = confidences.probability
     commit = commit_quota(confidences.ranking, mask, budget)
     if strategy is not None:
-        commit = call_strategy(strategy, probabilities, mask, budget, fallback=commit)
-
-    if config.leap_threshold is not None:
-        parallel = commit_leap(
-            probabilities, mask, config.confidence_threshold, config.leap_threshold, config.leap_radius
-        )
-    elif config.confidence_threshold is not None:
-        parallel = commit_threshold(probabilities, mask, config.confidence_threshold)
-    elif config.confidence_factor is not None:
-        parallel = commit_factor(probabilities, mask, config.confidence_factor)
-    elif config.entropy_bound is not None:
-        parallel = commit_entropy_bound(confidences.negative_entropy, mask, config.entropy_bound)
-    else:
+        commit = call_strategy(strategy, confidences.probability, mask, budget, fallback=commit)
+    rule = parallel_rule(config)
+    if rule is None:
         return commit
-    return larger_set(parallel, commit)
+    values = [getattr(config, option) for option in rule.options]
+    return larger_set(rule.commit(confidences.parallel, mask, *values), commit)
 
 
 def call_strategy(
@@ -227,7 +249,7 @@ def call_strategy(
     budget: torch.LongTensor,
     fallback: torch.BoolTensor,
 ) -> torch.BoolTensor:
-    """What a callable of the user commits; `fallback` in the rows where that is nothing, which would never end."""
+    """What a callable of the user commits, and `fallback` in rows where that is nothing: they would never end."""
     commit = strategy(confidence, mask, budget)
     is_tensor = isinstance(commit, torch.Tensor)
     if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:

@@ -9,7 +9,7 @@ import torch
 from support.mock_model import details, scripted, steps_of
 
 from modeling_llada.models.remasking_llada import (
-    DEFERRED,
+    LOWEST_CONFIDENCE,
     commit_entropy_bound,
     commit_factor,
     commit_leap,
@@ -106,7 +106,7 @@ class TestQuota:
         assert commit[1].nonzero().flatten().tolist() == [10, 11, 12]
 
     def test_deferred_positions_come_last_but_before_those_that_are_no_masks(self):
-        confidence = torch.tensor([[DEFERRED, 0.0, DEFERRED, 0.3]])
+        confidence = torch.tensor([[LOWEST_CONFIDENCE, 0.0, LOWEST_CONFIDENCE, 0.3]])
         mask = torch.tensor([[True, True, True, False]])
         for quota, expected in ((1, [1]), (2, [0, 1]), (4, [0, 1, 2])):
             assert commit_quota(confidence, mask, torch.tensor([quota])).nonzero()[:, 1].tolist() == expected
@@ -127,7 +127,7 @@ class TestThreshold:
         ]
 
     def test_a_threshold_of_zero_takes_all_but_the_deferred(self):
-        confidence = torch.tensor([[0.0, 1e-9, DEFERRED]])
+        confidence = torch.tensor([[0.0, 1e-9, LOWEST_CONFIDENCE]])
         assert commit_threshold(confidence, confidence > -1e39, 0.0).tolist() == [[True, True, False]]
 
 
@@ -162,7 +162,7 @@ class TestLeap:
         assert not commit_leap(confidence, torch.ones(1, 3).bool(), 0.9, 0.75, 4).any()
 
     def test_deferred_positions_do_not_leap(self):
-        confidence = torch.tensor([[1.0, DEFERRED, 0.0]])
+        confidence = torch.tensor([[1.0, LOWEST_CONFIDENCE, 0.0]])
         assert commit_leap(confidence, torch.ones(1, 3).bool(), 0.9, 0.0, 4).tolist() == [[True, False, True]]
 
     def test_in_generate(self):
@@ -221,7 +221,7 @@ class TestEntropyBound:
         assert commit_entropy_bound(confidence, mask, 0.15).tolist() == [[True, False], [True, True]]
 
     def test_deferred_positions_are_not_certain_ones(self):
-        confidence = torch.tensor([[DEFERRED, -0.1, DEFERRED]])
+        confidence = torch.tensor([[LOWEST_CONFIDENCE, -0.1, LOWEST_CONFIDENCE]])
         assert commit_entropy_bound(confidence, torch.ones(1, 3).bool(), 1e30).tolist() == [[False, True, False]]
 
 
