@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   a model of your own, with a model card, on the Hub:
     llada export runs/poet/final my-poet --tokenizer checkpoints/llada-poet --license apache-2.0 \\
         --push-to-hub my-name/my-poet --private
-  for the official code and for converters and engines that know it (llama.cpp, SGLang, dInfer):
+  for the official code and for converters and engines that know it (llama.cpp, dInfer):
     llada export runs/sft/final my-llada --layout official --dtype bfloat16
 
 A weight that is missing, unexpected or of another shape than config.json says is an error, and nothing is written. The

@@ -57,16 +57,26 @@ def page_to_run(page):
 def test_there_is_something_to_run():
     assert {"README.md", "docs/decoding.md", "docs/training.md"} <= set(PAGES)
     assert sum(len(commands_in(block)) for blocks in BLOCKS.values() for block in blocks if not block["mark"]) >= 15
-    for blocks in filter(None, BLOCKS.values()):  # docs/evidence.md has none
-        assert sum(block["language"] in ("python", "bash") and not block["mark"] for block in blocks) >= 5
+    for blocks in filter(None, BLOCKS.values()):  # some pages have none
+        assert any(block["language"] in ("python", "bash") and not block["mark"] for block in blocks)
         assert {block["language"] for block in blocks} <= {"python", "bash", "json", "bibtex"}
         marks = [block["mark"] for block in blocks if block["mark"]]
         assert all(re.match(r"not run: .{20,}|ci: (first|test) command", mark) for mark in marks)
 
 
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_the_table_of_contents_has_every_page():
+    contents = PAGES["docs/README.md"].read_text(encoding="utf-8")
+    pages = [path.name for name, path in PAGES.items() if name not in ("README.md", "docs/README.md")]
+    assert [name for name in pages if f"({name})" not in contents] == []
+
+
 @pytest.mark.parametrize("page", [page_to_run(page) for page in PAGES])
 def test_page(page, folder, monkeypatch, capsys):
-    """Snippets and commands build on each other, as on the page. The README draws a picture."""
+    """Snippets and commands build on each other, as on the page. One page draws a picture."""
     monkeypatch.setenv("LLADA_MODEL", str(folder / "checkpoints" / "llada-poet"))
     names = {}
     for block in BLOCKS[page]:
@@ -84,7 +94,7 @@ def test_page(page, folder, monkeypatch, capsys):
             capsys.readouterr()
             run(command, monkeypatch)
             assert capsys.readouterr().out, command
-    if page == "README.md":
+    if page == "docs/watching.md":
         assert (folder / "denoising.svg").read_text(encoding="utf-8").startswith("<svg")
     if page == "docs/training.md":
         check_what_was_learned(folder)

@@ -82,7 +82,7 @@ def export_checkpoint(
             The folder to write.
         layout (`str`, *optional*, defaults to `"transformers"`):
             `"transformers"`: with the code of the model, for the Auto classes with `trust_remote_code=True`.
-            `"official"`: config, weights and tokenizer as the official code, llama.cpp or SGLang expect them.
+            `"official"`: config, weights and tokenizer as the official code and llama.cpp expect them.
         dtype (`str`, *optional*, defaults to `"auto"`):
             `"auto"` is that of the weights; or `"bfloat16"`, `"float16"`, `"float32"`.
         max_shard_size (`str`, *optional*, defaults to `"5GB"`):
