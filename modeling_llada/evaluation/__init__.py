@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Evaluation: published settings and scores, and LLaDA as a model of lm-evaluation-harness (extra `eval`)."""
+"""Published settings and scores, and LLaDA as a model of lm-evaluation-harness (extra `eval`)."""
 
 from .published_settings import PublishedSetting, PublishedSettings, load_settings
 
@@ -9,7 +9,7 @@ __all__ = ["LLaDAHarnessLM", "PublishedSetting", "PublishedSettings", "load_sett
 
 
 def __getattr__(name: str):
-    # The harness is an extra, and takes seconds to import.
+    # The harness is an optional dependency and takes seconds to import.
     if name != "LLaDAHarnessLM":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Where the true line stands among others of its kind, by the log-likelihood that a model gives them.
+"""The rank of the true line among other lines, by the log-likelihood that a model gives them.
 
-A line that a model has never read cannot be recalled, but the true one should still be among the most probable. The rank
-needs no decoding, and an autoregressive model has one in both directions (`reversal_models.py` says how).
+A model cannot recall a line that it has never read, but should still rank the true line high. Ranking needs no decoding,
+and an autoregressive model can rank lines in both directions (see `reversal_models.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ FORMS = ("text", "question")
 @dataclass(frozen=True)
 class RankedPair:
     """
-    A pair and the lines that compete with each of its own.
+    A pair and the lines that compete with its lines.
 
     Args:
         pair (`tuple[str, str]`):
             The first and the second line.
         first_distractors (`tuple[str, ...]`), second_distractors (`tuple[str, ...]`):
-            Other lines.
+            The lines that compete with the first and with the second line.
     """
 
     pair: tuple[str, str]
@@ -34,7 +34,7 @@ class RankedPair:
     second_distractors: tuple[str, ...]
 
     def distractors(self, direction: str) -> tuple[str, ...]:
-        """The lines that compete with the one that is asked for."""
+        """The lines that compete with the line that is asked for."""
         return self.second_distractors if direction == "next" else self.first_distractors
 
 
@@ -44,11 +44,10 @@ def read_candidates(path: str | Path) -> list[RankedPair]:
 
     Args:
         path (`str` or `Path`):
-            A JSON list of objects with the keys `first`, `second`, `first_distractors` and `second_distractors`, as
-            `recipes/poems/ranking.py` writes it.
+            A JSON list of objects with the keys `first`, `second`, `first_distractors` and `second_distractors`.
 
     Returns:
-        `list[RankedPair]`.
+        `list[RankedPair]`: The pairs with their distractors.
 
     Raises:
         `ValueError`: if the file is no such list, or a true line is among its distractors.
@@ -60,18 +59,18 @@ def read_candidates(path: str | Path) -> list[RankedPair]:
         pair = (entry.get("first"), entry.get("second"))
         if not is_pair(pair) or not all(isinstance(lines, list) and lines for lines in lists):
             raise ValueError(
-                f"{path} must hold objects with the texts `first` and `second` and the lists `first_distractors` and "
+                f"{path} must contain objects with the texts `first` and `second` and the lists `first_distractors` and "
                 f"`second_distractors`, but entry {number} is {str(entry)[:100]}."
             )
         if any(line in lines for line, lines in zip(pair, lists, strict=True)):
-            raise ValueError(f"{path}: entry {number} has a true line among its distractors: {pair}. Take it out.")
+            raise ValueError(f"{path}: entry {number} has a true line among its distractors: {pair}. Remove it.")
         ranked.append(RankedPair(pair, *map(tuple, lists)))
     return ranked
 
 
 def rank_of_first(scores: list[float]) -> float:
     """
-    The rank of the first of the scores, 1 for the best. Equal scores share the mean of their places.
+    The rank of the first score, 1 for the best. Equal scores share their mean rank.
 
     Example:
 
@@ -81,7 +80,7 @@ def rank_of_first(scores: list[float]) -> float:
     ```
     """
     if any(map(isnan, scores)):
-        raise ValueError(f"`scores` must be numbers, but got {scores}. Is the model broken?")
+        raise ValueError(f"`scores` must not contain NaN, but got {scores}. Check the weights of the model.")
     true, others = scores[0], scores[1:]
     return 1 + sum(other > true for other in others) + sum(other == true for other in others) / 2
 
@@ -94,7 +93,7 @@ def rank_pairs(
     seed: int = 0,
 ) -> Iterator[tuple[str, int]]:
     """
-    Ranks the true lines of all pairs in both directions, and adds what is not known yet.
+    Ranks the true lines of all pairs in both directions. Known ranks are not computed again.
 
     Args:
         model ([`LLaDALines`] or [`CausalLines`]):
@@ -102,15 +101,15 @@ def rank_pairs(
         ranked (`list[RankedPair]`):
             The pairs.
         ranks (`dict[str, dict[str, float]]`):
-            The ranks so far, by the name of the task (`"text previous"`, `"question previous"`) and the key of the pair.
-            Changed in place.
+            The ranks so far, by the name of the task (such as `"text previous"`) and the key of the pair. New ranks are
+            added to it.
         forms (`Sequence[str]`, *optional*):
-            `"text"`, the lines in their text, `"question"`, as an answer that ends with EOS, or both, the default.
+            `"text"` ranks the lines within their text, `"question"` as answers that end with EOS. By default both.
         seed (`int`, *optional*, defaults to 0):
-            Of the noise.
+            The seed of the noise.
 
     Yields:
-        `tuple[str, int]`: The name of the task and the number of pairs that have just been ranked.
+        `tuple[str, int]`: The name of the task and the number of new ranks.
     """
     for form in forms:
         for direction in DIRECTIONS:
@@ -126,12 +125,12 @@ def rank_pairs(
 
 def summarise_ranks(ranks: dict[str, dict[str, float]], ranked: list[RankedPair]) -> dict[str, dict]:
     """
-    What the ranks of each task amount to.
+    The measures of the ranks of each task.
 
     Returns:
-        `dict[str, dict]`: By the name of the task: `pairs`, `candidates` (their number; a guess has the mean rank
-        `(candidates + 1) / 2`), and with `mean`, `low` and `high` of a 95% interval `first`, how often the true line is the
-        most probable, `mean_rank` and `reciprocal_rank`.
+        `dict[str, dict]`: By the name of the task: the numbers of `pairs` and of `candidates` (a guess has the mean rank
+        `(candidates + 1) / 2`), and `first` (how often the true line is the most probable one), `mean_rank` and
+        `reciprocal_rank`, each with its `mean` and the ends of its 95% interval, `low` and `high`.
     """
     summaries = {}
     for name, known in ranks.items():

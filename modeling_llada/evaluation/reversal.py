@@ -1,10 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The reversal test: is a line that follows another one also found from that one backwards?
+"""The reversal test: a model that continues a line with the next one should also find the line before it.
 
-A pair is two lines that stand together in a text. A model is given one of them and asked for the other, in both
-directions, by a question in words or by the text itself (`reversal_models.py` has the ways in which each kind of model is
-asked). What it answers is judged here.
+A pair is two neighbouring lines of a text. A model gets one of them and is asked for the other, in both directions, by a
+question in words or by the text itself. `reversal_models.py` asks the models; this file compares their answers.
 """
 
 import json
@@ -19,7 +18,7 @@ from .intervals import mean_interval, wilson_interval
 DIRECTIONS = ("next", "previous")
 QUESTIONS = {"next": "{line}的下一句是什么？", "previous": "{line}的上一句是什么？"}
 DOCUMENT = "{first}，{second}。"
-# In percent; an answer counts that has the line in it. 496 pairs of famous lines, greedy decoding, no fine-tuning.
+# The percentage of answers that contain the line, for 496 pairs of famous lines, by greedy decoding without fine-tuning.
 PUBLISHED = {
     "source": "Table 4 of arXiv:2502.09992v3",
     "scores": {
@@ -41,9 +40,9 @@ class Templates:
 
     Args:
         next (`str`), previous (`str`):
-            A question with the given line in place of `{line}`.
+            The questions for the next and the previous line, with `{line}` for the given line.
         document (`str`):
-            The text in which the two lines stand together, `{first}` before `{second}`.
+            The text of both lines, with `{first}` before `{second}`.
     """
 
     next: str = QUESTIONS["next"]
@@ -53,34 +52,34 @@ class Templates:
     def __post_init__(self):
         for name in DIRECTIONS:
             if getattr(self, name).count("{line}") != 1:
-                raise ValueError(f"`{name}` must have {{line}} in it once, but got {getattr(self, name)!r}.")
+                raise ValueError(f"`{name}` must contain {{line}} once, but got {getattr(self, name)!r}.")
         if not re.fullmatch(r"[^{}]*\{first\}[^{}]*\{second\}[^{}]*", self.document):
             raise ValueError(
-                f"`document` must have {{first}} and then {{second}} in it, each once, but got {self.document!r}."
+                f"`document` must contain {{first}} and then {{second}}, each once, but got {self.document!r}."
             )
 
     def question(self, pair: tuple[str, str], direction: str) -> str:
-        """The question for one line of a pair."""
+        """The question for the other line of a pair."""
         return getattr(self, direction).replace("{line}", given_line(pair, direction))
 
     def text(self, pair: tuple[str, str]) -> str:
-        """The text in which both lines stand."""
+        """The text of both lines."""
         return self.document.replace("{first}", pair[0]).replace("{second}", pair[1])
 
     def around(self, pair: tuple[str, str], direction: str) -> tuple[str, str]:
-        """The text before and after the line that is asked for."""
+        """The text before and after the line that the model is asked for."""
         start, rest = self.document.split("{first}")
         middle, end = rest.split("{second}")
         return (start + pair[0] + middle, end) if direction == "next" else (start, middle + pair[1] + end)
 
 
 def given_line(pair: tuple[str, str], direction: str) -> str:
-    """The line that the model sees."""
+    """The line that the model gets."""
     return pair[0] if direction == "next" else pair[1]
 
 
 def asked_line(pair: tuple[str, str], direction: str) -> str:
-    """The line that it is asked for."""
+    """The line that the model is asked for."""
     return pair[1] if direction == "next" else pair[0]
 
 
@@ -94,7 +93,7 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
             the public repository of LLaDA.
 
     Returns:
-        `list[tuple[str, str]]`, without repetitions.
+        `list[tuple[str, str]]`: The pairs, without repetitions.
 
     Raises:
         `ValueError`: if the file is no such list, or a line in it is empty.
@@ -104,7 +103,7 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
         pair = (entry.get("first"), entry.get("second")) if isinstance(entry, dict) else entry
         if not is_pair(pair):
             raise ValueError(
-                f"{path} must hold pairs, [first, second] or {{'first': ..., 'second': ...}} with two texts, but entry "
+                f"{path} must contain pairs of two texts, [first, second] or {{'first': ..., 'second': ...}}, but entry "
                 f"{number} is {str(entry)[:100]}."
             )
         pairs.append((pair[0].strip(), pair[1].strip()))
@@ -123,54 +122,54 @@ def read_list(path: str | Path) -> list:
 
 
 def is_pair(pair: object) -> bool:
-    """Whether something is a list of two texts that are not empty."""
+    """Whether this is a list of two texts that are not empty."""
     is_two = isinstance(pair, list | tuple) and len(pair) == 2
     return is_two and all(isinstance(line, str) and line.strip() for line in pair)
 
 
 def pair_key(pair: tuple[str, str]) -> str:
-    """The name of a pair in a JSON file."""
+    """The key of a pair in a JSON file."""
     return "\t".join(pair)
 
 
-def judge(answer: str, line: str, given: str = "") -> dict[str, float]:
+def compare(answer: str, line: str, given: str = "") -> dict[str, float]:
     """
     Compares an answer with the true line.
 
     Args:
         answer (`str`):
-            What the model said, without special tokens.
+            The answer of the model, without special tokens.
         line (`str`):
             The true line.
         given (`str`, *optional*, defaults to `""`):
-            The line of the question. An answer may repeat it.
+            The line of the question, which an answer may repeat.
 
     Returns:
-        `dict[str, float]`: `exact`, whether the first line of the answer, apart from the given one, is the true one;
-        `contains`, whether the true line is anywhere in the answer (the published measure); `characters`, the share of
-        characters of that first line that are right at their place, of the longer of the two.
+        `dict[str, float]`: `exact`, whether the first line of the answer after the given one is the true line;
+        `contains`, whether the answer contains the true line (the published measure); `characters`, the share of
+        characters of that first line that are right, relative to the longer of the two lines.
 
     Example:
 
     ```python
-    >>> from modeling_llada.evaluation.reversal import judge
+    >>> from modeling_llada.evaluation.reversal import compare
 
-    >>> judge("“床前明月光，疑是地上霜。”", "疑是地上霜", given="床前明月光")
+    >>> compare("“床前明月光，疑是地上霜。”", "疑是地上霜", given="床前明月光")
     {'exact': 1.0, 'contains': 1.0, 'characters': 1.0}
     ```
     """
-    said = said_line(answer, line, given)
-    right = sum(a == b for a, b in zip(said, line, strict=False))
+    proposed = proposed_line(answer, line, given)
+    right = sum(a == b for a, b in zip(proposed, line, strict=False))
     return {
-        "exact": float(said == line),
+        "exact": float(proposed == line),
         "contains": float(line in answer),
-        "characters": right / max(len(said), len(line)),
+        "characters": right / max(len(proposed), len(line)),
     }
 
 
-def said_line(answer: str, line: str, given: str) -> str:
+def proposed_line(answer: str, line: str, given: str) -> str:
     """The line that an answer proposes."""
-    if _LINE_END.search(line):  # such a line is compared with as much of the answer
+    if _LINE_END.search(line):  # compared with as many characters of the answer
         answer = answer.strip(_QUOTES)
         return answer.removeprefix(given).lstrip(_MARKS)[: len(line)] if given else answer[: len(line)]
     lines = (part.strip(_QUOTES) for part in _LINE_END.split(answer))
@@ -179,45 +178,46 @@ def said_line(answer: str, line: str, given: str) -> str:
 
 def summarise_answers(answers: dict[str, str], pairs: list[tuple[str, str]], direction: str) -> dict:
     """
-    What the answers to all pairs amount to.
+    The measures of the answers to all pairs.
 
     Args:
         answers (`dict[str, str]`):
-            The answer for the key of each pair.
+            The answers by the keys of the pairs.
         pairs (`list[tuple[str, str]]`):
             The pairs.
         direction (`str`):
             `"next"` or `"previous"`.
 
     Returns:
-        `dict`: `pairs`, their number, and each measure of [`judge`] with its `mean` and the ends of its 95% interval, `low`
-        and `high`.
+        `dict`: The number of `pairs`, and for each measure of [`compare`] its `mean` and the ends of its 95% interval,
+        `low` and `high`.
     """
-    judged = [
-        judge(answers[pair_key(pair)], asked_line(pair, direction), given_line(pair, direction)) for pair in pairs
+    measures = [
+        compare(answers[pair_key(pair)], asked_line(pair, direction), given_line(pair, direction)) for pair in pairs
     ]
-    summary = {"pairs": len(judged)}
-    for name in ("exact", "contains"):
-        summary[name] = rate([bool(one[name]) for one in judged])
-    summary["characters"] = mean([one["characters"] for one in judged], least=0.0, most=1.0)
-    return summary
+    return {
+        "pairs": len(measures),
+        "exact": rate([bool(one["exact"]) for one in measures]),
+        "contains": rate([bool(one["contains"]) for one in measures]),
+        "characters": mean([one["characters"] for one in measures], least=0.0, most=1.0),
+    }
 
 
 def rate(hits: list[bool]) -> dict[str, float]:
-    """A rate, as the mean of hits, and the ends of its interval."""
+    """The share of hits, and the ends of its interval."""
     low, high = wilson_interval(sum(hits), len(hits))
     return {"mean": round(sum(hits) / len(hits), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def mean(values: list[float], least: float, most: float) -> dict[str, float]:
-    """A mean and the ends of its interval, within what is possible."""
+    """A mean, and the ends of its interval between the smallest and the largest possible value."""
     low, high = (min(max(end, least), most) for end in mean_interval(values))
     return {"mean": round(sum(values) / len(values), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, str]]) -> Iterator[tuple[str, int]]:
     """
-    Asks a model for both lines of all pairs, in all ways in which its kind can be asked, and adds what is not answered yet.
+    Asks a model for both lines of all pairs, in all ways that it supports. Known answers are not asked again.
 
     Args:
         model ([`LLaDALines`] or [`CausalLines`]):
@@ -225,10 +225,11 @@ def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, 
         pairs (`list[tuple[str, str]]`):
             The pairs.
         answers (`dict[str, dict[str, str]]`):
-            The answers so far, by the name of the task (`"question previous"`) and the key of the pair. Changed in place.
+            The answers so far, by the name of the task (such as `"question previous"`) and the key of the pair. New
+            answers are added to it.
 
     Yields:
-        `tuple[str, int]`: The name of the task and the number of pairs that have just been answered.
+        `tuple[str, int]`: The name of the task and the number of new answers.
     """
     for form, direction in model.tasks:
         known = answers.setdefault(f"{form} {direction}", {})
@@ -239,12 +240,12 @@ def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, 
 
 
 def summarise(answers: dict[str, dict[str, str]], pairs: list[tuple[str, str]]) -> dict[str, dict]:
-    """The summary of each task; see [`summarise_answers`]."""
+    """The summary of each task, see [`summarise_answers`]."""
     return {name: summarise_answers(known, pairs, name.split()[-1]) for name, known in answers.items()}
 
 
 def batches_of_equal(rows: list, length_of: Callable[[object], object], batch_size: int) -> Iterator[list]:
-    """Cuts rows into batches of equal length, so that no row needs padding."""
+    """Batches of rows of equal length, which need no padding."""
     groups = {}
     for row in rows:
         groups.setdefault(length_of(row), []).append(row)

@@ -1,15 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""How a LLaDA and an autoregressive model are asked for a line, and how probable they find one.
+"""How LLaDA and autoregressive models are asked for a line, and how they score one.
 
 |  | LLaDA | autoregressive model |
 |---|---|---|
 | `question` | both directions | both directions |
 | the text itself | `infill`: masks in place of the line, both directions | `continuation`: the next line alone |
-| log-likelihood of a line | eq. 6 of the paper, given the text on both sides | of the line and what follows, given what stands before |
+| log-likelihood of a line | eq. 6 of the paper, given the text on both sides | of the line and the text after it, given the text before |
 
-The last row is why an autoregressive model can rank previous lines, which it cannot write: the likelihood of the line
-times that of the text after it is, up to a constant, its probability given that text (Bayes).
+An autoregressive model cannot write the previous line, but it can rank candidates for it: by Bayes, the likelihood of a
+line and the text after it is proportional to the probability of the line given that text.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from ..models.likelihood_llada import draw_noise
 from .reversal import Templates, asked_line, batches_of_equal
 
 
-MAX_ENUMERATED = 8  # tokens of a line whose 255 masks are all tried; with more, masks are sampled
+MAX_ENUMERATED = 8  # all 255 masks of a line of 8 tokens are scored; for longer lines, masks are sampled
 NUM_SAMPLES = 128
 
 
 class Lines:
     """
-    What both kinds of model have: a tokenizer, templates and batches.
+    What both kinds of models share: a tokenizer, templates and batches.
 
     Args:
         model ([`PreTrainedModel`]):
@@ -39,11 +39,11 @@ class Lines:
         templates ([`Templates`], *optional*):
             The words around the lines.
         max_new_tokens (`int`, *optional*, defaults to 28):
-            Room for the answer to a question.
+            The largest number of tokens in the answer to a question.
         batch_size (`int`, *optional*, defaults to 64):
-            Sequences of a forward pass.
+            The number of sequences in a forward pass.
         chat_template (`bool`, *optional*, defaults to `False`):
-            Whether a question is made a chat.
+            Whether a question is a chat.
     """
 
     tasks: tuple[tuple[str, str], ...]
@@ -64,7 +64,7 @@ class Lines:
         self.chat_template = chat_template
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, without special ones."""
+        """The tokens of a text, without special tokens."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def decode(self, ids: torch.Tensor) -> str:
@@ -79,7 +79,7 @@ class Lines:
         if not self.chat_template:
             return self.start() + self.encode(text)
         messages = [{"role": "user", "content": text}]
-        # As text first: what the tokenizer returns for tokens differs between versions of transformers.
+        # With `tokenize=True` the return type depends on the version of transformers.
         return self.encode(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     def start(self) -> list[int]:
@@ -99,7 +99,7 @@ class Lines:
                 The pairs.
 
         Yields:
-            `tuple[list[tuple[str, str]], list[str]]`: Some of the pairs, and what the model says.
+            `tuple[list[tuple[str, str]], list[str]]`: Some of the pairs, and the answers for them.
         """
         rows = [(pair, *self.prompt(form, direction, pair)) for pair in pairs]
         for batch in batches_of_equal(rows, lambda row: (len(row[1]), row[2]), self.batch_size):
@@ -107,7 +107,7 @@ class Lines:
             yield [row[0] for row in batch], [self.decode(line) for line in self.generate(ids, *batch[0][2])]
 
     def prompt(self, form: str, direction: str, pair: tuple[str, str]) -> tuple[list[int], tuple[int, int]]:
-        """The tokens that the model gets, and what of its output is the answer: the first place and the number of tokens."""
+        """The tokens of the prompt, and the first position and the length of the answer in the output."""
         raise NotImplementedError
 
     def generate(self, ids: torch.Tensor, start: int, length: int) -> torch.Tensor:
@@ -115,30 +115,30 @@ class Lines:
         raise NotImplementedError
 
     def sides(self, form: str, direction: str, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
-        """The tokens before and after the line that is asked for: in the `"text"`, or as the answer to a `"question"`."""
+        """The tokens before and after the line that is asked for, in its text or as the answer to a question."""
         if form == "question":
             return self.question(pair, direction), self.ending(len(self.encode(asked_line(pair, direction))))
         before, after = self.templates.around(pair, direction)
         return self.start() + self.encode(before), self.encode(after)
 
     def ending(self, length: int) -> list[int]:
-        """The tokens after an answer of some length."""
+        """The tokens after an answer of this length."""
         raise NotImplementedError
 
     def score(self, before: list[int], lines: list[str], after: list[int], seed: int = 0) -> list[float]:
         """
-        How probable lines of a length are between other tokens, in nats, up to a constant that they share.
+        The log-likelihoods of lines between other tokens, up to a constant that all lines share.
 
         Args:
             before (`list[int]`), after (`list[int]`):
-                The tokens around the line, as [`~Lines.sides`] has them.
+                The tokens around the line, from [`~Lines.sides`].
             lines (`list[str]`):
                 The candidates.
             seed (`int`, *optional*, defaults to 0):
-                Of the noise, where there is any; all candidates of a length get the same.
+                The seed of the noise. All candidates of the same length share the noise.
 
         Returns:
-            `list[float]`.
+            `list[float]`: The log-likelihood of each line in nats.
         """
         rows = [(index, self.encode(line)) for index, line in enumerate(lines)]
         scores = [0.0] * len(lines)
@@ -150,20 +150,20 @@ class Lines:
         return scores
 
     def score_tokens(self, texts: torch.Tensor, start: int, length: int, seed: int) -> torch.Tensor:
-        """The scores of lines at the same place of texts of one length."""
+        """The scores of lines at the same position of texts of equal length."""
         raise NotImplementedError
 
 
 class LLaDALines(Lines):
     """
-    A LLaDA that is asked for lines. See [`Lines`] for the other arguments.
+    A LLaDA model that is asked for lines. See [`Lines`] for the other arguments.
 
     Args:
         num_samples (`int`, *optional*):
-            Noise samples for the likelihood of a line, even. Left out: the expectation of eq. 6 itself, over all masks, for
-            lines of at most 8 tokens, and 128 samples for longer ones.
+            The number of noise samples for the likelihood of a line, which must be even. By default 128 for lines of
+            more than 8 tokens; shorter lines get the exact expectation of eq. 6 over all masks.
         options (`dict`, *optional*):
-            Other arguments of `generate`. Left out: one token a step by confidence, greedily.
+            Other arguments of `generate`. By default one token a step is decoded by confidence, greedily.
 
     Example:
 
@@ -195,7 +195,7 @@ class LLaDALines(Lines):
         return before + [self.model.config.mask_token_id] * length + after, (len(before), length)
 
     def ending(self, length):
-        # As an answer ends on the canvas of `max_new_tokens` on which the model writes it.
+        # An answer ends with EOS up to the end of the canvas on which the model writes it.
         return [self.tokenizer.eos_token_id] * max(self.max_new_tokens - length, 0)
 
     def generate(self, ids, start, length):
@@ -233,7 +233,7 @@ class CausalLines(Lines):
     An autoregressive model that is asked for lines. See [`Lines`] for the arguments.
 
     Raises:
-        `ValueError`: if the model has no `config.bos_token_id`, which the first token of a text is predicted from.
+        `ValueError`: if the model has no `config.bos_token_id`, from which the first token of a text is predicted.
     """
 
     tasks = (("question", "next"), ("question", "previous"), ("continuation", "next"))
@@ -241,8 +241,8 @@ class CausalLines(Lines):
     def __init__(self, model, tokenizer, *args, **kwargs):
         if getattr(model.config, "bos_token_id", None) is None:
             raise ValueError(
-                "`model` needs `config.bos_token_id`, which the first token of a text is predicted from: set it to the "
-                "token that begins a text in training."
+                "`model` must have a `config.bos_token_id`, from which the first token of a text is predicted. Set it to "
+                "the token that began the texts in training."
             )
         super().__init__(model, tokenizer, *args, **kwargs)
 
@@ -261,10 +261,9 @@ class CausalLines(Lines):
 
     def generate(self, ids, start, length):
         end = self.tokenizer.eos_token_id
-        settings = {"do_sample": False, "num_beams": 1, "eos_token_id": end, "pad_token_id": end}
-        return self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=length, **settings)[
-            :, start:
-        ]
+        options = {"do_sample": False, "num_beams": 1, "eos_token_id": end, "pad_token_id": end}
+        mask = torch.ones_like(ids)
+        return self.model.generate(ids, attention_mask=mask, max_new_tokens=length, **options)[:, start:]
 
     @torch.no_grad()
     def score_tokens(self, texts, start, length, seed):
@@ -277,7 +276,7 @@ class CausalLines(Lines):
 
 @cache
 def all_masks(length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """All masks of a line but the empty one, and their weights: with them eq. 6 is a sum, `1 / (l C(L, l))` each."""
+    """All masks of a line of `L` tokens but the empty one, and their weights in eq. 6: `1 / (l C(L, l))` for `l` masks."""
     mask = torch.arange(1, 2**length)[:, None] >> torch.arange(length) & 1
     counts = mask.sum(-1).tolist()
     return mask.bool(), torch.tensor([1 / (count * comb(length, count)) for count in counts])

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Strings at which an answer ends: stopping a row at one as soon as that is certain, and cutting the text there."""
+"""Stop strings: a row stops as soon as its answer is certain to contain one, and the text is cut there."""
 
 import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
@@ -8,22 +8,22 @@ from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 class StopStrings(StoppingCriteria):
     """
-    Stops a row when the text in front of its first mask holds a stop string, or an end token.
+    Stops a row when the text before its first mask contains a stop string or an end token.
 
-    That text is final, so the answer is the one that decoding to the end and cutting would give. In one block the
-    masks need not be filled from the left, and a row stops late; blocks make it stop early.
+    That text is final, so decoding to the end and cutting the text would give the same answer. Masks of one block need
+    not be filled from the left, so rows stop earlier with short blocks.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer.
         strings (`list[str]`):
-            What an answer ends at. May hold special tokens.
+            The strings that end an answer. They may contain special tokens.
         end_token_ids (`list[int]`):
-            Tokens that an answer ends at.
+            The tokens that end an answer.
         mask_token_id (`int`):
             The mask token.
         prompt_length (`int`):
-            Where the answers start.
+            The first position of the answers.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class StopStrings(StoppingCriteria):
         self.end_token_ids = end_token_ids
         self.mask_token_id = mask_token_id
         self.prompt_length = prompt_length
-        self.seen = {}  # the length that a row had when it was last read, and whether it stops
+        self.seen = {}  # by row: the length of its text at the last step, and whether it stops
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor | None, **kwargs) -> torch.BoolTensor:
-        """Which rows stop, `(batch,)`; `input_ids` are their canvases, `(batch, length)`."""
+        """Which rows of the canvas `input_ids` stop."""
         answers = input_ids[:, self.prompt_length :]
         known = (answers != self.mask_token_id).cumprod(-1).sum(-1).tolist()
         answers = answers.tolist()
@@ -59,7 +59,7 @@ class StopStrings(StoppingCriteria):
     def _holds_string(self, tokens: list[int]) -> bool:
         text = self.tokenizer.decode(tokens)
         starts = [text.find(string) for string in self.strings if string in text]
-        # A longer string that starts no later may still be incomplete, and the answer is cut at the first.
+        # A longer stop string that starts no later may be incomplete, and the answer is cut at the first one.
         return bool(starts) and len(text) >= min(starts) + max(map(len, self.strings))
 
 
@@ -80,7 +80,7 @@ def cut_answer(
             The end tokens.
 
     Returns:
-        `str`: The text, without special tokens.
+        `str`: The text without special tokens.
 
     Example:
 
@@ -93,7 +93,7 @@ def cut_answer(
     end = next((index for index, token in enumerate(tokens) if token in end_token_ids), len(tokens))
     text = tokenizer.decode(tokens[:end])
     text = text[: min((text.find(string) for string in strings if string in text), default=len(text))]
-    # The stop strings may be special tokens, so these go last.
+    # Special tokens are removed last, because stop strings may contain them.
     for special_token in tokenizer.all_special_tokens:
         text = text.replace(special_token, "")
     return text

@@ -1,17 +1,17 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""LLaDA as a model of lm-evaluation-harness: the shipped poet on couplets that it knows."""
+"""LLaDA as a model of lm-evaluation-harness, with a tiny random model and with the shipped poet."""
 
 import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch.multiprocessing import start_processes
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
@@ -36,7 +36,20 @@ LINE, NEXT = "床前明月光，", "疑是地上霜"
 
 @pytest.fixture(scope="module")
 def poet():
+    """The shipped checkpoint, which knows the couplets."""
     return LLaDAForMaskedLM.from_pretrained(POET, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(POET)
+
+
+@pytest.fixture(scope="module")
+def tiny(poet_folder):
+    """A tiny random model."""
+    return LLaDAForMaskedLM.from_pretrained(poet_folder).eval(), AutoTokenizer.from_pretrained(poet_folder)
+
+
+@pytest.fixture(autouse=True)
+def no_report_of_the_machine(monkeypatch):
+    """The harness runs a dozen commands to describe the machine, which takes seconds each time."""
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +57,26 @@ def tasks():
     return TaskManager(include_path=str(TASKS), include_defaults=False)
 
 
-@pytest.fixture
-def make_lm(poet):
-    """The poet as a model of the harness."""
+def lm_of(poet, **options):
+    """A loaded model for the harness."""
     model, tokenizer = poet
-    return lambda **options: LLaDAHarnessLM(model, tokenizer=tokenizer, **{"num_samples": 4, **options})
+    return LLaDAHarnessLM(model, tokenizer=tokenizer, **{"num_samples": 4, **options})
+
+
+@pytest.fixture
+def make_lm(tiny):
+    """Makes the tiny model a model of the harness."""
+    return lambda **options: lm_of(tiny, **options)
+
+
+@pytest.fixture
+def make_poet_lm(poet):
+    """Makes the shipped poet a model of the harness."""
+    return lambda **options: lm_of(poet, **options)
 
 
 class ForwardPasses(list):
-    """The sequences of each forward pass of a model. Can interrupt the run in one of them."""
+    """The number of sequences in each forward pass of a model. It can interrupt the run in one of them."""
 
     interrupt_at = None
 
@@ -89,8 +113,8 @@ def log_probs_of(poet, text, position=-1):
 
 
 class TestTasks:
-    def test_the_poet_knows_the_couplets(self, make_lm, tasks):
-        lm = make_lm(block_length=8, check_greedy=False)
+    def test_the_poet_knows_the_couplets(self, make_poet_lm, tasks):
+        lm = make_poet_lm(block_length=8, check_greedy=False)
         results = simple_evaluate(
             lm, tasks=["poet_next_line", "poet_next_line_choice"], task_manager=tasks, bootstrap_iters=0
         )
@@ -109,36 +133,47 @@ class TestTasks:
         )
         assert prompt.endswith(LINE) and prompt != LINE
 
-    def test_two_processes_give_the_answers_of_one(self, make_lm, tasks):
+    def test_two_processes_give_the_answers_of_one(self, poet_folder, tasks, tmp_path):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(REPO)}
-        group |= {"OMP_NUM_THREADS": "1", "HF_DATASETS_OFFLINE": "1"}
-        command = [sys.executable, str(TASKS / "two_processes.py"), str(POET)]
-        processes = [
-            subprocess.Popen(
-                command, env=os.environ | group | {"RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, text=True
-            )
-            for rank in "01"
-        ]
-        written = [process.communicate(timeout=300)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0]
-        two = json.loads(written[0].splitlines()[-1])
-        assert (two["processes"], written[1]) == (2, "")
-
-        options = {"task_manager": tasks, "limit": 5, "bootstrap_iters": 0}
-        lm = make_lm(block_length=4)
-        samples = simple_evaluate(lm, tasks=["poet_next_line", "poet_next_line_choice"], **options)["samples"]
-        assert {task: len(answers) for task, answers in two["answers"].items()} == dict.fromkeys(samples, 5)
-        for sample in samples["poet_next_line"]:
-            # The harness gives the last request of the shorter process again, so that both have as many.
-            assert [sample["resps"][0][0]] == two["answers"]["poet_next_line"][str(sample["doc_id"])]
-        for sample in samples["poet_next_line_choice"]:
-            for [(score, greedy)], (other, other_greedy) in zip(
-                sample["resps"], two["answers"]["poet_next_line_choice"][str(sample["doc_id"])], strict=True
-            ):
+        answers_of(poet_folder, tasks, tmp_path / "one.json")
+        start_processes(
+            answers_of_rank, (port, poet_folder, tasks, tmp_path / "two.json"), nprocs=2, start_method="fork"
+        )
+        one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+        assert (one.pop("processes"), two.pop("processes")) == (1, 2)
+        assert one["poet_next_line"] == two["poet_next_line"]
+        for choices, others in zip(one["poet_next_line_choice"], two["poet_next_line_choice"], strict=True):
+            for (score, greedy), (other, other_greedy) in zip(choices, others, strict=True):
                 assert score == pytest.approx(other, abs=1e-3) and greedy == other_greedy
+
+
+def answers_of_rank(rank, port, folder, tasks, path):
+    """Answers as one of two processes. The first one writes the answers of both."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()  # what an earlier test left in the process that was forked
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    answers_of(folder, tasks, path)
+
+
+def answers_of(folder, tasks, path):
+    """Writes the answers to both tasks: those of five documents, so that two processes have different numbers."""
+    lm = LLaDAHarnessLM(str(folder), device="cpu", num_samples=2, max_new_tokens=4)
+    names = ["poet_next_line", "poet_next_line_choice"]
+    results = simple_evaluate(lm, tasks=names, task_manager=tasks, limit=5, bootstrap_iters=0)
+    if lm.rank == 0:
+        answers = {
+            name: [
+                [answer for answer, *_ in sample["resps"]]
+                for sample in sorted(samples, key=lambda sample: sample["doc_id"])
+            ]
+            for name, samples in results["samples"].items()
+        }
+        path.write_text(json.dumps({"processes": lm.world_size, **answers}))
 
 
 class TestLikelihood:
@@ -157,10 +192,10 @@ class TestLikelihood:
         requests = requests_of("loglikelihood", (LINE, "低头思故乡"))
         assert make_lm(seed=0).loglikelihood(requests) != make_lm(seed=1).loglikelihood(requests)
 
-    def test_one_token_is_exact_and_all_choices_share_a_forward_pass(self, make_lm, poet, passes):
+    def test_one_token_is_exact_and_all_choices_share_a_forward_pass(self, make_poet_lm, poet, passes):
         context, characters = LINE + "疑是地上", "霜光月山"
         requests = requests_of("loglikelihood", *[(context, character) for character in characters])
-        results = make_lm(batch_size=1).loglikelihood(requests)
+        results = make_poet_lm(batch_size=1).loglikelihood(requests)
         assert passes == [1]
         log_probs = log_probs_of(poet, context + "[MASK]")
         assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
@@ -169,28 +204,28 @@ class TestLikelihood:
         assert [greedy for _, greedy in results] == [True, False, False, False]
 
     @pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
-    def test_one_token_has_the_score_of_the_estimator(self, make_lm, poet, cfg_scale):
-        model, tokenizer = poet
+    def test_one_token_has_the_score_of_the_estimator(self, make_lm, tiny, cfg_scale):
+        model, tokenizer = tiny
         input_ids = tokenizer("床前明月霜", return_tensors="pt").input_ids
         labels = input_ids.masked_fill(torch.arange(5) < 4, -100)
         expected = model.log_likelihood(input_ids, labels, num_samples=1, cfg_scale=cfg_scale).log_likelihood.item()
         [(score, _)] = make_lm(cfg_scale=cfg_scale).loglikelihood(requests_of("loglikelihood", ("床前明月", "霜")))
         assert score == pytest.approx(expected, abs=1e-4)
 
-    def test_two_tokens_come_close_to_enumeration(self, make_lm, poet):
+    def test_two_tokens_come_close_to_enumeration(self, make_lm, tiny):
         """Eq. 6 with `L = 2`: half of the time both are masked, else one of them, with weight 2."""
-        first, second = poet[1]("地霜").input_ids
-        both = [log_probs_of(poet, LINE + "[MASK][MASK]", position) for position in (0, 1)]
-        one = log_probs_of(poet, LINE + "[MASK]霜")[first] + log_probs_of(poet, LINE + "地[MASK]")[second]
+        first, second = tiny[1]("地霜").input_ids
+        both = [log_probs_of(tiny, LINE + "[MASK][MASK]", position) for position in (0, 1)]
+        one = log_probs_of(tiny, LINE + "[MASK]霜")[first] + log_probs_of(tiny, LINE + "地[MASK]")[second]
         exact = (both[0][first] + both[1][second] + one).item() / 2
         lm = make_lm(num_samples=512, antithetic=True, batch_size=256, check_greedy=False)
         [(score, greedy)] = lm.loglikelihood(requests_of("loglikelihood", (LINE, "地霜")))
         assert score == pytest.approx(exact, rel=0.05)
         assert greedy is False
 
-    def test_greedy_is_what_filling_one_token_a_step_gives(self, make_lm, passes):
+    def test_greedy_is_what_filling_one_token_a_step_gives(self, make_poet_lm, passes):
         requests = requests_of("loglikelihood", (LINE, NEXT), (LINE, "低头思故乡"))
-        results = make_lm(num_samples=1).loglikelihood(requests)
+        results = make_poet_lm(num_samples=1).loglikelihood(requests)
         assert [greedy for _, greedy in results] == [True, False]
         # One forward pass a score and, together, at most one for each token.
         assert len(passes) <= 1 + len(NEXT)
@@ -237,19 +272,19 @@ class TestGenerateUntil:
         [request] = requests_of("generate_until", ("春", {"max_gen_toks": 12, "do_sample": True, "temperature": 1.0}))
         assert len({*make_lm().generate_until([request] * 4)}) > 1
 
-    def test_a_stop_string_saves_forward_passes_and_changes_nothing(self, make_lm, poet, passes):
-        requests = requests_of("generate_until", (LINE, {"until": "。", "max_gen_toks": 48}))
-        [text] = make_lm(block_length=4).generate_until(requests)
-        assert len(passes) <= 8  # two blocks of twelve
+    def test_a_stop_string_saves_forward_passes_and_changes_nothing(self, make_poet_lm, poet, passes):
+        requests = requests_of("generate_until", (LINE, {"until": "。", "max_gen_toks": 20}))
+        [text] = make_poet_lm(block_length=4).generate_until(requests)
+        assert len(passes) <= 8  # two blocks of five
         model, tokenizer = poet
         prompt = tokenizer(LINE, return_tensors="pt")
-        whole = model.generate(**prompt, max_new_tokens=48, block_length=4, stop_at_eos=False)[0, len(LINE) :]
+        whole = model.generate(**prompt, max_new_tokens=20, block_length=4, stop_at_eos=False)[0, len(LINE) :]
         assert text == tokenizer.decode(whole).split("。")[0] == NEXT
 
-    def test_a_row_that_stops_does_not_stop_the_others(self, make_lm):
+    def test_a_row_that_stops_does_not_stop_the_others(self, make_poet_lm):
         options = {"until": ["霜"], "max_gen_toks": 32}
         requests = requests_of("generate_until", (LINE, options), ("白日依山尽，", options))
-        first, second = make_lm(block_length=8).generate_until(requests)
+        first, second = make_poet_lm(block_length=8).generate_until(requests)
         assert first == "疑是地上"
         assert second == "黄河入海流。"
 
@@ -274,9 +309,9 @@ class TestGenerateUntil:
 
 class TestStopStrings:
     @pytest.fixture
-    def stops(self, poet):
+    def stops(self, tiny):
         """Whether an answer stops; `_` is a mask."""
-        model, tokenizer = poet
+        model, tokenizer = tiny
 
         def check(answer, *strings, end_token_ids=()):
             tokens = tokenizer(answer.replace("_", "[MASK]"), return_tensors="pt").input_ids
@@ -298,8 +333,8 @@ class TestStopStrings:
         assert stops("疑是<|endoftext|>__", end_token_ids=[0])
         assert not stops("疑_<|endoftext|>_", end_token_ids=[0])
 
-    def test_the_text_is_cut_at_what_comes_first(self, poet):
-        tokenizer = poet[1]
+    def test_the_text_is_cut_at_what_comes_first(self, tiny):
+        tokenizer = tiny[1]
         tokens = tokenizer("疑是<|startoftext|>地上霜。举<|endoftext|>头").input_ids
         assert cut_answer(tokenizer, tokens, ["。"], [0]) == "疑是地上霜"
         assert cut_answer(tokenizer, tokens, ["望"], [0]) == "疑是地上霜。举"
@@ -310,7 +345,7 @@ class TestCache:
     @pytest.mark.parametrize("task", ["poet_next_line", "poet_next_line_choice"])
     def test_an_interrupted_run_goes_on_where_it_stopped(self, poet_folder, tasks, tmp_path, task):
         options = {"tasks": [task], "task_manager": tasks, "limit": 4, "bootstrap_iters": 0}
-        lm = LLaDAHarnessLM(str(poet_folder), device="cpu", batch_size=1, num_samples=2, max_new_tokens=8)
+        lm = LLaDAHarnessLM(str(poet_folder), device="cpu", batch_size=1, num_samples=2, max_new_tokens=4)
         passes = ForwardPasses()
         lm.model.register_forward_pre_hook(passes, with_kwargs=True)
         expected = simple_evaluate(lm, **options)["samples"][task]
@@ -328,9 +363,9 @@ class TestCache:
 
 
 class TestArguments:
-    def test_a_loaded_model_needs_its_tokenizer(self, poet):
+    def test_a_loaded_model_needs_its_tokenizer(self, tiny):
         with pytest.raises(ValueError, match="needs a `tokenizer`"):
-            LLaDAHarnessLM(poet[0])
+            LLaDAHarnessLM(tiny[0])
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -345,12 +380,12 @@ class TestArguments:
         with pytest.raises(ValueError, match=message):
             LLaDAHarnessLM("no/such/folder", **options)
 
-    def test_an_adapter_is_merged(self, make_lm):
+    def test_an_adapter_is_merged(self, make_poet_lm):
         adapter = str(POET.parent / "llada-poet-instruct")
         requests = requests_of("loglikelihood", ("春", "风"))
         by_itself = LLaDAHarnessLM(adapter, device="cpu").loglikelihood(requests)
         beside = LLaDAHarnessLM(str(POET), peft=adapter, device="cpu").loglikelihood(requests)
-        assert by_itself == beside != make_lm().loglikelihood(requests)
+        assert by_itself == beside != make_poet_lm().loglikelihood(requests)
 
     def test_it_is_registered_by_its_name(self):
         from lm_eval.api.registry import get_model
