@@ -77,10 +77,10 @@ class LLaDACache(Cache):
 
     ```python
     >>> cache = LLaDACache(model.config.num_hidden_layers)
-    >>> model(input_ids=canvas, past_key_values=cache)  # a refresh: all positions
+    >>> model(input_ids=canvas, cache=cache)  # a refresh: all positions
 
     >>> cache.window = torch.arange(32, 64)
-    >>> model(input_ids=canvas[:, 32:64], position_ids=cache.window[None], past_key_values=cache)
+    >>> model(input_ids=canvas[:, 32:64], position_ids=cache.window[None], cache=cache)
     ```
     """
 

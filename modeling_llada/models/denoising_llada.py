@@ -171,7 +171,7 @@ class Denoiser:
             attention_mask=None if canvas.position_ids is None else canvas.attention_mask[rows, visible],
             position_ids=self._position_ids(rows, window),
             logits_to_keep=logits_to_keep,
-            past_key_values=self.cache,
+            cache=self.cache,
             query_positions=query_positions,
         )
         if self.logits_processor is not None:

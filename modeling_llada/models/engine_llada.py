@@ -365,7 +365,7 @@ class RecordedDenoiser(Denoiser):
             attention_mask=self.attention_mask,
             position_ids=self.position_ids[:, window],
             logits_to_keep=None,
-            past_key_values=self.cache,
+            cache=self.cache,
             query_positions=None if len(block) == len(self.window) else block - self.window_start,
         )
         logits = logits.flatten(0, 1)

@@ -27,7 +27,7 @@ def guided_logits(
     attention_mask: torch.Tensor | None,
     position_ids: torch.LongTensor | None,
     logits_to_keep: torch.BoolTensor | None,
-    past_key_values: Cache | None = None,
+    cache: Cache | None = None,
     query_positions: torch.LongTensor | None = None,
 ) -> torch.FloatTensor:
     """
@@ -54,7 +54,7 @@ def guided_logits(
             Positions.
         logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`, or `(batch, num_positions)`, *optional*):
             The positions whose logits are wanted, out of those that the model returns; all by default.
-        past_key_values (`Cache`, *optional*):
+        cache (`Cache`, *optional*):
             Keys and values of positions that are not recomputed; of both halves with guidance.
         query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
             The positions that the model returns; all by default.
@@ -69,7 +69,7 @@ def guided_logits(
             None if tensor is None else torch.cat([tensor, tensor])
             for tensor in (attention_mask, position_ids, logits_to_keep)
         )
-    options = {"past_key_values": past_key_values, "query_positions": query_positions}
+    options = {"cache": cache, "query_positions": query_positions}
     logits = model(
         input_ids=input_ids,
         attention_mask=attention_mask,

@@ -13,48 +13,42 @@
 # limitations under the License.
 """PyTorch LLaDA model (https://huggingface.co/papers/2502.09992).
 
-A Llama-style Transformer without a causal mask, which predicts all mask tokens of a sequence at once:
-- RMS normalisation and rotary embedding in float32, as the checkpoints were trained;
-- SwiGLU, grouped-query attention, no bias anywhere;
-- every position sees every other: `is_causal=False`, and a mask only where the batch is padded, or where documents share
-  a row (`cu_seq_lens_q`);
-- logits only for the positions that are asked for (`logits_to_keep`, a boolean mask among its forms), and the work of
-  the last layer too (`query_positions`): a denoising step wants those of the active block.
+A Llama-style Transformer without a causal mask, which predicts all mask tokens of a sequence at once. It differs from
+`modeling_llama.py` of transformers in these points:
+- The rotary embedding is computed in float32, as the checkpoints were trained.
+- Every position sees every other. There is a mask only if the batch is padded, or if documents share a row.
+- Only the logits that are asked for are computed (`logits_to_keep`), and only that part of the last layer
+  (`query_positions`): a denoising step needs those of the active block.
 """
 
 from collections.abc import Callable
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
 from transformers.integrations import use_kernel_forward_from_hub
-from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutputWithPast, MaskedLMOutput
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, dynamic_rope_update
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.models.llama.modeling_llama import eager_attention_forward
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple, logging
-from transformers.utils.generic import is_flash_attention_requested, merge_with_config_defaults
+from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .attention_mask_llada import attention_mask_of, check_packed, flash_attention_lengths, mask_of_queries
+from .checkpointing_llada import LLaDACheckpointingMixin
 from .configuration_llada import LLaDAConfig
 from .conversion_llada import register_weight_renamings
+from .forward_arguments_llada import check_keywords
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
 from .likelihood_llada import LLaDALikelihoodMixin
 
 
 logger = logging.get_logger(__name__)
-
-AUTO_MAP = {
-    "AutoConfig": "configuration_llada.LLaDAConfig",
-    "AutoModel": "modeling_llada.LLaDAForMaskedLM",
-    "AutoModelForMaskedLM": "modeling_llada.LLaDAForMaskedLM",
-    "AutoModelForCausalLM": "modeling_llada.LLaDAForMaskedLM",
-}
 
 
 @use_kernel_forward_from_hub("RMSNorm")
@@ -102,7 +96,7 @@ class LLaDARotaryEmbedding(nn.Module):
     def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
         exact = self.inv_freq, self.original_inv_freq
         super()._apply(fn, recurse)
-        # `model.to(torch.bfloat16)` moves the frequencies, but must not round them: position 100 would be off by 0.2 rad.
+        # `model.to(torch.bfloat16)` must move the frequencies without rounding: position 100 would be off by 0.2 rad.
         if self.inv_freq.dtype != torch.float32:
             self.inv_freq, self.original_inv_freq = (buffer.to(self.inv_freq.device) for buffer in exact)
         return self
@@ -118,7 +112,7 @@ class LLaDARotaryEmbedding(nn.Module):
 
 def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """
-    Rotates the two halves of each head into each other, in float32 whatever the dtype.
+    Rotates the two halves of each head into each other.
 
     Args:
         hidden_states (`torch.Tensor` of shape `(batch, length, num_heads, head_dim)`): Queries or keys.
@@ -126,114 +120,12 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
         sin (`torch.Tensor` of shape `(batch, length, head_dim)`): The sines, in float32, the first half negative.
 
     Returns:
-        `torch.Tensor`: The rotated states, in their own dtype.
+        `torch.Tensor`: The rotated states, computed in float32 and returned in their own dtype.
     """
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
-    # The products with the float32 factors are float32 as well, without a cast of their own.
+    # The products with float32 factors are float32.
     return (hidden_states * cos + other_half * sin).to(hidden_states.dtype)
-
-
-def repeat_kv(hidden_states: torch.Tensor, n_rep: int) -> torch.Tensor:
-    """Repeats each key or value head `n_rep` times, for the query heads of its group."""
-    return hidden_states.repeat_interleave(n_rep, dim=1) if n_rep > 1 else hidden_states
-
-
-def mask_of_queries(attention_mask: torch.Tensor | None, positions: torch.LongTensor) -> torch.Tensor | None:
-    """
-    The part of a mask that belongs to some of the queries.
-
-    Args:
-        attention_mask (`torch.Tensor` of shape `(batch, num_heads or 1, num_queries or 1, num_keys)`, *optional*):
-            The mask of all queries.
-        positions (`torch.LongTensor` of shape `(num_positions,)`):
-            The queries.
-
-    Returns:
-        `torch.Tensor`: The mask with `num_positions` queries, or with 1 as before.
-
-    Raises:
-        `ValueError`: if the mask has another form, as those of flash and flex attention.
-    """
-    if attention_mask is None:
-        return None
-    if not isinstance(attention_mask, torch.Tensor) or attention_mask.ndim != 4:
-        raise ValueError(
-            "`query_positions` needs a mask with a dimension for the queries, as sdpa and eager attention have it. "
-            "Leave it out and select positions with `logits_to_keep`, or call `model.set_attn_implementation('sdpa')`."
-        )
-    return attention_mask if attention_mask.shape[2] == 1 else attention_mask.index_select(2, positions)
-
-
-def mask_of_documents(
-    config: LLaDAConfig, inputs_embeds: torch.Tensor, cu_seq_lens: torch.Tensor
-) -> torch.Tensor | None:
-    """
-    The mask under which every document of a packed batch sees itself alone.
-
-    Args:
-        config ([`LLaDAConfig`]):
-            The configuration, with the attention implementation.
-        inputs_embeds (`torch.Tensor` of shape `(batch, length, hidden_size)`):
-            The embeddings.
-        cu_seq_lens (`torch.IntTensor` of shape `(num_documents + 1,)`):
-            Where documents begin in the flattened batch, and its end.
-
-    Returns:
-        `torch.Tensor`: The mask, a `BlockMask` for flex attention; `None` for flash attention, which reads `cu_seq_lens`
-        itself.
-
-    Raises:
-        `ValueError`: if the attention implementation has no mask, or documents do not cover the batch.
-    """
-    shape = inputs_embeds.shape[:2]
-    # Elsewhere the check would wait for the device.
-    if cu_seq_lens.device.type == "cpu" and not torch.compiler.is_compiling():
-        ends = cu_seq_lens[[0, -1]].tolist()
-        if ends != [0, shape.numel()]:
-            raise ValueError(
-                f"`cu_seq_lens_q` must begin with 0 and end with `batch * length`, {shape.numel()}, but goes from "
-                f"{ends[0]} to {ends[1]}. Count padding as a document of its own."
-            )
-    cu_seq_lens = cu_seq_lens.to(inputs_embeds.device)
-    places = torch.arange(shape.numel(), dtype=cu_seq_lens.dtype, device=cu_seq_lens.device)
-    documents = torch.searchsorted(cu_seq_lens, places, right=True).view(shape)
-    mask = create_bidirectional_mask(
-        config=config,
-        inputs_embeds=inputs_embeds,
-        attention_mask=None,
-        and_mask_function=packed_sequence_mask_function(documents),
-    )
-    if mask is None and not is_flash_attention_requested(config):
-        raise ValueError(
-            f"`cu_seq_lens_q` needs an attention that keeps documents apart, but `{config._attn_implementation}` has no "
-            "mask. Call `model.set_attn_implementation('sdpa')`, or give one document a row."
-        )
-    return mask
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs: Unpack[TransformersKwargs],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out, the only variant that returns its weights."""
-    key_states = repeat_kv(key, module.num_key_value_groups)
-    value_states = repeat_kv(value, module.num_key_value_groups)
-
-    attn_weights = torch.matmul(query, key_states.transpose(2, 3)) * scaling
-    if attention_mask is not None:
-        attn_weights = attn_weights + attention_mask
-
-    attn_weights = nn.functional.softmax(attn_weights, dim=-1, dtype=torch.float32).to(query.dtype)
-    attn_weights = nn.functional.dropout(attn_weights, p=dropout, training=module.training)
-    attn_output = torch.matmul(attn_weights, value_states).transpose(1, 2).contiguous()
-    return attn_output, attn_weights
 
 
 class LLaDAAttention(nn.Module):
@@ -259,7 +151,7 @@ class LLaDAAttention(nn.Module):
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -272,8 +164,8 @@ class LLaDAAttention(nn.Module):
             states.transpose(1, 2) for states in (query_states, key_states, value_states)
         )
 
-        if past_key_values is not None:
-            key_states, value_states = past_key_values.update(key_states, value_states, self.layer_idx)
+        if cache is not None:
+            key_states, value_states = cache.update(key_states, value_states, self.layer_idx)
 
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
@@ -332,7 +224,7 @@ class LLaDALayer(GradientCheckpointingLayer):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
@@ -342,7 +234,7 @@ class LLaDALayer(GradientCheckpointingLayer):
             hidden_states=hidden_states,
             position_embeddings=position_embeddings,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             query_positions=query_positions,
             **kwargs,
         )
@@ -354,7 +246,7 @@ class LLaDALayer(GradientCheckpointingLayer):
         return residual + hidden_states
 
 
-class LLaDAPreTrainedModel(PreTrainedModel):
+class LLaDAPreTrainedModel(LLaDACheckpointingMixin, PreTrainedModel):
     """Loading, saving and initialisation, shared by the backbone and the mask predictor."""
 
     config: LLaDAConfig
@@ -362,111 +254,13 @@ class LLaDAPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["LLaDALayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["cache", "past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": LLaDALayer, "attentions": LLaDAAttention}
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
-        """
-        Loads a model from an official checkpoint or from one of ours; see [`PreTrainedModel.from_pretrained`].
-
-        Raises:
-            `ValueError`: if weights of the backbone are missing in the checkpoint. A mask predictor with a few random
-                layers still writes plausible tokens, so this is not left at a warning.
-            `OSError`: if a safetensors file is corrupt or truncated.
-        """
-        try:
-            model, info = super().from_pretrained(
-                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-            )
-        except SafetensorError as error:
-            raise OSError(
-                f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}` has a safetensors file that is "
-                f"corrupt or truncated: {error}. Fetch the checkpoint again."
-            ) from error
-        missing = sorted(key for key in info["missing_keys"] if not key.startswith("lm_head."))
-        if missing:
-            names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-            raise ValueError(
-                f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}` lacks {len(missing)} weights "
-                f"of the backbone: {names}. Either the checkpoint is incomplete (fetch it again), or its config.json "
-                "describes another network."
-            )
-        return (model, info) if output_loading_info else model
-
-    def save_pretrained(self, save_directory, **kwargs):
-        """
-        Saves a folder that also loads where this package is not installed, with `trust_remote_code=True`; see
-        [`PreTrainedModel.save_pretrained`].
-
-        A class can be registered for one Auto class alone, so the others are named here.
-        """
-        # FSDP puts a class of its own in the place of that of the model, which nobody could load.
-        sharded = type(self)
-        self.__class__ = next(base for base in sharded.__mro__ if not base.__name__.startswith("FSDP"))
-        try:
-            self.config.auto_map = {name: reference for name, reference in AUTO_MAP.items() if self._serves(name)}
-            self.config.auto_map["AutoModel"] = f"modeling_llada.{type(self).__name__}"
-            # Otherwise only those names would become official ones again that were official in the loaded checkpoint.
-            self._weight_conversions = None
-            if kwargs.get("state_dict") is not None and self.config.tie_word_embeddings:
-                # Collected from processes, a tied head is a copy of the embedding.
-                tied = self._tied_weights_keys or {}
-                kwargs["state_dict"] = {key: value for key, value in kwargs["state_dict"].items() if key not in tied}
-            super().save_pretrained(save_directory, **kwargs)
-        finally:
-            self.__class__ = sharded
-
-    @property
-    def device(self) -> torch.device:
-        """`torch.device`: Where the inputs go. Weights that are offloaded are on no device until they are used."""
-        device = super().device
-        if device.type != "meta":
-            return device
-        execution_device = getattr(getattr(self, "_hf_hook", None), "execution_device", None)
-        return device if execution_device is None else torch.device(execution_device)
-
-    @classmethod
-    def _serves(cls, auto_class: str) -> bool:
-        """The backbone has no head, so only a mask predictor is offered to the Auto classes with one."""
-        return auto_class in ("AutoConfig", "AutoModel") or cls.can_generate()
-
-    def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
-    ) -> nn.Embedding:
-        """
-        Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`].
-
-        Raises:
-            `ValueError`: if the mask token, or another special token of the config, would lose its row.
-        """
-        rows = self.get_input_embeddings().weight.shape[0]
-        if new_num_tokens is not None:
-            self._check_special_tokens_keep_their_rows(rows, new_num_tokens, pad_to_multiple_of or 1)
-        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
-        # The official `vocab_size` described the tokenizer of the old embedding.
-        if embeddings.weight.shape[0] != rows:
-            self.config.tokenizer_vocab_size = None
-        return embeddings
-
-    def _check_special_tokens_keep_their_rows(self, rows: int, new_num_tokens: int, multiple: int) -> None:
-        """The library would resize without a word, and generation would fail, or write another token for the mask."""
-        new_rows = -(-new_num_tokens // multiple) * multiple
-        for name in ("mask_token_id", "eos_token_id", "eot_token_id", "bos_token_id", "pad_token_id"):
-            tokens = getattr(self.config, name)
-            ids = tokens if isinstance(tokens, list) else [tokens]
-            lost = [token for token in ids if token is not None and new_rows <= token < rows]
-            if lost:
-                raise ValueError(
-                    f"`new_num_tokens` must be at least {max(lost) + 1}, so that `{name}={tokens}` keeps its row of the "
-                    f"embedding, but got {new_num_tokens}. Keep more rows, or first move the token to a smaller id: its "
-                    f"rows of the embedding and the head, the tokenizer, and `config.{name}`."
-                )
 
 
 class LLaDAModel(LLaDAPreTrainedModel):
@@ -491,6 +285,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
 
         self.post_init()
 
+    @check_keywords
     @merge_with_config_defaults
     @capture_outputs
     def forward(
@@ -498,12 +293,12 @@ class LLaDAModel(LLaDAPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         query_positions: torch.LongTensor | None = None,
         cu_seq_lens_q: torch.IntTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> BaseModelOutputWithPast:
+    ) -> BaseModelOutput:
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
@@ -511,28 +306,34 @@ class LLaDAModel(LLaDAPreTrainedModel):
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 1 for tokens, 0 for padding, on either side. A 4-D mask is used as it is.
             position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-                Positions; by default 0, 1, 2... The rotary embedding is relative, so left padding needs no others.
-            past_key_values (`Cache`, *optional*):
-                Keys and values of positions that are not recomputed.
+                Positions, by default 0, 1, 2... The rotary embedding is relative, so these also fit left padding.
+            cache (`Cache`, *optional*):
+                Keys and values of positions that are not recomputed. `past_key_values` is the same argument.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
                 Embeddings in place of `input_ids`.
             query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-                Positions of the input whose hidden states are wanted; all by default. The last layer projects every
-                position, and does all else for these alone. With a mask it needs sdpa or eager attention.
+                The positions of the input whose hidden states are needed; all by default. The last layer computes keys
+                and values of every position, and everything else for these alone. With a mask it needs sdpa or eager
+                attention.
             cu_seq_lens_q (`torch.IntTensor` of shape `(num_documents + 1,)`, *optional*):
-                Where documents that share rows begin in the flattened batch, and its end, as collators for packed rows
-                give it: 0, the end of each document, `batch * length` at last. A row begins with a document, and padding
-                is one of its own. A document sees itself alone, whatever the attention; `position_ids` do not say so.
+                For documents that share rows, their boundaries in the flattened batch, as collators for packed rows
+                give them: 0, then the end of each document; the last end is `batch * length`. Each row begins with a
+                document, and its padding is a document too. Each document sees only itself, with any attention
+                implementation. `position_ids` that begin again at 0 do not have this effect.
+            kwargs (`dict`, *optional*):
+                `output_hidden_states`, `output_attentions`, the other lengths of packed documents for flash attention,
+                and arguments that the attention function names.
 
         Returns:
-            [`BaseModelOutputWithPast`]: `last_hidden_state` of shape `(batch, length, hidden_size)`, after the final
-            norm; with `query_positions` of shape `(batch, num_positions, hidden_size)`.
+            [`BaseModelOutput`]: `last_hidden_state` after the final norm, of shape `(batch, length, hidden_size)`, or
+            `(batch, num_positions, hidden_size)` with `query_positions`.
 
         Raises:
-            `ValueError`: if there is not exactly one of `input_ids` and `inputs_embeds`; if there are `query_positions`
-                and the mask of the attention implementation cannot be narrowed to them; or if documents share rows and
-                there is a mask, a cache or `query_positions` too, or an attention implementation without masks, or
-                `cu_seq_lens_q` on a CPU does not reach from 0 to `batch * length`.
+            `TypeError`: if nothing reads a keyword argument.
+            `ValueError`: if not exactly one of `input_ids` and `inputs_embeds` is given; if the mask of the attention
+                implementation has no dimension for `query_positions`; or if `cu_seq_lens_q` does not cover the batch
+                (checked on a CPU), comes with a mask, a cache or `query_positions`, or needs another attention
+                implementation.
 
         Example:
 
@@ -551,26 +352,9 @@ class LLaDAModel(LLaDAPreTrainedModel):
             position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device).unsqueeze(0)
 
         if cu_seq_lens_q is not None:
-            if not (attention_mask is past_key_values is query_positions is None):
-                raise ValueError(
-                    "`cu_seq_lens_q` stands for packed rows that are computed as a whole: leave `attention_mask`, "
-                    "`past_key_values` and `query_positions` out, and count padding as a document of its own."
-                )
-            # Only where it can be read without waiting for a device.
-            attention_mask = mask_of_documents(self.config, inputs_embeds, cu_seq_lens_q)
-            # What flash attention asks for. It falls back to attention across documents if one of them is missing.
-            longest = cu_seq_lens_q.diff().max()
-            varlen = {"cu_seq_lens_k": cu_seq_lens_q, "max_length_q": longest, "max_length_k": longest}
-            given = {name: value for name, value in kwargs.items() if value is not None}
-            kwargs = {"cu_seq_lens_q": cu_seq_lens_q} | varlen | given
-        # Without padding there is nothing to mask. (Inside a CUDA graph, the library would build a mask of ones.)
-        elif attention_mask is not None:
-            attention_mask = create_bidirectional_mask(
-                config=self.config,
-                inputs_embeds=inputs_embeds,
-                attention_mask=attention_mask,
-                past_key_values=past_key_values,
-            )
+            check_packed(attention_mask, cache, query_positions)
+            kwargs = flash_attention_lengths(cu_seq_lens_q, kwargs)
+        attention_mask = attention_mask_of(self.config, inputs_embeds, attention_mask, cache, cu_seq_lens_q)
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids)
 
         hidden_states = inputs_embeds
@@ -579,13 +363,13 @@ class LLaDAModel(LLaDAPreTrainedModel):
                 hidden_states,
                 attention_mask=attention_mask,
                 position_embeddings=position_embeddings,
-                past_key_values=past_key_values,
+                cache=cache,
                 query_positions=query_positions if layer is self.layers[-1] else None,
                 **kwargs,
             )
         hidden_states = self.norm(hidden_states)
 
-        return BaseModelOutputWithPast(last_hidden_state=hidden_states, past_key_values=past_key_values)
+        return BaseModelOutput(last_hidden_state=hidden_states)
 
 
 class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikelihoodMixin):
@@ -616,7 +400,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
@@ -630,23 +414,24 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 1 for tokens, 0 for padding, on either side.
             position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-                Positions; by default 0, 1, 2...
-            past_key_values (`Cache`, *optional*):
-                Keys and values of positions that are not recomputed.
+                Positions, by default 0, 1, 2...
+            cache (`Cache`, *optional*):
+                Keys and values of positions that are not recomputed. `past_key_values` is the same argument.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
                 Embeddings in place of `input_ids`.
             labels (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-                The original tokens, -100 where no loss is wanted. The loss is the mean cross-entropy, unshifted, and
-                without the weight 1/t of the training objective: weights and noise belong to the trainers.
+                The original tokens, and -100 where they have no loss. The loss is the mean cross-entropy, not shifted,
+                and without the weight 1/t of the training objective, which the trainers apply.
             logits_to_keep (`int` or `torch.Tensor`, *optional*, defaults to 0):
-                The positions whose logits are computed, as elsewhere in transformers: the last `n` (0: all), a 1-D
-                tensor of positions, a 2-D tensor of positions for each row, or a 2-D boolean mask, which gives
-                logits of shape `(num_true, vocab_size)`. It selects the same positions of `labels`.
+                The positions whose logits are computed: the last `n` (0: all), a 1-D tensor of positions, a 2-D tensor
+                of positions for each row, or a 2-D boolean mask, which gives logits of shape `(num_true, vocab_size)`.
+                The same positions of `labels` are used.
             query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-                Positions, the same in each row, outside of which nothing is wanted; see [`LLaDAModel.forward`]. What
-                `logits_to_keep` selects from are then these `num_positions` positions, of `labels` as well.
+                The only positions for which anything is computed, the same in each row; see [`LLaDAModel.forward`].
+                `logits_to_keep` then selects among these `num_positions` positions.
             kwargs (`dict`, *optional*):
-                Further arguments of [`LLaDAModel.forward`]: `cu_seq_lens_q`, where several documents share a row.
+                Further arguments of [`LLaDAModel.forward`], such as `cu_seq_lens_q`, and `num_items_in_batch`, by which
+                the sum of the loss is divided instead of the number of labels.
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
@@ -671,7 +456,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=cache,
             inputs_embeds=inputs_embeds,
             query_positions=query_positions,
             **kwargs,
@@ -727,7 +512,7 @@ def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor)
 
 register_weight_renamings("LLaDAForMaskedLM", "LLaDAModel")
 
-# What is registered here is copied into every folder that `save_pretrained` writes, with all that it imports.
+# `save_pretrained` copies the files of registered classes, and all that they import, into the saved folder.
 LLaDAConfig.register_for_auto_class()
 LLaDAModel.register_for_auto_class("AutoModel")
 LLaDAForMaskedLM.register_for_auto_class("AutoModelForMaskedLM")

@@ -151,7 +151,7 @@ class TestForward:
         attention_mask = torch.ones(2, 24).long()
         attention_mask[0, :5] = 0
         position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) if is_padded else torch.arange(24).expand(2, -1)
-        options = {"past_key_values": cache, "attention_mask": attention_mask if is_padded else None}
+        options = {"cache": cache, "attention_mask": attention_mask if is_padded else None}
         with torch.no_grad():
             whole = model(canvas, position_ids=position_ids, **options).logits
             cache.window = torch.arange(9, 17)
@@ -162,10 +162,10 @@ class TestForward:
         canvas, cache, window = random_ids(1, 24), LLaDACache(2), torch.arange(8, 16)
 
         def logits():
-            return model(canvas[:, 8:16], position_ids=window[None], past_key_values=cache).logits
+            return model(canvas[:, 8:16], position_ids=window[None], cache=cache).logits
 
         with torch.no_grad():
-            model(canvas, past_key_values=cache)
+            model(canvas, cache=cache)
             cache.window = window
             before = logits()
             canvas[0, 20] = 5
@@ -173,7 +173,7 @@ class TestForward:
             canvas[0, 12] = 5
             assert not torch.allclose(logits(), before)
             cache.window = None
-            refreshed = model(canvas, past_key_values=cache).logits[:, 8:16]
+            refreshed = model(canvas, cache=cache).logits[:, 8:16]
             torch.testing.assert_close(refreshed, model(canvas).logits[:, 8:16])
 
     def test_both_halves_of_a_guided_pass_have_a_cache_of_their_own(self, model, random_ids):
@@ -192,11 +192,11 @@ class TestForward:
                     attention_mask=None,
                     position_ids=position_ids,
                     logits_to_keep=torch.ones(2, len(positions), dtype=torch.bool),
-                    past_key_values=caches[0],
+                    cache=caches[0],
                     **options,
                 )
                 first, second = (
-                    model(ids[:, positions], position_ids=position_ids, past_key_values=cache).logits.flatten(0, 1)
+                    model(ids[:, positions], position_ids=position_ids, cache=cache).logits.flatten(0, 1)
                     for ids, cache in zip((canvas, unconditional), caches[1:], strict=True)
                 )
                 torch.testing.assert_close(guided, 2.5 * first - 1.5 * second, rtol=1e-4, atol=1e-4)

@@ -13,10 +13,11 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from modeling_llada import LLaDAForMaskedLM, LLaDAModel
+from modeling_llada.models.attention_mask_llada import mask_of_queries
 from modeling_llada.models.cache_llada import LLaDACache
 from modeling_llada.models.guidance_llada import guided_logits
 from modeling_llada.models.kernels_llada import Kernels, fused
-from modeling_llada.models.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, mask_of_queries, select_positions
+from modeling_llada.models.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, select_positions
 
 
 MASK = 98
@@ -475,15 +476,13 @@ class TestQueryPositions:
         model, canvas, window = tiny_model(), random_ids(2, 24), torch.arange(9, 19)
         logits, caches = [], [LLaDACache(2), LLaDACache(2)]
         for cache, queried in zip(caches, (slice(None), self.queried), strict=True):
-            logits_of(model, canvas, past_key_values=cache, attention_mask=padding)
+            logits_of(model, canvas, cache=cache, attention_mask=padding)
             cache.window = window
             changed = canvas.index_fill(1, window[2:6], MASK)[:, window]
             options = {} if cache is caches[0] else {"query_positions": queried}
             position_ids = window.expand(2, -1)
             logits.append(
-                logits_of(
-                    model, changed, past_key_values=cache, attention_mask=padding, position_ids=position_ids, **options
-                )
+                logits_of(model, changed, cache=cache, attention_mask=padding, position_ids=position_ids, **options)
             )
         torch.testing.assert_close(logits[1], logits[0][:, self.queried], **self.close)
         for first, second in zip(caches[0].layers, caches[1].layers, strict=True):

@@ -121,12 +121,12 @@ class TestOnlyWhereItIsAskedFor:
             first, second = (model(ids, position_ids=POSITION_IDS).logits for ids in (input_ids, other))
         assert (first[0, 5:] - second[0, 5:]).abs().max() > 1e-3
 
-    @pytest.mark.parametrize("name", ["attention_mask", "past_key_values", "query_positions"])
+    @pytest.mark.parametrize("name", ["attention_mask", "cache", "query_positions"])
     def test_not_with_what_would_undo_it(self, tiny_model, random_ids, name):
         """Flash attention would follow a mask in its place."""
         given = {
             "attention_mask": torch.ones(2, 12),
-            "past_key_values": LLaDACache(num_layers=2),
+            "cache": LLaDACache(num_layers=2),
             "query_positions": torch.arange(3),
         }
         with pytest.raises(ValueError, match="`cu_seq_lens_q`.*leave `attention_mask`"):

@@ -1,0 +1,111 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Attention masks: every position sees every other, except padding and the other documents of a packed row."""
+
+import inspect
+
+import torch
+from transformers import Cache, PreTrainedConfig
+from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
+from transformers.utils.generic import is_flash_attention_requested
+
+
+# transformers 5.24 renamed this argument of its mask functions.
+CACHE_ARGUMENT = "cache" if "cache" in inspect.signature(create_bidirectional_mask).parameters else "past_key_values"
+
+
+def attention_mask_of(
+    config: PreTrainedConfig,
+    inputs_embeds: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    cache: Cache | None,
+    cu_seq_lens: torch.Tensor | None,
+) -> torch.Tensor | None:
+    """The mask of a batch in the form of the attention implementation; `None` if nothing is masked."""
+    if cu_seq_lens is not None:
+        return mask_of_documents(config, inputs_embeds, cu_seq_lens)
+    # The library would build a mask of ones while a CUDA graph is recorded.
+    if attention_mask is None:
+        return None
+    return create_bidirectional_mask(
+        config=config, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **{CACHE_ARGUMENT: cache}
+    )
+
+
+def mask_of_documents(
+    config: PreTrainedConfig, inputs_embeds: torch.Tensor, cu_seq_lens: torch.Tensor
+) -> torch.Tensor | None:
+    """
+    The mask under which every document of a packed batch sees itself alone.
+
+    For flex attention it is a `BlockMask`, for flash attention `None`, because that reads `cu_seq_lens` itself.
+    """
+    shape = inputs_embeds.shape[:2]
+    # On another device the check would wait for it.
+    if cu_seq_lens.device.type == "cpu" and not torch.compiler.is_compiling():
+        ends = cu_seq_lens[[0, -1]].tolist()
+        if ends != [0, shape.numel()]:
+            raise ValueError(
+                f"`cu_seq_lens_q` must begin with 0 and end with `batch * length`, {shape.numel()}, but goes from "
+                f"{ends[0]} to {ends[1]}. Count padding as a document of its own."
+            )
+    cu_seq_lens = cu_seq_lens.to(inputs_embeds.device)
+    positions = torch.arange(shape.numel(), dtype=cu_seq_lens.dtype, device=cu_seq_lens.device)
+    documents = torch.searchsorted(cu_seq_lens, positions, right=True).view(shape)
+    mask = create_bidirectional_mask(
+        config=config,
+        inputs_embeds=inputs_embeds,
+        attention_mask=None,
+        and_mask_function=packed_sequence_mask_function(documents),
+    )
+    if mask is None and not is_flash_attention_requested(config):
+        raise ValueError(
+            f"`cu_seq_lens_q` needs an attention that keeps documents apart, but `{config._attn_implementation}` has no "
+            "mask. Call `model.set_attn_implementation('sdpa')`, or give one document a row."
+        )
+    return mask
+
+
+def check_packed(
+    attention_mask: torch.Tensor | None, cache: Cache | None, query_positions: torch.LongTensor | None
+) -> None:
+    """Refuses arguments that do not go together with packed documents. Flash attention would follow a mask instead."""
+    if not (attention_mask is cache is query_positions is None):
+        raise ValueError(
+            "`cu_seq_lens_q` stands for packed rows that are computed as a whole: leave `attention_mask`, `cache` and "
+            "`query_positions` out, and count padding as a document of its own."
+        )
+
+
+def mask_of_queries(attention_mask: torch.Tensor | None, positions: torch.LongTensor) -> torch.Tensor | None:
+    """The rows of a mask, `(batch, num_heads or 1, num_queries or 1, num_keys)`, that belong to some of the queries."""
+    if attention_mask is None:
+        return None
+    if not isinstance(attention_mask, torch.Tensor) or attention_mask.ndim != 4:
+        raise ValueError(
+            "`query_positions` needs a mask with a dimension for the queries, as sdpa and eager attention have it. "
+            "Leave it out and select positions with `logits_to_keep`, or call `model.set_attn_implementation('sdpa')`."
+        )
+    return attention_mask if attention_mask.shape[2] == 1 else attention_mask.index_select(2, positions)
+
+
+def flash_attention_lengths(cu_seq_lens: torch.Tensor, given: dict) -> dict:
+    """The arguments by which flash attention keeps documents apart. If one were missing, it would not."""
+    longest = cu_seq_lens.diff().max()
+    lengths = {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
+    lengths |= {"max_length_q": longest, "max_length_k": longest}
+    return lengths | {name: value for name, value in given.items() if value is not None}
+
+
+__all__ = ["attention_mask_of"]

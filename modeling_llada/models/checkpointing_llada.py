@@ -1,0 +1,139 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Loading, saving and resizing: an incomplete checkpoint is an error, and a saved folder carries its own code."""
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import PreTrainedConfig
+
+
+class LLaDACheckpointingMixin:
+    """The guards that [`LLaDAPreTrainedModel`] puts around the methods of [`PreTrainedModel`]."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
+        """
+        Loads a model from an official checkpoint or from one of ours; see [`PreTrainedModel.from_pretrained`].
+
+        Raises:
+            `ValueError`: if weights of the backbone are missing in the checkpoint. A mask predictor with a few random
+                layers still writes plausible tokens, so a warning would not be enough.
+            `OSError`: if a safetensors file is corrupt or truncated.
+        """
+        source = f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}`"
+        try:
+            model, info = super().from_pretrained(
+                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
+            )
+        except SafetensorError as error:
+            raise OSError(
+                f"{source} has a safetensors file that is corrupt or truncated: {error}. Fetch the checkpoint again."
+            ) from error
+        missing = sorted(key for key in info["missing_keys"] if not key.startswith("lm_head."))
+        if missing:
+            names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+            raise ValueError(
+                f"{source} lacks {len(missing)} weights of the backbone: {names}. Either the checkpoint is incomplete "
+                "(fetch it again), or its config.json describes another network."
+            )
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """
+        Saves a folder that also loads where this package is not installed, with `trust_remote_code=True`; see
+        [`PreTrainedModel.save_pretrained`].
+        """
+        # FSDP replaces the class of the model by one of its own, which nobody could load.
+        sharded = type(self)
+        self.__class__ = next(base for base in sharded.__mro__ if not base.__name__.startswith("FSDP"))
+        try:
+            self.config.auto_map = auto_map_of(self)
+            # Otherwise only the names that were official in the loaded checkpoint would become official again.
+            self._weight_conversions = None
+            if kwargs.get("state_dict") is not None and self.config.tie_word_embeddings:
+                # In a state dict that was collected from several processes, a tied head is a copy of the embedding.
+                tied = self._tied_weights_keys or {}
+                kwargs["state_dict"] = {key: value for key, value in kwargs["state_dict"].items() if key not in tied}
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            self.__class__ = sharded
+
+    @property
+    def device(self) -> torch.device:
+        """`torch.device`: The device of the inputs. Offloaded weights are on no device until they are used."""
+        device = super().device
+        if device.type != "meta":
+            return device
+        execution_device = getattr(getattr(self, "_hf_hook", None), "execution_device", None)
+        return device if execution_device is None else torch.device(execution_device)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """
+        Resizes the token embedding and the output head; see [`PreTrainedModel.resize_token_embeddings`].
+
+        Raises:
+            `ValueError`: if the mask token, or another special token of the config, would lose its row.
+        """
+        rows = self.get_input_embeddings().weight.shape[0]
+        if new_num_tokens is not None:
+            check_special_tokens_keep_their_rows(self.config, rows, new_num_tokens, pad_to_multiple_of or 1)
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        # The official `vocab_size` described the tokenizer of the old embedding.
+        if embeddings.weight.shape[0] != rows:
+            self.config.tokenizer_vocab_size = None
+        return embeddings
+
+    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: dict | None = None, **kwargs) -> None:
+        """[`PreTrainedModel.activation_checkpointing_enable`], also where transformers is older than that name."""
+        new = getattr(super(), "activation_checkpointing_enable", None)
+        enable = self.gradient_checkpointing_enable if new is None else new
+        enable(activation_checkpointing_kwargs, **kwargs)
+
+
+def auto_map_of(model: nn.Module) -> dict[str, str]:
+    """The Auto classes that load a model, and where its folder has the code. Only a mask predictor has a head."""
+    auto_classes = ["AutoModel"] + ["AutoModelForMaskedLM", "AutoModelForCausalLM"] * model.can_generate()
+    return {"AutoConfig": reference_of(type(model.config))} | dict.fromkeys(auto_classes, reference_of(type(model)))
+
+
+def reference_of(cls: type) -> str:
+    """How an `auto_map` names a class: its file and its name."""
+    return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
+
+
+def check_special_tokens_keep_their_rows(
+    config: PreTrainedConfig, rows: int, new_num_tokens: int, multiple: int
+) -> None:
+    """
+    Refuses an embedding that is too small for the special tokens.
+
+    The library would resize it silently. Then generation would fail, or write another token in the place of the mask.
+    """
+    new_rows = -(-new_num_tokens // multiple) * multiple
+    for name in ("mask_token_id", "eos_token_id", "eot_token_id", "bos_token_id", "pad_token_id"):
+        tokens = getattr(config, name)
+        ids = tokens if isinstance(tokens, list) else [tokens]
+        lost = [token for token in ids if token is not None and new_rows <= token < rows]
+        if lost:
+            raise ValueError(
+                f"`new_num_tokens` must be at least {max(lost) + 1}, so that `{name}={tokens}` keeps its row of the "
+                f"embedding, but got {new_num_tokens}. Keep more rows, or first move the token to a smaller id: its "
+                f"rows of the embedding and the head, the tokenizer, and `config.{name}`."
+            )
+
+
+__all__ = ["LLaDACheckpointingMixin"]

@@ -1,0 +1,89 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The keyword arguments of a forward pass: both names of the cache, and an error for names that nothing reads."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+
+from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+# Read by the decorators of transformers, by the attention, and by the loss.
+KNOWN_KEYWORDS = {
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "num_items_in_batch",
+    "cu_seq_lens_k",
+    "max_length_q",
+    "max_length_k",
+    "debug_io",
+    "debug_io_dir",
+    "prune_layers",
+}
+# Generic code switches these off. They cannot be switched on.
+SWITCHED_OFF = {
+    "use_cache": "a bidirectional model has no autoregressive cache. Pass a `LLaDACache` as `cache`",
+    "is_causal": "LLaDA attends in both directions. Leave it out",
+}
+LENGTHS = ("cu_seq_lens_k", "max_length_q", "max_length_k")
+
+
+def check_keywords(forward: Callable) -> Callable:
+    """
+    Decorates a forward pass whose `**kwargs` go to the attention, which ignores the ones that it does not know.
+
+    The cache is also taken by the name that it had before transformers 5.24, `past_key_values`. An argument that nothing
+    reads is a `TypeError`, as without `**kwargs`.
+    """
+    known = KNOWN_KEYWORDS | SWITCHED_OFF.keys() | inspect.signature(forward).parameters.keys()
+
+    @wraps(forward)
+    def checked(self, *args, past_key_values=None, **kwargs):
+        if past_key_values is not None:
+            if kwargs.get("cache") is not None:
+                raise ValueError(
+                    "`cache` and `past_key_values` are two names of one argument. Pass it once, as `cache`."
+                )
+            kwargs["cache"] = past_key_values
+        unknown = [name for name in kwargs if name not in known]
+        if unknown:
+            check_attention_reads(self, unknown)
+        for name, reason in SWITCHED_OFF.items():
+            if kwargs.get(name):
+                raise ValueError(f"`{name}={kwargs[name]}` is not possible: {reason}.")
+        if kwargs.get("cu_seq_lens_q") is None and any(kwargs.get(name) is not None for name in LENGTHS):
+            raise ValueError(
+                f"Packed documents need `cu_seq_lens_q` beside {', '.join(f'`{name}`' for name in LENGTHS)}."
+            )
+        return forward(self, *args, **kwargs)
+
+    return checked
+
+
+def check_attention_reads(model: nn.Module, names: list[str]) -> None:
+    """Refuses arguments that are not named in the signature of the attention function either."""
+    attention = ALL_ATTENTION_FUNCTIONS.get(model.config._attn_implementation)
+    read = () if attention is None else inspect.signature(attention).parameters
+    for name in names:
+        if name not in read:
+            raise TypeError(
+                f"`{type(model).__name__}.forward` got an unexpected keyword argument `{name}`, which nothing reads. "
+                "Leave it out."
+            )
+
+
+__all__ = ["check_keywords"]
