@@ -24,10 +24,9 @@ from transformers.conversion_mapping import register_checkpoint_conversion_mappi
 from transformers.core_model_loading import WeightRenaming
 
 
-# The renamings are applied in order when a checkpoint is loaded, and in reverse when it is saved. Each one must leave
-# its own result alone, so that a state dict that has the canonical names already passes through unchanged.
-LLADA_WEIGHT_RENAMINGS = [
-    WeightRenaming(r"^model\.transformer\.ff_out\.", r"^lm_head\."),
+# The renamings are applied in this order when a checkpoint is loaded, and in reverse when it is saved. Each one leaves
+# its own result alone, so a state dict that has the canonical names already passes through unchanged.
+BACKBONE_RENAMINGS = [
     WeightRenaming(r"transformer\.wte\.", r"embed_tokens\."),
     # The look-behind keeps the reverse of this renaming away from `attn_norm.` and `ff_norm.`
     WeightRenaming(r"transformer\.ln_f\.", r"(?<!\w)norm\."),
@@ -40,6 +39,7 @@ LLADA_WEIGHT_RENAMINGS = [
     WeightRenaming(r"(?<!mlp)\.up_proj\.", r"\.mlp\.up_proj\."),
     WeightRenaming(r"(?<!transformer)\.ff_out\.", r"\.mlp\.down_proj\."),
 ]
+LLADA_WEIGHT_RENAMINGS = [WeightRenaming(r"^model\.transformer\.ff_out\.", r"^lm_head\."), *BACKBONE_RENAMINGS]
 
 OFFICIAL_TO_CANONICAL_FIELD = {
     "d_model": "hidden_size",
@@ -178,19 +178,14 @@ def to_official_config(config_dict: dict) -> dict:
     return dict(sorted(official.items()))
 
 
-def register_weight_renamings(*class_names: str) -> None:
+def register_weight_renamings(class_name: str, renamings: list[WeightRenaming]) -> None:
     """
-    Registers the renamings for model classes, so that `from_pretrained` and `save_pretrained` apply them.
+    Registers the renamings of a model class, which `from_pretrained` and `save_pretrained` then apply.
 
-    They are registered under class names, not under `"llada"`: an entry for the model type would also rewrite the
-    keys of the official remote class. `overwrite` because the module can be executed from more than one cache folder.
-
-    Args:
-        class_names (`str`):
-            The names of the model classes, the bare backbone among them.
+    They belong to the name of a class, because an entry for the model type `"llada"` would also rewrite the keys of the
+    official remote class. A second registration replaces the first: remote code can run from several cache folders.
     """
-    for class_name in class_names:
-        register_checkpoint_conversion_mapping(class_name, LLADA_WEIGHT_RENAMINGS, overwrite=True)
+    register_checkpoint_conversion_mapping(class_name, renamings, overwrite=True)
 
 
 __all__ = ["LLADA_WEIGHT_RENAMINGS", "OFFICIAL_TO_CANONICAL_FIELD"]

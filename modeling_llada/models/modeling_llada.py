@@ -41,7 +41,7 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention_mask_llada import attention_mask_of, check_packed, flash_attention_lengths, mask_of_queries
 from .checkpointing_llada import LLaDACheckpointingMixin
 from .configuration_llada import LLaDAConfig
-from .conversion_llada import register_weight_renamings
+from .conversion_llada import BACKBONE_RENAMINGS, LLADA_WEIGHT_RENAMINGS, register_weight_renamings
 from .forward_arguments_llada import check_keywords
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
@@ -272,7 +272,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
             The configuration.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"lm_head"]
+    _keys_to_ignore_on_load_unexpected = [r"lm_head", r"transformer\.ff_out"]
 
     def __init__(self, config: LLaDAConfig):
         super().__init__(config)
@@ -510,7 +510,8 @@ def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor)
     return sequence[:, logits_to_keep]
 
 
-register_weight_renamings("LLaDAForMaskedLM", "LLaDAModel")
+register_weight_renamings("LLaDAModel", BACKBONE_RENAMINGS)
+register_weight_renamings("LLaDAForMaskedLM", LLADA_WEIGHT_RENAMINGS)
 
 # `save_pretrained` copies the files of registered classes, and all that they import, into the saved folder.
 LLaDAConfig.register_for_auto_class()
