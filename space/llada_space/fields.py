@@ -5,40 +5,41 @@
 import gradio as gr
 
 from .models import Models
-from .options import MAX_SEED, OPTIONS, PRESETS, Option, name_settings, preset_values
+from .options import (
+    DEFAULTS,
+    MAX_SEED,
+    OPTIONS,
+    PRESETS,
+    Option,
+    bounds_of,
+    choices_of,
+    help_of,
+    name_settings,
+    preset_values,
+)
 
 
 FIRST = ("max_new_tokens", "temperature")  # shown without unfolding
+SLIDERS = (*FIRST, "cfg_scale")
 
 WIDTH = 170  # of a field, in pixels
-OWN_NOTE = "Settings of your own. What they cost stands below the run."
+OWN_NOTE = "Your own settings. Their cost is shown below the run."
 
 
 def make_field(option: Option, **changes) -> gr.components.Component:
-    """The component of an option."""
-    value = changes.get("value", option.default)
+    """The component of an option; `changes` are its value and its maximum, where they are not the usual ones."""
+    value = changes.get("value", DEFAULTS[option.name])
+    about = {"label": option.label, "info": help_of(option), "value": value}
     if option.kind == "choice":
-        return gr.Dropdown(
-            list(option.choices), value=value, label=option.label, info=option.help, filterable=False, min_width=WIDTH
-        )
-    if option.kind == "flag":
-        return gr.Checkbox(value, label=option.label, info=option.help, min_width=WIDTH)
-    if option.name in ("max_new_tokens", "temperature", "cfg_scale"):
-        step = 1 if option.kind == "integer" else 0.05
-        maximum = changes.get("maximum", option.maximum)
-        return gr.Slider(
-            option.minimum, maximum, value=value, step=step, label=option.label, info=option.help, min_width=2 * WIDTH
-        )
-    return gr.Number(
-        value,
-        label=option.label,
-        info=option.help,
-        minimum=option.minimum,
-        maximum=option.maximum,
-        precision=0 if option.kind == "integer" else None,
-        step=1 if option.kind == "integer" else 0.05,
-        min_width=WIDTH,
-    )
+        return gr.Dropdown(choices_of(option), filterable=False, min_width=WIDTH, **about)
+    if option.kind == "bool":
+        return gr.Checkbox(min_width=WIDTH, **about)
+    minimum, maximum = bounds_of(option)
+    about |= {"minimum": minimum, "maximum": changes.get("maximum", maximum)}
+    about["step"] = 1 if option.kind == "int" else 0.05
+    if option.name in SLIDERS:
+        return gr.Slider(min_width=2 * WIDTH, **about)
+    return gr.Number(precision=0 if option.kind == "int" else None, min_width=WIDTH, **about)
 
 
 def make_seed() -> gr.Number:
@@ -55,7 +56,7 @@ def make_seed() -> gr.Number:
 
 
 def can_hold(field: gr.components.Component, value) -> bool:
-    """Whether a field may hold a value: a link may come from anywhere. What is wrong with a text, the run says."""
+    """Whether a field may hold a value of a link, which may come from anywhere. Texts are checked by the run."""
     if isinstance(field, gr.Dropdown):
         return value in [choice for _, choice in field.choices]
     if isinstance(field, (gr.Number, gr.Slider)):
@@ -65,15 +66,15 @@ def can_hold(field: gr.components.Component, value) -> bool:
 
 class OptionFields:
     """
-    The fields of a tab: presets, the options that are asked for most, and the others folded away.
+    The fields of a tab: presets, the options that are used most, and the others folded away.
 
     Args:
         models ([`Models`]):
-            The models, whose cards have the limits.
+            The models; their cards have the limits.
         model (`gr.Dropdown`):
             The field with the name of the model.
         length (`int`, *optional*, defaults to 64):
-            What the length is at first.
+            The length at first.
         with_length (`bool`, *optional*, defaults to `True`):
             Whether there is a length to choose.
         with_seed (`bool`, *optional*, defaults to `True`):
@@ -81,7 +82,7 @@ class OptionFields:
         preset (`str`, *optional*):
             The preset to begin with.
         label (`str`, *optional*):
-            What the presets are called.
+            The label of the presets.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class OptionFields:
         self.models = models
         max_new_tokens = max(card.max_new_tokens for card in models.cards.values())
         chosen = preset_values(preset, models.card(models.names[0]))
-        values = {option.name: chosen.get(option.name, option.default) for option in OPTIONS}
+        values = DEFAULTS | chosen
         values["max_new_tokens"] = chosen.get("max_new_tokens", length)
         self.presets = gr.Radio([each.name for each in PRESETS], value=preset, label=label, elem_classes="ll-presets")
         self.note = gr.Markdown(self._note(preset), elem_classes="ll-note-preset")
@@ -119,7 +120,7 @@ class OptionFields:
             show_progress="hidden",
             api_visibility="private",
         )
-        # Who changes a field, or comes with a link, has left the preset.
+        # A changed field, or a link, may have left the preset.
         gr.on(
             [component.change for component in (model, *self.components.values())],
             self._recognize,
@@ -137,19 +138,19 @@ class OptionFields:
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
-        """The fields that a link sets: each with what kind of value it has."""
+        """The fields that a link sets, each with the kind of its value."""
         kinds = {option.name: option.kind for option in OPTIONS}
         fields = {name: (component, kinds[name]) for name, component in self.components.items()}
-        return fields | ({"seed": (self.seed, "integer")} if self.seed else {})
+        return fields | ({"seed": (self.seed, "int")} if self.seed else {})
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What an event of the tab takes: the options, and the seed last."""
+        """The inputs of an event of the tab: the options, and the seed last."""
         return [*self.components.values(), *([self.seed] if self.seed else [])]
 
     @property
     def shown(self) -> list[gr.components.Component]:
-        """What `reset` returns updates of."""
+        """The components that `reset` returns updates of."""
         return [self.presets, self.note, *self.components.values()]
 
     def reset(self, preset: str, model: str, length: int) -> list:
@@ -162,7 +163,7 @@ class OptionFields:
         ]
 
     def values(self, inputs: list) -> tuple[dict, object]:
-        """The options by name and the seed, from what the event got for `inputs`."""
+        """The options by name and the seed, from the values that an event got for `inputs`."""
         *options, seed = inputs if self.seed else (*inputs, None)
         return dict(zip(self.names, options, strict=True)), seed
 

@@ -39,11 +39,11 @@ def write_value(value: object) -> str:
 
 def read_value(text: str, kind: str):
     """
-    The inverse, for the kinds of `options.py` and `"text"`; `None` for what cannot be read: a link may come from anywhere.
+    The inverse, for the kinds of [`Option`] and `"text"`. `None` if it cannot be read: a link may come from anywhere.
     """
     if kind in ("text", "choice"):
         return text
-    if kind == "flag":
+    if kind == "bool":
         return {"1": True, "0": False}.get(text)
     try:
         value = float(text)
@@ -51,4 +51,4 @@ def read_value(text: str, kind: str):
         return None
     if value != value or abs(value) == float("inf"):
         return None
-    return int(value) if kind == "integer" and value == int(value) else value
+    return int(value) if kind == "int" and value == int(value) else value

@@ -1,214 +1,61 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The decoding options, in plain language, and the presets."""
+"""The decoding options that the Space offers, made from the table of the package, and the presets."""
 
 import math
 import secrets
 from dataclasses import dataclass
 
 from modeling_llada import LLaDAGenerationConfig
+from modeling_llada.models.options_llada import OPTIONS as TABLE
+from modeling_llada.models.options_llada import Option
 
 from .models import ModelCard
-
-
-@dataclass(frozen=True)
-class Option:
-    """
-    A decoding option as the page shows it.
-
-    Args:
-        name (`str`):
-            Its name in [`LLaDAGenerationConfig`].
-        label (`str`):
-            What the field is called.
-        help (`str`):
-            What it does, and what it costs.
-        kind (`str`):
-            `"integer"`, `"number"`, `"choice"` or `"flag"`.
-        default (*optional*):
-            What the field holds at first.
-        minimum, maximum (`float`, *optional*):
-            The range that the page allows.
-        choices (`tuple[str, ...]`):
-            Of a choice.
-        is_off_at_zero (`bool`):
-            Whether 0 leaves it out: fields of numbers cannot be empty.
-    """
-
-    name: str
-    label: str
-    help: str
-    kind: str
-    default: object = None
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    is_off_at_zero: bool = False
 
 
 NO_CACHE = "none"
 MAX_SEED = 2**31
 MAX_CANVAS = 512  # of any model; that of a model is in its card
-OPTIONS = (
-    Option(
-        "max_new_tokens",
-        "Length (masks)",
-        "How many masks stand after the prompt: the longest possible answer.",
-        "integer",
-        64,
-        1,
-        MAX_CANVAS,
-    ),
-    Option(
-        "steps",
-        "Denoising steps",
-        "Forward passes of the whole run; 0: one a token. Half as many are twice as fast, and riskier.",
-        "integer",
-        0,
-        0,
-        MAX_CANVAS,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "block_length",
-        "Block length",
-        "Decode in blocks of this length, left to right; 0: one block, where any position may come first.",
-        "integer",
-        0,
-        0,
-        MAX_CANVAS,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "temperature",
-        "Temperature",
-        "0 takes the most probable token; more brings variety.",
-        "number",
-        0.0,
-        0.0,
-        2.0,
-    ),
-    Option(
-        "remasking",
-        "What is committed first",
-        "Of its predictions the model keeps the surest, those with the widest lead (margin), those of the sharpest "
-        "distribution (entropy), or random ones.",
-        "choice",
-        "low_confidence",
-        choices=("low_confidence", "random", "margin", "entropy"),
-    ),
-    Option(
-        "confidence_threshold",
-        "Parallel: threshold",
-        "Commit every token that is at least this probable. 0.9 saves passes at nearly the same text; 0: off.",
-        "number",
-        0.0,
-        0.0,
-        1.0,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "leap_threshold",
-        "Parallel: leap",
-        "A lower threshold for masks near one that reached the threshold; 0: off.",
-        "number",
-        0.0,
-        0.0,
-        1.0,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "leap_radius",
-        "Leap radius",
-        "How near, in positions; 0: as usual, 4.",
-        "integer",
-        0,
-        0,
-        MAX_CANVAS,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "confidence_factor",
-        "Parallel: factor",
-        "Commit n tokens while (n + 1)(1 - confidence) stays below it: the more at once, the surer each has to be. 0: off.",
-        "number",
-        0.0,
-        0.0,
-        16.0,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "entropy_bound",
-        "Parallel: entropy",
-        "Commit tokens while their joint entropy stays below this many nats; 0: off.",
-        "number",
-        0.0,
-        0.0,
-        16.0,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "draft_steps",
-        "Drafts",
-        "Guess this many steps ahead and verify them in one pass: the same text in fewer, wider passes. 0: off.",
-        "integer",
-        0,
-        0,
-        8,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "block_cache",
-        "Cache",
-        "What a step computes again: everything (none), the block and what follows (prefix), the block and its "
-        "neighbours (vicinity), or the block alone (dual). Cheaper passes, nearly the same text.",
-        "choice",
-        NO_CACHE,
-        choices=(NO_CACHE, "prefix", "vicinity", "dual"),
-    ),
-    Option(
-        "cache_refresh_interval",
-        "Cache refresh",
-        "Steps between refreshes inside a block; 0: one refresh a block.",
-        "integer",
-        0,
-        0,
-        MAX_CANVAS,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "suffix_window",
-        "Suffix window",
-        "How many masks behind the block the model sees; 0: all.",
-        "integer",
-        0,
-        0,
-        MAX_CANVAS,
-        is_off_at_zero=True,
-    ),
-    Option(
-        "cfg_scale",
-        "Guidance",
-        "Keep closer to the prompt, at twice the work a pass. 0: off.",
-        "number",
-        0.0,
-        0.0,
-        4.0,
-    ),
-    Option(
-        "confidence_eos_eot_inf",
-        "Commit the end last",
-        "End-of-text tokens come last, so answers don't break off.",
-        "flag",
-        False,
-    ),
-    Option(
-        "logits_eos_inf", "Never end", "End-of-text is never proposed: the whole canvas becomes text.", "flag", False
-    ),
-    Option("stop_at_eos", "Stop at the end", "Stop after the block with the first end-of-text token.", "flag", True),
-)
+OPTIONS = tuple(option for option in TABLE if option.label is not None)
 NAMES = tuple(option.name for option in OPTIONS)
-DEFAULTS = {option.name: option.default for option in OPTIONS}
+
+
+def is_number(option: Option) -> bool:
+    return option.kind in ("int", "float")
+
+
+def is_off_at_zero(option: Option) -> bool:
+    """Whether 0 leaves an option out: the field of a number cannot be empty."""
+    return is_number(option) and option.default is None
+
+
+def bounds_of(option: Option) -> tuple[float, float]:
+    """The lowest and the highest number of a field. The shortest canvas has one mask."""
+    lowest = 0 if is_off_at_zero(option) or option.kind == "float" else 1
+    highest = option.maximum if option.form_maximum is None else option.form_maximum
+    return lowest, MAX_CANVAS if highest is None else highest
+
+
+def choices_of(option: Option) -> list[str]:
+    """The choices of a field, also that of none, if there is no default."""
+    return [NO_CACHE, *option.choices] if option.default is None else list(option.choices)
+
+
+def help_of(option: Option) -> str:
+    """What an option does, and what it does at 0 if that leaves it out."""
+    return f"{option.help} 0: {option.unset}." if is_off_at_zero(option) else option.help
+
+
+def first_value(option: Option) -> object:
+    """What a field holds at first."""
+    if option.name == "max_new_tokens":
+        return 64
+    if option.default is None:
+        return 0 if is_number(option) else NO_CACHE
+    return option.default
+
+
+DEFAULTS = {option.name: first_value(option) for option in OPTIONS}
 
 
 def read_options(values: dict, max_new_tokens: int) -> dict:
@@ -217,22 +64,22 @@ def read_options(values: dict, max_new_tokens: int) -> dict:
 
     Args:
         values (`dict`):
-            The values of the fields by name.
+            The values of the fields, by the names of their options.
         max_new_tokens (`int`):
-            The longest canvas that the model may get here.
+            The longest completion that the model may write here.
 
     Returns:
-        `dict`: Options. `None` resets one that is off, whatever generation_config.json of the model says.
+        `dict`: Options. One that is off is `None`, which also resets what generation_config.json of the model says.
 
     Raises:
-        `ValueError`: if a value is none of its option, or options contradict each other.
+        `ValueError`: if an option cannot have its value, or options contradict each other.
     """
     unknown = sorted(set(values) - set(NAMES))
     if unknown:
         raise ValueError(f"there is no option {unknown[0]!r}.")
     options = {option.name: read_value(option, values[option.name]) for option in OPTIONS if option.name in values}
     if options.get("max_new_tokens") is None:
-        options.pop("max_new_tokens", None)  # an empty field: as many as the model is used to
+        options.pop("max_new_tokens", None)  # an empty field: the length in generation_config.json
     elif options["max_new_tokens"] > max_new_tokens:
         raise ValueError(f"`max_new_tokens` is at most {max_new_tokens} here, but got {options['max_new_tokens']}.")
     LLaDAGenerationConfig(**options).check_combinations()
@@ -241,25 +88,21 @@ def read_options(values: dict, max_new_tokens: int) -> dict:
 
 def read_value(option: Option, value):
     """The value of one option, or `None` where it is off."""
-    if value is None or value == "" or (option.name == "block_cache" and value == NO_CACHE):
+    if value is None or value == "" or (option.kind == "choice" and option.default is None and value == NO_CACHE):
         return None
-    if option.kind == "flag":
-        if not isinstance(value, bool):
-            raise ValueError(f"`{option.name}` is either on or off, but got {value!r}.")
-        return value
-    if option.kind == "choice":
-        if value not in option.choices:
-            raise ValueError(f"`{option.name}` must be one of {', '.join(option.choices)}, but got {value!r}.")
+    if not is_number(option):
+        option.check(value)
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
         raise ValueError(f"`{option.name}` must be a number, but got {value!r}.")
-    if option.kind == "integer" and value != int(value):
+    if option.kind == "int" and value != int(value):
         raise ValueError(f"`{option.name}` must be a whole number, but got {value!r}.")
-    if not option.minimum <= value <= option.maximum:
-        raise ValueError(f"`{option.name}` must be in [{option.minimum}, {option.maximum}], but got {value!r}.")
-    if value == 0 and option.is_off_at_zero:
+    lowest, highest = bounds_of(option)
+    if not lowest <= value <= highest:
+        raise ValueError(f"`{option.name}` must be in [{lowest}, {highest}], but got {value!r}.")
+    if value == 0 and is_off_at_zero(option):
         return None
-    return int(value) if option.kind == "integer" else float(value)
+    return int(value) if option.kind == "int" else float(value)
 
 
 def choose_seed(value) -> int:
@@ -267,7 +110,7 @@ def choose_seed(value) -> int:
     The seed of a field, or a random one if it is empty or -1.
 
     Raises:
-        `ValueError`: if it is no seed.
+        `ValueError`: if it is not a seed.
     """
     if value in (None, "", -1):
         return secrets.randbelow(MAX_SEED)
@@ -293,9 +136,9 @@ class Preset:
         name (`str`):
             What it is called.
         note (`str`):
-            When to take it, and what it costs.
+            When to use it, and what it costs.
         options (`dict`):
-            Its options; the others are at their default. [`OfCard`] stands for what the card of the model says.
+            Its options; the others are at their default. [`OfCard`] stands for a value of the model's card.
     """
 
     name: str
@@ -337,7 +180,7 @@ PRESETS = (
 
 def preset_values(name: str, card: ModelCard) -> dict:
     """
-    What the fields hold after a preset was chosen; the length stays as it is unless the preset names one.
+    The values of the fields after a preset was chosen; the length stays as it is unless the preset names one.
 
     Raises:
         `ValueError`: if there is no such preset.
@@ -356,7 +199,7 @@ def preset_values(name: str, card: ModelCard) -> dict:
 
 
 def name_settings(values: dict, card: ModelCard) -> str:
-    """The name of the preset that the values of the fields are, or what the others are called."""
+    """The name of the preset that has the values of the fields, or `"your settings"`."""
     for preset in PRESETS:
         if all(values.get(name, value) == value for name, value in preset_values(preset.name, card).items()):
             return preset.name

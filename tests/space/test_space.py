@@ -20,6 +20,7 @@ from transformers import AutoTokenizer
 
 from llada_cli import main
 from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.models.options_llada import OPTIONS
 from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 
@@ -62,10 +63,16 @@ def task_of(studio, text="床前", **values):
 
 
 class TestOptions:
-    def test_all_options_of_generate_are_there(self):
-        from llada_cli.decoding import DECODING_OPTIONS
+    def test_all_options_of_the_commands_are_there(self):
+        offered = {option.name for option in OPTIONS if option.on_command_line}
+        assert set(options.NAMES) == offered - {"num_return_sequences"}
 
-        assert set(options.NAMES) == set(DECODING_OPTIONS) - {"num_return_sequences"}
+    @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
+    def test_the_field_of_an_option(self, option):
+        """Its first value and the example of the table can be read; what is off at first is left to the model."""
+        first = options.read_value(option, options.DEFAULTS[option.name])
+        assert first == (64 if option.name == "max_new_tokens" else option.default)
+        assert options.read_value(option, option.example) == option.example
 
     @pytest.mark.parametrize("preset", options.PRESETS, ids=lambda preset: preset.name)
     def test_presets_are_valid(self, preset):
@@ -84,7 +91,7 @@ class TestOptions:
             ({"temperature": float("nan")}, "must be a number"),
             ({"temperature": "1"}, "must be a number"),
             ({"remasking": "os.system"}, "must be one of"),
-            ({"stop_at_eos": 1}, "either on or off"),
+            ({"stop_at_eos": 1}, "must be `True` or `False`"),
             ({"steps": 10**9}, "must be in"),
             ({"trust_remote_code": True}, "no option 'trust_remote_code'"),
             ({"confidence_threshold": 0.9, "entropy_bound": 0.1}, "confidence_threshold"),
@@ -120,8 +127,8 @@ class TestLinks:
         assert query == {
             "tab": "infill", "text": "床前[MASK]&月", "steps": "0", "temperature": "0.7", "stop_at_eos": "0",
         }  # fmt: skip
-        assert links.read_value(query["temperature"], "number") == 0.7
-        assert links.read_value(query["stop_at_eos"], "flag") is False
+        assert links.read_value(query["temperature"], "float") == 0.7
+        assert links.read_value(query["stop_at_eos"], "bool") is False
 
     def test_what_is_off_is_in_the_link_too(self):
         """The page may have it on: a prompt, a form, the threshold of the second side of a comparison."""
@@ -133,8 +140,8 @@ class TestLinks:
 
     @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "1e999"])
     def test_what_cannot_be_read_is_left_alone(self, text):
-        assert links.read_value(text, "number") is None
-        assert links.read_value(text, "flag") is None
+        assert links.read_value(text, "float") is None
+        assert links.read_value(text, "bool") is None
 
     def test_a_text_too_long_for_a_link(self):
         assert links.write_link("generate", {"prompt": "月" * 3000}) == ""
@@ -210,7 +217,7 @@ class TestFields:
         from llada_space import fields
 
         option = next((option for option in options.OPTIONS if option.name == name), None)
-        field, kind = (fields.make_field(option), option.kind) if option else (fields.make_seed(), "integer")
+        field, kind = (fields.make_field(option), option.kind) if option else (fields.make_seed(), "int")
         for text in ("-5", "1e300", "<img src=x onerror=alert(1)>", "9" * 40, ""):
             value = links.read_value(text, kind)
             assert value is None or not fields.can_hold(field, value)

@@ -88,8 +88,8 @@ class CompareTab:
         shared = {
             "form": (self.form, "text"),
             "prompt": (self.prompt, "text"),
-            "max_new_tokens": (self.length, "integer"),
-            "seed": (self.seed, "integer"),
+            "max_new_tokens": (self.length, "int"),
+            "seed": (self.seed, "int"),
         }
         for side, fields in zip(SIDES, self.fields, strict=True):
             shared |= {f"{side}.{name}": field for name, field in fields.linked.items()}

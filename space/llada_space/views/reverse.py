@@ -85,7 +85,7 @@ class ReverseTab:
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
         """The fields that a link sets."""
-        return {"line": (self.line, "text"), "length": (self.length, "integer")} | self.fields.linked
+        return {"line": (self.line, "text"), "length": (self.length, "int")} | self.fields.linked
 
     def run(self, model: str, line: str, length: float, *inputs) -> Iterator[tuple]:
         """Answers the button."""
