@@ -1,78 +1,55 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The decoding options of a command."""
+"""The decoding options of a command, made from the table of the package."""
 
 import argparse
 import secrets
+from collections.abc import Collection
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from .arguments import check_seed
 
 
-REMASKING = ("low_confidence", "random", "margin", "entropy")
-BLOCK_CACHES = ("prefix", "dual", "vicinity")
-DECODING_OPTIONS = (
-    "max_new_tokens",
-    "steps",
-    "block_length",
-    "temperature",
-    "cfg_scale",
-    "remasking",
-    "confidence_threshold",
-    "leap_threshold",
-    "leap_radius",
-    "confidence_factor",
-    "entropy_bound",
-    "draft_steps",
-    "block_cache",
-    "cache_refresh_interval",
-    "suffix_window",
-    "logits_eos_inf",
-    "confidence_eos_eot_inf",
-    "stop_at_eos",
-    "num_return_sequences",
-)
+def read_table() -> ModuleType:
+    """`modeling_llada/models/options_llada.py` by its path: an import would first import the package, which takes seconds."""
+    path = Path(find_spec("modeling_llada").origin).parent / "models/options_llada.py"
+    spec = spec_from_file_location("options_llada", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-PARALLEL_RULES = ("confidence_threshold", "confidence_factor", "entropy_bound")  # at most one at a time
+TABLE = read_table()
+OPTIONS = tuple(option for option in TABLE.OPTIONS if option.on_command_line)
+DECODING_OPTIONS = tuple(option.name for option in OPTIONS)
 
 
-def add_decoding_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """The options of `LLaDAGenerationConfig` that every command has which decodes, under its names, and `--seed`."""
+def add_decoding_arguments(
+    parser: argparse.ArgumentParser, without: Collection[str] = ("num_return_sequences",)
+) -> None:
+    """Adds the options of `LLaDAGenerationConfig` under their names, all but a few, and `--seed`."""
     group = parser.add_argument_group(
-        "decoding", "What is left out comes from the checkpoint's generation_config.json, and then from the library."
+        "decoding",
+        "An option that is left out has its value in the checkpoint's generation_config.json, or its default.",
     )
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="masks to append: the length of the completion")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps of the whole call (one a token)")
-    group.add_argument("--block-length", type=int, metavar="N", help="decode in blocks, left to right (one block)")
-    group.add_argument("--temperature", type=float, metavar="T", help="of Gumbel-max sampling; 0: most probable token")
-    group.add_argument("--cfg-scale", type=float, metavar="W", help="scale of the classifier-free guidance")
-    group.add_argument("--remasking", choices=REMASKING, help="which predictions stay masked (low_confidence)")
-    group.add_argument(
-        "--confidence-threshold",
-        type=float,
-        metavar="P",
-        help="parallel: commit all tokens of at least this probability",
-    )
-    group.add_argument("--leap-threshold", type=float, metavar="P", help="a lower one, near a token that reached P")
-    group.add_argument("--leap-radius", type=int, metavar="N", help="how near, in positions (4)")
-    group.add_argument(
-        "--confidence-factor", type=float, metavar="F", help="parallel: commit n while (n + 1)(1 - confidence) <= F"
-    )
-    group.add_argument(
-        "--entropy-bound", type=float, metavar="H", help="parallel: commit tokens of this joint entropy"
-    )
-    group.add_argument(
-        "--draft-steps", type=int, metavar="N", help="lossless: verify N guessed steps in a forward pass"
-    )
-    group.add_argument("--block-cache", choices=BLOCK_CACHES, help="keep keys and values outside of the active block")
-    group.add_argument("--cache-refresh-interval", type=int, metavar="N", help="steps between refreshes in a block")
-    group.add_argument("--suffix-window", type=int, metavar="N", help="positions behind the block that the model sees")
-    switch = {"action": argparse.BooleanOptionalAction}
-    group.add_argument("--logits-eos-inf", **switch, help="never propose EOS")
-    group.add_argument("--confidence-eos-eot-inf", **switch, help="commit EOS and EoT last")
-    group.add_argument("--stop-at-eos", **switch, help="end at the block that holds the first EOS (on)")
-    group.add_argument("--seed", type=int, metavar="N", help="of the sampling, to get the same again (random)")
-    return group
+    for option in OPTIONS:
+        if option.name not in without:
+            group.add_argument(f"--{option.name.replace('_', '-')}", **argument_of(option))
+    group.add_argument("--seed", type=int, metavar="N", help="seed of the sampling (default: a random one)")
+
+
+def argument_of(option) -> dict:
+    """How argparse reads an option."""
+    text = option.help[0].lower() + option.help[1:].rstrip(".")
+    help = f"{text} (default: {option.default_text})".replace("%", "%%")
+    if option.kind == "bool":
+        return {"action": argparse.BooleanOptionalAction, "help": help}
+    if option.kind == "choice":
+        return {"choices": option.choices, "help": help}
+    kind, metavar = (int, "N") if option.kind == "int" else (float, "X")
+    return {"type": kind, "metavar": metavar, "help": help}
 
 
 def chosen_options(args: argparse.Namespace) -> dict:
@@ -81,17 +58,17 @@ def chosen_options(args: argparse.Namespace) -> dict:
 
 
 def replace_parallel_rule(options: dict) -> dict:
-    """The options, in which a parallel rule resets the others: the checkpoint may have one of them."""
-    if not any(rule in options for rule in PARALLEL_RULES):
+    """The options, in which a parallel rule resets the other rules: the checkpoint may have set one of them."""
+    if not any(rule in options for rule in TABLE.PARALLEL_RULES):
         return options
-    return dict.fromkeys(PARALLEL_RULES) | options
+    return dict.fromkeys(TABLE.PARALLEL_RULES) | options
 
 
 def choose_seed(args: argparse.Namespace) -> int:
     """The value of `--seed`, or a random one.
 
     Raises:
-        `CommandError`: if it is no seed.
+        `CommandError`: if it is not a seed.
     """
     if args.seed is None:
         return secrets.randbelow(2**31)
@@ -100,19 +77,17 @@ def choose_seed(args: argparse.Namespace) -> int:
 
 
 def check_options(options: dict) -> None:
-    """Lets the library judge the decoding options."""
+    """Checks the decoding options as the library does."""
     from modeling_llada import LLaDAGenerationConfig
 
     LLaDAGenerationConfig(**options)
 
 
 def effective_options(model, options: dict) -> dict:
-    """The decoding options, with what the checkpoint and the library say about those that are left out."""
-    from modeling_llada.models.generation_config_llada import DEFAULTS
-
+    """The decoding options, with the values of the checkpoint, or else the defaults, for those that are not given."""
     own = {name: getattr(model.generation_config, name, None) for name in DECODING_OPTIONS}
     own = {name: value for name, value in own.items() if value is not None}
-    return dict.fromkeys(DECODING_OPTIONS) | {"temperature": 0.0} | pick(DEFAULTS) | own | options
+    return {option.name: option.default for option in OPTIONS} | own | options
 
 
 def is_random(options: dict) -> bool:
@@ -121,5 +96,5 @@ def is_random(options: dict) -> bool:
 
 
 def pick(options: dict) -> dict:
-    """Those that are options of the command."""
+    """The decoding options among some arguments."""
     return {name: value for name, value in options.items() if name in DECODING_OPTIONS}
