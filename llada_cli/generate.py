@@ -60,7 +60,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     task.add_argument("--form", choices=FORMS, metavar="FORM", help=f"form of the poem: {' '.join(FORMS)}")
     task.add_argument("--title", help="title of the poem")
     task.add_argument("--author", help="poet in whose manner to write; needs --title")
-    add_decoding_arguments(parser, without=())
+    decoding = add_decoding_arguments(parser)
+    decoding.add_argument("--num-return-sequences", type=int, metavar="N", help="completions of the prompt")
     add_model_arguments(parser)
     add_output_arguments(parser)
 
@@ -142,12 +143,11 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
         `tuple`: The [`LLaDAGenerationOutput`] on the CPU, the coloured texts if it was drawn (else an empty list), and
         the seconds that the model took.
     """
-    import torch
-
     from modeling_llada.drawing import LiveDenoising
+    from modeling_llada.seeds import row_generators
 
     encoded = tokenizer(prompt, return_tensors="pt")
-    generators = [torch.Generator(model.device).manual_seed(seed + row) for row in range(rows)]
+    generators = row_generators(seed, rows, model.device)
     live = None if delay is None else LiveDenoising(tokenizer, model.config.mask_token_id, delay=delay)
     start = time.perf_counter()
     with live or nullcontext():

@@ -1,19 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Asking a model many questions in a way that can be continued: noise for each, and a file of the results so far."""
+"""Asking a model many questions in a run that can be continued: a file of the results so far."""
 
 import json
 import sys
 from pathlib import Path
 
-import torch
-
 from modeling_llada.writing import write_atomically
-
-
-def noise(seed: int, index: int, device: torch.device | str) -> torch.Generator:
-    """The generator of a question: it depends on nothing but the seed and the question's place."""
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + index)
 
 
 def load(path: Path, run_settings: dict) -> dict:

@@ -8,7 +8,7 @@ import torch
 
 from evidence.quality.settings import Setting
 from evidence.quality.tasks import Question
-from recipes.resumable import noise  # from recipes/poems
+from modeling_llada.seeds import indexed_generator
 
 
 @dataclass
@@ -90,7 +90,7 @@ def ask(
             stop_at_eos=False,
             return_dict_in_generate=True,
             # One for each row: a question's noise depends on nothing but its index.
-            generator=[noise(seed, question.index, model.device) for question in batch],
+            generator=[indexed_generator(seed, question.index, model.device) for question in batch],
         )
         completions = output.sequences[:, -length:].cpu()
         is_right = completions[:, : answers.shape[1]] == answers

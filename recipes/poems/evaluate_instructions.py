@@ -26,8 +26,9 @@ from transformers import AutoModel, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from llada_cli.decoding import add_decoding_arguments, chosen_options
 from modeling_llada.evaluation.intervals import wilson_interval
+from modeling_llada.seeds import indexed_generator
 from recipes.poems.instruction_checks import check_answer
-from recipes.resumable import load, noise, save
+from recipes.resumable import load, save
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +154,7 @@ def ask(model, tokenizer, rows: list[dict], options: dict, args: argparse.Namesp
     output = model.generate(
         input_ids=inputs["input_ids"],
         attention_mask=inputs["attention_mask"],
-        generator=[noise(args.seed, row["place"], args.device) for row in rows],
+        generator=[indexed_generator(args.seed, row["place"], args.device) for row in rows],
         return_dict_in_generate=True,
         **options,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from recipes.resumable import noise  # from recipes/poems
+from modeling_llada.seeds import indexed_generator
 from recipes.sudoku.grids import solves
 from recipes.sudoku.puzzles import Puzzles
 from recipes.sudoku.text import BLANK, IDS, MASK, boards_to_ids, ids_to_grids
@@ -63,7 +63,9 @@ def _denoise(model, puzzles, ids, max_new_tokens, batch_size, seed, options) -> 
     for start in range(0, len(ids), batch_size):
         part = torch.from_numpy(ids[start : start + batch_size]).to(model.device)
         needs_noise = options.get("remasking") == "random" or options.get("temperature", 0) > 0
-        generators = [noise(seed, start + row, model.device) for row in range(len(part))] if needs_noise else None
+        generators = (
+            [indexed_generator(seed, start + row, model.device) for row in range(len(part))] if needs_noise else None
+        )
         output = model.generate(
             part,
             max_new_tokens=max_new_tokens,

@@ -14,9 +14,9 @@
 So accumulation, data parallelism and a restart change nothing. Evaluation has a stream of its own.
 """
 
-import random
-
 import torch
+
+from ...seeds import named_generator, named_random
 
 
 # 2^64 / golden ratio. Integers, so that no position is so large that the fraction loses digits.
@@ -39,7 +39,7 @@ class RowNoise:
     Example:
 
     ```python
-    >>> from modeling_llada.training.noise import RowNoise
+    >>> from modeling_llada.training.masking.noise import RowNoise
 
     >>> noise = RowNoise(seed=0, stream="train")
     >>> sorted(round(noise.rate(epoch=0, position=p), 2) for p in range(4))
@@ -54,13 +54,10 @@ class RowNoise:
 
     def rate(self, epoch: int, position: int) -> float:
         """The mask rate t in (eps, 1] of the row at a place of the epoch's order."""
-        offset = self._random("rate", epoch).getrandbits(64)
+        offset = named_random(self.stream, self.seed, "rate", epoch).getrandbits(64)
         fraction = ((offset + position * GOLDEN_STEP) % ONE + 1) / ONE
         return self.eps + (1.0 - self.eps) * fraction
 
     def generator(self, epoch: int, index: int) -> torch.Generator:
-        """What the mask of an example is drawn from. On the CPU, so that a seed means the same on every device."""
-        return torch.Generator().manual_seed(self._random("mask", epoch, index).getrandbits(63))
-
-    def _random(self, *names) -> random.Random:
-        return random.Random(" ".join(map(str, (self.stream, self.seed, *names))))
+        """What the mask of an example is drawn from."""
+        return named_generator(self.stream, self.seed, "mask", epoch, index)

@@ -12,13 +12,13 @@ Every kind of row is (start, length, width): take `length` tokens from `start` o
   as a couplet does. No EOS: this is the shape in which lines are infilled from the lines around them.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from ...seeds import named_random
 from .corpus import Corpus, Layout, TokenizedDocuments, exclusive_cumsum, lay_out
 
 
@@ -172,7 +172,7 @@ class RowMixture:
             if position < 0:
                 break
         shares = [entry.share for entry in phase.entries]
-        return random.Random(f"entry {seed} {step}").choices(phase.entries, shares)[0]
+        return named_random("entry", seed, step).choices(phase.entries, shares)[0]
 
     def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor:
         """
