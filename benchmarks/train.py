@@ -20,7 +20,7 @@ and datasets, which only the trainer needs. On an H100 each of the three command
 Ways to the same loss:
 - all logits: bfloat16 logits of every position, cross-entropy of all of them in float32, weight 0 where nothing is masked;
 - masked rows: logits of the masked positions, in one piece;
-- masked rows + chunks: the loss of `add_masked_loss`, `--chunk-size` positions at a time, computed again in the backward
+- masked rows + chunks: the loss of the model called with `masked_positions`, `--chunk-size` positions at a time, computed again in the backward
   pass. It is what `LLaDASFTTrainer` does.
 
 Each eager, and compiled: layers one by one, all of them by one graph without breaks, and the cross-entropy (with chunks: the

@@ -14,16 +14,15 @@ from unittest import mock
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.shapes import random_model
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
-from modeling_llada.models.diffusion_llada import loss_weights
+from modeling_llada.models import diffusion_llada
 from modeling_llada.models.modeling_llada import LLaDALayer
-from modeling_llada.training.masking import chunked_loss
 from modeling_llada.training.masking.collator import MaskingCollator
 from modeling_llada.training.masking.row_order import NumberedRow
-from modeling_llada.training.pretraining.trainer import weighted_cross_entropy
 
 
 LOSSES = ("all logits", "masked rows", "masked rows + chunks")
@@ -135,30 +134,44 @@ def draw_batch(
 
 
 def _to_batch(made: dict[str, torch.Tensor], ids: torch.Tensor, device: torch.device) -> Batch:
-    weights = loss_weights(made["labels"] != -100, made["rates"]).flatten()
+    weights = ((made["labels"] != -100) / made["rates"][:, None]).flatten()
     tensors = (made["input_ids"], ids.flatten(), weights, made["labels"], made["masked_positions"])
     return Batch(*(tensor.to(device) for tensor in tensors))
 
 
-def find_loss(model: LLaDAForMaskedLM, batch: Batch, loss: str, cross_entropy: Callable) -> torch.Tensor:
+def weighted_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor, weights: torch.Tensor) -> torch.Tensor:
+    """The sum over positions of weight times cross-entropy, in float32."""
+    return (F.cross_entropy(logits.float(), labels, reduction="none") * weights).sum()
+
+
+def find_loss(
+    model: LLaDAForMaskedLM, batch: Batch, loss: str, cross_entropy: Callable, chunk_size: int = 1024
+) -> torch.Tensor:
     """
     The loss of eq. 3 of the paper, for each token.
 
     Args:
         model ([`LLaDAForMaskedLM`]):
-            The mask predictor, which [`add_masked_loss`] has taught the loss in chunks.
+            The mask predictor.
         batch ([`Batch`]):
             The rows.
         loss (`str`):
             One of [`LOSSES`].
         cross_entropy (`Callable`):
             [`weighted_cross_entropy`], as it is or compiled.
+        chunk_size (`int`, *optional*, defaults to 1024):
+            Positions whose logits are in memory at a time, with chunks.
 
     Returns:
         `torch.FloatTensor`: a scalar, the same for each way up to rounding.
     """
     if loss == "masked rows + chunks":
-        losses = model(input_ids=batch.input_ids, labels=batch.labels, masked_positions=batch.positions).losses
+        losses = model(
+            input_ids=batch.input_ids,
+            labels=batch.labels,
+            masked_positions=batch.positions,
+            loss_chunk_size=chunk_size,
+        ).losses
         return (losses * batch.row_weights).sum() / batch.clean.numel()
     hidden_states = model.base_model(input_ids=batch.input_ids).last_hidden_state.flatten(0, 1)
     head = model.get_output_embeddings()
@@ -192,7 +205,7 @@ class Steps:
         lora (`int`, *optional*):
             The rank of adapters on all seven projections, with the base frozen. Left out: all weights are trained.
         chunk_size (`int`):
-            See [`add_masked_loss`].
+            See [`find_loss`].
     """
 
     def __init__(self, config, device, dtype, lora: int | None, chunk_size: int):
@@ -200,14 +213,14 @@ class Steps:
         self.device = device
         if lora is not None:
             self._add_adapters(lora)
-        chunked_loss.add_masked_loss(self.model, chunk_size)
+        self.chunk_size = chunk_size
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, fused=device.type == "cuda")
         compile_whole = partial(torch.compile, fullgraph=True, dynamic=False)
         self._layer = {False: run_checkpointed_layer, True: run_layer}
         self._compiled_layer = {is_kept: compile_whole(run) for is_kept, run in self._layer.items()}
         self._cross_entropy = {False: weighted_cross_entropy, True: compile_whole(weighted_cross_entropy)}
-        self._score = {False: chunked_loss._score, True: compile_whole(chunked_loss._score)}
+        self._score = {False: diffusion_llada.score_tokens, True: compile_whole(diffusion_llada.score_tokens)}
 
     def _add_adapters(self, rank: int) -> None:
         from peft import LoraConfig, get_peft_model
@@ -225,13 +238,12 @@ class Steps:
         for number, layer in enumerate(layers):
             layer.forward = partial(run[number >= first_kept], layer)
         # The chunk alone is compiled: the loop around it keeps one chunk of logits in memory.
-        score = mock.patch.object(chunked_loss, "_score", self._score[contender.compiles])
+        score = mock.patch.object(diffusion_llada, "score_tokens", self._score[contender.compiles])
         losses = []
         with score if contender.loss == "masked rows + chunks" else nullcontext():
             for batch in batches:
-                loss = find_loss(self.model, batch, contender.loss, self._cross_entropy[contender.compiles]) / len(
-                    batches
-                )
+                cross_entropy = self._cross_entropy[contender.compiles]
+                loss = find_loss(self.model, batch, contender.loss, cross_entropy, self.chunk_size) / len(batches)
                 loss.backward()
                 losses.append(loss.detach())
         return sum(losses)

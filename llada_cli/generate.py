@@ -60,8 +60,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     task.add_argument("--form", choices=FORMS, metavar="FORM", help=f"form of the poem: {' '.join(FORMS)}")
     task.add_argument("--title", help="title of the poem")
     task.add_argument("--author", help="poet in whose manner to write; needs --title")
-    decoding = add_decoding_arguments(parser)
-    decoding.add_argument("--num-return-sequences", type=int, metavar="N", help="completions of the prompt")
+    add_decoding_arguments(parser, without=())
     add_model_arguments(parser)
     add_output_arguments(parser)
 

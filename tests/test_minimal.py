@@ -62,14 +62,15 @@ class TestLoss:
             max_steps=1,
             tokens_per_step=16 * 24,
             random_length_ratio=0.0,
-            compact_loss=False,
             use_cpu=True,
         )
         trainer = LLaDAPretrainer(copy.deepcopy(golden_model), args, train_dataset=clean_rows)
         batch = next(iter(trainer.get_train_dataloader()))
         expected = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["num_items"])
-        x_t, x_0 = batch["input_ids"], batch["labels"].view(16, 24)
-        t = 1 / batch["weights"].view(16, 24).amax(-1)
+        x_t, x_0 = batch["input_ids"], batch["labels"]
+        t = torch.ones(16)
+        is_masked = batch["masked_positions"] >= 0
+        t[batch["masked_positions"][is_masked] // 24] = batch["rates"][is_masked]
         assert loss(golden_model, x_0, x_t, t, MASK).item() == pytest.approx(expected.item(), rel=1e-5)
 
     def test_equals_the_fine_tuning_loss(self, golden_model, clean_rows, tmp_path):

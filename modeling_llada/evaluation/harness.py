@@ -26,7 +26,7 @@ from ..seeds import content_generator
 from .stop_strings import StopStrings, cut_answer
 
 
-DEFAULT_MAX_GEN_TOKS = 256  # of the harness, for tasks that do not say
+DEFAULT_MAX_GEN_TOKS = 256  # the default of the harness
 
 
 @register_model("llada")
@@ -34,45 +34,45 @@ class LLaDAHarnessLM(TemplateLM):
     r"""
     A LLaDA checkpoint as a model of lm-evaluation-harness.
 
-    - `loglikelihood` estimates eq. 6 of the paper. An answer of one token takes one forward pass, which is exact, and
-      which all one-token answers to a question share.
-    - `loglikelihood_rolling` scores whole texts by sliding windows. No token is put in front of them.
-    - `generate_until` decodes by diffusion, and ends a row at its first stop string, end of text or end of turn.
+    - `loglikelihood` estimates eq. 6 of the paper. Answers of one token are exact: they take one forward pass for all
+      answers to the same question.
+    - `loglikelihood_rolling` scores whole texts with sliding windows, without a token in front of them.
+    - `generate_until` decodes by diffusion. A row ends at its first stop string, end of text or end of turn.
 
-    The noise of a request is drawn from a seed that belongs to its tokens. So a result depends neither on the batch,
-    nor on the order of the requests, nor on the number of processes. A decoding option that is given here wins over
-    what a task says, and that over the checkpoint's generation_config.json.
+    The tokens of a request determine the seed of its noise, so results do not depend on the batch, the order of the
+    requests or the number of processes. Decoding options of this class override those of a task, which override
+    generation_config.json of the checkpoint.
 
     Args:
         model (`str` or [`LLaDAForMaskedLM`]):
-            A folder or a Hub id, of a checkpoint or of a PEFT adapter; or a loaded model.
+            The folder or Hub id of a checkpoint or a PEFT adapter, or a loaded model.
         peft (`str`, *optional*):
-            An adapter to merge into it.
+            The folder or Hub id of an adapter to merge into the model.
         tokenizer (`PreTrainedTokenizerBase`, *optional*):
             The tokenizer of a loaded model.
         device (`str`, *optional*):
-            Where the model goes; by default to an accelerator if there is one. Under `accelerate launch` each process
-            has its own.
+            The device of the model. By default an accelerator if there is one, and under `accelerate launch` the device
+            of the process.
         dtype (`str`, *optional*):
-            Its dtype; by default float32 on the CPU and that of the checkpoint elsewhere.
+            The dtype of the model. By default float32 on the CPU, and the dtype of the checkpoint elsewhere.
         batch_size (`int`, *optional*, defaults to 16):
-            Sequences in a forward pass.
+            The number of sequences in a forward pass.
         num_samples (`int`, *optional*, defaults to 128):
-            Noise samples of a likelihood.
+            The number of noise samples for a likelihood.
         antithetic (`bool`, *optional*, defaults to `False`):
-            Couple the samples, for a smaller error.
+            Whether the noise samples are coupled in pairs, for a smaller error.
         cfg_scale (`float`, *optional*):
-            Scale of the classifier-free guidance, of likelihoods (0 by default) and of decoding.
+            The scale of classifier-free guidance for likelihoods (by default 0) and for decoding.
         check_greedy (`bool`, *optional*, defaults to `True`):
-            Whether to find out if greedy decoding, one token a step, gives the answer. Accuracies of
-            multiple-choice tasks do not ask for it. `False` reports `False` for answers of several tokens.
+            Whether to check that greedy decoding, one token a step, gives the answer. Accuracies of multiple-choice
+            tasks do not need this. Without the check, the result for answers of several tokens is `False`.
         seed (`int`, *optional*, defaults to 0):
-            Of all noise.
+            The seed of all noise.
         options:
             Decoding options, see [`LLaDAGenerationConfig`].
 
     Raises:
-        `ValueError`: if an option is unknown or out of its range, before the weights are read.
+        `ValueError`: if an option is unknown or out of range. The weights are not loaded before.
 
     Example:
 
@@ -82,7 +82,7 @@ class LLaDAHarnessLM(TemplateLM):
     >>> from modeling_llada.evaluation import LLaDAHarnessLM
 
     >>> lm = LLaDAHarnessLM("checkpoints/llada-poet", num_samples=16)
-    >>> tasks = TaskManager(include_path="tests/harness_tasks", include_defaults=False)
+    >>> tasks = TaskManager(include_path="tests/evaluation/harness_tasks", include_defaults=False)
     >>> results = simple_evaluate(lm, tasks=["poet_next_line_choice"], task_manager=tasks, limit=4)
     >>> results["results"]["poet_next_line_choice"]["acc,none"]
     1.0
@@ -119,19 +119,22 @@ class LLaDAHarnessLM(TemplateLM):
         if self.accelerator is not None:
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
             device = str(self.accelerator.device)
-        self.model, self.tokenizer = load(model, peft, tokenizer, device, dtype)
+        if isinstance(model, str):
+            model, tokenizer = load_checkpoint(model, device, dtype)
+        self.model = model if peft is None else merge_adapter(model, peft).eval()
+        self.tokenizer = tokenizer
         self._device = self.model.device
 
-    # What the harness asks a model for
+    # What the harness needs to know of a model
 
     @property
     def batch_size(self) -> int:
-        """Sequences in a forward pass."""
+        """The number of sequences in a forward pass."""
         return self.estimate["batch_size"]
 
     @property
     def max_length(self) -> int:
-        """Tokens of the context."""
+        """The largest number of tokens in a sequence."""
         return self.model.config.max_position_embeddings
 
     @property
@@ -146,24 +149,24 @@ class LLaDAHarnessLM(TemplateLM):
 
     @property
     def tokenizer_name(self) -> str:
-        """For the names of the caches of the harness."""
+        """The name of the tokenizer in the caches of the harness."""
         return self.tokenizer.name_or_path.replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
-        """The tokens of a text. The special tokens of the tokenizer are added, unless the text has the first itself."""
+        """The tokens of a text. Special tokens are added, unless the text begins with BOS."""
         if add_special_tokens is None:
             bos_token = self.tokenizer.bos_token
             add_special_tokens = bos_token is None or not string.startswith(bos_token)
         return self.tokenizer(string, add_special_tokens=add_special_tokens)["input_ids"]
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """The chat template, or the one of that name; empty where none is asked for."""
+        """The chat template of this name, or the default one for `True`. Without a chat template it is empty."""
         if chat_template is False:
             return ""
         return self.tokenizer.get_chat_template(None if chat_template is True else chat_template)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The text of a chat; an unfinished last message is continued without a generation prompt."""
+        """The text of a chat. Without a generation prompt, the last message is to be continued."""
         return self.tokenizer.apply_chat_template(
             chat_history,
             tokenize=False,
@@ -172,7 +175,7 @@ class LLaDAHarnessLM(TemplateLM):
         )
 
     def get_model_info(self) -> dict:
-        """What the harness writes beside its results."""
+        """The description of the model that the harness writes with its results."""
         return {
             "model_num_parameters": self.model.num_parameters(),
             "model_dtype": str(self.model.dtype),
@@ -180,11 +183,11 @@ class LLaDAHarnessLM(TemplateLM):
         }
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensors of all processes, `(world_size, ...)`."""
+        """The tensors of all processes."""
         return tensor if self.accelerator is None else self.accelerator.gather(tensor)
 
     def gather_object(self, obj, dst: int = 0) -> list | None:
-        """The objects of all processes, in one of them."""
+        """The objects of all processes, for the process `dst`."""
         if self.accelerator is None:
             return [obj]
         gathered = [None] * self.world_size if self.rank == dst else None
@@ -192,7 +195,7 @@ class LLaDAHarnessLM(TemplateLM):
         return gathered
 
     def barrier(self) -> None:
-        """Waits for the other processes."""
+        """Waits for all processes."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
@@ -211,7 +214,7 @@ class LLaDAHarnessLM(TemplateLM):
             elif continuation:
                 others.append(index)
             else:
-                results[index] = (0.0, True)  # nothing is certain
+                results[index] = (0.0, True)  # an empty answer is certain
 
         with self._progress(requests, "scoring", disable_tqdm) as progress:
 
@@ -226,7 +229,7 @@ class LLaDAHarnessLM(TemplateLM):
                         token = cropped[index][1][0]
                         finish(index, (log_probs[token].item(), log_probs.argmax().item() == token))
 
-            # Several short jobs share a forward pass, as many as `log_likelihood` would put there.
+            # `log_likelihood` repeats a row for each noise sample; with few samples, several rows fill a forward pass.
             rows = max(1, self.batch_size // self.estimate["num_samples"])
             for batch in batches(others, rows, length=lambda index: sum(map(len, cropped[index]))):
                 for index, result in zip(batch, self._score([cropped[index] for index in batch]), strict=True):
@@ -234,11 +237,12 @@ class LLaDAHarnessLM(TemplateLM):
         return results
 
     def _crop(self, context: list[int], continuation: list[int]) -> tuple[list[int], list[int]]:
-        """Drops the start of a context that is too long."""
+        """Removes the start of a context that is too long."""
         room = self.max_length - len(continuation)
         if room < 0:
             raise ValueError(
-                f"An answer of {len(continuation)} tokens does not fit into `max_position_embeddings={self.max_length}`."
+                f"an answer of {len(continuation)} tokens does not fit into `max_position_embeddings={self.max_length}`. "
+                "Leave out answers that are longer."
             )
         return context[max(0, len(context) - room) :], continuation
 
@@ -262,7 +266,7 @@ class LLaDAHarnessLM(TemplateLM):
         return logits.log_softmax(-1).cpu()
 
     def _score(self, rows: list[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
-        """Estimates the log-likelihoods of continuations, and says whether greedy decoding gives them."""
+        """The log-likelihoods of continuations, and whether greedy decoding gives them."""
         input_ids, attention_mask = self._pad([context + continuation for context, continuation in rows])
         labels = input_ids.clone()
         for row, (_, continuation) in enumerate(rows):
@@ -275,13 +279,13 @@ class LLaDAHarnessLM(TemplateLM):
     def _is_greedy(
         self, labels: torch.LongTensor, input_ids: torch.LongTensor, attention_mask: torch.LongTensor
     ) -> list[bool]:
-        """Whether filling the scored tokens greedily, one a step, gives them; a row ends at its first other token."""
+        """Whether greedy decoding, one token a step, gives the scored tokens. A row ends at its first other token."""
         mask_token_id, scored = self.model.config.mask_token_id, labels != -100
 
         def differs(tokens: torch.LongTensor, scores: torch.FloatTensor) -> torch.BoolTensor:
             return (scored & (tokens != mask_token_id) & (tokens != labels)).any(-1)
 
-        # `None` resets what the checkpoint's generation config says.
+        # `None` overrides the generation config of the checkpoint.
         options = dict.fromkeys(vars(LLaDAGenerationConfig()))
         options |= {"max_new_tokens": 0, "cfg_scale": self.estimate["cfg_scale"], "pad_token_id": self.eot_token_id}
         filled = self.model.generate(
@@ -290,7 +294,7 @@ class LLaDAHarnessLM(TemplateLM):
         return (~differs(filled, None)).tolist()
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Scores whole texts of any length, one after the other."""
+        """Scores whole texts of any length, one by one."""
         results = []
         with self._progress(requests, "scoring texts", disable_tqdm) as progress:
             for request in requests:
@@ -310,13 +314,13 @@ class LLaDAHarnessLM(TemplateLM):
     # Decoding
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Completes prompts up to a stop string, those with the same options in batches of a similar length."""
+        """Completes prompts up to a stop string. A batch has prompts of similar length with the same options."""
         results, repeats, groups = [None] * len(requests), Counter(), defaultdict(list)
         jobs = []
         for index, request in enumerate(requests):
             context, options = request.args
             groups[json.dumps(options, sort_keys=True)].append(index)
-            # The harness repeats a request for several samples; its n-th repetition has a seed of its own.
+            # The harness repeats a request to get several samples: each repetition has a seed of its own.
             jobs.append((self.tok_encode(context), repeats[id(request)]))
             repeats[id(request)] += 1
 
@@ -332,7 +336,7 @@ class LLaDAHarnessLM(TemplateLM):
         return results
 
     def _decoding_options(self, asked: dict) -> tuple[dict, list[str]]:
-        """The options of `generate` for what a task asks, and its stop strings."""
+        """The options of `generate` and the stop strings for the options of a task."""
         asked = dict(asked)
         strings = asked.pop("until", None) or []
         length = asked.pop("max_gen_toks", None)
@@ -344,13 +348,13 @@ class LLaDAHarnessLM(TemplateLM):
         return {**asked, **self.options}, [strings] if isinstance(strings, str) else [one for one in strings if one]
 
     def _decode(self, jobs: list[tuple[list[int], int]], options: dict, strings: list[str]) -> list[str]:
-        """Decodes one batch of `(prompt_tokens, repetition)`."""
+        """The answers to one batch of `(prompt_tokens, repetition)`."""
         config = self.model._merge_generation_config(None, dict(options))
         room = self.max_length - config.max_new_tokens
         if room < 1:
             raise ValueError(
-                f"`max_new_tokens` must leave room for a prompt in `max_position_embeddings={self.max_length}` tokens, "
-                f"but got {config.max_new_tokens}. Shorten the answers with `max_new_tokens` or the task's `max_gen_toks`."
+                f"`max_new_tokens` must leave room for a prompt in `max_position_embeddings={self.max_length}`, but got "
+                f"{config.max_new_tokens}. Pass a smaller `max_new_tokens`, or change `max_gen_toks` of the task."
             )
         input_ids, attention_mask = self._pad([prompt[-room:] for prompt, _ in jobs])
         end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
@@ -366,14 +370,14 @@ class LLaDAHarnessLM(TemplateLM):
         answers = sequences[:, prompt_length:].tolist()
         return [cut_answer(self.tokenizer, answer, strings, end_token_ids) for answer in answers]
 
-    # What they share
+    # What likelihood and decoding share
 
     def _generator(self, *content) -> torch.Generator:
-        """The generator of a request, which follows from its content alone."""
+        """A generator seeded by the content of a request. It is on the CPU, so that all devices get the same noise."""
         return content_generator(self.seed, *content)
 
     def _pad(self, rows: list[list[int]]) -> tuple[torch.LongTensor, torch.LongTensor]:
-        """Rows padded on the left to one length, on the model's device, and their attention mask."""
+        """The rows padded on the left to one length, and their attention mask."""
         rows = [torch.tensor(row) for row in rows]
         attention_mask = [torch.ones_like(row) for row in rows]
         padded = pad_sequence(rows, batch_first=True, padding_value=self.eot_token_id, padding_side="left")
@@ -381,20 +385,20 @@ class LLaDAHarnessLM(TemplateLM):
         return padded.to(self.device), attention_mask.to(self.device)
 
     def _progress(self, requests: list, name: str, disable: bool) -> tqdm:
-        """A progress bar in the first process."""
+        """The progress bar, which only the first process shows."""
         return tqdm(total=len(requests), desc=name, disable=disable or self.rank != 0)
 
 
 def join_processes(device: str | None):
-    """The `Accelerator` of a run of several processes, else `None`."""
+    """The `Accelerator` of a run with several processes, or `None`."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs
 
-    # A process that is done waits for the slowest, which may take hours.
+    # Processes wait for the slowest one, which may take hours.
     patient = InitProcessGroupKwargs(timeout=timedelta(weeks=1))
-    # Without `cpu`, it takes the processes of a machine that has no GPU for single ones.
+    # Without `cpu=True`, each process of a machine without GPU would run on its own.
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
     return Accelerator(cpu=on_cpu, kwargs_handlers=[patient])
 
@@ -402,31 +406,18 @@ def join_processes(device: str | None):
 def check_model(
     model: str | LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase | None, device: str | None, dtype: str | None
 ) -> None:
-    """A checkpoint has a tokenizer, a loaded model has a device and a dtype."""
+    """Raises a `ValueError` if an argument does not apply to a checkpoint, or to a loaded model."""
     if isinstance(model, str) and tokenizer is not None:
-        raise ValueError("`tokenizer` is for a loaded `model`: a checkpoint has its own, so leave it out.")
+        raise ValueError("`tokenizer` is for a loaded `model`, since a checkpoint has its own. Leave it out.")
     if not isinstance(model, str) and (tokenizer is None or device is not None or dtype is not None):
         raise ValueError(
-            "A loaded `model` needs a `tokenizer`, and takes neither `device` nor `dtype`: move it before, or give the "
-            "folder of the checkpoint."
+            "a loaded `model` needs a `tokenizer`, and takes neither `device` nor `dtype`. Move the model first, or pass "
+            "the folder of the checkpoint."
         )
 
 
-def load(
-    model: str | LLaDAForMaskedLM,
-    peft: str | None,
-    tokenizer: PreTrainedTokenizerBase | None,
-    device: str | None,
-    dtype: str | None,
-) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
-    """The model, with the adapter merged into it, and its tokenizer."""
-    if isinstance(model, str):
-        model, tokenizer = load_checkpoint(model, device, dtype)
-    return (model if peft is None else merge_adapter(model, peft).eval()), tokenizer
-
-
 def batches(items: list, size: int, length: Callable[[object], int]) -> Iterator[list]:
-    """Batches of a similar length, the longest first: what does not fit into the memory fails at once."""
+    """Batches of similar length. The longest come first, so that a lack of memory shows at once."""
     items = sorted(items, key=length, reverse=True)
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -206,15 +206,12 @@ class LLaDALines(Lines):
     def score_tokens(self, texts, start, length, seed):
         mask, weights = self.noise(length, seed)
         mask = F.pad(mask, (start, texts.shape[1] - start - length)).to(texts.device)
-        given = torch.ones_like(mask[0])
-        given[start : start + length] = False
         weights = weights.to(texts.device)
         places = torch.cartesian_prod(torch.arange(len(texts)), torch.arange(len(mask))).to(texts.device)
         scores = []
         for part in places.split(self.batch_size):
             row, noise = part.unbind(-1)
-            known = given.expand(len(part), -1)
-            log_probs = self.model._masked_log_probs(texts[row], mask[noise], known, None, 0.0)
+            log_probs = self.model.masked_log_probs(texts[row], mask[noise])
             scores.append(weights[noise] * log_probs)
         return torch.cat(scores).view(len(texts), len(mask)).sum(-1)
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The forward process q(x_t | x_0) of masked diffusion (https://huggingface.co/papers/2502.09992, section 2).
+"""The forward process q(x_t | x_0) of masked diffusion and the losses of the tokens that it masks
+(https://huggingface.co/papers/2502.09992, section 2).
 
 For a rate t in (0, 1] every token of a clean sequence x_0 is replaced by the mask token M with probability t,
 independently of the others (eq. 7 and 8 of the paper):
@@ -15,7 +16,29 @@ The functions are pure, run on the device of their inputs, never wait for it, an
 `torch.Generator`, so that a seed fixes the noise whatever else draws random numbers.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class LLaDAMaskedLossOutput(ModelOutput):
+    """
+    Output of [`LLaDAForMaskedLM`] when it is called with `masked_positions`.
+
+    Args:
+        losses (`torch.FloatTensor` of shape `(num_positions,)`):
+            The cross-entropy of each masked token, in float32; 0 where `masked_positions` is -1.
+        correct (`torch.BoolTensor` of shape `(num_positions,)`):
+            Whether the token is the most likely one; `False` where `masked_positions` is -1.
+    """
+
+    losses: torch.FloatTensor | None = None
+    correct: torch.BoolTensor | None = None
 
 
 def sample_rates(
@@ -112,25 +135,6 @@ def mask_tokens(
     return input_ids.masked_fill(mask, mask_token_id), mask
 
 
-def loss_weights(mask: torch.BoolTensor, rates: torch.Tensor) -> torch.Tensor:
-    """
-    The weights of eq. 3 for each token: 1[x_t^i = M] / t.
-
-    Their expectation over the noise is 1 for every token, so the weighted cross-entropy summed over a batch and divided
-    by its number of tokens, masked or not, is an estimate of a bound on the negative log-likelihood in nats per token.
-
-    Args:
-        mask (`torch.BoolTensor` of shape `(batch_size, length)`):
-            The masked positions.
-        rates (`torch.FloatTensor` of shape `(batch_size,)`):
-            The rate t of each sequence.
-
-    Returns:
-        `torch.FloatTensor` of shape `(batch_size, length)`.
-    """
-    return mask / rates[:, None]
-
-
 def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
     """
     Draws how many tokens of each sequence are masked, for the form of the forward process that masks exactly `l` of `L`
@@ -167,3 +171,92 @@ def random_ranks(maskable: torch.BoolTensor, generator: torch.Generator | None =
     """
     keys = torch.rand(maskable.shape, generator=generator, device=maskable.device)
     return keys.masked_fill(~maskable, torch.inf).argsort(-1).argsort(-1)
+
+
+def masked_losses(
+    hidden_states: torch.Tensor,
+    labels: torch.LongTensor,
+    masked_positions: torch.LongTensor,
+    head: Callable[[torch.Tensor], torch.Tensor],
+    chunk_size: int | None = 1024,
+) -> LLaDAMaskedLossOutput:
+    """
+    The cross-entropy of masked tokens. Logits exist for one chunk of positions at a time, and the backward pass computes
+    them again.
+
+    Args:
+        hidden_states (`torch.Tensor` of shape `(batch, length, hidden_size)`):
+            The last hidden states.
+        labels (`torch.LongTensor` of shape `(batch, length)`):
+            The clean tokens.
+        masked_positions (`torch.LongTensor` of shape `(num_positions,)`):
+            Positions in the flattened batch; -1 for none, so that their number can be a multiple of something.
+        head (`Callable`):
+            The output head.
+        chunk_size (`int`, *optional*, defaults to 1024):
+            Positions whose logits are in memory at a time. `None`: all of them, also until the backward pass.
+
+    Returns:
+        [`LLaDAMaskedLossOutput`].
+    """
+    hidden_states = hidden_states.flatten(0, 1)
+    masked_positions = masked_positions.to(hidden_states.device)
+    index = masked_positions.clamp(min=0)
+    labels = labels.to(hidden_states.device).flatten()[index].masked_fill(masked_positions < 0, -100)
+    hidden_states = hidden_states.index_select(0, index)
+    if chunk_size is None:
+        losses, correct = score_tokens(head, hidden_states, labels)
+        return LLaDAMaskedLossOutput(losses=losses, correct=correct)
+    scores = []
+    for chunk in zip(hidden_states.split(chunk_size), labels.split(chunk_size), strict=True):
+        if torch.is_grad_enabled():
+            scores.append(checkpoint(score_tokens, head, *chunk, use_reentrant=False, preserve_rng_state=False))
+        else:
+            scores.append(score_tokens(head, *chunk))
+    losses, correct = zip(*scores, strict=True)
+    return LLaDAMaskedLossOutput(losses=torch.cat(losses), correct=torch.cat(correct))
+
+
+def score_tokens(
+    head: Callable, hidden_states: torch.Tensor, labels: torch.LongTensor
+) -> tuple[torch.FloatTensor, torch.BoolTensor]:
+    """The cross-entropy of each label in float32, and whether it is the most likely token."""
+    logits = head(hidden_states)
+    labels = labels.to(logits.device)
+    return F.cross_entropy(logits.float(), labels, reduction="none"), logits.argmax(-1) == labels
+
+
+def diffusion_loss(
+    losses: torch.FloatTensor,
+    rates: torch.FloatTensor,
+    num_items: torch.Tensor | int,
+    lengths: torch.LongTensor | None = None,
+    num_processes: int = 1,
+) -> torch.FloatTensor:
+    """
+    The share of a batch in the loss of eq. 3: the cross-entropies of its masked tokens, each weighted by 1/t, divided by
+    the items of the global batch.
+
+    The expectation of 1[x_t^i = M] / t over the noise is 1 for every token. So with the tokens that could be masked as
+    items, the loss estimates a bound on the negative log-likelihood in nats per token.
+
+    Args:
+        losses (`torch.FloatTensor` of shape `(num_positions,)`):
+            The cross-entropies, 0 where nothing is masked; see [`masked_losses`].
+        rates (`torch.FloatTensor` of shape `(num_positions,)`):
+            The rate t of the sequence of each position.
+        num_items (`torch.Tensor` or `int`):
+            What the sum is divided by: the tokens that could be masked in all batches of an optimizer step.
+        lengths (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+            The number of tokens that could be masked in the sequence of each position. If given, sequences count the same
+            whatever their length, and `num_items` is the number of sequences.
+        num_processes (`int`, *optional*, defaults to 1):
+            Processes whose gradients are averaged, although the loss is a sum over them.
+
+    Returns:
+        `torch.FloatTensor`: a scalar.
+    """
+    weights = 1.0 / rates
+    if lengths is not None:
+        weights = weights / lengths
+    return (losses * weights).sum() / num_items * num_processes

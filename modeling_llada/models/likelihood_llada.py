@@ -53,7 +53,7 @@ class LLaDALikelihoodOutput(ModelOutput):
 
 
 class LLaDALikelihoodMixin:
-    """Scores for a mask predictor. It expects `forward` to take `logits_to_keep`, and a `config` with `mask_token_id`."""
+    """Scores for a mask predictor. It expects `forward` to take `masked_positions` and `logits_to_keep`, and a `config` with `mask_token_id`."""
 
     @torch.no_grad()
     def log_likelihood(
@@ -132,7 +132,7 @@ class LLaDALikelihoodMixin:
             for part in torch.arange(len(mask), device=self.device).split(batch_size):
                 row = row_of[part]
                 attended = None if attention_mask is None else attention_mask[row]
-                log_probs = self._masked_log_probs(texts[row], mask[part], ~scored[row], attended, cfg_scale)
+                log_probs = self.masked_log_probs(texts[row], mask[part], attended, ~scored[row], cfg_scale)
                 samples.append(weight[part] * log_probs)
         samples = torch.cat(samples).view(len(texts), num_samples)
 
@@ -224,27 +224,41 @@ class LLaDALikelihoodMixin:
                 scored_until = end
         return LLaDALikelihoodOutput(log_likelihood=total, standard_error=variance.sqrt())
 
-    def _masked_log_probs(
+    def masked_log_probs(
         self,
-        texts: torch.LongTensor,
+        input_ids: torch.LongTensor,
         mask: torch.BoolTensor,
-        given: torch.BoolTensor,
-        attention_mask: torch.Tensor | None,
-        cfg_scale: float,
+        attention_mask: torch.Tensor | None = None,
+        given: torch.BoolTensor | None = None,
+        cfg_scale: float = 0.0,
     ) -> torch.FloatTensor:
-        """The sum over the masked tokens of each row of `log p_theta(x_0^i | x_l)`, `(rows,)`."""
-        logits = guided_logits(
-            self,
-            texts.masked_fill(mask, self.config.mask_token_id),
-            given=given,
-            mask_token_id=self.config.mask_token_id,
-            cfg_scale=cfg_scale,
-            attention_mask=attention_mask,
-            position_ids=None,
-            logits_to_keep=mask,
-        )
-        log_probs = -F.cross_entropy(logits, texts[mask], reduction="none")
-        return log_probs.new_zeros(mask.shape).masked_scatter(mask, log_probs).sum(-1)
+        r"""
+        The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, on noise that was drawn before.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`):
+                The clean texts.
+            mask (`torch.BoolTensor` of shape `(batch, length)`):
+                The tokens that are masked, and whose log-probabilities are added up.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                0 for padding.
+            given (`torch.BoolTensor` of shape `(batch, length)`, *optional*):
+                The tokens that guidance masks. Only needed with `cfg_scale`.
+            cfg_scale (`float`, *optional*, defaults to 0.0):
+                Scale of the classifier-free guidance.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch,)`.
+        """
+        mask_token_id = self.config.mask_token_id
+        noisy = input_ids.masked_fill(mask, mask_token_id)
+        if cfg_scale > 0:
+            logits = guided_logits(self, noisy, given, mask_token_id, cfg_scale, attention_mask, None, mask)
+            losses = F.cross_entropy(logits, input_ids[mask], reduction="none")
+        else:
+            positions = mask.flatten().nonzero().flatten()
+            losses = self(noisy, attention_mask, labels=input_ids, masked_positions=positions).losses
+        return -losses.new_zeros(mask.shape).masked_scatter(mask, losses).sum(-1)
 
 
 def draw_noise(

@@ -42,6 +42,7 @@ from .attention_mask_llada import attention_mask_of, check_packed, flash_attenti
 from .checkpointing_llada import LLaDACheckpointingMixin
 from .configuration_llada import LLaDAConfig
 from .conversion_llada import BACKBONE_RENAMINGS, LLADA_WEIGHT_RENAMINGS, register_weight_renamings
+from .diffusion_llada import LLaDAMaskedLossOutput, masked_losses
 from .forward_arguments_llada import check_keywords
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
@@ -405,8 +406,10 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         query_positions: torch.LongTensor | None = None,
+        masked_positions: torch.LongTensor | None = None,
+        loss_chunk_size: int | None = 1024,
         **kwargs: Unpack[TransformersKwargs],
-    ) -> MaskedLMOutput:
+    ) -> MaskedLMOutput | LLaDAMaskedLossOutput:
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
@@ -429,13 +432,18 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
                 The only positions for which anything is computed, the same in each row; see [`LLaDAModel.forward`].
                 `logits_to_keep` then selects among these `num_positions` positions.
+            masked_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+                Positions in the flattened batch, -1 for none. If given, nothing is returned but the losses of these
+                positions, which need `labels`; see [`masked_losses`].
+            loss_chunk_size (`int`, *optional*, defaults to 1024):
+                Of `masked_positions`, how many have their logits in memory at a time. `None`: all.
             kwargs (`dict`, *optional*):
                 Further arguments of [`LLaDAModel.forward`], such as `cu_seq_lens_q`, and `num_items_in_batch`, by which
                 the sum of the loss is divided instead of the number of labels.
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
-            Attentions need `attn_implementation="eager"`.
+            Attentions need `attn_implementation="eager"`. With `masked_positions` [`LLaDAMaskedLossOutput`].
 
         Example:
 
@@ -452,6 +460,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         '光'
         ```
         """
+        if masked_positions is not None and labels is None:
+            raise ValueError("`masked_positions` needs `labels`, the clean tokens: without them there is no loss.")
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -461,6 +471,9 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             query_positions=query_positions,
             **kwargs,
         )
+        if masked_positions is not None:
+            hidden_states = outputs.last_hidden_state
+            return masked_losses(hidden_states, labels, masked_positions, self.lm_head, loss_chunk_size)
         logits = self.lm_head(select_positions(outputs.last_hidden_state, logits_to_keep))
 
         loss = None

@@ -27,7 +27,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus, lay_out
-from modeling_llada.training.pretraining.evaluation_loss import held_out_loss
+from modeling_llada.training.pretraining.held_out_loss import held_out_loss
 from modeling_llada.writing import write_atomically
 
 
@@ -120,14 +120,7 @@ def fill(model, tokenizer, prompts: list[str], batch_size: int) -> list[str]:
 def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
     """Nats per token on packed windows of the held-out poems."""
     windows = held_out_windows(Corpus.load(args.corpus)).to(model.device)
-    loss = held_out_loss(
-        lambda rows: model(rows).logits,
-        windows,
-        mask_token_id=tokenizer.mask_token_id,
-        num_samples=args.noise_samples,
-        batch_size=args.batch_size,
-        seed=args.seed,
-    )
+    loss = held_out_loss(model, windows, args.noise_samples, args.batch_size, args.seed)
     return {"nats_per_token": loss, "tokens": windows.numel(), "width": WIDTH, "noise_samples": args.noise_samples}
 
 

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus
-from modeling_llada.training.pretraining.evaluation_loss import fixed_noise, row_bounds
+from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses
 from modeling_llada.writing import write_atomically
 from recipes.poems.evaluate import WIDTH, held_out_windows
@@ -96,8 +96,7 @@ def bound(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> 
     model = AutoModel.from_pretrained(folder, dtype=torch.float32).to(args.device).eval()
     samples = tqdm(range(args.noise_samples), desc="LLaDA, noise samples")
     noise = (fixed_noise(*windows.shape, sample, args.seed) for sample in samples)
-    rows, mask_token_id = windows.to(args.device), model.config.mask_token_id
-    return row_bounds(lambda ids: model(input_ids=ids).logits, rows, mask_token_id, noise, args.batch_size) / WIDTH
+    return row_bounds(model, windows.to(args.device), noise, args.batch_size) / WIDTH
 
 
 def exact(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> torch.Tensor:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from modeling_llada.models.diffusion_llada import random_ranks
 from modeling_llada.training import Corpus
-from modeling_llada.training.pretraining.evaluation_loss import fixed_noise, row_bounds
+from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses, shift_right
 from recipes.scaling.corpora import Couplets, find_couplets, held_out_windows, with_distractors
 
@@ -30,8 +30,7 @@ Noise = Iterable[tuple[torch.BoolTensor, torch.Tensor]]
 
 def bound(model: PreTrainedModel, rows: torch.LongTensor, noise: Noise) -> torch.Tensor:
     """The bound on the negative log-likelihood of each row in nats (eq. 6), `(num_rows,)` in float64 on the CPU."""
-    rows, mask_token_id = rows.to(model.device), model.config.mask_token_id
-    return row_bounds(lambda ids: model(input_ids=ids).logits, rows, mask_token_id, noise, _rows_per_pass(rows))
+    return row_bounds(model, rows.to(model.device), noise, _rows_per_pass(rows))
 
 
 def exact(model: PreTrainedModel, rows: torch.LongTensor, asked: torch.BoolTensor) -> torch.Tensor:

@@ -194,10 +194,10 @@ def test_micro_batches_are_rows_of_their_own(run):
 def test_a_row_that_runs_out_of_memory_says_so(run, load_benchmark, monkeypatch):
     find_loss = load_benchmark("train_steps").find_loss
 
-    def fail_with_all_logits(model, batch, loss, cross_entropy):
+    def fail_with_all_logits(model, batch, loss, *args):
         if loss == "all logits":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.")
-        return find_loss(model, batch, loss, cross_entropy)
+        return find_loss(model, batch, loss, *args)
 
     monkeypatch.setattr(load_benchmark("train_steps"), "find_loss", fail_with_all_logits)
     report, text = run()

@@ -5,7 +5,7 @@
 import pytest
 import torch
 
-from modeling_llada.models.diffusion_llada import loss_weights, mask_tokens, sample_rates
+from modeling_llada.models.diffusion_llada import diffusion_loss, mask_tokens, sample_rates
 
 
 MASK = 98
@@ -71,16 +71,19 @@ def test_what_is_not_maskable_stays():
         assert torch.equal(mask, maskable) and torch.equal(noisy[:, :20], ids[:, :20])
 
 
-def test_weights_are_one_on_average_for_every_token():
-    ids = torch.zeros(4000, 8, dtype=torch.long)
+@pytest.mark.parametrize("by_sequence", [False, True])
+def test_a_masked_token_that_costs_one_gives_a_loss_of_one(by_sequence):
+    """The weights 1/t are 1 on average, whatever the lengths of the sequences."""
     generator = seeded()
-    rates = sample_rates(4000, 0.05, generator=generator)
-    _, mask = mask_tokens(ids, rates, MASK, generator=generator)
-    weights = loss_weights(mask, rates)
-    assert torch.equal(weights[~mask], torch.zeros(int((~mask).sum())))
-    assert torch.equal(weights[mask], (1 / rates)[:, None].expand_as(mask)[mask])
-    assert torch.allclose(weights.mean(0), torch.ones(8), atol=0.15)
-    assert weights.mean().item() == pytest.approx(1, abs=0.05)
+    lengths = torch.randint(1, 9, (20_000,), generator=generator)
+    maskable = torch.arange(8) < lengths[:, None]
+    rates = sample_rates(20_000, 0.05, generator=generator)
+    _, mask = mask_tokens(maskable.long(), rates, MASK, maskable, generator)
+    rows = mask.nonzero()[:, 0]
+    sums = {"lengths": lengths[rows], "num_items": len(lengths)} if by_sequence else {"num_items": lengths.sum()}
+    loss = diffusion_loss(torch.ones(len(rows)), rates[rows], **sums)
+    assert loss.item() == pytest.approx(1, abs=0.03)
+    assert diffusion_loss(torch.ones(1), torch.tensor([0.25]), num_items=8, num_processes=2) == 1
 
 
 def test_errors_name_the_argument():

@@ -5,11 +5,16 @@
 import pytest
 import torch
 from support.pretend_mps import PretendedMPS, pretended, to_pretended_mps
-from torch.nn import functional as F
 from transformers import AutoModel
 
-from modeling_llada.models.diffusion_llada import loss_weights, mask_tokens, random_ranks, sample_counts, sample_rates
-from modeling_llada.training.pretraining.evaluation_loss import held_out_loss
+from modeling_llada.models.diffusion_llada import (
+    diffusion_loss,
+    mask_tokens,
+    random_ranks,
+    sample_counts,
+    sample_rates,
+)
+from modeling_llada.training.pretraining.held_out_loss import held_out_loss
 
 
 OPTIONS = {
@@ -135,10 +140,9 @@ class TestWithoutFloat64:
         with PretendedMPS():
             rates = sample_rates(4, device="mps")
             noisy, mask = mask_tokens(input_ids, rates, model.config.mask_token_id)
-            logits = model(noisy).logits
-            loss = (
-                F.cross_entropy(logits.transpose(1, 2), input_ids, reduction="none") * loss_weights(mask, rates)
-            ).sum()
+            positions = mask.flatten().nonzero().flatten()
+            losses = model(noisy, labels=input_ids, masked_positions=positions).losses
+            loss = diffusion_loss(losses, rates[positions // 8], num_items=32)
             loss.backward()
             counts = sample_counts(input_ids.new_full((4,), 8))
             ranks = random_ranks(torch.ones_like(input_ids, dtype=torch.bool))
@@ -148,9 +152,8 @@ class TestWithoutFloat64:
     def test_the_evaluation_loss(self, model, golden_model, random_ids):
         """Its sum is in float64: on the CPU."""
         rows = random_ids(4, 8)
-        options = {"mask_token_id": model.config.mask_token_id, "num_samples": 2, "batch_size": 2}
-        with torch.no_grad():
-            expected = held_out_loss(lambda ids: golden_model(ids).logits, rows, **options)
-            with PretendedMPS():
-                loss = held_out_loss(lambda ids: model(ids).logits, pretended(rows), **options)
+        options = {"num_samples": 2, "batch_size": 2}
+        expected = held_out_loss(golden_model, rows, **options)
+        with PretendedMPS():
+            loss = held_out_loss(model, pretended(rows), **options)
         assert loss == pytest.approx(expected, rel=1e-5)

@@ -5,7 +5,7 @@
 import torch
 from accelerate import Accelerator
 
-from .chunked_loss import MaskedTokensOutput
+from ...models.diffusion_llada import LLaDAMaskedLossOutput
 
 
 QUARTILES = ("loss_t_0_25", "loss_t_25_50", "loss_t_50_75", "loss_t_75_100")
@@ -36,7 +36,7 @@ class MaskedLossMeter:
         loss: torch.Tensor,
         num_items: torch.Tensor,
         num_tokens: torch.Tensor,
-        outputs: MaskedTokensOutput,
+        outputs: LLaDAMaskedLossOutput,
         is_masked: torch.BoolTensor,
         rates: torch.Tensor,
     ) -> None:
@@ -46,7 +46,7 @@ class MaskedLossMeter:
         Args:
             loss (`torch.Tensor`), num_items (`torch.Tensor`), num_tokens (`torch.Tensor`):
                 Scalars: the sum of weighted cross-entropies, what it is divided by, and the number of tokens.
-            outputs ([`MaskedTokensOutput`]):
+            outputs ([`LLaDAMaskedLossOutput`]):
                 The scores of the positions.
             is_masked (`torch.BoolTensor` of shape `(num_positions,)`), rates (`torch.FloatTensor` of shape `(num_positions,)`):
                 Whether a position counts, and the mask rate of its document.

@@ -8,13 +8,13 @@ resumes at step n continues with exactly the batches it would have seen.
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
 
-from ...models.diffusion_llada import loss_weights, mask_tokens, sample_rates
+from ...models.diffusion_llada import mask_tokens, sample_rates
+from ...seeds import named_random
 from .rows import RowEntry
 
 
@@ -71,9 +71,9 @@ class TrainingBatches:
     """
     The micro-batches of a run for one process, as a `DataLoader` would hand them out.
 
-    Each is a dictionary with the noisy `input_ids`, the clean `labels` and the `weights` 1[masked]/t of eq. 3, the number
-    of tokens of the global batch `num_items`, an `attention_mask` if rows were cut, and with `compact` the `positions`
-    (in the flattened micro-batch) that hold all masked tokens; `labels` and `weights` are then given for these alone.
+    Each is a dictionary with the noisy `input_ids`, the clean `labels`, an `attention_mask` if rows were cut, the
+    `masked_positions` in the flattened micro-batch (a static number, filled up with -1) and the mask `rates` of their rows,
+    and the number of tokens of the global batch, `num_items`.
 
     Args:
         source ([`RowSource`]):
@@ -92,8 +92,6 @@ class TrainingBatches:
             Lower bound of the mask rates.
         random_length_ratio (`float`, *optional*, defaults to 0.01):
             Share of the `windows` steps whose rows are cut to random lengths.
-        compact (`bool`, *optional*, defaults to `False`):
-            Whether to give the loss the masked positions alone, padded to a static number.
         accumulation_steps (`int`, *optional*, defaults to 1), num_processes (`int`, *optional*, defaults to 1), process_index (`int`, *optional*, defaults to 0):
             How the global batch is cut.
         first_step (`Callable[[], int]`, *optional*):
@@ -111,7 +109,6 @@ class TrainingBatches:
         seed: int = 0,
         eps: float = 1e-3,
         random_length_ratio: float = 0.01,
-        compact: bool = False,
         accumulation_steps: int = 1,
         num_processes: int = 1,
         process_index: int = 0,
@@ -125,7 +122,6 @@ class TrainingBatches:
         self.seed = seed
         self.eps = eps
         self.random_length_ratio = random_length_ratio
-        self.compact = compact
         self.accumulation_steps = accumulation_steps
         self.num_processes = num_processes
         self.process_index = process_index
@@ -157,7 +153,7 @@ class TrainingBatches:
         """The micro-batches of one step for this process."""
         entry = self.source.entry_at(step, self.max_steps, self.seed)
         rows = self.num_rows(entry)
-        host = random.Random(f"step {self.seed} {step}")
+        host = named_random("step", self.seed, step)
         self.generator.manual_seed(host.getrandbits(63))
         clean = self.source.draw(entry, rows, self.generator)
         rates = sample_rates(rows, self.eps, generator=self.generator, device=self.device)
@@ -167,22 +163,21 @@ class TrainingBatches:
             attention_mask = random_lengths_mask(rows, entry.width, self.generator)
             num_items = attention_mask.sum()
         self.generator.manual_seed(noise_seed)
-        noisy, mask, weights = self.corrupt(clean, rates, attention_mask)
+        noisy, mask, rates = self.corrupt(clean, rates, attention_mask)
 
         part = rows // (self.accumulation_steps * self.num_processes)
         first = self.process_index * self.accumulation_steps * part
         return [
-            self._micro_batch(slice(start, start + part), clean, noisy, mask, weights, attention_mask, num_items)
+            self._micro_batch(slice(start, start + part), clean, noisy, mask, rates, attention_mask, num_items)
             for start in range(first, first + self.accumulation_steps * part, part)
         ]
 
     def corrupt(
         self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
-        """What the model reads in place of the clean rows, where it has something to predict, and the weights of that."""
+        """The rows that the model reads, the positions that it predicts, and the rate t of each row."""
         maskable = self.find_maskable(attention_mask)
-        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator)
-        return noisy, mask, loss_weights(mask, rates)
+        return *mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator), rates
 
     def find_maskable(self, attention_mask: torch.LongTensor | None) -> torch.Tensor | None:
         """What is to be predicted of the rows that were drawn last; `None` for everything."""
@@ -191,18 +186,19 @@ class TrainingBatches:
             return attention_mask if maskable is None else maskable
         return maskable & attention_mask.bool()
 
-    def _micro_batch(self, rows, clean, noisy, mask, weights, attention_mask, num_items) -> dict:
-        labels, weights, mask = clean[rows].flatten(), weights[rows].flatten(), mask[rows].flatten()
-        batch = {"input_ids": noisy[rows], "labels": labels, "weights": weights, "num_items": num_items}
-        if attention_mask is not None:
-            batch["attention_mask"] = attention_mask[rows]
-        if self.compact:
-            slots = self.num_slots(*batch["input_ids"].shape)
-            # Masked positions first, in order; the spare slots fall on unmasked ones, whose weight is 0 already.
-            positions = mask.byte().argsort(descending=True, stable=True)[:slots]
-            self.num_dropped += (mask.sum() - slots).clamp(min=0)
-            batch.update(positions=positions, labels=labels[positions], weights=weights[positions])
-        return batch
+    def _micro_batch(self, rows: slice, clean, noisy, mask, rates, attention_mask, num_items) -> dict:
+        slots, mask = self.num_slots(*mask[rows].shape), mask[rows].flatten()
+        # Masked positions first, in order; the spare slots hold -1.
+        positions = mask.byte().argsort(descending=True, stable=True)[:slots]
+        self.num_dropped += (mask.sum() - slots).clamp(min=0)
+        batch = {
+            "input_ids": noisy[rows],
+            "labels": clean[rows],
+            "masked_positions": positions.where(mask[positions], -1),
+            "rates": rates[rows][positions // clean.shape[1]],
+            "num_items": num_items,
+        }
+        return batch if attention_mask is None else batch | {"attention_mask": attention_mask[rows]}
 
     def num_slots(self, rows: int, width: int) -> int:
         """

@@ -29,8 +29,6 @@ class LLaDAPretrainingConfig(TrainingArguments):
             checkpoint to resume from; `max_steps` still says how long the whole run and its schedule are.
         compile_loss (`bool`, *optional*):
             Whether to compile forward pass and loss, once for each shape. Left out: on CUDA.
-        compact_loss (`bool`, *optional*):
-            Whether logits are computed for the masked positions alone, in a static number. Left out: on CUDA.
         eval_num_samples (`int`, *optional*, defaults to 16):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
@@ -43,7 +41,6 @@ class LLaDAPretrainingConfig(TrainingArguments):
     decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
     max_minutes: float | None = field(default=None, metadata={"help": "Time limit of one call of `train`."})
     compile_loss: bool | None = field(default=None, metadata={"help": "Compile forward pass and loss."})
-    compact_loss: bool | None = field(default=None, metadata={"help": "Logits for the masked positions alone."})
     eval_num_samples: int = field(default=16, metadata={"help": "Noise samples for each row in evaluation."})
     eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
 
@@ -67,8 +64,6 @@ class LLaDAPretrainingConfig(TrainingArguments):
         on_cuda = torch.cuda.is_available() and not self.use_cpu
         self.bf16 = (on_cuda and torch.cuda.is_bf16_supported() and not self.fp16) if self.bf16 is None else self.bf16
         self.compile_loss = on_cuda if self.compile_loss is None else self.compile_loss
-        # On CPU a varying gather under bfloat16 autocast rebuilds kernels at every step.
-        self.compact_loss = on_cuda if self.compact_loss is None else self.compact_loss
         if self.lr_scheduler_type == "warmup_stable_decay" and self.lr_scheduler_kwargs is None:
             self.lr_scheduler_kwargs = {"decay_type": "linear", "min_lr_ratio": 0.01}
         super().__post_init__()

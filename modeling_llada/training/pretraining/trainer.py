@@ -16,63 +16,36 @@ import math
 import time
 
 import torch
-from torch.nn import functional as F
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.optimization import get_scheduler
 from transformers.utils import logging
 
+from ...models.diffusion_llada import diffusion_loss
 from ..callbacks import TimeLimitCallback
 from ..resuming import OfficialCheckpoints
 from .batches import RowSource, TensorRows, TrainingBatches
 from .configuration import LLaDAPretrainingConfig
-from .evaluation_loss import held_out_loss
+from .held_out_loss import held_out_loss
 
 
 logger = logging.get_logger(__name__)
 
 
-def weighted_cross_entropy(logits: torch.Tensor, labels: torch.LongTensor, weights: torch.Tensor) -> torch.Tensor:
-    """The sum over positions of weight times cross-entropy, in float32."""
-    return (F.cross_entropy(logits.float(), labels, reduction="none") * weights).sum()
-
-
-def masked_diffusion_loss(
+def masked_token_losses(
     model: PreTrainedModel,
     input_ids: torch.LongTensor,
     labels: torch.LongTensor,
-    weights: torch.Tensor,
-    positions: torch.LongTensor | None = None,
+    masked_positions: torch.LongTensor,
     attention_mask: torch.LongTensor | None = None,
-    autocast_dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """
-    The sum in eq. 3 for a batch of noisy rows.
-
-    Args:
-        model ([`PreTrainedModel`]):
-            The mask predictor: a backbone and an output head.
-        input_ids (`torch.LongTensor` of shape `(rows, width)`):
-            The noisy rows x_t.
-        labels (`torch.LongTensor` of shape `(num_positions,)`), weights (`torch.FloatTensor` of shape `(num_positions,)`):
-            The clean tokens, and 1/t where they are masked, 0 elsewhere.
-        positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-            Positions in the flattened rows that `labels` and `weights` belong to. Left out: all, in order.
-        attention_mask (`torch.LongTensor` of shape `(rows, width)`, *optional*):
-            0 for what was cut off.
-        autocast_dtype (`torch.dtype`, *optional*):
-            Of the matrix products. Left out: the dtype of the weights.
-
-    Returns:
-        `torch.FloatTensor`: a scalar.
-    """
-    device_type = input_ids.device.type
-    with torch.autocast(device_type, dtype=autocast_dtype, enabled=autocast_dtype is not None):
-        hidden_states = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        hidden_states = hidden_states.flatten(0, 1)
-        if positions is not None:
-            hidden_states = hidden_states[positions]
-        logits = model.get_output_embeddings()(hidden_states)
-    return weighted_cross_entropy(logits, labels, weights)
+) -> torch.FloatTensor:
+    """The cross-entropy of each masked token; see [`LLaDAForMaskedLM.forward`]. Chunks would only slow a small model down."""
+    return model(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        labels=labels,
+        masked_positions=masked_positions,
+        loss_chunk_size=None,
+    ).losses
 
 
 class LLaDAPretrainer(OfficialCheckpoints, Trainer):
@@ -106,6 +79,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
     # The loss is normalised by all tokens of the global batch, so Trainer must not divide it by the number of
     # accumulated micro-batches.
     loss_is_scaled_for_ga = True
+    token_losses = staticmethod(masked_token_losses)
     needed_token = "mask_token_id"
 
     def __init__(
@@ -131,11 +105,11 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         )
         # Before `loss_is_scaled_for_ga` (transformers < 5.19) the same was said by this flag and a count of items.
         self.model_accepts_loss_kwargs = True
-        self._loss = masked_diffusion_loss
+        self._token_losses = self.token_losses
         if args.compile_loss:
-            # One graph for each shape of rows; the default limit of eight would fall back to eager without a word.
-            torch._dynamo.config.cache_size_limit = max(64, torch._dynamo.config.cache_size_limit)
-            self._loss = torch.compile(masked_diffusion_loss, dynamic=False)
+            # One graph for each shape of rows. At the default limit of 8 graphs torch would silently stop compiling.
+            many_graphs = torch._dynamo.config.patch(cache_size_limit=64)
+            self._token_losses = many_graphs(torch.compile(self.token_losses, dynamic=False))
         self._batches: TrainingBatches | None = None
         self._logged = (time.monotonic(), 0)  # when and at which step the last log line was written
         if args.max_minutes is not None:
@@ -156,7 +130,6 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             seed=args.seed,
             eps=args.rate_eps,
             random_length_ratio=args.random_length_ratio,
-            compact=args.compact_loss,
             accumulation_steps=args.gradient_accumulation_steps,
             num_processes=args.world_size,
             process_index=args.process_index,
@@ -183,26 +156,13 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
-        inputs = {key: value for key, value in inputs.items() if key != "num_items"}
-        if model is not self.model:
-            # A wrapper (DistributedDataParallel...) synchronises gradients in its own forward pass.
-            loss = self._loss_of_wrapped_model(model, **inputs)
-        else:
-            # Cut rows are rare: not worth the compilation of further graphs.
-            loss_function = masked_diffusion_loss if "attention_mask" in inputs else self._loss
-            loss = loss_function(model, **inputs, autocast_dtype=self._autocast_dtype)
-        # Gradients are averaged over the processes, but the loss is a sum over them.
-        loss = loss / num_items_in_batch * self.accelerator.num_processes
+        rates = inputs["rates"]
+        inputs = {key: value for key, value in inputs.items() if key not in ("num_items", "rates")}
+        # Cut rows are rare: not worth the compilation of further graphs.
+        token_losses = self.token_losses if "attention_mask" in inputs else self._token_losses
+        losses = token_losses(model, **inputs)
+        loss = diffusion_loss(losses, rates, num_items_in_batch, num_processes=self.accelerator.num_processes)
         return (loss, {}) if return_outputs else loss
-
-    @property
-    def _autocast_dtype(self) -> torch.dtype | None:
-        return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
-
-    @staticmethod
-    def _loss_of_wrapped_model(model, input_ids, labels, weights, positions=None, attention_mask=None):
-        logits = model(input_ids=input_ids, attention_mask=attention_mask).logits.flatten(0, 1)
-        return weighted_cross_entropy(logits if positions is None else logits[positions], labels, weights)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         kwargs = dict(self.args.lr_scheduler_kwargs or {})
@@ -241,7 +201,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         started, args, model = time.monotonic(), self.args, self.model
         was_training = model.training
         model.eval()
-        with torch.autocast(args.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
+        with self.accelerator.autocast():
             loss = self._held_out_loss(_as_rows(eval_dataset, "eval_dataset").to(args.device).long())
         model.train(was_training)
         metrics = {"loss": loss, "perplexity": math.exp(loss), "runtime": round(time.monotonic() - started, 3)}
@@ -251,14 +211,8 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         return metrics
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
-        return held_out_loss(
-            lambda noisy: self.model(input_ids=noisy).logits,
-            input_ids,
-            self.model.config.mask_token_id,
-            num_samples=self.args.eval_num_samples,
-            batch_size=self.args.eval_batch_size,
-            seed=self.args.eval_seed,
-        )
+        args = self.args
+        return held_out_loss(self.model, input_ids, args.eval_num_samples, args.eval_batch_size, args.eval_seed)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the speed since the last log line; see [`Trainer.log`]."""

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ...models.configuration_llada import LLaDAConfig
+from ...models.diffusion_llada import masked_losses
 from .batches import RowSource, TrainingBatches
-from .evaluation_loss import token_losses
 from .trainer import LLaDAPretrainer
 
 
@@ -39,7 +39,23 @@ class AutoregressiveBatches(TrainingBatches):
         """Nothing is masked: the model reads the row one place to the right, and predicts what LLaDA would have to."""
         maskable = self.find_maskable(attention_mask)
         kept = torch.ones_like(clean) if maskable is None else maskable
-        return shift_right(clean, self.bos_token_id), kept.bool(), kept.float()
+        return shift_right(clean, self.bos_token_id), kept.bool(), torch.ones_like(rates)
+
+    def num_slots(self, rows: int, width: int) -> int:
+        """All positions count."""
+        return rows * width
+
+
+def left_to_right_losses(
+    model: PreTrainedModel,
+    input_ids: torch.LongTensor,
+    labels: torch.LongTensor,
+    masked_positions: torch.LongTensor,
+    attention_mask: torch.LongTensor | None = None,
+) -> torch.FloatTensor:
+    """The cross-entropy of each predicted token."""
+    logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
+    return masked_losses(logits, labels, masked_positions, head=lambda logits: logits, chunk_size=None).losses
 
 
 class AutoregressivePretrainer(LLaDAPretrainer):
@@ -64,11 +80,10 @@ class AutoregressivePretrainer(LLaDAPretrainer):
     ```
     """
 
+    token_losses = staticmethod(left_to_right_losses)
     needed_token = "bos_token_id"
 
     def _make_batches(self, source: RowSource, **settings) -> AutoregressiveBatches:
-        # All positions count, so that there are none to pick out.
-        settings["compact"] = False
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
@@ -80,6 +95,7 @@ def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTen
     return F.pad(input_ids[:, :-1], (1, 0), value=bos_token_id)
 
 
+@torch.no_grad()
 def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch_size: int) -> torch.FloatTensor:
     """
     The cross-entropy of each token given those before it, in nats.
@@ -95,8 +111,11 @@ def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch
     Returns:
         `torch.FloatTensor` of shape `(num_rows, width)`.
     """
-    shifted = shift_right(input_ids, model.config.bos_token_id)
-    return token_losses(lambda rows: model(input_ids=rows).logits, shifted, input_ids, batch_size)
+    losses = []
+    for rows in input_ids.split(batch_size):
+        logits = model(input_ids=shift_right(rows, model.config.bos_token_id)).logits.float()
+        losses.append(F.cross_entropy(logits.flatten(0, 1), rows.flatten(), reduction="none").view_as(rows))
+    return torch.cat(losses)
 
 
 def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:

@@ -31,7 +31,7 @@ from transformers.utils import is_accelerate_available
 from trl import SFTTrainer
 from trl.trainer.utils import create_model_from_path
 
-from ..masking.chunked_loss import add_masked_loss
+from ...models.diffusion_llada import diffusion_loss
 from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
@@ -191,8 +191,6 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             datasets = {name: self._tokenized(dataset, name) for name, dataset in datasets.items()}
             self.train_dataset = datasets.pop("train_dataset")
             self.eval_dataset = _like(self.eval_dataset, datasets.values())
-        base = self.model if isinstance(self.model, PreTrainedModel) else self.model.get_base_model()
-        add_masked_loss(base, args.loss_chunk_size)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
@@ -376,31 +374,27 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         positions = inputs["masked_positions"]
         seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
         seen = seen or {"attention_mask": inputs["attention_mask"]}
-        outputs = model(input_ids=inputs["input_ids"], labels=inputs["labels"], masked_positions=positions, **seen)
-        # Positions that fill up their number have no loss, whatever their weight.
-        documents = inputs["documents"].flatten()[positions.clamp(min=0)]
-        rates = inputs["rates"][documents]
-        weights = 1.0 / rates
-        if self.args.loss_normalization == "sequence":
-            weights = weights / inputs["response_lengths"].clamp(min=1)[documents]
-        loss = (outputs.losses * weights).sum()
-
-        num_items = self._num_items(inputs)
-        self._meters["train" if self.model.training else "eval"].add(
-            loss,
-            num_items,
-            inputs["attention_mask"].sum(),
-            outputs,
-            positions >= 0,
-            rates,
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            labels=inputs["labels"],
+            masked_positions=positions,
+            loss_chunk_size=self.args.loss_chunk_size,
+            **seen,
         )
-        if num_items_in_batch is None:
-            loss = loss / num_items.clamp(min=1)
-        else:
-            loss = loss / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        documents = inputs["documents"].flatten()[positions.clamp(min=0)]
+        rates, lengths = inputs["rates"][documents], None
+        if self.args.loss_normalization == "sequence":
+            lengths = inputs["response_lengths"].clamp(min=1)[documents]
+        num_items, num_processes = self._num_items(inputs), 1
+        loss = diffusion_loss(outputs.losses, rates, 1, lengths)
+        self._meters["train" if self.model.training else "eval"].add(
+            loss, num_items, inputs["attention_mask"].sum(), outputs, positions >= 0, rates
+        )
+        if num_items_in_batch is not None:
+            num_items = torch.as_tensor(num_items_in_batch)
             if self.args.average_tokens_across_devices:
-                # Gradients are averaged over the processes, but the loss is a sum over them.
-                loss = loss * (self.accelerator.num_processes // self.get_tp_size())
+                num_processes = self.accelerator.num_processes // self.get_tp_size()
+        loss = diffusion_loss(outputs.losses, rates, num_items.clamp(min=1), lengths, num_processes)
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):

@@ -23,7 +23,6 @@ from support.made_up_corpus import (
     made_up_split,
 )
 
-from modeling_llada.models.diffusion_llada import loss_weights
 from modeling_llada.training import Corpus, RowEntry, RowMixture, lay_out, tokenize_documents
 from modeling_llada.training.pretraining.batches import TrainingBatches
 
@@ -184,6 +183,11 @@ class TestBatches:
         settings = {"mask_token_id": MASK, "max_steps": 40, "tokens_per_step": 768, "device": "cpu", "seed": 1}
         return TrainingBatches(mixture, **(settings | {"random_length_ratio": 0.0} | changes))
 
+    def masked(self, batch):
+        """The masked positions of a batch and the rates of their rows."""
+        is_masked = batch["masked_positions"] >= 0
+        return batch["masked_positions"][is_masked], batch["rates"][is_masked]
+
     def test_noise_is_a_function_of_seed_and_step(self, mixture):
         first, again, other = self.batches(mixture), self.batches(mixture), self.batches(mixture, seed=2)
         for step in (7, 3, 7):  # in any order
@@ -212,42 +216,39 @@ class TestBatches:
                 ).at(step)
             ]
             assert len(cut) == accumulation * processes
-            for key in ("input_ids", "labels", "weights"):
+            for key in ("input_ids", "labels"):
                 assert torch.equal(torch.cat([part[key] for part in cut]), whole.at(step)[0][key])
+            rates = [self.masked(part)[1] for part in cut]
+            assert torch.equal(torch.cat(rates), self.masked(whole.at(step)[0])[1])
             assert {part["num_items"] for part in cut} == {768}
 
     def test_the_rates_of_a_step_are_evenly_spread(self, mixture):
         batch = self.batches(mixture).at(0)[0]
-        rates = 1 / batch["weights"].view(batch["input_ids"].shape).amax(1)
-        strata = (rates[rates < 2] * len(rates) - 1e-3).ceil()
-        assert (
-            strata.unique().numel() == strata.numel() >= len(rates) - 2
-        )  # a row of the lowest rates may have no mask
+        rates = batch["rates"][batch["masked_positions"] >= 0].unique()
+        rows = len(batch["input_ids"])
+        strata = (rates * rows - 1e-3).ceil()
+        assert strata.unique().numel() == strata.numel() >= rows - 2  # a row of the lowest rates may have no mask
 
-    def test_compact_batches_hold_every_masked_position_in_static_shapes(self, mixture):
-        compact, plain = self.batches(mixture, compact=True), self.batches(mixture)
-        shapes = {}
+    def test_every_masked_position_is_there_in_static_shapes(self, mixture):
+        batches, shapes = self.batches(mixture), {}
         for step in range(40):
-            batch, full = compact.at(step)[0], plain.at(step)[0]
-            positions = batch["positions"]
-            assert positions.unique().numel() == positions.numel()
-            masked = full["weights"] > 0
-            assert masked[positions].sum() == masked.sum()
-            assert torch.equal(batch["labels"], full["labels"][positions])
-            assert torch.equal(batch["weights"], full["weights"][positions])
-            shapes.setdefault(batch["input_ids"].shape, set()).add(positions.shape)
+            batch = batches.at(step)[0]
+            masked = (batch["input_ids"] == MASK).flatten().nonzero().flatten()
+            assert torch.equal(self.masked(batch)[0], masked)
+            assert torch.equal(batch["labels"].flatten()[masked] == MASK, torch.zeros_like(masked, dtype=torch.bool))
+            shapes.setdefault(batch["input_ids"].shape, set()).add(batch["masked_positions"].shape)
         assert len(shapes) == 3 and all(len(counts) == 1 for counts in shapes.values())
-        assert compact.num_dropped == 0
+        assert batches.num_dropped == 0
 
     def test_slots_are_about_half_of_a_large_batch(self, mixture):
-        batches = self.batches(mixture, tokens_per_step=98_304, compact=True)
+        batches = self.batches(mixture, tokens_per_step=98_304)
         assert 98_304 / 2 < batches.num_slots(768, 128) < 0.52 * 98_304
 
     def test_overflowing_positions_are_counted(self, mixture, monkeypatch):
-        batches = self.batches(mixture, compact=True)
+        batches = self.batches(mixture)
         monkeypatch.setattr(batches, "num_slots", lambda rows, width: 128)
         batch = batches.at(0)[0]
-        assert batch["labels"].shape == (128,) and (batch["weights"] > 0).all()
+        assert batch["masked_positions"].shape == (128,) and (batch["masked_positions"] >= 0).all()
         assert batches.num_dropped > 0
 
     def test_some_window_steps_cut_their_rows(self, mixture):
@@ -264,7 +265,7 @@ class TestBatches:
             assert lengths.min() >= 1 and lengths.unique().numel() > 5
             assert torch.equal(mask, torch.arange(32) < lengths[:, None])
             assert batch["num_items"] == mask.sum()
-            assert not batch["weights"].view(24, 32)[~mask].any() and not (batch["input_ids"] == MASK)[~mask].any()
+            assert not (batch["input_ids"] == MASK)[~mask].any()
         all_lengths = torch.cat([batch["attention_mask"].sum(1) for batch in kinds["windows"]]).float()
         assert all_lengths.mean().item() == pytest.approx(16.5, abs=1.5)
 
@@ -278,15 +279,3 @@ class TestBatches:
             self.batches(mixture, tokens_per_step=16)
         with pytest.raises(ValueError, match="`tokens_per_step`.*Choose a multiple"):
             self.batches(mixture, accumulation_steps=5)
-
-
-def test_weights_of_the_batches_are_those_of_the_forward_process(mixture):
-    batches = TrainingBatches(
-        mixture, mask_token_id=MASK, max_steps=5, tokens_per_step=768, device="cpu", random_length_ratio=0.0
-    )
-    batch = batches.at(0)[0]
-    weights = batch["weights"].view(batch["input_ids"].shape)
-    mask = batch["input_ids"] == MASK
-    has_mask = mask.any(1)
-    rates = 1 / weights.amax(1)[has_mask]
-    assert torch.allclose(loss_weights(mask[has_mask], rates), weights[has_mask])

@@ -22,9 +22,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig, RowEntry, find_last_checkpoint
-from modeling_llada.training.pretraining.batches import TrainingBatches
-from modeling_llada.training.pretraining.evaluation_loss import fixed_noise, held_out_loss
-from modeling_llada.training.pretraining.trainer import masked_diffusion_loss
+from modeling_llada.training.pretraining.held_out_loss import fixed_noise, held_out_loss
 
 
 REPO = Path(__file__).parents[3]
@@ -54,55 +52,29 @@ class TestLoss:
         trainer = trainer_of(random_length_ratio=0.0)
         batch = next(iter(trainer.get_train_dataloader()))
         rows, width = batch["input_ids"].shape
-        labels, weights = batch["labels"].view(rows, width), batch["weights"].view(rows, width)
+        positions = batch["masked_positions"]
+        pairs = zip(positions.tolist(), batch["rates"].tolist(), strict=True)
+        rates = {position // width: rate for position, rate in pairs if position >= 0}
         by_hand = 0.0
         for row in range(rows):
             log_probs = trainer.model(batch["input_ids"][row : row + 1]).logits[0].log_softmax(-1)
             for position in range(width):
                 if batch["input_ids"][row, position] == MASK:
-                    t = 1 / weights[row, position]
-                    by_hand -= log_probs[position, labels[row, position]] / t
+                    by_hand -= log_probs[position, batch["labels"][row, position]] / rates[row]
         loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["num_items"])
         assert loss.item() == pytest.approx(by_hand.item() / (rows * width), rel=1e-5)
 
-    def test_compact_loss_is_the_same(self, tiny_model, mixture):
-        model = tiny_model().train()
-        for step, ratio in ((0, 0.0), (1, 1.0), (2, 1.0)):
-            settings = {"mask_token_id": MASK, "max_steps": 9, "tokens_per_step": 768, "device": "cpu"}
-            full, compact = (
-                TrainingBatches(mixture, **settings, random_length_ratio=ratio, compact=compact).at(step)[0]
-                for compact in (False, True)
-            )
-            losses, gradients = [], []
-            for batch in (full, compact):
-                batch.pop("num_items")
-                loss = masked_diffusion_loss(model, **batch)
-                model.zero_grad()
-                loss.backward()
-                losses.append(loss.item())
-                gradients.append(model.model.layers[0].mlp.up_proj.weight.grad.clone())
-            assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-            assert torch.allclose(*gradients, rtol=1e-3, atol=1e-3)
+    def test_uniform_predictions_cost_log_of_the_vocabulary(self, trainer_of):
+        trainer = trainer_of(random_length_ratio=0.0, max_steps=30, learning_rate=0.0)
+        torch.nn.init.zeros_(trainer.model.lm_head.weight)
+        assert trainer.train().training_loss == pytest.approx(np.log(99), rel=0.05)
 
-    def test_uniform_predictions_cost_log_of_the_vocabulary(self, tiny_model, mixture):
-        model = tiny_model()
-        torch.nn.init.zeros_(model.lm_head.weight)
-        batches = TrainingBatches(
-            mixture, mask_token_id=MASK, max_steps=300, tokens_per_step=768, device="cpu", random_length_ratio=0.0
-        )
-        losses = [
-            masked_diffusion_loss(model, **{k: v for k, v in batches.at(step)[0].items() if k != "num_items"})
-            for step in range(30)
-        ]
-        assert torch.stack(losses).mean().item() / 768 == pytest.approx(np.log(99), rel=0.05)
-
-    @pytest.mark.parametrize("compact", [False, True])
-    def test_accumulation_equals_one_batch(self, trainer_of, compact):
+    def test_accumulation_equals_one_batch(self, trainer_of):
         results = []
         for accumulation in (1, 2, 4):
             # Plain SGD: AdamW would divide rounding errors by themselves.
             trainer = trainer_of(
-                gradient_accumulation_steps=accumulation, compact_loss=compact, optim="sgd", learning_rate=0.1,
+                gradient_accumulation_steps=accumulation, optim="sgd", learning_rate=0.1,
                 max_grad_norm=0.0, max_steps=4, random_length_ratio=0.5,
             )  # fmt: skip
             trainer.train()
@@ -185,7 +157,7 @@ class TestTrainer:
         )
         results = []
         for compiled in (False, True):
-            trainer = trainer_of(compile_loss=compiled, compact_loss=True, max_steps=4, random_length_ratio=0.5)
+            trainer = trainer_of(compile_loss=compiled, max_steps=4, random_length_ratio=0.5)
             trainer.train()
             results.append(weights_of(trainer))
         assert largest_difference(*results) < 1e-6
@@ -281,7 +253,7 @@ class TestEvaluation:
                 logits = model(rows.masked_fill(mask, MASK)).logits
                 losses = F.cross_entropy(logits.transpose(1, 2), rows, reduction="none")
                 total += (losses * mask).sum(1).mul(weights).sum().item()
-        loss = held_out_loss(lambda noisy: model(noisy).logits, rows, MASK, num_samples=5, batch_size=2, seed=2)
+        loss = held_out_loss(model, rows, num_samples=5, batch_size=2, seed=2)
         assert loss == pytest.approx(total / (5 * 24), rel=1e-5)
 
     def test_training_noise_and_evaluation_leave_each_other_alone(self, trainer_of):

@@ -29,6 +29,13 @@ def make_trainer(pretraining_settings, tiny_config, mixture):
     return make
 
 
+def is_predicted(batch):
+    """Which positions of the rows have a loss."""
+    found = torch.zeros(batch["input_ids"].numel(), dtype=torch.bool)
+    found[batch["masked_positions"][batch["masked_positions"] >= 0]] = True
+    return found.view_as(batch["input_ids"])
+
+
 def test_a_twin_has_the_shape_and_the_size_of_its_llada(tiny_config):
     config = tiny_config(bos_token_id=BOS, tie_word_embeddings=True, attention_dropout=0.1)
     twin, llada = autoregressive_twin(config), LLaDAForMaskedLM(config)
@@ -48,14 +55,14 @@ def test_trains_on_the_rows_of_the_masked_diffusion_run(make_trainer):
         assert torch.equal(ours["labels"], theirs["labels"])
         assert ours["num_items"] == theirs["num_items"]
         # A row is read from BOS on, without its last token.
-        read, predicted = ours["input_ids"], ours["labels"].view_as(ours["input_ids"])
+        read, predicted = ours["input_ids"], ours["labels"]
         assert (read[:, 0] == BOS).all() and torch.equal(read[:, 1:], predicted[:, :-1])
 
 
 def test_loss_is_that_of_llama(make_trainer):
     trainer = make_trainer(random_length_ratio=0.0)
     (batch,) = trainer.get_train_dataloader().at(0)
-    rows = batch["labels"].view_as(batch["input_ids"])
+    rows = batch["labels"]
     rows = torch.cat([torch.full_like(rows[:, :1], BOS), rows], dim=1)
     expected = trainer.model(input_ids=rows, labels=rows).loss
     ours = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["num_items"])
@@ -66,7 +73,7 @@ def test_tokens_that_were_cut_off_are_not_trained(make_trainer):
     trainer = make_trainer(random_length_ratio=1.0)
     batches = trainer.get_train_dataloader()
     batch = next(batch for step in range(20) for batch in batches.at(step) if "attention_mask" in batch)
-    assert torch.equal(batch["weights"], batch["attention_mask"].flatten().float())
+    assert torch.equal(is_predicted(batch), batch["attention_mask"].bool()) and (batch["rates"] == 1).all()
     assert batch["num_items"] == batch["attention_mask"].sum() < batch["attention_mask"].numel()
 
 
@@ -78,7 +85,7 @@ def test_only_answers_are_predicted_where_rows_say_so(make_trainer, random_ids, 
     trainer.train_dataset = TensorRows(rows, maskable=is_answer)
     for step in range(4):
         (batch,) = trainer.get_train_dataloader().at(step)
-        is_counted = batch["weights"].view(8, 12) > 0
+        is_counted = is_predicted(batch)
         assert not is_counted[:, :8].any()
         if random_length_ratio == 0.0:
             assert is_counted[:, 8:].any()

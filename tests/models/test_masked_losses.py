@@ -1,16 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Cross-entropy of the masked tokens in chunks: the same numbers, and no tensor of the size of all logits."""
-
-import copy
+"""`model(..., masked_positions=...)`: the losses of masked tokens, without a tensor of the size of all logits."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-from modeling_llada.training.masking.chunked_loss import add_masked_loss, masked_cross_entropy
 
 
 BATCH, LENGTH, VOCAB = 4, 32, 99
@@ -55,14 +51,13 @@ def gradients(model, loss):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("chunk_size", [1, 7, 16, 1000])
+@pytest.mark.parametrize("chunk_size", [1, 7, 1000, None])
 def test_equals_all_logits(tiny_model, batch, tied, chunk_size):
     model = tiny_model(tie_word_embeddings=tied).train()
     expected = dense_losses(model, batch)
     expected_gradients = gradients(model, (expected * torch.arange(LENGTH)).sum())
 
-    add_masked_loss(model, chunk_size)
-    outputs = model(**batch)
+    outputs = model(**batch, loss_chunk_size=chunk_size)
     positions = batch["masked_positions"]
     valid = positions >= 0
     torch.testing.assert_close(outputs.losses[valid], expected.flatten()[positions[valid]])
@@ -76,7 +71,6 @@ def test_equals_all_logits(tiny_model, batch, tied, chunk_size):
 
 def test_correct_is_argmax(tiny_model, batch):
     model = tiny_model()
-    add_masked_loss(model)
     with torch.no_grad():
         best = model(batch["input_ids"]).logits.argmax(-1)
         outputs = model(**(batch | {"labels": best}))
@@ -88,9 +82,8 @@ def test_correct_is_argmax(tiny_model, batch):
 @pytest.mark.parametrize("grad", [True, False])
 def test_no_tensor_has_the_size_of_all_logits(tiny_model, batch, grad):
     model = tiny_model(vocab_size=4000).train()
-    add_masked_loss(model, chunk_size=16)
     with LargestTensor() as largest, torch.set_grad_enabled(grad):
-        loss = model(**batch).losses.sum()
+        loss = model(**batch, loss_chunk_size=16).losses.sum()
         if grad:
             loss.backward()
     assert largest.numel == max(model.config.hidden_size, 16) * 4000, "the weights of the head, or a chunk"
@@ -101,28 +94,28 @@ def test_no_tensor_has_the_size_of_all_logits(tiny_model, batch, grad):
     assert largest.numel == BATCH * LENGTH * 4000, "the test would see it"
 
 
+def test_the_likelihood_has_no_such_tensor(tiny_model, random_ids):
+    model = tiny_model(vocab_size=500, max_position_embeddings=2048)
+    text = random_ids(1, 2000)
+    with LargestTensor() as largest:
+        model.log_likelihood(text, text, num_samples=2, generator=torch.Generator().manual_seed(0))
+    assert largest.numel == 1024 * 500, "the logits of a chunk"
+
+
 def test_nothing_masked_is_a_zero_with_gradients(tiny_model, batch):
     model = tiny_model().train()
-    add_masked_loss(model)
     loss = model(**(batch | {"masked_positions": torch.full((16,), -1)})).losses.sum()
     assert loss.item() == 0
     assert all((gradient == 0).all() for gradient in gradients(model, loss).values())
 
 
-def test_other_calls_are_what_they_were(tiny_model, batch):
-    model = tiny_model()
-    plain = copy.deepcopy(model)
-    add_masked_loss(model)
-    for call in ({"input_ids": batch["input_ids"]}, {key: batch[key] for key in ("input_ids", "labels")}):
-        for got, expected in zip(model(**call).to_tuple(), plain(**call).to_tuple(), strict=True):
-            assert torch.equal(got, expected)
-    prompt = batch["input_ids"][:1, :6]
-    assert torch.equal(model.generate(prompt, max_new_tokens=4), plain.generate(prompt, max_new_tokens=4))
+def test_needs_labels(tiny_model, batch):
+    with pytest.raises(ValueError, match="`masked_positions` needs `labels`"):
+        tiny_model()(batch["input_ids"], masked_positions=batch["masked_positions"])
 
 
 def test_bfloat16_autocast_scores_in_float32(tiny_model, batch):
     model = tiny_model().train()
-    add_masked_loss(model)
     expected = model(**batch).losses
     with torch.autocast("cpu", torch.bfloat16):
         losses = model(**batch).losses
@@ -136,13 +129,5 @@ def test_gradient_checkpointing_changes_nothing(tiny_model, batch):
         model = tiny_model().train()
         if checkpointing:
             model.gradient_checkpointing_enable()
-        add_masked_loss(model, chunk_size=16)
-        results.append(gradients(model, model(**batch).losses.sum()))
+        results.append(gradients(model, model(**batch, loss_chunk_size=16).losses.sum()))
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
-
-
-def test_chunks_of_a_function(random_ids):
-    hidden, weight = torch.randn(10, 8), torch.randn(30, 8)
-    labels = random_ids(10, high=30)
-    outputs = masked_cross_entropy(hidden, labels, lambda states: states @ weight.T, chunk_size=3)
-    torch.testing.assert_close(outputs.losses, F.cross_entropy(hidden @ weight.T, labels, reduction="none"))
