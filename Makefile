@@ -22,6 +22,7 @@ slow_tests:
 newest:
 	.ci/newest
 
-# Writes docs/evidence.md and its plots from the results; measures nothing.
+# Writes docs/evidence.md and its plots from the results, and the tables of decoding options; measures nothing.
 evidence:
 	python -m evidence
+	python -m evidence.options_table

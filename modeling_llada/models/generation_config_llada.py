@@ -48,7 +48,6 @@ TYPES = {
     "choice": "`str`",
     "token": "`int`",
     "tokens": "`int` or `list[int]`",
-    "object": "`CompileConfig`",
 }
 
 
@@ -56,6 +55,7 @@ def describe(option: Option) -> str:
     """An option as the docstring of [`LLaDAGenerationConfig`] has it."""
     default = f'"{option.default}"' if option.kind == "choice" else option.default
     default = "" if option.default is None else f", defaults to `{default}`"
+    kind = TYPES.get(option.kind, f"`{option.kind}`")
     text = option.help
     if option.choices:
         choices = ", ".join(f'`"{choice}"`' for choice in option.choices)
@@ -63,7 +63,7 @@ def describe(option: Option) -> str:
     if option.default is None and option.unset != "off":
         text += f" By default: {option.unset}."
     wrapped = textwrap.fill(text, width=119, initial_indent=" " * 12, subsequent_indent=" " * 12)
-    return f"        {option.name} ({TYPES[option.kind]}, *optional*{default}):\n{wrapped}"
+    return f"        {option.name} ({kind}, *optional*{default}):\n{wrapped}"
 
 
 def with_options(cls: type) -> type:

@@ -34,8 +34,8 @@ class Option:
         name (`str`):
             The name of the keyword argument of `generate`.
         kind (`str`):
-            `"int"`, `"float"`, `"bool"`, `"choice"`, `"token"` (a token id), `"tokens"` (one or several token ids) or
-            `"object"`.
+            `"int"`, `"float"`, `"bool"`, `"choice"`, `"token"` (a token id), `"tokens"` (one or several token ids) or the
+            name of a class.
         help (`str`):
             What it does, in one or two sentences.
         default (*optional*):
@@ -61,7 +61,9 @@ class Option:
         example (*optional*):
             A typical value, published where there is one.
         purpose (`str`, *optional*):
-            What a user wants who sets it to `example`; such an option is in the README.
+            What a user wants who sets it to `example`. The README lists the options that have a purpose.
+        beside (`tuple[str, ...]`, *optional*):
+            The options that should be set beside it for that purpose.
         published (`str`, *optional*):
             Its name in the official code, or in the code that is named.
         label (`str`, *optional*):
@@ -88,6 +90,7 @@ class Option:
     is_recorded: bool = True
     example: Any = None
     purpose: str | None = None
+    beside: tuple[str, ...] = ()
     published: str | None = None
     label: str | None = None
     form_maximum: float | None = None
@@ -98,10 +101,12 @@ class Option:
         """The default in words."""
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
-        return self.unset if self.default is None else f"{self.default}"
+        if self.kind == "float" and self.default is not None:
+            return f"{self.default:g}"
+        return self.unset if self.default is None else str(self.default)
 
     def check(self, value: Any) -> None:
-        """Raises a `ValueError` if a value is not one of this option. What an `"object"` may be is not known here."""
+        """Raises a `ValueError` if the option cannot have a value. Classes are not known here, and not checked."""
         if value is None:
             return
         if self.kind in ("int", "token"):
@@ -146,19 +151,20 @@ OPTIONS = (
     Option("max_new_tokens", "int", minimum=0, default=128, is_recorded=False,
         help="Number of mask tokens after the prompt, which is the longest possible completion. 0 only fills the mask "
              "tokens of the prompt.",
-        example=64, purpose="a completion of at most so many tokens", published="`gen_length`", label="Length (masks)"),
+        example=256, purpose="a longer completion", published="`gen_length`", label="Length (masks)"),
     Option("steps", "int", minimum=1, unset="one for each mask token", is_recorded=False,
         help="Denoising steps of the whole call, split over the blocks. Fewer steps are faster and less careful.",
-        example=32, purpose="a fixed number of forward passes", published="`steps`", label="Denoising steps"),
+        example=64, purpose="a fixed number of forward passes", published="`steps`", label="Denoising steps"),
     Option("block_length", "int", minimum=1, unset="one block (pure diffusion)", is_recorded=False,
         help="Length of the blocks that are decoded from left to right (semi-autoregressive). It need not divide the "
              "length of the completion.",
-        example=32, purpose="decoding in blocks, from left to right", published="`block_length`", label="Block length"),
+        example=32, purpose="blocks from left to right, which caches and stopping need", published="`block_length`", label="Block length"),
 
     # What is proposed
     Option("temperature", "float", minimum=0.0, default=0.0, is_recorded=False,
         help="Temperature of the Gumbel-max sampling. 0 takes the most probable token; more brings variety.",
-        example=0.8, purpose="varied completions", published="`temperature`", label="Temperature", form_maximum=2.0),
+        example=0.8, purpose="varied completions", beside=("block_length", "remasking"), published="`temperature`",
+        label="Temperature", form_maximum=2.0),
     Option("do_sample", "bool", unset="whether the temperature is above 0", is_recorded=False, on_command_line=False,
         help="`False` takes the most probable token at any temperature; `True` without a temperature means "
              "temperature 1."),
@@ -201,14 +207,15 @@ OPTIONS = (
     Option("draft_steps", "int", minimum=2, finishes_early=True, is_recorded=False,
         help="Lossless parallel decoding: guess this many denoising steps ahead and verify them in one forward pass, on as "
              "many canvases (FreeDave). The tokens stay the same.",
-        example=4, purpose="fewer forward passes, exactly the same text", label="Drafts", form_maximum=8),
+        example=4, purpose="fewer forward passes and exactly the same text, for one prompt on a GPU",
+        beside=("block_length", "block_cache"), label="Drafts", form_maximum=8),
 
     # What is recomputed
     Option("block_cache", "choice", choices=("prefix", "dual", "vicinity"), unset="no cache, which is exact",
         help="What a step recomputes inside a block: the block and everything behind it (prefix), the block alone (dual), "
              "or the block and 16 positions on both sides (vicinity). The other keys and values stay as they were at the "
              "last refresh.",
-        example="dual", purpose="cheaper forward passes, with a `block_length`",
+        example="dual", purpose="cheaper forward passes for long prompts and batches", beside=("block_length",),
         published="`use_cache`, `dual_cache` (Fast-dLLM)", label="Cache"),
     Option("cache_refresh_interval", "int", minimum=1, unset="one refresh at the start of each block",
         refines="block_cache",
@@ -216,21 +223,22 @@ OPTIONS = (
         example=8, label="Cache refresh"),
     Option("suffix_window", "int", minimum=0, unset="all of them",
         help="How many positions behind the active block the model sees.",
-        example=256, purpose="a long completion whose end is unknown, with a `block_length`", label="Suffix window"),
+        example=256, label="Suffix window"),
 
     # Where a completion ends
     Option("confidence_eos_eot_inf", "bool", default=False,
         help="Commit EOS and EoT last, so that completions do not break off early (appendix B.4 of the paper). It has no "
              "effect on random remasking.",
-        example=True, purpose="completions that do not break off early", published="`confidence_eos_eot_inf`",
-        label="Commit the end last"),
+        example=True, published="`confidence_eos_eot_inf`", label="Commit the end last"),
     Option("stop_at_eos", "bool", default=True, is_recorded=False,
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
-        example=False, purpose="the tokens of the official sampler, which never stops", label="Stop at the end"),
+        example=False, purpose="the tokens of the official sampler, beside its own options",
+        published="never stops", label="Stop at the end"),
 
     # What is returned
     Option("num_return_sequences", "int", minimum=1, default=1, is_recorded=False,
-        help="Number of completions for each prompt.", example=2),
+        help="Number of completions for each prompt.",
+        example=4, purpose="several completions of each prompt", beside=("temperature",)),
     Option("return_dict_in_generate", "bool", default=False, is_recorded=False, on_command_line=False,
         help="Return a [`LLaDAGenerationOutput`] instead of the token ids."),
     Option("output_trajectory", "bool", default=False, is_recorded=False, on_command_line=False,
@@ -240,9 +248,9 @@ OPTIONS = (
     Option("disable_compile", "bool", on_command_line=False,
         help="Do not record the denoising steps as CUDA graphs. By default they are recorded on CUDA devices where that is "
              "possible."),
-    Option("compile_config", "object", on_command_line=False,
-        help="A `transformers.CompileConfig`: how `torch.compile` compiles the small operations of a recorded step. With "
-             "it, steps are recorded on other devices too. It is not saved."),
+    Option("compile_config", "CompileConfig", on_command_line=False,
+        help="How `torch.compile` compiles the small operations of a recorded step. With it, steps are recorded on other "
+             "devices too. It is not saved."),
 
     # Special tokens
     Option("bos_token_id", "token", unset="that of the model's config", is_recorded=False, on_command_line=False,
