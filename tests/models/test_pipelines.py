@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The pipelines of transformers, on the shipped checkpoint: `text-generation` and `fill-mask`."""
+"""The pipelines `text-generation` and `fill-mask` of transformers, with the shipped poet and a tiny random model."""
 
 import pytest
 import torch
-from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
+from support.tiny_poet import SHIPPED_CHECKPOINT
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -22,8 +22,14 @@ PROMPTS = [LINE, "春眠不觉晓，", "白日"]
 
 @pytest.fixture(scope="module")
 def write():
-    """The pipeline, from the folder alone."""
+    """The pipeline of the shipped poet, from the folder alone."""
     return pipeline("text-generation", model=str(SHIPPED_CHECKPOINT), dtype=torch.float32, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def write_tiny(poet_folder):
+    """The pipeline of a tiny random model."""
+    return pipeline("text-generation", model=str(poet_folder), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +46,8 @@ class TestTextGeneration:
         assert type(write.model) is LLaDAForMaskedLM
 
     def test_text(self, write):
-        """By default the 64 masks of the checkpoint; EOS and pads are no text."""
-        assert texts(write(LINE)) == [LINE + NEXT_LINE]
+        """EOS and pads are left out."""
+        assert texts(write(LINE, max_new_tokens=12)) == [LINE + NEXT_LINE]
 
     def test_only_the_completion(self, write):
         assert texts(write(LINE, max_new_tokens=12, return_full_text=False)) == [NEXT_LINE]
@@ -51,18 +57,18 @@ class TestTextGeneration:
         (answer,) = texts(write(chat, max_new_tokens=12))
         assert answer == [*chat, {"role": "assistant", "content": NEXT_LINE}]
 
-    def test_chats_in_a_batch(self, write):
+    def test_chats_in_a_batch(self, write_tiny):
         chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
-        answers = write(chats, max_new_tokens=12, batch_size=2)
+        answers = write_tiny(chats, max_new_tokens=12, batch_size=2)
         assert [texts(answer)[0][-1]["content"] for answer in answers] == [
-            texts(write(prompt, max_new_tokens=12, return_full_text=False))[0] for prompt in PROMPTS
+            texts(write_tiny(prompt, max_new_tokens=12, return_full_text=False))[0] for prompt in PROMPTS
         ]
 
     @pytest.mark.parametrize("options", [{}, {"block_length": 4, "steps": 6}, {"confidence_threshold": 0.9}], ids=str)
-    def test_prompts_of_different_lengths_in_a_batch(self, write, options):
+    def test_prompts_of_different_lengths_in_a_batch(self, write_tiny, options):
         """Left padding changes nothing."""
         options = options | {"max_new_tokens": 12}
-        assert write(PROMPTS, batch_size=2, **options) == [write(prompt, **options) for prompt in PROMPTS]
+        assert write_tiny(PROMPTS, batch_size=2, **options) == [write_tiny(prompt, **options) for prompt in PROMPTS]
 
     @pytest.mark.parametrize(
         "options",
@@ -76,25 +82,25 @@ class TestTextGeneration:
         ],
         ids=str,
     )
-    def test_options_of_the_decoding(self, write, options):
-        prompt = write.tokenizer(LINE, return_tensors="pt")
-        sequences = write.model.generate(**prompt, max_new_tokens=12, **options)
-        (answer,) = write(LINE, max_new_tokens=12, return_tensors=True, **options)
+    def test_options_of_the_decoding(self, write_tiny, options):
+        prompt = write_tiny.tokenizer(LINE, return_tensors="pt")
+        sequences = write_tiny.model.generate(**prompt, max_new_tokens=12, **options)
+        (answer,) = write_tiny(LINE, max_new_tokens=12, return_tensors=True, **options)
         assert answer["generated_token_ids"] == sequences[0].tolist()
 
-    def test_the_options_count(self, write):
-        (answer,) = write(LINE, max_new_tokens=12, steps=3, return_dict_in_generate=True)
+    def test_details_are_returned(self, write_tiny):
+        (answer,) = write_tiny(LINE, max_new_tokens=12, steps=3, return_dict_in_generate=True)
         assert torch.tensor(answer["num_forward_passes"]).item() == 3  # transformers 5.17 gives a list of one
 
-    def test_several_completions(self, write):
+    def test_several_completions(self, write_tiny):
         torch.manual_seed(0)
-        answers = texts(write(LINE, max_new_tokens=12, num_return_sequences=4, temperature=2.0))
+        answers = texts(write_tiny(LINE, max_new_tokens=12, num_return_sequences=4, temperature=2.0))
         assert len(answers) == 4 and len(set(answers)) > 1
         assert all(answer.startswith(LINE) for answer in answers)
 
-    def test_options_that_we_do_not_have_are_refused(self, write):
+    def test_options_that_we_do_not_have_are_refused(self, write_tiny):
         with pytest.raises(ValueError, match="`model_kwargs` are not used by the model.*top_p"):
-            write(LINE, top_p=0.9)
+            write_tiny(LINE, top_p=0.9)
 
     @pytest.mark.parametrize("streamer_class", [TextStreamer, TextDiffusionStreamer])
     def test_streamer(self, write, streamer_class, capsys):
@@ -103,11 +109,10 @@ class TestTextGeneration:
         assert capsys.readouterr().out.rstrip().endswith(NEXT_LINE)
 
 
-def test_a_pipeline_uses_the_options_of_the_checkpoint(tmp_path):
+def test_a_pipeline_uses_the_options_of_the_checkpoint(poet_folder):
     """Also on transformers 5.17, whose pipelines look for a method `_prepare_generation_config` of the model."""
-    folder = save_tiny_poet(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+    model = AutoModelForCausalLM.from_pretrained(poet_folder)
     write = pipeline("text-generation", model=model, tokenizer=tokenizer)
     prompt = tokenizer("床前", return_tensors="pt")
     for options, length in [({}, 7), ({"max_new_tokens": 3, "steps": 2}, 3)]:
