@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Files and folders that are complete or absent: each is written beside its place and then renamed."""
+"""Files and folders that are complete or absent: each is written under a temporary name beside its path, then renamed."""
 
 import os
 import secrets
@@ -12,8 +12,22 @@ from pathlib import Path
 
 def write_atomically(path: str | Path, text: str) -> None:
     """
-    Writes a file beside its place and then moves it there, so that it is whole or as it was. A link stays a link, and
-    what is no file, such as `/dev/stdout`, is written into.
+    Writes a text file so that it is complete or unchanged. A link stays a link, and special files such as `/dev/stdout`
+    are written directly.
+
+    Args:
+        path (`str` or `Path`):
+            The file.
+        text (`str`):
+            The whole content.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.writing import write_atomically
+
+    >>> write_atomically("poem.txt", "床前明月光")
+    ```
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -30,24 +44,13 @@ def write_atomically(path: str | Path, text: str) -> None:
 
 def check_destination(destination: Path, source: Path, overwrite: bool, config_file: str) -> None:
     """
-    Refuses a destination whose content would be lost unasked.
-
-    Args:
-        destination (`Path`):
-            The folder to write, resolved.
-        source (`Path`):
-            What is read, resolved. Need not be a folder: it can be a Hub id.
-        overwrite (`bool`):
-            Whether a folder of the same kind may be replaced.
-        config_file (`str`):
-            The file that makes it one of the same kind.
-
-    Raises:
-        `ValueError`: if the destination is a file or lies in one, holds the source, has files and `overwrite` is not
-            set, or has files and is no folder that could have been written here.
+    Raises a `ValueError` if writing a folder could destroy files. With `overwrite` the destination may have files, but
+    only if it has `config_file`, which marks a folder of the same kind, and no subfolders. Both paths are resolved.
     """
     if source.is_dir() and (source == destination or destination in source.parents):
-        raise ValueError(f"`destination` must not hold the source, but got {str(destination)!r}. Give another folder.")
+        raise ValueError(
+            f"`destination` must not contain the source, but got {str(destination)!r}. Give another folder."
+        )
     there = next(path for path in (destination, *destination.parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"`destination` must be a folder, but {str(there)!r} is a file. Give another folder.")
@@ -56,28 +59,22 @@ def check_destination(destination: Path, source: Path, overwrite: bool, config_f
     files = list(destination.iterdir())
     if files and not overwrite:
         raise ValueError(
-            f"`destination` must be new or empty, but {str(destination)!r} has files. Give another folder, or "
-            "replace this one with `overwrite=True` (`--overwrite`)."
+            f"`destination` must be new or empty, but {str(destination)!r} has files. Give another folder, or replace "
+            "this one with `overwrite=True` (`--overwrite`)."
         )
-    # A mistyped path must not cost a home folder, nor a training run its checkpoints.
+    # A typing error must not delete a home folder or the checkpoints of a training run.
     if files and (any(path.is_dir() for path in files) or not (destination / config_file).is_file()):
         raise ValueError(
-            f"`overwrite` replaces a folder with {config_file} and without subfolders, but {str(destination)!r} is "
-            "none. Give another folder, or remove this one yourself."
+            f"`overwrite` only replaces a folder with {config_file} and without subfolders, which {str(destination)!r} "
+            "is not. Give another folder, or remove this one yourself."
         )
 
 
 @contextmanager
 def complete_or_absent(destination: Path) -> Iterator[Path]:
     """
-    Gives a new folder beside the destination, and moves it there when the block ends without an error.
-
-    Args:
-        destination (`Path`):
-            The folder to write; see [`check_destination`]. What it held before stays until the new one is complete.
-
-    Yields:
-        `Path`: The folder to write into.
+    Yields a new folder, which replaces the destination when the block ends without an error. Call `check_destination`
+    first.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = hidden_sibling(destination, "part")
@@ -90,7 +87,7 @@ def complete_or_absent(destination: Path) -> Iterator[Path]:
 
 
 def move_into_place(partial: Path, destination: Path) -> None:
-    """Renames `partial` to `destination`. The folder that was there goes last, and comes back after a failure."""
+    """Renames `partial` to `destination`. An old folder is deleted last, and is restored after a failure."""
     if not destination.exists():
         os.replace(partial, destination)
         return
@@ -105,5 +102,5 @@ def move_into_place(partial: Path, destination: Path) -> None:
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:
-    """A name beside it that nobody else has: other threads, processes and machines may write into the same folder."""
+    """A unique name beside the path, since other threads, processes and machines may write into the same folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")

@@ -4,7 +4,9 @@
 
 import os
 
-from modeling_llada.writing import write_atomically
+import pytest
+
+from modeling_llada.writing import check_destination, complete_or_absent, write_atomically
 
 
 def test_write_atomically(tmp_path):
@@ -30,3 +32,99 @@ def test_a_pipe_is_written_into(tmp_path):
     write_atomically(path, "月")
     assert os.read(reader, 100).decode() == "月" and path.is_fifo()
     os.close(reader)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "exports" / "llada"
+
+
+def write_folder(destination, content="new", source=None, overwrite=False):
+    """Writes a folder with one file, as exports and conversions do."""
+    source = source or destination.parent / "elsewhere"
+    check_destination(destination, source, overwrite, config_file="config.json")
+    with complete_or_absent(destination) as partial:
+        (partial / "config.json").write_text(content)
+
+
+def content_of(destination):
+    """The content of the only folder that is there."""
+    assert list(destination.parent.iterdir()) == [destination]
+    assert [path.name for path in destination.iterdir()] == ["config.json"]
+    return (destination / "config.json").read_text()
+
+
+def test_a_new_and_an_empty_folder_are_filled(folder):
+    write_folder(folder)
+    (folder.parent / "empty").mkdir()
+    write_folder(folder.parent / "empty")
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["empty", "llada"]
+    assert (folder.parent / "empty" / "config.json").read_text() == "new"
+
+
+def test_files_stay_unless_overwrite_is_set(folder):
+    write_folder(folder, "old")
+    with pytest.raises(ValueError, match="must be new or empty.*--overwrite"):
+        write_folder(folder)
+    assert content_of(folder) == "old"
+    write_folder(folder, overwrite=True)
+    assert content_of(folder) == "new"
+
+
+@pytest.mark.parametrize("name", ["notes/thesis.txt", "notes.txt"])
+def test_only_a_folder_of_the_same_kind_is_replaced(folder, name):
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("years of work")
+    if "/" in name:
+        (folder / "config.json").write_text("a checkpoint in the folder of a training run")
+    with pytest.raises(ValueError, match="`overwrite` only replaces a folder with config.json and without subfolders"):
+        write_folder(folder, overwrite=True)
+    assert (folder / name).read_text() == "years of work"
+
+
+def test_the_source_is_not_replaced(folder):
+    write_folder(folder, "old")
+    for destination in (folder, folder.parent):
+        with pytest.raises(ValueError, match="must not contain the source"):
+            write_folder(destination, source=folder, overwrite=True)
+    assert content_of(folder) == "old"
+
+
+@pytest.mark.parametrize("name", ["file", "file/llada"])
+def test_a_file_is_no_destination(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`destination` must be a folder, but .*file' is a file"):
+        write_folder(tmp_path / name, overwrite=True)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_nothing_new(folder, error):
+    write_folder(folder, "old")
+    for destination in (folder, folder.parent / "new"):
+        with pytest.raises(error), complete_or_absent(destination) as partial:
+            (partial / "config.json").write_text("half")
+            raise error
+    assert content_of(folder) == "old"
+
+
+def test_the_old_folder_comes_back_if_the_new_one_cannot_be_moved(folder, monkeypatch):
+    write_folder(folder, "old")
+    replace = os.replace
+
+    def fail_for_the_new_one(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("the disk is gone")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_for_the_new_one)
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_folder(folder, overwrite=True)
+    assert content_of(folder) == "old"
+
+
+def test_two_writers_at_the_same_time(folder):
+    """Their temporary names differ, and the last one wins."""
+    with complete_or_absent(folder) as first, complete_or_absent(folder) as second:
+        (first / "config.json").write_text("first")
+        (second / "config.json").write_text("second")
+    assert content_of(folder) == "first"

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """From a checkpoint to a complete folder for the Hub.
 
-- `checkpoint.py`: what is exported: weights and config in one of two layouts, and the files beside them
-- `tokenizer.py`: the tokenizer, with its mask token and a chat template
+- `checkpoint.py`: the export, in one of two layouts
+- `source.py`: reads and checks the checkpoint
+- `tokenizer.py`: the tokenizer with its mask token and a chat template
 - `model_card.py`: README.md
 - `hub.py`: the upload
 """

@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Weights in, a complete folder out.
+"""The export: from a checkpoint to a complete folder.
 
-Both layouts have the official names on disk, in config.json and in the weights. `"transformers"` adds the code of the
-model, for `trust_remote_code=True`; `"official"` is what the official code, and converters and engines that were
-written for it, expect.
+Both layouts have the official names in config.json and in the weights. `"transformers"` adds the code of the model, for
+`trust_remote_code=True`. `"official"` is the folder that the official code reads, and converters and engines that were
+written for it.
 """
 
 import json
@@ -12,16 +12,11 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
-from transformers import AutoConfig
-from transformers.utils import cached_file
-
-from ..models.configuration_llada import LLaDAConfig
-from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..writing import check_destination, complete_or_absent
 from .model_card import write_model_card
+from .source import check_generation_config, load_config, load_weights, read_file
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
 
 
@@ -29,21 +24,20 @@ LAYOUTS = ("transformers", "official")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 SHARD_SIZE = re.compile(r"\d+(\.\d+)?(KB|MB|GB|TB)")
 OFFICIAL_ARCHITECTURE = "LLaDAModelLM"
-NUM_NAMES = 10  # that an error lists
 
 
 @dataclass
 class ExportedCheckpoint:
     """
-    What was written.
+    An exported folder.
 
     Args:
         folder (`Path`):
             The folder.
         num_parameters (`int`):
-            Parameters of the model, a tied head counted once.
+            The number of parameters. A tied head counts once.
         dtype (`str`):
-            Their dtype.
+            The dtype of the parameters.
         num_bytes (`int`):
             The size of the folder.
         notes (`list[str]`):
@@ -71,9 +65,9 @@ def export_checkpoint(
     overwrite: bool = False,
 ) -> ExportedCheckpoint:
     """
-    Exports an official checkpoint, or one of ours, as a complete folder for the Hub.
+    Exports an official checkpoint, or a checkpoint of this package, as a complete folder for the Hub.
 
-    The folder is complete or absent: every check comes before the first file, and the folder gets its name last.
+    All checks come before the first file is written, and the folder appears only when it is complete.
 
     Args:
         source (`str` or `Path`):
@@ -82,31 +76,31 @@ def export_checkpoint(
             The folder to write.
         layout (`str`, *optional*, defaults to `"transformers"`):
             `"transformers"`: with the code of the model, for the Auto classes with `trust_remote_code=True`.
-            `"official"`: config, weights and tokenizer as the official code and llama.cpp expect them.
+            `"official"`: config, weights and tokenizer in the form that the official code and llama.cpp expect.
         dtype (`str`, *optional*, defaults to `"auto"`):
-            `"auto"` is that of the weights; or `"bfloat16"`, `"float16"`, `"float32"`.
+            `"bfloat16"`, `"float16"`, `"float32"`, or `"auto"` for the dtype of the weights.
         max_shard_size (`str`, *optional*, defaults to `"5GB"`):
-            The largest file of weights.
+            The size of the largest file of weights.
         tokenizer (`str` or `Path`, *optional*):
-            Where the tokenizer comes from: a folder or a Hub id. By default `source`.
+            The folder or Hub id of the tokenizer. By default `source`.
         include_tokenizer (`bool`, *optional*, defaults to `True`):
-            Whether the folder has a tokenizer.
+            Whether to export a tokenizer.
         license (`str`, *optional*):
             The licence in the model card.
         base_model (`str`, *optional*):
-            The Hub id in the model card of the model that this one comes from.
+            The Hub id, in the model card, of the model that this one is derived from.
         name (`str`, *optional*):
-            What the model card loads: the Hub id of the upload. By default the name of the folder.
+            The Hub id that the model card loads. By default the name of the folder.
         overwrite (`bool`, *optional*, defaults to `False`):
-            Whether an exported folder that is there is replaced, once the new one is complete.
+            Whether to replace an existing export, once the new one is complete.
 
     Returns:
-        [`ExportedCheckpoint`]: The folder, and what is to be said about it.
+        [`ExportedCheckpoint`]: The folder, and notes for the user.
 
     Raises:
-        `ValueError`: if an argument is out of range, if a weight is missing, unexpected or of another shape than the
-            config says, if there is no tokenizer or it does not fit, or if the destination has files.
-        `OSError`: if a file is damaged, or the disk too small.
+        `ValueError`: if an argument is out of range, if weights are missing, unexpected or of another shape than in the
+            config, if there is no tokenizer or it does not fit the model, or if the destination has files.
+        `OSError`: if a file is damaged or the disk is too small.
 
     Example:
 
@@ -126,21 +120,23 @@ def export_checkpoint(
     source = str(source_folder) if source_folder.is_dir() else str(source)
     check_destination(destination, source_folder.resolve(), overwrite, config_file="config.json")
 
-    # Before the weights, which can take minutes.
+    # The weights come last, because they can take minutes.
     config = load_config(source, layout)
     notes = check_generation_config(source)
     card = read_file(source, "README.md")
     if card is not None and (license is not None or base_model is not None):
-        raise ValueError("`license` and `base_model` are for a new model card, but the source has one. Edit that one.")
+        raise ValueError(
+            "`license` and `base_model` are for a new model card, but the source has one. Leave them out and edit that one."
+        )
     loaded_tokenizer = None
-    if not include_tokenizer:
-        notes.append("tokenizer: none, as asked")
-    else:
+    if include_tokenizer:
         tokenizer_source = source if tokenizer is None else str(Path(tokenizer).expanduser())
         loaded_tokenizer = load_tokenizer(tokenizer_source, config)
         notes.append(f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})")
         notes.append(set_chat_template(loaded_tokenizer))
-    notes.append(say_about_card(card, layout))
+    else:
+        notes.append("tokenizer: none, as asked")
+    notes.append(describe_card(card, layout))
 
     model = load_weights(source, config, dtype)
     check_disk_space(destination, model)
@@ -164,136 +160,19 @@ def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"`{argument}` must be one of {', '.join(choices)}, but got {value!r}.")
 
 
-def load_config(source: str, layout: str) -> LLaDAConfig:
-    """
-    Reads the config of a checkpoint that can be exported in this layout.
-
-    Raises:
-        `ValueError`: if it cannot be read, or is no LLaDA model, or quantized, or has no mask token, or cannot be
-            said in official fields.
-    """
-    # Without a question whether code of the checkpoint may run: only our classes can be exported.
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except (OSError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"`source={source!r}` has no config.json that this package can read: {reason}") from error
-    if config.model_type != "llada":
-        raise ValueError(f"`source={source!r}` is a model of the type {config.model_type!r}, not LLaDA.")
-    if getattr(config, "quantization_config", None) is not None:
-        raise ValueError(f"`source={source!r}` is quantized. Export the checkpoint that it was made from.")
-    if config.mask_token_id is None:
-        raise ValueError(f"`source={source!r}` has no `mask_token_id` in its config.json. Add it there.")
-    if layout == "official" and config.rope_parameters["rope_type"] != "default":
-        raise ValueError(
-            f"`layout='official'` has no field for scaled RoPE, but the config has {config.rope_parameters}. Use the "
-            "layout 'transformers'."
-        )
-    return config
-
-
-def load_weights(source: str, config: LLaDAConfig, dtype: str) -> LLaDAForMaskedLM:
-    """
-    Loads the mask predictor, and nothing but it: every weight is there, and no other one.
-
-    Args:
-        source (`str`):
-            A folder or a Hub id.
-        config ([`LLaDAConfig`]):
-            Its config, changed in place: it gets the dtype of the weights.
-        dtype (`str`):
-            The dtype to load in; `"auto"` is that of the weights.
-
-    Returns:
-        [`LLaDAForMaskedLM`]: The model.
-
-    Raises:
-        `ValueError`: names the weights that are missing, unexpected, or of another shape than the config says, and
-            says so if the config ties a head that is not the embedding.
-    """
-    # With `"auto"` the library would believe the config, which may round the weights, or double their size.
-    config.dtype = None
-    try:
-        model, info = LLaDAForMaskedLM.from_pretrained(
-            source, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"`source={source!r}` has a damaged model.safetensors.index.json: {error!r}. Fetch the checkpoint again."
-        ) from error
-    mismatched = [f"{name} {tuple(stored)} instead of {tuple(ours)}" for name, stored, ours in info["mismatched_keys"]]
-    problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"], "of another shape": mismatched}
-    found = [f"{len(names)} {problem} ({shorten(names)})" for problem, names in problems.items() if names]
-    if found:
-        raise ValueError(
-            f"The weights of `source={source!r}` are not those of its config.json: {'; '.join(found)}. Nothing was "
-            "written."
-        )
-    if config.tie_word_embeddings and model.lm_head.weight is not model.model.embed_tokens.weight:
-        raise ValueError(
-            f"The config.json of `source={source!r}` ties the output head to the embedding, but the weights have a head "
-            "of their own. Set `weight_tying` to false there. Nothing was written."
-        )
-    return model
-
-
-def shorten(names) -> str:
-    """The first names of a list."""
-    names = sorted(names)
-    return ", ".join(names[:NUM_NAMES]) + (", ..." if len(names) > NUM_NAMES else "")
-
-
 def check_disk_space(destination: Path, model: LLaDAForMaskedLM) -> None:
-    """Raises an `OSError` if the weights do not fit on the disk of the destination."""
+    """Raises an `OSError` if the disk of the destination is too small for the weights."""
     folder = next(path for path in (destination, *destination.parents) if path.exists())
     needed, free = model.get_memory_footprint(), shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"The weights take {needed / 1e9:.1f} GB, but {str(folder)!r} has only {free / 1e9:.1f} GB left. Make room, "
-            "or give another destination."
+            f"the weights take {needed / 1e9:.1f} GB, but {str(folder)!r} has only {free / 1e9:.1f} GB left. Free some "
+            "space, or give another destination."
         )
 
 
-def check_generation_config(source: str) -> list[str]:
-    """
-    Looks at generation_config.json before the library does, which takes its defaults for a damaged file, and drops
-    options that we do not have with no more than a warning.
-
-    Returns:
-        `list[str]`: What will be left out, for the user.
-
-    Raises:
-        `ValueError`: if the file is damaged.
-    """
-    try:
-        options = json.loads(read_file(source, "generation_config.json") or "{}")
-        if not isinstance(options, dict):
-            raise ValueError("it is no JSON object")
-    except ValueError as error:
-        raise ValueError(
-            f"`source={source!r}` has a damaged generation_config.json: {error}. Repair it, or remove it to export the "
-            "default options."
-        ) from error
-    try:
-        LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options))
-    except ValueError as error:
-        return [f"generation config: options were left out: {error}"]
-    return []
-
-
-def read_file(source: str, name: str) -> str | None:
-    """The text of a file of the source, if it has one."""
-    path = cached_file(
-        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-    )
-    try:
-        return None if path is None else Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"`source={source!r}` has a {name} that is no text in UTF-8. Repair it.") from error
-
-
-def say_about_card(card: str | None, layout: str) -> str:
-    """What becomes of the model card, for the user."""
+def describe_card(card: str | None, layout: str) -> str:
+    """A note about the model card for the user."""
     if card is None:
         return "model card: written"
     if layout == "official" and "trust_remote_code" in card:
@@ -302,19 +181,13 @@ def say_about_card(card: str | None, layout: str) -> str:
 
 
 def make_official(folder: Path) -> None:
-    """
-    Turns a saved folder into the official layout: without our code, and with a config that names the official class.
-
-    Args:
-        folder (`Path`):
-            What `save_pretrained` wrote.
-    """
+    """Removes our code from a saved folder, and makes config.json name the official class."""
     for path in folder.glob("*_llada.py"):
         path.unlink()
     path = folder / "config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
     fields.pop("auto_map", None)
     fields["architectures"] = [OFFICIAL_ARCHITECTURE]
-    # The name of the field in transformers 4, which the official code needs; transformers 5 knows both.
+    # The official code needs the field name of transformers 4. Version 5 reads both.
     fields["torch_dtype"] = fields.pop("dtype")
     path.write_text(json.dumps(dict(sorted(fields.items())), indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub
 
 
-# Of an earlier upload in more or fewer shards; what is uploaded now is never deleted.
+# Files of an earlier upload with another number of shards. New files are never deleted.
 STALE_WEIGHTS = ["model*.safetensors", "model.safetensors.index.json"]
 
 
@@ -15,15 +15,15 @@ def push_folder(
     folder: str | Path, repo_id: str, private: bool | None = None, commit_message: str = "Upload LLaDA checkpoint"
 ) -> str:
     """
-    Uploads a folder to a model repository of the Hub, which is made if it is not there.
+    Uploads a folder to a model repository of the Hub. The repository is created if it does not exist.
 
     Args:
         folder (`str` or `Path`):
-            What [`export_checkpoint`] wrote.
+            The folder that [`export_checkpoint`] wrote.
         repo_id (`str`):
-            The repository, `name` or `organisation/name`.
+            The repository, as `name` or `organisation/name`.
         private (`bool`, *optional*):
-            Whether a new repository is private. By default as the organisation has it; an existing one stays as it is.
+            Whether a new repository is private. By default the organisation decides. An existing one does not change.
         commit_message (`str`, *optional*, defaults to `"Upload LLaDA checkpoint"`):
             The message of the commit.
 
@@ -31,7 +31,7 @@ def push_folder(
         `str`: The address of the repository.
 
     Raises:
-        `OSError`: if the Hub refuses or cannot be reached.
+        `OSError`: if the Hub refuses the upload or cannot be reached.
 
     Example:
 

@@ -10,7 +10,7 @@ from ..models.modeling_llada import LLaDAForMaskedLM
 
 TAGS = ["llada", "masked-diffusion", "diffusion-language-model"]
 TOKEN_IDS = ("bos_token_id", "pad_token_id", "mask_token_id", "eos_token_id", "eot_token_id")
-# Facts about the file, not about how to decode.
+# Fields of the generation config that are no decoding options.
 NOT_OPTIONS = (*TOKEN_IDS, "transformers_version", "do_sample")
 
 CARD = """---
@@ -39,14 +39,14 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
 
 ## Decoding
 
-The settings in `generation_config.json`, each of which can be given to `generate` instead:
+The options in `generation_config.json`, which arguments of `generate` override:
 
 | option | value |
 |---|---|
 {options}
 
-`steps` is the number of denoising steps (by default one a token), `block_length` decodes in blocks from left to right (by
-default one block), `temperature` above 0 samples, and mask tokens in the prompt are filled too.
+`steps` is the number of denoising steps (by default one for each token), `block_length` decodes in blocks from left to
+right (by default one block), a `temperature` above 0 samples, and mask tokens in the prompt are filled as well.
 
 ## Files
 
@@ -59,16 +59,16 @@ inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ret
 
 LOADING = {
     "transformers": """`trust_remote_code=True` runs the `*_llada.py` files of this folder, on transformers 5.17 or newer. With the package
-`modeling_llada` installed, `import modeling_llada` takes its place. `AutoModel`, `AutoModelForMaskedLM` and
+`modeling_llada` installed, `import modeling_llada` replaces it. `AutoModel`, `AutoModelForMaskedLM` and
 `AutoModelForCausalLM` give the same mask predictor.""",
-    "official": """The package `modeling_llada` reads this folder on transformers 5. It has no code of its own: the official model code, and
-engines and converters that know `LLaDAModelLM`, bring theirs.""",
+    "official": """The package `modeling_llada` reads this folder on transformers 5. The folder has no code of its own. The official model
+code reads it too, and so do engines and converters that know `LLaDAModelLM`.""",
 }
 FILES = {
     "transformers": """Made with `llada export`: config and weights with the field and parameter names of the official LLaDA checkpoints, the
 code of the model (`*_llada.py`), the options of `generate`, and {tokenizer}.""",
-    "official": """Made with `llada export --layout official`: config and weights as in the official LLaDA checkpoints, for code that was
-written for those, the options of `generate`, and {tokenizer}.""",
+    "official": """Made with `llada export --layout official`: config and weights as in the official LLaDA checkpoints, the options of
+`generate`, and {tokenizer}.""",
 }
 
 
@@ -81,21 +81,21 @@ def write_model_card(
     base_model: str | None = None,
 ) -> str:
     """
-    Writes a model card that says how to load and decode, and nothing that is not known.
+    The model card: how to load the model, how to decode, and which files there are.
 
     Args:
         model ([`LLaDAForMaskedLM`]):
             The exported model.
         tokenizer (`PreTrainedTokenizerBase`, *optional*):
-            Its tokenizer, if the folder has one.
+            The tokenizer, if the folder has one.
         name (`str`):
-            The folder or Hub id to load from.
+            The folder or Hub id that the card loads.
         layout (`str`):
             `"transformers"` or `"official"`.
         license (`str`, *optional*):
             The licence, as the Hub spells it.
         base_model (`str`, *optional*):
-            The Hub id of the model that this one comes from.
+            The Hub id of the model that this one is derived from.
 
     Returns:
         `str`: The text of README.md.

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The tokenizer of an exported folder: it declares its mask token, and its chat template marks what is generated."""
+"""The tokenizer of an exported folder: it declares its mask token, and its chat template marks the answers."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from ..models.configuration_llada import LLaDAConfig
 
 
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
-# What the template above writes; a tokenizer without them was made for another format.
+# The tokens of our chat template. A tokenizer without them was made for another format.
 HEADER_TOKENS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 PROBE = [
@@ -25,76 +25,44 @@ PROBE = [
 
 def load_tokenizer(source: str, config: LLaDAConfig) -> PreTrainedTokenizerBase:
     """
-    Loads the tokenizer of a checkpoint and declares its mask token, which the official one does not.
-
-    Args:
-        source (`str`):
-            A folder or a Hub id.
-        config ([`LLaDAConfig`]):
-            The config of the model: it knows the id of the mask token, and the size of the embedding.
-
-    Returns:
-        `PreTrainedTokenizerBase`: The tokenizer, whose `mask_token_id` is that of the config.
-
-    Raises:
-        `ValueError`: if there is no tokenizer, or it does not belong to this model.
+    Loads the tokenizer of a checkpoint and declares the mask token of the config, which the official tokenizer does not.
+    It is an error if there is no tokenizer or it does not fit the model.
     """
-    # Whatever the libraries raise for a missing or damaged file, the way out is the same.
+    # The libraries raise many kinds of errors for a missing or damaged file, and all have the same remedy.
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
         raise ValueError(
-            f"There is no tokenizer in {source!r}, or it cannot be read. Give a folder or a Hub id as `tokenizer` "
-            "(`--tokenizer PATH_OR_ID`), or leave it out with `include_tokenizer=False` (`--no-tokenizer`)."
+            f"there is no tokenizer in {source!r}, or it cannot be read. Pass a folder or a Hub id as `tokenizer` "
+            "(`--tokenizer PATH_OR_ID`), or export without one by `include_tokenizer=False` (`--no-tokenizer`)."
         ) from error
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"`tokenizer` must fit the embedding, but {source!r} has {len(tokenizer)} tokens and the embedding "
-            f"{config.vocab_size} rows. Give the tokenizer that the model was trained with."
+            f"{config.vocab_size} rows. Pass the tokenizer that the model was trained with."
         )
     declare_mask_token(tokenizer, config.mask_token_id)
     return tokenizer
 
 
 def declare_mask_token(tokenizer: PreTrainedTokenizerBase, mask_token_id: int) -> None:
-    """
-    Sets `mask_token` to the token that has this id.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer, changed in place. No token is added.
-        mask_token_id (`int`):
-            The id that the model knows.
-
-    Raises:
-        `ValueError`: if the tokenizer has no token of this id, or declares another one as its mask token.
-    """
+    """Makes the token of this id the mask token. No token is added."""
     token = tokenizer.convert_ids_to_tokens(mask_token_id)
     if token is None or tokenizer.mask_token_id not in (None, mask_token_id):
+        found = (
+            "no token of this id" if token is None else f"{tokenizer.mask_token!r} as its mask token, not {token!r}"
+        )
         raise ValueError(
-            f"`mask_token_id` of the config is {mask_token_id}, but the tokenizer has "
-            + (
-                "no token of this id. "
-                if token is None
-                else f"{tokenizer.mask_token!r} as its mask token, not {token!r}. "
-            )
-            + "Give the tokenizer that the model was trained with."
+            f"`mask_token_id` of the config is {mask_token_id}, but the tokenizer has {found}. Pass the tokenizer that "
+            "the model was trained with."
         )
     tokenizer.mask_token = token
 
 
 def set_chat_template(tokenizer: PreTrainedTokenizerBase) -> str:
     """
-    Gives the tokenizer a chat template with `{% generation %}` marks, if its format is known.
-
-    A template that has the marks stays. One without them is replaced only if ours renders the same prompt.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer, changed in place.
-
-    Returns:
-        `str`: What was done, for the user.
+    Gives the tokenizer a chat template with `{% generation %}` marks, if its format is known. A template without marks
+    is replaced only if ours renders the same prompt. Returns a note for the user.
     """
     template = tokenizer.chat_template
     if template is not None and GENERATION_MARK.search(str(template)):
@@ -114,10 +82,10 @@ def set_chat_template(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def render_prompt(tokenizer: PreTrainedTokenizerBase, template: str | dict) -> str | None:
-    """What a template makes of a chat that the assistant is to continue; `None` if it has no use for such a chat."""
+    """The prompt that a template renders for a chat, or `None` if it refuses the chat."""
     if not isinstance(template, str):
         return None
-    # A template may refuse roles in its own words, and whatever it raises, it is not the same as ours.
+    # A template may raise any error to refuse a role.
     try:
         return tokenizer.apply_chat_template(PROBE, chat_template=template, add_generation_prompt=True, tokenize=False)
     except Exception:
@@ -125,17 +93,7 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, template: str | dict) -> s
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, layout: str) -> None:
-    """
-    Saves a tokenizer, in the official layout so that transformers 4 reads it too: the official code needs that.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        folder (`Path`):
-            Where its files go.
-        layout (`str`):
-            `"transformers"` or `"official"`.
-    """
+    """Saves the tokenizer. In the official layout transformers 4 can read it, which the official code needs."""
     tokenizer.save_pretrained(folder, save_jinja_files=layout == "transformers")
     path = folder / "tokenizer_config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,107 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Reading the checkpoint to export. Whatever is missing, damaged or unexpected in it is an error."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from transformers import AutoConfig
+from transformers.utils import cached_file
+
+from ..models.configuration_llada import LLaDAConfig
+from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.modeling_llada import LLaDAForMaskedLM
+
+
+NUM_NAMES = 10  # in an error
+
+
+def load_config(source: str, layout: str) -> LLaDAConfig:
+    """The config of the checkpoint. It is an error if the checkpoint cannot be exported in this layout."""
+    # Only our classes can be exported, so code of the checkpoint never runs and the user is not asked about it.
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"`source={source!r}` has no config.json that this package can read: {reason}") from error
+    if config.model_type != "llada":
+        raise ValueError(f"`source={source!r}` is a model of the type {config.model_type!r}, not LLaDA.")
+    if getattr(config, "quantization_config", None) is not None:
+        raise ValueError(f"`source={source!r}` is quantized. Export the checkpoint that it was made from.")
+    if config.mask_token_id is None:
+        raise ValueError(f"`source={source!r}` has no `mask_token_id` in its config.json. Add it there.")
+    if layout == "official" and config.rope_parameters["rope_type"] != "default":
+        raise ValueError(
+            f"`layout='official'` has no field for scaled RoPE, but the config has {config.rope_parameters}. Use the "
+            "layout 'transformers'."
+        )
+    return config
+
+
+def load_weights(source: str, config: LLaDAConfig, dtype: str) -> LLaDAForMaskedLM:
+    """
+    The model with all of its weights. Missing and unexpected weights are an error, and so are weights of another shape.
+    `config` gets the dtype of the weights.
+    """
+    # With a dtype in the config, `"auto"` would use it instead of the dtype of the weights.
+    config.dtype = None
+    try:
+        model, info = LLaDAForMaskedLM.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"`source={source!r}` has a damaged model.safetensors.index.json: {error!r}. Fetch the checkpoint again."
+        ) from error
+    mismatched = [f"{name} {tuple(stored)} instead of {tuple(ours)}" for name, stored, ours in info["mismatched_keys"]]
+    problems = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"], "of another shape": mismatched}
+    found = [f"{len(names)} {problem} ({shorten(names)})" for problem, names in problems.items() if names]
+    if found:
+        raise ValueError(
+            f"the weights of `source={source!r}` do not match its config.json: {'; '.join(found)}. Nothing was written."
+        )
+    if config.tie_word_embeddings and model.lm_head.weight is not model.model.embed_tokens.weight:
+        raise ValueError(
+            f"the config.json of `source={source!r}` ties the output head to the embedding, but the weights have a "
+            "separate head. Set `weight_tying` to false there. Nothing was written."
+        )
+    return model
+
+
+def shorten(names) -> str:
+    """The first names of a list."""
+    names = sorted(names)
+    return ", ".join(names[:NUM_NAMES]) + (", ..." if len(names) > NUM_NAMES else "")
+
+
+def check_generation_config(source: str) -> list[str]:
+    """
+    Notes for the user about options in generation_config.json that will be left out. A damaged file is an error; the
+    library would replace it by the default options.
+    """
+    try:
+        options = json.loads(read_file(source, "generation_config.json") or "{}")
+        if not isinstance(options, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"`source={source!r}` has a damaged generation_config.json: {error}. Repair it, or remove it to export the "
+            "default options."
+        ) from error
+    try:
+        LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options))
+    except ValueError as error:
+        return [f"generation config: options were left out: {error}"]
+    return []
+
+
+def read_file(source: str, name: str) -> str | None:
+    """The text of a file of the checkpoint, or `None` if there is no such file."""
+    path = cached_file(
+        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
+    try:
+        return None if path is None else Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"`source={source!r}` has a {name} that is no text in UTF-8. Repair it.") from error
