@@ -97,7 +97,11 @@ def mask_of_queries(attention_mask: torch.Tensor | None, positions: torch.LongTe
             "`query_positions` needs a mask with a dimension for the queries, as sdpa and eager attention have it. "
             "Leave it out and select positions with `logits_to_keep`, or call `model.set_attn_implementation('sdpa')`."
         )
-    return attention_mask if attention_mask.shape[2] == 1 else attention_mask.index_select(2, positions)
+    if attention_mask.shape[2] == 1:
+        return attention_mask
+    if positions.ndim == 1:
+        return attention_mask.index_select(2, positions)
+    return attention_mask.take_along_dim(positions[:, None, :, None], dim=2)
 
 
 def flash_attention_lengths(cu_seq_lens: torch.Tensor, given: dict) -> dict:

@@ -20,8 +20,12 @@ outside the window of a step is as old as the last refresh. Three windows:
 - `"vicinity"`: the active block and a few positions on both sides (https://huggingface.co/papers/2510.08666).
 """
 
+from dataclasses import dataclass
+
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+from .blocks_llada import Block
 
 
 VICINITY = 16  # positions on each side of the active block, as published
@@ -39,10 +43,14 @@ class LLaDACacheLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, window: torch.LongTensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes the recomputed positions in place, `None` for all of them, and returns those of the whole canvas."""
+        """
+        Writes the recomputed positions in place, `(batch, num_positions)` or `None` for all of them, and returns those of
+        the whole canvas.
+        """
         if window is not None:
-            self.keys.index_copy_(2, window, key_states)
-            self.values.index_copy_(2, window, value_states)
+            positions = window[:, None, :, None].expand_as(key_states)
+            self.keys.scatter_(2, positions, key_states)
+            self.values.scatter_(2, positions, value_states)
         elif self.is_initialized and self.keys.shape == key_states.shape:
             self.keys.copy_(key_states)
             self.values.copy_(value_states)
@@ -79,14 +87,14 @@ class LLaDACache(Cache):
     >>> cache = LLaDACache(model.config.num_hidden_layers)
     >>> model(input_ids=canvas, cache=cache)  # a refresh: all positions
 
-    >>> cache.window = torch.arange(32, 64)
-    >>> model(input_ids=canvas[:, 32:64], position_ids=cache.window[None], cache=cache)
+    >>> cache.window = torch.arange(32, 64).expand(len(canvas), -1)
+    >>> model(input_ids=canvas[:, 32:64], position_ids=cache.window, cache=cache)
     ```
     """
 
     def __init__(self, num_layers: int) -> None:
         super().__init__(layers=[LLaDACacheLayer() for _ in range(num_layers)])
-        # The positions that the next forward pass recomputes; `None`: all of them.
+        # The positions of each row that the next forward pass recomputes, `(batch, num_positions)`; `None`: all of them.
         self.window: torch.LongTensor | None = None
 
     def update(
@@ -103,19 +111,58 @@ class LLaDACache(Cache):
         for layer in self.layers:
             layer.select_rows(rows)
 
-    def load(self, other: "LLaDACache", repeats: int) -> None:
-        """Takes over the keys and values of another cache, each row several times."""
+    def copy_from(self, other: "LLaDACache", repeats: int) -> None:
+        """Copies the keys and values of another cache, each row several times."""
         for own, layer in zip(self.layers, other.layers, strict=True):
             own.update(layer.keys.repeat_interleave(repeats, dim=0), layer.values.repeat_interleave(repeats, dim=0))
 
 
-def window_of(block: slice, kind: str, length: int) -> slice:
-    """The positions that a step of a block recomputes."""
+@dataclass
+class Window:
+    """
+    The positions that a step recomputes, around the active block of each row.
+
+    Args:
+        start (`torch.LongTensor` of shape `(batch,)`): The first one.
+        stop (`torch.LongTensor` of shape `(batch,)`): The one behind the last.
+        width (`int`): The number of positions in the longest window.
+    """
+
+    start: torch.LongTensor
+    stop: torch.LongTensor
+    width: int
+
+    @property
+    def positions(self) -> torch.LongTensor:
+        """The positions, `(batch, width)`; a shorter window repeats its last one, which changes nothing."""
+        positions = self.start[:, None] + torch.arange(self.width, device=self.start.device)
+        return positions.minimum(self.stop[:, None] - 1)
+
+
+def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -> Window:
+    """
+    The positions that a step of the active block recomputes.
+
+    Args:
+        block ([`Block`]):
+            The active block.
+        kind (`str`):
+            `"dual"`, `"prefix"` or `"vicinity"`.
+        visible (`torch.LongTensor` of shape `(batch,)`):
+            The number of positions that each row sees.
+        length (`int`):
+            The largest of them, known without asking the device.
+    """
+    first, stop = block.span.start, block.span.stop
     if kind == "dual":
-        return block
+        return Window(block.start, block.start + block.length, block.width)
     if kind == "prefix":
-        return slice(block.start, length)
-    return slice(max(0, block.start - VICINITY), min(length, block.stop + VICINITY))
+        return Window(block.start, visible, length - first)
+    start = (block.start - VICINITY).clamp(min=0)
+    stop_of_row = (block.start + block.length + VICINITY).minimum(visible)
+    is_known = block.is_aligned  # else rows have windows of different lengths
+    width = min(length, stop + VICINITY) - max(0, first - VICINITY) if is_known else block.width + 2 * VICINITY
+    return Window(start, stop_of_row, width)
 
 
 __all__ = ["LLaDACache"]

@@ -20,6 +20,8 @@ import torch
 from torch.nn import functional as F
 from transformers.generation.streamers import BaseStreamer
 
+from .blocks_llada import Block
+
 
 @dataclass
 class Canvas:
@@ -71,9 +73,21 @@ class Canvas:
             stopped=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
         )
 
-    def masked(self, block: slice) -> torch.BoolTensor:
-        """The positions of a block that wait for a token, `(batch, block_length)`."""
-        return ~self.given[:, block] & (self.step[:, block] < 0) & ~self.ended[:, None]
+    def masked(self) -> torch.BoolTensor:
+        """The positions that wait for a token, `(batch, length)`."""
+        return ~self.given & (self.step < 0) & ~self.ended[:, None]
+
+    def masked_in(self, block: Block) -> torch.BoolTensor:
+        """The positions of the active block that wait for a token, `(batch, block_length)`."""
+        return self.read(self.masked(), block) & block.inside
+
+    def read(self, values: torch.Tensor, block: Block) -> torch.Tensor:
+        """The part of `values`, `(batch, length)`, that belongs to the active block: `(batch, block_length)`."""
+        return values.take_along_dim(block.positions(values.shape[1]), dim=1)
+
+    def write(self, values: torch.Tensor, block: Block, new: torch.Tensor, where: torch.BoolTensor) -> None:
+        """Writes the new values of the active block where `where` holds; both are `(batch, block_length)`."""
+        values.scatter_(1, block.positions(values.shape[1]), torch.where(where, new, self.read(values, block)))
 
     def view(self, length: int) -> "Canvas":
         """Its first positions, in the same memory."""
@@ -92,13 +106,13 @@ class Canvas:
         return self._map(lambda value: value[rows])
 
     def put(self, rows: torch.LongTensor, other: "Canvas") -> None:
-        """Takes over the state of some rows."""
+        """Copies the state of some rows."""
         for name, value in vars(other).items():
             if value is not None:
                 getattr(self, name).index_copy_(0, rows, value)
 
-    def load(self, other: "Canvas") -> None:
-        """Takes over the state of a canvas of the same shape."""
+    def copy_from(self, other: "Canvas") -> None:
+        """Copies the state of a canvas of the same shape."""
         for name, value in vars(other).items():
             if value is not None:
                 getattr(self, name).copy_(value)
@@ -108,17 +122,9 @@ class Canvas:
         return replace(self, **{name: function(value) for name, value in values.items()})
 
 
-def split_blocks(prompt_length: int, max_new_tokens: int, block_length: int | None) -> list[slice]:
-    """The prompt as a block of its own, for the masks inside it, then the blocks of the answer."""
-    block_length = block_length or max(max_new_tokens, 1)
-    end = prompt_length + max_new_tokens
-    starts = range(prompt_length, end, block_length)
-    return [slice(0, prompt_length)] + [slice(start, min(start + block_length, end)) for start in starts]
-
-
 def write_commits(
     canvas: Canvas,
-    block: slice,
+    block: Block,
     commit: torch.BoolTensor,
     proposal: torch.LongTensor,
     confidence: torch.FloatTensor,
@@ -127,10 +133,9 @@ def write_commits(
     Writes the committed proposals into the canvas, with their confidence and the step of their row; all of shape
     `(batch, block_length)`.
     """
-    step = canvas.num_forward_passes[:, None].int() - 1
-    canvas.tokens[:, block] = torch.where(commit, proposal, canvas.tokens[:, block])
-    canvas.step[:, block] = torch.where(commit, step, canvas.step[:, block])
-    canvas.confidence[:, block] = torch.where(commit, confidence.clamp(min=0), canvas.confidence[:, block])
+    canvas.write(canvas.tokens, block, proposal, where=commit)
+    canvas.write(canvas.step, block, canvas.num_forward_passes[:, None].int() - 1, where=commit)
+    canvas.write(canvas.confidence, block, confidence.clamp(min=0), where=commit)
 
 
 def end_rows(
@@ -152,7 +157,7 @@ def end_rows(
 
 def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None:
     """Stops rows, `(batch,)`, where they are: the masks that are left in them become pads, wherever they stand."""
-    masks = canvas.masked(slice(None)) & stop[:, None]
+    masks = canvas.masked() & stop[:, None]
     write_pads(canvas, masks, pad_token_id)
     canvas.stopped |= masks.any(-1)
     canvas.ended |= stop
@@ -165,19 +170,19 @@ def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -
     canvas.confidence.masked_fill_(positions, torch.nan)
 
 
-def put_confirmed(streamer: BaseStreamer, canvas: Canvas, block: slice) -> None:
+def put_confirmed(streamer: BaseStreamer, canvas: Canvas, span: slice) -> None:
     """
     Hands a finished block to a streamer: the prompt as `(batch, prompt_length)`, a block of the answer as `(block_length,)`
     if there is one row, since streamers count its tokens by its length.
     """
-    tokens = canvas.tokens[:, block].to("cpu", copy=True)
-    streamer.put(tokens if block.start == 0 else tokens.squeeze(0))
+    tokens = canvas.tokens[:, span].to("cpu", copy=True)
+    streamer.put(tokens if span.start == 0 else tokens.squeeze(0))
 
 
 def put_draft(
     streamer: BaseStreamer,
     canvas: Canvas,
-    block: slice,
+    span: slice,
     mask: torch.BoolTensor,
     scores: torch.FloatTensor,
     step: int,
@@ -190,7 +195,7 @@ def put_draft(
     committed one (NaN elsewhere).
     """
     # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.
-    value = canvas.tokens[:, block.start :].to("cpu", copy=True)
+    value = canvas.tokens[:, span.start :].to("cpu", copy=True)
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
         return
@@ -198,10 +203,10 @@ def put_draft(
     values, best = proposable.topk(min(3, scores.shape[-1]), dim=-1)
     best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, 3 - best.shape[-1]), value=-1)
     top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
-    confidence = canvas.confidence[:, block.start :].to("cpu", copy=True)
+    confidence = canvas.confidence[:, span.start :].to("cpu", copy=True)
     more = {}
     if getattr(streamer, "takes_probabilities", False):
-        is_new = mask & (canvas.tokens[:, block] != mask_token_id)
+        is_new = mask & (canvas.tokens[:, span] != mask_token_id)
         rows = is_new[mask]
         known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()  # of all tokens, as confidences are
         known = F.pad(known, (0, 3 - known.shape[-1])).float()

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 from transformers import LogitsProcessorList
 
-from .cache_llada import LLaDACache, window_of
+from .blocks_llada import Block
+from .cache_llada import LLaDACache, Window, window_of
 from .canvas_llada import Canvas, write_commits
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
@@ -83,42 +84,24 @@ class Denoiser:
         self.temperature: float | torch.Tensor = config.sampling_temperature
         self.propose_and_score = propose_and_score
 
-    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
-        """Counts the steps of a block, until it holds no mask; those of its schedule may not be enough."""
-        step = 0
-        while self.canvas.masked(block).any():
-            yield step
-            step += 1
+    def steps(self, block: Block) -> Iterator[None]:
+        """Waits for the steps of a block, until it holds no mask; those of its schedule may not be enough."""
+        while self.canvas.masked_in(block).any():
+            yield
 
-    def step(
-        self,
-        block: slice,
-        num_masks: torch.LongTensor,
-        num_steps: torch.LongTensor,
-        block_step: int | torch.LongTensor,
-    ) -> Prediction:
-        """
-        Makes one step.
+    def step(self, block: Block) -> Prediction:
+        """Makes one step in the active block, and counts it there."""
+        prediction = self._step(block)
+        block.step += 1
+        block.num_passes += 1
+        return prediction
 
-        Args:
-            block (`slice`):
-                The active block.
-            num_masks (`torch.LongTensor` of shape `(batch,)`):
-                The masks that it held at its start.
-            num_steps (`torch.LongTensor` of shape `(batch,)`):
-                The steps that it was given.
-            block_step (`int` or `torch.LongTensor` of shape `(batch,)`):
-                The index of the step in the block. Rows may be at different steps, but not at one that refreshes a
-                cache.
-
-        Returns:
-            [`Prediction`].
-        """
+    def _step(self, block: Block) -> Prediction:
         canvas, config = self.canvas, self.config
-        mask = canvas.masked(block)
+        mask = canvas.masked_in(block)
 
         # 2.a Predict the logits of the block's masks
-        logits, places = self._predict_masks(block, mask, block_step)
+        logits, places = self._predict_masks(block, mask)
         canvas.num_forward_passes += mask.any(-1)
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
@@ -132,7 +115,7 @@ class Denoiser:
         confidences = confidences.in_places(places, mask.shape)
 
         # 2.c Commit the proposals that the strategy picks
-        budget = step_budget(num_masks, num_steps, block_step)
+        budget = step_budget(block.num_masks, block.num_steps, block.step)
         commit = choose_commits(confidences, mask, budget, config, self.strategy)
         write_commits(canvas, block, commit, proposal, confidences.probability)
         return Prediction(mask, proposal, confidences, logits, scores)
@@ -141,9 +124,7 @@ class Denoiser:
         """Uniform numbers for each mask, `(num_masked, width)`."""
         return draw_uniform(mask, self.generators, width)
 
-    def _predict_masks(
-        self, block: slice, mask: torch.BoolTensor, block_step: int | torch.LongTensor
-    ) -> tuple[torch.FloatTensor, torch.LongTensor]:
+    def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
         """
         One forward pass, and the only place that makes one: logits of a block in float32, `(num_predicted, vocab_size)`,
         and their places in the flattened block, `(num_predicted,)`. Here these are the masks, in row-major order.
@@ -152,85 +133,112 @@ class Denoiser:
         """
         canvas, config = self.canvas, self.config
         rows = mask.any(-1).nonzero().squeeze(-1)
-        visible = self._visible(block)
-        window = self._window(block, block_step)
+        window = self._window(block)
+        length = self._visible_length(block)
         if self.cache is not None:
-            self._prepare_cache(rows, window, visible)
-        tokens, logits_to_keep = canvas.tokens[rows, window], mask[rows]
-        in_window = torch.arange(block.start - window.start, block.stop - window.start, device=tokens.device)
-        query_positions = in_window if narrows(self.model) and window != block else None
-        if query_positions is None:
-            logits_to_keep = torch.zeros_like(tokens, dtype=torch.bool).index_copy(1, in_window, logits_to_keep)
-
+            self._prepare_cache(rows, window)
+        if window is None:
+            positions, queries = None, block.positions(length)[rows]
+            tokens, given = canvas.tokens[rows, :length], canvas.given[rows, :length]
+        else:
+            positions, queries = window.positions[rows], places_in(window, block)[rows]
+            tokens, given = (values[rows].take_along_dim(positions, 1) for values in (canvas.tokens, canvas.given))
+        is_narrowed = supports_query_positions(self.model) and queries.shape != tokens.shape
         logits = guided_logits(
             self.model,
             tokens,
-            given=canvas.given[rows, window],
+            given=given,
             mask_token_id=config.mask_token_id,
             cfg_scale=config.cfg_scale,
-            attention_mask=None if canvas.position_ids is None else canvas.attention_mask[rows, visible],
-            position_ids=self._position_ids(rows, window),
-            logits_to_keep=logits_to_keep,
+            attention_mask=self._attention_mask(block, rows, length),
+            position_ids=self._position_ids(rows, positions, length),
+            logits_to_keep=mask[rows] if is_narrowed else at_queries(mask[rows], queries, tokens.shape),
             cache=self.cache,
-            query_positions=query_positions,
+            query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
         )
         if self.logits_processor is not None:
             logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
         return logits, mask.flatten().nonzero().squeeze(-1)
 
-    def _visible(self, block: slice) -> slice:
-        """What the model sees of the canvas: all of it, or nothing beyond the suffix window of the block."""
-        length = self.canvas.tokens.shape[1]
-        if self.config.suffix_window is not None:
-            length = min(length, block.stop + self.config.suffix_window)
-        return slice(0, length)
+    def _visible_length(self, block: Block) -> int:
+        """How many positions of the canvas the model sees: all of them, or none beyond the suffix window of any row."""
+        length, suffix = self.canvas.tokens.shape[1], self.config.suffix_window
+        return length if suffix is None else min(length, block.span.stop + suffix)
 
-    def _window(self, block: slice, block_step: int | torch.LongTensor) -> slice:
-        """The positions that a step recomputes."""
-        visible = self._visible(block)
-        if self.cache is None or refreshes_cache(block_step, self.config.cache_refresh_interval):
-            return visible
-        return window_of(block, self.config.block_cache, visible.stop)
+    def _visible(self, block: Block) -> torch.LongTensor:
+        """How many positions each row sees, `(batch,)`."""
+        length = self._visible_length(block)
+        if self.config.suffix_window is None:
+            return torch.full_like(block.start, length)
+        return (block.start + block.length + self.config.suffix_window).clamp(max=length)
 
-    def _prepare_cache(self, rows: torch.LongTensor, window: slice, visible: slice) -> None:
-        """Tells the cache what the step recomputes, and lets it forget the rows that have left."""
-        if window == visible:
+    def _window(self, block: Block) -> Window | None:
+        """The positions that a step recomputes; `None` for all that are visible."""
+        if self.cache is None or refreshes_cache(block, self.config.cache_refresh_interval):
+            return None
+        return window_of(block, self.config.block_cache, self._visible(block), self._visible_length(block))
+
+    def _prepare_cache(self, rows: torch.LongTensor, window: Window | None) -> None:
+        """Tells the cache which positions the step recomputes, and lets it forget the rows that have left."""
+        if window is None:
             self.cached_rows, self.cache.window = rows, None
             return
+        is_guided = self.config.cfg_scale > 0
         if len(rows) < len(self.cached_rows):
             kept = torch.isin(self.cached_rows, rows)
-            self.cache.select_rows((torch.cat([kept, kept]) if self.config.cfg_scale > 0 else kept).nonzero()[:, 0])
+            self.cache.select_rows((torch.cat([kept, kept]) if is_guided else kept).nonzero()[:, 0])
             self.cached_rows = rows
-        self.cache.window = torch.arange(window.start, window.stop, device=rows.device)
+        positions = window.positions[rows]
+        self.cache.window = torch.cat([positions, positions]) if is_guided else positions
 
-    def take_cache(self, other: "Denoiser", repeats: int) -> None:
-        """Takes over the cache of another denoiser, each row several times."""
+    def copy_cache_from(self, other: "Denoiser", repeats: int) -> None:
+        """Copies the cache of another denoiser, each row several times."""
         if self.cache is None:
             return
-        self.cache.load(other.cache, repeats)
+        self.cache.copy_from(other.cache, repeats)
         if other.cached_rows is not None:
             copies = torch.arange(repeats, device=other.cached_rows.device)
             self.cached_rows = (other.cached_rows[:, None] * repeats + copies).flatten()
 
-    def _position_ids(self, rows: torch.LongTensor, window: slice) -> torch.LongTensor | None:
-        """The positions of the window, unless they are those that the model would take by itself."""
-        if self.canvas.position_ids is not None:
-            return self.canvas.position_ids[rows, window]
-        if window.start == 0:
-            return None
-        return torch.arange(window.start, window.stop, device=rows.device).expand(len(rows), -1)
+    def _attention_mask(self, block: Block, rows: torch.LongTensor, length: int) -> torch.LongTensor | None:
+        """The positions that the rows see, where some of them see less than others."""
+        if self.config.suffix_window is not None and not block.is_aligned:
+            is_visible = torch.arange(length, device=rows.device) < self._visible(block)[rows, None]
+            return self.canvas.attention_mask[rows, :length] * is_visible
+        return None if self.canvas.position_ids is None else self.canvas.attention_mask[rows, :length]
+
+    def _position_ids(
+        self, rows: torch.LongTensor, positions: torch.LongTensor | None, length: int
+    ) -> torch.LongTensor | None:
+        """The position ids of the recomputed positions, unless they are those that the model would take by itself."""
+        if self.canvas.position_ids is None:
+            return positions
+        position_ids = self.canvas.position_ids[rows, :length]
+        return position_ids if positions is None else position_ids.take_along_dim(positions, dim=1)
 
 
-def narrows(model: nn.Module) -> bool:
-    """Whether the last layer of a model can leave out what is not asked for: its attention takes a mask of the queries."""
+def supports_query_positions(model: nn.Module) -> bool:
+    """Whether the last layer of a model can leave out positions: its attention takes a mask with rows for the queries."""
     return model.config._attn_implementation in ("sdpa", "eager")
 
 
-def refreshes_cache(block_step: int | torch.LongTensor, interval: int | None) -> bool:
+def refreshes_cache(block: Block, interval: int | None) -> bool:
     """Whether a step recomputes all positions: the first one of a block, and then one every `interval` steps."""
-    if isinstance(block_step, torch.Tensor):
-        return False
-    return block_step == 0 or (interval is not None and block_step % interval == 0)
+    return block.num_passes == 0 or (interval is not None and block.num_passes % interval == 0)
+
+
+def places_in(window: Window, block: Block) -> torch.LongTensor:
+    """Where the positions of a block are in its window, `(batch, block_length)`."""
+    first = (block.start - window.start)[:, None]
+    return (first + torch.arange(block.width, device=first.device)).clamp(max=window.width - 1)
+
+
+def at_queries(mask: torch.BoolTensor, queries: torch.LongTensor, shape: torch.Size) -> torch.BoolTensor:
+    """The masks of a block, `(batch, block_length)`, among all positions that the model computes."""
+    rows, columns = mask.nonzero(as_tuple=True)
+    among_all = torch.zeros(shape, dtype=torch.bool, device=mask.device)
+    among_all[rows, queries[rows, columns]] = True
+    return among_all
 
 
 def propose_and_score(

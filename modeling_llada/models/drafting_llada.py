@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 import torch
 
+from .blocks_llada import Block
 from .canvas_llada import write_commits
 from .denoising_llada import Denoiser, Prediction
 from .remasking_llada import Confidences, choose_commits, step_budget
@@ -43,16 +44,12 @@ class DraftingDenoiser:
     def __init__(self, denoiser: Denoiser, verifier: Denoiser) -> None:
         self.denoiser, self.verifier = denoiser, verifier
         self.canvas, self.config, self.num_drafts = denoiser.canvas, denoiser.config, denoiser.config.draft_steps
-        # How many steps of the block each row has made: rows whose drafts are right are ahead.
-        self.num_made = torch.zeros_like(self.canvas.num_forward_passes)
 
-    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
-        """Counts the forward passes of a block."""
-        return self.denoiser.steps(block, num_steps)
+    def steps(self, block: Block) -> Iterator[None]:
+        """Waits for the forward passes of a block."""
+        return self.denoiser.steps(block)
 
-    def step(
-        self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, block_step: int
-    ) -> Prediction:
+    def step(self, block: Block) -> Prediction:
         """
         Makes a forward pass, and all the steps that it proves right.
 
@@ -61,26 +58,27 @@ class DraftingDenoiser:
            the first that is wrong, and take over what all steps up to there have committed.
         3. Draft the next steps from what the last of these steps knew.
 
-        Args and returns are those of [`Denoiser.step`]; the prediction is that of the last step which was made.
+        Rows whose drafts are right are ahead: `block.step` counts the steps of each row. The prediction is that of the last
+        step which was made.
         """
-        if block_step == 0:
-            prediction = self.denoiser.step(block, num_masks, num_steps, block_step)
-            self.verifier.canvas.load(self.canvas.repeat(self.num_drafts))
-            self.verifier.take_cache(self.denoiser, self.num_drafts)
-            self.num_made.fill_(1)
+        if block.num_passes == 0:
+            prediction = self.denoiser.step(block)
+            self.verifier.canvas.copy_from(self.canvas.repeat(self.num_drafts))
+            self.verifier.copy_cache_from(self.denoiser, self.num_drafts)
         else:
-            prediction = self._verify(block, num_masks, num_steps)
-        self._draft(block, prediction, num_masks, num_steps)
+            prediction = self._verify(block)
+        self._draft(block, prediction)
         return prediction
 
-    def _verify(self, block: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor) -> Prediction:
+    def _verify(self, block: Block) -> Prediction:
         """Makes a step from each draft, and accepts those that follow from each other."""
         canvas, drafts = self.canvas, self.verifier.canvas
-        draft_steps = self.num_made[:, None] + torch.arange(self.num_drafts, device=self.num_made.device)
-        guessed = self._by_row(drafts.tokens[:, block].clone())
-        drafts.ended.copy_(self._repeat(canvas.ended))  # a criterion may have stopped rows since they were drafted
-        prediction = self.verifier.step(block, self._repeat(num_masks), self._repeat(num_steps), draft_steps.flatten())
-        stepped = self._by_row(drafts.tokens[:, block])
+        draft_block = block.repeat(self.num_drafts)
+        draft_block.step += torch.arange(self.num_drafts, device=block.step.device).repeat(len(block.step))
+        guessed = self._by_row(drafts.read(drafts.tokens, draft_block))
+        drafts.ended.copy_(canvas.ended.repeat_interleave(self.num_drafts))  # a criterion may have stopped rows since
+        prediction = self.verifier.step(draft_block)
+        stepped = self._by_row(drafts.read(drafts.tokens, draft_block))
 
         # The first draft is the canvas itself.
         follows = (stepped[:, :-1] == guessed[:, 1:]).all(-1)
@@ -88,30 +86,30 @@ class DraftingDenoiser:
         num_accepted = accepted.sum(1)
         last = num_accepted - 1
 
-        committed = self._by_row(prediction.mask & ~drafts.masked(block)) & accepted[..., None]
-        confidence = self._by_row(drafts.confidence[:, block]).masked_fill(~committed, 0).amax(1)
-        canvas.num_forward_passes += canvas.masked(block).any(-1)
+        committed = self._by_row(prediction.mask & ~drafts.masked_in(draft_block)) & accepted[..., None]
+        confidence = self._by_row(drafts.read(drafts.confidence, draft_block)).masked_fill(~committed, 0).amax(1)
+        canvas.num_forward_passes += canvas.masked_in(block).any(-1)
         write_commits(canvas, block, committed.any(1), pick(stepped, last), confidence)
-        self.num_made += num_accepted
+        block.step += num_accepted
+        block.num_passes += 1
         return self._of_draft(prediction, last)
 
-    def _draft(
-        self, block: slice, prediction: Prediction, num_masks: torch.LongTensor, num_steps: torch.LongTensor
-    ) -> None:
+    def _draft(self, block: Block, prediction: Prediction) -> None:
         """Writes the canvas, and what the next steps would make of it if the predictions did not move."""
-        tokens, mask = self.canvas.tokens[:, block], self.canvas.masked(block)
+        tokens, mask = self.canvas.read(self.canvas.tokens, block), self.canvas.masked_in(block)
         all_tokens, all_masks = [tokens], [mask]
         for step in range(self.num_drafts - 1):
-            budget = step_budget(num_masks, num_steps, self.num_made + step)
+            budget = step_budget(block.num_masks, block.num_steps, block.step + step)
             commit = choose_commits(prediction.confidences, mask, budget, self.config, self.denoiser.strategy)
             # There is nothing to predict on a complete block: such a draft repeats the one before it.
             commit &= (mask & ~commit).any(-1, keepdim=True)
             tokens, mask = torch.where(commit, prediction.proposal, tokens), mask & ~commit
             all_tokens.append(tokens)
             all_masks.append(mask)
-        drafts = self.verifier.canvas
-        drafts.tokens[:, block] = torch.stack(all_tokens, dim=1).flatten(0, 1)
-        drafts.step[:, block] = torch.where(torch.stack(all_masks, dim=1).flatten(0, 1), -1, 0).int()
+        drafts, draft_block = self.verifier.canvas, block.repeat(self.num_drafts)
+        is_masked, inside = torch.stack(all_masks, dim=1).flatten(0, 1), draft_block.inside
+        drafts.write(drafts.tokens, draft_block, torch.stack(all_tokens, dim=1).flatten(0, 1), where=inside)
+        drafts.write(drafts.step, draft_block, torch.where(is_masked, -1, 0).int(), where=inside)
 
     def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
         """What was known at one draft of each row."""
@@ -125,10 +123,6 @@ class DraftingDenoiser:
             rows = is_picked.flatten()[:, None].expand_as(prediction.mask)[prediction.mask]
             logits, scores = logits[rows], scores[rows]
         return Prediction(mask, proposal, Confidences(*confidences), logits, scores)
-
-    def _repeat(self, values: torch.Tensor) -> torch.Tensor:
-        """A value for each row as one for each draft."""
-        return values.repeat_interleave(self.num_drafts, dim=0)
 
     def _by_row(self, values: torch.Tensor) -> torch.Tensor:
         """`(batch * num_drafts, block_length)` as `(batch, num_drafts, block_length)`."""

@@ -29,8 +29,10 @@ from torch import nn
 from transformers import LogitsProcessorList
 from transformers.utils import logging
 
+from .blocks_llada import Block
+from .cache_llada import Window
 from .canvas_llada import Canvas
-from .denoising_llada import Denoiser, Prediction, propose_and_score
+from .denoising_llada import Denoiser, Prediction, places_in, propose_and_score
 from .drafting_llada import DraftingDenoiser
 from .generation_config_llada import LLaDAGenerationConfig
 from .guidance_llada import guided_logits
@@ -62,7 +64,9 @@ def open_denoiser(
 
     The arguments are those of [`Denoiser`], and `is_watched`: whether somebody looks at the steps.
     """
-    reason = "a callable takes part in them" if strategy or logits_processor else obstacle(model, canvas, config)
+    reason = (
+        "a callable takes part in them" if strategy or logits_processor else why_not_recordable(model, canvas, config)
+    )
     recordings = None if reason else _recordings.get(model) or _recordings.setdefault(model, Recordings())
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
@@ -92,7 +96,7 @@ def with_drafts(
     return DraftingDenoiser(denoiser, verifier=open_one(canvas.repeat(config.draft_steps)))
 
 
-def obstacle(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
+def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
     """Why the steps of a call cannot be recorded; `None` if they can."""
     if config.disable_compile:
         return "`disable_compile` is set"
@@ -148,7 +152,7 @@ class Recordings:
         self.by_key.move_to_end(key)
         while len(self.by_key) > MAX_RECORDINGS:
             self.by_key.popitem(last=False)
-        self.by_key[key].load(canvas, config, generators)
+        self.by_key[key].copy_from(canvas, config, generators)
         return self.by_key[key]
 
 
@@ -186,8 +190,10 @@ class RecordedDenoiser(Denoiser):
         super().__init__(model, canvas, config, strategy=None, generators=[None], logits_processor=None)
         batch_size, length = canvas.tokens.shape
         device = canvas.tokens.device
-        self.block_start, self.window_start = torch.zeros(2, dtype=torch.long, device=device)
-        self.num_masks, self.num_steps, self.block_step = torch.ones(3, batch_size, dtype=torch.long, device=device)
+        ones = torch.ones(batch_size, dtype=torch.long, device=device)
+        # The recorded steps read these tensors, which every step fills anew.
+        self.block = Block.at(slice(0, 1), ones.clone(), ones.clone(), max_steps=1)
+        self.window = Window(ones.clone(), ones.clone(), width=1)
         # In four dimensions, since the building of a mask from two would look at its values.
         self.attention_mask = None if canvas.position_ids is None else as_key_mask(canvas)
         self.position_ids = canvas.position_ids
@@ -204,34 +210,37 @@ class RecordedDenoiser(Denoiser):
         self.fewer: RecordedDenoiser | None = None
         self.temperature = torch.zeros((), dtype=widest_float(device), device=device)
         self.uniform: dict[tuple[int, int], torch.Tensor] = {}
-        self.replays: OrderedDict[tuple[int, int], Callable[[], Prediction]] = OrderedDict()
+        self.replays: OrderedDict[tuple[int, int | None], Callable[[], Prediction]] = OrderedDict()
 
-    def load(self, canvas: Canvas, config: LLaDAGenerationConfig, generators: list[torch.Generator | None]) -> None:
+    def copy_from(
+        self, canvas: Canvas, config: LLaDAGenerationConfig, generators: list[torch.Generator | None]
+    ) -> None:
         """Copies a canvas into the one of the recording, and takes what the recorded steps do not depend on."""
         self.rows = self.fewer = None
         self.config, self.generators = config, generators
         self.temperature.fill_(config.sampling_temperature)
-        self.canvas.load(canvas)
+        self.canvas.copy_from(canvas)
         if self.attention_mask is not None:
             self.attention_mask.copy_(as_key_mask(canvas))
 
-    def steps(self, block: slice, num_steps: int) -> Iterator[int]:
-        """Counts the steps of a block: those of the schedule, or fewer, when it is complete before."""
-        if num_steps == 0:
+    def steps(self, block: Block) -> Iterator[None]:
+        """Waits for the steps of a block: those of the schedule, or fewer when it is complete before."""
+        if block.max_steps == 0:
             return
         can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY_OPTIONS)
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)
         canvas = self.canvas if self.fewer is None else self.fewer.canvas
-        for step in range(num_steps):
-            yield step
-            if can_be_early and step % interval == interval - 1 and not canvas.masked(block).any():
+        in_canvas = block if self.fewer is None else block.select(self.rows)
+        for step in range(block.max_steps):
+            yield
+            if can_be_early and step % interval == interval - 1 and not canvas.masked_in(in_canvas).any():
                 break
         if self.fewer is not None:
             self.canvas.put(self.rows, canvas)
             self.rows = self.fewer = None
 
-    def _leave_ended_rows(self, block: slice) -> tuple[torch.LongTensor | None, "RecordedDenoiser | None"]:
+    def _leave_ended_rows(self, block: Block) -> tuple[torch.LongTensor | None, "RecordedDenoiser | None"]:
         """
         A recording of half the rows or fewer, a power of two, if the others have nothing to do in the block. With a cache a
         step costs the same for few rows and for many.
@@ -239,7 +248,7 @@ class RecordedDenoiser(Denoiser):
         batch_size, can_leave = len(self.canvas.tokens), self.config.stop_at_eos and not self.is_watched
         if batch_size == 1 or self.cache is not None or not can_leave or self.config.draft_steps is not None:
             return None, None
-        is_active = self.canvas.masked(block).any(-1)
+        is_active = self.canvas.masked_in(block).any(-1)
         num_active = int(is_active.sum())
         num_rows = 1 << max(num_active - 1, 0).bit_length()
         if num_active == 0 or 2 * num_rows > batch_size:
@@ -251,26 +260,17 @@ class RecordedDenoiser(Denoiser):
         canvas = self.canvas.select(rows)
         return rows, self.find()(self.model, canvas, self.config, generators, self.is_watched)
 
-    def step(
-        self,
-        block: slice,
-        num_masks: torch.LongTensor,
-        num_steps: torch.LongTensor,
-        block_step: int | torch.LongTensor,
-    ) -> Prediction:
+    def _step(self, block: Block) -> Prediction:
         """Replays the step for the shape of the block and its window, and records it the first time."""
         if self.fewer is not None:
-            return self.fewer.step(block, num_masks[self.rows], num_steps[self.rows], block_step)
-        window = self._window(block, block_step)
-        self.block_start.fill_(block.start)
-        self.window_start.fill_(window.start)
-        self.num_masks.copy_(num_masks)
-        self.num_steps.copy_(num_steps)
-        if isinstance(block_step, torch.Tensor):
-            self.block_step.copy_(block_step)
-        else:
-            self.block_step.fill_(block_step)
-        shape = (block.stop - block.start, window.stop - window.start)
+            return self.fewer.step(block.select(self.rows))
+        window = self._window(block)
+        self.block.copy_from(block)
+        shape = (block.width, None)
+        if window is not None:
+            self.window.start.copy_(window.start)
+            self.window.stop.copy_(window.stop)
+            shape = (block.width, window.width)
         self._refill_uniform(block)
         if shape not in self.replays:
             self.replays[shape] = self._record(*shape)
@@ -289,13 +289,13 @@ class RecordedDenoiser(Denoiser):
         lengths = {block_length for block_length, _ in self.replays}
         self.uniform = {key: values for key, values in self.uniform.items() if key[0] in lengths}
 
-    def _refill_uniform(self, block: slice) -> None:
+    def _refill_uniform(self, block: Block) -> None:
         """Draws the random numbers of a step, those that [`Denoiser`] would draw: inside of a recording nothing is random."""
         widths = [self.model.config.vocab_size] if self.config.sampling_temperature > 0 else []
         widths += [1] if self.config.remasking == "random" else []
         if not widths:
             return
-        mask = self.canvas.masked(block)
+        mask = self.canvas.masked_in(block)
         for width in widths:
             values = draw_uniform(mask, self.generators, width)
             key = (mask.shape[1], width)
@@ -307,7 +307,7 @@ class RecordedDenoiser(Denoiser):
     def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
         return self.uniform[mask.shape[1], width]
 
-    def _record(self, block_length: int, window_length: int) -> Callable[[], Prediction]:
+    def _record(self, block_length: int, window_length: int | None) -> Callable[[], Prediction]:
         """Records a step as a CUDA graph, after it has run a few times: the first runs allocate and choose kernels."""
 
         def step() -> Prediction:
@@ -341,32 +341,38 @@ class RecordedDenoiser(Denoiser):
 
         return replay
 
-    def _static_step(self, block_length: int, window_length: int) -> Prediction:
-        """The step of [`Denoiser`] with tensors in the place of offsets and counters."""
-        device = self.block_start.device
-        block = self.block_start + torch.arange(block_length, device=device)
-        self.window = self.window_start + torch.arange(window_length, device=device)
-        prediction = super().step(block, self.num_masks, self.num_steps, self.block_step)
+    def _static_step(self, block_length: int, window_length: int | None) -> Prediction:
+        """The step of [`Denoiser`] at static shapes: offsets and counters are tensors. Without a window all is recomputed."""
+        self.block.width, self.window.width = block_length, window_length
+        prediction = super()._step(self.block)
         # What is kept takes memory of its own as long as the recording lives.
         return prediction if self.is_watched else prediction._replace(logits=None, scores=None)
 
-    def _predict_masks(self, block: torch.LongTensor, mask: torch.BoolTensor, block_step: torch.Tensor):
+    def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
         """The logits of all positions of the block, since the shapes are static."""
-        is_whole = len(self.window) == self.canvas.tokens.shape[1]
-        window = slice(None) if is_whole else self.window
+        canvas, length = self.canvas, self.canvas.tokens.shape[1]
+        if self.window.width is None:
+            positions, queries = None, block.positions(length)
+            tokens, given, position_ids = canvas.tokens, canvas.given, self.position_ids
+        else:
+            positions, queries = self.window.positions, places_in(self.window, block)
+            tokens, given, position_ids = (
+                values.take_along_dim(positions, dim=1) for values in (canvas.tokens, canvas.given, self.position_ids)
+            )
         if self.cache is not None:
-            self.cache.window = None if is_whole else self.window
+            is_guided = self.config.cfg_scale > 0 and positions is not None
+            self.cache.window = torch.cat([positions, positions]) if is_guided else positions
         logits = guided_logits(
             self.model,
-            self.canvas.tokens[:, window],
-            given=self.canvas.given[:, window],
+            tokens,
+            given=given,
             mask_token_id=self.config.mask_token_id,
             cfg_scale=self.config.cfg_scale,
             attention_mask=self.attention_mask,
-            position_ids=self.position_ids[:, window],
+            position_ids=position_ids,
             logits_to_keep=None,
             cache=self.cache,
-            query_positions=None if len(block) == len(self.window) else block - self.window_start,
+            query_positions=None if queries.shape == tokens.shape else queries,
         )
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)

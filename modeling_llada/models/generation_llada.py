@@ -26,12 +26,12 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
-from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, split_blocks, stop_rows
+from .blocks_llada import Block, plan_blocks
+from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
 from .engine_llada import open_denoiser
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor, is_neutral
 from .options_llada import DEFAULTS
-from .remasking_llada import split_steps
 from .sampling_llada import shared_generator
 
 
@@ -157,14 +157,12 @@ class LLaDAGenerationMixin:
         stopping_criteria = as_callable("stopping_criteria", stopping_criteria, StoppingCriteriaList)
         check_streamer(streamer)
         pad_token_id = self._find_pad_token(config, is_needed=stopping_criteria is not None)
-        blocks = split_blocks(input_ids.shape[1], config.max_new_tokens, config.block_length)
-        num_masks = torch.stack([canvas.masked(block).sum(-1) for block in blocks], dim=-1)
-        num_steps = split_steps(num_masks, config.steps)
         is_watched = stopping_criteria is not None or streamer is not None
 
         with open_denoiser(self, canvas, config, strategy, generators, logits_processor, is_watched) as denoiser:
-            self._denoise_blocks(denoiser, blocks, num_masks, num_steps, pad_token_id, stopping_criteria, streamer)
-            canvas = denoiser.canvas.view(blocks[-1].stop).copy()
+            blocks = plan_blocks(canvas.masked(), input_ids.shape[1], config.block_length, config.steps)
+            self._denoise_blocks(denoiser, blocks, pad_token_id, stopping_criteria, streamer)
+            canvas = denoiser.canvas.view(blocks[-1].span.stop).copy()
 
         # 4. Finalize and return
         if streamer is not None:
@@ -183,28 +181,32 @@ class LLaDAGenerationMixin:
     def _denoise_blocks(
         self,
         denoiser: Denoiser,
-        blocks: list[slice],
-        num_masks: torch.LongTensor,
-        num_steps: torch.LongTensor,
+        blocks: list[Block],
         pad_token_id: int | None,
         stopping_criteria: StoppingCriteriaList | None,
         streamer: BaseStreamer | None,
     ) -> None:
-        """Fills the canvas of the denoiser, block by block; `num_masks` and `num_steps` are `(batch, num_blocks)`."""
-        config, prompt_length = denoiser.config, blocks[0].stop
-        canvas = denoiser.canvas.view(blocks[-1].stop)  # a recorded one is longer
+        """Fills the canvas of the denoiser, block by block."""
+        config, prompt_length = denoiser.config, blocks[0].span.stop
+        canvas = denoiser.canvas.view(blocks[-1].span.stop)  # a recorded one is longer
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
         can_end = config.stop_at_eos or stopping_criteria is not None  # else nobody has to wait for the device to ask
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
-        total_steps, most_steps = 0, num_steps.amax(0).tolist()
-        for index, block in enumerate(blocks):
-            for block_step in denoiser.steps(block, most_steps[index]):
+        total_steps = 0
+        for block in blocks:
+            for _ in denoiser.steps(block):
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
-                prediction = denoiser.step(block, num_masks[:, index], num_steps[:, index], block_step)
+                prediction = denoiser.step(block)
                 if streamer is not None and hasattr(streamer, "put_draft"):
                     put_draft(
-                        streamer, canvas, block, prediction.mask, prediction.scores, total_steps, config.mask_token_id
+                        streamer,
+                        canvas,
+                        block.span,
+                        prediction.mask,
+                        prediction.scores,
+                        total_steps,
+                        config.mask_token_id,
                     )
                 total_steps += 1
 
@@ -217,10 +219,10 @@ class LLaDAGenerationMixin:
                     )
 
             # 3. End the rows whose answer holds an EOS
-            if config.stop_at_eos and block.start >= prompt_length:
+            if config.stop_at_eos and block.span.start >= prompt_length:
                 end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
             if streamer is not None:
-                put_confirmed(streamer, canvas, block)
+                put_confirmed(streamer, canvas, block.span)
             if can_end and canvas.ended.all():
                 break
 

@@ -56,7 +56,7 @@ def guided_logits(
             The positions whose logits are wanted, out of those that the model returns; all by default.
         cache (`Cache`, *optional*):
             Keys and values of positions that are not recomputed; of both halves with guidance.
-        query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+        query_positions (`torch.LongTensor` of shape `(num_positions,)` or `(batch, num_positions)`, *optional*):
             The positions that the model returns; all by default.
 
     Returns:
@@ -69,6 +69,8 @@ def guided_logits(
             None if tensor is None else torch.cat([tensor, tensor])
             for tensor in (attention_mask, position_ids, logits_to_keep)
         )
+        if query_positions is not None and query_positions.ndim == 2:
+            query_positions = torch.cat([query_positions, query_positions])
     options = {"cache": cache, "query_positions": query_positions}
     logits = model(
         input_ids=input_ids,

@@ -158,7 +158,7 @@ class LLaDAAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         query_states, key_states, value_states = self.project_and_rotate(hidden_states, position_embeddings)
         if query_positions is not None:
-            query_states = query_states.index_select(1, query_positions)
+            query_states = select_positions(query_states, query_positions)
             attention_mask = mask_of_queries(attention_mask, query_positions)
         input_shape = query_states.shape[:2]
         query_states, key_states, value_states = (
@@ -229,7 +229,7 @@ class LLaDALayer(GradientCheckpointingLayer):
         query_positions: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        residual = hidden_states if query_positions is None else hidden_states.index_select(1, query_positions)
+        residual = hidden_states if query_positions is None else select_positions(hidden_states, query_positions)
         hidden_states = self.input_layernorm(hidden_states)
         hidden_states, _ = self.self_attn(
             hidden_states=hidden_states,
@@ -481,7 +481,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             if self.training and input_ids is not None and not torch.compiler.is_compiling():
                 self._warn_if_nothing_is_masked(input_ids, labels)
             if query_positions is not None:
-                labels = labels.index_select(1, query_positions)
+                labels = select_positions(labels, query_positions)
             # Contiguous: the loss function flattens with `view`.
             labels = select_positions(labels, logits_to_keep).contiguous()
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)

@@ -13,6 +13,8 @@
 # limitations under the License.
 """Sampling: from the logits of the masks to a proposed token for each of them."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -116,5 +118,5 @@ def scatter_to_block(
     Returns:
         `torch.Tensor` of shape `(batch, block_length)`.
     """
-    block = torch.full((shape.numel(),), fill_value, dtype=values.dtype, device=values.device)
+    block = values.new_full((math.prod(shape),), fill_value)
     return block.index_copy(0, places, values).view(shape)

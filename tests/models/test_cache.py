@@ -10,6 +10,7 @@ import torch
 from transformers import StoppingCriteria
 
 from modeling_llada.models import cache_llada
+from modeling_llada.models.blocks_llada import Block
 from modeling_llada.models.cache_llada import VICINITY, LLaDACache, LLaDACacheLayer, window_of
 from modeling_llada.models.guidance_llada import guided_logits
 
@@ -81,7 +82,7 @@ class TestLayer:
         layer.update(keys, values)
         memory = layer.keys.data_ptr(), layer.values.data_ptr()
         new_keys, new_values = self.states(3, seed=1)
-        stored = layer.update(new_keys, new_values, torch.arange(4, 7))
+        stored = layer.update(new_keys, new_values, torch.arange(4, 7).expand(2, -1))
         for whole, old, new in zip(stored, (keys, values), (new_keys, new_values), strict=True):
             assert torch.equal(whole, torch.cat([old[:, :, :4], new, old[:, :, 7:]], dim=2))
         assert (layer.keys.data_ptr(), layer.values.data_ptr()) == memory
@@ -110,6 +111,14 @@ class TestLayer:
         layer.select_rows(torch.tensor([0, 3]))
         assert torch.equal(layer.keys, keys[[0, 3]]) and torch.equal(layer.values, values[[0, 3]])
 
+    def test_rows_have_windows_of_their_own(self):
+        layer, (keys, values) = LLaDACacheLayer(), self.states(10)
+        layer.update(keys, values)
+        new_keys, new_values = self.states(2, seed=1)
+        stored, _ = layer.update(new_keys, new_values, torch.tensor([[1, 2], [7, 8]]))
+        assert torch.equal(stored[0, :, 1:3], new_keys[0]) and torch.equal(stored[1, :, 7:9], new_keys[1])
+        assert torch.equal(stored[0, :, 3:], keys[0, :, 3:]) and torch.equal(stored[1, :, :7], keys[1, :, :7])
+
 
 class TestCache:
     def test_mask_sizes(self):
@@ -118,7 +127,7 @@ class TestCache:
         assert cache.get_mask_sizes(12, 0) == (12, 0)
         for layer in range(2):
             cache.update(torch.zeros(1, 2, 12, 4), torch.zeros(1, 2, 12, 4), layer)
-        cache.window = torch.arange(4, 8)
+        cache.window = torch.arange(4, 8)[None]
         assert cache.get_mask_sizes(4, 1) == (12, 0)
         cache.window = None
         assert cache.get_mask_sizes(20, 1) == (20, 0)
@@ -128,16 +137,30 @@ class TestCache:
         cache.update(torch.zeros(1, 2, 12, 4), torch.zeros(1, 2, 12, 4), 0)
         assert cache.get_seq_length() == 0
 
+    @staticmethod
+    def windows(kind, length, *spans):
+        """The windows of rows whose blocks are at these spans: for each the distinct positions, first and last."""
+        counts = [torch.tensor([stop - start]) for start, stop in spans]
+        blocks = [Block.at(slice(*span), count, count, max_steps=1) for span, count in zip(spans, counts, strict=True)]
+        window = window_of(Block.join(blocks), kind, torch.full((len(spans),), length), length)
+        rows = [row.unique() for row in window.positions]
+        assert all(torch.equal(row, torch.arange(row[0], row[-1] + 1)) for row in rows)
+        return [(row[0].item(), row[-1].item() + 1) for row in rows]
+
     def test_windows(self):
-        block = slice(40, 48)
-        assert window_of(block, "dual", 100) == block
-        assert window_of(block, "prefix", 100) == slice(40, 100)
-        assert window_of(block, "vicinity", 100) == slice(40 - VICINITY, 48 + VICINITY) == slice(24, 64)
+        assert self.windows("dual", 100, (40, 48)) == [(40, 48)]
+        assert self.windows("prefix", 100, (40, 48)) == [(40, 100)]
+        assert self.windows("vicinity", 100, (40, 48)) == [(40 - VICINITY, 48 + VICINITY)] == [(24, 64)]
 
     def test_the_vicinity_ends_where_the_canvas_does(self):
-        assert window_of(slice(4, 12), "vicinity", 100) == slice(0, 28)
-        assert window_of(slice(80, 96), "vicinity", 100) == slice(64, 100)
-        assert window_of(slice(0, 8), "vicinity", 10) == slice(0, 10)
+        assert self.windows("vicinity", 100, (4, 12)) == [(0, 28)]
+        assert self.windows("vicinity", 100, (80, 96)) == [(64, 100)]
+        assert self.windows("vicinity", 10, (0, 8)) == [(0, 10)]
+
+    @pytest.mark.parametrize("kind", ["dual", "prefix", "vicinity"])
+    def test_rows_at_different_blocks_have_the_windows_that_they_have_alone(self, kind):
+        spans = [(4, 12), (40, 46), (93, 99)]
+        assert self.windows(kind, 100, *spans) == [self.windows(kind, 100, span)[0] for span in spans]
 
 
 class TestForward:
@@ -154,15 +177,15 @@ class TestForward:
         options = {"cache": cache, "attention_mask": attention_mask if is_padded else None}
         with torch.no_grad():
             whole = model(canvas, position_ids=position_ids, **options).logits
-            cache.window = torch.arange(9, 17)
+            cache.window = torch.arange(9, 17).expand(2, -1)
             part = model(canvas[:, 9:17], position_ids=position_ids[:, 9:17], **options).logits
         torch.testing.assert_close(part, whole[:, 9:17])
 
     def test_what_is_outside_the_window_is_as_old_as_the_last_refresh(self, model, random_ids):
-        canvas, cache, window = random_ids(1, 24), LLaDACache(2), torch.arange(8, 16)
+        canvas, cache, window = random_ids(1, 24), LLaDACache(2), torch.arange(8, 16)[None]
 
         def logits():
-            return model(canvas[:, 8:16], position_ids=window[None], cache=cache).logits
+            return model(canvas[:, 8:16], position_ids=window, cache=cache).logits
 
         with torch.no_grad():
             model(canvas, cache=cache)
@@ -183,7 +206,7 @@ class TestForward:
         with torch.no_grad():
             for positions in (torch.arange(24), window):
                 for cache in caches:
-                    cache.window = None if len(positions) == 24 else window
+                    cache.window = None if len(positions) == 24 else window.expand(4 if cache is caches[0] else 2, -1)
                 position_ids = positions.expand(2, -1)
                 guided = guided_logits(
                     model,

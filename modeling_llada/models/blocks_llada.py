@@ -1,0 +1,158 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The blocks of a canvas: the part of each row that is being denoised, and its share of the denoising steps.
+
+A call of `generate` moves all rows from one block to the next together. Nothing else here or in the denoising steps relies on
+that: every number below is one per row, so rows may be at different blocks, and blocks may start at different positions.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from .remasking_llada import split_steps
+
+
+PER_ROW = ("start", "length", "num_masks", "num_steps", "step")
+
+
+@dataclass
+class Block:
+    """
+    The active block of each row.
+
+    Args:
+        start (`torch.LongTensor` of shape `(batch,)`): The first position of the block.
+        length (`torch.LongTensor` of shape `(batch,)`): Its number of positions.
+        num_masks (`torch.LongTensor` of shape `(batch,)`): The masks that it holds before its first step.
+        num_steps (`torch.LongTensor` of shape `(batch,)`): The denoising steps that the schedule gives it.
+        step (`torch.LongTensor` of shape `(batch,)`): The index of its next step, from 0.
+        span (`slice`): From the first position of any row to the last one; known without asking the device, as are:
+        width (`int`): The length of the longest block.
+        max_steps (`int`): The largest number of steps.
+        num_passes (`int`): The forward passes that all rows have made in their blocks.
+    """
+
+    start: torch.LongTensor
+    length: torch.LongTensor
+    num_masks: torch.LongTensor
+    num_steps: torch.LongTensor
+    step: torch.LongTensor
+    span: slice
+    width: int
+    max_steps: int
+    num_passes: int = 0
+
+    @classmethod
+    def at(cls, span: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, max_steps: int) -> "Block":
+        """The block at the same positions in every row."""
+        width = span.stop - span.start
+        return cls(
+            start=torch.full_like(num_masks, span.start),
+            length=torch.full_like(num_masks, width),
+            num_masks=num_masks,
+            num_steps=num_steps,
+            step=torch.zeros_like(num_masks),
+            span=span,
+            width=width,
+            max_steps=max_steps,
+        )
+
+    @classmethod
+    def join(cls, blocks: list["Block"]) -> "Block":
+        """
+        The blocks of several groups of rows as that of one batch.
+
+        Raises:
+            `ValueError`: if some rows are at the first forward pass of their block, which fills the cache, and others are not.
+        """
+        if len({block.num_passes == 0 for block in blocks}) > 1:
+            passes = [block.num_passes for block in blocks]
+            raise ValueError(
+                f"`blocks` must all be at their first forward pass, or none of them, but got num_passes={passes}. Make the "
+                "first pass of the new ones before they join."
+            )
+        return cls(
+            **{name: torch.cat([getattr(block, name) for block in blocks]) for name in PER_ROW},
+            span=slice(min(block.span.start for block in blocks), max(block.span.stop for block in blocks)),
+            width=max(block.width for block in blocks),
+            max_steps=max(block.max_steps for block in blocks),
+            num_passes=max(block.num_passes for block in blocks),
+        )
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the block stands at the same positions in every row."""
+        return self.span.stop - self.span.start == self.width
+
+    @property
+    def inside(self) -> torch.BoolTensor:
+        """The positions of the block, out of the `width` positions from its start on: `(batch, width)`."""
+        return torch.arange(self.width, device=self.length.device) < self.length[:, None]
+
+    def positions(self, canvas_length: int) -> torch.LongTensor:
+        """
+        The positions in the canvas, `(batch, width)`. Those behind a short block go on at the start of the canvas, so that
+        no position occurs twice.
+        """
+        return (self.start[:, None] + torch.arange(self.width, device=self.start.device)) % canvas_length
+
+    def select(self, rows: torch.LongTensor) -> "Block":
+        """The block of some rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in PER_ROW})
+
+    def repeat(self, repeats: int) -> "Block":
+        """Each row several times, the copies next to each other."""
+        return replace(self, **{name: getattr(self, name).repeat_interleave(repeats) for name in PER_ROW})
+
+    def copy_from(self, other: "Block") -> None:
+        """Copies the numbers of another block of as many rows into the tensors of this one."""
+        for name in PER_ROW:
+            getattr(self, name).copy_(getattr(other, name))
+
+
+def plan_blocks(
+    masked: torch.BoolTensor, prompt_length: int, block_length: int | None, steps: int | None
+) -> list[Block]:
+    """
+    The blocks of a call, from left to right: the prompt is one of its own, for the masks inside it, and the answer is cut
+    every `block_length` tokens.
+
+    Args:
+        masked (`torch.BoolTensor` of shape `(batch, length)`):
+            The masks of the canvas, before the first step.
+        prompt_length (`int`):
+            Where the answer begins.
+        block_length (`int`, *optional*):
+            The length of the blocks of the answer. By default the answer is one block.
+        steps (`int`, *optional*):
+            The denoising steps of the call, which are split over the blocks. By default one for each mask.
+
+    Returns:
+        `list[Block]`.
+    """
+    end = masked.shape[1]
+    block_length = block_length or max(end - prompt_length, 1)
+    starts = range(prompt_length, end, block_length)
+    spans = [slice(0, prompt_length), *(slice(start, min(start + block_length, end)) for start in starts)]
+    num_masks = torch.stack([masked[:, span].sum(-1) for span in spans], dim=-1)
+    num_steps = split_steps(num_masks, steps)
+    max_steps = num_steps.amax(0).tolist()
+    return [
+        Block.at(span, num_masks[:, index].contiguous(), num_steps[:, index].contiguous(), max_steps[index])
+        for index, span in enumerate(spans)
+    ]
+
+
+__all__ = ["Block", "plan_blocks"]
