@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""From folder to folder: reads an adapter, checks it, renames it, and writes all of it or nothing."""
+"""Reads an adapter, checks it, renames its modules, and writes all of it or nothing."""
 
 import json
 import pickle
@@ -24,15 +24,15 @@ from .report import AdapterReport, listed
 PREFIX = "base_model.model."
 CONFIG_FILE = "adapter_config.json"
 WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
-# What PEFT stores of a module: LoRA matrices, the extras of their variants, and whole weights.
+# The tensors that PEFT stores for a module: LoRA matrices, the extras of LoRA variants, and whole weights.
 KEY = re.compile(
     r"(?P<module>(?:(?!lora_).)+?)\.(?P<part>lora_[AB]\.weight|lora_B\.bias|lora_embedding_[AB]|lora_magnitude_vector(\.weight)?"
     r"|token_adapter\.trainable_tokens_delta|base_layer\.weight|weight)"
 )
 PAIRS = (("lora_A.weight", "lora_B.weight"), ("lora_embedding_A", "lora_embedding_B"))
-# Fields that name modules or layers in ways of their own. No adapter of the official model is known that has them.
+# Fields that name modules or layers in other ways. No known adapter of the official model uses them.
 UNSUPPORTED_FIELDS = ("target_parameters", "layer_replication", "use_bdlora", "megatron_config")
-# The tokenizer and the card go along. The state of an optimizer does not: it follows the order of the old modules.
+# The tokenizer and the model card are copied. The state of an optimizer is not, since it follows the order of the old modules.
 COPIED_SUFFIXES = (".jinja", ".json", ".md", ".model", ".txt")
 NOT_COPIED = ("trainer_state.json",)
 
@@ -42,27 +42,28 @@ def convert_adapter(
 ) -> AdapterReport:
     """
     Converts a LoRA adapter that was trained on the official modules (`model.transformer.blocks.0.attn_out`...), so that
-    PEFT loads it into a [`LLaDAForMaskedLM`] (`model.layers.0.self_attn.o_proj`...). LoRA with DoRA, biases, adapted
-    embeddings and heads, trained tokens and `modules_to_save` are covered. All tensors are written, or an error says why
-    none are.
+    PEFT loads it into a [`LLaDAForMaskedLM`] (`model.layers.0.self_attn.o_proj`...).
+
+    The conversion supports LoRA with DoRA, biases, adapted embeddings and heads, trained tokens and `modules_to_save`. It
+    writes either all tensors or nothing.
 
     Args:
         source (`str` or `Path`):
-            Folder with adapter_config.json, and adapter_model.safetensors or adapter_model.bin.
+            The folder with adapter_config.json, and adapter_model.safetensors or adapter_model.bin.
         destination (`str` or `Path`):
-            Folder to write. The tokenizer and the model card are copied into it as well.
+            The folder to write. It also gets the tokenizer and the model card.
         to (`str`, *optional*, defaults to `"canonical"`):
-            The names to write. `"official"` is the other direction, for programs that have the official modules.
+            The names to write: `"canonical"` for this package, or `"official"` for the official modules.
         overwrite (`bool`, *optional*, defaults to `False`):
-            Whether to replace a destination that holds an adapter, and no subfolders.
+            Whether to replace a destination that has an adapter and no subfolders.
 
     Returns:
-        [`AdapterReport`]: What was renamed, and what to look at.
+        [`AdapterReport`]: What was renamed, and warnings.
 
     Raises:
-        `ValueError`: if the adapter already has these names, is not LoRA, or does not fit together: an unknown tensor, a
-            missing partner, another rank than the config says, a tensor that the config does not name. Also if the
-            destination exists.
+        `ValueError`: if the adapter already has these names, is not LoRA, or is inconsistent: a tensor is unknown, lacks
+            its partner, has another rank than in the config, or is not named in the config. Also if the destination has
+            files.
         `OSError`: if there is no adapter at `source`, or its file is damaged.
 
     Example:
@@ -86,22 +87,26 @@ def convert_adapter(
     report = AdapterReport(num_tensors=len(tensors), modules=count_modules(adapter, names))
     converted = convert_config(adapter, names, report)
 
+    # Tensors from `torch.save` may be views of one storage, which safetensors does not write.
     renamed = {
-        f"{PREFIX}{names.new(module)}.{part}": tensor
+        f"{PREFIX}{names.new(module)}.{part}": tensor.detach().clone().contiguous()
         for module, parts in adapter.modules.items()
         for part, tensor in parts.items()
     }
-    write_adapter(source, destination, converted, renamed, report)
+    with complete_or_absent(destination) as folder:
+        save_file(renamed, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+        (folder / CONFIG_FILE).write_text(json.dumps(converted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        report.not_copied = copy_other_files(source, folder)
     return report
 
 
 def read_config(folder: Path) -> dict:
-    """Reads adapter_config.json, and refuses what is not LoRA."""
+    """Reads adapter_config.json. It is an error if the adapter is not LoRA."""
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"`source` '{folder}' is no adapter: there is no {CONFIG_FILE} in it. It takes a folder; fetch one from the "
-            "Hub with `hf download REPOSITORY --local-dir FOLDER`."
+            f"`source` must be the folder of an adapter, but there is no {CONFIG_FILE} in '{folder}'. Fetch an adapter "
+            "from the Hub with `hf download REPOSITORY --local-dir FOLDER`."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +114,7 @@ def read_config(folder: Path) -> dict:
         raise ValueError(f"`source` has a damaged {CONFIG_FILE}: {error}.") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else config
-        raise ValueError(f"`source` has the `peft_type` {kind!r}: only LORA (with DoRA) can be converted.")
+        raise ValueError(f"`source` has the `peft_type` {kind!r}. Only LORA (with DoRA) can be converted.")
     unsupported = [name for name in UNSUPPORTED_FIELDS if config.get(name)]
     if unsupported:
         raise ValueError(f"`source` uses {listed(unsupported)} in {CONFIG_FILE}, which cannot be converted.")
@@ -117,10 +122,10 @@ def read_config(folder: Path) -> dict:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Reads the tensors from the file that PEFT would take."""
+    """Reads the tensors from the file that PEFT reads."""
     path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"`source` '{folder}' holds none of the files {' and '.join(WEIGHT_FILES)}.")
+        raise FileNotFoundError(f"`source` '{folder}' has none of the files {' and '.join(WEIGHT_FILES)}.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -129,12 +134,12 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
         reason = str(error).split("\n")[0]
         raise OSError(f"`source` has a damaged or unsafe file {path.name}: {reason}") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise ValueError(f"`source` has a file {path.name} that is no dictionary of tensors.")
+        raise ValueError(f"`source` has a {path.name} that is no dictionary of tensors.")
     return tensors
 
 
 def group_by_module(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    """Sorts the tensors by module and by what they are of it."""
+    """Groups the tensors by module, and names their roles."""
     modules = defaultdict(dict)
     unknown = []
     for key, tensor in tensors.items():
@@ -145,28 +150,28 @@ def group_by_module(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, tor
             modules[match["module"]][match["part"]] = tensor
     if unknown:
         raise ValueError(
-            f"`source` holds {len(unknown)} tensors that are no parts of a LoRA adapter: {listed(unknown)}."
+            f"`source` has {len(unknown)} tensors that are no parts of a LoRA adapter: {listed(unknown)}."
         )
     if not modules:
-        raise ValueError("`source` holds no tensors.")
+        raise ValueError("`source` has no tensors.")
     return dict(sorted(modules.items(), key=lambda item: (layer_of(item[0]) or 0, item[0])))
 
 
 def check_names(adapter: Adapter, names: ModuleNames) -> None:
-    """Refuses modules that the model does not have, and an adapter that is converted already."""
+    """Raises a `ValueError` for modules that the model does not have, and for an adapter that is already converted."""
     unknown = [module for module in adapter.modules if names.new(module) is None]
     if not unknown:
         return
     if all(names.is_new(module) for module in adapter.modules):
         raise ValueError(
-            f"`source` already has the names to convert to (such as {unknown[0]}): there is nothing to convert. Load it "
-            "as it is, or name the other direction in `to`."
+            f"`source` already has the names to convert to (such as {unknown[0]}), so there is nothing to convert. Load it "
+            "as it is, or pass the other direction as `to`."
         )
     raise ValueError(f"`source` adapts {len(unknown)} modules that the model does not have: {listed(unknown)}.")
 
 
 def check_tensors(adapter: Adapter) -> None:
-    """Refuses tensors that do not fit to each other or to the config."""
+    """Raises a `ValueError` for tensors that do not fit each other or the config."""
     problems = [problem for module in adapter.modules for problem in find_problems(module, adapter)]
     widths = defaultdict(set)
     for module, parts in adapter.modules.items():
@@ -174,11 +179,11 @@ def check_tensors(adapter: Adapter) -> None:
             widths[at_layer(module, "*")].add((parts[PAIRS[0][0]].shape[-1], parts[PAIRS[0][1]].shape[0]))
     problems += [f"{name} has other shapes in other layers" for name, shapes in widths.items() if len(shapes) > 1]
     if problems:
-        raise ValueError(f"`source` does not fit together: {listed(problems, separator='; ')}.")
+        raise ValueError(f"`source` is inconsistent: {listed(problems, separator='; ')}.")
 
 
 def find_problems(module: str, adapter: Adapter) -> Iterator[str]:
-    """What is wrong with the tensors of one module."""
+    """The problems of the tensors of one module."""
     parts, config = adapter.modules[module], adapter.config
     pattern = config.get("rank_pattern") or {}
     rank = pattern.get(get_pattern_key(list(pattern), module), config.get("r"))
@@ -203,7 +208,7 @@ def find_problems(module: str, adapter: Adapter) -> Iterator[str]:
 
 
 def count_modules(adapter: Adapter, names: ModuleNames) -> list[tuple[str, str, list[int], int]]:
-    """For each type of module its old and new name, its layers, and its tensors."""
+    """For each type of module its old and new name, its layers, and its number of tensors."""
     groups = defaultdict(list)
     for module in adapter.modules:
         groups[at_layer(module, "*"), at_layer(names.new(module), "*")].append(module)
@@ -213,20 +218,8 @@ def count_modules(adapter: Adapter, names: ModuleNames) -> list[tuple[str, str, 
     ]
 
 
-def write_adapter(
-    source: Path, destination: Path, config: dict, tensors: dict[str, torch.Tensor], report: AdapterReport
-) -> None:
-    """Writes the folder, or nothing."""
-    with complete_or_absent(destination) as folder:
-        # A file of `torch.save` may hold views of one storage, which safetensors does not write.
-        tensors = {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
-        save_file(tensors, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        report.not_copied = copy_other_files(source, folder)
-
-
 def copy_other_files(source: Path, destination: Path) -> list[str]:
-    """Copies the tokenizer and the card, and returns what stays behind."""
+    """Copies the tokenizer and the model card, and returns the names of the other files."""
     not_copied = []
     for path in sorted(source.iterdir()):
         if path.name in (CONFIG_FILE, *WEIGHT_FILES) or path.resolve() == destination:

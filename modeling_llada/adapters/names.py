@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The names of the modules on both sides."""
+"""The module names of the source and of the destination."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ LAYER = re.compile(r"\.(0|[1-9]\d{0,3})(?=\.)")
 
 class ModuleNames:
     """
-    The modules that have weights, under the names of the source and of the destination.
+    The modules with weights, under the names of the source and of the destination.
 
     Args:
         to (`str`):
@@ -29,7 +29,7 @@ class ModuleNames:
         with torch.device("meta"):
             model = LLaDAForMaskedLM(LLaDAConfig(num_hidden_layers=1))
         canonical = {name: module for name, module in model.named_modules() if list(module.parameters(recurse=False))}
-        # As in `save_pretrained`: from the last to the first.
+        # `save_pretrained` applies the renamings in reverse order too.
         renamings = [renaming.reverse_transform() for renaming in reversed(LLADA_WEIGHT_RENAMINGS)]
         pairs = {name: (rename(name, renamings), name) for name in canonical}
         if to == "official":
@@ -42,24 +42,24 @@ class ModuleNames:
         self._vocabulary = {pairs["model.embed_tokens"][0], pairs["lm_head"][0]}
 
     def new(self, module: str) -> str | None:
-        """The new name of a module, or `None` if the source cannot have such a module."""
+        """The new name of a module, or `None` if the model has no such module."""
         new = self._new.get(at_layer(module, 0))
         return new if new is None or layer_of(module) is None else at_layer(new, layer_of(module))
 
     def is_new(self, module: str) -> bool:
-        """Whether a module already has a name of the destination."""
+        """Whether this is a name of the destination."""
         return at_layer(module, 0) in self._new.values()
 
     def is_vocabulary(self, module: str) -> bool:
-        """Whether a module of the source is the embedding or the output head: PEFT saves a resized one unasked."""
+        """Whether this is the embedding or the output head, which PEFT also saves when it was resized."""
         return module in self._vocabulary
 
     def linear(self, layers: Iterable[int]) -> list[str]:
-        """What `"all-linear"` stands for in these layers of the source: all but the output head."""
+        """The modules that `"all-linear"` means in these layers of the source: all but the output head."""
         return [at_layer(name, layer) for layer in layers for name in sorted(self._linear)]
 
     def all_new(self, layers: Iterable[int]) -> set[str]:
-        """All modules of the destination, with these layers."""
+        """All modules of the destination with these layers."""
         return {at_layer(name, layer) for layer in layers for name in self._new.values()}
 
 
@@ -78,7 +78,7 @@ def layer_of(module: str) -> int | None:
 
 
 def at_layer(module: str, layer: int | str) -> str:
-    """The same module of another layer; outside the layers it is itself."""
+    """The name of the same module in another layer. A module outside the layers keeps its name."""
     return LAYER.sub(f".{layer}", module, count=1)
 
 

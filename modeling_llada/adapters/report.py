@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What a conversion did, for people."""
+"""The report of a conversion."""
 
 import json
 from collections.abc import Iterable
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 @dataclass
 class AdapterReport:
     """
-    What was converted. `str(report)` is a table for people.
+    The result of a conversion. `str(report)` is a table.
 
     Args:
         num_tensors (`int`):
-            Tensors that were written: all that the source holds.
+            The number of tensors that were written, which are all tensors of the source.
         modules (`list[tuple[str, str, list[int], int]]`):
-            For each type of module its old and new name, with `*` for the layer, the layers, and the number of tensors.
+            For each type of module its old and new name, with `*` for the layer, its layers, and its number of tensors.
         targets (`dict[str, list[str]]`):
-            For each entry of the old `target_modules` the new names of what it adapted; none if it adapted nothing.
+            For each entry of the old `target_modules` the new names of the modules that it adapted.
         changes (`dict[str, tuple]`):
-            The old and the new value of each field of adapter_config.json that changed.
+            The old and the new value of each changed field of adapter_config.json.
         warnings (`list[str]`):
-            What does not fit together, without being an error.
+            What does not fit together, but is no error.
         not_copied (`list[str]`):
-            Files of the source that were left there.
+            The files of the source that were not copied.
     """
 
     num_tensors: int
@@ -33,6 +33,10 @@ class AdapterReport:
     changes: dict[str, tuple] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     not_copied: list[str] = field(default_factory=list)
+
+    def warn_left_out(self, field: str, entry: str) -> None:
+        """Warns of an entry of the config without tensors."""
+        self.warnings.append(f"`{field}` names {entry}, but there are no tensors for it: it was left out")
 
     def __str__(self) -> str:
         lines = [f"{self.num_tensors} tensors renamed:"]
@@ -47,7 +51,7 @@ class AdapterReport:
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Numbers as people write them, such as `0-3, 7`."""
+    """Ranges of numbers, such as `0-3, 7`."""
     runs = []
     for number in sorted(numbers):
         if runs and runs[-1][1] == number - 1:
@@ -58,11 +62,11 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def listed(items: list[str], separator: str = ", ") -> str:
-    """The first few of a list of names."""
+    """The first names of a list, and how many there are."""
     return separator.join(items[:5]) + (f"{separator}... ({len(items)} in all)" if len(items) > 5 else "")
 
 
 def shorten(value) -> str:
-    """A value of a config, for one line."""
+    """A value of a config, at most 80 characters long."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

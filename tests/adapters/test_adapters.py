@@ -443,7 +443,7 @@ class TestErrors:
                 "base_layer.weight, but no LoRA matrices",
             ),
             (with_tensor(f"{FIRST_LAYER}.ff_norm.weight", 32), "weights that `modules_to_save` does not name"),
-            (lambda tensors: {}, "holds no tensors"),
+            (lambda tensors: {}, "has no tensors"),
         ],
     )
     def test_tensors(self, train, tmp_path, change, message):
