@@ -1,0 +1,17 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""A server with the API of OpenAI. The names that need FastAPI are imported when they are used."""
+
+__all__ = ["build_app"]
+
+
+def __getattr__(name: str):
+    if name != "build_app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .app import build_app
+    except ImportError as error:
+        raise ImportError(
+            f"`build_app` needs the extra `serve` ({error}): pip install 'modeling-llada[serve]'"
+        ) from error
+    return build_app

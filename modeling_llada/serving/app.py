@@ -1,10 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""An OpenAI-compatible server, made of the request handlers of `transformers serve`.
+"""A server with the API of OpenAI, built on the request handlers of `transformers serve`.
 
-The handlers read and write the protocol. What is autoregressive in that server is replaced here: where it takes the
-model from, how a request becomes decoding options, and which tokens of a finished canvas are the answer. Needs
-`transformers[serving]`.
+The handlers read requests and write answers. This module replaces the autoregressive parts: the source of the model, the
+decoding options of a request, and the tokens of a finished canvas that are the answer. It needs `transformers[serving]`.
 """
 
 import json
@@ -34,7 +33,7 @@ from ..models.options_llada import DEFAULTS, check_integer
 
 logger = logging.get_logger(__name__)
 
-# Fields of OpenAI's API that would change the answer and have no counterpart here, with the values that ask for nothing.
+# Fields of OpenAI's API that would change the answer and are not supported, with their neutral values.
 NEUTRAL_FIELDS = {
     "n": (1,),
     "best_of": (1,),
@@ -56,27 +55,27 @@ NEUTRAL_FIELDS = {
     "audio": (),
     "web_search_options": (),
 }
-# Options of ours that change the form of what `generate` returns; the server returns one text.
+# Options that change the output of `generate`: the server returns one text.
 ONE_TEXT = {"num_return_sequences": 1, "return_dict_in_generate": False, "output_trajectory": False}
 
 
 def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names: list[str]) -> FastAPI:
     """
-    The server, as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and the
-    `/load_model` of `transformers chat`. Requests are answered one after the other, each by a call of `generate`.
+    Builds the server as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and
+    `/load_model` for `transformers chat`. It answers one request after the other, each with a call of `generate`.
 
     Args:
         model ([`LLaDAForMaskedLM`]):
             The model.
         tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer. Chats need its chat template.
+            Its tokenizer. Chats need a chat template.
         names (`list[str]`):
-            The names by which requests may call the model. Answers carry the first.
+            The names of the model in requests. Answers have the first one.
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets the status 400 (404 for another
         model, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
-        ends the calls that run at their next step.
+        ends each running call at its next step.
 
     Example:
 
@@ -137,14 +136,14 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
 
 
 def error_response(status_code: int, message: str) -> JSONResponse:
-    """An error in the form of OpenAI's API."""
+    """An error in the format of OpenAI."""
     kind = "invalid_request_error" if status_code < 500 else "server_error"
     return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status_code)
 
 
 @dataclass
 class ServedModel:
-    """The model, in the place of the manager that loads any model that a request names."""
+    """The one model, in place of the manager that loads any model of a request."""
 
     model: LLaDAForMaskedLM
     tokenizer: PreTrainedTokenizerBase
@@ -153,31 +152,31 @@ class ServedModel:
     get_model_modality = staticmethod(ModelManager.get_model_modality)
 
     def check_name(self, name: str | None) -> str:
-        """The name of the model, if a request means this one."""
+        """The first name of the model. Raises the status 404 if the request names another model."""
         if name is not None and name not in self.names:
-            raise HTTPException(404, f"`model` must be {self.names[0]!r}, the one that is served, but got {name!r}.")
+            raise HTTPException(404, f"`model` must be {self.names[0]!r}, the model of this server, but got {name!r}.")
         return self.names[0]
 
 
 @dataclass
 class RequestOptions:
-    """What a request asks of `generate`."""
+    """The options of a request for `generate`."""
 
     config: LLaDAGenerationConfig
     seed: int
 
     @property
     def max_new_tokens(self) -> int:
-        """The handlers compare the length of the answer with it: the reason to finish is `length` or `stop`."""
+        """The handlers compare it with the length of an answer: `finish_reason` is `length` or `stop`."""
         return self.config.max_new_tokens
 
     @classmethod
     def read(cls, body: dict, defaults: LLaDAGenerationConfig) -> "RequestOptions":
         """
-        Reads the options of a request. Fields of the API win over `generation_config`, and that over the checkpoint.
+        Reads the options of a request. Fields of the API override `generation_config`, which overrides the checkpoint.
 
         Raises:
-            `ValueError`: if an option is unknown or out of its range.
+            `ValueError`: if an option is unknown or out of range.
         """
         options = read_generation_config(body.get("generation_config"))
         for field in ("max_tokens", "max_completion_tokens"):
@@ -194,7 +193,7 @@ class RequestOptions:
 
 
 def read_generation_config(value: str | dict | None) -> dict:
-    """The field `generation_config`: an object, or as `transformers serve` has it, the JSON text of one."""
+    """Reads the field `generation_config`: an object, or its JSON text as in `transformers serve`."""
     try:
         options = json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError:
@@ -212,7 +211,7 @@ def read_generation_config(value: str | dict | None) -> dict:
 
 
 class LLaDAHandlerMixin:
-    """What the handlers of chats and of texts have in common."""
+    """The common part of the handlers of chats and of texts."""
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)
@@ -220,14 +219,14 @@ class LLaDAHandlerMixin:
             json.dumps(body, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                "The request holds a surrogate (\\ud800 to \\udfff) without its partner: no text."
+                "The request must be valid Unicode, but it has a single surrogate (\\ud800 to \\udfff)."
             ) from error
         for name, neutral in NEUTRAL_FIELDS.items():
             if body.get(name) is not None and body[name] not in neutral:
                 rule = (
                     f"must be {' or '.join(map(json.dumps, neutral))} or left out" if neutral else "must be left out"
                 )
-                raise ValueError(f"`{name}` {rule}, but got {body[name]!r}: this server has no such option.")
+                raise ValueError(f"`{name}` {rule}, but got {body[name]!r}: this server does not support it.")
 
     def _resolve_model(self, body: dict) -> tuple[str, LLaDAForMaskedLM, PreTrainedTokenizerBase]:
         served = self.model_manager
@@ -255,7 +254,7 @@ class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):
 
 
 def is_text_message(message) -> bool:
-    """Whether it is a message of which nothing gets lost when only its text is read."""
+    """Whether a message consists of a role and text."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message.get("tool_calls"):
         return False
     content = message.get("content")
@@ -265,7 +264,7 @@ def is_text_message(message) -> bool:
 
 
 class LLaDAGenerationState(GenerationState):
-    """One manager, and so one thread, for the one model. No continuous batching, no compiled static cache."""
+    """One manager for the one model, and so one thread. It has neither continuous batching nor a static cache."""
 
     def __init__(self):
         super().__init__()
@@ -275,13 +274,13 @@ class LLaDAGenerationState(GenerationState):
         return self._manager
 
     def shutdown(self) -> None:
-        """Ends the running call at its next step, and those that wait at their first."""
+        """Ends the running call at its next step, and each waiting call at its first step."""
         self._manager.is_closing.set()
         super().shutdown()
 
 
 class LLaDAGenerateManager(GenerateManager):
-    """Checks a request before its answer begins, since a stream has no status code for what happens later."""
+    """Checks each request before its answer begins, because a stream cannot change its status code later."""
 
     def __init__(self):
         super().__init__()
@@ -297,7 +296,7 @@ class LLaDAGenerateManager(GenerateManager):
 
 
 class Call:
-    """A checked call of `generate`, which the server's manager takes for the model."""
+    """A checked call of `generate`. The manager of the server uses it as the model."""
 
     def __init__(
         self, model: LLaDAForMaskedLM, inputs: dict, options: RequestOptions, is_closing: threading.Event
@@ -307,13 +306,13 @@ class Call:
         input_ids, _ = model._prepare_inputs(inputs["input_ids"], inputs.get("attention_mask"), config)
         if (input_ids == config.mask_token_id).any():
             raise ValueError(
-                "The prompt holds mask tokens, but the server returns only what follows a prompt. Fill masks with "
-                "`llada generate --infill` or `model.generate`."
+                "The prompt must not hold mask tokens, because the server returns only the text after a prompt. Fill masks "
+                "with `llada generate --infill` or `model.generate`."
             )
         self.eos_token_id = config.eos_token_id if config.stop_at_eos else None
 
     def generate(self, input_ids, attention_mask=None, streamer=None, **kwargs) -> torch.LongTensor:
-        """The prompt and the text after it, `(1, length)`, without the EOS and the pads that fill the canvas."""
+        """The prompt and the answer, `(1, length)`, without EOS and the padding after it."""
         try:
             tokens = self.model.generate(
                 input_ids=input_ids,
@@ -326,14 +325,14 @@ class Call:
             if streamer is None:
                 raise
             logger.error("A stream has failed.", exc_info=error)
-            # The server writes the message between quotes, as it is.
+            # The server puts the message between quotes without escaping it.
             raise RuntimeError(json.dumps(str(error))[1:-1]) from error
         prompt_length = input_ids.shape[1]
         return tokens[:, : prompt_length + len(until_eos(tokens[0, prompt_length:], self.eos_token_id))]
 
 
 class CallStreamer(BaseStreamer):
-    """Passes the text on to the streamer of the server, if there is one, and ends the call when nobody waits for it."""
+    """Passes text to the streamer of the server, if there is one, and ends the call when the client has gone."""
 
     def __init__(self, streamer, eos_token_id: int | list[int] | None, is_closing: threading.Event):
         self.streamer, self.eos_token_id, self.is_closing = streamer, eos_token_id, is_closing
@@ -348,7 +347,7 @@ class CallStreamer(BaseStreamer):
         if self.is_closing.is_set():
             raise HTTPException(503, "The server is shutting down.")
         if self.streamer is not None:
-            self.streamer.put(value.new_empty(0))  # no text; it raises when the client has gone
+            self.streamer.put(value.new_empty(0))  # no text, but it raises when the client has gone
 
     def end(self) -> None:
         if self.streamer is not None:
