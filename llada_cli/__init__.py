@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The `llada` command.
 
-A package of its own beside `modeling_llada`, whose import takes seconds: `llada --help` and a mistyped option answer at
-once. Every subcommand is one module with `add_parser`, which only needs argparse, and `run`, which may import torch.
+It is a package beside `modeling_llada`, whose import takes seconds, so that `llada --help` and a mistyped option are answered
+at once. Each subcommand is one module with `add_parser`, which only needs argparse, and `run`, which may import torch.
 """
 
 import os
@@ -17,16 +17,16 @@ from .parsing import CommandParser
 
 
 EXAMPLES = """examples:
-  complete a poem and watch it being denoised:
+  complete a poem ("moonlight before my bed"), and watch how it is denoised:
     llada generate "床前明月光，"
-  write the line before:
+  write the line before a line ("it looks like frost on the ground"):
     llada generate "疑是地上霜。" --reverse
-  all options of a command:
+  list all options of a command:
     llada generate --help
 
 environment:
-  LLADA_MODEL    folder or Hub id of the checkpoint to use when --model is not given
-  LLADA_DEBUG=1  show the traceback of an error
+  LLADA_MODEL    the checkpoint when --model is not given: a folder or a Hub id
+  LLADA_DEBUG=1  shows the traceback of an error
 """
 
 
@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments (`Sequence[str]`, *optional*):
-            The arguments; by default those of the process.
+            The arguments. By default those of the process.
 
     Returns:
-        `int`: The exit code: 0, 2 after an error of the user, 130 after Ctrl-C.
+        `int`: The exit code: 0, or 2 after an error of the user, or 130 after Ctrl-C.
     """
     args = build_parser().parse_args(arguments)
     try:
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> CommandParser:
-    """The parser of the command and of all its subcommands."""
+    """Builds the parser of the command with all subcommands."""
     parser = CommandParser(
-        prog="llada", description="LLaDA, a language model that writes by denoising.", epilog=EXAMPLES
+        prog="llada", description="LLaDA: a language model that writes by denoising.", epilog=EXAMPLES
     )
     parser.add_argument("--version", action="version", version=f"llada {version('modeling-llada')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

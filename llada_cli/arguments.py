@@ -2,11 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Arguments that several commands have, and their checks."""
 
+import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import CommandError
 from .parsing import CommandParser
+from .terminal import quiet_libraries, spinner
 
 
 SHIPPED_CHECKPOINTS = "checkpoints"
@@ -14,14 +17,7 @@ SHIPPED_CHECKPOINT = "llada-poet"
 
 
 def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT) -> None:
-    """The options that every command with a model has.
-
-    Args:
-        parser ([`CommandParser`]):
-            The parser of the command.
-        shipped (`str`, *optional*):
-            The shipped checkpoint that the command uses by default.
-    """
+    """Adds the options that every command with a model has. `shipped` is the default checkpoint of the command."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -38,19 +34,10 @@ def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT
 
 
 def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
-    """The checkpoint to use: the one that is named, that of `LLADA_MODEL`, or the shipped one.
-
-    Args:
-        name (`str`, *optional*):
-            The value of `--model`.
-        shipped (`str`, *optional*):
-            The name of the shipped one.
-
-    Returns:
-        `str`: A folder or a Hub id.
+    """Chooses the checkpoint: the value of `--model`, that of `LLADA_MODEL`, or the shipped one.
 
     Raises:
-        `CommandError`: if none is named, and the package was not installed from a clone that holds the shipped one.
+        `CommandError`: if none is named, and the package was not installed from a clone.
     """
     name = name or os.environ.get("LLADA_MODEL")
     if name:
@@ -64,21 +51,54 @@ def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
     )
 
 
+def open_checkpoint(name: str, args: argparse.Namespace, check: Callable[[], None] = lambda: None):
+    """
+    Loads the checkpoint of a command and its tokenizer.
+
+    Args:
+        name (`str`):
+            The checkpoint.
+        args (`argparse.Namespace`):
+            The arguments of the command.
+        check (`Callable`, *optional*):
+            Checks other arguments with the library, before the weights are read.
+
+    Raises:
+        `CommandError`: if the checkpoint cannot be loaded.
+        `ValueError`: if the device is not available, or the check fails.
+    """
+    with spinner(f"loading {name}"):
+        quiet_libraries()
+        check()
+        from modeling_llada.loading import find_device, load_checkpoint
+
+        device = find_device(args.device)
+        try:
+            return load_checkpoint(name, device, args.dtype)
+        except ValueError as error:
+            raise CommandError(
+                f"{error} `--model` takes a Hub id, or a folder with config.json, the tokenizer and the weights, or with "
+                "those of an adapter."
+            ) from error
+
+
 def check_seed(seed: int) -> None:
-    """Raises a `CommandError` if a generator does not take the value of `--seed`."""
+    """Raises a `CommandError` if a generator does not accept the value of `--seed`."""
     if not 0 <= seed < 2**63:
         raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {seed}.")
 
 
+def check_minimum(args: argparse.Namespace, **minimums: int) -> None:
+    """Raises a `CommandError` if an option that was given is below its minimum."""
+    for name, minimum in minimums.items():
+        value = getattr(args, name)
+        if value is not None and value < minimum:
+            raise CommandError(f"`--{name.replace('_', '-')}` must be at least {minimum}, but got {value}.")
+
+
 def check_output_file(option: str, path: Path) -> None:
-    """Raises a `CommandError` if the file that an option names cannot be written, before the work is done."""
+    """Raises a `CommandError` if the file that an option names cannot be written."""
     if not path.absolute().parent.is_dir():
-        raise CommandError(f"`{option}` names a folder that is not there: {path.parent}. Make it first.")
+        raise CommandError(f"`{option}` names a file in a folder that does not exist: {path.parent}. Create it first.")
     if path.is_dir():
-        raise CommandError(f"`{option}` must be a file, but {path} is a folder: add the name of the file.")
-
-
-def check_unicode(name: str, text: str) -> None:
-    """Raises a `CommandError` for bytes that are no UTF-8: Python reads them as surrogates, which no tokenizer takes."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise CommandError(f"{name} is no UTF-8 text: convert it first.")
+        raise CommandError(f"`{option}` must be a file, but {path} is a folder: add a file name.")

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada chat`: a conversation, each reply denoised before your eyes."""
+"""`llada chat`: a conversation in which you watch each reply being denoised."""
 
 import argparse
 import contextlib
@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from .arguments import add_model_arguments, check_output_file, find_checkpoint
-from .conversation import Conversation
+from .arguments import add_model_arguments, check_output_file, find_checkpoint, open_checkpoint
 from .decoding import (
     add_decoding_arguments,
     check_options,
@@ -25,32 +24,32 @@ from .decoding import (
 from .errors import CommandError, warn
 from .generate import summary
 from .prompts import warn_about_unknown_characters
-from .terminal import add_animation_arguments, animation_delay, quiet_libraries, spinner
+from .terminal import add_animation_arguments, animation_delay, note, write_text
 
 
 SHIPPED_CHECKPOINT = "llada-poet-instruct"
 COMMANDS = {
-    "/new": "forget the conversation and start another one",
-    "/undo": "take the last message and its reply back",
+    "/new": "start a new conversation",
+    "/undo": "remove the last message and its reply",
     "/help": "list the commands",
-    "/quit": "end (so does Ctrl-D)",
+    "/quit": "end the chat (as Ctrl-D does)",
 }
 COMMAND_LIST = "\n".join(f"  {name:6} {meaning}" for name, meaning in COMMANDS.items())
 EXAMPLES = f"""examples:
-  ask for poems, acrostics, the next line, the line before, missing characters, in Chinese or English:
+  give instructions about classical Chinese poems, in Chinese or English:
     llada chat
-  begin poems, and let llada-poet complete them; a system message is their header:
+  begin poems, and let llada-poet complete them (the system message is the form of the poem):
     llada chat --model checkpoints/llada-poet --system 七言绝句 --temperature 0.7 --remasking random
-  slower, one token a step (llada-poet-instruct commits all that it gives 0.9):
+  commit one token in each step (llada-poet-instruct commits all tokens that have a probability of 0.9):
     llada chat --confidence-threshold 1
-  another checkpoint, with the settings of its authors:
+  use another checkpoint, with the settings of its authors:
     llada chat --model GSAI-ML/LLaDA-8B-Instruct --max-new-tokens 128 --steps 128 --block-length 32
-  a line of stdin for each message, a reply after each:
+  read one message from each line of stdin ("which line follows: I raise my head to the bright moon?"):
     echo "举头望明月的下一句是什么？" | llada chat --save messages.json
 
 commands in the chat:
 {COMMAND_LIST}
-  Ctrl-C stops a reply that is being written; what stands before its first mask is kept.
+  Ctrl-C stops a reply. The text before its first mask is kept.
 """
 
 
@@ -59,13 +58,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "chat",
         help="talk to a checkpoint that has a chat template",
-        description="Talk to a checkpoint that has a chat template, and watch its replies being denoised.",
+        description="Talk to a checkpoint that has a chat template, and watch how it denoises its replies.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
     group = parser.add_argument_group("conversation")
-    group.add_argument("--system", metavar="TEXT", help="system message; for llada-poet the header: form and title")
-    group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON, after each turn")
+    group.add_argument(
+        "--system", metavar="TEXT", help="system message (llada-poet takes the form and the title of the poem)"
+    )
+    group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON after each turn")
     add_decoding_arguments(parser)
     add_model_arguments(parser, SHIPPED_CHECKPOINT)
     add_animation_arguments(parser.add_argument_group("output"))
@@ -78,19 +79,16 @@ def run(args: argparse.Namespace) -> None:
         check_output_file("--save", args.save)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
     options = replace_parallel_rule(chosen_options(args)) | {"num_return_sequences": 1}
-    with spinner(f"loading {name}"):
-        quiet_libraries()
-        check_options(options)  # before the weights are read
-        from modeling_llada.loading import load_checkpoint
-
-        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
+    model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
     if tokenizer.chat_template is None:
         raise CommandError(
-            f"{name!r} has no chat template: complete texts with `llada generate`, or give `--model` a checkpoint that "
-            "was made for chats, such as GSAI-ML/LLaDA-8B-Instruct."
+            f"{name!r} has no chat template: complete texts with `llada generate`, or use a checkpoint for chats, such as "
+            "`--model GSAI-ML/LLaDA-8B-Instruct`."
         )
     all_options = effective_options(model, options)
     room = model.config.max_position_embeddings - all_options["max_new_tokens"]
+    from modeling_llada.conversation import Conversation
+
     conversation = Conversation(tokenizer, model.config.mask_token_id, room, args.system)
     replier = Replier(model, tokenizer, options, seed, delay, shows_seed=is_random(all_options))
     is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -102,16 +100,16 @@ def run(args: argparse.Namespace) -> None:
                 return
             follow(line, conversation)
         else:
-            converse(line, conversation, replier, is_interactive)
+            converse(line, conversation, replier, is_interactive, name)
         if args.save:
             save(args.save, conversation)
 
 
 def read_lines(is_interactive: bool) -> Iterator[str]:
-    """The lines that the user types, or those of stdin, without empty ones, until Ctrl-C, Ctrl-D or the end."""
+    """Yields the lines of stdin that are not empty, until its end, Ctrl-D or Ctrl-C."""
     if is_interactive:
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401  it gives `input` a history, and keys to edit with
+            import readline  # noqa: F401  it gives `input` a history and keys for editing
     while True:
         try:
             line = input("› ") if is_interactive else next(sys.stdin)
@@ -124,57 +122,44 @@ def read_lines(is_interactive: bool) -> Iterator[str]:
             yield line.strip()
 
 
-def follow(command: str, conversation: Conversation) -> None:
-    """Does what a command in the chat says."""
+def follow(command: str, conversation) -> None:
+    """Follows a command in the chat."""
     if command == "/new":
         conversation.clear()
         note("a new conversation")
     elif command == "/undo":
-        note("took the last turn back" if conversation.undo() else "there is no turn to take back")
+        note("removed the last turn" if conversation.undo() else "there is no turn to remove")
     elif command == "/help":
         note(COMMAND_LIST)
     else:
-        note(f"there is no command {command.split()[0]}: {', '.join(COMMANDS)}")
+        note(f"there is no command {command.split()[0]}: use {', '.join(COMMANDS)}")
 
 
-def converse(text: str, conversation: Conversation, replier: "Replier", is_interactive: bool) -> None:
-    """One turn: the message, and its reply. In a dialogue a message that is refused can be typed again."""
+def converse(text: str, conversation, replier: "Replier", is_interactive: bool, checkpoint: str) -> None:
+    """Makes one turn: the message and its reply. In a terminal, a refused message can be typed again."""
     dropped_before = conversation.num_dropped
     try:
         prompt = conversation.prompt_for(text)
-    except CommandError as error:
+    except ValueError as error:
         if not is_interactive:
             raise
         note(f"error: {error}")
         return
-    warn_about_unknown_characters(text, conversation.tokenizer)
+    warn_about_unknown_characters(text, conversation.tokenizer, checkpoint)
     if conversation.num_dropped > dropped_before:
         turns = "turn" if conversation.num_dropped == 1 else f"{conversation.num_dropped} turns"
-        warn(f"the conversation is too long for the model: it no longer sees the first {turns}.")
+        warn(f"the conversation is too long for the model, which no longer sees the first {turns}.")
     reply, is_whole = replier.write(prompt, can_be_stopped=is_interactive)
     if is_whole or reply:
         conversation.add(text, reply)
     if not is_whole:
-        note("stopped" if reply else "stopped, with nothing before the first mask: the message is forgotten")
+        note("stopped" if reply else "stopped before the first token: the message is removed")
 
 
 class Replier:
     """
-    Writes the replies.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The model.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        options (`dict`):
-            Decoding options.
-        seed (`int`):
-            The seed of the first reply; the others count on from it.
-        delay (`float`, *optional*):
-            The shortest time between two drawn steps. `None`: nothing is drawn.
-        shows_seed (`bool`):
-            Whether the seed says anything about the replies.
+    Writes the replies to stdout. Reply number n has the seed `seed + n`, which is shown if it changes replies; at least
+    `delay` seconds pass between two drawn steps, and `None` draws nothing.
     """
 
     def __init__(self, model, tokenizer, options: dict, seed: int, delay: float | None, shows_seed: bool) -> None:
@@ -186,7 +171,7 @@ class Replier:
         self.shows_seed = shows_seed
 
     def write(self, prompt, can_be_stopped: bool) -> tuple[str, bool]:
-        """Writes the reply to a prompt to stdout, and returns it, and whether it is whole or was stopped by Ctrl-C."""
+        """Writes the reply to a prompt. Returns it, and whether it is whole: Ctrl-C may have stopped it."""
         import torch
 
         last = deque(maxlen=1)
@@ -210,7 +195,7 @@ class Replier:
         seconds = time.perf_counter() - start - getattr(streamer, "seconds_waited", 0.0)
         reply = text_before_masks(last[0]) if last else ""
         if output is not None or reply:
-            self._show(reply if output is None or self.delay is None else streamer.draw_text(0))
+            write_text(reply if output is None or self.delay is None else streamer.draw_text(0))
         if output is not None and can_be_stopped:
             note(summary(output, 0, seconds, seed if self.shows_seed else None))
         return reply, output is not None
@@ -224,18 +209,9 @@ class Replier:
             return CanvasStreamer(*arguments, callback=last.append)
         return LiveDenoising(*arguments, delay=self.delay, skip_prompt=True, callback=last.append)
 
-    def _show(self, reply) -> None:
-        if isinstance(reply, str):
-            sys.stdout.write(reply + "\n")
-            sys.stdout.flush()
-            return
-        from rich.console import Console
-
-        Console().print(reply, soft_wrap=True)
-
 
 def text_before_masks(frame) -> str:
-    """The answer of a frame, as far as it is written."""
+    """The answer in a frame, up to its first mask."""
     from modeling_llada.streaming import TokenState
 
     tokens, states = frame.tokens[0, frame.prompt_length :], frame.states[0, frame.prompt_length :]
@@ -243,15 +219,8 @@ def text_before_masks(frame) -> str:
     return frame.reader.tokenizer.decode(tokens[is_written], skip_special_tokens=True)
 
 
-def note(message: str) -> None:
-    """Says something beside the conversation."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(message, style="dim", soft_wrap=True, markup=False)
-
-
-def save(path: Path, conversation: Conversation) -> None:
-    """Writes the messages."""
+def save(path: Path, conversation) -> None:
+    """Writes the messages as JSON."""
     from modeling_llada.writing import write_atomically
 
     write_atomically(path, json.dumps(conversation.messages, ensure_ascii=False, indent=1) + "\n")

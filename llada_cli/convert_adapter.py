@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada convert-adapter`: a LoRA adapter of the official modules, for ours, or back."""
+"""`llada convert-adapter`: renames a LoRA adapter of the official modules for this package, or the other way round."""
 
 import argparse
 import sys
@@ -12,15 +12,15 @@ from .terminal import quiet_libraries
 
 DESCRIPTION = """Rename a LoRA adapter that was trained on the official LLaDA code, so that PEFT loads it here.
 
-The official modules have other names (`blocks.0.attn_out`, here `layers.0.self_attn.o_proj`), and PEFT loads by name:
-without conversion it loads nothing, or a part, and only warns. SOURCE stays as it is.
+The official modules have other names (`blocks.0.attn_out` is `layers.0.self_attn.o_proj` here), and PEFT loads weights by
+name: without the conversion it loads nothing or only a part, and only warns. SOURCE is not changed.
 """
 EXAMPLES = """examples:
-  convert an adapter, and see what it adapts:
+  convert an adapter, and list the modules that it adapts:
     llada convert-adapter official-adapter adapter
   replace an earlier conversion:
     llada convert-adapter official-adapter adapter --overwrite
-  the other direction, for a program that has the official modules:
+  convert in the other direction, for a program with the official modules:
     llada convert-adapter adapter official-adapter --to official
 
 then, in Python:
@@ -45,13 +45,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--to",
         choices=["canonical", "official"],
         default="canonical",
-        help="names to write: those of this package, or the official ones (%(default)s)",
+        help="write the names of this package, or the official ones (%(default)s)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a DESTINATION that holds an adapter")
+    parser.add_argument("--overwrite", action="store_true", help="replace an adapter in DESTINATION")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Converts as the command line asks, and says what was converted."""
+    """Converts as the command line asks, and reports the result."""
     quiet_libraries()
     from modeling_llada.adapters import convert_adapter
 

@@ -5,23 +5,12 @@
 import argparse
 import secrets
 from collections.abc import Collection
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 
 from .arguments import check_seed
+from .light_import import light_import
 
 
-def read_table() -> ModuleType:
-    """`modeling_llada/models/options_llada.py` by its path: an import would first import the package, which takes seconds."""
-    path = Path(find_spec("modeling_llada").origin).parent / "models/options_llada.py"
-    spec = spec_from_file_location("options_llada", path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLE = read_table()
+TABLE = light_import("modeling_llada.models.options_llada")
 OPTIONS = tuple(option for option in TABLE.OPTIONS if option.on_command_line)
 DECODING_OPTIONS = tuple(option.name for option in OPTIONS)
 

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What goes wrong, in one line."""
+"""Errors and warnings of the command."""
 
 import sys
 
 
 class CommandError(Exception):
-    """An error of the user, shown in one line without a traceback."""
+    """An error of the user. The command shows it in one line, without a traceback."""
 
 
 def warn(message: str) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada eval`: benchmarks. `llada eval lm` runs a task of lm-evaluation-harness; `eval_reversal.py` has `llada eval reversal`."""
+"""`llada eval`: benchmarks. `llada eval lm` is here, and `llada eval reversal` in `eval_reversal.py`."""
 
 import argparse
 import difflib
@@ -12,34 +12,34 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from .arguments import add_model_arguments, check_output_file, check_seed, find_checkpoint
+from .arguments import add_model_arguments, check_minimum, check_output_file, check_seed, find_checkpoint
 from .decoding import add_decoding_arguments, chosen_options
 from .errors import CommandError
 from .eval_reversal import add_reversal_parser
-from .terminal import quiet_libraries, spinner
+from .terminal import quiet_libraries, spinner, table_console
 
 
 DESCRIPTION = """Run a task of lm-evaluation-harness, and compare the result with the published one.
 
-Where a setting was published for the checkpoint and the benchmark, it is used; options that are given win. A benchmark
-of the list has the name of its harness task or a shorter one (`math`); any other task of the harness works too.
+If a setting was published for the checkpoint and the benchmark, the run uses it; options of the command line override it. A
+published benchmark has the name of its harness task or a shorter one (`math`). Any other task of the harness works too.
 """
 EXAMPLES = """examples:
-  what was published, and how:
+  list the published settings and scores:
     llada eval lm --list
-  the published setting of a checkpoint, and another one of the same benchmark:
+  use the published setting of a checkpoint, or another one of the same benchmark:
     llada eval lm --model GSAI-ML/LLaDA-8B-Instruct --task gsm8k --output gsm8k.json
     llada eval lm --model GSAI-ML/LLaDA-8B-Instruct --task gsm8k --setting blocks
-  a task of your own, in the YAML format of the harness:
-    llada eval lm --task poet_next_line_choice --include-path tests/harness_tasks --num-samples 16
-  on all GPUs of a machine:
-    accelerate launch --num_processes 8 -m modeling_llada.cli eval lm --task gsm8k --output gsm8k.json
+  run your own task, in the YAML format of the harness:
+    llada eval lm --task poet_next_line_choice --include-path tests/evaluation/harness_tasks --num-samples 16
+  use all GPUs of a machine:
+    accelerate launch --num_processes 8 -m llada_cli eval lm --task gsm8k --output gsm8k.json
 
-With --output, the answers are kept in the folder FILE.cache as they come: the same command goes on after an
-interruption, with the same number of processes, and another --limit or --batch-size uses them too.
+With --output, each answer is kept in the folder FILE.cache: after an interruption, the same command continues with the same
+number of processes. A run with another --limit or --batch-size uses the kept answers too.
 """
 ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy")
-# What the samplers of the harness say: first examples, drawn ones, and no examples at all.
+# The errors of the samplers of the harness: for the first examples, for random ones, and without any examples.
 TOO_FEW_EXAMPLES = (
     "number of fewshot samples requested exceeds",
     "Sample larger than population",
@@ -64,33 +64,33 @@ def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:
     task = parser.add_argument_group("task")
     what = task.add_mutually_exclusive_group(required=True)
     what.add_argument("--list", action="store_true", help="show the published settings and scores, and run nothing")
-    what.add_argument("--task", metavar="NAME", help="benchmark of the list, or any task of the harness")
-    task.add_argument("--setting", metavar="NAME", help="published setting to use, of several (the headline one)")
-    task.add_argument("--include-path", type=Path, metavar="DIR", help="folder with tasks of your own")
+    what.add_argument("--task", metavar="NAME", help="published benchmark, or any task of the harness")
+    task.add_argument("--setting", metavar="NAME", help="one of several published settings (the main one)")
+    task.add_argument("--include-path", type=Path, metavar="DIR", help="folder with your own tasks")
     task.add_argument(
-        "--num-fewshot", type=int, metavar="N", help="examples in a prompt (as published, else as the task says)"
+        "--num-fewshot", type=int, metavar="N", help="examples in a prompt (as published, else those of the task)"
     )
-    task.add_argument("--limit", type=int, metavar="N", help="only the first N questions of a task")
+    task.add_argument("--limit", type=int, metavar="N", help="use only the first N questions of a task")
     switch = {"action": argparse.BooleanOptionalAction}
-    task.add_argument("--chat-template", **switch, help="make chats of the prompts (as published, else not)")
+    task.add_argument("--chat-template", **switch, help="turn prompts into chats (as published, else off)")
     task.add_argument(
         "--allow-code-execution",
         action="store_true",
-        help="for tasks that run what the model wrote, such as humaneval",
+        help="for tasks that run code of the model, such as humaneval",
     )
     estimate = parser.add_argument_group("likelihood")
-    estimate.add_argument("--num-samples", type=int, metavar="N", help="noise samples of an answer (128)")
-    estimate.add_argument("--antithetic", **switch, help="couple the samples, for a smaller error")
-    estimate.add_argument("--check-greedy", **switch, help="find out whether answers are the greedy ones (on)")
+    estimate.add_argument("--num-samples", type=int, metavar="N", help="noise samples for each answer (128)")
+    estimate.add_argument("--antithetic", **switch, help="use pairs of opposite samples, for a smaller error")
+    estimate.add_argument("--check-greedy", **switch, help="check whether answers are the greedy ones (on)")
     add_decoding_arguments(parser)
     add_model_arguments(parser)
     output = parser.add_argument_group("run")
-    output.add_argument("--batch-size", type=int, default=16, metavar="N", help="sequences of a forward pass (16)")
-    output.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON, and resume from there")
+    output.add_argument("--batch-size", type=int, default=16, metavar="N", help="sequences in a forward pass (16)")
+    output.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON, and resume from them")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Runs a task as the command line asks, or lists the settings."""
+    """Runs a task as the command line asks, or lists the published settings."""
     if args.list:
         quiet_libraries()
         from modeling_llada.evaluation import load_settings
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         setting = settings.find(name, args.task, args.setting)
         if args.setting is not None and setting is None:
             raise CommandError(
-                f"`--setting`: none was published for {name} on {args.task}. See `llada eval lm --list`."
+                f"`--setting`: no setting was published for {name} on {args.task}. See `llada eval lm --list`."
             )
         options = evaluation_options(args, setting)
         task, tasks = find_task(setting.task if setting else args.task, args.include_path)
@@ -143,17 +143,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks what can be checked without the harness.
+    """Checks the arguments before the harness is loaded.
 
     Raises:
-        `CommandError`: if an argument is out of its range, or a path is not there.
+        `CommandError`: if an argument is out of range, or a path does not exist.
     """
-    for option, minimum in (("limit", 1), ("num_fewshot", 0), ("batch_size", 1)):
-        value = getattr(args, option)
-        if value is not None and value < minimum:
-            raise CommandError(f"`--{option.replace('_', '-')}` must be at least {minimum}, but got {value}.")
+    check_minimum(args, limit=1, num_fewshot=0, batch_size=1)
     if args.include_path is not None and not args.include_path.is_dir():
-        raise CommandError(f"`--include-path` must be a folder with tasks, but there is none at {args.include_path}.")
+        raise CommandError(f"`--include-path` must be a folder with tasks, but got {args.include_path}.")
     if args.output is not None:
         check_output_file("--output", args.output)
     if args.seed is not None:
@@ -161,7 +158,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def import_harness():
-    """The function of the harness that runs tasks, without what it has to say about them.
+    """Imports the function of the harness that runs tasks, and silences its log.
 
     Raises:
         `CommandError`: if the harness is not installed.
@@ -180,22 +177,22 @@ def import_harness():
 
 
 def evaluation_options(args: argparse.Namespace, setting) -> dict:
-    """The options of the model: the published ones, and over them those that are given."""
+    """The options of the model: the published ones, overridden by those of the command line."""
     given = {name: getattr(args, name) for name in ESTIMATE_OPTIONS if getattr(args, name) is not None}
     given |= chosen_options(args)
     return given if setting is None else {**setting.options, **given}
 
 
 def uses_chat_template(args: argparse.Namespace, setting) -> bool:
-    """Whether prompts are chats."""
+    """Whether prompts are turned into chats."""
     if args.chat_template is not None:
         return args.chat_template
     return setting is not None and setting.apply_chat_template
 
 
 def find_task(name: str, include_path: Path | None):
-    """The task of the harness and the manager that knows it. One's own folder is looked through first, and then that
-    of the package, which is fast.
+    """Finds a task of the harness, and a manager that knows it. The user's folder and that of the package come first,
+    because the harness takes long to read its own tasks.
 
     Raises:
         `CommandError`: if there is no such task.
@@ -213,8 +210,8 @@ def find_task(name: str, include_path: Path | None):
     if name not in tasks.all_tasks:
         close = difflib.get_close_matches(name, tasks.all_tasks, n=3)
         raise CommandError(
-            f"`--task`: the harness has no task {name!r}{', but ' + ', '.join(close) if close else ''}. `llada eval lm "
-            "--list` shows the published ones; tasks of your own are found with `--include-path`."
+            f"`--task`: the harness has no task {name!r}{', but it has ' + ', '.join(close) if close else ''}. `llada eval "
+            "lm --list` shows the published ones, and `--include-path` adds your own tasks."
         )
     return name, tasks
 
@@ -234,10 +231,10 @@ def load_model(name: str, args: argparse.Namespace, options: dict):
 
 
 def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
-    """The results of the harness, `None` in all processes but the first.
+    """Runs the harness. Only the first process gets results, the others get `None`.
 
     Raises:
-        `CommandError`: if the task has fewer examples than asked for, or runs code, and that was not allowed.
+        `CommandError`: if the task has too few examples for a prompt, or runs code without permission.
     """
     try:
         return simple_evaluate(lm, **kwargs)
@@ -245,18 +242,18 @@ def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
         if any(part in str(error) for part in TOO_FEW_EXAMPLES):
             raise CommandError(
                 f"`--num-fewshot`: {kwargs['tasks'][0]} does not have {kwargs['num_fewshot']} examples for a prompt. "
-                "Give fewer."
+                "Use fewer."
             ) from error
         if "marked as unsafe" not in str(error):
             raise
         raise CommandError(
-            f"{kwargs['tasks'][0]} runs code that the model wrote, on this machine: allow it with "
-            "`--allow-code-execution`, best in a container."
+            f"{kwargs['tasks'][0]} runs code of the model on this machine: allow it with `--allow-code-execution`, "
+            "preferably in a container."
         ) from error
 
 
 def open_cache(output: Path, name: str, lm) -> str:
-    """Where the harness keeps answers: a name that belongs to the checkpoint and all that changes an answer."""
+    """The path under which the harness keeps answers: it depends on the checkpoint and on all options that change answers."""
     folder = output.with_name(output.name + ".cache")
     folder.mkdir(exist_ok=True)
     info = lm.get_model_info()
@@ -270,7 +267,7 @@ def open_cache(output: Path, name: str, lm) -> str:
 def describe(
     results: dict, task: str, name: str, args, options: dict, setting, source: str, num_fewshot: int | None
 ) -> dict:
-    """What is written as JSON."""
+    """The report that is written as JSON."""
     measured = {key: value for key, value in results["results"][task].items() if "," in key}
     report = {
         "model": name,
@@ -309,19 +306,18 @@ def describe(
 
 
 def error_key(metric: str) -> str:
-    """Under which name the harness gives the standard error of a metric."""
+    """The name of the standard error of a metric in the results of the harness."""
     name, _, filter_name = metric.partition(",")
     return f"{name}_stderr,{filter_name}"
 
 
 def plain(value):
-    """A number of another library as one of Python, and anything else as text."""
+    """A number of another library as a number of Python, and anything else as text."""
     return value.item() if hasattr(value, "item") else str(value)
 
 
 def write_report(report: dict) -> None:
-    """Writes what was measured, and below it what was published."""
-    from rich.console import Console
+    """Writes the measured scores, and below them the published ones."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -332,7 +328,7 @@ def write_report(report: dict) -> None:
         error = report["measured"].get(error_key(metric))
         if "_stderr," not in metric:
             table.add_row(metric, f"{value:.4f}", f"±{error:.4f}" if isinstance(error, float) else "")
-    console = Console(highlight=False)
+    console = table_console(80)
     console.print(table)
     shots, asked_for = sorted({*report["num_fewshot"].values()}), report["num_fewshot_asked_for"]
     ignored = asked_for is not None and shots != [asked_for]
@@ -349,20 +345,21 @@ def write_report(report: dict) -> None:
         notes = [f"setting {published['setting']} of {published['source']}"]
         notes += [f"changed: {', '.join(published['changed'])}"] if published["changed"] else []
         notes += [f"{source}: {text_of(values)}" for source, values in published["differs"].items()]
-        notes += [f"not known of it: {', '.join(published['not_at_hand'])}"] if published["not_at_hand"] else []
+        notes += [f"unknown: {', '.join(published['not_at_hand'])}"] if published["not_at_hand"] else []
         console.print("; ".join(notes), soft_wrap=True)
     if report["limit"] is not None:
-        console.print(f"only the first {report['limit']} questions of each task: not a score", soft_wrap=True)
+        console.print(
+            f"only the first {report['limit']} questions of each task, so this is not a score", soft_wrap=True
+        )
 
 
 def text_of(values: dict) -> str:
-    """Options in a line."""
+    """Options in one line."""
     return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def write_settings(settings) -> None:
-    """Writes the table of published settings, and what is missing."""
-    from rich.console import Console
+    """Writes the table of published settings and scores, and names those that are missing."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -376,13 +373,11 @@ def write_settings(settings) -> None:
         scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in one.scores.items())
         shots = "" if one.num_fewshot is None else str(one.num_fewshot)
         table.add_row(Path(one.model).name, one.benchmark, one.name, one.task, shots, " ".join(options), scores)
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file has no width to fold at
-        console.width = 260
+    console = table_console(260)
     console.print(table)
     for model in settings.models:
         missing = [settings.benchmarks[benchmark] for owner, benchmark in settings.gaps if owner == model]
-        console.print(f"{Path(model).name}: no figure at hand for {', '.join(missing)}", soft_wrap=True)
-    console.print(f"source: {settings.source}; in brackets: another source; ?: not at hand", soft_wrap=True)
-    console.print("examples: in a prompt; where there is no number, the task has its own", soft_wrap=True)
+        console.print(f"{Path(model).name}: no published score found for {', '.join(missing)}", soft_wrap=True)
+    console.print(f"source: {settings.source}; in brackets: another source; ?: unknown", soft_wrap=True)
+    console.print("examples: in a prompt; without a number, the task has its own", soft_wrap=True)
     sys.stdout.flush()

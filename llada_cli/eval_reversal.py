@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada eval reversal`: is a line found from the one after it as well as from the one before it?"""
+"""`llada eval reversal`: does a model find the previous line as well as the next one?"""
 
 import argparse
 import json
@@ -9,68 +9,83 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from .arguments import add_model_arguments, check_output_file, check_seed, find_checkpoint
+from .arguments import (
+    add_model_arguments,
+    check_minimum,
+    check_output_file,
+    check_seed,
+    find_checkpoint,
+    open_checkpoint,
+)
 from .decoding import add_decoding_arguments, check_options, chosen_options
 from .errors import CommandError
-from .terminal import quiet_libraries, spinner
+from .terminal import quiet_libraries, spinner, table_console, with_progress
 
 
-DESCRIPTION = """Ask for the line after and the line before a given one, and compare both directions.
+DESCRIPTION = """Ask for the line after and the line before a given line, and compare both directions.
 
-A LLaDA is asked by a question and by masks in place of the line; a twin, which is any autoregressive model, by a question
-and, forwards, by going on after the line. An answer is exact if its first line is the true one. With --candidates, the true
-line is also ranked among others by its log-likelihood; an autoregressive model ranks previous lines by Bayes.
+A LLaDA model gets a question, and a text with masks in place of the line. Its twin, which is any autoregressive model, gets
+the question, and for the next line also a text to continue. An answer is exact if its first line is the true one. With
+--candidates, the true line is also ranked among others by its log-likelihood; an autoregressive model ranks previous lines
+by Bayes' rule.
 """
 EXAMPLES = """examples:
-  the famous couplets that the shipped checkpoint brings along:
+  use the famous couplets of the shipped checkpoint:
     llada eval reversal --limit 100
-  its twin beside it, with the ranks of held-out lines:
+  compare with a twin, and rank held-out lines:
     llada eval reversal --twin runs/twin/final --candidates data/candidates.json --output reversal.json
-  the published setting, on the pairs of the public repository:
+  use the published setting, on the pairs of the public repository:
     llada eval reversal --model GSAI-ML/LLaDA-8B-Instruct --pairs poem_data.json --chat-template --max-new-tokens 28
         --template-next "{line}的下一句是什么？ 直接输出句子即可。" --template-previous "{line}的上一句是什么？ 直接输出句子即可。"
-  pairs in another language:
+  use pairs in another language:
     llada eval reversal --pairs pairs.json --template-next "What follows {line}?" --template-previous
         "What comes before {line}?" --template-document "{first} {second}"
 
-Files of --pairs are JSON lists of [first, second], or of objects with these two keys; recipes/poems/ranking.py writes
-files of --candidates. With --output, answers are kept as they come: the same command goes on after an interruption, and
-with another --limit or --batch-size.
+A file of --pairs is a JSON list of [first, second], or of objects with these two keys. recipes/poems/ranking.py writes
+files of --candidates. With --output, each answer is kept: after an interruption, the same command continues, also with
+another --limit or --batch-size.
 """
 SAVE_EVERY = 20  # seconds
-PAIRS_FILE = "pairs.json"  # in the folder of a checkpoint
+PAIRS_FILE = "pairs.json"  # beside the weights of a checkpoint
 
 
 def add_reversal_parser(benchmarks: argparse._SubParsersAction) -> None:
     """Adds `llada eval reversal`."""
     parser = benchmarks.add_parser(
-        "reversal", help="the line before against the line after", description=DESCRIPTION, epilog=EXAMPLES
+        "reversal",
+        help="compare finding the line before with finding the line after",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
     task = parser.add_argument_group("task")
     task.add_argument(
         "--pairs", type=Path, metavar="FILE", help="JSON list of pairs of lines (pairs.json of the checkpoint)"
     )
-    task.add_argument("--candidates", type=Path, metavar="FILE", help="rank the lines of these pairs among others")
-    task.add_argument("--twin", metavar="PATH_OR_ID", help="an autoregressive model to compare with")
-    task.add_argument("--limit", type=int, metavar="N", help="only the first N pairs, and the first N to rank")
+    task.add_argument(
+        "--candidates", type=Path, metavar="FILE", help="also rank the lines of these pairs among others"
+    )
+    task.add_argument("--twin", metavar="PATH_OR_ID", help="autoregressive model to compare with")
+    task.add_argument("--limit", type=int, metavar="N", help="use only the first N pairs, and the first N candidates")
     words = parser.add_argument_group("words")
     words.add_argument("--template-next", metavar="TEXT", help="question for the next line ({line}的下一句是什么？)")
-    words.add_argument("--template-previous", metavar="TEXT", help="for the previous one ({line}的上一句是什么？)")
-    words.add_argument("--template-document", metavar="TEXT", help="where both lines stand ({first}，{second}。)")
-    words.add_argument("--chat-template", action="store_true", help="make a chat of each question")
+    words.add_argument(
+        "--template-previous", metavar="TEXT", help="question for the previous line ({line}的上一句是什么？)"
+    )
+    words.add_argument("--template-document", metavar="TEXT", help="text with both lines ({first}，{second}。)")
+    words.add_argument("--chat-template", action="store_true", help="turn each question into a chat")
     estimate = parser.add_argument_group("likelihood")
     estimate.add_argument(
         "--num-samples",
         type=int,
         metavar="N",
-        help="noise samples of a line, even (all masks up to 8 tokens, else 128)",
+        help="noise samples for each line, an even number (128, or all masks of a line of at most 8 tokens)",
     )
     add_decoding_arguments(parser)
     add_model_arguments(parser)
     output = parser.add_argument_group("run")
-    output.add_argument("--batch-size", type=int, default=64, metavar="N", help="sequences of a forward pass (64)")
-    output.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON, and resume from there")
+    output.add_argument("--batch-size", type=int, default=64, metavar="N", help="sequences in a forward pass (64)")
+    output.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON, and resume from them")
     output.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -82,8 +97,7 @@ def run(args: argparse.Namespace) -> None:
     pairs, ranked, templates = read_task(args, name)
     options = chosen_options(args)
     check_options(options)
-    with spinner(f"loading {name}"):
-        models = {"llada": load_llada(name, args, templates, options)}
+    models = {"llada": load_llada(name, args, templates, options)}
     if args.twin:
         with spinner(f"loading {args.twin}"):
             models["twin"] = load_twin(args, templates)
@@ -94,7 +108,8 @@ def run(args: argparse.Namespace) -> None:
     results = open_results(args, settings_of(args, name, models, options, templates))
     started, before = time.monotonic(), results["seconds"]
     saved = started
-    for _ in with_progress(work(models, pairs, ranked, results, args), count(models, pairs, ranked, results)):
+    steps, total = work(models, pairs, ranked, results, args), count(models, pairs, ranked, results)
+    for _ in with_progress("asking", steps, total, amount=int):
         results["seconds"] = round(before + time.monotonic() - started, 1)
         if args.output is not None and time.monotonic() - saved > SAVE_EVERY:
             write_results(args.output, results)
@@ -109,19 +124,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks what can be checked without a model.
+    """Checks the arguments before a model is loaded.
 
     Raises:
-        `CommandError`: if an argument is out of its range, or a file cannot be written.
+        `CommandError`: if an argument is out of range, or a file cannot be written.
     """
-    for option in ("limit", "batch_size"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            raise CommandError(f"`--{option.replace('_', '-')}` must be at least 1, but got {value}.")
+    check_minimum(args, limit=1, batch_size=1)
     if args.num_samples is not None and (args.num_samples < 2 or args.num_samples % 2):
         raise CommandError(f"`--num-samples` must be even and at least 2, but got {args.num_samples}.")
     if args.temperature:
-        raise CommandError("`--temperature`: the test decodes greedily. Leave it out.")
+        raise CommandError("`--temperature` must be 0, because the test decodes greedily: leave it out.")
     if args.output is not None:
         check_output_file("--output", args.output)
     if args.seed is not None:
@@ -129,10 +141,10 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def read_task(args: argparse.Namespace, name: str):
-    """The pairs, those to rank, and the words around them.
+    """Reads the pairs, the candidates, and the templates of the questions.
 
     Raises:
-        `CommandError`: if a file or a template is not what it should be.
+        `CommandError`: if a file or a template is invalid.
     """
     from modeling_llada.evaluation.line_ranking import read_candidates
     from modeling_llada.evaluation.reversal import Templates, read_pairs
@@ -145,7 +157,7 @@ def read_task(args: argparse.Namespace, name: str):
 
 
 def checked(option: str, function, *args, **kwargs):
-    """Calls a function of the library, whose errors are about the value of an option."""
+    """Calls a function of the library. Its errors then name the option."""
     try:
         return function(*args, **kwargs)
     except ValueError as error:
@@ -153,25 +165,24 @@ def checked(option: str, function, *args, **kwargs):
 
 
 def shipped_pairs(checkpoint: str) -> Path:
-    """The pairs that a checkpoint brings along, as llada-poet does.
+    """The file with the pairs of a checkpoint, such as llada-poet.
 
     Raises:
-        `CommandError`: if it brings none.
+        `CommandError`: if there is none.
     """
     path = Path(checkpoint).expanduser() / PAIRS_FILE
     if not path.is_file():
         raise CommandError(
-            f"no pairs: {checkpoint!r} has no {PAIRS_FILE}. Give a JSON list of [first, second] lines with `--pairs FILE`."
+            f"{checkpoint!r} has no {PAIRS_FILE}. Give a JSON list of [first, second] lines with `--pairs FILE`."
         )
     return path
 
 
 def load_llada(name: str, args: argparse.Namespace, templates, options: dict):
-    """The LLaDA as a model that is asked for lines."""
+    """Loads the LLaDA model for the questions."""
     from modeling_llada.evaluation.reversal_models import LLaDALines
-    from modeling_llada.loading import load_checkpoint
 
-    model, tokenizer = load_checkpoint(name, args.device, args.dtype)
+    model, tokenizer = open_checkpoint(name, args)
     return LLaDALines(
         model,
         tokenizer,
@@ -184,10 +195,10 @@ def load_llada(name: str, args: argparse.Namespace, templates, options: dict):
 
 
 def load_twin(args: argparse.Namespace, templates):
-    """The autoregressive model as one that is asked for lines.
+    """Loads the autoregressive model for the questions.
 
     Raises:
-        `CommandError`: if it cannot be loaded, or is none.
+        `CommandError`: if it cannot be loaded, or is not autoregressive.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -203,11 +214,11 @@ def load_twin(args: argparse.Namespace, templates):
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise CommandError(
-            f"`--twin`: cannot load {args.twin!r}: {reason} It takes a Hub id or the folder of a causal language model."
+            f"`--twin`: cannot load {args.twin!r}: {reason} Give a Hub id or the folder of a causal language model."
         ) from error
     if isinstance(model.config, LLaDAConfig):
         raise CommandError(
-            f"`--twin` must be an autoregressive model, but {args.twin!r} is a LLaDA: give it as `--model`."
+            f"`--twin` must be an autoregressive model, but {args.twin!r} is a LLaDA model: give it as `--model`."
         )
     return checked(
         "twin",
@@ -221,12 +232,12 @@ def load_twin(args: argparse.Namespace, templates):
 
 
 def longest(models: dict, pairs: list[tuple[str, str]]) -> int:
-    """Tokens of the longest line."""
+    """The length of the longest line, in tokens."""
     return max(len(lines.encode(line)) for lines in models.values() for pair in pairs for line in pair)
 
 
 def settings_of(args: argparse.Namespace, name: str, models: dict, options: dict, templates) -> dict:
-    """All that changes an answer or a rank, apart from the pairs themselves."""
+    """Everything that changes an answer or a rank, except for the pairs."""
     return {
         "model": name,
         "twin": args.twin,
@@ -236,17 +247,17 @@ def settings_of(args: argparse.Namespace, name: str, models: dict, options: dict
         "max_new_tokens": models["llada"].max_new_tokens,
         "options": options,
         "num_samples": args.num_samples,
-        # A pair has one rank in the file, whatever it was ranked among.
+        # The file keeps one rank for each pair, which depends on its candidates.
         "candidates": sha256(args.candidates.read_bytes()).hexdigest() if args.candidates else None,
         "seed": args.seed or 0,
     }
 
 
 def open_results(args: argparse.Namespace, settings: dict) -> dict:
-    """The answers and ranks so far.
+    """Reads the answers and ranks of an interrupted run.
 
     Raises:
-        `CommandError`: if the file is of another run.
+        `CommandError`: if the file belongs to another run.
     """
     empty = {"settings": settings, "seconds": 0.0, "answers": {}, "ranks": {}}
     if args.output is None or not args.output.exists():
@@ -261,13 +272,13 @@ def open_results(args: argparse.Namespace, settings: dict) -> dict:
         ) from error
     if different:
         raise CommandError(
-            f"`--output`: {args.output} is of a run with another {', '.join(different)}. Name another file, or delete it."
+            f"`--output`: {args.output} belongs to a run with another {', '.join(different)}. Name another file, or delete this one."
         )
     return results
 
 
 def work(models: dict, pairs: list, ranked: list, results: dict, args: argparse.Namespace):
-    """Asks and ranks what is not known yet, and yields how many were done."""
+    """Asks for the missing answers and ranks, and yields the number that each step adds."""
     from modeling_llada.evaluation.line_ranking import rank_pairs
     from modeling_llada.evaluation.reversal import ask_pairs
 
@@ -280,7 +291,7 @@ def work(models: dict, pairs: list, ranked: list, results: dict, args: argparse.
 
 
 def count(models: dict, pairs: list, ranked: list, results: dict) -> int:
-    """How many answers and ranks are missing."""
+    """The number of missing answers and ranks."""
     from modeling_llada.evaluation.line_ranking import FORMS
     from modeling_llada.evaluation.reversal import DIRECTIONS, pair_key
 
@@ -294,22 +305,8 @@ def count(models: dict, pairs: list, ranked: list, results: dict) -> int:
     return missing
 
 
-def with_progress(steps, total: int):
-    """Shows how far the work is, where somebody can see it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("asking", total=total)
-        for done in steps:
-            progress.advance(bar, done)
-            yield done
-
-
 def summary_of(results: dict, pairs: list, ranked: list) -> dict:
-    """The summaries of both models, and what was published."""
+    """The summaries of both models, and the published scores."""
     from modeling_llada.evaluation.line_ranking import summarise_ranks
     from modeling_llada.evaluation.reversal import PUBLISHED, summarise
 
@@ -322,15 +319,14 @@ def summary_of(results: dict, pairs: list, ranked: list) -> dict:
 
 
 def write_results(path: Path, results: dict) -> None:
-    """Writes the results, whole or not at all."""
+    """Writes the results as JSON."""
     from modeling_llada.writing import write_atomically
 
     write_atomically(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
 
 
 def write_tables(summary: dict) -> None:
-    """Writes what was measured, and below it what was published."""
-    from rich.console import Console
+    """Writes the measured scores, and below them the published ones."""
     from rich.table import Table
 
     def shown(value: dict[str, float], factor: float = 100.0) -> str:
@@ -347,9 +343,7 @@ def write_tables(summary: dict) -> None:
         for task, values in one.get("ranks", {}).items():
             cells = shown(values["mean_rank"], factor=1.0), str(values["candidates"])
             ranks.add_row(kind, f"{task} ({values['pairs']})", shown(values["first"]), *cells)
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file has no width to fold at
-        console.width = 160
+    console = table_console(160)
     console.print(answers)
     if ranks.rows:
         console.print()
@@ -357,6 +351,6 @@ def write_tables(summary: dict) -> None:
     published = summary["published"]
     scores = [f"{name} {one['next']} and {one['previous']}" for name, one in published["scores"].items()]
     console.print(
-        f"\npublished, next and previous, the line in the answer: {', '.join(scores)} ({published['source']})",
+        f"\npublished, next and previous line, line in the answer: {', '.join(scores)} ({published['source']})",
         soft_wrap=True,
     )

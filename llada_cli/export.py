@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada export`: makes a complete folder for the Hub out of a checkpoint, and uploads it."""
+"""`llada export`: writes a checkpoint as a complete folder for the Hub, and uploads it."""
 
 import argparse
 import sys
@@ -12,16 +12,16 @@ from .terminal import quiet_libraries
 
 
 EXAMPLES = """examples:
-  the official weights, with code that transformers 5 loads with trust_remote_code=True:
+  the official weights with code for transformers 5, which loads it with trust_remote_code=True:
     llada export GSAI-ML/LLaDA-8B-Instruct llada-8b-instruct
-  a model of your own, with a model card, on the Hub:
+  your own model, with a model card, on the Hub:
     llada export runs/poet/final my-poet --tokenizer checkpoints/llada-poet --license apache-2.0 \\
         --push-to-hub my-name/my-poet --private
-  for the official code and for converters and engines that know it (llama.cpp, dInfer):
+  the official layout, for the official code and for programs that read it (llama.cpp, dInfer):
     llada export runs/sft/final my-llada --layout official --dtype bfloat16
 
 A weight that is missing, unexpected or of another shape than config.json says is an error, and nothing is written. The
-folder is complete or absent. The whole model is read into memory: 16 GB for an 8B model in bfloat16.
+whole model is read into memory: 16 GB for an 8B model in bfloat16.
 """
 
 
@@ -29,20 +29,20 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the subcommand to the parser of `llada`."""
     parser = commands.add_parser(
         "export",
-        help="make a complete folder for the Hub out of a checkpoint",
-        description="Make a complete folder for the Hub out of a checkpoint: config, weights, code, tokenizer, card.",
+        help="write a checkpoint as a complete folder for the Hub",
+        description="Write a checkpoint as a complete folder for the Hub: config, weights, code, tokenizer, model card.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("source", metavar="SOURCE", help="checkpoint: a folder or a Hub id, official or ours")
+    parser.add_argument("source", metavar="SOURCE", help="checkpoint: a folder or a Hub id, in any layout")
     parser.add_argument("destination", metavar="DESTINATION", help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace DESTINATION once the new folder is complete")
+    parser.add_argument("--overwrite", action="store_true", help="replace DESTINATION when the new folder is complete")
     weights = parser.add_argument_group("weights")
     weights.add_argument(
         "--layout",
         choices=["transformers", "official"],
         default="transformers",
-        help="transformers: with the code of the model; official: as the official checkpoints (%(default)s)",
+        help="transformers: with the code of the model; official: like the official checkpoints (%(default)s)",
     )
     weights.add_argument(
         "--dtype",
@@ -53,11 +53,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     weights.add_argument(
         "--max-shard-size", default="5GB", metavar="SIZE", help="largest file of weights (%(default)s)"
     )
-    beside = parser.add_argument_group("tokenizer and model card", "A card, and marks in a chat template, are kept.")
-    beside.add_argument("--tokenizer", metavar="PATH_OR_ID", help="where the tokenizer comes from (SOURCE)")
-    beside.add_argument("--no-tokenizer", action="store_true", help="write none")
-    beside.add_argument("--license", metavar="NAME", help="licence in the card, for instance mit")
-    beside.add_argument("--base-model", metavar="ID", help="Hub id in the card of the model that this one comes from")
+    beside = parser.add_argument_group(
+        "tokenizer and model card", "A model card, and generation marks in a chat template, are kept."
+    )
+    beside.add_argument("--tokenizer", metavar="PATH_OR_ID", help="checkpoint with the tokenizer (SOURCE)")
+    beside.add_argument("--no-tokenizer", action="store_true", help="write no tokenizer")
+    beside.add_argument("--license", metavar="NAME", help="licence in the model card, for instance mit")
+    beside.add_argument("--base-model", metavar="ID", help="Hub id of the base model, for the model card")
     hub = parser.add_argument_group("upload")
     hub.add_argument("--push-to-hub", metavar="REPO_ID", help="upload the folder to this model repository")
     hub.add_argument("--private", action="store_true", help="make a new repository private")
@@ -65,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Exports, and uploads if asked to."""
+    """Exports as the command line asks, and uploads the folder if asked to."""
     check_arguments(args)
     with quiet_library():
         from modeling_llada.export import export_checkpoint
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Raises a `CommandError` for options that do not go together, or an upload that cannot work."""
+    """Raises a `CommandError` for options that exclude each other, or for an upload that cannot work."""
     if args.tokenizer and args.no_tokenizer:
         raise CommandError("`--tokenizer` and `--no-tokenizer` exclude each other: give one of them.")
     for option in ("private", "commit_message"):
@@ -111,7 +113,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 @contextmanager
 def quiet_library() -> Iterator[None]:
-    """Lets the library draw its progress bars in a terminal, and nothing else: errors name what its reports list."""
+    """Silences the library except for its progress bars in a terminal: the errors of the export name what it reports."""
     quiet_libraries()
     from transformers.utils import logging
 
@@ -127,14 +129,17 @@ def quiet_library() -> Iterator[None]:
 
 
 def push(args: argparse.Namespace, folder) -> str:
-    """Uploads the folder, and says what is left if that fails."""
+    """Uploads the folder.
+
+    Raises:
+        `CommandError`: if the upload fails.
+    """
     from modeling_llada.export import push_folder
 
     options = {"commit_message": args.commit_message} if args.commit_message else {}
-    # Network, account, quota: the folder is there in any case.
     try:
         return push_folder(folder, args.push_to_hub, private=args.private or None, **options)
-    except Exception as error:
+    except Exception as error:  # network, account or quota: the folder stays
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise CommandError(
             f"the folder is complete, but the upload failed: {reason}. Try again with `hf upload {args.push_to_hub} "
@@ -143,5 +148,5 @@ def push(args: argparse.Namespace, folder) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """A number of bytes, as people say it."""
+    """A readable number of bytes."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"

@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from .arguments import add_model_arguments, find_checkpoint
+from .arguments import add_model_arguments, find_checkpoint, open_checkpoint
 from .decoding import (
     add_decoding_arguments,
     check_options,
@@ -19,27 +20,25 @@ from .decoding import (
     is_random,
     replace_parallel_rule,
 )
-from .errors import warn
-from .poems import FORMS
-from .prompts import MASK, build_prompt, check_arguments, warn_about_unknown_characters
-from .terminal import add_animation_arguments, animation_delay, quiet_libraries, spinner
+from .errors import CommandError, warn
+from .parsing import CommandParser
+from .prompts import MASK, build_prompt, check_arguments, prompt_fields, warn_about_unknown_characters
+from .terminal import add_animation_arguments, animation_delay, note, write_text
 
 
 EXAMPLES = """examples:
-  complete a poem:
+  complete a poem ("moonlight before my bed"):
     llada generate "床前明月光，"
-  fill masks, wherever they are:
+  fill masks anywhere in a text:
     llada generate --infill "床前[MASK][MASK]光，疑是地上[MASK]。"
-  write the line before:
+  write the line before a line:
     llada generate "疑是地上霜。" --reverse
-  a new poem of a form, with a title:
-    llada generate --form 五言绝句 --title 春夜 --temperature 1 --block-length 6 --seed 7
-  fewer forward passes, by committing every token the model is sure of:
-    llada generate --form 七言绝句 --title 春夜 --confidence-threshold 0.9
-  for a program, and as a picture:
+  use fewer forward passes, by committing all tokens that the model is sure of:
+    llada generate "床前明月光，" --confidence-threshold 0.9
+  print JSON for a program, or draw a picture:
     llada generate "床前明月光，" --json
     llada generate "床前明月光，" --svg denoising.svg
-  another checkpoint, with the settings of its authors:
+  use another checkpoint, with the settings of its authors:
     llada generate "Paris is" --model GSAI-ML/LLaDA-8B-Base --max-new-tokens 64 --steps 64 --block-length 32
 """
 
@@ -55,47 +54,78 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="the text to complete")
     task = parser.add_argument_group("task")
-    task.add_argument("--infill", metavar="TEXT", help=f"fill the {MASK} of a text instead of completing a prompt")
+    task.add_argument("--infill", metavar="TEXT", help=f"fill each {MASK} of a text instead of completing a prompt")
     task.add_argument("--reverse", action="store_true", help="write the line before PROMPT, as long as its first line")
-    task.add_argument("--form", choices=FORMS, metavar="FORM", help=f"form of the poem: {' '.join(FORMS)}")
-    task.add_argument("--title", help="title of the poem")
-    task.add_argument("--author", help="poet in whose manner to write; needs --title")
+    declared = parser.add_argument_group("prompt fields")
+    parser.prepare = lambda arguments: add_prompt_fields(parser, declared, arguments)
     add_decoding_arguments(parser, without=())
     add_model_arguments(parser)
     add_output_arguments(parser)
 
 
+def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arguments: Sequence[str] | None) -> None:
+    """Adds an option for each prompt field of the checkpoint that the arguments name."""
+    first_pass = CommandParser(prog=parser.prog, add_help=False)
+    first_pass.add_argument("--model")
+    try:
+        name = find_checkpoint(first_pass.parse_known_args(arguments)[0].model)
+        fields = prompt_fields.PromptFields.load(name)
+    except CommandError:  # no checkpoint: `run` reports it
+        return
+    except ValueError as error:
+        parser.error(str(error))
+    if fields.fields:
+        group.description = f"{name} declares them in its {prompt_fields.FILE_NAME}."
+    for one in fields.fields:
+        meanings = ", ".join(f"{each.value} ({each.gloss})" if each.gloss else each.value for each in one.choices)
+        text = one.help + (f": {meanings}" if meanings else "") + (f"; needs --{one.needs}" if one.needs else "")
+        try:
+            group.add_argument(
+                f"--{one.name.replace('_', '-')}",
+                dest=f"field_{one.name}",
+                metavar=one.name.upper(),
+                choices=[each.value for each in one.choices] or None,
+                help=text.replace("%", "%%"),
+            )
+        except argparse.ArgumentError:
+            parser.error(
+                f"{prompt_fields.FILE_NAME} of {name} declares `{one.name}`, which is an option of the command"
+            )
+    parser.set_defaults(prompt_fields=fields)
+    declared = ", ".join(f"--{one.name}" for one in fields.fields) or "no prompt fields"
+    parser.hint = f"The checkpoint {name} declares {declared}"
+
+
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is shown and written."""
+    """Adds the options of the output."""
     group = parser.add_argument_group("output")
     add_animation_arguments(group)
-    group.add_argument("--json", action="store_true", help="print a JSON object a completion, with the measurements")
+    group.add_argument(
+        "--json", action="store_true", help="print a JSON object for each completion, with the measurements"
+    )
     group.add_argument("--svg", type=Path, metavar="FILE", help="also draw the denoising of the first completion")
 
 
 def run(args: argparse.Namespace) -> None:
     """Generates as the command line asks."""
+    name = find_checkpoint(args.model)
     check_arguments(args)
     seed, delay = choose_seed(args), animation_delay(args)
-    name = find_checkpoint(args.model)
     options = replace_parallel_rule(chosen_options(args))
-    with spinner(f"loading {name}"):
-        quiet_libraries()
-        check_options(options)  # before the weights are read
-        from modeling_llada.loading import load_checkpoint
-
-        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
+    model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
 
     prompt, length = build_prompt(args, tokenizer, model.config.mask_token_id)
-    warn_about_unknown_characters(prompt, tokenizer)
+    warn_about_unknown_characters(prompt, tokenizer, name)
     if length is not None:
         options.setdefault("max_new_tokens", length)
     all_options = effective_options(model, options)
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     if all_options["max_new_tokens"] == 0 and mask_token not in prompt:
-        warn(f"nothing is filled: the text has no {MASK}, and none are added (`--max-new-tokens` is 0).")
+        warn(f"there is nothing to fill: the text has no {MASK}, and `--max-new-tokens` is 0.")
     if all_options["num_return_sequences"] > 1 and not is_random(all_options):
-        warn("`--num-return-sequences` repeats one completion: add `--temperature`, for instance 0.8.")
+        warn(
+            "`--num-return-sequences` gives equal completions at temperature 0: add `--temperature`, for instance 0.8."
+        )
 
     rows = all_options["num_return_sequences"]
     output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, None if args.json else delay)
@@ -120,7 +150,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, delay: float | None):
-    """Generates, and draws it unless `delay` is `None`.
+    """
+    Generates, and draws the denoising unless `delay` is `None`.
 
     Args:
         model ([`LLaDAForMaskedLM`]):
@@ -128,19 +159,19 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
         tokenizer (`PreTrainedTokenizerBase`):
             Its tokenizer.
         prompt (`str`):
-            The text, with mask tokens where it is to be filled.
+            The text, with a mask token for each token to fill.
         options (`dict`):
             Decoding options.
         seed (`int`):
-            The seed of the first completion; the others count on from it.
+            The seed of the first completion. Each further one has the next seed.
         rows (`int`):
             The number of completions.
         delay (`float`, *optional*):
-            The shortest time between two drawn steps. `None`: nothing is drawn.
+            The shortest time between two drawn steps.
 
     Returns:
-        `tuple`: The [`LLaDAGenerationOutput`] on the CPU, the coloured texts if it was drawn (else an empty list), and
-        the seconds that the model took.
+        `tuple`: The [`LLaDAGenerationOutput`] on the CPU, the coloured texts (an empty list if nothing was drawn), and the
+        seconds that the model took.
     """
     from modeling_llada.drawing import LiveDenoising
     from modeling_llada.seeds import row_generators
@@ -166,7 +197,7 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
 
 
 def describe(output, tokenizer, prompt: str, mask_token_id: int, seconds: float) -> list[dict]:
-    """What `--json` says about each completion. `completion` is what the model wrote, wherever it stands."""
+    """The objects of `--json`. `completion` is the text that the model wrote, inside the prompt or after it."""
     given = tokenizer(prompt, return_tensors="pt")["input_ids"][0]
     has_masks = bool((given == mask_token_id).any())
     completions = []
@@ -174,7 +205,7 @@ def describe(output, tokenizer, prompt: str, mask_token_id: int, seconds: float)
         filled = tokens[: len(given)][given == mask_token_id]
         filled = tokenizer.decode(filled, skip_special_tokens=True)
         answer = tokenizer.decode(tokens[len(given) :], skip_special_tokens=True)
-        # The prompt as it was typed, unless it has changed: decoding would drop unknown characters.
+        # The prompt as it was typed, unless it had masks: decoding would lose unknown characters.
         start = tokenizer.decode(tokens[: len(given)], skip_special_tokens=True) if has_masks else prompt
         completions.append(
             {
@@ -213,13 +244,7 @@ def write_json(completions: list[dict], options: dict, seed: int) -> None:
 
 
 def write_texts(texts: list, summaries: list[str]) -> None:
-    """Writes the texts, plain or coloured, to stdout, and the measurements to stderr."""
-    from rich.console import Console
-
+    """Writes the plain or coloured texts to stdout, and the measurements to stderr."""
     for text, measurements in zip(texts, summaries, strict=True):
-        if isinstance(text, str):
-            sys.stdout.write(text + "\n")
-        else:
-            Console().print(text, soft_wrap=True)
-        sys.stdout.flush()
-        Console(stderr=True, highlight=False).print(measurements, style="dim", soft_wrap=True)
+        write_text(text)
+        note(measurements)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada score`: how probable the model finds texts, completions of a prompt, or spans of texts."""
+"""`llada score`: the log-likelihood of texts, of completions of a prompt, or of spans of texts."""
 
 import argparse
 import json
@@ -9,31 +9,31 @@ import sys
 import time
 from collections.abc import Iterator
 
-from .arguments import add_model_arguments, check_seed, check_unicode, find_checkpoint
+from .arguments import add_model_arguments, check_seed, find_checkpoint, open_checkpoint
 from .errors import CommandError
-from .prompts import warn_about_unknown_characters
+from .prompts import prompt_fields, warn_about_unknown_characters
 from .scored_texts import CLOSE, OPEN, ScoredText, read_lines, scored_texts
-from .terminal import quiet_libraries, spinner
+from .terminal import note, table_console, with_progress
 
 
 EXAMPLES = f"""examples:
-  a whole text:
+  score a whole text ("moonlight before my bed, it looks like frost on the ground"):
     llada score "床前明月光，疑是地上霜。"
-  a completion, given a prompt; several are ranked, as in a multiple-choice question:
+  score a completion of a prompt; several completions are ranked, as in a multiple-choice question:
     llada score --prompt "床前明月光，" "疑是地上霜。"
     llada score --prompt "床前明月光，" "疑是地上霜。" "举头望明月。" "白日依山尽。"
-  a span, given what is on both sides of it:
+  score a span, given the text on both sides of it:
     llada score --infill "床前{OPEN}明月{CLOSE}光，疑是地上霜。"
-  the texts of a file or of a pipe, one a line:
+  score each line of a file or of stdin:
     llada score --file poems.txt --num-samples 16 --antithetic --json
     llada score --file - < poems.txt
-  a long text, by sliding windows:
+  score a long text in sliding windows:
     llada score --window 8 --stride 4 "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
 
-The log-likelihood is the estimate of a lower bound (eq. 6 of the LLaDA paper), in nats, with its standard error; the
-perplexity follows from it. The noise of each text comes from the same seed, so its score depends neither on the other
-texts nor on the batch size. The end of a text is not scored, unless --eos says that it ends there. A whole text that is
-longer than the context of the model is scored by sliding windows.
+The log-likelihood is an estimated lower bound (eq. 6 of the LLaDA paper) in nats, with its standard error; the perplexity
+follows from it. The noise of each text comes from the same seed, so a score depends neither on the other texts nor on the
+batch size. The end of a text is only scored with --eos. A whole text that is longer than the context of the model is
+scored in sliding windows.
 """
 
 
@@ -41,36 +41,38 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the subcommand to the parser of `llada`."""
     parser = commands.add_parser(
         "score",
-        help="say how probable texts are, or compare completions",
-        description="Say how probable the model finds texts, completions of a prompt, or spans of texts.",
+        help="score texts, or compare completions",
+        description="Estimate the log-likelihood of texts, of completions of a prompt, or of spans of texts.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to score; several are ranked")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="text to score; several texts are ranked")
     task = parser.add_argument_group("task")
-    task.add_argument("--prompt", metavar="TEXT", help="given text: each TEXT is scored as a completion of it")
-    task.add_argument("--infill", action="store_true", help=f"score what is between {OPEN} and {CLOSE} in each TEXT")
-    task.add_argument("--file", metavar="FILE", help="score the lines of a file instead; - is the standard input")
-    task.add_argument(
-        "--eos", action="store_true", help="EOS follows each TEXT, and is scored like its last character"
-    )
+    task.add_argument("--prompt", metavar="TEXT", help="score each TEXT as a completion of this text")
+    task.add_argument("--infill", action="store_true", help=f"score the text between {OPEN} and {CLOSE} in each TEXT")
+    task.add_argument("--file", metavar="FILE", help="score the lines of a file; - is stdin")
+    task.add_argument("--eos", action="store_true", help="add EOS to each TEXT, and score it as its last character")
     estimate = parser.add_argument_group("estimate")
     estimate.add_argument(
-        "--num-samples", type=int, default=128, metavar="N", help="noise samples of a text (%(default)s)"
+        "--num-samples", type=int, default=128, metavar="N", help="noise samples for each text (%(default)s)"
     )
-    estimate.add_argument("--antithetic", action="store_true", help="couple the samples, for a smaller error")
+    estimate.add_argument(
+        "--antithetic", action="store_true", help="use pairs of opposite samples, for a smaller error"
+    )
     estimate.add_argument(
         "--cfg-scale", type=float, default=0.0, metavar="W", help="scale of the classifier-free guidance (%(default)s)"
     )
-    estimate.add_argument("--window", type=int, metavar="N", help="tokens that the model sees at a time (its context)")
-    estimate.add_argument("--stride", type=int, metavar="N", help="tokens to score in a window (half of the window)")
+    estimate.add_argument("--window", type=int, metavar="N", help="tokens that the model sees at once (its context)")
     estimate.add_argument(
-        "--batch-size", type=int, metavar="N", help="sequences of a forward pass (as many as should fit)"
+        "--stride", type=int, metavar="N", help="tokens to score in each window (half of the window)"
     )
-    estimate.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (%(default)s)")
+    estimate.add_argument(
+        "--batch-size", type=int, metavar="N", help="sequences in a forward pass (as many as should fit)"
+    )
+    estimate.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (%(default)s)")
     add_model_arguments(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print a JSON object a text")
+    output.add_argument("--json", action="store_true", help="print a JSON object for each text")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -78,15 +80,10 @@ def run(args: argparse.Namespace) -> None:
     check_arguments(args)
     texts = scored_texts(args.texts or read_lines(args.file), args.prompt, args.infill)
     for text in texts:
-        check_unicode(f"{text.shown!r}", text.text)
+        prompt_fields.check_unicode(f"{text.shown!r}", text.text)
     name = find_checkpoint(args.model)
-    with spinner(f"loading {name}"):
-        quiet_libraries()
-        check_numbers(args)  # before the weights are read
-        from modeling_llada.loading import load_checkpoint
-
-        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
-    warn_about_unknown_characters("".join(text.text for text in texts), tokenizer)
+    model, tokenizer = open_checkpoint(name, args, lambda: check_numbers(args))
+    warn_about_unknown_characters("".join(text.text for text in texts), tokenizer, name)
     encoded = [text.encode(tokenizer, model.config, args.eos) for text in texts]
     check_lengths(texts, encoded, args, model.config.max_position_embeddings)
     options = {
@@ -99,10 +96,10 @@ def run(args: argparse.Namespace) -> None:
     shown_options |= {"eos": args.eos, "seed": args.seed}
 
     start, results = time.perf_counter(), []
-    for result in with_progress(score(model, texts, encoded, args, options), len(texts)):
+    for result in with_progress("scoring", score(model, texts, encoded, args, options), len(texts)):
         result = {"prompt": args.prompt, **result}
         results.append(result)
-        if args.json and args.file:  # as soon as it is known
+        if args.json and args.file:  # do not wait for the other lines
             write_json([result], shown_options)
     if args.texts:
         rank(results)
@@ -114,13 +111,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks what can be checked without a checkpoint.
+    """Checks the arguments before the checkpoint is loaded.
 
     Raises:
-        `CommandError`: if arguments are missing, contradict each other or are out of their range.
+        `CommandError`: if an argument is missing, contradicts another one or is out of range.
     """
     if bool(args.texts) == (args.file is not None):
-        raise CommandError("give what to score either as TEXT or with `--file`.")
+        raise CommandError("give the texts to score either as TEXT or with `--file`.")
     if args.infill and args.prompt is not None:
         raise CommandError("`--infill` takes the whole text: leave `--prompt` out.")
     if args.prompt == "":
@@ -131,38 +128,38 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def has_windows(args: argparse.Namespace) -> bool:
-    """Whether sliding windows are asked for."""
+    """Whether the user asks for sliding windows."""
     return args.window is not None or args.stride is not None
 
 
 def check_numbers(args: argparse.Namespace) -> None:
-    """Lets the library judge the numbers of the estimate."""
+    """Lets the library check the numbers of the estimate."""
     from modeling_llada.models.likelihood_llada import check_samples
 
     check_samples(args.num_samples, 1 if args.batch_size is None else args.batch_size, args.antithetic, args.cfg_scale)
 
 
 def check_lengths(texts: list[ScoredText], encoded: list, args: argparse.Namespace, limit: int) -> None:
-    """A text with a given part cannot be cut into windows.
+    """Checks that texts with a given part fit into the context, as they cannot be cut into windows.
 
     Raises:
-        `CommandError`: if such a text is longer than the context.
+        `CommandError`: if one is too long.
     """
     for text, (input_ids, _) in zip(texts, encoded, strict=True):
         if len(input_ids) > limit and (args.infill or args.prompt):
             raise CommandError(
-                f"{text.shown[:20]!r} has {len(input_ids)} tokens with what is given, more than the context of the "
-                f"model, {limit}: shorten it, or score it as a whole text."
+                f"{text.shown[:20]!r} has {len(input_ids)} tokens with its given part, and the context of the model has "
+                f"{limit}: shorten it, or score it as a whole text."
             )
 
 
 def fitting_batch_size(model, encoded: list, args: argparse.Namespace) -> int:
-    """As many sequences as should fit in half of the free memory of a GPU, or in 1 GiB elsewhere; at most 256."""
+    """The number of sequences that should fit into half of the free memory of a GPU, or into 1 GiB elsewhere; at most 256."""
     import torch
 
     config = model.config
     length = min(max(len(input_ids) for input_ids, _ in encoded), args.window or config.max_position_embeddings)
-    # Logits and their log-softmax in float32, and what a layer holds at a time.
+    # Logits and their log-softmax in float32, and the activations of one layer.
     bytes_per_token = 4 * (4 * config.vocab_size + 8 * config.hidden_size + 3 * config.intermediate_size)
     memory = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 2**30
     sequences = memory // (bytes_per_token * length)
@@ -172,36 +169,21 @@ def fitting_batch_size(model, encoded: list, args: argparse.Namespace) -> int:
 def score(
     model, texts: list[ScoredText], encoded: list, args: argparse.Namespace, options: dict
 ) -> Iterator[dict[str, object]]:
-    """Scores the texts in their order.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The model.
-        texts (`list[ScoredText]`):
-            The texts.
-        encoded (`list[tuple[list[int], list[int]]]`):
-            Their tokens and labels.
-        args (`argparse.Namespace`):
-            The arguments.
-        options (`dict`):
-            The arguments of [`~LLaDAForMaskedLM.log_likelihood`].
-
-    Yields:
-        `dict`: What is said about a text.
+    """Scores the texts in their order, with the arguments `options` of [`~LLaDAForMaskedLM.log_likelihood`].
 
     Raises:
         `CommandError`: if the memory is too small for the batch.
     """
     import torch
 
-    at_a_time = max(1, options["batch_size"] // options["num_samples"])  # they share a forward pass
+    at_a_time = max(1, options["batch_size"] // options["num_samples"])  # texts in a forward pass
     for start in range(0, len(texts), at_a_time):
         part = slice(start, start + at_a_time)
         try:
             output = estimate(model, encoded[part], args, options)
         except torch.OutOfMemoryError as error:
             raise CommandError(
-                f"the memory of {model.device} is too small: give a `--batch-size` below {options['batch_size']}."
+                f"the memory of {model.device} is too small: use a `--batch-size` below {options['batch_size']}."
             ) from error
         values, errors = output.log_likelihood.tolist(), output.standard_error.tolist()
         for text, (_, labels), value, error in zip(texts[part], encoded[part], values, errors, strict=True):
@@ -209,7 +191,7 @@ def score(
 
 
 def estimate(model, encoded: list, args: argparse.Namespace, options: dict):
-    """The [`LLaDALikelihoodOutput`] of texts that are padded to one length, which changes no score."""
+    """The [`LLaDALikelihoodOutput`] of texts. They are padded to one length, which changes no score."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -226,7 +208,7 @@ def estimate(model, encoded: list, args: argparse.Namespace, options: dict):
 
 
 def describe(text: ScoredText, num_tokens: int, log_likelihood: float, standard_error: float) -> dict[str, object]:
-    """What `--json` says about a text; `None` for an error that a single sample does not have."""
+    """The object of `--json` for a text. A single sample has no standard error, which is then `None`."""
     per_token = log_likelihood / num_tokens
     return {
         "text": text.shown,
@@ -240,7 +222,7 @@ def describe(text: ScoredText, num_tokens: int, log_likelihood: float, standard_
 
 
 def rank(results: list[dict]) -> None:
-    """Ranks several texts; for completions of one prompt it also says how probable each is among them."""
+    """Ranks several texts. Completions of one prompt also get their probability among each other."""
     if len(results) == 1:
         return
     best = max(result["log_likelihood"] for result in results)
@@ -252,17 +234,6 @@ def rank(results: list[dict]) -> None:
             result["probability_among_these"] = round(math.exp(result["log_likelihood"] - best) / total, 4)
 
 
-def with_progress(results: Iterator[dict], total: int) -> Iterator[dict]:
-    """Shows how far the work is, where somebody can see it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(results, total=total)
-
-
 def write_json(results: list[dict], options: dict) -> None:
     """Writes one JSON object a line."""
     for result in results:
@@ -271,8 +242,7 @@ def write_json(results: list[dict], options: dict) -> None:
 
 
 def write_table(results: list[dict]) -> None:
-    """Writes a line for each text, the most probable first where they are ranked."""
-    from rich.console import Console
+    """Writes a line for each text. Ranked texts begin with the most probable one."""
     from rich.table import Table
     from rich.text import Text
 
@@ -294,16 +264,11 @@ def write_table(results: list[dict]) -> None:
         cells += [str(result["num_tokens"])]
         cells += [f"{result['probability_among_these']:.1%}"] if shares else []
         table.add_row(*cells, Text(result["text"]))
-    console = Console()
-    if not console.is_terminal:  # a file has no width to fold at
-        console.width = 120 + 2 * max(len(result["text"]) for result in results)
-    console.print(table)
+    table_console(120 + 2 * max(len(result["text"]) for result in results)).print(table)
 
 
 def write_summary(results: list[dict], options: dict, args: argparse.Namespace, seconds: float) -> None:
-    """Writes how the scores came about to stderr."""
-    from rich.console import Console
-
+    """Writes to stderr how the scores were estimated."""
     parts = [
         f"{options['num_samples']} {'antithetic ' if args.antithetic else ''}noise samples",
         f"seed {args.seed}",
@@ -314,5 +279,5 @@ def write_summary(results: list[dict], options: dict, args: argparse.Namespace, 
     if "rank" in best[0] and None not in (errors := [result["standard_error"] for result in best]):
         gap = best[0]["log_likelihood"] - best[1]["log_likelihood"]
         if gap < 2 * math.hypot(*errors):
-            parts.append("the first two are closer than two standard errors: raise --num-samples")
-    Console(stderr=True, highlight=False).print(" · ".join(parts), style="dim", soft_wrap=True)
+            parts.append("the first two differ by less than two standard errors: raise --num-samples")
+    note(" · ".join(parts))

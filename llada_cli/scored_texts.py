@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""From the arguments of `llada score` to tokens, and which of them are scored."""
+"""The texts of `llada score`, and which of their tokens are scored."""
 
 import re
 import sys
@@ -10,21 +10,21 @@ from pathlib import Path
 from .errors import CommandError
 
 
-OPEN, CLOSE = "[[", "]]"  # what `--infill` scores stands between them
+OPEN, CLOSE = "[[", "]]"  # the marks around a span that `--infill` scores
 
 
 @dataclass
 class ScoredText:
     """
-    A text of which some characters are scored, given the others.
+    A text in which some characters are scored, given the others.
 
     Args:
         shown (`str`):
             The text as it was typed.
         text (`str`):
-            The whole text: with the prompt, without the marks of a span.
+            The whole text, with the prompt and without the marks.
         spans (`list[tuple[int, int]]`):
-            The characters of `text` that are scored, as starts and ends.
+            The start and the end of each span of `text` that is scored.
     """
 
     shown: str
@@ -37,21 +37,21 @@ class ScoredText:
         return "".join(self.text[start:end] for start, end in self.spans)
 
     def encode(self, tokenizer, config, eos: bool) -> tuple[list[int], list[int]]:
-        """Tokenizes the text in one piece; a token with a character that is scored is scored.
+        """Tokenizes the whole text. A token is scored if one of its characters is.
 
         Args:
             tokenizer (`PreTrainedTokenizerBase`):
                 The tokenizer.
             config ([`LLaDAConfig`]):
-                The config, for its special tokens.
+                The config of the model.
             eos (`bool`):
-                Whether EOS follows the text. It is scored if the last character is.
+                Whether EOS follows the text. It is scored if the last character is scored.
 
         Returns:
-            `tuple[list[int], list[int]]`: The token ids, and the labels: -100 at the given tokens.
+            `tuple[list[int], list[int]]`: The token ids, and the labels, which are -100 for given tokens.
 
         Raises:
-            `CommandError`: if a mask token is to be scored, or nothing.
+            `CommandError`: if a mask token would be scored, or no token.
         """
         encoded = tokenizer(self.text, return_offsets_mapping=True)
         input_ids = list(encoded["input_ids"])
@@ -61,7 +61,7 @@ class ScoredText:
         ]
         if eos and config.eos_token_id is None:
             raise CommandError(
-                "`--eos` needs an EOS token, and the config of this checkpoint names none: leave it out."
+                "`--eos` needs an `eos_token_id`, and the config of this checkpoint has none: leave `--eos` out."
             )
         if eos:
             input_ids.append(config.eos_token_id)
@@ -69,8 +69,8 @@ class ScoredText:
         labels = [token if kept else -100 for token, kept in zip(input_ids, scored, strict=True)]
         if config.mask_token_id in labels:
             raise CommandError(
-                f"{self.shown!r} has a mask token where it is scored. To score what could stand there, write it; to "
-                "fill it, use `llada generate --infill`."
+                f"{self.shown!r} has a mask token in the part that is scored. Replace it by a text to score, or fill it with "
+                "`llada generate --infill`."
             )
         if not any(scored):
             raise CommandError(f"{self.shown!r} has no token to score.")
@@ -78,15 +78,15 @@ class ScoredText:
 
 
 def scored_texts(texts: list[str], prompt: str | None, infill: bool) -> list[ScoredText]:
-    """Says which characters of each text are scored.
+    """Finds the characters of each text that are scored.
 
     Args:
         texts (`list[str]`):
-            What was typed.
+            The texts as they were typed.
         prompt (`str`, *optional*):
-            The value of `--prompt`: the texts are completions of it.
+            The prompt that the texts complete.
         infill (`bool`):
-            Whether the texts have marks around what is scored.
+            Whether the texts have marks around their scored spans.
 
     Raises:
         `CommandError`: if a text is empty, or its marks do not match.
@@ -99,7 +99,7 @@ def scored_texts(texts: list[str], prompt: str | None, infill: bool) -> list[Sco
     ```
     """
     if "" in texts:
-        raise CommandError("TEXT is empty: there is nothing to score.")
+        raise CommandError("TEXT is empty: give a text to score.")
     if infill:
         return [marked_text(text) for text in texts]
     prompt = prompt or ""
@@ -107,7 +107,7 @@ def scored_texts(texts: list[str], prompt: str | None, infill: bool) -> list[Sco
 
 
 def marked_text(shown: str) -> ScoredText:
-    """Takes the marks out of a text."""
+    """Removes the marks from a text."""
     text, spans = "", []
     for index, part in enumerate(re.split(f"({re.escape(OPEN)}.+?{re.escape(CLOSE)})", shown, flags=re.S)):
         if index % 2:
@@ -116,24 +116,24 @@ def marked_text(shown: str) -> ScoredText:
         text += part
     if not spans or OPEN in text or CLOSE in text:
         raise CommandError(
-            f"`--infill` needs {OPEN} and {CLOSE} around what is scored, as in 床前{OPEN}明月{CLOSE}光, but got {shown!r}."
+            f"`--infill` needs {OPEN} and {CLOSE} around each span to score, as in 床前{OPEN}明月{CLOSE}光, but got {shown!r}."
         )
     return ScoredText(shown, text, spans)
 
 
 def read_lines(name: str) -> list[str]:
-    """Reads the lines of a file, or of the standard input for `-`, that are not blank.
+    """Reads the lines of a file, or of stdin for `-`, that are not blank.
 
     Raises:
-        `CommandError`: if it cannot be read as UTF-8, or has no text.
+        `CommandError`: if the file cannot be read as UTF-8, or has no text.
     """
     try:
         data = sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
     except OSError as error:
         raise CommandError(f"`--file` {name!r} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise CommandError(f"`--file` {name!r} is no UTF-8 text: convert it first.") from error
+        raise CommandError(f"`--file` {name!r} is not UTF-8 text: convert it first.") from error
     lines = [line for line in data.split("\n") if line.strip()]
     if not lines:
-        raise CommandError(f"`--file` {name!r} has no text: it needs one text a line.")
+        raise CommandError(f"`--file` {name!r} has no text: write one text in each line.")
     return lines

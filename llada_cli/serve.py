@@ -1,27 +1,26 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada serve`: an OpenAI-compatible server."""
+"""`llada serve`: a server with the API of OpenAI."""
 
 import argparse
 import socket
 import sys
 from pathlib import Path
 
-from .arguments import add_model_arguments, find_checkpoint
+from .arguments import add_model_arguments, find_checkpoint, open_checkpoint
 from .errors import CommandError, warn
-from .terminal import quiet_libraries
 
 
 EXAMPLES = """examples:
-  serve the shipped checkpoint, and ask it:
+  serve the shipped checkpoint, and send it a request ("moonlight before my bed"):
     llada serve
     curl http://127.0.0.1:8000/v1/chat/completions --json '{"messages": [{"role": "user", "content": "床前明月光，"}]}'
-  from Python:
+  send the request from Python:
     client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
     client.chat.completions.create(model="llada-poet", messages=[{"role": "user", "content": "床前明月光，"}])
-  any option of `LLaDAGenerationConfig`, for this request:
+  set any option of `LLaDAGenerationConfig` in a request:
     client.chat.completions.create(..., extra_body={"generation_config": '{"steps": 8, "block_length": 16}'})
-  chat in the terminal (which asks for 256 tokens at temperature 1 if nothing else is said):
+  chat in the terminal (the default of this client is 256 tokens at temperature 1):
     transformers chat llada-poet http://127.0.0.1:8000/v1 max_new_tokens=24 do_sample=False
 
 endpoints:
@@ -30,18 +29,18 @@ endpoints:
   /v1/models, /health
 
 fields of a request:
-  model                 the name of the folder, the value of --model, or left out
-  max_tokens            (or max_completion_tokens) length of the canvas; default: that of the checkpoint
-  temperature           default: that of the checkpoint, not 1; 0: most probable token
+  model                 the name of the folder, or the value of --model; may be left out
+  max_tokens            (or max_completion_tokens) length of the canvas; the checkpoint has a default
+  temperature           0: most probable token; the checkpoint has a default, which is not 1
   seed                  the same request with the same seed gets the same answer
-  stream                a block arrives when it is finished: set block_length, or all arrives at the end
+  stream                each block is sent when it is finished; without block_length there is one block
   generation_config     decoding options as JSON (text or object): steps, block_length, confidence_threshold, ...
-  refused, status 400   n, best_of, top_p, penalties, logit_bias, logprobs, stop, echo, suffix, tools, functions,
-                        response_format, images and audio; values that ask for nothing (n=1, top_p=1) pass
-  ignored               user, metadata, store, stream_options (the usage always comes with the last chunk), ...
+  refused (status 400)  n, best_of, top_p, penalties, logit_bias, logprobs, stop, echo, suffix, tools, functions,
+                        response_format, images and audio; neutral values (n=1, top_p=1) are accepted
+  ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...
 
-EOS and the pads behind it are neither sent nor counted: finish_reason is "stop" if there was one, else "length".
-Requests are answered one after the other. There is no authentication: --host 0.0.0.0 opens the server to everyone.
+EOS and the padding after it are neither sent nor counted: finish_reason is "stop" if there was an EOS, else "length".
+The server answers one request after the other. It has no authentication: --host 0.0.0.0 opens it to everyone.
 """
 
 
@@ -49,43 +48,42 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the subcommand to the parser of `llada`."""
     parser = commands.add_parser(
         "serve",
-        help="answer the requests of OpenAI clients",
-        description="Answer the requests of OpenAI clients, with the request handlers of `transformers serve`.",
+        help="serve the API of OpenAI",
+        description="Serve the API of OpenAI, with the request handlers of `transformers serve`.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
     add_model_arguments(parser)
     group = parser.add_argument_group("server")
     group.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
-    group.add_argument("--port", type=int, default=8000, metavar="N", help="%(default)s by default; 0: any free port")
+    group.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="port to listen on (%(default)s); 0: any free port"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     name = find_checkpoint(args.model)
     with bind(args.host, args.port) as listener:  # before the weights are read
-        quiet_libraries()
-        check_dependencies()
-        from modeling_llada.loading import load_checkpoint
-        from modeling_llada.serving.app import build_app
+        model, tokenizer = open_checkpoint(name, args, check_dependencies)
+        from modeling_llada.serving import build_app
 
-        model, tokenizer = load_checkpoint(name, args.device, args.dtype)
         if tokenizer.chat_template is None:
-            warn(f"{name} has no chat template: only `/v1/completions` will work.")
+            warn(f"{name} has no chat template, so only `/v1/completions` works.")
         names = [served_name(name), name]
         serve(build_app(model, tokenizer, names), listener, names[0])
 
 
 def bind(host: str, port: int) -> socket.socket:
     """
-    Takes an address. Nobody can connect before the server listens on it.
+    Reserves an address. Nobody can connect before the server listens on it.
 
     Raises:
-        `CommandError`: if there is no such address, or another program has it.
+        `CommandError`: if there is no such address, or another program uses it.
     """
     listener = None
     try:
-        if not 0 <= port < 2**16:  # a system may take a negative number for a large one
+        if not 0 <= port < 2**16:  # a system may read a negative number as a large one
             raise OverflowError("there is no such port")
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
@@ -97,13 +95,13 @@ def bind(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise CommandError(
             f"cannot listen on `--host` {host} `--port` {port}: {reason}. A port is a number from 1 to 65535 that no "
-            "other program uses; 0 takes any that is free."
+            "other program uses; 0 takes any free port."
         ) from error
     return listener
 
 
 def check_dependencies() -> None:
-    """Asks for what the server needs besides the package."""
+    """Raises a `CommandError` if the packages of the server are not installed."""
     from transformers.utils.import_utils import is_serve_available
 
     if not is_serve_available():
@@ -111,13 +109,13 @@ def check_dependencies() -> None:
 
 
 def served_name(name: str) -> str:
-    """What clients call the model: the name of its folder, or its Hub id."""
+    """The name of the model for clients: the name of its folder, or its Hub id."""
     folder = Path(name).expanduser()
     return folder.resolve().name if folder.is_dir() else name
 
 
 def serve(app, listener: socket.socket, name: str) -> None:
-    """Runs the server and says where it is, once it answers."""
+    """Runs the server, and writes its address when it answers."""
     import uvicorn
     from transformers.utils import logging
 
@@ -131,13 +129,13 @@ def serve(app, listener: socket.socket, name: str) -> None:
             app.state.shutdown()
             await super().shutdown(sockets=sockets)
 
-    logging.set_verbosity_error()  # otherwise each request is a warning
+    logging.set_verbosity_error()  # otherwise each request logs a warning
     config = uvicorn.Config(app, log_level="warning", access_log=False)
     Server(config).run(sockets=[listener])
 
 
 def describe(listener: socket.socket, name: str) -> str:
-    """Where the server is, and how to call it."""
+    """The address of the server, and an example request."""
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     message = '{"messages": [{"role": "user", "content": "床前明月光，"}]}'

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada space`: the Gradio Space, here or as a folder to deploy."""
+"""`llada space`: serves the Gradio Space, or builds a folder to deploy."""
 
 import argparse
 import os
@@ -17,16 +17,17 @@ from .errors import CommandError
 
 
 CLONE = Path(__file__).resolve().parent.parent
-PACKAGES = ("modeling_llada", "llada_cli")  # what the wheel is made of, beside pyproject.toml, README.md and LICENSE
+PACKAGES = ("modeling_llada", "llada_cli")  # the content of the wheel
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 EXAMPLES = """examples:
   open the Space in a browser, on http://127.0.0.1:7860:
     llada space
-  with another checkpoint, for everyone in the network:
+  use another checkpoint, and serve it to everyone in the network:
     llada space --model GSAI-ML/LLaDA-8B-Instruct --host 0.0.0.0 --port 8080
-  a folder to deploy; git or `hf upload NAME/SPACE my-space . --repo-type space` brings it to the Hub:
+  build a folder, try it, and upload it to the Hub:
     llada space --build my-space
     python my-space/app.py
+    hf upload NAME/SPACE my-space . --repo-type space
 """
 
 
@@ -34,21 +35,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the subcommand to the parser of `llada`."""
     parser = commands.add_parser(
         "space",
-        help="watch the denoising in a browser, or make a Hugging Face Space of it",
-        description="Watch the denoising in a browser: generate, chat, infill, reverse and compare. Needs gradio.",
+        help="watch the denoising in a browser, or build a Hugging Face Space",
+        description="Watch the denoising in a browser: generate, chat, infill, reverse and compare. This needs gradio.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "--build", type=Path, metavar="DIR", help="write the folder of the Space instead, complete or not at all"
+        "--build", type=Path, metavar="DIR", help="write the folder of the Space instead of serving it"
     )
-    parser.add_argument("--overwrite", action="store_true", help="let --build replace a folder that it wrote before")
+    parser.add_argument("--overwrite", action="store_true", help="let --build replace a folder that it wrote earlier")
     parser.add_argument(
-        "--model", metavar="PATH_OR_ID", help="checkpoint to open with (default: $LLADA_MODEL, else llada-poet)"
+        "--model", metavar="PATH_OR_ID", help="first checkpoint of the page (default: $LLADA_MODEL, else llada-poet)"
     )
     parser.add_argument("--host", help="address to listen on (default: $GRADIO_SERVER_NAME, else 127.0.0.1)")
     parser.add_argument(
-        "--port", type=int, metavar="N", help="default: $GRADIO_SERVER_PORT, else from 7860 the first free one"
+        "--port", type=int, metavar="N", help="port (default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
     )
 
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         sys.stdout.write(f"Wrote the Space to {args.build}. Try it: python {args.build / 'app.py'}\n")
         return
     if args.overwrite:
-        raise CommandError("`--overwrite` is for `--build`: leave it out.")
+        raise CommandError("`--overwrite` needs `--build`.")
     if args.port is not None and not 0 < args.port < 2**16:
         raise CommandError(f"`--port` must be a number from 1 to 65535, but got {args.port}.")
     for package in ("gradio", "PIL"):
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def find_source() -> Path:
-    """The source of the Space.
+    """Finds the source of the Space.
 
     Raises:
         `CommandError`: if the package was not installed from a clone.
@@ -81,35 +82,35 @@ def find_source() -> Path:
     source = CLONE / "space"
     if not (source / "app.py").is_file():
         raise CommandError(
-            "the source of the Space is not here: it comes with a clone of the repository that was installed with "
-            "`pip install -e .`."
+            "the source of the Space is missing: install the package from a clone of the repository, with `pip install "
+            "-e .`."
         )
     return source
 
 
 def refuse_server_options(args: argparse.Namespace) -> None:
-    """Raises a `CommandError` for options that a folder has no use for."""
+    """Raises a `CommandError` for options that `--build` does not use."""
     for option in ("model", "host", "port"):
         if getattr(args, option) is not None:
             raise CommandError(
-                f"`--{option}` is for serving, and `--build` serves nothing: leave it out. A Space takes LLADA_MODEL "
-                "from its settings."
+                f"`--{option}` is for serving, and `--build` serves nothing: leave it out. A deployed Space reads "
+                "LLADA_MODEL from its settings."
             )
 
 
 def build(source: Path, destination: Path, overwrite: bool = False) -> None:
-    """Writes the self-contained folder: the source, the package as a wheel, and the shipped checkpoints.
+    """Writes a self-contained folder: the source, a wheel of the package, and the shipped checkpoints.
 
     Args:
         source (`Path`):
             The folder `space` of the clone.
         destination (`Path`):
-            The folder to write. It appears when it is complete.
+            The folder to write. It is complete or absent.
         overwrite (`bool`, *optional*, defaults to `False`):
-            Whether it may replace a folder that was built before.
+            Whether a folder that was built earlier may be replaced.
 
     Raises:
-        `CommandError`: if the destination has files, or the wheel cannot be built.
+        `CommandError`: if the destination has other files, or the wheel cannot be built.
     """
     from modeling_llada.writing import complete_or_absent
 
@@ -122,27 +123,29 @@ def build(source: Path, destination: Path, overwrite: bool = False) -> None:
 
 
 def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
-    """Raises a `CommandError` if files would be lost."""
+    """Raises a `CommandError` if the build would delete files."""
     if destination == source or destination in source.parents or source in destination.parents:
-        raise CommandError(f"`--build` must not touch its source, but got {str(destination)!r}: give another folder.")
+        raise CommandError(
+            f"`--build` must not overlap with the source, but got {str(destination)!r}: give another folder."
+        )
     if destination.exists() and not destination.is_dir():
         raise CommandError(f"`--build` must be a folder, but {str(destination)!r} is a file: give another name.")
     if not destination.is_dir() or not any(destination.iterdir()):
         return
     if not overwrite:
         raise CommandError(
-            f"`--build` must be a new folder, but {str(destination)!r} has files: give another one, or replace it "
+            f"`--build` must be a new folder, but {str(destination)!r} has files: give another folder, or replace this one "
             "with `--overwrite`."
         )
     if not (destination / "llada_space").is_dir() or (destination / ".git").exists():
         raise CommandError(
-            f"`--overwrite` replaces a folder that `--build` wrote and that is no git repository, but "
-            f"{str(destination)!r} is none: give another one."
+            f"`--overwrite` only replaces a folder that `--build` wrote and that is not a git repository, but got "
+            f"{str(destination)!r}: give another folder."
         )
 
 
 def build_wheel(folder: Path) -> None:
-    """Builds the wheel of the package into a folder, from a copy: a build leaves files in its source."""
+    """Builds the wheel of the package into a folder. It uses a copy, because a build leaves files in its source."""
     with tempfile.TemporaryDirectory() as copy:
         for name in PACKAGES:
             shutil.copytree(CLONE / name, Path(copy) / name, ignore=NOT_COPIED)
@@ -153,5 +156,5 @@ def build_wheel(folder: Path) -> None:
     if result.returncode != 0:
         reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise CommandError(
-            f"the wheel cannot be built: {reason}. It takes setuptools 77 or newer: pip install 'modeling-llada[space]'."
+            f"the wheel cannot be built: {reason}. This needs setuptools 77 or newer: pip install 'modeling-llada[space]'."
         )

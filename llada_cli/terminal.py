@@ -1,35 +1,36 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What only a terminal shows."""
+"""Output to a terminal, a pipe or a file."""
 
 import argparse
 import logging
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from .errors import CommandError
 
 
-NOISY_LOGGERS = ("bitsandbytes", "torchao", "torch.utils._pytree")  # they speak of kernels that nothing here uses
+NOISY_LOGGERS = ("bitsandbytes", "torchao", "torch.utils._pytree")  # they report kernels that nothing here uses
 
 
 def add_animation_arguments(group: argparse._ArgumentGroup) -> None:
-    """The options of the drawing of a denoising."""
-    group.add_argument("--no-animation", action="store_true", help="only print the text, as into a pipe or a file")
+    """Adds the options of the animation."""
+    group.add_argument("--no-animation", action="store_true", help="print only the text, as for a pipe or a file")
     group.add_argument(
         "--delay",
         type=float,
         default=0.12,
         metavar="S",
-        help="shortest time between drawn steps (%(default)s seconds)",
+        help="shortest time between two drawn steps (%(default)s seconds)",
     )
 
 
 def animation_delay(args: argparse.Namespace) -> float | None:
-    """The value of `--delay`, or `None` where nothing is to be drawn.
+    """The value of `--delay`, or `None` if nothing is to be drawn.
 
     Raises:
-        `CommandError`: if it is no reasonable number of seconds.
+        `CommandError`: if the value is out of range.
     """
     if not 0 <= args.delay <= 60:
         raise CommandError(f"`--delay` must be a number of seconds in [0, 60], but got {args.delay}.")
@@ -37,15 +38,59 @@ def animation_delay(args: argparse.Namespace) -> float | None:
 
 
 def spinner(message: str) -> AbstractContextManager:
-    """Shows that something is going on, where somebody can see it."""
+    """Shows that something is going on, if stderr is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
     return console.status(message) if console.is_terminal else nullcontext()
 
 
+def with_progress(
+    label: str, steps: Iterable, total: int, amount: Callable[[object], int] = lambda step: 1
+) -> Iterator:
+    """Yields the steps and shows a progress bar, if stderr is a terminal. `amount` says how much of the total a step is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(label, total=total)
+        for step in steps:
+            progress.advance(bar, amount(step))
+            yield step
+
+
+def table_console(width: int):
+    """A console for tables. A pipe or a file has no width at which lines are folded, and gets this one."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+def note(message: str) -> None:
+    """Writes a line beside the result, to stderr."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(message, style="dim", soft_wrap=True, markup=False)
+
+
+def write_text(text) -> None:
+    """Writes plain or coloured text to stdout."""
+    if isinstance(text, str):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        return
+    from rich.console import Console
+
+    Console().print(text, soft_wrap=True)
+
+
 def quiet_libraries() -> None:
-    """Imports the library, without what others have to say about it. The terminal belongs to the text."""
+    """Imports the package without the messages of other libraries: the terminal belongs to the text."""
     import torch  # noqa: F401  it sets the levels of its loggers
 
     for logger in NOISY_LOGGERS:

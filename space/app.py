@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The Space: `python app.py` serves it on GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+"""The Space. `python app.py` serves it at GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
 
 import contextlib
 import os
@@ -9,11 +9,14 @@ from pathlib import Path
 
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), *map(str, HERE.glob("modeling_llada-*.whl"))]  # a deployed folder brings the package along
+sys.path[:0] = [
+    str(HERE),
+    *map(str, HERE.glob("modeling_llada-*.whl")),
+]  # a deployed folder holds a wheel of the package
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 on_gpu = {}
-with contextlib.suppress(ImportError):  # it has to come before torch; only Spaces have it
+with contextlib.suppress(ImportError):  # only Spaces have it, and it must come before torch
     import spaces
 
     on_gpu = {"on_gpu": spaces.GPU(duration=120)}
@@ -30,10 +33,10 @@ import_gradio()
 
 from llada_space.interface import build, launch_options  # noqa: E402
 from llada_space.models import open_models  # noqa: E402
-from llada_space.studio import Studio  # noqa: E402
+from llada_space.runner import Runner  # noqa: E402
 
 
-demo = build(Studio(open_models(), **on_gpu))
+demo = build(Runner(open_models(), **on_gpu))
 
 if __name__ == "__main__":
     demo.launch(**launch_options())

@@ -5,8 +5,8 @@
 import random
 from dataclasses import dataclass
 
-from llada_cli.poems import poem_header
 from recipes.poems.couplets import famous_couplets, famous_poems
+from recipes.poems.header import poem_header
 
 
 NUM_GIVEN = {5: 2, 7: 3}  # characters given of a couplet, for lines of 5 and of 7: its answer is not always known

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models.modeling_llada import LLaDAForMaskedLM
+from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
 from ..writing import check_destination, complete_or_absent
 from .model_card import write_model_card
 from .source import check_generation_config, load_config, load_weights, read_file
@@ -149,6 +150,8 @@ def export_checkpoint(
         if card is None:
             card = write_model_card(model, loaded_tokenizer, name or destination.name, layout, license, base_model)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        if (prompt_fields := read_file(source, PROMPT_FIELDS_FILE)) is not None:
+            (folder / PROMPT_FIELDS_FILE).write_text(prompt_fields, encoding="utf-8")
         num_bytes = sum(path.stat().st_size for path in folder.iterdir())
     return ExportedCheckpoint(
         destination, model.num_parameters(), str(model.dtype).removeprefix("torch."), num_bytes, notes

@@ -132,10 +132,10 @@ def held_out_windows(corpus: Corpus) -> torch.LongTensor:
 
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
     """Poems from a header with nothing but the form; how many keep it."""
-    from llada_cli.poems import poem_header
     from recipes.poems.check_form import check_form
     from recipes.poems.cleaning import split_lines
     from recipes.poems.couplets import famous_poems
+    from recipes.poems.header import poem_header
 
     famous_lines = {line for poem in famous_poems() for line in split_lines(poem["text"])}
     result, poems = {}, {}

@@ -2,10 +2,21 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The line that stands before a poem: what it is, what it is called, who wrote it."""
 
-from llada_cli.poems import poem_header
-
-
 MAX_TITLE_LENGTH = 16
+
+
+def poem_header(form: str | None = None, title: str | None = None, author: str | None = None) -> str:
+    """Writes the header of a poem, as `checkpoints/llada-poet/prompt_fields.json` declares it. Empty parts are left out.
+
+    Example:
+
+    ```python
+    >>> poem_header("五言绝句", "静夜思", "李白")
+    '五言绝句《静夜思》李白\\n'
+    ```
+    """
+    line = (form or "") + (f"《{title}》" if title else "") + (author or "")
+    return line + "\n" if line else ""
 
 
 def header_variants(form: str, title: str | None = None, author: str | None = None) -> list[str]:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from llada_cli.poems import poem_header
 from recipes.poems.alphabet import PAUSE, load_alphabet, load_han
 from recipes.poems.check_form import check_form
 from recipes.poems.cleaning import split_lines
 from recipes.poems.couplets import ended_lines, famous_poems, strict_couplets
+from recipes.poems.header import poem_header
 from recipes.poems.instruction_checks import GAP, make_check
 from recipes.poems.instruction_collage import PHRASE_LENGTH, LinePool
 from recipes.poems.instruction_split import MIN_LINE_LENGTH

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A run as a file: JSON for programs, pictures and a page for people."""
+"""Exports of a run: JSON for programs, pictures, and a web page."""
 
 import json
 from collections.abc import Callable
@@ -10,25 +10,25 @@ from modeling_llada.drawing import Picture, animated_svg, denoising_page, pictur
 from modeling_llada.drawing.animation import denoising_animation
 from modeling_llada.streaming import DenoisingRecord
 
-from .recordings import describe_cost
+from .runs import describe_cost
 
 
 @dataclass(frozen=True)
 class Format:
     """
-    A kind of file.
+    A file format.
 
     Args:
         label (`str`):
-            What its button says.
+            The text of its button.
         help (`str`):
-            What it is good for.
+            What it is for.
         suffix (`str`):
-            The end of its name.
+            The end of the file name.
         media_type (`str`):
-            Its type.
+            The media type.
         write (`Callable`):
-            Makes it from the record, the pictures, and what the page shows around them.
+            Writes the file from the record, the pictures, and the texts for the page.
     """
 
     label: str
@@ -50,45 +50,45 @@ def write_page(record: dict, pictures: list[Picture], about: dict) -> bytes:
 
 
 def write_svg(record: dict, pictures: list[Picture], about: dict) -> bytes:
-    """A moving picture with the fonts of who looks at it."""
+    """An animation that uses the fonts of the reader."""
     return animated_svg(pictures, about.get("title", ""), about.get("columns")).encode()
 
 
 def write_gif(record: dict, pictures: list[Picture], about: dict) -> bytes:
-    """A moving picture for everywhere."""
+    """An animation that every program shows."""
     return denoising_animation(pictures, "GIF", title=about.get("title", ""), columns=about.get("columns"))
 
 
 def write_webp(record: dict, pictures: list[Picture], about: dict) -> bytes:
-    """The same, smaller."""
+    """A smaller animation."""
     return denoising_animation(pictures, "WEBP", title=about.get("title", ""), columns=about.get("columns"))
 
 
 FORMATS = {
-    "gif": Format("GIF", "an animated GIF, for everywhere", "gif", "image/gif", write_gif),
-    "webp": Format("WebP", "an animated WebP: smaller and finer than a GIF", "webp", "image/webp", write_webp),
-    "svg": Format("SVG", "an animated SVG: sharp at any size", "svg", "image/svg+xml", write_svg),
-    "json": Format("JSON", "the trajectory: every token of every step", "json", "application/json", write_json),
-    "html": Format("Web page", "a page that plays it, without anything beside it", "html", "text/html", write_page),
+    "gif": Format("GIF", "an animated GIF, which every program shows", "gif", "image/gif", write_gif),
+    "webp": Format("WebP", "an animated WebP, smaller and sharper than a GIF", "webp", "image/webp", write_webp),
+    "svg": Format("SVG", "an animated SVG, sharp at any size", "svg", "image/svg+xml", write_svg),
+    "json": Format("JSON", "the trajectory: each token of each step", "json", "application/json", write_json),
+    "html": Format("Web page", "a page that plays the run and needs no other file", "html", "text/html", write_page),
 }
 
 
 def export(record: dict, tokenizer, about: dict, name: str) -> tuple[str, str, bytes]:
     """
-    Writes a run in a format.
+    Exports a run.
 
     Args:
         record (`dict`):
-            Of [`Recording.record`].
+            The record of [`Run.record`].
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer of its model.
         about (`dict`):
-            What the page shows around it.
+            The texts for the page.
         name (`str`):
             The format.
 
     Returns:
-        `tuple[str, str, bytes]`: The name of the file, its type, and its content.
+        `tuple[str, str, bytes]`: The name, the media type and the content of the file.
 
     Raises:
         `ValueError`: if there is no such format.

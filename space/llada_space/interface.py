@@ -6,7 +6,7 @@ import gradio as gr
 
 from .fields import can_hold
 from .links import read_value
-from .studio import Studio
+from .runner import Runner
 from .theme import make_css, make_theme
 from .views.chat import ChatTab
 from .views.compare import CompareTab
@@ -15,29 +15,29 @@ from .views.infill import InfillTab
 from .views.reverse import ReverseTab
 
 
-MAX_WAITING = 64  # people in the queue; the next one is told to come back
+MAX_WAITING = 64  # people in the queue; the page asks the next one to come back later
 MASTHEAD = """
 <div class="ll-masthead">
 <h1>LLaDA, live</h1>
-<p>A language model that does not write from left to right: it starts from a canvas of masks and commits, step by step,
-the tokens it is most sure of. Watch it, scrub through it, and point at a token to see what else it could have been.</p>
+<p>A language model that does not write from left to right. It starts from a canvas of masks and commits, step by step, the
+tokens that it is most sure of. Watch a run, scrub through it, and point at a token to see the other candidates.</p>
 </div>
 """
 TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab)
 
 
-def build(studio: Studio) -> gr.Blocks:
+def build(runner: Runner) -> gr.Blocks:
     """
     Builds the page.
 
     Args:
-        studio ([`Studio`]):
+        runner ([`Runner`]):
             Runs the tasks.
 
     Returns:
-        `gr.Blocks`: To be launched with `launch_options()`.
+        `gr.Blocks`: The page. Launch it with `launch_options()`.
     """
-    names = studio.models.names
+    names = runner.models.names
     with gr.Blocks(title="LLaDA, live", analytics_enabled=False) as page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
@@ -48,7 +48,7 @@ def build(studio: Studio) -> gr.Blocks:
             views = {}
             for view in TABS:
                 with gr.Tab(view.name.capitalize(), id=view.name):
-                    views[view.name] = view(studio, model)
+                    views[view.name] = view(runner, model)
         linked = [(tab, name, *field) for tab, view in views.items() for name, field in view.linked.items()]
 
         def open_link(request: gr.Request):
@@ -76,13 +76,13 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 def read_field(field: gr.components.Component, text: str, kind: str):
-    """What a link sets a field to; nothing if the field cannot hold it."""
+    """The value of a field in a link. A value that the field cannot hold changes nothing."""
     value = read_value(text, kind)
     return gr.skip() if value is None or not can_hold(field, value) else value
 
 
 def launch_options() -> dict:
-    """What `launch` gets; address and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+    """The options of `launch`. Gradio reads the address from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
     return {
         "theme": make_theme(),
         "css": make_css(),

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Links that lead to the settings of a run."""
+"""Links with the settings of a run."""
 
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -11,17 +11,16 @@ MAX_LINK = 6000  # characters; browsers and proxies cut longer ones
 
 def write_link(tab: str, fields: Mapping[str, object]) -> str:
     """
-    The query of a link.
+    Writes the query of a link.
 
     Args:
         tab (`str`):
             The tab that the link opens.
         fields (`Mapping[str, object]`):
-            What its fields hold, all of it: what a link leaves out is as the page has it at first, which is not always
-            off. Those that are `None` have nothing to say.
+            The values of all fields of the tab: a field that is missing in a link has its first value. `None` is left out.
 
     Returns:
-        `str`: Begins with `?`. Empty if the text is too long for a link.
+        `str`: The query with its `?`, or `""` if it is too long for a link.
     """
     kept = {name: write_value(value) for name, value in fields.items() if value is not None}
     link = "?" + urlencode({"tab": tab} | kept)
@@ -29,7 +28,7 @@ def write_link(tab: str, fields: Mapping[str, object]) -> str:
 
 
 def write_value(value: object) -> str:
-    """A value as text: flags as 1 and 0, whole numbers without a point."""
+    """A value as text: flags as 1 and 0, whole numbers without a decimal point."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value == int(value):

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The player of the page: one component that draws a denoising, live and again, and exports it."""
+"""The player of the page: one component that draws a run while it happens, replays it and exports it."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from modeling_llada.drawing.page import player_js, player_options
 from .exports import FORMATS
 
 
-# The template never changes, so Gradio leaves alone what the player draws inside.
+# The template never changes, so Gradio does not touch the drawing of the player.
 ON_LOAD = """
 %(js)s
 const player = LLaDAPlayer(element.querySelector(".ll-root"), {
@@ -32,21 +32,21 @@ def make_player(
 
     Args:
         save (`Callable`):
-            Gets `{"run": ..., "format": ...}` and returns a file, see `exports.py`.
+            Takes `{"run": ..., "format": ...}` and returns a file, see `exports.py`.
         placeholder (`str`):
-            What stands in the empty canvas.
+            The text in the empty canvas.
         elem_id (`str`):
-            Its id in the page.
+            Its id on the page.
         group (`str`, *optional*):
-            Players of a group scrub and play together.
+            The players of a group scrub and play together.
         links (`bool`, *optional*, defaults to `True`):
             Whether its runs have links.
 
     Returns:
-        `gr.HTML`: Takes what [`Recording.value`] returns.
+        `gr.HTML`: The player. Its values are those of [`Run.value`].
     """
 
-    def save_run(request: dict) -> dict:  # Gradio marks the functions that a page may call, and methods take no marks
+    def save_run(request: dict) -> dict:  # Gradio sets an attribute on it, which a method does not allow
         return save(request)
 
     exports = [[name, form.label, form.help] for name, form in FORMATS.items()]

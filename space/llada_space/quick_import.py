@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Imports Gradio without the type stubs that it would write for each of its components, which takes half of its import."""
+"""Imports Gradio without the type stubs that it writes for its components, which take half of the import."""
 
 import contextlib
 import importlib
@@ -8,12 +8,12 @@ import inspect
 
 
 def import_gradio() -> None:
-    """Imports Gradio. It skips the stub of a class without a file, and so it is told that its classes have none."""
+    """Imports Gradio. It writes no stub for a class without a file, so this hides the files of its classes."""
     original = inspect.getfile
 
     def find_file(thing) -> str:
         if getattr(thing, "__module__", "").startswith("gradio."):
-            raise OSError("no stub is wanted")
+            raise OSError("no stub is needed")
         return original(thing)
 
     inspect.getfile = find_file
@@ -21,5 +21,5 @@ def import_gradio() -> None:
         importlib.import_module("gradio")
     finally:
         inspect.getfile = original
-    with contextlib.suppress(ImportError):  # where matplotlib is installed, Gradio asks for this at the first click
+    with contextlib.suppress(ImportError):  # Gradio would import it at the first click
         importlib.import_module("matplotlib").get_backend()

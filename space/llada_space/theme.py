@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""How the page looks: colours of paper, ink and seal, and fonts that every machine has."""
+"""The look of the page: the colours of paper, ink and seal, and fonts that every machine has."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SANS = ("ui-sans-serif", "system-ui", "sans-serif")
 
 
 def make_theme() -> gr.themes.Base:
-    """The theme, light and dark."""
+    """The theme for light and dark mode."""
     theme = gr.themes.Soft(primary_hue=SEAL, neutral_hue=PAPER, font=SANS, font_mono=("ui-monospace", "monospace"))
     return theme.set(
         body_background_fill="#f4f0e8",

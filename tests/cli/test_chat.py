@@ -11,8 +11,6 @@ import pytest
 from transformers import AutoTokenizer
 
 from llada_cli import main
-from llada_cli.conversation import Conversation
-from llada_cli.errors import CommandError
 from modeling_llada import LLaDAForMaskedLM
 
 
@@ -47,13 +45,8 @@ def pipe(monkeypatch, capsys):
     return run
 
 
-class FakeTerminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 @pytest.fixture
-def dialogue(monkeypatch, capsys):
+def dialogue(monkeypatch, capsys, terminal):
     """Runs `llada chat` in a terminal where these lines are typed. An exception among them is raised by the prompt."""
 
     def run(lines, *arguments):
@@ -65,14 +58,12 @@ def dialogue(monkeypatch, capsys):
                 raise line
             return line
 
-        terminal = FakeTerminal()
         monkeypatch.setattr(builtins, "input", type_line)
-        monkeypatch.setattr(sys, "stdin", FakeTerminal())
-        monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setenv("TERM", "xterm-256color")
+        screen = terminal()
+        monkeypatch.setattr(sys, "stdin", type(screen)())
         assert main(["chat", "--delay", "0", *map(str, arguments)]) == 0
         assert next(typed, None) is None or isinstance(lines[-1], BaseException)
-        return terminal.getvalue(), capsys.readouterr().err
+        return screen.getvalue(), capsys.readouterr().err
 
     return run
 
@@ -142,7 +133,7 @@ class TestCommands:
 
     def test_undo(self, pipe, prompts):
         _, replies, err = pipe(["/undo", "床前", "明月", "/undo", "月光"])
-        assert "there is no turn to take back" in err and "took the last turn back" in err
+        assert "there is no turn to remove" in err and "removed the last turn" in err
         assert prompts[2][0] == f"床前{replies[0]}<|endoftext|><|startoftext|>月光"
 
     def test_help(self, pipe, prompts):
@@ -157,54 +148,7 @@ class TestCommands:
     def test_unknown(self, pipe, prompts):
         _, replies, err = pipe(["/sing it"])
         assert replies == [] and prompts == []
-        assert "there is no command /sing: /new, /undo, /help, /quit" in err
-
-
-class TestConversation:
-    @pytest.fixture
-    def conversation(self, poet_folder):
-        """One with room for twelve tokens; a turn takes six, with EOS and BOS."""
-        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-        conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12)
-        conversation.add("床前", "明月")
-        return conversation
-
-    def decode(self, conversation, text):
-        prompt = conversation.prompt_for(text)
-        assert prompt["attention_mask"].all()
-        return conversation.tokenizer.decode(prompt["input_ids"][0], skip_special_tokens=True)
-
-    def test_oldest_turns_are_dropped(self, conversation):
-        assert self.decode(conversation, "疑是地上霜。") == "床前明月疑是地上霜。"
-        assert conversation.num_dropped == 0
-        assert self.decode(conversation, "疑是地上霜。疑") == "疑是地上霜。疑"
-        assert conversation.num_dropped == 1
-        # They are still part of the transcript.
-        assert [message["content"] for message in conversation.messages] == ["床前", "明月"]
-
-    def test_system_message_stays(self, poet_folder):
-        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-        conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12, system="五言诗")
-        conversation.add("床前", "明月")
-        assert self.decode(conversation, "疑是地上霜。") == "五言诗\n疑是地上霜。"
-
-    def test_undo_brings_dropped_turns_back(self, conversation):
-        conversation.prompt_for("疑是地上霜。疑")
-        conversation.add("疑是地上霜。疑", "是")
-        assert conversation.undo() and conversation.num_dropped == 0
-        assert conversation.undo() and not conversation.undo()
-
-    def test_a_message_that_does_not_fit_at_all(self, conversation):
-        with pytest.raises(CommandError, match="the message is 13 tokens long .* only 12 fit before the reply"):
-            conversation.prompt_for("霜" * 13)
-        assert conversation.num_dropped == 0
-
-    def test_dropping_is_said(self, pipe, prompts):
-        # 128 positions, seven of which are for the reply.
-        _, replies, err = pipe(["霜" * 60, "月" * 60, "光" * 60])
-        assert "it no longer sees the first turn." in err and "it no longer sees the first 2 turns" in err
-        assert [text.count("霜" * 60) for text, _ in prompts] == [1, 0, 0]
-        assert len(replies) == 3
+        assert "there is no command /sing: use /new, /undo, /help, /quit" in err
 
 
 class TestDialogue:
@@ -258,13 +202,22 @@ class TestDialogue:
     def test_interrupt_before_the_first_token(self, dialogue, prompts, interrupt):
         interrupt(1)
         _, err = dialogue(["床前", "明月"])
-        assert "stopped, with nothing before the first mask: the message is forgotten" in err
+        assert "stopped before the first token: the message is removed" in err
         assert [text for text, _ in prompts] == ["床前", "明月"]
 
     def test_a_refused_message_can_be_typed_again(self, dialogue, prompts):
         _, err = dialogue(["霜" * 128, "床前"])
-        assert "error: the message is 128 tokens long" in err
+        assert "error: the message has 128 tokens" in err
         assert [text for text, _ in prompts] == ["床前"]
+
+
+class TestLongChats:
+    def test_dropping_is_said(self, pipe, prompts):
+        # 128 positions, seven of which are for the reply.
+        _, replies, err = pipe(["霜" * 60, "月" * 60, "光" * 60])
+        assert "which no longer sees the first turn." in err and "which no longer sees the first 2 turns" in err
+        assert [text.count("霜" * 60) for text, _ in prompts] == [1, 0, 0]
+        assert len(replies) == 3
 
 
 class TestErrors:
@@ -274,11 +227,11 @@ class TestErrors:
             ([], ["--seed", -1], "`--seed` must be an integer in"),
             ([], ["--delay", -1], "`--delay` must be a number of seconds"),
             ([], ["--steps", 0], "`steps` must be an integer of at least 1"),
-            ([], ["--save", "no/such/folder/a.json"], "`--save` names a folder that is not there"),
+            ([], ["--save", "no/such/folder/a.json"], "`--save` names a file in a folder that does not exist"),
             ([], ["--save", "."], "`--save` must be a file, but . is a folder"),
-            (["床\udcff"], [], "a message is no UTF-8 text: convert it first"),
-            (["霜" * 128], [], "the message is 128 tokens long"),
-            (["床前[MASK]"], [], "a message must not hold mask tokens: `llada generate --infill` fills them"),
+            (["床\udcff"], [], "a message is not UTF-8 text: convert it first"),
+            (["霜" * 128], [], "the message has 128 tokens"),
+            (["床前[MASK]"], [], "a message must not hold mask tokens. To fill masks, use infilling"),
         ],
     )
     def test_one_line(self, pipe, lines, arguments, message):

@@ -2,43 +2,31 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The `llada` command, on a tiny random model with the tokenizer of the shipped checkpoint."""
 
-import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import BertConfig
 
 from llada_cli import arguments, build_parser, main
 from llada_cli.decoding import DECODING_OPTIONS
-from llada_cli.poems import FORM_LENGTHS, FORMS, poem_header
-from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig, writing
-from modeling_llada.adapters import convert_adapter
-from modeling_llada.loading import load_checkpoint
+from modeling_llada import LLaDAForMaskedLM, writing
 
 
 LINE = "床前明月光，"
+SHIPPED = Path(__file__).parents[2] / "checkpoints"
 
 
 pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
 
 
 @pytest.fixture
-def generate(capsys):
+def generate(llada):
     """Runs `llada generate`, which must succeed, and returns stdout."""
-
-    def run(*arguments):
-        assert main(["generate", *map(str, arguments)]) == 0
-        return capsys.readouterr().out
-
-    return run
+    return lambda *arguments: llada("generate", *arguments).out
 
 
 @pytest.fixture
@@ -47,41 +35,27 @@ def generate_json(generate):
     return lambda *arguments: json.loads(generate(*arguments, "--json"))
 
 
-@pytest.fixture
-def fail(capsys):
-    """Runs `llada`, which must fail with exit code 2 and one line, and returns that line."""
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        assert (code, out) == (2, "")
-        assert err.startswith("llada: error: ") and err.count("\n") == 1
-        return err
-
-    return run
-
-
 class TestHelp:
     def test_is_instant(self):
+        """The prompt fields of the checkpoint are in it. No command imports torch before its arguments are read."""
         code = (
             "import sys, llada_cli\n"
             "try: llada_cli.main(['generate', '--help'])\n"
             "except SystemExit: pass\n"
-            "sys.exit(bool({'torch', 'transformers', 'modeling_llada'} & sys.modules.keys()))"
+            "sys.exit(bool({'torch', 'transformers', 'modeling_llada', 'rich'} & sys.modules.keys()))"
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-        assert "examples:" in result.stdout
+        assert "examples:" in result.stdout and "--form FORM" in result.stdout
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["chat", "--help"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--help"], ["generate", "--help"], ["chat", "--help"], ["score", "--help"]]
+    )
     def test_has_examples_that_parse(self, arguments, capsys):
         with pytest.raises(SystemExit):
             main(arguments)
         lines = capsys.readouterr().out.split("examples:")[1].split("environment:")[0].splitlines()
-        commands = [line.replace('"', "").split() for line in lines if line.startswith("    llada ")]
+        commands = [line.replace('"', "").split(" <")[0].split() for line in lines if line.startswith("    llada ")]
         assert commands
         for command in commands:
             if "--help" not in command and "Paris" not in command:
@@ -153,28 +127,18 @@ class TestOutput:
         assert path.read_text() == "as it was"
 
     @pytest.mark.parametrize("options", [[], ["--num-return-sequences", "2", "--temperature", "1"]])
-    def test_terminal_is_animated(self, options, monkeypatch):
-        terminal = FakeTerminal()
-        monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setenv("TERM", "xterm-256color")
+    def test_terminal_is_animated(self, options, terminal):
+        screen = terminal()
         assert main(["generate", LINE, "--max-new-tokens", "3", "--delay", "0", *options]) == 0
-        drawn = terminal.getvalue()
+        drawn = screen.getvalue()
         for step in ("step 1", "step 2", "step 3"):
             assert step in drawn
         assert "░░" in drawn and "\x1b[?25h" in drawn  # masks, and in the end the cursor is back
 
-    def test_no_animation(self, monkeypatch):
-        terminal = FakeTerminal()
-        monkeypatch.setattr(sys, "stdout", terminal)
+    def test_no_animation(self, terminal):
+        screen = terminal()
         assert main(["generate", LINE, "--max-new-tokens", "3", "--no-animation"]) == 0
-        assert terminal.getvalue().startswith(LINE) and "\x1b" not in terminal.getvalue()
-
-
-class FakeTerminal(io.StringIO):
-    """A terminal that remembers what was written to it."""
-
-    def isatty(self):
-        return True
+        assert screen.getvalue().startswith(LINE) and "\x1b" not in screen.getvalue()
 
 
 class TestOptions:
@@ -225,7 +189,7 @@ class TestOptions:
 
     def test_repeated_completions_warn(self, capsys):
         assert main(["generate", LINE, "--num-return-sequences", "2"]) == 0
-        assert "warning: `--num-return-sequences` repeats one completion" in capsys.readouterr().err
+        assert "warning: `--num-return-sequences` gives equal completions" in capsys.readouterr().err
 
     @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
     def test_dtype_and_device(self, generate, dtype):
@@ -274,39 +238,73 @@ class TestTasks:
         assert generate_json(LINE, *arguments)["prompt"] == header + LINE
         assert generate_json("疑是地上霜。", "--reverse", *arguments)["prompt"].startswith(header + "[MASK]")
 
-    @pytest.mark.parametrize("form", FORMS)
-    def test_form_sets_the_length(self, generate_json, form):
-        length = FORM_LENGTHS[form] + 1 if form in FORM_LENGTHS else 7
+    @pytest.mark.parametrize(("form", "length"), [("五言绝句", 25), ("七言律诗", 65), ("词", None)])
+    def test_form_sets_the_length(self, generate_json, form, length):
         options = ["--steps", 2, "--form", form]
-        assert generate_json(*options)["options"]["max_new_tokens"] == length
-        start = length - len(LINE) if form in FORM_LENGTHS else length
+        assert generate_json(*options)["options"]["max_new_tokens"] == (length or 7)
+        start = length - len(LINE) if length else 7
         assert generate_json(LINE, *options)["options"]["max_new_tokens"] == start
         assert generate_json(*options, "--max-new-tokens", 3)["options"]["max_new_tokens"] == 3
 
-    def test_poem_header(self):
-        assert poem_header() == poem_header("", None, "") == ""
-        assert poem_header("词", "水调歌头", "苏轼") == "词《水调歌头》苏轼\n"
+
+class TestPromptFields:
+    """The checkpoint declares options of `llada generate`."""
+
+    @pytest.fixture
+    def show_help(self, capsys):
+        def run(*arguments):
+            with pytest.raises(SystemExit):
+                main(["generate", *map(str, arguments), "--help"])
+            return " ".join(capsys.readouterr().out.split())
+
+        return run
+
+    def test_choices_have_an_english_gloss(self, show_help):
+        assert "五言绝句 (four lines of five characters)" in show_help()
+
+    def test_another_checkpoint_has_other_fields(self, show_help, poet_folder, tmp_path):
+        fields = [{"name": "board_size", "help": "size of the board", "choices": [{"value": "4x4"}, {"value": "9x9"}]}]
+        (tmp_path / "prompt_fields.json").write_text(json.dumps({"fields": fields}))
+        text = show_help("--model", tmp_path)
+        assert "--board-size BOARD_SIZE size of the board: 4x4, 9x9" in text and "--form" not in text
+
+    def test_a_checkpoint_without_fields(self, show_help, fail):
+        assert "prompt fields" not in show_help("--model", SHIPPED / "llada-sudoku")
+        message = fail("generate", "--form", "五言绝句", "--model", SHIPPED / "llada-sudoku")
+        assert "unrecognized arguments: --form. The checkpoint" in message
+        assert "llada-sudoku declares no prompt fields" in message
+
+    def test_an_adapter_has_the_fields_of_its_base(self, show_help):
+        assert "--form" in show_help(f"--model={SHIPPED / 'llada-poet-instruct'}")
+
+    def test_a_damaged_file(self, fail, tmp_path):
+        file = tmp_path / "prompt_fields.json"
+        file.write_text("{")
+        assert "prompt_fields.json of" in fail("generate", "x", "--model", tmp_path)
+        file.write_text(json.dumps({"fields": [{"name": "steps", "help": "many"}]}))
+        message = fail("generate", "x", "--model", tmp_path)
+        assert "declares `steps`, which is an option of the command" in message
 
 
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "nothing to start from"),
-            ([""], "nothing to start from"),
+            ([], "there is nothing to start from: give PROMPT, `--infill`, `--form`, `--title` or `--author`"),
+            ([""], "there is nothing to start from"),
             (["x", "--infill", "[MASK]"], "`--infill` takes the whole text"),
             (["--reverse", "--infill", "[MASK]"], "`--infill` takes the whole text"),
-            (["--infill", "床前"], r"`--infill` needs \[MASK\] in its text"),
+            (["--infill", "床前"], r"`--infill` needs one \[MASK\] for each token"),
             (["--reverse"], "`--reverse` needs PROMPT"),
-            (["--author", "李白"], "`--author` needs `--title`"),
+            (["--author", "李白"], "`author` needs `title`"),
             (["x", "--seed", "-1"], "`--seed` must be an integer in"),
             (["x", "--delay", "-1"], "`--delay` must be a number of seconds"),
-            (["x", "--svg", "no/such/folder/a.svg"], "`--svg` names a folder that is not there"),
+            (["x", "--svg", "no/such/folder/a.svg"], "`--svg` names a file in a folder that does not exist"),
             (["x", "--svg", "."], "`--svg` must be a file, but . is a folder"),
-            (["x\udcff"], "the text is no UTF-8 text: convert it first"),
-            (["x", "--device", "nonsense"], "`--device` 'nonsense' is not available"),
-            (["x", "--device", "cuda:99"], "`--device` 'cuda:99' is not available"),
-            (["x" * 24, "--form", "五言绝句"], "PROMPT has 24 characters"),
+            (["x\udcff"], "the text is not UTF-8 text: convert it first"),
+            (["x", "--device", "nonsense"], "`device` 'nonsense' is not available"),
+            (["x", "--device", "cuda:99"], "`device` 'cuda:99' is not available"),
+            (["x" * 24, "--form", "五言绝句"], "五言绝句 has 24 tokens, and the prompt already has 24"),
             (["x", "--model", "/no/such/folder"], "there is no such folder"),
             (["x", "--model", "nobody/nothing"], "cannot load 'nobody/nothing'"),
         ],
@@ -341,24 +339,9 @@ class TestErrors:
     def test_of_the_arguments(self, fail, arguments, message):
         assert message in fail(*arguments)
 
-    @pytest.mark.parametrize(
-        "damage", ["no config", "no tokenizer", "no weights", "truncated weights", "other family"]
-    )
-    def test_unreadable_checkpoint(self, fail, poet_folder, tmp_path, damage):
-        folder = shutil.copytree(poet_folder, tmp_path / "model")
-        weights = folder / "model.safetensors"
-        if damage == "no config":
-            (folder / "config.json").unlink()
-        elif damage == "no tokenizer":
-            for file in folder.glob("tokenizer*"):
-                file.unlink()
-        elif damage == "no weights":
-            weights.unlink()
-        elif damage == "truncated weights":
-            weights.write_bytes(weights.read_bytes()[:1000])
-        else:
-            BertConfig().save_pretrained(folder)
-        assert f"cannot load '{folder}': " in fail("generate", LINE, "--model", folder)
+    def test_unreadable_checkpoint(self, fail, tmp_path):
+        message = fail("generate", LINE, "--model", tmp_path)
+        assert f"cannot load '{tmp_path}': " in message and "`--model` takes a Hub id, or a folder" in message
 
     def test_debug_shows_the_traceback(self, monkeypatch):
         monkeypatch.setenv("LLADA_DEBUG", "1")
@@ -383,7 +366,7 @@ class TestErrors:
 
     def test_nothing_to_fill_warns(self, capsys):
         assert main(["generate", LINE, "--max-new-tokens", "0"]) == 0
-        assert "warning: nothing is filled: the text has no [MASK]" in capsys.readouterr().err
+        assert "warning: there is nothing to fill: the text has no [MASK]" in capsys.readouterr().err
         assert main(["generate", LINE + "[MASK]", "--max-new-tokens", "0"]) == 0
         assert "warning" not in capsys.readouterr().err
 
@@ -404,44 +387,3 @@ class TestCheckpoint:
         assert "give one with `--model PATH_OR_ID` or in the environment variable LLADA_MODEL" in fail(
             "generate", LINE
         )
-
-    def test_home_folder(self, generate, poet_folder, monkeypatch):
-        monkeypatch.setenv("HOME", str(poet_folder.parent))
-        assert generate(LINE, "--model", f"~/{poet_folder.name}", "--max-new-tokens", 1).startswith(LINE)
-
-    @pytest.fixture
-    def adapter(self, poet_folder, tmp_path, monkeypatch):
-        """An adapter whose base is named by a path from another folder, and the model that it makes."""
-        (tmp_path / "base").symlink_to(poet_folder)
-        monkeypatch.chdir(tmp_path)
-        base = LLaDAForMaskedLM.from_pretrained("base", dtype=torch.float32)
-        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
-        adapted.save_pretrained("adapter")
-        monkeypatch.chdir("/")
-        return tmp_path / "adapter", adapted.eval()
-
-    def test_an_adapter_is_merged_into_what_it_was_trained_on(self, adapter):
-        """Found beside the adapter when the path of training is not there, and so is its tokenizer."""
-        folder, adapted = adapter
-        LLaDAGenerationConfig(max_new_tokens=3).save_pretrained(folder)
-        model, tokenizer = load_checkpoint(str(folder), "cpu", None)
-        input_ids = tokenizer("床前明月光，", return_tensors="pt").input_ids
-        with torch.no_grad():
-            expected = adapted(input_ids=input_ids).logits
-            torch.testing.assert_close(model(input_ids).logits, expected, atol=1e-3, rtol=0)
-        assert type(model) is LLaDAForMaskedLM
-        assert model.generate(input_ids).shape == (1, 9), "its own generation config"
-
-    def test_an_adapter_of_other_modules_is_refused(self, adapter, fail):
-        """PEFT loads the names that it knows, and warns of the others: the model would be the one below the adapter."""
-        folder, _ = adapter
-        convert_adapter(folder, folder.parent / "official", to="official")
-        message = fail("generate", LINE, "--model", folder.parent / "official")
-        assert "its weights are not those of the modules of this model" in message and "convert-adapter" in message
-
-    def test_an_adapter_without_its_base(self, fail, tmp_path):
-        config = tmp_path / "adapter_config.json"
-        config.write_text('{"base_model_name_or_path": "nowhere", "peft_type": "LORA"}')
-        assert f"cannot load {str(tmp_path)!r}" in fail("generate", LINE, "--model", tmp_path)
-        config.write_text('{"base_model_name_or_path": null, "peft_type": "LORA"}')
-        assert "does not name the checkpoint below it" in fail("generate", LINE, "--model", tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llada_cli import main
+from modeling_llada import LLaDAForMaskedLM
 
 
 TASKS = Path(__file__).parents[1] / "evaluation" / "harness_tasks"
@@ -17,30 +17,14 @@ LENGTH = ("--max-new-tokens", "8", "--steps", "8", "--block-length", "8")
 
 
 @pytest.fixture
-def eval_lm(capsys):
-    """Runs `llada eval lm`, which must succeed, and returns stdout."""
-
-    def run(*arguments):
-        assert main(["eval", "lm", *map(str, arguments)]) == 0
-        return capsys.readouterr().out
-
-    return run
+def command():
+    return ("eval", "lm")
 
 
 @pytest.fixture
-def fail(capsys):
-    """Runs `llada eval lm`, which must fail with exit code 2 and one line, and returns that line."""
-
-    def run(*arguments):
-        try:
-            code = main(["eval", "lm", *map(str, arguments)])
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        assert (code, out) == (2, "")
-        return err.splitlines()[-1]
-
-    return run
+def eval_lm(llada):
+    """Runs the command, which must succeed, and returns stdout."""
+    return lambda *arguments: llada(*arguments).out
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +76,7 @@ class TestList:
         assert "confidence_eos_eot_inf=True" in line and "69.4 (internal toolkit), 68.8 (OpenCompass)" in line
         assert line.split()[3:5] == ["gsm8k", "4"], "task and examples"
         assert "subset=?" in out and "(paper: num_fewshot=4)" in out
-        assert "LLaDA-8B-Base: no figure at hand for MMLU-Pro, IFEval" in out
+        assert "LLaDA-8B-Base: no published score found for MMLU-Pro, IFEval" in out
         assert "EVAL.md of the official repository" in out and "arXiv:2502.09992v3" in out
 
 
@@ -102,7 +86,7 @@ class TestRun:
         task = ("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--limit", 2)
         out = eval_lm(*task, *LENGTH, "--output", output)
         assert "published 69.4 (internal toolkit), 68.8 (OpenCompass), measured 0.0 ± 0.0, in percent" in out
-        assert "changed: block_length, max_new_tokens, steps" in out and "not a score" in out
+        assert "changed: block_length, max_new_tokens, steps" in out and "this is not a score" in out
         assert "examples in a prompt: 4\n" in out
         report = json.loads(output.read_text())
         assert report["published"]["scores"] == {"internal toolkit": 69.4, "OpenCompass": 68.8}
@@ -116,12 +100,14 @@ class TestRun:
     def test_the_same_command_resumes_and_another_option_does_not(
         self, eval_lm, instruct, task_folder, tmp_path, monkeypatch
     ):
-        from modeling_llada.evaluation import LLaDAHarnessLM
-
         decoded = []
-        decode = LLaDAHarnessLM._decode
+        generate = LLaDAForMaskedLM.generate
         monkeypatch.setattr(
-            LLaDAHarnessLM, "_decode", lambda lm, jobs, *rest: decoded.append(len(jobs)) or decode(lm, jobs, *rest)
+            LLaDAForMaskedLM,
+            "generate",
+            lambda model, input_ids, *args, **options: (
+                decoded.append(len(input_ids)) or generate(model, input_ids, *args, **options)
+            ),
         )
         output = tmp_path / "results.json"
         task = ("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--output", output)
@@ -198,7 +184,7 @@ class TestErrors:
             (["--limit", "0"], "`--limit` must be at least 1"),
             (["--num-fewshot", "-1"], "`--num-fewshot` must be at least 0"),
             (["--include-path", "no-such-folder"], "`--include-path` must be a folder"),
-            (["--output", "no-such-folder/results.json"], "`--output` names a folder that is not there"),
+            (["--output", "no-such-folder/results.json"], "`--output` names a file in a folder that does not exist"),
             (["--seed", "-1"], "`--seed` must be"),
         ],
     )
@@ -211,14 +197,14 @@ class TestErrors:
     def test_the_setting_was_not_published(self, fail, instruct, task_folder):
         task = ("--model", instruct, "--include-path", task_folder)
         assert "must be one of length-512, blocks" in fail(*task, "--task", "gsm8k", "--setting", "block")
-        assert "none was published" in fail(*task, "--task", "poet_next_line", "--setting", "block")
+        assert "no setting was published" in fail(*task, "--task", "poet_next_line", "--setting", "block")
 
     @pytest.mark.parametrize("sampler", ["first_n", "default"])
     def test_the_task_has_fewer_examples(self, fail, instruct, task_folder, tmp_path, sampler):
         folder = with_line(task_folder, tmp_path, f"fewshot_config: {{sampler: {sampler}}}")
         task = ("--model", instruct, "--task", "gsm8k", "--include-path", folder, "--limit", 1)
         message = fail(*task, *LENGTH, "--num-fewshot", 9)
-        assert "`--num-fewshot`: gsm8k does not have 9 examples for a prompt. Give fewer." in message
+        assert "`--num-fewshot`: gsm8k does not have 9 examples for a prompt. Use fewer." in message
 
     def test_a_task_is_mistyped(self, fail, poet_folder, task_folder, monkeypatch):
         import lm_eval.tasks
@@ -228,7 +214,7 @@ class TestErrors:
             lm_eval.tasks, "TaskManager", lambda **options: everything(**(options | {"include_defaults": False}))
         )
         message = fail("--model", poet_folder, "--task", "poet_next_lime", "--include-path", task_folder)
-        assert "no task 'poet_next_lime', but poet_next_line" in message
+        assert "no task 'poet_next_lime', but it has poet_next_line" in message
 
     def test_code_is_not_run_unasked(self, fail, poet_folder, task_folder, tmp_path):
         folder = shutil.copytree(task_folder, tmp_path / "tasks")

@@ -7,7 +7,8 @@ import json
 import pytest
 from support.tiny_poet import PAIRS, SHIPPED_CHECKPOINT
 
-from llada_cli import eval_reversal, main
+from llada_cli import eval_reversal
+from modeling_llada import writing
 from modeling_llada.evaluation.reversal import read_pairs
 from modeling_llada.evaluation.reversal_models import LLaDALines
 from recipes.poems.couplets import famous_couplets
@@ -44,30 +45,14 @@ def write(path, value):
 
 
 @pytest.fixture
-def eval_reversal_command(capsys):
-    """Runs the command, which must succeed, and returns stdout."""
-
-    def run(*arguments):
-        assert main(["eval", "reversal", *map(str, arguments)]) == 0
-        return capsys.readouterr().out
-
-    return run
+def command():
+    return ("eval", "reversal")
 
 
 @pytest.fixture
-def fail(capsys):
-    """Runs the command, which must fail with exit code 2 and one line, and returns that line."""
-
-    def run(*arguments):
-        try:
-            code = main(["eval", "reversal", *map(str, arguments)])
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        assert (code, out) == (2, "")
-        return err.splitlines()[-1]
-
-    return run
+def eval_reversal_command(llada):
+    """Runs the command, which must succeed, and returns stdout."""
+    return lambda *arguments: llada(*arguments).out
 
 
 class TestRun:
@@ -147,7 +132,7 @@ class TestErrors:
             (["--num-samples", "3"], "`--num-samples` must be even"),
             (["--temperature", "1"], "`--temperature`"),
             (["--seed", "-1"], "`--seed` must be"),
-            (["--output", "no-such-folder/results.json"], "`--output` names a folder that is not there"),
+            (["--output", "no-such-folder/results.json"], "`--output` names a file in a folder that does not exist"),
             (["--pairs", "no-such-file.json"], "`--pairs`: no-such-file.json must be a JSON file"),
             (["--candidates", "no-such-file.json"], "`--candidates`: no-such-file.json must be a JSON file"),
             (["--template-next", "下一句？"], "`--template`: `next` must have {line}"),
@@ -165,7 +150,7 @@ class TestErrors:
         output = tmp_path / "results.json"
         command = ("--pairs", pairs_file, "--limit", 1, "--output", output)
         eval_reversal_command(*command)
-        assert "of a run with another max_new_tokens" in fail(*command, "--max-new-tokens", 12)
+        assert "belongs to a run with another max_new_tokens" in fail(*command, "--max-new-tokens", 12)
         output.write_text("[]", encoding="utf-8")
         assert "holds no results of this command" in fail(*command)
 
@@ -175,7 +160,7 @@ class TestErrors:
         eval_reversal_command(*command)
         [entry] = json.loads(candidates_file.read_text(encoding="utf-8"))
         write(candidates_file, [entry | {"first_distractors": ["黄河入海流", "白日依山尽"]}])
-        assert "of a run with another candidates" in fail(*command)
+        assert "belongs to a run with another candidates" in fail(*command)
 
     def test_a_checkpoint_without_pairs(self, fail, monkeypatch, tmp_path):
         monkeypatch.setenv("LLADA_MODEL", str(tmp_path))
@@ -185,9 +170,7 @@ class TestErrors:
 def test_results_are_written_while_the_work_goes_on(monkeypatch, eval_reversal_command, pairs_file, tmp_path):
     written = []
     monkeypatch.setattr(eval_reversal, "SAVE_EVERY", -1)
-    monkeypatch.setattr(
-        eval_reversal, "write_results", lambda path, results: written.append(json.loads(json.dumps(results)))
-    )
+    monkeypatch.setattr(writing, "write_atomically", lambda path, text: written.append(json.loads(text)))
     eval_reversal_command("--pairs", pairs_file, "--batch-size", 1, "--output", tmp_path / "results.json")
     counts = [sum(map(len, results["answers"]["llada"].values())) for results in written]
     assert counts == [*range(1, 9), 8]

@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 from llada_cli import main
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.models.options_llada import OPTIONS
+from modeling_llada.prompt_fields import PromptFields
 from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 
@@ -28,12 +29,12 @@ pytest.importorskip("gradio", reason="needs gradio: pip install 'modeling-llada[
 SPACE = Path(__file__).parents[2] / "space"
 sys.path.insert(0, str(SPACE))
 
-from llada_space import exports, links, options, prompts, running  # noqa: E402
+from llada_space import exports, links, options, prompts, stepping  # noqa: E402
 from llada_space import models as space_models  # noqa: E402
 from llada_space.models import ModelCard, Models  # noqa: E402
-from llada_space.recordings import Archive, Recording  # noqa: E402
-from llada_space.running import Task, denoise, run_together  # noqa: E402
-from llada_space.studio import Studio, toast  # noqa: E402
+from llada_space.runner import Runner, toast  # noqa: E402
+from llada_space.runs import Run, RunArchive  # noqa: E402
+from llada_space.stepping import Task, denoise, run_together  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,12 @@ def record(poet):
 
 
 @pytest.fixture
-def studio(poet_folder):
-    return Studio(Models([ModelCard("tiny", str(poet_folder), 64, 32, 4, writes_poems=True)]))
+def runner(poet_folder):
+    return Runner(Models([ModelCard("tiny", str(poet_folder), 64, 32, 4, is_small=True)]))
 
 
-def task_of(studio, text="床前", **values):
-    _, tokenizer = studio.models.load("tiny")
+def task_of(runner, text="床前", **values):
+    _, tokenizer = runner.models.load("tiny")
     return Task("tiny", tuple(tokenizer(text).input_ids), {"max_new_tokens": 6, "stop_at_eos": False} | values, 0)
 
 
@@ -101,12 +102,12 @@ class TestOptions:
         with pytest.raises(ValueError, match=re.escape(message)):
             options.read_options(values, 256)
 
-    def test_what_is_off_is_off_whatever_the_checkpoint_says(self, studio):
-        model = studio.models.load("tiny")[0]
+    def test_what_is_off_is_off_whatever_the_checkpoint_says(self, runner):
+        model = runner.models.load("tiny")[0]
         values = options.DEFAULTS | {"max_new_tokens": 6, "stop_at_eos": False}
         task = Task("tiny", (5, 6), options.read_options(values, 256), 0)
         model.generation_config.update(steps=1, confidence_threshold=0.0, block_length=3)
-        assert list(denoise(task, studio.models.load))[-1]["cost"]["passes"] == 6
+        assert list(denoise(task, runner.models.load))[-1]["cost"]["passes"] == 6
 
     def test_an_empty_field(self):
         assert "max_new_tokens" not in options.read_options({"max_new_tokens": None}, 256)
@@ -150,7 +151,7 @@ class TestLinks:
 class TestPrompts:
     def test_words_in_brackets_are_opened(self, poet):
         assert prompts.open_masks("春[[眠不]]觉[MASK]，", poet[1]) == "春[MASK][MASK]觉[MASK]，"
-        with pytest.raises(ValueError, match="nothing to fill"):
+        with pytest.raises(ValueError, match="there is nothing to fill"):
             prompts.open_masks("春眠", poet[1])
 
     @pytest.mark.parametrize(
@@ -162,30 +163,18 @@ class TestPrompts:
         ],
     )
     def test_neighbours(self, poet, line, before, behind):
-        texts = prompts.neighbours(line, 0, poet[1], writes_poems=True)
+        texts = prompts.neighbours(line, 0, poet[1], PromptFields.load(SHIPPED_CHECKPOINT))
         assert [text.replace("[MASK]", "M") for text in texts] == [before, behind]
 
     def test_limits(self, poet):
         model, tokenizer = poet
         card = ModelCard("tiny", "", max_prompt_tokens=4)
-        with pytest.raises(ValueError, match="the prompt has 5 tokens; tiny gets at most 4 here"):
+        with pytest.raises(ValueError, match="the prompt has 5 tokens, and tiny allows at most 4 here"):
             prompts.encode("床前明月光", model, tokenizer, card)
-        with pytest.raises(ValueError, match="4000 are allowed"):
+        with pytest.raises(ValueError, match="at most 4000 are allowed"):
             prompts.check_text("the prompt", "月" * 5000)
         with pytest.raises(ValueError, match="nothing to start from"):
             prompts.encode("", model, tokenizer, card)
-
-    def test_header_and_columns(self):
-        assert prompts.write_header("五言绝句", "静夜思", "李白") == "五言绝句《静夜思》李白\n"
-        with pytest.raises(ValueError, match="a poet needs a title"):
-            prompts.write_header("", "", "李白")
-        with pytest.raises(ValueError, match="the form must be one of"):
-            prompts.write_header("../etc", "", "")
-        assert [prompts.line_columns(*given) for given in (("五言绝句", ""), ("", "床前明月光，"), ("词", ""))] == [
-            12,
-            12,
-            None,
-        ]
 
     def test_chat(self, poet):
         model, tokenizer = poet
@@ -224,50 +213,35 @@ class TestFields:
         good = {"remasking": "margin"}.get(name, "1")
         assert fields.can_hold(field, links.read_value(good, kind))
 
-    def test_settings_are_recognized(self, studio):
-        import gradio as gr
-        from llada_space.fields import OWN_NOTE, OptionFields
-
-        with gr.Blocks():
-            fields = OptionFields(studio.models, gr.Dropdown(["tiny"]))
-        for preset in options.PRESETS:
-            values = options.DEFAULTS | options.preset_values(preset.name, studio.models.card("tiny"))
-            assert fields._recognize("tiny", *(values[name] for name in fields.names)) == (preset.name, preset.note)
-        values["temperature"] = 0.5
-        assert fields._recognize("tiny", *(values[name] for name in fields.names)) == (None, OWN_NOTE)
-
 
 class TestModels:
     @pytest.mark.parametrize("name", ["/etc/passwd", "../..", "evil/model", "", None, "GSAI-ML/LLaDA-8B-Instruct"])
-    def test_only_the_list_is_loaded(self, studio, name, monkeypatch):
+    def test_only_the_list_is_loaded(self, runner, name, monkeypatch):
         monkeypatch.setattr(space_models, "load_checkpoint", lambda *args: pytest.fail("it was loaded"))
         with pytest.raises(ValueError, match="the model must be one of tiny"):
-            studio.models.load(name)
+            runner.models.load(name)
 
     def test_the_allow_list(self):
         assert [card.name for card in space_models.allowed_models(None, False)][:1] == ["llada-poet"]
         assert "GSAI-ML/LLaDA-8B-Instruct" in [card.name for card in space_models.allowed_models(None, True)]
         named = space_models.allowed_models("GSAI-ML/LLaDA-8B-Instruct", False)
         assert [card.name for card in named][:2] == ["GSAI-ML/LLaDA-8B-Instruct", "llada-poet"]
-        assert not named[0].writes_poems and named[1].writes_poems
+        assert not named[0].prompt.fields and named[1].prompt.fields
 
-    def test_a_checkpoint_that_writes_no_poems_is_not_offered(self):
-        """The solver of Sudoku lies beside the poets; it opens only when it is named."""
+    def test_a_checkpoint_without_prompt_fields_opens_only_when_it_is_named(self):
+        """Such as the solver of Sudoku beside the poets."""
         solver = SHIPPED_CHECKPOINT.parent / "llada-sudoku"
-        assert solver.is_dir() and solver not in space_models.find_shipped()
+        assert solver not in space_models.find_shipped()
         card = space_models.allowed_models(str(solver), False)[0]
-        assert (card.name, card.source, card.writes_poems) == ("llada-sudoku", str(solver), False)
+        assert (card.name, card.source, card.prompt) == ("llada-sudoku", str(solver), PromptFields())
 
-    def test_a_poet_of_ones_own_is_one_by_its_tokenizer(self, poet_folder, tmp_path):
-        assert space_models.card_of(str(poet_folder)).writes_poems
+    def test_a_small_checkpoint_of_ones_own_is_known_by_its_prompt_fields(self, poet_folder, tmp_path):
+        assert space_models.card_of(str(poet_folder)).is_small
         other = shutil.copytree(poet_folder, tmp_path / "other")
-        text = (other / "tokenizer.json").read_text(encoding="utf-8")
-        (other / "tokenizer.json").write_text(text.replace("《", "<<"), encoding="utf-8")
-        assert not space_models.card_of(str(other)).writes_poems
-        (other / "tokenizer.json").unlink()
-        assert not space_models.card_of(str(other)).writes_poems, "nothing says that it is one"
+        (other / "prompt_fields.json").unlink()
+        assert not space_models.card_of(str(other)).is_small
         (other / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(poet_folder)}))
-        assert space_models.is_poet(other), "an adapter may be saved without the tokenizer of its base"
+        assert space_models.is_small_with_fields(other), "an adapter has the fields of its base"
 
     def test_an_adapter_answers_the_chats_of_its_base(self):
         models = Models(space_models.allowed_models(None, False))
@@ -286,18 +260,32 @@ class TestModels:
         assert models.tokenizer("one") == "1" and loaded == ["1", "2"]
 
     def test_on_zero_gpu_all_of_the_list_is_loaded_at_once(self, monkeypatch):
+        loaded = []
         monkeypatch.setenv("SPACES_ZERO_GPU", "1")
         monkeypatch.delenv("LLADA_MODEL", raising=False)
-        monkeypatch.setattr(space_models, "load_checkpoint", lambda source, device, _: (device, source))
+        monkeypatch.setattr(space_models, "load_checkpoint", lambda *arguments: loaded.append(arguments) or (0, 0))
         monkeypatch.setattr(space_models, "warm_up", lambda *_: None)
         models = space_models.open_models()
-        assert list(models._loaded) == models.names == ["llada-poet", "llada-poet-instruct"]
-        assert {device for device, _ in models._loaded.values()} == {"cuda"}
+        assert [Path(source).name for source, _ in loaded] == models.names == ["llada-poet", "llada-poet-instruct"]
+        assert {device for _, device in loaded} == {"cuda"}
 
-    def test_nobody_waits_while_another_model_is_read(self, studio):
-        studio.models.load("tiny")
-        with studio.models._lock:
-            assert studio.models.load("tiny")
+    def test_nobody_waits_while_another_model_is_read(self, monkeypatch):
+        reading, finish = threading.Event(), threading.Event()
+
+        def read(source, device):
+            if source == "slow":
+                reading.set()
+                assert finish.wait(10)
+            return source, source
+
+        monkeypatch.setattr(space_models, "load_checkpoint", read)
+        models = Models([ModelCard("quick", "quick", is_small=True), ModelCard("slow", "slow", is_small=True)])
+        models.load("quick")
+        other = threading.Thread(target=models.load, args=["slow"])
+        other.start()
+        assert reading.wait(10) and models.load("quick") == ("quick", "quick")
+        finish.set()
+        other.join()
 
     def test_a_model_that_cannot_be_had(self):
         with pytest.raises(ValueError, match="cannot load 'GSAI-ML/LLaDA-8B-Instruct'"):
@@ -305,42 +293,42 @@ class TestModels:
 
 
 class TestRunning:
-    def test_events_are_those_of_a_record(self, studio):
-        task = task_of(studio, block_length=3)
-        events = list(denoise(task, studio.models.load))
+    def test_events_are_those_of_a_record(self, runner):
+        task = task_of(runner, block_length=3)
+        events = list(denoise(task, runner.models.load))
         assert events[-1]["cost"]["passes"] == events[-1]["cost"]["tokens"] == 6
-        tokenizer = studio.models.load("tiny")[1]
-        model = studio.models.load("tiny")[0]
+        tokenizer = runner.models.load("tiny")[1]
+        model = runner.models.load("tiny")[0]
         record = DenoisingRecord.from_dict(
-            {"version": 1, **running.start_of(task, model), "frames": events[:-1]}, tokenizer
+            {"version": 1, **stepping.start_of(task, model), "frames": events[:-1]}, tokenizer
         )
         expected = model.generate(torch.tensor([task.input_ids]), **task.options)
         assert torch.equal(record.frames[-1].tokens, expected)
 
-    def test_a_step_is_made_when_it_is_asked_for(self, studio):
+    def test_a_step_is_made_when_it_is_asked_for(self, runner):
         before = threading.active_count()
-        run = denoise(task_of(studio, max_new_tokens=20), studio.models.load)
+        run = denoise(task_of(runner, max_new_tokens=20), runner.models.load)
         next(run), next(run)
         time.sleep(0.3)
         assert threading.active_count() == before + 1  # it waits
         run.close()
         wait_until(lambda: threading.active_count() == before)
 
-    def test_a_run_that_nobody_asks_ends(self, studio, monkeypatch):
-        monkeypatch.setattr(running, "IDLE_SECONDS", 0.1)
+    def test_a_run_that_nobody_asks_ends(self, runner, monkeypatch):
+        monkeypatch.setattr(stepping, "IDLE_SECONDS", 0.1)
         before = threading.active_count()
-        run = denoise(task_of(studio), studio.models.load)
+        run = denoise(task_of(runner), runner.models.load)
         next(run)
         wait_until(lambda: threading.active_count() == before)
         run.close()
 
-    def test_errors_of_generate_come_through(self, studio):
+    def test_errors_of_generate_come_through(self, runner):
         with pytest.raises(ValueError, match="max_position_embeddings"):
-            list(denoise(task_of(studio, max_new_tokens=1000), studio.models.load))
+            list(denoise(task_of(runner, max_new_tokens=1000), runner.models.load))
 
-    def test_two_in_step(self, studio):
-        tasks = [task_of(studio), task_of(studio, confidence_threshold=0.0)]
-        ticks = list(run_together(tasks, studio.models.load))
+    def test_two_in_step(self, runner):
+        tasks = [task_of(runner), task_of(runner, confidence_threshold=0.0)]
+        ticks = list(run_together(tasks, runner.models.load))
         assert [sum("step" in (event or {}) for event in column) for column in zip(*ticks, strict=True)] == [7, 2]
 
 
@@ -351,13 +339,13 @@ def wait_until(condition, seconds=10.0):
         time.sleep(0.02)
 
 
-class TestStudio:
-    def play(self, studio, **options):
+class TestRunner:
+    def play(self, runner, **options):
         about = {"title": "床前", "columns": 12, "link": "?tab=generate"}
-        return list(studio.play_one(task_of(studio, **options), about))
+        return list(runner.play_one(task_of(runner, **options), about))
 
-    def test_values_of_a_run(self, studio):
-        values = self.play(studio)
+    def test_values_of_a_run(self, runner):
+        values = self.play(runner)
         assert [value["status"] for value, _ in values] == ["running"] * 8 + ["done"]
         steps = [value["picture"]["step"] for value, _ in values[:-1]]
         assert steps == [-1, 0, 1, 2, 3, 4, 5, 5]
@@ -366,79 +354,79 @@ class TestStudio:
         json.dumps([value for value, _ in values])
 
     @pytest.mark.parametrize("name", ["json", "svg", "html"])
-    def test_exports(self, studio, name):
-        run = self.play(studio)[-1][1]
-        answer = studio.save_run({"run": run, "format": name})
+    def test_exports(self, runner, name):
+        run = self.play(runner)[-1][1]
+        answer = runner.save_run({"run": run, "format": name})
         assert answer["name"] == f"denoising.{name}" and answer["data"]
 
     @pytest.mark.parametrize("request_", [{}, None, {"run": "x", "format": "json"}, {"run": 3, "format": "../x"}])
-    def test_exports_of_nothing(self, studio, request_):
-        assert studio.save_run(request_)["error"].startswith("The export failed")
+    def test_exports_of_nothing(self, runner, request_):
+        assert runner.save_run(request_)["error"].startswith("The export failed")
 
-    def test_export_names_are_a_list(self, studio):
-        run = self.play(studio)[-1][1]
-        assert "one of gif" in studio.save_run({"run": run, "format": "../../x"})["error"]
+    def test_export_names_are_a_list(self, runner):
+        run = self.play(runner)[-1][1]
+        assert "one of gif" in runner.save_run({"run": run, "format": "../../x"})["error"]
         assert set(exports.FORMATS) == {"gif", "webp", "svg", "json", "html"}
 
-    def test_stop(self, studio):
-        run = studio.play_one(task_of(studio), {"title": "", "columns": None, "link": ""})
+    def test_stop(self, runner):
+        run = runner.play_one(task_of(runner), {"title": "", "columns": None, "link": ""})
         for _ in range(4):
             _, name = next(run)
         run.close()
-        value = studio.stop(name)
+        value = runner.stop(name)
         assert value["status"] == "stopped" and len(value["recording"]["frames"]) == 3
-        assert "error" not in studio.save_run({"run": name, "format": "json"})
+        assert "error" not in runner.save_run({"run": name, "format": "json"})
 
-    def test_a_stop_that_comes_late_gives_the_result(self, studio):
+    def test_a_stop_that_comes_late_gives_the_result(self, runner):
         """The last update of the page may have been cancelled."""
-        value, name = self.play(studio)[-1]
-        assert studio.stop(name) == value
-        assert studio.stop("x") == studio.stop(None)
+        value, name = self.play(runner)[-1]
+        assert runner.stop(name) == value
+        assert runner.stop("x") == runner.stop(None)
 
     def test_errors_quote_no_html(self):
         with pytest.raises(ValueError) as caught:
             options.read_options({"remasking": "<img src=x>"}, 256)
         assert "&lt;img src=x&gt;" in toast(caught.value).message
 
-    def test_the_page_hears_of_any_error(self, studio, monkeypatch):
+    def test_the_page_hears_of_any_error(self, runner):
         def fail(tasks):
             raise RuntimeError("out of memory")
             yield
 
-        monkeypatch.setattr(studio, "_stream", fail)
-        values = []
+        failing, values = Runner(runner.models, on_gpu=lambda work: fail), []
         with pytest.raises(RuntimeError, match="out of memory"):
-            values.extend(value for value, _ in studio.play_one(task_of(studio), {"title": ""}))
-        assert studio.archive._open == {}
+            values.extend(failing.play_one(task_of(runner), {"title": ""}))
+        value, name = values[-1]
+        assert value["status"] == "stopped" and failing.archive.find_open(name) is None
 
-    def test_the_web_page_tells_the_cost(self, studio):
-        run = self.play(studio)[-1][1]
-        page = b64decode(studio.save_run({"run": run, "format": "html"})["data"]).decode()
+    def test_the_web_page_tells_the_cost(self, runner):
+        run = self.play(runner)[-1][1]
+        page = b64decode(runner.save_run({"run": run, "format": "html"})["data"]).decode()
         assert '["6", "forward passes"]' in page
 
-    def test_masks_are_there_before_the_first_step(self, studio, monkeypatch):
-        monkeypatch.setattr(studio, "_stream", lambda tasks: pytest.fail("it was asked for a step"))
-        run = studio.play_one(task_of(studio), {"title": ""})
+    def test_masks_are_there_before_the_first_step(self, runner):
+        waiting = Runner(runner.models, on_gpu=lambda work: lambda tasks: pytest.fail("it was asked for a step"))
+        run = waiting.play_one(task_of(runner), {"title": ""})
         value, name = next(run)
         assert [cell["state"] for cell in value["picture"]["cells"]] == ["given"] * 2 + ["mask"] * 6
         run.close()
-        value = studio.stop(name)
+        value = waiting.stop(name)
         assert value["status"] == "stopped" and len(value["recording"]["cells"]) == 8
 
-    def test_a_run_that_is_refused_ends_in_the_page_too(self, studio):
-        run, values = studio.play_one(task_of(studio, max_new_tokens=1000), {"title": ""}), []
+    def test_a_run_that_is_refused_ends_in_the_page_too(self, runner):
+        run, values = runner.play_one(task_of(runner, max_new_tokens=1000), {"title": ""}), []
         with pytest.raises(ValueError, match="max_position_embeddings"):
-            values.extend(value for value, _ in run)
-        assert studio.archive._open == {}
+            values.extend(run)
+        assert values[-1][0]["status"] == "stopped"
 
-    def test_archive_forgets(self, studio):
-        archive = Archive(size=2)
+    def test_archive_forgets(self, runner):
+        archive = RunArchive(size=2)
         names = []
         for _ in range(3):
-            recording = Recording(task_of(studio), *studio.models.load("tiny"), {})
-            archive.open(recording)
-            archive.close(recording)
-            names.append(recording.name)
+            run = Run(task_of(runner), *runner.models.load("tiny"), {})
+            archive.open(run)
+            archive.close(run)
+            names.append(run.name)
         with pytest.raises(ValueError, match="no longer kept"):
             archive.read(names[0])
         assert archive.read(names[2])[1] == "tiny"
@@ -468,9 +456,9 @@ class TestCommand:
         ("arguments", "message"),
         [
             (["--build", "x", "--port", "1"], "`--port` is for serving"),
-            (["--overwrite"], "`--overwrite` is for `--build`"),
+            (["--overwrite"], "`--overwrite` needs `--build`"),
             (["--port", "99999"], "`--port` must be a number"),
-            (["--build", str(SPACE)], "must not touch its source"),
+            (["--build", str(SPACE)], "must not overlap with the source"),
         ],
     )
     def test_bad_arguments(self, arguments, message, capsys):
@@ -491,7 +479,7 @@ def client(poet_folder):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLADA_MODEL", str(poet_folder))
-        page = build(Studio(space_models.open_models()))
+        page = build(Runner(space_models.open_models()))
     page.launch(**launch_options(), prevent_thread_lock=True, server_name="127.0.0.1")
     yield Client(page.local_url, verbose=False)
     page.close()
@@ -526,12 +514,12 @@ class TestServer:
 
 def test_the_shipped_poet_knows_the_poem():
     """What the page opens with."""
-    studio = Studio(Models(space_models.allowed_models(str(SHIPPED_CHECKPOINT), False)))
-    _, tokenizer = studio.models.load("llada-poet")
+    runner = Runner(Models(space_models.allowed_models(str(SHIPPED_CHECKPOINT), False)))
+    _, tokenizer = runner.models.load("llada-poet")
     ids = tuple(tokenizer("五言绝句\n床前明月光，").input_ids)
-    values = list(studio.play_one(Task("llada-poet", ids, {"max_new_tokens": 19}, 0), {"title": ""}))
+    values = list(runner.play_one(Task("llada-poet", ids, {"max_new_tokens": 19}, 0), {"title": ""}))
     assert values[-1][0]["status"] == "done"
-    record, _, _ = studio.archive.read(values[-1][1])
+    record, _, _ = runner.archive.read(values[-1][1])
     assert record["text"] == "五言绝句\n床前明月光，疑是地上霜。举头望明月，低头思故乡。"
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 

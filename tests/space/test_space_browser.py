@@ -430,7 +430,7 @@ class TestOtherTabs:
     def test_reverse_beside_forward(self, page):
         open_tab(page, "Reverse")
         fill(page, "reverse-line", "黄河入海流。")
-        before, behind = run(page, "reverse-go", "reverse-before", "reverse-behind")
+        before, behind = run(page, "reverse-go", "reverse-before", "reverse-after")
         assert before == "白日依山尽，黄河入海流。"
         assert behind.startswith("黄河入海流。") and len(behind) == 12
 
@@ -479,7 +479,7 @@ RUNS = {
     "Generate": ("generate-go", "generate-player"),
     "Chat": ("chat-go", "chat-player"),
     "Infill": ("infill-go", "infill-player"),
-    "Reverse": ("reverse-go", "reverse-before", "reverse-behind"),
+    "Reverse": ("reverse-go", "reverse-before", "reverse-after"),
     "Compare": ("compare-go", "compare-a", "compare-b"),
 }
 

@@ -3,6 +3,7 @@
 """A tiny random model with the tokenizer of the shipped checkpoint: the same files, no poetry."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -36,5 +37,6 @@ def save_tiny_poet(folder: Path) -> Path:
     model.generation_config = LLaDAGenerationConfig(max_new_tokens=7)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    shutil.copy(SHIPPED_CHECKPOINT / "prompt_fields.json", folder)
     (folder / "pairs.json").write_text(json.dumps(PAIRS, ensure_ascii=False), encoding="utf-8")
     return folder

@@ -1,28 +1,20 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Generate: complete a text, or write a poem to a header."""
+"""Generate: completes a text, after a header if the checkpoint declares one."""
 
 from collections.abc import Iterator
 
 import gradio as gr
 
-from llada_cli.poems import FORMS
-
 from ..fields import OptionFields
+from ..header import HeaderFields, first_example, label_of
 from ..links import write_link
 from ..player import make_player
-from ..prompts import check_text, form_length, line_columns, write_header
-from ..studio import MODEL_QUEUE, Studio, toast
+from ..prompts import check_text, count_tokens
+from ..runner import Runner
 
 
-POEM_EXAMPLES = [
-    ["五言绝句", "", "", "床前明月光，"],
-    ["七言绝句", "春江", "", ""],
-    ["", "", "", "白日依山尽，"],
-    ["五言律诗", "山居", "王维", ""],
-    ["", "", "", "春眠不觉晓，[MASK][MASK][MASK][MASK][MASK]。"],
-]
-PLACEHOLDER = "A canvas of masks will stand here, and become text."
+PLACEHOLDER = "The masks will appear here and become text."
 
 
 class GenerateTab:
@@ -30,7 +22,7 @@ class GenerateTab:
     The tab.
 
     Args:
-        studio ([`Studio`]):
+        runner ([`Runner`]):
             Runs the tasks.
         model (`gr.Dropdown`):
             The field with the name of the model.
@@ -38,24 +30,14 @@ class GenerateTab:
 
     name = "generate"
 
-    def __init__(self, studio: Studio, model: gr.Dropdown) -> None:
-        self.studio = studio
-        card = studio.models.card(studio.models.names[0])
-        with gr.Row(equal_height=False, elem_classes="ll-studio"):
+    def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
+        self.runner = runner
+        card = runner.models.card(runner.models.names[0])
+        with gr.Row(equal_height=False, elem_classes="ll-tab"):
             with gr.Column(elem_classes="ll-ask"):
-                with gr.Group(visible=card.writes_poems) as self.header, gr.Row():
-                    self.form = gr.Dropdown(
-                        [("any", ""), *FORMS],
-                        value="五言绝句" if card.writes_poems else "",
-                        label="Form",
-                        info="Verse has a length of its own.",
-                        min_width=130,
-                        scale=2,
-                    )
-                    self.title = gr.Textbox("", label="Title", max_length=40, min_width=90)
-                    self.author = gr.Textbox("", label="Poet", max_length=20, min_width=90)
+                self.header = HeaderFields(runner.models, card)
                 self.prompt = gr.Textbox(
-                    "床前明月光，" if card.writes_poems else "Paris is",
+                    first_example(card).get("prompt", "Paris is"),
                     label="Prompt",
                     info="The beginning of the text. [MASK] stands for a token to fill.",
                     lines=2,
@@ -65,69 +47,67 @@ class GenerateTab:
                 with gr.Row():
                     self.go = gr.Button("Generate", variant="primary", elem_id="generate-go")
                     self.stop = gr.Button("Stop", elem_id="generate-stop", min_width=80)
-                if card.writes_poems:
-                    gr.Examples(
-                        POEM_EXAMPLES,
-                        [self.form, self.title, self.author, self.prompt],
-                        label="Try",
-                        example_labels=[" ".join((write_header(*row[:3]) + row[3]).split()) for row in POEM_EXAMPLES],
-                    )
+                self._add_examples(card)
             with gr.Column(elem_classes="ll-show"):
-                self.player = make_player(studio.save_run, PLACEHOLDER, "generate-player")
+                self.player = make_player(runner.save_run, PLACEHOLDER, "generate-player")
             with gr.Column(elem_classes="ll-set"):
-                self.fields = OptionFields(studio.models, model)
-        self.run_name = gr.State()
-        inputs = [model, self.form, self.title, self.author, self.prompt, *self.fields.inputs]
-        event = gr.on(
+                self.fields = OptionFields(runner.models, model)
+        run_name = gr.State()
+        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
+        runner.connect(
+            self.name,
             [self.go.click, self.prompt.submit],
             self.run,
-            inputs,
-            [self.player, self.run_name],
-            show_progress="full",
-            show_progress_on=[self.player],
-            api_name="generate",
-            **MODEL_QUEUE,
+            {"model": model, **self.header.components, "prompt": self.prompt, **options},
+            [self.player, run_name],
+            [self.player],
+            [run_name],
+            self.stop,
         )
-        self.stop.click(
-            studio.stop, self.run_name, self.player, cancels=[event], queue=False, api_visibility="private"
+        model.change(
+            lambda name: self.header.update(runner.models.card(name)),
+            model,
+            self.header.shown,
+            queue=False,
+            api_visibility="private",
         )
-        model.change(self.on_model, model, [self.header], queue=False, api_visibility="private")
+
+    def _add_examples(self, card) -> None:
+        examples = card.prompt.examples.get("complete", [])
+        if not examples:
+            return
+        names = [*self.header.components, "prompt"]
+        texts = [
+            card.prompt.header({name: one.get(name) for name in self.header.components}) + one.get("prompt", "")
+            for one in examples
+        ]
+        gr.Examples(
+            [[one.get(name, "") for name in names] for one in examples],
+            [*self.header.components.values(), self.prompt],
+            label="Try",
+            example_labels=[label_of(one, text) for one, text in zip(examples, texts, strict=True)],
+        )
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
-        """The fields that a link sets: each with what kind of value it has."""
-        texts = {"form": self.form, "title": self.title, "author": self.author, "prompt": self.prompt}
-        return {name: (field, "text") for name, field in texts.items()} | self.fields.linked
+        """The fields that a link sets, each with the kind of its value."""
+        return self.header.linked | {"prompt": (self.prompt, "text")} | self.fields.linked
 
-    def run(self, model: str, form: str, title: str, author: str, prompt: str, *inputs) -> Iterator[tuple]:
+    def run(self, model: str, *inputs) -> Iterator[tuple]:
         """Answers the button."""
-        try:
-            card = self.studio.models.card(model)
-            header = write_header(form, title, author) if card.writes_poems else ""
-            prompt = check_text("the prompt", prompt)
-            wish = self.studio.read(card, *self.fields.values(inputs))
-            length = form_length(form, prompt, wish.tokenizer) if card.writes_poems else None
-            changes = {"max_new_tokens": length} if length else {}
-            task = wish.task(wish.encode(header + prompt), **changes)
-            fields = {
-                "form": form,
-                "title": title,
-                "author": author,
-                "prompt": prompt,
-                "model": model,
-                **wish.values,
-                "seed": wish.seed,
-            }
-            about = {
-                "title": header.strip() or model,
-                "columns": line_columns(form, prompt) if card.writes_poems else None,
-                "label": wish.label(task),
-                "link": write_link(self.name, fields),
-            }
-            yield from self.studio.play_one(task, about)
-        except ValueError as error:
-            raise toast(error) from error
-
-    def on_model(self, model: str) -> dict:
-        """Poems have a header, other texts have none."""
-        return gr.update(visible=self.studio.models.card(model).writes_poems)
+        card = self.runner.models.card(model)
+        count = len(self.header.components)
+        values, (prompt, *options) = self.header.values(card, inputs[:count]), inputs[count:]
+        header = card.prompt.header(values)
+        prompt = check_text("the prompt", prompt)
+        settings = self.runner.read(card, *self.fields.values(options))
+        length = card.prompt.answer_length(values, count_tokens(prompt, settings.tokenizer))
+        task = settings.task(settings.encode(header + prompt), **({"max_new_tokens": length} if length else {}))
+        link = {**values, "prompt": prompt, "model": model, **settings.values, "seed": settings.seed}
+        about = {
+            "title": header.strip() or model,
+            "columns": card.prompt.columns(values, prompt),
+            "label": settings.label(task),
+            "link": write_link(self.name, link),
+        }
+        yield from self.runner.play_one(task, about)

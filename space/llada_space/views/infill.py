@@ -1,26 +1,21 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Infill: fill the masks of a text, wherever they are; what is given stays."""
+"""Infill: fills the masks of a text; given tokens stay."""
 
 from collections.abc import Iterator
 
 import gradio as gr
 
 from ..fields import OptionFields
+from ..header import first_example, label_of
 from ..links import write_link
 from ..player import make_player
-from ..prompts import check_text, line_columns, open_masks
-from ..studio import MODEL_QUEUE, Studio, toast
+from ..prompts import check_text, open_masks
+from ..runner import Runner
 
 
-EXAMPLES = [
-    ["床前[MASK][MASK]光，疑是地上[MASK]。"],
-    ["[MASK][MASK][MASK][MASK][MASK]，黄河入海流。欲穷千里目，[MASK][MASK][MASK][MASK][MASK]。"],
-    ["春[[眠不觉]]晓，处处闻啼鸟。夜来[[风雨声]]，花落知多少。"],
-    ["五言绝句《[MASK][MASK]》\n千山鸟飞绝，万径人踪灭。孤舟蓑笠翁，独钓寒江雪。"],
-]
 TEXT_ID = "infill-text"
-# Wraps what is selected in the text field. Runs in the browser, where the selection is.
+# Puts brackets around the selection in the text field. It runs in the browser, which has the selection.
 REOPEN_SELECTION = """(text) => {
     const area = document.querySelector("#%s textarea");
     const start = area.selectionStart, end = area.selectionEnd;
@@ -30,21 +25,20 @@ REOPEN_SELECTION = """(text) => {
 
 
 class InfillTab:
-    """
-    The tab; see [`GenerateTab`].
-    """
+    """The tab. Its arguments are those of [`GenerateTab`]."""
 
     name = "infill"
 
-    def __init__(self, studio: Studio, model: gr.Dropdown) -> None:
-        self.studio = studio
-        card = studio.models.card(studio.models.names[0])
-        with gr.Row(equal_height=False, elem_classes="ll-studio"):
+    def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
+        self.runner = runner
+        card = runner.models.card(runner.models.names[0])
+        examples = card.prompt.examples.get("infill", [])
+        with gr.Row(equal_height=False, elem_classes="ll-tab"):
             with gr.Column(elem_classes="ll-ask"):
                 self.text = gr.Textbox(
-                    EXAMPLES[0][0] if card.writes_poems else "Paris is the [MASK] of France.",
+                    first_example(card, "infill").get("prompt", "Paris is the [MASK] of France."),
                     label="Text",
-                    info="[MASK] stands for a token that is missing; words in [[ ]] are opened again and written anew.",
+                    info="[MASK] stands for a missing token. The model writes words in [[ ]] again.",
                     lines=4,
                     max_length=4000,
                     elem_id=TEXT_ID,
@@ -53,29 +47,28 @@ class InfillTab:
                     self.go = gr.Button("Fill", variant="primary", elem_id="infill-go")
                     self.reopen = gr.Button("Re-open selection", elem_id="infill-reopen", min_width=140)
                     self.stop = gr.Button("Stop", min_width=80)
-                if card.writes_poems:
-                    gr.Examples(EXAMPLES, [self.text], label="Try", example_labels=[row[0] for row in EXAMPLES])
+                if examples:
+                    labels = [label_of(one, one["prompt"]) for one in examples]
+                    gr.Examples([[one["prompt"]] for one in examples], [self.text], label="Try", example_labels=labels)
             with gr.Column(elem_classes="ll-show"):
-                self.player = make_player(studio.save_run, "The gaps will fill here.", "infill-player")
+                self.player = make_player(runner.save_run, "The model fills the gaps here.", "infill-player")
                 self.result = gr.Textbox(
                     label="Filled text", buttons=["copy"], interactive=False, elem_id="infill-result"
                 )
-                self.again = gr.Button("Take it as the text", size="sm")
+                self.again = gr.Button("Use it as the text", size="sm")
             with gr.Column(elem_classes="ll-set"):
-                self.fields = OptionFields(studio.models, model, with_length=False)
-        self.run_name = gr.State()
-        event = gr.on(
+                self.fields = OptionFields(runner.models, model, with_length=False)
+        run_name = gr.State()
+        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
+        runner.connect(
+            self.name,
             [self.go.click, self.text.submit],
             self.run,
-            [model, self.text, *self.fields.inputs],
-            [self.player, self.result, self.run_name],
-            show_progress="full",
-            show_progress_on=[self.player],
-            api_name="infill",
-            **MODEL_QUEUE,
-        )
-        self.stop.click(
-            studio.stop, self.run_name, self.player, cancels=[event], queue=False, api_visibility="private"
+            {"model": model, "text": self.text, **options},
+            [self.player, self.result, run_name],
+            [self.player],
+            [run_name],
+            self.stop,
         )
         self.reopen.click(None, self.text, self.text, js=REOPEN_SELECTION % TEXT_ID, api_visibility="private")
         self.again.click(lambda text: text, self.result, self.text, queue=False, api_visibility="private")
@@ -85,21 +78,19 @@ class InfillTab:
         """The fields that a link sets."""
         return {"text": (self.text, "text")} | self.fields.linked
 
-    def run(self, model: str, text: str, *inputs) -> Iterator[tuple]:
+    def run(self, model: str, text: str, *options) -> Iterator[tuple]:
         """Answers the button."""
-        try:
-            card = self.studio.models.card(model)
-            text = check_text("the text", text)
-            wish = self.studio.read(card, *self.fields.values(inputs))
-            opened = open_masks(text, wish.tokenizer)
-            task = wish.task(wish.encode(opened), max_new_tokens=0)
-            about = {
-                "title": "infilling",
-                "columns": line_columns(None, opened.replace("[MASK]", "口")) if card.writes_poems else None,
-                "label": wish.label(task),
-                "link": write_link(self.name, {"text": text, "model": model, **wish.values, "seed": wish.seed}),
-            }
-            for [recording] in self.studio.play([task], [about]):
-                yield recording.value(), recording.text(mask="░"), recording.name
-        except ValueError as error:
-            raise toast(error) from error
+        card = self.runner.models.card(model)
+        text = check_text("the text", text)
+        settings = self.runner.read(card, *self.fields.values(options))
+        opened = open_masks(text, settings.tokenizer)
+        task = settings.task(settings.encode(opened), max_new_tokens=0)
+        link = {"text": text, "model": model, **settings.values, "seed": settings.seed}
+        about = {
+            "title": "infilling",
+            "columns": card.prompt.columns({}, opened.replace("[MASK]", "口")),
+            "label": settings.label(task),
+            "link": write_link(self.name, link),
+        }
+        for [run] in self.runner.play([task], [about]):
+            yield run.value(), run.text(mask="░"), run.name

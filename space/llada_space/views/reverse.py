@@ -1,46 +1,39 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Reverse: the line before a given one, beside the line behind it."""
+"""Reverse: the line before a line, beside the line after it."""
 
 from collections.abc import Iterator
 
 import gradio as gr
 
 from ..fields import OptionFields
+from ..header import first_example, label_of
 from ..links import write_link
 from ..player import make_player
 from ..prompts import check_text, neighbours
-from ..studio import MODEL_QUEUE, Studio, toast
+from ..runner import Runner
 
 
-EXAMPLES = [
-    ["疑是地上霜。"],
-    ["黄河入海流。"],
-    ["处处闻啼鸟。"],
-    ["海内存知己，"],
-    ["天涯若比邻。"],
-    ["轻舟已过万重山。"],
-]
 NOTE = (
-    "A model that writes from left to right cannot do this: the line before is not what it was trained to predict. "
+    "A model that writes from left to right cannot do this, because it was not trained to predict the line before. "
     "Masked diffusion learns both directions at once."
 )
+TITLES = ("the line before", "the line after")
 
 
 class ReverseTab:
-    """
-    The tab; see [`GenerateTab`].
-    """
+    """The tab. Its arguments are those of [`GenerateTab`]."""
 
     name = "reverse"
 
-    def __init__(self, studio: Studio, model: gr.Dropdown) -> None:
-        self.studio = studio
-        card = studio.models.card(studio.models.names[0])
+    def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
+        self.runner = runner
+        card = runner.models.card(runner.models.names[0])
+        examples = card.prompt.examples.get("reverse", [])
         gr.Markdown(NOTE, elem_classes="ll-lead")
         with gr.Row(equal_height=False):
             self.line = gr.Textbox(
-                EXAMPLES[0][0] if card.writes_poems else "",
+                first_example(card, "reverse").get("prompt", ""),
                 label="Line",
                 max_length=400,
                 scale=3,
@@ -49,7 +42,7 @@ class ReverseTab:
             self.length = gr.Number(
                 0,
                 label="Tokens of the other line",
-                info="0: as many.",
+                info="0: as many as this line has.",
                 precision=0,
                 minimum=0,
                 maximum=64,
@@ -58,28 +51,26 @@ class ReverseTab:
         with gr.Row():
             self.go = gr.Button("Write both", variant="primary", elem_id="reverse-go")
             self.stop = gr.Button("Stop", min_width=80)
-        if card.writes_poems:
-            gr.Examples(EXAMPLES, [self.line], label="Try", example_labels=[row[0] for row in EXAMPLES])
+        if examples:
+            labels = [label_of(one, one["prompt"]) for one in examples]
+            gr.Examples([[one["prompt"]] for one in examples], [self.line], label="Try", example_labels=labels)
+        players = []
         with gr.Row(equal_height=False):
-            with gr.Column(min_width=300):
-                self.before = make_player(studio.save_run, "the line before", "reverse-before", group="reverse")
-            with gr.Column(min_width=300):
-                self.behind = make_player(studio.save_run, "the line behind", "reverse-behind", group="reverse")
-        self.fields = OptionFields(studio.models, model, with_length=False)
-        self.run_names = [gr.State(), gr.State()]
-        players = [self.before, self.behind]
-        event = gr.on(
+            for title, elem_id in zip(TITLES, ("reverse-before", "reverse-after"), strict=True):
+                with gr.Column(min_width=300):
+                    players.append(make_player(runner.save_run, title, elem_id, group="reverse"))
+        self.fields = OptionFields(runner.models, model, with_length=False)
+        run_names = [gr.State(), gr.State()]
+        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
+        runner.connect(
+            self.name,
             [self.go.click, self.line.submit],
             self.run,
-            [model, self.line, self.length, *self.fields.inputs],
-            [*players, *self.run_names],
-            show_progress="full",
-            show_progress_on=players,
-            api_name="reverse",
-            **MODEL_QUEUE,
-        )
-        self.stop.click(
-            studio.stop_all, self.run_names, players, cancels=[event], queue=False, api_visibility="private"
+            {"model": model, "line": self.line, "length": self.length, **options},
+            [*players, *run_names],
+            players,
+            run_names,
+            self.stop,
         )
 
     @property
@@ -87,21 +78,16 @@ class ReverseTab:
         """The fields that a link sets."""
         return {"line": (self.line, "text"), "length": (self.length, "int")} | self.fields.linked
 
-    def run(self, model: str, line: str, length: float, *inputs) -> Iterator[tuple]:
+    def run(self, model: str, line: str, length: float, *options) -> Iterator[tuple]:
         """Answers the button."""
-        try:
-            card = self.studio.models.card(model)
-            line = check_text("the line", line)
-            wish = self.studio.read(card, *self.fields.values(inputs))
-            texts = neighbours(line, int(length or 0), wish.tokenizer, card.writes_poems)
-            fields = {"line": line, "length": length, "model": model, **wish.values, "seed": wish.seed}
-            link = write_link(self.name, fields)
-            tasks = [wish.task(wish.encode(text), max_new_tokens=0) for text in texts]
-            columns = (len(texts[0].replace("[MASK]", "口")) + 1) // 2 * 2 if card.writes_poems else None
-            abouts = [
-                {"title": title, "columns": columns, "link": link} for title in ("the line before", "the line behind")
-            ]
-            for before, behind in self.studio.play(tasks, abouts):
-                yield before.value(), behind.value(), before.name, behind.name
-        except ValueError as error:
-            raise toast(error) from error
+        card = self.runner.models.card(model)
+        line = check_text("the line", line)
+        settings = self.runner.read(card, *self.fields.values(options))
+        texts = neighbours(line, int(length or 0), settings.tokenizer, card.prompt)
+        link = {"line": line, "length": length, "model": model, **settings.values, "seed": settings.seed}
+        tasks = [settings.task(settings.encode(text), max_new_tokens=0) for text in texts]
+        # Both lines in one row, if lines of verse have a length.
+        columns = (len(texts[0].replace("[MASK]", "口")) + 1) // 2 * 2 if card.prompt.fields else None
+        about = {"columns": columns, "link": write_link(self.name, link)}
+        for before, after in self.runner.play(tasks, [about | {"title": title} for title in TITLES]):
+            yield before.value(), after.value(), before.name, after.name

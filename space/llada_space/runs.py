@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Recordings of runs: what the page gets while a run goes on, and what can be exported after it."""
+"""The runs of the Space: the values for the page during a run, and the kept runs for exports."""
 
 import json
 import secrets
@@ -14,22 +14,22 @@ from modeling_llada.drawing import picture_of, recording_to_dict
 from modeling_llada.streaming import CanvasFrame, TokenReader
 from modeling_llada.streaming.records import VERSION, apply_changes
 
-from .running import Task, start_of
+from .stepping import Task, start_of
 
 
-class Recording:
+class Run:
     """
-    One run, as it arrives.
+    One run and its steps so far.
 
     Args:
         task ([`Task`]):
-            What runs.
+            The call of `generate`.
         model ([`LLaDAForMaskedLM`]):
-            Its model.
+            The model.
         tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer of its model.
+            Its tokenizer.
         about (`dict`):
-            What the page shows around it: `title`, `link`, `columns`.
+            The `title`, `link`, `label` and `columns` for the page.
     """
 
     def __init__(self, task: Task, model, tokenizer, about: dict) -> None:
@@ -46,7 +46,7 @@ class Recording:
         self.pictures = [picture_of(self._frame)]
 
     def add(self, event: dict | None) -> None:
-        """Takes what the run yields; `None` when it has ended before."""
+        """Adds an event of the run. `None` means that the run has ended already."""
         if event is None:
             return
         if "cost" in event:
@@ -57,16 +57,16 @@ class Recording:
         self.pictures.append(picture_of(self._frame, self.pictures[-1]))
 
     def text(self, mask: str = "") -> str:
-        """The whole text so far."""
+        """The whole text so far, with a string for each mask."""
         return self._frame.text(mask=mask)
 
     def answer(self, mask: str = "") -> str:
-        """What stands behind the prompt."""
+        """The text after the prompt, with a string for each mask."""
         cells = self.pictures[-1].cells[self._frame.prompt_length :]
         return "".join(mask if cell.state == "mask" else "" if cell.is_special else cell.text for cell in cells)
 
     def value(self) -> dict:
-        """What the player of the page gets: the newest picture, or all of them when the run is over."""
+        """The value for the player: the newest picture during the run, and all pictures after it."""
         value = {
             "run": self.name,
             "status": self.status,
@@ -79,18 +79,18 @@ class Recording:
 
     @property
     def settings(self) -> dict:
-        """Model, seed and the options that are on."""
+        """The model, the seed, and the options that are set."""
         options = {name: value for name, value in self.task.options.items() if value is not None}
         return {"model": self.task.model, "seed": self.task.seed, **options}
 
     def record(self) -> dict:
-        """The run as `DenoisingRecord.from_dict` takes it, and how it came about."""
+        """The run for `DenoisingRecord.from_dict`, with its settings and its cost."""
         record = {"version": VERSION, **self._head, "frames": self._changes}
         return record | {"status": self.status, "settings": self.settings, "cost": self.cost, "text": self.text()}
 
 
 def describe_cost(cost: dict | None, settings: dict) -> list[list[str]]:
-    """The cost in words: pairs of a number and its name."""
+    """The cost as pairs of a number and its name."""
     if cost is None:
         return []
     is_random = settings.get("temperature", 0) > 0 or settings.get("remasking") == "random"
@@ -103,49 +103,49 @@ def describe_cost(cost: dict | None, settings: dict) -> list[list[str]]:
     return [*pairs, [str(settings["seed"]), "seed"]] if is_random else pairs
 
 
-class Archive:
+class RunArchive:
     """
-    The last runs, each under a name that cannot be guessed, in as little memory as they need.
+    Keeps the last runs, compressed, each under a name that cannot be guessed.
 
     Args:
         size (`int`, *optional*, defaults to 64):
-            How many are kept.
+            The number of kept runs.
     """
 
     def __init__(self, size: int = 64) -> None:
         self.size = size
         self._kept: OrderedDict[str, tuple[bytes, str, dict]] = OrderedDict()
-        self._open: dict[str, Recording] = {}
+        self._open: dict[str, Run] = {}
         self._lock = threading.Lock()
 
-    def open(self, recording: Recording) -> None:
-        """Makes a run known that has begun."""
+    def open(self, run: Run) -> None:
+        """Adds a run that begins."""
         with self._lock:
-            self._open[recording.name] = recording
+            self._open[run.name] = run
 
-    def close(self, recording: Recording) -> None:
-        """Keeps a run that is over. One that was left in the middle counts as stopped."""
+    def close(self, run: Run) -> None:
+        """Keeps a run that is over. A run without a result counts as stopped."""
         with self._lock:
-            if self._open.pop(recording.name, None) is None:
+            if self._open.pop(run.name, None) is None:
                 return
-            if recording.status == "running":
-                recording.status = "stopped"
-            packed = zlib.compress(json.dumps(recording.record(), ensure_ascii=False).encode())
-            self._kept[recording.name] = (packed, recording.task.model, recording.about)
+            if run.status == "running":
+                run.status = "stopped"
+            packed = zlib.compress(json.dumps(run.record(), ensure_ascii=False).encode())
+            self._kept[run.name] = (packed, run.task.model, run.about)
             while len(self._kept) > self.size:
                 self._kept.popitem(last=False)
 
-    def find_open(self, name: str) -> Recording | None:
-        """A run that goes on."""
+    def find_open(self, name: str) -> Run | None:
+        """A run that is not over."""
         with self._lock:
             return self._open.get(name)
 
     def read(self, name: str) -> tuple[dict, str, dict]:
         """
-        A run that is over: its record, the name of its model, and what the page shows around it.
+        The record of a run that is over, the name of its model, and its texts for the page.
 
         Raises:
-            `ValueError`: if it is not kept any more.
+            `ValueError`: if the run is no longer kept.
         """
         with self._lock:
             if name not in self._kept:

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Runs of the model: a step each time when one is asked for, so that a closed tab frees the worker."""
+"""Calls of `generate` that make a step only when the page asks for one, so that a closed tab ends the computation."""
 
 import threading
 import time
@@ -14,13 +14,13 @@ from modeling_llada.streaming import CanvasFrame, CanvasIteratorStreamer, Genera
 from modeling_llada.streaming.records import frame_changes
 
 
-IDLE_SECONDS = 60.0  # a run that nobody asks for its next step ends after that
+IDLE_SECONDS = 60.0  # a run ends if nobody asks for its next step for so long
 
 
 @dataclass(frozen=True)
 class Task:
     """
-    A call of `generate`, in values that can be sent to another process.
+    A call of `generate`. Its values can be sent to another process.
 
     Args:
         model (`str`):
@@ -40,7 +40,7 @@ class Task:
 
 
 class SteppedStreamer(CanvasIteratorStreamer):
-    """A streamer whose loop asks for each step: `generate` waits until `ask` is called, and counts the `seconds` it works."""
+    """A streamer that makes `generate` wait for `ask` before each step, and counts the `seconds` of its work."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +64,7 @@ class SteppedStreamer(CanvasIteratorStreamer):
         self._asked.release()
 
     def close(self) -> None:
-        """Ends the call at its next frame."""
+        """Ends the call at its next step."""
         super().close()
         self.ask()
 
@@ -77,10 +77,10 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
         task ([`Task`]):
             The task.
         load (`Callable[[str], tuple]`):
-            Gives model and tokenizer of a name.
+            Returns the model and the tokenizer of a name.
 
     Yields:
-        `dict`: the changes of each frame, as in a [`DenoisingRecord`] that begins with `start_of`, and last the `cost`.
+        `dict`: the changes of each step, as in a [`DenoisingRecord`] that begins with `start_of`, and then the `cost`.
     """
     model, tokenizer = load(task.model)
     eos_token_id = None if task.options.get("stop_at_eos", True) else []
@@ -111,7 +111,7 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
 
 
 def start_of(task: Task, model) -> dict:
-    """What the [`DenoisingRecord`] of a task begins with: the prompt, and all the masks behind it."""
+    """The beginning of the [`DenoisingRecord`] of a task: the prompt, and the masks after it."""
     count = task.options.get("max_new_tokens", model.generation_config.max_new_tokens)
     tokens = [*task.input_ids, *[model.config.mask_token_id] * count]
     return {
@@ -123,7 +123,7 @@ def start_of(task: Task, model) -> dict:
 
 
 def cost_of(output, seconds: float) -> dict:
-    """What a run took."""
+    """The cost of a run."""
     return {
         "tokens": int((output.trajectory[0] >= 0).sum()),
         "passes": int(output.num_forward_passes[0]),
@@ -134,10 +134,10 @@ def cost_of(output, seconds: float) -> dict:
 
 def run_together(tasks: list[Task], load: Callable[[str], tuple]) -> Iterator[tuple[dict | None, ...]]:
     """
-    Runs tasks in step: one step of each after the other, so that each has the machine for itself.
+    Runs tasks in lockstep. They take turns, so that each step has the machine for itself.
 
     Yields:
-        `tuple`: what each task yields, `None` for those that have ended.
+        `tuple`: the next event of each task, `None` for tasks that have ended.
     """
     runs = [denoise(task, load) for task in tasks]
     try:

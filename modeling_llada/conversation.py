@@ -1,14 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The turns of a chat, and what of them the model gets."""
+"""The turns of a chat, and the prompt for the next reply."""
 
-from .arguments import check_unicode
-from .errors import CommandError
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+from .prompt_fields import check_unicode
 
 
 class Conversation:
     """
-    The turns of a chat: what the user said, and the replies.
+    The turns of a chat: the messages of the user, and the replies.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
@@ -16,37 +17,57 @@ class Conversation:
         mask_token_id (`int`):
             The mask token of the model.
         max_prompt_length (`int`):
-            The most tokens that fit before a reply.
+            The longest prompt, in tokens. The oldest turns are left out of a longer one.
         system (`str`, *optional*):
-            The system message, which stays in front of all turns.
+            The system message. It comes before all turns.
+
+    Example:
+
+    ```python
+    >>> from transformers import AutoTokenizer
+    >>> from modeling_llada.conversation import Conversation
+
+    >>> tokenizer = AutoTokenizer.from_pretrained("checkpoints/llada-poet")
+    >>> conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=1000)
+    >>> conversation.prompt_for("床前明月光，")["input_ids"].shape
+    torch.Size([1, 6])
+    >>> conversation.add("床前明月光，", "疑是地上霜。")
+    ```
     """
 
-    def __init__(self, tokenizer, mask_token_id: int, max_prompt_length: int, system: str | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        mask_token_id: int,
+        max_prompt_length: int,
+        system: str | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.mask_token_id = mask_token_id
         self.max_prompt_length = max_prompt_length
         self.system = system
         self.turns: list[tuple[str, str]] = []
-        self.num_dropped = 0  # of the oldest turns, which no longer fit
+        self.num_dropped = 0  # the number of the oldest turns that no longer fit
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """All messages so far, those that were dropped among them."""
+        """All messages so far, including those that no longer fit."""
         return self._to_messages(self.turns)
 
-    def prompt_for(self, text: str):
+    def prompt_for(self, text: str) -> BatchEncoding:
         """
-        The prompt of the reply to a text. The oldest turns are dropped when they no longer fit.
+        Makes the prompt for the reply to a message. The oldest turns are left out when they no longer fit.
 
         Args:
             text (`str`):
-                What the user says.
+                The message of the user.
 
         Returns:
             `BatchEncoding`: `input_ids` and `attention_mask`, `(1, prompt_length)`.
 
         Raises:
-            `CommandError`: if the text does not fit by itself, is no text, or the template refuses it.
+            `ValueError`: if the message does not fit, is not UTF-8 text or holds mask tokens, or if the chat template
+                refuses it.
         """
         num_dropped = self.num_dropped
         while True:
@@ -56,9 +77,9 @@ class Conversation:
                 self.num_dropped = num_dropped
                 return prompt
             if num_dropped == len(self.turns):
-                raise CommandError(
-                    f"the message is {length} tokens long with the system message and the template, and only "
-                    f"{self.max_prompt_length} fit before the reply: shorten it, or lower `--max-new-tokens`."
+                raise ValueError(
+                    f"the message has {length} tokens, with the system message and the chat template, and only "
+                    f"{self.max_prompt_length} fit before the reply: shorten the message, or lower `max_new_tokens`."
                 )
             num_dropped += 1
 
@@ -67,15 +88,14 @@ class Conversation:
         self.turns.append((text, reply))
 
     def undo(self) -> bool:
-        """Takes the last turn back. Returns whether there was one."""
+        """Removes the last turn. Returns whether there was one."""
         had_turn = bool(self.turns)
         del self.turns[-1:]
-        # What was dropped for the sake of that turn may fit again.
-        self.num_dropped = 0
+        self.num_dropped = 0  # older turns may fit again
         return had_turn
 
     def clear(self) -> None:
-        """Forgets all turns."""
+        """Removes all turns."""
         self.turns, self.num_dropped = [], 0
 
     def _to_messages(self, turns: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -84,7 +104,7 @@ class Conversation:
             messages += [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]
         return messages
 
-    def _encode(self, messages: list[dict[str, str]]):
+    def _encode(self, messages: list[dict[str, str]]) -> BatchEncoding:
         from jinja2 import TemplateError
 
         check_unicode("a message", "".join(message["content"] for message in messages))
@@ -93,7 +113,7 @@ class Conversation:
                 messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
             )
         except TemplateError as error:
-            raise CommandError(f"the chat template of the checkpoint refuses the messages: {error}.") from error
+            raise ValueError(f"the chat template of the checkpoint refuses the messages: {error}.") from error
         if (prompt["input_ids"] == self.mask_token_id).any():
-            raise CommandError("a message must not hold mask tokens: `llada generate --infill` fills them.")
+            raise ValueError("a message must not hold mask tokens. To fill masks, use infilling instead of a chat.")
         return prompt

@@ -1,0 +1,286 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What a checkpoint declares about its prompts, in the file `prompt_fields.json` beside its weights.
+
+The commands turn the fields into options, and the Space turns them into a form. An adapter inherits what the checkpoint
+below it declares. This module must not import torch: `llada generate --help` reads the fields.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+FILE_NAME = "prompt_fields.json"
+ADAPTER_FILE = "adapter_config.json"
+MASK = "[MASK]"  # what users type for a mask, whatever the tokenizer calls it
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    One value of a field.
+
+    Args:
+        value (`str`):
+            The text in the prompt.
+        gloss (`str`, *optional*):
+            What it means, in English.
+        length (`int`, *optional*):
+            The tokens of an answer, if the value fixes them. EOS is not counted.
+        columns (`int`, *optional*):
+            The cells in a row of a drawing.
+    """
+
+    value: str
+    gloss: str = ""
+    length: int | None = None
+    columns: int | None = None
+
+
+@dataclass(frozen=True)
+class PromptField:
+    """
+    One part of the header of a prompt.
+
+    Args:
+        name (`str`):
+            A Python identifier. The command has the option `--name`.
+        help (`str`):
+            What it is, in English.
+        label (`str`, *optional*):
+            The label in the Space. By default the capitalized name.
+        template (`str`, *optional*, defaults to `"{value}"`):
+            The text in the header.
+        needs (`str`, *optional*):
+            Another field that must be given too.
+        choices (`tuple[Choice, ...]`, *optional*):
+            The allowed values. Without choices any text is allowed.
+    """
+
+    name: str
+    help: str
+    label: str = ""
+    template: str = "{value}"
+    needs: str | None = None
+    choices: tuple[Choice, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"the `name` of a field must be a Python identifier, but got {self.name!r}")
+        object.__setattr__(self, "label", self.label or self.name.capitalize())
+        object.__setattr__(self, "choices", tuple(Choice(**choice) for choice in self.choices))
+
+
+@dataclass(frozen=True)
+class PromptFields:
+    """
+    The prompt fields of a checkpoint, and what a line is in its texts.
+
+    Args:
+        fields (`tuple[PromptField, ...]`, *optional*):
+            The parts of the header, in their order.
+        header_end (`str`, *optional*, defaults to a line break):
+            The text after a header.
+        line_ends (`str`, *optional*, defaults to a line break):
+            The characters that end a line. The first one is written where a line lacks its end.
+        sentence_ends (`str`, *optional*, defaults to `""`):
+            Those that also end a sentence. The first one is written at the end of a sentence.
+        examples (`dict[str, list[dict]]`, *optional*):
+            Prompts to try, by task: `"complete"`, `"infill"`, `"reverse"` and `"chat"`. Each has a `prompt`, values of
+            fields, and a `gloss` in English.
+        notes (`dict[str, str]`, *optional*):
+            Sentences in English for users: `"unknown_characters"` for prompts that the tokenizer does not know, and
+            `"chat"`, `"message"` and `"system"` for a chat, its messages and its system message.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.prompt_fields import PromptFields
+
+    >>> fields = PromptFields.load("checkpoints/llada-poet")
+    >>> fields.header({"form": "五言绝句", "title": "静夜思", "author": "李白"})
+    '五言绝句《静夜思》李白\\n'
+    >>> fields.line_before("疑是地上霜。", masks="░░░░░")
+    '░░░░░，疑是地上霜。'
+    ```
+    """
+
+    fields: tuple[PromptField, ...] = ()
+    header_end: str = "\n"
+    line_ends: str = "\n"
+    sentence_ends: str = ""
+    examples: Mapping[str, list[dict]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", tuple(PromptField(**one) for one in self.fields))
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> "PromptFields":
+        """
+        Reads what a checkpoint declares. Without a file there are no fields, and lines end with line breaks.
+
+        Args:
+            checkpoint (`str` or `Path`):
+                A folder or a Hub id. A file that is in the cache is not looked up on the Hub again.
+
+        Raises:
+            `ValueError`: if the file is damaged.
+        """
+        base = find_base(checkpoint)
+        inherited, own = {} if base is None else read_json(base, FILE_NAME), read_json(checkpoint, FILE_NAME)
+        try:
+            merged = {name: inherited.get(name, {}) | own.get(name, {}) for name in ("examples", "notes")}
+            return cls(**(inherited | own | merged))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{FILE_NAME} of {str(checkpoint)!r} cannot be used: {error}.") from error
+
+    def header(self, values: Mapping[str, str | None]) -> str:
+        """
+        Writes the header of a prompt.
+
+        Args:
+            values (`Mapping[str, str | None]`):
+                Values by the names of the fields. Empty ones are left out.
+
+        Returns:
+            `str`: The header with its end, or `""` without any value.
+
+        Raises:
+            `ValueError`: if there is no such field or choice, if a field needs another one, or if a value has a line
+                break.
+        """
+        values = {name: value for name, value in values.items() if value}
+        unknown = values.keys() - {one.name for one in self.fields}
+        if unknown:
+            raise ValueError(f"`{min(unknown)}` is not a prompt field of this checkpoint: leave it out.")
+        given = [one for one in self.fields if one.name in values]
+        for one in given:
+            value, choices = values[one.name], [choice.value for choice in one.choices]
+            if choices and value not in choices:
+                raise ValueError(f"`{one.name}` must be one of {' '.join(choices)}, but got {value[:40]!r}.")
+            if one.needs and one.needs not in values:
+                raise ValueError(f"`{one.name}` needs `{one.needs}`: give both, or leave `{one.name}` out.")
+            if "\n" in value:
+                raise ValueError(f"`{one.name}` must be one line, but got {value[:40]!r}.")
+        parts = [one.template.replace("{value}", values[one.name]) for one in given]
+        return "".join(parts) + self.header_end if parts else ""
+
+    def answer_length(self, values: Mapping[str, str | None], num_given: int) -> int | None:
+        """
+        The masks for an answer whose length is fixed by a choice, one of them for EOS.
+
+        Args:
+            values (`Mapping[str, str | None]`):
+                Values by the names of the fields.
+            num_given (`int`):
+                The tokens of the answer that the prompt already has.
+
+        Returns:
+            `int`: The number of masks, or `None` if no choice fixes it.
+
+        Raises:
+            `ValueError`: if the prompt has the whole answer already.
+        """
+        for name, choice in self._chosen(values).items():
+            if choice.length is not None:
+                if num_given >= choice.length:
+                    raise ValueError(
+                        f"`{name}` {choice.value} has {choice.length} tokens, and the prompt already has {num_given} of "
+                        f"them: shorten the prompt, or leave `{name}` out."
+                    )
+                return choice.length - num_given + 1
+        return None
+
+    def columns(self, values: Mapping[str, str | None], text: str) -> int | None:
+        """The cells in a row of a drawing: those of the chosen value, or of a value with first lines as long as this."""
+        chosen = list(self._chosen(values).values())
+        if chosen:
+            return chosen[0].columns
+        columns = 2 * (len(self.first_line(text.rpartition("\n")[2])) + 1)
+        known = {choice.columns for one in self.fields for choice in one.choices}
+        return columns if columns in known else None
+
+    def values_named_in(self, text: str) -> dict[str, str]:
+        """The choices that a text names, by their fields."""
+        return {one.name: choice.value for one in self.fields for choice in one.choices if choice.value in text}
+
+    def first_line(self, text: str) -> str:
+        """The text before the first end of a line."""
+        end = min((text.find(mark) for mark in self.line_ends if mark in text), default=len(text))
+        return text[:end]
+
+    def line_before(self, line: str, masks: str) -> str:
+        """A text in which masks stand for the line before the given one."""
+        return masks + self.line_ends[0] + self._ended(line, self.sentence_ends[:1])
+
+    def line_after(self, line: str, masks: str) -> str:
+        """A text in which masks stand for the line after the given one."""
+        if self.sentence_ends and line.endswith(tuple(self.sentence_ends)):
+            return line + masks + self.line_ends[0]
+        return self._ended(line, self.line_ends[0]) + masks + self.sentence_ends[:1]
+
+    def _ended(self, line: str, end: str) -> str:
+        return line if line.endswith(tuple(self.line_ends)) else line + end
+
+    def _chosen(self, values: Mapping[str, str | None]) -> dict[str, Choice]:
+        return {
+            one.name: choice for one in self.fields for choice in one.choices if values.get(one.name) == choice.value
+        }
+
+
+def check_unicode(name: str, text: str) -> None:
+    """Raises a `ValueError` for bytes that are not UTF-8: Python reads them as surrogates, which no tokenizer accepts."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{name} is not UTF-8 text: convert it first.")
+
+
+def find_base(checkpoint: str | Path) -> str | None:
+    """
+    The checkpoint below an adapter: where its config says, or beside the adapter under the same name.
+
+    Returns:
+        `str`: A folder or a Hub id; `None` if it is no adapter.
+
+    Raises:
+        `ValueError`: if the config does not name it.
+    """
+    if find_file(checkpoint, ADAPTER_FILE) is None:
+        return None
+    base = read_json(checkpoint, ADAPTER_FILE).get("base_model_name_or_path")
+    if not base:
+        raise ValueError(f"{ADAPTER_FILE} does not name the checkpoint below it (`base_model_name_or_path`)")
+    beside = Path(checkpoint).expanduser().resolve().parent / Path(base).name
+    return str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+
+
+def read_json(checkpoint: str | Path, name: str) -> dict:
+    """The content of a JSON file of a checkpoint, `{}` if there is none."""
+    path = find_file(checkpoint, name)
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{name} of {str(checkpoint)!r} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} of {str(checkpoint)!r} must hold a JSON object.")
+    return content
+
+
+def find_file(checkpoint: str | Path, name: str) -> Path | None:
+    """A file of a checkpoint: in its folder, in the cache of the Hub, or else on the Hub, if it can be reached."""
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    try:
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+        cached = try_to_load_from_cache(str(checkpoint), name)
+        if cached is None:
+            cached = hf_hub_download(str(checkpoint), name, etag_timeout=3)
+    except (ImportError, OSError, ValueError):  # no Hub, no network, no such repository, or no such file
+        return None
+    return Path(cached) if isinstance(cached, str) else None

@@ -1,0 +1,86 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The fields that checkpoints declare for the header of a prompt."""
+
+import gradio as gr
+
+from modeling_llada.prompt_fields import PromptField
+
+from .models import ModelCard, Models
+from .prompts import check_text
+
+
+class HeaderFields:
+    """
+    A group of fields. The page has those of all models, and shows those of the chosen one.
+
+    Args:
+        models ([`Models`]):
+            The models.
+        card ([`ModelCard`]):
+            The card of the model that is chosen at first.
+        only_choices (`bool`, *optional*, defaults to `False`):
+            Whether fields with free text are left out.
+    """
+
+    def __init__(self, models: Models, card: ModelCard, only_choices: bool = False) -> None:
+        declared = {one.name: one for each in models.cards.values() for one in each.prompt.fields}
+        if only_choices:
+            declared = {name: one for name, one in declared.items() if one.choices}
+        first = first_example(card)
+        self.components: dict[str, gr.components.Component] = {}
+        with gr.Group(visible=bool(card.prompt.fields)) as self.group, gr.Row():
+            for name, one in declared.items():
+                self.components[name] = make_component(one, first.get(name, ""))
+
+    @property
+    def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
+        """The fields that a link sets, each with the kind of its value."""
+        return {name: (component, "text") for name, component in self.components.items()}
+
+    @property
+    def shown(self) -> list:
+        """The components that `update` returns updates of."""
+        return [self.group, *self.components.values()]
+
+    def values(self, card: ModelCard, inputs: tuple) -> dict[str, str]:
+        """The values of the fields that a model declares."""
+        given = dict(zip(self.components, inputs, strict=True))
+        return {
+            one.name: check_text(one.label, given[one.name]).strip() for one in card.prompt.fields if one.name in given
+        }
+
+    def update(self, card: ModelCard) -> list:
+        """Shows the fields of a model."""
+        declared = {one.name: one for one in card.prompt.fields}
+        updates = [gr.update(visible=bool(declared))]
+        for name in self.components:
+            one = declared.get(name)
+            choices = {"choices": choices_of(one)} if one and one.choices else {}
+            updates.append(gr.update(visible=one is not None, **choices))
+        return updates
+
+
+def make_component(one: PromptField, value: str) -> gr.components.Component:
+    """The component of a field."""
+    info = one.help.capitalize() + "."
+    if one.choices:
+        return gr.Dropdown(choices_of(one), value=value, label=one.label, info=info, min_width=200, scale=2)
+    return gr.Textbox(value, label=one.label, info=info, max_length=40, min_width=90)
+
+
+def choices_of(one: PromptField) -> list[tuple[str, str]]:
+    """The choices of a field, each with its meaning in English."""
+    labels = [(f"{each.value} · {each.gloss}" if each.gloss else each.value, each.value) for each in one.choices]
+    return [("any", ""), *labels]
+
+
+def first_example(card: ModelCard, task: str = "complete") -> dict:
+    """The example that the fields hold at first."""
+    return next(iter(card.prompt.examples.get(task, [])), {})
+
+
+def label_of(example: dict, text: str) -> str:
+    """The label of an example: its text in one line, and its meaning in English."""
+    text = " ".join(text.split())
+    return f"{text} · {example['gloss']}" if example.get("gloss") else text

@@ -1,0 +1,242 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The models, the runs and the queue that all tabs share."""
+
+import base64
+import html
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+
+import gradio as gr
+
+from modeling_llada.drawing import pictures_of, recording_to_dict
+from modeling_llada.streaming import DenoisingRecord
+
+from .exports import export
+from .models import ModelCard, Models
+from .options import choose_seed, name_settings, read_options
+from .prompts import encode
+from .runs import Run, RunArchive, describe_cost
+from .stepping import Task, run_together
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """
+    A model and its decoding options, as the fields of a tab say.
+
+    Args:
+        card ([`ModelCard`]):
+            The card of the model.
+        model ([`LLaDAForMaskedLM`]):
+            The model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        values (`dict`):
+            The values of the option fields.
+        options (`dict`):
+            The same as options of `generate`.
+        seed (`int`):
+            The seed.
+    """
+
+    card: ModelCard
+    model: object
+    tokenizer: object
+    values: dict
+    options: dict
+    seed: int
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text, see `prompts.encode`."""
+        return encode(text, self.model, self.tokenizer, self.card)
+
+    def task(self, input_ids: tuple[int, ...], **changes) -> Task:
+        """The task for a prompt. `changes` are options that the tab decides."""
+        return Task(self.card.name, input_ids, self.options | changes, self.seed)
+
+    def label(self, task: Task) -> str:
+        """The name of the settings of a task."""
+        length = task.options.get("max_new_tokens", 0)
+        return name_settings(self.values | ({"max_new_tokens": length} if length else {}), self.card)
+
+
+class Runner:
+    """
+    Runs tasks for the tabs.
+
+    Args:
+        models ([`Models`]):
+            The models of the allow-list.
+        on_gpu (`Callable`, *optional*):
+            Decorates the generator that does the work: `spaces.GPU` on ZeroGPU.
+    """
+
+    def __init__(self, models: Models, on_gpu=lambda function: function) -> None:
+        self.models = models
+        self.archive = RunArchive()
+        self._stream = on_gpu(self._work)
+        self._exporting = threading.Semaphore(1)
+
+    def read(self, card: ModelCard, values: dict, seed) -> RunSettings:
+        """
+        Reads the fields of a tab, and loads the model.
+
+        Raises:
+            `ValueError`: if a value is not allowed, or the model cannot be loaded.
+        """
+        options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
+        return RunSettings(card, *self.models.load(card.name), values, options, seed)
+
+    def _work(self, tasks: list[Task]) -> Iterator[tuple]:
+        yield from run_together(tasks, self.models.load)
+
+    def play(self, tasks: list[Task], abouts: list[dict]) -> Iterator[list[Run]]:
+        """
+        Runs tasks in lockstep.
+
+        Args:
+            tasks (`list[Task]`):
+                The tasks.
+            abouts (`list[dict]`):
+                The texts for the page, for each task.
+
+        Yields:
+            `list[Run]`: the runs, at their start and after each step.
+
+        Raises:
+            `ValueError`: if the model refuses a task.
+        """
+        runs = [Run(task, *self.models.load(task.model), about) for task, about in zip(tasks, abouts, strict=True)]
+        for run in runs:
+            self.archive.open(run)
+        try:
+            yield runs  # all masks, before the first step and before ZeroGPU assigns a device
+            for events in self._stream(tasks):
+                for run, event in zip(runs, events, strict=True):
+                    run.add(event)
+                yield runs
+        except Exception:  # such as out of memory: the page must not wait for ever
+            for run in runs:
+                run.status = "stopped"
+            yield runs
+            raise
+        finally:
+            for run in runs:
+                self.archive.close(run)
+
+    def play_one(self, task: Task, about: dict) -> Iterator[tuple[dict, str]]:
+        """Runs one task. Yields the value for its player, and the name of the run, which stops it."""
+        for [run] in self.play([task], [about]):
+            yield run.value(), run.name
+
+    def stop(self, name: str | None) -> dict:
+        """
+        Closes a run whose event was cancelled.
+
+        Args:
+            name (`str`, *optional*):
+                The name of the run.
+
+        Returns:
+            `dict`: The value for its player, or an update without change if there is no such run. A run that was over
+            gives its result once more, because the page may have missed it.
+        """
+        run = self.archive.find_open(name) if name else None
+        if run is not None:
+            self.archive.close(run)
+        try:
+            record, model, about = self.archive.read(name)
+        except ValueError:
+            return gr.skip()
+        frames = DenoisingRecord.from_dict(record, self.models.tokenizer(model)).frames
+        cost = describe_cost(record["cost"], record["settings"])
+        value = {"run": name, "status": record["status"], "cost": cost}
+        return value | {"recording": recording_to_dict(pictures_of(frames))} | about
+
+    def stop_all(self, *names: str | None) -> list[dict]:
+        """Closes the runs of several players."""
+        return [self.stop(name) for name in names]
+
+    def save_run(self, request: dict) -> dict:
+        """Answers the export buttons of a player with a file in base64, or an `error`."""
+        try:
+            if not isinstance(request, dict):
+                raise ValueError("the request needs a run and a format.")
+            record, model, about = self.archive.read(str(request.get("run")))
+            with self._exporting:
+                name, media_type, content = export(record, self.models.tokenizer(model), about, request.get("format"))
+        except ValueError as error:
+            return {"error": f"The export failed: {error}"}
+        return {"name": name, "type": media_type, "data": base64.b64encode(content).decode()}
+
+    def connect(
+        self,
+        name: str,
+        triggers: list,
+        function: Callable[..., Iterator],
+        inputs: dict[str, gr.components.Component],
+        outputs: list,
+        players: list[gr.HTML],
+        run_names: list[gr.State],
+        stop_button: gr.Button,
+    ):
+        """
+        Connects the buttons of a tab: one run at a time in one queue for all tabs.
+
+        Args:
+            name (`str`):
+                The name in the API.
+            triggers (`list`):
+                The events that start a run.
+            function (`Callable`):
+                Yields the values of the outputs.
+            inputs (`dict`):
+                The components whose values it gets, by their names in the API.
+            outputs (`list`):
+                The components that it sets.
+            players (`list`):
+                The players.
+            run_names (`list`):
+                The states with the names of their runs.
+            stop_button (`gr.Button`):
+                Stops the runs.
+
+        Returns:
+            The event, which other buttons may cancel.
+        """
+
+        def run(*values):
+            try:
+                yield from function(*values)
+            except ValueError as error:
+                raise toast(error) from error
+
+        run.__signature__ = Signature([Parameter(each, Parameter.POSITIONAL_OR_KEYWORD) for each in inputs])
+        event = gr.on(
+            triggers,
+            run,
+            list(inputs.values()),
+            outputs,
+            show_progress="full",
+            show_progress_on=players,
+            api_name=name,
+            concurrency_limit=1,
+            concurrency_id="model",
+        )
+        stop = self.stop if len(players) == 1 else self.stop_all
+        stop_button.click(stop, run_names, players, cancels=[event], queue=False, api_visibility="private")
+        return event
+
+
+def toast(error: Exception) -> gr.Error:
+    """An error of the user as a message of the page. It is escaped, because it may quote HTML."""
+    text = str(error)
+    return gr.Error(
+        html.escape(text[:1].upper() + text[1:], quote=False),
+        duration=10,
+        print_exception=False,
+        title="This does not work",
+    )

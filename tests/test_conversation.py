@@ -1,0 +1,56 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Chats on the tokenizer and the chat template of the shipped checkpoint."""
+
+import pytest
+from transformers import AutoTokenizer
+
+from modeling_llada.conversation import Conversation
+
+
+class TestConversation:
+    @pytest.fixture
+    def conversation(self, poet_folder):
+        """One with room for twelve tokens; a turn takes six, with EOS and BOS."""
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+        conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12)
+        conversation.add("床前", "明月")
+        return conversation
+
+    def decode(self, conversation, text):
+        prompt = conversation.prompt_for(text)
+        assert prompt["attention_mask"].all()
+        return conversation.tokenizer.decode(prompt["input_ids"][0], skip_special_tokens=True)
+
+    def test_oldest_turns_are_dropped(self, conversation):
+        assert self.decode(conversation, "疑是地上霜。") == "床前明月疑是地上霜。"
+        assert conversation.num_dropped == 0
+        assert self.decode(conversation, "疑是地上霜。疑") == "疑是地上霜。疑"
+        assert conversation.num_dropped == 1
+        # They are still part of the transcript.
+        assert [message["content"] for message in conversation.messages] == ["床前", "明月"]
+
+    def test_system_message_stays(self, poet_folder):
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+        conversation = Conversation(tokenizer, tokenizer.mask_token_id, max_prompt_length=12, system="五言诗")
+        conversation.add("床前", "明月")
+        assert self.decode(conversation, "疑是地上霜。") == "五言诗\n疑是地上霜。"
+
+    def test_undo_brings_dropped_turns_back(self, conversation):
+        conversation.prompt_for("疑是地上霜。疑")
+        conversation.add("疑是地上霜。疑", "是")
+        assert conversation.undo() and conversation.num_dropped == 0
+        assert conversation.undo() and not conversation.undo()
+
+    def test_a_message_that_does_not_fit_at_all(self, conversation):
+        with pytest.raises(ValueError, match="the message has 13 tokens, .* only 12 fit before the reply"):
+            conversation.prompt_for("霜" * 13)
+        assert conversation.num_dropped == 0
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("床\udcff", "a message is not UTF-8 text"), ("床前[MASK]", "a message must not hold mask tokens")],
+    )
+    def test_messages_that_are_refused(self, conversation, text, message):
+        with pytest.raises(ValueError, match=message):
+            conversation.prompt_for(text)
