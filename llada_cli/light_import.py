@@ -3,17 +3,21 @@
 """Imports modules of `modeling_llada` that need no torch."""
 
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 
 
 def light_import(name: str) -> ModuleType:
-    """Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds."""
+    """
+    Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds. The package
+    may lie in a wheel, as in a deployed Space.
+    """
     if name not in sys.modules:
-        package, *path = name.split(".")
-        file = Path(*find_spec(package).submodule_search_locations, *path).with_suffix(".py")
-        spec = spec_from_file_location(name, file)
+        package, *folders, _ = name.split(".")
+        folder = Path(find_spec(package).submodule_search_locations[0], *folders)
+        spec = PathFinder.find_spec(name, [str(folder)])
         sys.modules[name] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
