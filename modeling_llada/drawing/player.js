@@ -1,20 +1,20 @@
 /* Copyright 2026 The modeling_llada authors.
    Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file. */
 
-/* Plays the denoising that cells.py describes: live, while its pictures arrive, and then again.
+/* Plays a denoising: live while its pictures arrive, and again afterwards. cells.py makes the pictures.
    All text goes through textContent. Returns { update(value) }; a value has
-     run        a name: another one starts another denoising
+     run        the name of the run; a new name starts a new denoising
      status     "running", "done" or "stopped"
-     picture    the newest picture, as Picture.to_dict() makes it
-     recording  in the end all of them, as recording_to_dict() makes it
-     cost, link, columns, title, label (what the settings are called)
+     picture    the newest picture, from Picture.to_dict()
+     recording  all pictures of a finished run, from recording_to_dict()
+     cost, link, columns, title, label (the name of the settings)
    options: colors (the scale of the confidences), exports (names of formats), save (run, format) => Promise,
-   links (whether to offer them), placeholder, pace, and group (a name: players of a group scrub and play together). */
+   links (whether to offer links), placeholder, pace, and group (players with the same group name play together). */
 function LLaDAPlayer(root, options) {
   const SVG = "http://www.w3.org/2000/svg";
   const PACES = [["live", 0], ["fast", 45], ["calm", 110], ["slow", 320]];
   const groups = (window.LLaDAGroups ??= {});
-  const group = options.group ? (groups[options.group] ??= []) : [];  // players that scrub and play together
+  const group = options.group ? (groups[options.group] ??= []) : [];
   const state = { run: null, status: "empty", pictures: [], index: -1, playing: false, value: {}, timer: null };
 
   function make(tag, className, parent, attributes = {}) {
@@ -37,7 +37,7 @@ function LLaDAPlayer(root, options) {
   const player = make("section", "ll-player", root, { "data-status": "empty", "data-step": "", "aria-label": "denoising" });
   const head = make("div", "ll-head", player);
   const title = make("span", "ll-title", head);
-  const status = make("span", "ll-status", head, { role: "status" });  // said aloud when nothing moves
+  const status = make("span", "ll-status", head, { role: "status" });  // read aloud when nothing moves
   const progress = make("div", "ll-progress", player);
   const filled = make("div", "ll-filled", progress);
   const frame = make("div", "ll-frame", player);
@@ -46,7 +46,7 @@ function LLaDAPlayer(root, options) {
   });
   const bubble = make("div", "ll-bubble", frame, { role: "tooltip" });
   bubble.hidden = true;
-  const spoken = make("div", "ll-spoken", frame, { "aria-live": "polite" });  // what the arrow keys come to
+  const spoken = make("div", "ll-spoken", frame, { "aria-live": "polite" });  // the token that the arrow keys selected
   const controls = make("div", "ll-controls", player);
   const play = button("ll-play", controls, "▶", "play", togglePlay);
   const slider = make("input", "ll-slider", controls, { type: "range", min: "0", max: "0", value: "0", "aria-label": "denoising step" });
@@ -72,7 +72,7 @@ function LLaDAPlayer(root, options) {
 
   // --- cells ---------------------------------------------------------------------------------------------------
   const slots = [];
-  const history = [];  // what the runs of this player cost
+  const history = [];  // the costs of the runs of this player
 
   function color(confidence) {
     const stops = options.colors;
@@ -82,7 +82,7 @@ function LLaDAPlayer(root, options) {
     return `rgb(${mixed.join(" ")})`;
   }
 
-  // Verse has a couplet in each row; a narrow player breaks it in the middle, so that its characters can be read.
+  // Verse has a couplet in each row. A narrow player breaks it in the middle to keep its characters legible.
   function columnsThatFit() {
     const columns = state.value.columns;
     return columns >= 10 && columns % 2 === 0 && state.isNarrow ? columns / 2 : columns;
@@ -184,7 +184,7 @@ function LLaDAPlayer(root, options) {
     status.textContent = "";
   }
 
-  // --- a token, explained --------------------------------------------------------------------------------------
+  // --- the details of a token --------------------------------------------------------------------------------------
   let selected = null;
 
   function line(className, text) {
@@ -423,7 +423,7 @@ function LLaDAPlayer(root, options) {
     }
   }
 
-  // --- what arrives --------------------------------------------------------------------------------------------
+  // --- updates -------------------------------------------------------------------------------------------------
   function expand(recording) {
     const pictures = [{ step: -1, is_final: false, cells: recording.cells }];
     for (const { step, is_final, changes } of recording.frames) {

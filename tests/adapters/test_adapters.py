@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Adapters of the official modules: converted, they give here the logits that they gave there."""
+"""Converted adapters give the same logits as with the official modules."""
 
 import json
 import warnings
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 @pytest.fixture
 def folder(tiny_model, tmp_path_factory):
-    """The folder of a checkpoint."""
+    """A tiny checkpoint."""
     folder = tmp_path_factory.mktemp("base")
     tiny_model(num_hidden_layers=3).save_pretrained(folder)
     return folder
@@ -73,7 +73,7 @@ def edit_config(folder, **changes):
 
 
 def edit_tensors(folder, change):
-    """Replaces the tensors by what `change` makes of them."""
+    """Replaces the tensors by `change(tensors)`."""
     tensors = load_file(folder / "adapter_model.safetensors")
     save_file(change(tensors), folder / "adapter_model.safetensors")
 
@@ -85,7 +85,7 @@ def logits(model, input_ids):
 
 
 def load(adapter, base):
-    """The adapter on the model of the folder `base`; a tensor that is missing or left over is an error."""
+    """The adapter on the checkpoint `base`. A missing or unused tensor is an error."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Found missing adapter keys")
         model = PeftModel.from_pretrained(LLaDAForMaskedLM.from_pretrained(base), adapter).eval()
@@ -97,7 +97,7 @@ def load(adapter, base):
 
 
 class TestSameLogits:
-    """An adapter that PEFT trained on independent official modules, converted."""
+    """Adapters that PEFT made for an independent copy of the official modules."""
 
     @pytest.mark.parametrize(
         "options",
@@ -162,7 +162,7 @@ class TestSameLogits:
 
     @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
     def test_an_adapter_of_ours_and_back(self, folder, tmp_path, random_ids):
-        """PEFT stores the base weights of adapted embeddings with the adapter: they go along."""
+        """PEFT stores the base weights of adapted embeddings with the adapter, and they are converted too."""
         options = LoraConfig(task_type="CAUSAL_LM", target_modules=["embed_tokens", "lm_head", "down_proj"])
         model = get_peft_model(LLaDAForMaskedLM.from_pretrained(folder), options).eval()
         for name, parameter in model.named_parameters():
@@ -189,14 +189,14 @@ class TestSameLogits:
 
     @pytest.mark.filterwarnings("ignore")
     def test_without_conversion_a_part_is_lost(self, train, folder, random_ids):
-        """Why all this: PEFT loads by name, and only warns."""
+        """The reason for the conversion: PEFT loads by name, and only warns of missing tensors."""
         source, official = train(target_modules=ALL_SEVEN)
         model = PeftModel.from_pretrained(LLaDAForMaskedLM.from_pretrained(folder), source).eval()
         assert (logits(model, random_ids(2, 12)) - logits(official, random_ids(2, 12))).abs().max() > 0.1
 
 
 class TestConfig:
-    """What is adapted, in our names."""
+    """The fields of adapter_config.json after the conversion."""
 
     @pytest.mark.parametrize(
         "options, expected",
@@ -244,7 +244,7 @@ class TestConfig:
         assert {name: converted[name] for name in expected} == expected
 
     def test_the_head_alone(self, train, tmp_path):
-        """Back in official names, `ff_out` alone would adapt the blocks too."""
+        """In official names, `ff_out` alone would adapt the blocks too."""
         source, _ = train(target_modules=[HEAD])
         convert_adapter(source, tmp_path / "converted")
         assert read_config(tmp_path / "converted")["target_modules"] == ["lm_head"]
@@ -302,7 +302,7 @@ class TestReport:
         assert "model.transformer.ff_out -> lm_head: 2 tensors" in str(report)
 
     def test_llama_names_that_adapted_nothing(self, train, tmp_path):
-        """Three of them are no official modules: here they would be adapted, with matrices that nobody trained."""
+        """Three of them are no official modules. In our config they would adapt modules without trained matrices."""
         source, _ = train(target_modules=LLAMA_NAMES)
         report = convert_adapter(source, tmp_path / "converted")
         assert read_config(tmp_path / "converted")["target_modules"] == ["k_proj", "q_proj", "up_proj", "v_proj"]
@@ -418,7 +418,7 @@ def with_tensor(key, *shape):
 
 
 class TestErrors:
-    """Nothing is written when something does not fit."""
+    """An error writes nothing."""
 
     @pytest.mark.parametrize(
         "change, message",

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Exporting: weights in, a complete folder for the Hub out, or nothing at all."""
+"""Exports: a complete folder for the Hub, or nothing."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from modeling_llada.export import checkpoint, export_checkpoint
 
 
 CODE = {path.name for path in (SHIPPED_CHECKPOINT.parent.parent / "modeling_llada" / "models").glob("*_llada.py")}
-# As the official one is described: no marks, and EOS where no answer is asked for.
+# Like the official one: no marks, and EOS where no answer is asked for.
 OFFICIAL_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "
     "+ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
@@ -41,7 +41,7 @@ CHAT = [
 
 
 def official_tokenizer(chat_template=OFFICIAL_TEMPLATE, headers=True):
-    """Bytes and special tokens, with the ids of the golden checkpoint; like the official one it declares no mask."""
+    """Bytes and special tokens with the ids of the golden checkpoint. Like the official one, it declares no mask token."""
     vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     vocabulary |= {f"<unused{i}>": i for i in range(256, 300)}
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -75,7 +75,7 @@ def official(golden_path, tmp_path):
 
 @pytest.fixture
 def out(tmp_path):
-    """Where to export: a new folder in a folder of its own, so that a test sees what is left there."""
+    """The destination, alone in its parent folder, so that a test sees leftovers."""
     return tmp_path / "exports" / "llada"
 
 
@@ -146,7 +146,7 @@ class TestTransformersLayout:
 
     @pytest.mark.parametrize("weights, config", [("bfloat16", "float32"), ("float32", "bfloat16")])
     def test_auto_is_the_dtype_of_the_weights(self, official, out, weights, config):
-        """Whatever the config says: otherwise they would be rounded, or take twice the space."""
+        """The dtype of the config would round the weights, or double their size."""
         dtype = getattr(torch, weights)
         change_weights(official, lambda tensors: tensors.update({k: v.to(dtype) for k, v in tensors.items()}))
         change_json(official / "config.json", torch_dtype=config)
@@ -213,7 +213,7 @@ class TestOfficialLayout:
 
 
 class TestStrict:
-    """A few random weights write plausible text, so no checkpoint is completed in silence."""
+    """A model with a few random weights writes plausible text, so missing weights are an error."""
 
     HEAD, LAYER, NORM = (f"model.transformer.{name}.weight" for name in ("ff_out", "blocks.1.up_proj", "ln_f"))
 
@@ -253,7 +253,7 @@ class TestStrict:
             export_checkpoint(tmp_path / "backbone", out, include_tokenizer=False)
 
     def test_a_tied_head_is_the_embedding(self, official, out):
-        """A head that is stored although it is tied is no contradiction, unless it is another one."""
+        """A stored head of a tied model must equal the embedding."""
         change_json(official / "config.json", weight_tying=True)
         with pytest.raises(ValueError, match="ties the output head"):
             export_checkpoint(official, out)
@@ -285,7 +285,7 @@ class TestStrict:
             export_checkpoint(official / "config.json", out)
 
     def test_code_of_a_checkpoint_is_neither_run_nor_asked_about(self, tmp_path, out, monkeypatch):
-        """A question would wait for an answer that a script does not give."""
+        """A question would make a script wait for ever."""
         monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
         (tmp_path / "config.json").write_text('{"model_type": "foreign", "auto_map": {"AutoConfig": "code.Config"}}')
         with pytest.raises(ValueError, match="no config.json that this package can read"):
@@ -306,7 +306,7 @@ class TestStrict:
 
     @pytest.mark.parametrize("text", ["{", "[]"])
     def test_a_damaged_generation_config(self, official, out, text):
-        """The library would export its default options instead of the published ones."""
+        """The library would silently export its default options."""
         (official / "generation_config.json").write_text(text)
         with pytest.raises(ValueError, match="damaged generation_config.json.*Repair it, or remove it"):
             export_checkpoint(official, out)
@@ -373,7 +373,7 @@ class TestTokenizer:
 class TestChatTemplate:
     @pytest.fixture
     def export(self, official, out):
-        """Exports with a template, and returns the tokenizer of the export and what was said about the template."""
+        """Exports with a template, and returns the exported tokenizer and the note about the template."""
 
         def run(template, headers=True):
             for name in ("chat_template.jinja", "tokenizer_config.json"):

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Streamers: the frames of the canvas, as a callback, as an iterator and as a record; and the streamers of transformers."""
+"""Streamers: frames for a callback, an iterator and a record, and the streamers of transformers."""
 
 import itertools
 import threading
@@ -119,7 +119,7 @@ class TestFrames:
 
     @pytest.mark.parametrize("pad", [3, MASK])
     def test_an_attention_mask_tells_padding_from_text(self, pad):
-        """Here the pad is a letter, or the mask token; and there are two rows for each prompt."""
+        """The pad token is a letter or the mask token, and there are two rows for each prompt."""
         prompt, mask = torch.tensor([[pad, 3, 4], [3, 3, 4]]), torch.tensor([[0, 1, 1], [1, 1, 1]])
         record, output = record_of(
             MockModel(context_script()),
@@ -142,7 +142,7 @@ class TestFrames:
     @pytest.mark.parametrize("tokens", [DISTINCT_PADS, EOS_PADS], ids=["pad", "eos as pad"])
     @pytest.mark.parametrize("block_length", [None, 3])
     def test_pads_behind_eos(self, tokens, block_length):
-        """Also where the committed token was the pad itself, and where a block was never decoded."""
+        """One of them replaces a committed pad token, and some are in a block that was never decoded."""
         answer = [10, EOS, 12, tokens["pad_token_id"], 14, 15]
         model = scripted([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], answer, **tokens)
         record, output = record_of(
@@ -223,7 +223,7 @@ class TestFrames:
 
     @pytest.mark.parametrize("seed", range(12))
     def test_the_last_frame_is_the_result(self, seed):
-        """For random prompts with masks and padding, options and texts: tokens, confidences and steps of the output."""
+        """Tokens, confidences and states, for random prompts with masks and padding and for random options."""
         draw = torch.Generator().manual_seed(seed)
 
         def pick(*values):
@@ -393,7 +393,7 @@ class TestIterator:
         assert list(streamer) == []
 
     def test_errors_reach_the_loop(self):
-        """Before the first step, and after it."""
+        """Before the first step and after it."""
         streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10)
         with pytest.raises(ValueError, match="`steps`"):
             list(streamer.start(scripted([0.9]).generate, input_ids=PROMPT, steps=0))
@@ -406,7 +406,7 @@ class TestIterator:
         frames = []
         with pytest.raises(KeyError, match="broken"):
             frames.extend(streamer.start(MockModel(script).generate, input_ids=PROMPT, max_new_tokens=2))
-        # `start` makes the streamer new.
+        # `start` resets the streamer.
         assert len(list(streamer.start(scripted([0.9]).generate, input_ids=PROMPT, max_new_tokens=1))) == 3
 
     def test_leaving_the_loop_stops_generate(self):
@@ -422,7 +422,7 @@ class TestIterator:
             if frame.step == 1:
                 break
         seen.set()
-        # The next call waits for that.
+        # The next call waits until the first one has stopped.
         assert len(list(streamer.start(scripted([0.9]).generate, input_ids=PROMPT, max_new_tokens=1))) == 3
         assert len(model.calls) == 3
 
@@ -436,7 +436,7 @@ class TestIterator:
         release.set()
 
     def test_a_thread_of_ones_own(self):
-        """As with `TextIteratorStreamer`, twice."""
+        """Two calls in threads, as with `TextIteratorStreamer`."""
         streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10)
         for _ in range(2):
             arguments = {"input_ids": PROMPT, "max_new_tokens": 2, "streamer": streamer}
@@ -494,7 +494,7 @@ class TestRecord:
         self.equal(DenoisingRecord.load(tmp_path / "record.json", LetterTokenizer()), record)
 
     def test_a_record_without_probabilities(self):
-        """As they were written before there were any."""
+        """Older files have none."""
         record, _ = record_of(scripted([0.5, 0.6]), max_new_tokens=2)
         values = record.to_dict()
         assert [len(frame.pop("top_probabilities")) for frame in values["frames"]] == [1, 1, 0]
@@ -543,7 +543,7 @@ class TestRecord:
 
 
 class TestStreamersOfTransformers:
-    """They know nothing of masks, and get the whole text all the same."""
+    """They do not know masks, and still get the whole text."""
 
     CASES = [
         ("床前明月光，", {"max_new_tokens": 19}),
