@@ -81,7 +81,7 @@ class ForwardPasses(list):
     interrupt_at = None
 
     def __call__(self, model, args, kwargs):
-        self.append(len(kwargs["input_ids"]))
+        self.append(len(args[0] if args else kwargs["input_ids"]))
         if len(self) == self.interrupt_at:
             raise KeyboardInterrupt
 
