@@ -32,25 +32,29 @@ VICINITY = 16  # positions on each side of the active block, as published
 
 
 class LLaDACacheLayer(CacheLayerMixin):
-    """The keys (after the rotary embedding) and values of one layer, for every position of the canvas."""
+    """
+    The keys (after the rotary embedding) and values of one layer, for every position of the canvas.
+
+    They are of shape `(batch, num_heads, length, head_dim)`. In memory all heads of a position lie together, so that a
+    position is written by one copy.
+    """
 
     is_compileable = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys, self.values = key_states.contiguous().clone(), value_states.contiguous().clone()
+        self.keys, self.values = heads_together(key_states), heads_together(value_states)
         self.is_initialized = True
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, window: torch.LongTensor | None = None
+        self, key_states: torch.Tensor, value_states: torch.Tensor, places: torch.LongTensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Writes the recomputed positions in place, `(batch, num_positions)` or `None` for all of them, and returns those of
-        the whole canvas.
+        Writes the recomputed positions in place, and returns those of the whole canvas. `places`, `(batch *
+        num_positions,)`, are the indices of the recomputed ones in the flattened canvas, `None` for all of them.
         """
-        if window is not None:
-            positions = window[:, None, :, None].expand_as(key_states)
-            self.keys.scatter_(2, positions, key_states)
-            self.values.scatter_(2, positions, value_states)
+        if places is not None:
+            positions_of(self.keys).index_copy_(0, places, positions_of(key_states))
+            positions_of(self.values).index_copy_(0, places, positions_of(value_states))
         elif self.is_initialized and self.keys.shape == key_states.shape:
             self.keys.copy_(key_states)
             self.values.copy_(value_states)
@@ -60,7 +64,7 @@ class LLaDACacheLayer(CacheLayerMixin):
 
     def select_rows(self, rows: torch.LongTensor) -> None:
         """Keeps some rows of the batch."""
-        self.keys, self.values = self.keys[rows], self.values[rows]
+        self.keys, self.values = heads_together(self.keys[rows]), heads_together(self.values[rows])
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return (self.keys.shape[2] if self.is_initialized else query_length), 0
@@ -94,13 +98,26 @@ class LLaDACache(Cache):
 
     def __init__(self, num_layers: int) -> None:
         super().__init__(layers=[LLaDACacheLayer() for _ in range(num_layers)])
-        # The positions of each row that the next forward pass recomputes, `(batch, num_positions)`; `None`: all of them.
-        self.window: torch.LongTensor | None = None
+        self._window: torch.LongTensor | None = None
+        self._places: torch.LongTensor | None = None
+
+    @property
+    def window(self) -> torch.LongTensor | None:
+        """The positions of each row that the next forward pass recomputes, `(batch, num_positions)`; `None`: all."""
+        return self._window
+
+    @window.setter
+    def window(self, window: torch.LongTensor | None) -> None:
+        self._window = self._places = window
+        if window is not None:
+            length = self.layers[0].keys.shape[2]
+            first = torch.arange(len(window), device=window.device)[:, None] * length
+            self._places = (first + window).flatten()
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args, **kwargs
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.layers[layer_idx].update(key_states, value_states, self.window)
+        return self.layers[layer_idx].update(key_states, value_states, self._places)
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         # A refresh may have another batch or length than what is stored.
@@ -115,6 +132,16 @@ class LLaDACache(Cache):
         """Copies the keys and values of another cache, each row several times."""
         for own, layer in zip(self.layers, other.layers, strict=True):
             own.update(layer.keys.repeat_interleave(repeats, dim=0), layer.values.repeat_interleave(repeats, dim=0))
+
+
+def heads_together(states: torch.Tensor) -> torch.Tensor:
+    """A copy of `(batch, num_heads, length, head_dim)` states in which all heads of a position lie together."""
+    return states.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
+
+
+def positions_of(states: torch.Tensor) -> torch.Tensor:
+    """The states of each position, `(batch * length, num_heads, head_dim)`; in the same memory where it can be."""
+    return states.transpose(1, 2).flatten(0, 1)
 
 
 @dataclass

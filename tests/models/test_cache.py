@@ -82,7 +82,7 @@ class TestLayer:
         layer.update(keys, values)
         memory = layer.keys.data_ptr(), layer.values.data_ptr()
         new_keys, new_values = self.states(3, seed=1)
-        stored = layer.update(new_keys, new_values, torch.arange(4, 7).expand(2, -1))
+        stored = layer.update(new_keys, new_values, torch.tensor([4, 5, 6, 14, 15, 16]))
         for whole, old, new in zip(stored, (keys, values), (new_keys, new_values), strict=True):
             assert torch.equal(whole, torch.cat([old[:, :, :4], new, old[:, :, 7:]], dim=2))
         assert (layer.keys.data_ptr(), layer.values.data_ptr()) == memory
@@ -115,7 +115,7 @@ class TestLayer:
         layer, (keys, values) = LLaDACacheLayer(), self.states(10)
         layer.update(keys, values)
         new_keys, new_values = self.states(2, seed=1)
-        stored, _ = layer.update(new_keys, new_values, torch.tensor([[1, 2], [7, 8]]))
+        stored, _ = layer.update(new_keys, new_values, torch.tensor([1, 2, 17, 18]))
         assert torch.equal(stored[0, :, 1:3], new_keys[0]) and torch.equal(stored[1, :, 7:9], new_keys[1])
         assert torch.equal(stored[0, :, 3:], keys[0, :, 3:]) and torch.equal(stored[1, :, :7], keys[1, :, :7])
 
