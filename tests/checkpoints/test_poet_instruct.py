@@ -131,8 +131,9 @@ def test_the_folder_is_small():
 
 def test_a_parallel_rule_of_the_command_line_replaces_that_of_the_checkpoint():
     from llada_cli.decoding import replace_parallel_rule
+    from modeling_llada.models.options_llada import PARALLEL_RULES
 
     assert json.loads((FOLDER / "generation_config.json").read_text())["confidence_threshold"] == 0.9
     assert replace_parallel_rule({"steps": 3}) == {"steps": 3}
     replaced = replace_parallel_rule({"entropy_bound": 0.3})
-    assert replaced == {"confidence_threshold": None, "confidence_factor": None, "entropy_bound": 0.3}
+    assert replaced == dict.fromkeys(PARALLEL_RULES) | {"entropy_bound": 0.3}

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from llada_cli import arguments, build_parser, main
-from llada_cli.decoding import DECODING_OPTIONS
+from llada_cli.decoding import DECODING_OPTIONS, OPTIONS
 from modeling_llada import LLaDAForMaskedLM, writing
 
 
@@ -143,41 +143,26 @@ class TestOutput:
 
 class TestOptions:
     @pytest.mark.parametrize(
-        ("arguments", "expected"),
+        ("option", "value"),
         [
-            (["--max-new-tokens", 3], {"max_new_tokens": 3}),
-            (["--steps", 2], {"steps": 2}),
-            (["--block-length", 2], {"block_length": 2}),
-            (["--temperature", 0.5], {"temperature": 0.5}),
-            (["--cfg-scale", 1.5], {"cfg_scale": 1.5}),
-            (["--remasking", "low_confidence"], {"remasking": "low_confidence"}),
-            (["--remasking", "random"], {"remasking": "random"}),
-            (["--remasking", "margin"], {"remasking": "margin"}),
-            (["--remasking", "entropy"], {"remasking": "entropy"}),
-            (["--confidence-threshold", 0.9], {"confidence_threshold": 0.9}),
-            (["--confidence-factor", 1], {"confidence_factor": 1.0}),
-            (["--entropy-bound", 0.5], {"entropy_bound": 0.5}),
-            (["--logits-eos-inf"], {"logits_eos_inf": True}),
-            (["--no-logits-eos-inf"], {"logits_eos_inf": False}),
-            (["--confidence-eos-eot-inf"], {"confidence_eos_eot_inf": True}),
-            (["--no-confidence-eos-eot-inf"], {"confidence_eos_eot_inf": False}),
-            (["--stop-at-eos"], {"stop_at_eos": True}),
-            (["--no-stop-at-eos"], {"stop_at_eos": False}),
-            (["--num-return-sequences", 2, "--temperature", 1], {"num_return_sequences": 2, "temperature": 1.0}),
+            (option, value)
+            for option in OPTIONS
+            for value in ((True, False) if option.kind == "bool" else option.choices or (option.example,))
         ],
+        ids=lambda part: getattr(part, "name", str(part)),
     )
-    def test_reach_the_model(self, generate, monkeypatch, arguments, expected):
+    def test_reach_the_model(self, monkeypatch, option, value):
         calls = []
-        original = LLaDAForMaskedLM.generate
 
         def record(model, **kwargs):
             calls.append(kwargs)
-            return original(model, **kwargs)
+            raise KeyboardInterrupt
 
         monkeypatch.setattr(LLaDAForMaskedLM, "generate", record)
-        generate(LINE, *arguments)
+        flag = "--" + "no-" * (value is False) + option.name.replace("_", "-")
+        assert main(["generate", LINE, flag, *([] if option.kind == "bool" else [str(value)])]) == 130
         given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS and value is not None}
-        assert given == expected
+        assert given == {option.name: value}
 
     def test_defaults_come_from_the_checkpoint(self, generate_json):
         result = generate_json(LINE)

@@ -7,6 +7,7 @@ The tokens of Fast-dLLM's prefix and dual cache are in test_golden.py.
 
 import pytest
 import torch
+from support.parallel_rules import PARALLEL_RULES
 from transformers import StoppingCriteria
 
 from modeling_llada.models import cache_llada
@@ -24,10 +25,7 @@ OPTIONS = [
     {"max_new_tokens": 12},  # one block
     {**SMALL, "steps": 7, "remasking": "margin"},
     {**SMALL, "cfg_scale": 1.5},
-    {**SMALL, "confidence_threshold": 0.2},
-    {**SMALL, "confidence_threshold": 0.3, "leap_threshold": 0.1},
-    {**SMALL, "confidence_factor": 1.5},
-    {**SMALL, "entropy_bound": 3.0},
+    *(SMALL | rule for rule in PARALLEL_RULES.values()),
     {**SMALL, "suffix_window": 3},
     {**SMALL, "cfg_scale": 0.5, "confidence_threshold": 0.2, "suffix_window": 0},
     {**SMALL, "logits_eos_inf": True, "confidence_eos_eot_inf": True, "eos_token_id": list(range(2, 30))},

@@ -5,6 +5,7 @@
 import pytest
 import torch
 from support.mock_model import EOS, MASK, PAD, PROMPT, MockModel, context_script, details, scripted, steps_of
+from support.parallel_rules import PARALLEL_RULES
 from transformers import StoppingCriteria, TopKLogitsWarper
 
 from modeling_llada import LLaDAGenerationConfig
@@ -17,10 +18,7 @@ POLICIES = [
     {"steps": 8},
     {"remasking": "margin"},
     {"remasking": "entropy", "steps": 9},
-    {"confidence_threshold": 0.2},
-    {"confidence_threshold": 0.3, "leap_threshold": 0.1},
-    {"confidence_factor": 1.5},
-    {"entropy_bound": 3.0},
+    *PARALLEL_RULES.values(),
     {"cfg_scale": 1.5},
     {"suffix_window": 3},
     {"logits_eos_inf": True, "confidence_eos_eot_inf": True, "eos_token_id": list(range(2, 30))},

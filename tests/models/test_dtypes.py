@@ -4,6 +4,7 @@
 
 import pytest
 import torch
+from support.parallel_rules import PARALLEL_RULES
 from support.pretend_mps import PretendedMPS, pretended, to_pretended_mps
 from transformers import AutoModel
 
@@ -22,10 +23,8 @@ OPTIONS = {
     "guided": {"cfg_scale": 1.0},
     "margin": {"remasking": "margin"},
     "entropy": {"remasking": "entropy"},
-    "threshold": {"confidence_threshold": 0.1},
-    "factor": {"confidence_factor": 1.0},
-    "entropy bound": {"entropy_bound": 0.5},
     "EOS options": {"logits_eos_inf": True, "confidence_eos_eot_inf": True},
+    **PARALLEL_RULES,
 }
 SAMPLING = {"sampled": {"temperature": 1.0}, "random": {"remasking": "random"}}
 

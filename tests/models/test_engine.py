@@ -18,6 +18,7 @@ import torch
 import transformers
 from packaging.version import Version
 from support.golden_cases import CACHED_CASES, case_name, options_of
+from support.parallel_rules import PARALLEL_RULES
 from transformers import CompileConfig
 
 from modeling_llada import LLaDAGenerationConfig
@@ -41,10 +42,8 @@ OPTIONS = [
     {**SMALL, "steps": 7, "remasking": "margin"},
     {**SMALL, "remasking": "entropy", "stop_at_eos": False},
     {**SMALL, "cfg_scale": 1.5},
-    {**SMALL, "confidence_threshold": 0.2},
-    {**SMALL, "confidence_threshold": 0.3, "leap_threshold": 0.1},
-    {**SMALL, "confidence_factor": 1.5, "steps": 8},
-    {**SMALL, "entropy_bound": 3.0},
+    *(SMALL | rule for rule in PARALLEL_RULES.values()),
+    {**SMALL, "confidence_threshold": 0.2, "steps": 8},
     {**SMALL, "logits_eos_inf": True, "confidence_eos_eot_inf": True, "eos_token_id": list(range(2, 30))},
     {**SMALL, "eos_token_id": list(range(2, 12)), "confidence_threshold": 0.2},
     {**SMALL, "num_return_sequences": 2},

@@ -18,11 +18,12 @@ from support.mock_model import (
     scripted,
     steps_of,
 )
+from support.parallel_rules import PARALLEL_RULES
 
 from modeling_llada import LLaDAGenerationOutput
 
 
-PARALLEL = [{"confidence_threshold": 0.4}, {"confidence_factor": 1.5}, {"entropy_bound": 1.5}]
+PARALLEL = list(PARALLEL_RULES.values())
 STRATEGIES = [
     {},
     {"steps": 5},
@@ -297,7 +298,7 @@ class TestParallelRules:
     @pytest.mark.parametrize("rule", PARALLEL, ids=str)
     def test_at_least_one_token_a_step(self, rule):
         model = scripted([0.1] * 6)
-        output = details(model, max_new_tokens=6, **{name: 0.0 if "t" in name[-1] else 1.0 for name in rule})
+        output = details(model, max_new_tokens=6, **rule)
         assert not (output.sequences == MASK).any()
         assert len(model.calls) <= 6
 

@@ -10,35 +10,43 @@ from support.mock_model import BOS, EOS, EOT, MASK, PAD, VOCAB_SIZE, MockModel, 
 from transformers import GenerationConfig, MaxTimeCriteria, TopKLogitsWarper
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationOutput
+from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RULES
 
 
 SCRIPT = context_script()
 MAX_LENGTH = 24
-GOOD = {
+TABLE = {option.name: option for option in OPTIONS}
+
+
+def good_values(option):
+    """Values that an option accepts; `None` unsets it."""
+    if option.kind == "int":
+        return st.none() | st.integers(option.minimum, option.minimum + 20)
+    if option.kind == "float":
+        return st.none() | st.floats(option.minimum, 10 if option.maximum is None else option.maximum)
+    return st.none() | (st.booleans() if option.kind == "bool" else st.sampled_from(option.choices))
+
+
+def bad_values(option):
+    """Values that an option must refuse."""
+    if option.kind == "int":
+        return st.integers(max_value=option.minimum - 1) | st.floats() | st.booleans() | st.text()
+    if option.kind == "float":
+        outside = st.floats(max_value=option.minimum - 0.01)
+        outside |= st.nothing() if option.maximum is None else st.floats(min_value=option.maximum + 0.01)
+        return outside | st.sampled_from([float("nan"), float("inf"), 10**400, True, "1", [1.0], {}])
+    return st.text() | st.integers(2) | (st.nothing() if option.kind == "bool" else st.booleans())
+
+
+SIMPLE = [option for option in OPTIONS if option.kind in ("int", "float", "bool", "choice")]
+GOOD = {option.name: good_values(option) for option in SIMPLE} | {
     "max_new_tokens": st.integers(0, 12),
-    "steps": st.none() | st.integers(1, 20),
-    "block_length": st.none() | st.integers(1, 20),
     "temperature": st.none() | st.sampled_from([0.0, 0, 1e-3, 1.0, 50.0]),
-    "do_sample": st.none() | st.booleans(),
     "cfg_scale": st.sampled_from([0.0, 0.5, 4]),
-    "remasking": st.sampled_from(["low_confidence", "random", "margin", "entropy"])
+    "remasking": st.sampled_from(TABLE["remasking"].choices)
     | st.sampled_from([lambda confidence, mask, budget: mask, lambda confidence, mask, budget: ~mask]),
-    "confidence_threshold": st.none() | st.floats(0, 1),
-    "confidence_factor": st.none() | st.floats(0, 10),
-    "entropy_bound": st.none() | st.floats(0, 10),
-    "leap_threshold": st.none() | st.floats(0, 1),
-    "leap_radius": st.none() | st.integers(1, 30),
-    "block_cache": st.sampled_from([None, "dual", "prefix", "vicinity"]),
-    "cache_refresh_interval": st.none() | st.integers(1, 6),
-    "suffix_window": st.none() | st.integers(0, 30),
     "draft_steps": st.none() | st.integers(2, 5),
-    "disable_compile": st.none() | st.booleans(),
-    "logits_eos_inf": st.booleans(),
-    "confidence_eos_eot_inf": st.booleans(),
-    "stop_at_eos": st.booleans(),
     "num_return_sequences": st.integers(1, 3),
-    "return_dict_in_generate": st.booleans(),
-    "output_trajectory": st.booleans(),
     "eos_token_id": st.none() | st.integers(0, MASK - 1) | st.lists(st.integers(0, MASK - 1), min_size=1, max_size=3),
     "pad_token_id": st.none() | st.integers(0, MASK - 1),
     "logits_processor": st.sampled_from([None, [], [TopKLogitsWarper(2)]]),
@@ -48,26 +56,8 @@ GOOD = {
     "use_cache": st.booleans(),
     "tokenizer": st.none() | st.just("tokenizer"),
 }
-BAD = {
-    "max_new_tokens": st.integers(max_value=-1) | st.integers(MAX_LENGTH + 1, 10**6) | st.floats() | st.text(),
-    "steps": st.integers(max_value=0) | st.floats() | st.booleans() | st.text(),
-    "block_length": st.integers(max_value=0) | st.floats() | st.booleans(),
-    "temperature": st.floats(max_value=-0.1) | st.sampled_from([float("nan"), float("inf"), 10**400, True, "1"]),
-    "do_sample": st.text() | st.integers(2),
-    "cfg_scale": st.floats(max_value=-0.1) | st.sampled_from([float("nan"), float("inf"), "w"]),
-    "remasking": st.text() | st.integers(),
-    "confidence_threshold": st.floats(max_value=-0.01) | st.floats(min_value=1.01) | st.just("high"),
-    "confidence_factor": st.floats(max_value=-0.01) | st.just([1.0]),
-    "entropy_bound": st.floats(max_value=-0.01) | st.just({}),
-    "leap_threshold": st.floats(max_value=-0.01) | st.floats(1.01) | st.text(),
-    "leap_radius": st.integers(max_value=0) | st.floats() | st.text(),
-    "block_cache": st.text() | st.booleans() | st.integers(),
-    "cache_refresh_interval": st.integers(max_value=0) | st.floats() | st.text(),
-    "suffix_window": st.integers(max_value=-1) | st.floats() | st.text(),
-    "draft_steps": st.integers(max_value=1) | st.floats() | st.text(),
-    "disable_compile": st.text() | st.integers(2),
-    "stop_at_eos": st.text() | st.integers(2),
-    "num_return_sequences": st.integers(max_value=0) | st.floats(),
+BAD = {option.name: bad_values(option) for option in SIMPLE} | {
+    "max_new_tokens": bad_values(TABLE["max_new_tokens"]) | st.integers(MAX_LENGTH + 1, 10**6),
     "eos_token_id": st.sampled_from([[], [1, -1], -5, "</s>", 1.5, MASK]),
     "generator": st.sampled_from([42, "seed", [], [1]]),
     "logits_processor": st.sampled_from([5, ["top_k"]]),
@@ -83,11 +73,11 @@ BAD = {
 UNKNOWN = {"top_k", "num_beams", "gen_length", "stepz"}
 # Options that are good by themselves, but may contradict each other.
 CONFLICTS = [
-    {"confidence_threshold", "confidence_factor", "entropy_bound"},
-    {"confidence_threshold", "leap_threshold"},
-    {"block_cache", "cache_refresh_interval"},
+    set(PARALLEL_RULES),
+    *({option.name, option.refines} for option in OPTIONS if option.refines),
+    *({first, second} for first, second, _ in EXCLUSIONS),
     {"do_sample", "temperature"},
-    {"draft_steps", "do_sample", "temperature", "remasking", "cache_refresh_interval"},
+    {"draft_steps", "do_sample", "temperature", "remasking"},
     {"logits_eos_inf", "confidence_eos_eot_inf", "eos_token_id"},
     {"stopping_criteria", "pad_token_id", "eos_token_id"},
 ]
