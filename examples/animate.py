@@ -11,7 +11,6 @@ machine (Debian: fonts-noto-cjk) for Han characters.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
 from modeling_llada.streaming import RecordingStreamer
+from modeling_llada.writing import write_atomically
 
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints/llada-poet"
@@ -46,9 +46,7 @@ def main() -> None:
     if args.output.suffix not in SUFFIXES:
         parser.error(f"the file must end with one of {', '.join(SUFFIXES)}, but got {args.output.name!r}")
     pictures = record_pictures(args)
-    partial = args.output.with_name(f".{args.output.name}.part")
-    partial.write_bytes(draw(pictures, args))
-    os.replace(partial, args.output)
+    write_atomically(args.output, draw(pictures, args))
     print(f"Wrote {args.output}: {len(pictures)} pictures, {args.output.stat().st_size / 1024:.0f} KB.")
 
 

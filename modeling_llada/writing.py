@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, text: str) -> None:
+def write_atomically(path: str | Path, content: str | bytes) -> None:
     """
-    Writes a text file so that it is complete or unchanged. A link stays a link, and special files such as `/dev/stdout`
+    Writes a file so that it is complete or unchanged. A link stays a link, and special files such as `/dev/stdout`
     are written directly.
 
     Args:
         path (`str` or `Path`):
             The file.
-        text (`str`):
-            The whole content.
+        content (`str` or `bytes`):
+            The whole content. Text is written in UTF-8.
 
     Example:
 
@@ -30,13 +30,14 @@ def write_atomically(path: str | Path, text: str) -> None:
     ```
     """
     path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
         return
     path = path.resolve()
     partial = hidden_sibling(path, "part")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(data)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from modeling_llada.writing import check_destination, complete_or_absent, write_
 def test_write_atomically(tmp_path):
     path = tmp_path / "file.svg"
     write_atomically(path, "月")
-    write_atomically(path, "光")
+    write_atomically(path, "光".encode())
     assert path.read_text(encoding="utf-8") == "光"
     assert list(tmp_path.iterdir()) == [path]
 

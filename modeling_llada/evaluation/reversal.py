@@ -8,7 +8,7 @@ question in words or by the text itself. `reversal_models.py` asks the models; t
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,13 +242,3 @@ def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, 
 def summarise(answers: dict[str, dict[str, str]], pairs: list[tuple[str, str]]) -> dict[str, dict]:
     """The summary of each task, see [`summarise_answers`]."""
     return {name: summarise_answers(known, pairs, name.split()[-1]) for name, known in answers.items()}
-
-
-def batches_of_equal(rows: list, length_of: Callable[[object], object], batch_size: int) -> Iterator[list]:
-    """Batches of rows of equal length, which need no padding."""
-    groups = {}
-    for row in rows:
-        groups.setdefault(length_of(row), []).append(row)
-    for group in groups.values():
-        for start in range(0, len(group), batch_size):
-            yield group[start : start + batch_size]

@@ -12,7 +12,7 @@ An autoregressive model cannot write the previous line, but it can rank candidat
 line and the text after it is proportional to the probability of the line given that text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import comb
 
@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from ..models.likelihood_llada import draw_noise
-from .reversal import Templates, asked_line, batches_of_equal
+from .reversal import Templates, asked_line
 
 
 MAX_ENUMERATED = 8  # all 255 masks of a line of 8 tokens are scored; for longer lines, masks are sampled
@@ -108,6 +108,13 @@ class Lines:
 
     def prompt(self, form: str, direction: str, pair: tuple[str, str]) -> tuple[list[int], tuple[int, int]]:
         """The tokens of the prompt, and the first position and the length of the answer in the output."""
+        if form == "question":
+            ids = self.question(pair, direction)
+            return ids, (len(ids), self.max_new_tokens)
+        return self.text_prompt(direction, pair)
+
+    def text_prompt(self, direction: str, pair: tuple[str, str]) -> tuple[list[int], tuple[int, int]]:
+        """The same for the text itself instead of a question."""
         raise NotImplementedError
 
     def generate(self, ids: torch.Tensor, start: int, length: int) -> torch.Tensor:
@@ -186,10 +193,7 @@ class LLaDALines(Lines):
         self.num_samples = num_samples
         self.options = options or {}
 
-    def prompt(self, form, direction, pair):
-        if form == "question":
-            ids = self.question(pair, direction)
-            return ids, (len(ids), self.max_new_tokens)
+    def text_prompt(self, direction, pair):
         before, after = self.sides("text", direction, pair)
         length = len(self.encode(asked_line(pair, direction)))
         return before + [self.model.config.mask_token_id] * length + after, (len(before), length)
@@ -246,10 +250,7 @@ class CausalLines(Lines):
     def start(self):
         return [self.model.config.bos_token_id]
 
-    def prompt(self, form, direction, pair):
-        if form == "question":
-            ids = self.question(pair, direction)
-            return ids, (len(ids), self.max_new_tokens)
+    def text_prompt(self, direction, pair):
         ids, _ = self.sides("text", direction, pair)
         return ids, (len(ids), len(self.encode(asked_line(pair, direction))) + 1)
 
@@ -277,3 +278,13 @@ def all_masks(length: int) -> tuple[torch.Tensor, torch.Tensor]:
     mask = torch.arange(1, 2**length)[:, None] >> torch.arange(length) & 1
     counts = mask.sum(-1).tolist()
     return mask.bool(), torch.tensor([1 / (count * comb(length, count)) for count in counts])
+
+
+def batches_of_equal(rows: list, length_of: Callable[[object], object], batch_size: int) -> Iterator[list]:
+    """Batches of rows of equal length, which need no padding."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(length_of(row), []).append(row)
+    for group in groups.values():
+        for start in range(0, len(group), batch_size):
+            yield group[start : start + batch_size]
