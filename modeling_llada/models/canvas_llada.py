@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The canvas: prompt and answer of each row, with what is known about each position while it is being denoised."""
+"""The canvas: the prompt and the answer of each row, and the state of each position while it is being denoised."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from .blocks_llada import Block
 @dataclass
 class Canvas:
     """
-    The state of a call: what is written so far, and what is known about each position.
+    The state of a call: the tokens, and for each position when and how surely it was committed.
 
     Args:
         tokens (`torch.LongTensor` of shape `(batch, length)`): Prompt and answer; undecided positions hold the mask.
@@ -57,14 +57,14 @@ class Canvas:
         answer_shape = (batch_size, max_new_tokens)
         tokens = torch.cat([input_ids, input_ids.new_full(answer_shape, mask_token_id)], dim=1)
         attention_mask = torch.cat([attention_mask, attention_mask.new_ones(answer_shape)], dim=1)
-        # The same positions as without the padding, so that a padded row decodes as it does by itself.
+        # Positions are counted from the first real token, so that a padded row decodes as it does alone.
         padded = not attention_mask.all()
         position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) if padded else None
         return cls(
             tokens=tokens,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            # A pad may have the id of the mask token: it is not to be filled.
+            # A pad may have the id of the mask token. It must not be filled.
             given=(tokens != mask_token_id) | (attention_mask == 0),
             step=torch.full_like(tokens, -1, dtype=torch.int32),
             confidence=torch.full(tokens.shape, torch.nan, dtype=torch.float32, device=tokens.device),
@@ -142,21 +142,21 @@ def end_rows(
     canvas: Canvas, prompt_length: int, eos_token_ids: torch.LongTensor | None, pad_token_id: int | None
 ) -> None:
     """
-    Ends the rows whose answer holds an EOS, at the end of a block, when no mask is before it: what follows the first one
-    becomes pad. An EOS that was given with the prompt, or filled in there, does not count.
+    Ends the rows whose answer holds an EOS. What follows the first EOS becomes pads. An EOS inside the prompt does not count.
+    Called at the end of a block, when no mask is left before the EOS.
     """
     if eos_token_ids is None:
         return
     is_eos = torch.isin(canvas.tokens, eos_token_ids)
     is_eos[:, :prompt_length] = False
-    # There the gaps are padded, often with the EOS token: what was committed behind them stays.
+    # A stopped row has pads in its gaps, often the EOS token. The tokens behind them must stay.
     is_eos[canvas.stopped] = False
     write_pads(canvas, (is_eos.cumsum(-1) - is_eos.long()) > 0, pad_token_id)
     canvas.ended |= is_eos.any(-1)
 
 
 def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None:
-    """Stops rows, `(batch,)`, where they are: the masks that are left in them become pads, wherever they stand."""
+    """Stops rows, `(batch,)`: all masks that are left in them become pads."""
     masks = canvas.masked() & stop[:, None]
     write_pads(canvas, masks, pad_token_id)
     canvas.stopped |= masks.any(-1)
@@ -164,7 +164,7 @@ def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None
 
 
 def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -> None:
-    """Writes pads, which no step committed."""
+    """Writes pads. No step counts as having committed them."""
     canvas.tokens.masked_fill_(positions, pad_token_id)
     canvas.step.masked_fill_(positions, -1)
     canvas.confidence.masked_fill_(positions, torch.nan)
@@ -172,8 +172,8 @@ def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -
 
 def put_confirmed(streamer: BaseStreamer, canvas: Canvas, span: slice) -> None:
     """
-    Hands a finished block to a streamer: the prompt as `(batch, prompt_length)`, a block of the answer as `(block_length,)`
-    if there is one row, since streamers count its tokens by its length.
+    Hands a finished block to a streamer: the prompt as `(batch, prompt_length)`, and a block of the answer as
+    `(block_length,)` if there is one row, because streamers take its length for the number of tokens.
     """
     tokens = canvas.tokens[:, span].to("cpu", copy=True)
     streamer.put(tokens if span.start == 0 else tokens.squeeze(0))
@@ -189,12 +189,13 @@ def put_draft(
     mask_token_id: int,
 ) -> None:
     """
-    Hands the rest of the canvas, from the start of the active block, to a streamer; one with `takes_steps = True`
-    also gets the step, the confidences and the three best tokens of each mask of the block (-1 elsewhere, and
-    for tokens that were ruled out), and one with `takes_probabilities = True` those tokens' probabilities where the step
-    committed one (NaN elsewhere).
+    Hands the canvas, from the start of the active block on, to a streamer.
+
+    A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens of each mask of the
+    block (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
+    probabilities of these tokens where the step committed one (NaN elsewhere).
     """
-    # Copies: on a CPU the streamer may still hold them in a queue when the next step is written.
+    # A copy: the streamer may still hold it in a queue when the next step changes the canvas.
     value = canvas.tokens[:, span.start :].to("cpu", copy=True)
     if not getattr(streamer, "takes_steps", False):
         streamer.put_draft(value)
@@ -208,7 +209,9 @@ def put_draft(
     if getattr(streamer, "takes_probabilities", False):
         is_new = mask & (canvas.tokens[:, span] != mask_token_id)
         rows = is_new[mask]
-        known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()  # of all tokens, as confidences are
+        known = (
+            values[rows] - scores[rows].logsumexp(-1, keepdim=True)
+        ).exp()  # normalised over all tokens, like confidences
         known = F.pad(known, (0, 3 - known.shape[-1])).float()
         unknown = torch.full((*mask.shape, 3), torch.nan, device=mask.device)
         more["top_probabilities"] = unknown.masked_scatter(is_new[..., None], known).cpu()

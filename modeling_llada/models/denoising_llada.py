@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A denoising step: one forward pass, a proposal for each mask, and the commits of the strategy."""
+"""A denoising step: one forward pass, a proposal for each mask, and the choice of the proposals to commit."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -85,12 +85,12 @@ class Denoiser:
         self.propose_and_score = propose_and_score
 
     def steps(self, block: Block) -> Iterator[None]:
-        """Waits for the steps of a block, until it holds no mask; those of its schedule may not be enough."""
+        """Yields before each step of a block, until it holds no mask; that may take more steps than scheduled."""
         while self.canvas.masked_in(block).any():
             yield
 
     def step(self, block: Block) -> Prediction:
-        """Makes one step in the active block, and counts it there."""
+        """Makes one step in the active block, and counts it in the block."""
         prediction = self._step(block)
         block.step += 1
         block.num_passes += 1
@@ -126,10 +126,10 @@ class Denoiser:
 
     def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
         """
-        One forward pass, and the only place that makes one: logits of a block in float32, `(num_predicted, vocab_size)`,
-        and their places in the flattened block, `(num_predicted,)`. Here these are the masks, in row-major order.
+        Makes the forward pass. Returns logits of the block in float32, `(num_predicted, vocab_size)`, and their places in
+        the flattened block, `(num_predicted,)`. Here these are the masks, in row-major order.
 
-        Rows without a mask in the block leave the batch. The two halves of a guided pass count as one.
+        Rows without a mask in the block take no part.
         """
         canvas, config = self.canvas, self.config
         rows = mask.any(-1).nonzero().squeeze(-1)
@@ -161,25 +161,25 @@ class Denoiser:
         return logits, mask.flatten().nonzero().squeeze(-1)
 
     def _visible_length(self, block: Block) -> int:
-        """How many positions of the canvas the model sees: all of them, or none beyond the suffix window of any row."""
+        """The number of positions that the model sees: the whole canvas, or up to the end of the last suffix window."""
         length, suffix = self.canvas.tokens.shape[1], self.config.suffix_window
         return length if suffix is None else min(length, block.span.stop + suffix)
 
     def _visible(self, block: Block) -> torch.LongTensor:
-        """How many positions each row sees, `(batch,)`."""
+        """The number of positions that each row sees, `(batch,)`."""
         length = self._visible_length(block)
         if self.config.suffix_window is None:
             return torch.full_like(block.start, length)
         return (block.start + block.length + self.config.suffix_window).clamp(max=length)
 
     def _window(self, block: Block) -> Window | None:
-        """The positions that a step recomputes; `None` for all that are visible."""
+        """The positions that a step recomputes; `None` for all visible ones."""
         if self.cache is None or refreshes_cache(block, self.config.cache_refresh_interval):
             return None
         return window_of(block, self.config.block_cache, self._visible(block), self._visible_length(block))
 
     def _prepare_cache(self, rows: torch.LongTensor, window: Window | None) -> None:
-        """Tells the cache which positions the step recomputes, and lets it forget the rows that have left."""
+        """Tells the cache which positions the step recomputes, and drops the rows that have left the batch."""
         if window is None:
             self.cached_rows, self.cache.window = rows, None
             return
@@ -201,7 +201,7 @@ class Denoiser:
             self.cached_rows = (other.cached_rows[:, None] * repeats + copies).flatten()
 
     def _attention_mask(self, block: Block, rows: torch.LongTensor, length: int) -> torch.LongTensor | None:
-        """The positions that the rows see, where some of them see less than others."""
+        """The attention mask of the rows; `None` where every row sees all `length` positions."""
         if self.config.suffix_window is not None and not block.is_aligned:
             is_visible = torch.arange(length, device=rows.device) < self._visible(block)[rows, None]
             return self.canvas.attention_mask[rows, :length] * is_visible
@@ -210,7 +210,7 @@ class Denoiser:
     def _position_ids(
         self, rows: torch.LongTensor, positions: torch.LongTensor | None, length: int
     ) -> torch.LongTensor | None:
-        """The position ids of the recomputed positions, unless they are those that the model would take by itself."""
+        """The position ids of the recomputed positions; `None` where they are 0, 1, 2..."""
         if self.canvas.position_ids is None:
             return positions
         position_ids = self.canvas.position_ids[rows, :length]
@@ -218,23 +218,23 @@ class Denoiser:
 
 
 def supports_query_positions(model: nn.Module) -> bool:
-    """Whether the last layer of a model can leave out positions: its attention takes a mask with rows for the queries."""
+    """Whether the last layer can leave out queries: only sdpa and eager attention take a mask with a query dimension."""
     return model.config._attn_implementation in ("sdpa", "eager")
 
 
 def refreshes_cache(block: Block, interval: int | None) -> bool:
-    """Whether a step recomputes all positions: the first one of a block, and then one every `interval` steps."""
+    """Whether a step recomputes all positions: the first step of a block, and then every `interval`-th."""
     return block.num_passes == 0 or (interval is not None and block.num_passes % interval == 0)
 
 
 def places_in(window: Window, block: Block) -> torch.LongTensor:
-    """Where the positions of a block are in its window, `(batch, block_length)`."""
+    """The indices of the block's positions in its window, `(batch, block_length)`."""
     first = (block.start - window.start)[:, None]
     return (first + torch.arange(block.width, device=first.device)).clamp(max=window.width - 1)
 
 
 def at_queries(mask: torch.BoolTensor, queries: torch.LongTensor, shape: torch.Size) -> torch.BoolTensor:
-    """The masks of a block, `(batch, block_length)`, among all positions that the model computes."""
+    """Marks the masks of a block, `(batch, block_length)`, among all positions that the model computes."""
     rows, columns = mask.nonzero(as_tuple=True)
     among_all = torch.zeros(shape, dtype=torch.bool, device=mask.device)
     among_all[rows, queries[rows, columns]] = True
@@ -251,8 +251,8 @@ def propose_and_score(
     ranking_noise: torch.Tensor | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
     """
-    Everything that is done with the logits of a step: the proposals, `(num_predicted,)`, their confidences, and the logits
-    that these are taken from. Tokens are ruled out in place.
+    Turns the logits of a step into proposals, `(num_predicted,)`, and their confidences. Also returns the logits that
+    the confidences are taken from. Tokens are ruled out in place.
     """
     suppress(logits, ruled_out)
     scores = defer_end_tokens(logits, deferred)
@@ -261,7 +261,7 @@ def propose_and_score(
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:
-    """All EOS and EoT tokens; none if they are not known."""
+    """All EOS and EoT tokens; an empty tensor if none is known."""
     known = [as_tensor(ids, device) for ids in (config.eos_token_id, config.eot_token_id) if ids is not None]
     return torch.cat([torch.empty(0, dtype=torch.long, device=device), *known])
 

@@ -13,10 +13,10 @@
 # limitations under the License.
 """Drafts: several denoising steps from one forward pass, with the tokens that single steps give.
 
-A step knows how confident it is of all masks, so it can guess what the next steps will commit: whatever they would if the
-predictions did not move. The canvases after one, two, three guessed steps are the *drafts*. One forward pass predicts the
-masks of all of them, side by side in the batch, and with that the true step from each draft is known. A draft is right if the
-true step from the draft before it leads there; all steps up to the first wrong draft are made at once (FreeDave,
+A step knows its confidence in every mask. It can therefore guess the commits of the next steps, by assuming that the
+predictions do not change. The canvases after one, two or three guessed steps are the *drafts*. One forward pass predicts the
+masks of all drafts, side by side in the batch, and so makes the true step from each of them. A draft is right if the true
+step from the draft before it leads there. All steps up to the first wrong draft are made at once (FreeDave,
 https://huggingface.co/papers/2510.00294).
 """
 
@@ -46,20 +46,19 @@ class DraftingDenoiser:
         self.canvas, self.config, self.num_drafts = denoiser.canvas, denoiser.config, denoiser.config.draft_steps
 
     def steps(self, block: Block) -> Iterator[None]:
-        """Waits for the forward passes of a block."""
+        """Yields before each forward pass of a block."""
         return self.denoiser.steps(block)
 
     def step(self, block: Block) -> Prediction:
         """
-        Makes a forward pass, and all the steps that it proves right.
+        Makes a forward pass, and all the steps that it verifies.
 
-        1. At the start of a block, make one step, and give the verifier the canvas and the cache.
-        2. Later, make a step from each draft. Accept the drafts that the step before them leads to, from left to right up to
-           the first that is wrong, and take over what all steps up to there have committed.
-        3. Draft the next steps from what the last of these steps knew.
+        1. At the start of a block, make one step, and copy the canvas and the cache to the verifier.
+        2. Later, make a step from each draft. Accept drafts from left to right, up to the first wrong one, and write the
+           commits of all these steps into the canvas.
+        3. Draft the next steps from the predictions of the last one.
 
-        Rows whose drafts are right are ahead: `block.step` counts the steps of each row. The prediction is that of the last
-        step which was made.
+        Rows make different numbers of steps, which `block.step` counts. Returns the prediction of the last step.
         """
         if block.num_passes == 0:
             prediction = self.denoiser.step(block)
@@ -71,12 +70,13 @@ class DraftingDenoiser:
         return prediction
 
     def _verify(self, block: Block) -> Prediction:
-        """Makes a step from each draft, and accepts those that follow from each other."""
+        """Makes a step from each draft, and accepts the drafts that follow from one another."""
         canvas, drafts = self.canvas, self.verifier.canvas
         draft_block = block.repeat(self.num_drafts)
         draft_block.step += torch.arange(self.num_drafts, device=block.step.device).repeat(len(block.step))
         guessed = self._by_row(drafts.read(drafts.tokens, draft_block))
-        drafts.ended.copy_(canvas.ended.repeat_interleave(self.num_drafts))  # a criterion may have stopped rows since
+        # A stopping criterion may have ended rows since the drafts were written.
+        drafts.ended.copy_(canvas.ended.repeat_interleave(self.num_drafts))
         prediction = self.verifier.step(draft_block)
         stepped = self._by_row(drafts.read(drafts.tokens, draft_block))
 
@@ -95,13 +95,13 @@ class DraftingDenoiser:
         return self._of_draft(prediction, last)
 
     def _draft(self, block: Block, prediction: Prediction) -> None:
-        """Writes the canvas, and what the next steps would make of it if the predictions did not move."""
+        """Writes the drafts: the canvas, and the canvases after one, two... guessed steps."""
         tokens, mask = self.canvas.read(self.canvas.tokens, block), self.canvas.masked_in(block)
         all_tokens, all_masks = [tokens], [mask]
         for step in range(self.num_drafts - 1):
             budget = step_budget(block.num_masks, block.num_steps, block.step + step)
             commit = choose_commits(prediction.confidences, mask, budget, self.config, self.denoiser.strategy)
-            # There is nothing to predict on a complete block: such a draft repeats the one before it.
+            # A complete block has nothing to predict, so a draft of it would be useless: repeat the one before it.
             commit &= (mask & ~commit).any(-1, keepdim=True)
             tokens, mask = torch.where(commit, prediction.proposal, tokens), mask & ~commit
             all_tokens.append(tokens)
@@ -112,7 +112,7 @@ class DraftingDenoiser:
         drafts.write(drafts.step, draft_block, torch.where(is_masked, -1, 0).int(), where=inside)
 
     def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
-        """What was known at one draft of each row."""
+        """The prediction at one draft of each row."""
         mask, proposal, *confidences = (
             None if values is None else pick(self._by_row(values), draft)
             for values in (prediction.mask, prediction.proposal, *prediction.confidences)

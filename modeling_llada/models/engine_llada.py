@@ -11,11 +11,12 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Static shapes: the denoising step, recorded as a CUDA graph and compiled.
+"""The denoising step at static shapes, recorded as a CUDA graph.
 
-A step of an 8B model takes a GPU 7 to 11 milliseconds, and Python three times as long to launch its kernels. So the step is
-recorded once for a shape, which costs about a second, and then replayed: all rows and all positions of the block in each
-step, offsets and counters as tensors, and no decision on the host. Every other call makes its steps with [`Denoiser`].
+A step of an 8B model takes a GPU 7 to 11 milliseconds, and Python needs three times as long to launch its kernels. So the
+step is recorded once for each shape, which takes about a second, and then replayed. A recorded step computes all rows and all
+positions of the block, reads offsets and counters from tensors, and leaves no decision to the host. Calls that cannot be
+recorded make their steps with [`Denoiser`].
 """
 
 import threading
@@ -43,10 +44,10 @@ from .sampling_llada import draw_uniform, widest_float
 
 logger = logging.get_logger(__name__)
 
-LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of it, so that few shapes occur
-POLL_INTERVAL = 2  # steps between two looks at whether a block is finished, where that is not known beforehand
-MAX_RECORDINGS = 8  # of a model; a batch that loses rows as they end needs one for each size that it comes to
-MAX_REPLAYS = 8  # of a recording: lengths of a block and its window
+LENGTH_MULTIPLE = 64  # canvases are padded to a multiple of this length, so that few shapes occur
+POLL_INTERVAL = 2  # with a parallel rule: steps between two checks of whether a block is complete
+MAX_RECORDINGS = 8  # for each model; a batch whose rows end needs one for each number of rows that is left
+MAX_REPLAYS = 8  # for each recording: pairs of a block length and a window length
 
 
 @contextmanager
@@ -60,14 +61,15 @@ def open_denoiser(
     is_watched: bool,
 ) -> Iterator[Denoiser]:
     """
-    The denoiser of a call: one that replays recorded steps, if nothing is in the way.
+    Gives the denoiser of a call: one that replays recorded steps where that is possible, else a [`Denoiser`].
 
-    The arguments are those of [`Denoiser`], and `is_watched`: whether somebody looks at the steps.
+    `is_watched` says whether a streamer or a stopping criterion looks at the steps. The other arguments are those of
+    [`Denoiser`].
     """
     reason = (
         "a callable takes part in them" if strategy or logits_processor else why_not_recordable(model, canvas, config)
     )
-    recordings = None if reason else _recordings.get(model) or _recordings.setdefault(model, Recordings())
+    recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
         yield with_drafts(
@@ -75,7 +77,7 @@ def open_denoiser(
         )
         return
     try:
-        # What is made under inference mode could not be written to outside of it.
+        # A tensor that is made in inference mode cannot be written to outside of it.
         with torch.inference_mode(False), torch.no_grad():
             yield with_drafts(
                 lambda canvas: recordings.find(weakref.proxy(model), canvas, config, generators, is_watched),
@@ -89,7 +91,7 @@ def open_denoiser(
 def with_drafts(
     open_one: Callable[[Canvas], Denoiser], canvas: Canvas, config: LLaDAGenerationConfig
 ) -> Denoiser | DraftingDenoiser:
-    """The denoiser of a canvas, and if it drafts, one with the rows of all drafts beside it."""
+    """Opens the denoiser of a canvas. With `draft_steps`, a second one holds the rows of all drafts."""
     denoiser = open_one(canvas)
     if config.draft_steps is None:
         return denoiser
@@ -97,7 +99,7 @@ def with_drafts(
 
 
 def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGenerationConfig) -> str | None:
-    """Why the steps of a call cannot be recorded; `None` if they can."""
+    """Says why the steps of a call cannot be recorded. Returns `None` if they can."""
     if config.disable_compile:
         return "`disable_compile` is set"
     if canvas.tokens.device.type != "cuda" and config.compile_config is None:
@@ -119,7 +121,7 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
 
 
 class Recordings:
-    """The recordings of one model, of which one is replayed at a time. The least recently used one gives way."""
+    """The recordings of one model. One is replayed at a time, and the least recently used one is dropped."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -134,7 +136,7 @@ class Recordings:
         generators: list[torch.Generator | None],
         is_watched: bool,
     ) -> "RecordedDenoiser":
-        """The recording for the shape of a canvas, the options and the weights, with that canvas in it."""
+        """Finds or makes the recording for a canvas shape, options and weights, and copies the canvas into it."""
         canvas = pad_canvas(canvas, config.mask_token_id)
         fuse_weights(model)
         key = (
@@ -143,7 +145,7 @@ class Recordings:
             is_watched,
             config.sampling_temperature > 0,
             repr([getattr(config, name) for name in RECORDED_OPTIONS]),
-            # A recording reads the memory in which the weights lay.
+            # A recording reads the memory where the weights were when it was made.
             tuple((id(weight), address(weight)) for weight in (*model.parameters(), *model.buffers())),
         )
         if key not in self.by_key:
@@ -159,23 +161,16 @@ class Recordings:
 _recordings: "weakref.WeakKeyDictionary[nn.Module, Recordings]" = weakref.WeakKeyDictionary()
 
 
+def recordings_of(model: nn.Module) -> Recordings:
+    """The recordings of a model, which do not keep it alive."""
+    return _recordings.get(model) or _recordings.setdefault(model, Recordings())
+
+
 class RecordedDenoiser(Denoiser):
     """
-    Makes denoising steps like [`Denoiser`], but static ones, on a canvas of its own whose memory never moves.
+    Makes the steps of [`Denoiser`] at static shapes, on a canvas of its own whose memory never moves.
 
-    Args:
-        model (`nn.Module`):
-            The mask predictor.
-        canvas ([`Canvas`]):
-            A canvas of the shape to record.
-        config ([`LLaDAGenerationConfig`]):
-            The options.
-        is_watched (`bool`):
-            Whether somebody looks at the logits of the steps.
-        pool (`tuple`, *optional*):
-            The memory pool of the CUDA graphs.
-        find (`weakref.WeakMethod`):
-            [`Recordings.find`], for a recording of fewer rows.
+    `pool` is the memory pool of the CUDA graphs. `find` is [`Recordings.find`], which gives a recording of fewer rows.
     """
 
     def __init__(
@@ -194,7 +189,7 @@ class RecordedDenoiser(Denoiser):
         # The recorded steps read these tensors, which every step fills anew.
         self.block = Block.at(slice(0, 1), ones.clone(), ones.clone(), max_steps=1)
         self.window = Window(ones.clone(), ones.clone(), width=1)
-        # In four dimensions, since the building of a mask from two would look at its values.
+        # In four dimensions: transformers builds a mask from two dimensions only after looking at its values.
         self.attention_mask = None if canvas.position_ids is None else as_key_mask(canvas)
         self.position_ids = canvas.position_ids
         if self.position_ids is None:
@@ -202,7 +197,7 @@ class RecordedDenoiser(Denoiser):
         self.kernels = Kernels()
         if config.compile_config is not None:
             self.kernels = Kernels.compile(config.compile_config)
-            # Proposals and confidences from fewer passes over the logits of the whole vocabulary.
+            # Compiled, it reads the logits of the whole vocabulary fewer times.
             self.propose_and_score = compile_one(copy_function(propose_and_score), config.compile_config)
         self.is_watched = is_watched
         self.pool, self.find = pool, find
@@ -215,7 +210,7 @@ class RecordedDenoiser(Denoiser):
     def copy_from(
         self, canvas: Canvas, config: LLaDAGenerationConfig, generators: list[torch.Generator | None]
     ) -> None:
-        """Copies a canvas into the one of the recording, and takes what the recorded steps do not depend on."""
+        """Copies a canvas into that of the recording, and keeps the arguments that no recorded step depends on."""
         self.rows = self.fewer = None
         self.config, self.generators = config, generators
         self.temperature.fill_(config.sampling_temperature)
@@ -224,7 +219,7 @@ class RecordedDenoiser(Denoiser):
             self.attention_mask.copy_(as_key_mask(canvas))
 
     def steps(self, block: Block) -> Iterator[None]:
-        """Waits for the steps of a block: those of the schedule, or fewer when it is complete before."""
+        """Yields before each step of a block: those of the schedule, or fewer if the block is complete earlier."""
         if block.max_steps == 0:
             return
         can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY_OPTIONS)
@@ -242,8 +237,8 @@ class RecordedDenoiser(Denoiser):
 
     def _leave_ended_rows(self, block: Block) -> tuple[torch.LongTensor | None, "RecordedDenoiser | None"]:
         """
-        A recording of half the rows or fewer, a power of two, if the others have nothing to do in the block. With a cache a
-        step costs the same for few rows and for many.
+        Finds a recording of at most half the rows, a power of two, if the others have ended. With a cache the rows stay,
+        since a step then costs about the same for few rows and for many.
         """
         batch_size, can_leave = len(self.canvas.tokens), self.config.stop_at_eos and not self.is_watched
         if batch_size == 1 or self.cache is not None or not can_leave or self.config.draft_steps is not None:
@@ -284,13 +279,13 @@ class RecordedDenoiser(Denoiser):
         return prediction._replace(logits=prediction.logits[is_masked], scores=prediction.scores[is_masked])
 
     def _forget_a_replay(self) -> None:
-        """Drops the replay that was used least recently, and the random numbers that no other one reads."""
+        """Drops the least recently used replay, and the random numbers that no other replay reads."""
         self.replays.popitem(last=False)
         lengths = {block_length for block_length, _ in self.replays}
         self.uniform = {key: values for key, values in self.uniform.items() if key[0] in lengths}
 
     def _refill_uniform(self, block: Block) -> None:
-        """Draws the random numbers of a step, those that [`Denoiser`] would draw: inside of a recording nothing is random."""
+        """Draws the random numbers of a step, as [`Denoiser`] would. Inside a recording nothing can be drawn."""
         widths = [self.model.config.vocab_size] if self.config.sampling_temperature > 0 else []
         widths += [1] if self.config.remasking == "random" else []
         if not widths:
@@ -300,7 +295,7 @@ class RecordedDenoiser(Denoiser):
             values = draw_uniform(mask, self.generators, width)
             key = (mask.shape[1], width)
             if key not in self.uniform:
-                # Positions without a mask keep a number that has a logarithm.
+                # Positions without a mask keep 0.5: the Gumbel noise takes a logarithm of every number.
                 self.uniform[key] = values.new_full((mask.numel(), width), 0.5)
             self.uniform[key].masked_scatter_(mask.view(-1, 1), values)
 
@@ -308,7 +303,7 @@ class RecordedDenoiser(Denoiser):
         return self.uniform[mask.shape[1], width]
 
     def _record(self, block_length: int, window_length: int | None) -> Callable[[], Prediction]:
-        """Records a step as a CUDA graph, after it has run a few times: the first runs allocate and choose kernels."""
+        """Records a step as a CUDA graph. Two runs come first, which allocate memory and choose kernels."""
 
         def step() -> Prediction:
             with fused(self.model, self.kernels):
@@ -345,7 +340,7 @@ class RecordedDenoiser(Denoiser):
         """The step of [`Denoiser`] at static shapes: offsets and counters are tensors. Without a window all is recomputed."""
         self.block.width, self.window.width = block_length, window_length
         prediction = super()._step(self.block)
-        # What is kept takes memory of its own as long as the recording lives.
+        # Logits that are returned would take memory as long as the recording lives.
         return prediction if self.is_watched else prediction._replace(logits=None, scores=None)
 
     def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:

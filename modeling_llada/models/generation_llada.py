@@ -13,9 +13,10 @@
 # limitations under the License.
 """Generation: the reverse process, from a canvas of mask tokens to text.
 
-Like DiffusionGemma's, the mixin does not inherit from `GenerationMixin`: every option that it accepts means something
-for a diffusion model, and any other is an error. Options live in `generation_config_llada.py`, the choice of what is
-committed at a step in `remasking_llada.py`; here is the loop.
+As in DiffusionGemma, the mixin does not inherit from `GenerationMixin`: every option that it accepts has a meaning for a
+diffusion model, and any other option is an error. This file has the loop over blocks and steps. The options are in
+`options_llada.py`, a denoising step is in `denoising_llada.py`, and the rules for what a step commits are in
+`remasking_llada.py`.
 """
 
 from collections.abc import Callable
@@ -188,9 +189,9 @@ class LLaDAGenerationMixin:
     ) -> None:
         """Fills the canvas of the denoiser, block by block."""
         config, prompt_length = denoiser.config, blocks[0].span.stop
-        canvas = denoiser.canvas.view(blocks[-1].span.stop)  # a recorded one is longer
+        canvas = denoiser.canvas.view(blocks[-1].span.stop)  # the canvas of a recording is longer
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
-        can_end = config.stop_at_eos or stopping_criteria is not None  # else nobody has to wait for the device to ask
+        can_end = config.stop_at_eos or stopping_criteria is not None  # else the host need not wait for the device
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
@@ -198,25 +199,15 @@ class LLaDAGenerationMixin:
             for _ in denoiser.steps(block):
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
                 prediction = denoiser.step(block)
-                if streamer is not None and hasattr(streamer, "put_draft"):
-                    put_draft(
-                        streamer,
-                        canvas,
-                        block.span,
-                        prediction.mask,
-                        prediction.scores,
-                        total_steps,
-                        config.mask_token_id,
-                    )
+                mask, scores = prediction.mask, prediction.scores
+                if hasattr(streamer, "put_draft"):
+                    put_draft(streamer, canvas, block.span, mask, scores, total_steps, config.mask_token_id)
                 total_steps += 1
 
                 # 2.d Stop the rows that the criteria stop
                 if stopping_criteria is not None:
-                    stop_rows(
-                        canvas,
-                        call_criteria(stopping_criteria, canvas.tokens.clone(), prediction.logits),
-                        pad_token_id,
-                    )
+                    stop = call_criteria(stopping_criteria, canvas.tokens.clone(), prediction.logits)
+                    stop_rows(canvas, stop, pad_token_id)
 
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.span.start >= prompt_length:
@@ -226,8 +217,8 @@ class LLaDAGenerationMixin:
             if can_end and canvas.ended.all():
                 break
 
-    # Not `_prepare_generation_config`: the pipelines of transformers 5.17 call a method of that name, if there is one,
-    # with the arguments of `GenerationMixin`'s.
+    # The name must not be `_prepare_generation_config`: the pipelines of transformers 5.17 would call it with the arguments
+    # of the method of `GenerationMixin`.
     def _merge_generation_config(
         self, generation_config: GenerationConfig | None, kwargs: dict
     ) -> LLaDAGenerationConfig:
@@ -400,16 +391,17 @@ class LLaDAGenerationMixin:
 
 
 class UncheckedGenerationConfig(GenerationConfig):
-    """A generation_config.json as it stands: the library refuses what is valid here, such as `max_new_tokens=0`."""
+    """A generation_config.json that is read without checks: the library refuses values that are valid here, such as
+    `max_new_tokens=0`."""
 
     def validate(self, *args, **kwargs) -> None:
-        """[`LLaDAGenerationConfig`] checks what it takes from here."""
+        """Does nothing: [`LLaDAGenerationConfig`] checks the values."""
 
 
 def call_criteria(
     stopping_criteria: StoppingCriteriaList, tokens: torch.LongTensor, scores: torch.FloatTensor
 ) -> torch.BoolTensor:
-    """Which rows the criteria stop, `(batch,)`."""
+    """Asks the criteria which rows to stop, `(batch,)`."""
     stop = torch.as_tensor(stopping_criteria(tokens, scores), device=tokens.device)
     if stop.dtype != torch.bool or stop.shape not in ((), tokens.shape[:1]):
         raise ValueError(
@@ -420,7 +412,7 @@ def call_criteria(
 
 
 def as_callable(name: str, value, list_class: type) -> Callable | None:
-    """Logits processors or stopping criteria: a plain list is wrapped, as in `GenerationMixin`."""
+    """Wraps a plain list of logits processors or stopping criteria, as `GenerationMixin` does."""
     if value is None or (isinstance(value, (list, tuple)) and not value):
         return None
     if callable(value):

@@ -27,10 +27,8 @@ def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> N
 
 def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | None) -> torch.FloatTensor:
     """
-    The logits that confidences are taken from.
-
-    With `confidence_eos_eot_inf` EOS and EoT can still be proposed, but their confidence is the lowest and the others are
-    normalised without them.
+    The logits that confidences are taken from. With `confidence_eos_eot_inf` EOS and EoT can still be proposed, but their
+    confidence is the lowest, and the other tokens are normalised without them.
     """
     if deferred is None:
         return logits
@@ -73,8 +71,8 @@ def widest_float(device: torch.device) -> torch.dtype:
 
 def shared_generator(model: nn.Module) -> torch.Generator | None:
     """
-    The generator of a call that is given none: `None`, the global one, unless the model is spread by tensor parallelism.
-    Its processes compute each forward pass together, so they all have to draw the noise of the first of them.
+    The generator of a call that is given none. That is `None`, the global one, unless the model runs tensor-parallel: its
+    processes compute each forward pass together, so all of them must draw the noise of the first one.
     """
     if (getattr(model, "_tp_size", None) or 1) == 1:
         return None
@@ -87,8 +85,8 @@ def shared_generator(model: nn.Module) -> torch.Generator | None:
 
 def draw_uniform(mask: torch.BoolTensor, generators: list[torch.Generator | None], width: int) -> torch.Tensor:
     """
-    Uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
-    each row, which then sees only its own masks.
+    Draws uniform numbers in (0, 1) for each mask, `(num_masked, width)`: from one generator for the batch, or from one for
+    each row, so that a row does not depend on the masks of the others.
     """
     dtype = widest_float(mask.device)
     counts = [int(mask.sum())] if len(generators) == 1 else mask.sum(-1).tolist()

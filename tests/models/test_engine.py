@@ -30,6 +30,7 @@ from modeling_llada.models.engine_llada import (
     POLL_INTERVAL,
     RecordedDenoiser,
     pad_canvas,
+    recordings_of,
     why_not_recordable,
 )
 
@@ -141,7 +142,7 @@ class TestEqualsEager:
         options = {**SMALL, "block_cache": "dual"}
         output = details(model, prompt, compile_config=CompileConfig(backend="eager"), **options)
         assert [options["backend"] for options in compiled] == ["eager"] * 4
-        keys = engine_llada._recordings[model].by_key
+        keys = recordings_of(model).by_key
         assert len(keys) == len({key[0][0] for key in keys}), "one for each number of rows"
         assert_same(output, details(model, prompt, **options))
 
@@ -274,13 +275,12 @@ class TestRecordings:
         for batch_size, num_recorded in ((1, 1), (2, 2), (1, 2), (3, 3), (1, 3), (2, 4)):
             model.generate(random_ids(batch_size, 12), **self.OPTIONS)
             assert len(static.recorded) == num_recorded
-        assert len(engine_llada._recordings[model].by_key) == 2
+        assert len(recordings_of(model).by_key) == 2
 
     def test_they_do_not_keep_the_model_alive(self, static, tiny_model, random_ids):
         model = tiny_model()
         model.generate(random_ids(1, 12), block_cache="dual", **self.OPTIONS)
         reference = weakref.ref(model)
-        assert model in engine_llada._recordings
         del model
         gc.collect()
         assert reference() is None
@@ -531,7 +531,7 @@ class TestWatchers:
         ids = random_ids(1, 12)
         model.generate(ids, **SMALL)
         model.generate(ids, streamer=Recorder(), **SMALL)
-        recordings = engine_llada._recordings[model].by_key.values()
+        recordings = recordings_of(model).by_key.values()
         assert [one.is_watched for one in recordings] == [False, True]
 
 
@@ -541,7 +541,7 @@ class TestEndedRows:
     SIZES = {"max_new_tokens": 30, "block_length": 3, "eos_token_id": list(range(2, 14))}
 
     def batch_sizes(self, model):
-        return sorted(key[0][0] for key in engine_llada._recordings[model].by_key)
+        return sorted(key[0][0] for key in recordings_of(model).by_key)
 
     @pytest.mark.parametrize("options", [{}, {"confidence_threshold": 0.2}, {"cfg_scale": 0.5}], ids=str)
     def test_the_rest_goes_on_in_a_smaller_recording(self, static, model, random_ids, options):
@@ -558,7 +558,7 @@ class TestEndedRows:
         static.recorded.clear()
         for batch_size in (8, 4):
             model.generate(random_ids(batch_size, 12, seed=3), **self.SIZES)
-        assert not static.recorded and all(one.replays for one in engine_llada._recordings[model].by_key.values())
+        assert not static.recorded and all(one.replays for one in recordings_of(model).by_key.values())
 
     @pytest.mark.parametrize("seeds", [[5], list(range(8))], ids=str)
     def test_each_row_keeps_its_generator(self, static, model, random_ids, seeds):
@@ -584,12 +584,12 @@ class TestRandomNumbers:
             generators = [{"generator": torch.Generator().manual_seed(0)} for _ in range(2)]
             eager = model.generate(ids, **SMALL, **options, **generators[0], disable_compile=True)
             assert torch.equal(model.generate(ids, **SMALL, **options, **generators[1]), eager)
-        assert len(engine_llada._recordings[model].by_key) == 2, "one that samples and one that does not"
+        assert len(recordings_of(model).by_key) == 2, "one that samples and one that does not"
 
     def test_the_replays_and_numbers_of_a_recording_are_limited(self, static, model, random_ids):
         for length in range(1, 2 * MAX_REPLAYS):
             model.generate(random_ids(1, 12), max_new_tokens=length, temperature=1.0)
-        (recording,) = engine_llada._recordings[model].by_key.values()
+        (recording,) = recordings_of(model).by_key.values()
         assert len(recording.replays) == len(recording.uniform) == MAX_REPLAYS
 
     def test_a_seed_means_the_same_with_and_without_a_recording(self, static, model, prompt):
@@ -631,7 +631,7 @@ class TestOnGPU:
         eager = details(model, prompt, disable_compile=True, **options)
         for _ in range(2):
             assert_same(details(model, prompt, **options), eager)
-        keys = engine_llada._recordings[model].by_key
+        keys = recordings_of(model).by_key
         assert len(keys) == len({key[0][0] for key in keys}), "one for each number of rows"
 
     def test_equals_the_cpu(self, model, prompt):
@@ -727,4 +727,4 @@ class TestOnGPU:
         for ours, theirs in zip(events[1], events[2], strict=True):
             for our, their in zip(ours, theirs, strict=True):
                 torch.testing.assert_close(our, their, rtol=1e-3, atol=1e-5, equal_nan=True)
-        assert model in engine_llada._recordings
+        assert recordings_of(model).by_key
