@@ -34,15 +34,15 @@ class LLaDAConfig(PreTrainedConfig):
     r"""
     The configuration of a [`LLaDAModel`] or a [`LLaDAForMaskedLM`]. The defaults are those of LLaDA-8B.
 
-    Every field can also be given, read and set under its official name (`d_model`, `n_layers`, `n_heads`,
-    `n_kv_heads`, `mlp_hidden_size`, `max_sequence_length`, `weight_tying`, `init_std`, `activation_type`,
-    `embedding_size`), and config.json is written with the official names.
+    Every field can also be given, read and set by its official name (`d_model`, `n_layers`, `n_heads`, `n_kv_heads`,
+    `mlp_hidden_size`, `max_sequence_length`, `weight_tying`, `init_std`, `activation_type`, `embedding_size`).
+    config.json has the official names.
 
     Args:
         vocab_size (`int`, *optional*, defaults to 126464):
-            Rows of the token embedding. An official config.json may give a smaller `vocab_size` beside an
-            `embedding_size`: then `embedding_size` wins here, and the official value is kept in
-            `tokenizer_vocab_size` and written back until the embedding is resized.
+            Rows of the token embedding. If an official config.json has an `embedding_size` and a smaller `vocab_size`,
+            then `embedding_size` counts. The official value is kept in `tokenizer_vocab_size`, and written back until
+            the embedding is resized.
         hidden_size (`int`, *optional*, defaults to 4096):
             Width of the hidden states.
         intermediate_size (`int`, *optional*):
@@ -55,7 +55,7 @@ class LLaDAConfig(PreTrainedConfig):
         num_key_value_heads (`int`, *optional*):
             Number of key and value heads (grouped-query attention). By default `num_attention_heads`.
         head_dim (`int`, *optional*):
-            Width of a head. Always `hidden_size / num_attention_heads`, as in the official code.
+            Width of a head, always `hidden_size / num_attention_heads`, as in the official code.
         hidden_act (`str`, *optional*, defaults to `"silu"`):
             Activation of the gate.
         max_position_embeddings (`int`, *optional*, defaults to 4096):
@@ -65,31 +65,31 @@ class LLaDAConfig(PreTrainedConfig):
         rms_norm_eps (`float`, *optional*, defaults to 1e-05):
             Epsilon of the RMS normalisations.
         rope_parameters (`RopeParameters`, *optional*):
-            Parameters of the rotary embedding; `rope_theta` (500000 by default) can be given by itself.
+            Parameters of the rotary embedding. `rope_theta` (500000 by default) can also be given alone.
         attention_dropout (`float`, *optional*, defaults to 0.0):
             Dropout of the attention weights during training.
         tie_word_embeddings (`bool`, *optional*, defaults to `False`):
             Whether the output head shares the weights of the token embedding.
         use_cache (`bool`, *optional*, defaults to `False`):
-            Kept for the official config files; a bidirectional model has no autoregressive cache.
+            Kept for the official config files. It has no effect: a bidirectional model has no autoregressive cache.
         mask_token_id (`int`, *optional*, defaults to 126336):
             Id of the mask token, the absorbing state of the forward process.
         pad_token_id (`int`, *optional*):
-            Id that fills what follows the first EOS of a completion. By default 126081 beside the official mask token;
-            beside another one, completions are filled with EOS.
+            Id that fills a completion after its first EOS. With the official mask token it is 126081 by default. With
+            another mask token, completions are filled with EOS.
         bos_token_id (`int`, *optional*):
             Id of the token at the start of a text.
         eos_token_id (`int` or `list[int]`, *optional*, defaults to 126081):
             Id(s) that end a completion.
         eot_token_id (`int`, *optional*):
-            Id that ends a turn of a chat. The official config.json does not name it: beside the official mask token it
-            is 126348.
+            Id that ends a turn of a chat. The official config.json does not have it. With the official mask token it is
+            126348 by default.
         tokenizer_vocab_size (`int`, *optional*):
-            The official `vocab_size` where it is smaller than the embedding.
+            The official `vocab_size`, if it is smaller than the embedding.
 
     Raises:
-        `ValueError`: if an official and a canonical name of one field disagree, if the config has a switch that is not
-            implemented (alibi, biases, other block types...), or if it belongs to the LLaDA-MoE family.
+        `ValueError`: if a field has different values under its official and its canonical name, if the config has a
+            switch that is not implemented (alibi, biases, other block types...), or if it is of the LLaDA-MoE family.
 
     Example:
 
@@ -145,7 +145,7 @@ class LLaDAConfig(PreTrainedConfig):
     tokenizer_vocab_size: int | None = None
 
     def __new__(cls, **kwargs):
-        # Here and not in `__post_init__`: the generated `__init__` cannot tell a default from a value that was given.
+        # `__post_init__` would be too late, because it cannot tell a default from a given value.
         check_no_conflict(kwargs)
         return super().__new__(cls)
 
@@ -156,39 +156,39 @@ class LLaDAConfig(PreTrainedConfig):
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:
             raise ValueError(
-                f"`embedding_size` counts the rows of the embedding and must be at least `vocab_size`, but got "
-                f"embedding_size={embedding_size} and vocab_size={self.vocab_size}."
+                f"`embedding_size`, the rows of the embedding, must be at least `vocab_size={self.vocab_size}`, but got "
+                f"{embedding_size}. Leave it out, or give the larger number."
             )
         if embedding_size is not None and embedding_size > self.vocab_size:
             self.tokenizer_vocab_size, self.vocab_size = self.vocab_size, embedding_size
 
-        # An `auto_map` to the official remote code would send whoever loads our copy to files that are not there.
+        # An `auto_map` to the official remote code would name files that a saved copy does not have.
         if any("LLaDAModelLM" in str(reference) for reference in (kwargs.get("auto_map") or {}).values()):
             kwargs.pop("auto_map")
 
-        # `None` in an official config means "derive it", like an absent field.
+        # `None` in an official config means the same as an absent field: the value is derived.
         for official in OFFICIAL_TO_CANONICAL_FIELD:
             if kwargs.get(official, 0) is None:
                 kwargs.pop(official)
 
         super().__post_init__(**kwargs)
 
-        # `AutoModel.from_config` picks one of two classes by this name, and fails where there is none.
+        # `AutoModel.from_config` picks one of two classes by this name, and fails without it.
         if self.architectures is None:
             self.architectures = ["LLaDAForMaskedLM"]
 
-        # After the call above: it is what resolves the official names.
+        # The call above has resolved the official names.
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         if self.intermediate_size is None:
             self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
         if self.head_dim is None and self.num_attention_heads > 0:
             self.head_dim = self.hidden_size // self.num_attention_heads
-        # Beside another mask token these would be ids of another tokenizer, outside of a small vocabulary.
+        # With another mask token there is another tokenizer, which need not have these ids.
         if self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
             self.eot_token_id = OFFICIAL_EOT_TOKEN_ID if self.eot_token_id is None else self.eot_token_id
             self.pad_token_id = OFFICIAL_PAD_TOKEN_ID if self.pad_token_id is None else self.pad_token_id
-        # Here too: raised later, it would reach the user as an error that is no ValueError.
+        # The later validation of the library would raise an error that is not a `ValueError`.
         self.validate_architecture()
 
     def validate_architecture(self):
@@ -205,11 +205,11 @@ class LLaDAConfig(PreTrainedConfig):
             )
 
     def to_diff_dict(self):
-        """What config.json holds: official field names, each field once."""
+        """The content of config.json: official field names, each field once."""
         config_dict = super().to_diff_dict()
-        # Implied by the other fields, and unknown to the official code.
+        # The other fields imply it, and the official code does not know it.
         config_dict.pop("head_dim", None)
-        # Never left out, whatever the library's own defaults are.
+        # The library leaves out its own defaults, which can change.
         config_dict["tie_word_embeddings"] = self.tie_word_embeddings
         return to_official_config(config_dict)
 

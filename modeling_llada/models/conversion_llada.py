@@ -13,11 +13,11 @@
 # limitations under the License.
 """Official names <-> Hugging Face names, for parameters and for config fields.
 
-The official checkpoints (LLaDA-8B-Base, LLaDA-8B-Instruct, LLaDA-1.5) descend from OLMo and name things their own way:
+The official checkpoints (LLaDA-8B-Base, LLaDA-8B-Instruct, LLaDA-1.5) use the names of OLMo:
 `model.transformer.blocks.0.ff_out.weight` is a down projection, `model.transformer.ff_out.weight` is the output head.
-Inside this package every module and field has its canonical Hugging Face name, so that PEFT, `device_map`, tensor
-parallel plans and quantizers work unprompted; on disk the official names stay, so that converters and engines that
-were written for the official checkpoints read ours too.
+In this package every module and field has its canonical Hugging Face name, so that PEFT, `device_map`, tensor parallel
+plans and quantizers work without settings. Files have the official names, so that converters and engines that were
+written for the official checkpoints can read them.
 """
 
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
@@ -28,7 +28,7 @@ from transformers.core_model_loading import WeightRenaming
 # its own result alone, so a state dict that has the canonical names already passes through unchanged.
 BACKBONE_RENAMINGS = [
     WeightRenaming(r"transformer\.wte\.", r"embed_tokens\."),
-    # The look-behind keeps the reverse of this renaming away from `attn_norm.` and `ff_norm.`
+    # The look-behind keeps the reverse of this renaming from matching `attn_norm.` and `ff_norm.`.
     WeightRenaming(r"transformer\.ln_f\.", r"(?<!\w)norm\."),
     WeightRenaming(r"transformer\.blocks\.", r"layers\."),
     WeightRenaming(r"\.attn_norm\.", r"\.input_layernorm\."),
@@ -58,8 +58,8 @@ OFFICIAL_MASK_TOKEN_ID = 126336
 OFFICIAL_EOT_TOKEN_ID = 126348
 OFFICIAL_PAD_TOKEN_ID = 126081
 
-# Switches of the official config that change the computation. Each is listed with the one value that this package
-# implements; they are written to every config.json because the official code has other defaults for some of them.
+# Switches of the official config that change the computation, each with the only value that this package implements.
+# They are written to every config.json, because the official code has other defaults for some of them.
 SUPPORTED_SWITCHES = {
     "activation_type": "silu",
     "alibi": False,
@@ -79,13 +79,13 @@ SUPPORTED_SWITCHES = {
     "rope_full_precision": True,
     "scale_logits": False,
 }
-# The Hugging Face names of switches that we do not have either.
+# Switches with Hugging Face names, with the only value that this package implements.
 UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "hidden_act": "silu", "mlp_bias": False}
 
 
 def check_no_conflict(config_dict: dict) -> None:
     """
-    Refuses a config that gives one field under its official and its canonical name with different values.
+    Checks that a config does not give one field different values under its official and its canonical name.
 
     Args:
         config_dict (`dict`):
@@ -98,40 +98,40 @@ def check_no_conflict(config_dict: dict) -> None:
         first, second = config_dict.get(official), config_dict.get(canonical)
         if first is not None and second is not None and first != second:
             raise ValueError(
-                f"`{official}` and `{canonical}` are the official and the canonical name of the same field, but they "
-                f"got different values: {first!r} and {second!r}. Give one of them."
+                f"`{official}` and `{canonical}` are the official and the canonical name of one field, but got different "
+                f"values: {first!r} and {second!r}. Give only one of them."
             )
     first, second = config_dict.get("rope_theta"), (config_dict.get("rope_parameters") or {}).get("rope_theta")
     if first is not None and second is not None and first != second:
         raise ValueError(
-            f"`rope_theta` and `rope_parameters['rope_theta']` are the same field, but they got different values: "
-            f"{first!r} and {second!r}. Give one of them."
+            f"`rope_theta` and `rope_parameters['rope_theta']` are the same field, but got different values: {first!r} "
+            f"and {second!r}. Give only one of them."
         )
 
 
 def check_supported(config_dict: dict) -> None:
     """
-    Refuses config switches that this package does not implement, instead of computing something else in silence.
+    Checks that a config has no switch that this package does not implement. To ignore it would give wrong results.
 
     Args:
         config_dict (`dict`):
-            The fields of a config that are no fields of [`LLaDAConfig`], as read from an official config.json.
+            The fields of an official config.json that [`LLaDAConfig`] does not have.
 
     Raises:
-        `ValueError`: names the first switch with another value than the supported one.
+        `ValueError`: if a switch has another value than the supported one.
     """
     for name, supported in (SUPPORTED_SWITCHES | UNSUPPORTED_CANONICAL_SWITCHES).items():
         value = config_dict.get(name)
         if value is not None and value != supported:
             raise ValueError(
-                f"`{name}={value!r}` is not implemented: LLaDA checkpoints use `{name}={supported!r}`, and ignoring the "
-                "switch would give wrong results. Load this checkpoint with the code that it was trained with."
+                f"`{name}` must be {supported!r}, as in the LLaDA checkpoints, but got {value!r}, which is not "
+                "implemented. Load this checkpoint with the code that it was trained with."
             )
 
 
 def check_family(architectures: list[str] | None) -> None:
     """
-    Refuses checkpoints of another family that share `model_type: llada` (LLaDA-MoE does).
+    Checks that a checkpoint is not of the LLaDA-MoE family, which has the same `model_type: llada`.
 
     Args:
         architectures (`list[str]`, *optional*):
@@ -143,22 +143,23 @@ def check_family(architectures: list[str] | None) -> None:
     for architecture in architectures or []:
         if "moe" in architecture.lower():
             raise ValueError(
-                f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also says "
+                f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also has "
                 "`model_type: llada` but is another network. This package implements the dense models (LLaDA-8B, "
-                "LLaDA-1.5): load this one with its own remote code, in a process that does not import this package."
+                "LLaDA-1.5). Load this checkpoint with its own remote code, in a process that does not import this "
+                "package."
             )
 
 
 def to_official_config(config_dict: dict) -> dict:
     """
-    Rewrites the fields of a config under their official names, each field once.
+    Gives the fields of a config their official names, each field once.
 
     Args:
         config_dict (`dict`):
             The fields under their canonical names, as [`LLaDAConfig`] holds them.
 
     Returns:
-        `dict`: What is written to config.json, sorted by name like the official files.
+        `dict`: The content of config.json, sorted by name as in the official files.
     """
     official = dict(SUPPORTED_SWITCHES)
     names = {canonical: name for name, canonical in OFFICIAL_TO_CANONICAL_FIELD.items()}
@@ -170,7 +171,7 @@ def to_official_config(config_dict: dict) -> dict:
     if tokenizer_vocab_size is not None and tokenizer_vocab_size <= official["embedding_size"]:
         official["vocab_size"] = tokenizer_vocab_size
 
-    # Scaled RoPE has no official spelling: it stays as it is.
+    # There is no official name for scaled RoPE, so it stays as it is.
     rope_parameters = official.get("rope_parameters") or {}
     if rope_parameters.get("rope_type", "default") == "default":
         official.pop("rope_parameters", None)

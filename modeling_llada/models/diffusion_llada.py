@@ -8,12 +8,12 @@ independently of the others (eq. 7 and 8 of the paper):
 
     q(x_t | x_0) = prod_i q(x_t^i | x_0^i),   q(x_t^i = M | x_0^i) = t,   q(x_t^i = x_0^i | x_0^i) = 1 - t
 
-and the mask predictor is trained with a cross-entropy on the masked tokens alone, weighted by 1 / t (eq. 3):
+The mask predictor is trained with the cross-entropy of the masked tokens, weighted by 1 / t (eq. 3):
 
     L(theta) = -E_{t, x_0, x_t} [ 1/t  sum_i 1[x_t^i = M] log p_theta(x_0^i | x_t) ]
 
-The functions are pure, run on the device of their inputs, never wait for it, and take their randomness from a
-`torch.Generator`, so that a seed fixes the noise whatever else draws random numbers.
+The functions are pure, run on the device of their inputs and never wait for it. They take their randomness from a
+`torch.Generator`, so a seed fixes the noise, even if something else also draws random numbers.
 """
 
 from collections.abc import Callable
@@ -50,10 +50,10 @@ def sample_rates(
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
     """
-    Draws one mask rate per sequence, each uniform in (eps, 1] and together evenly spread over it.
+    Draws one mask rate per sequence. Each is uniform in (eps, 1], and together they are spread evenly over it.
 
-    All rates share one uniform offset u (https://huggingface.co/papers/2107.00630, appendix I.1), which takes most of
-    the variance out of the loss of a batch:
+    All rates share one uniform offset u (https://huggingface.co/papers/2107.00630, appendix I.1), which removes most of
+    the variance of the loss of a batch:
 
         t_i = eps + (1 - eps) (pi(i) + u) / B,   u uniform in (0, 1],   pi a random permutation of 0 .. B-1
 
@@ -61,9 +61,9 @@ def sample_rates(
         batch_size (`int`):
             Number of sequences B.
         eps (`float`, *optional*, defaults to 1e-3):
-            Rates stay above it, which bounds the weight 1/t.
+            The lower bound of the rates, which bounds the weight 1/t.
         permute (`bool`, *optional*, defaults to `True`):
-            Whether a row's place in the batch tells nothing about its rate. With `False` the rates increase with the row.
+            Whether the rates are in a random order. With `False` they increase from row to row.
         generator (`torch.Generator`, *optional*):
             Source of the randomness, on the same device as the result.
         device (`torch.device`, *optional*):
@@ -79,7 +79,7 @@ def sample_rates(
     offset = 1.0 - torch.rand(1, generator=generator, device=device)  # (0, 1]: rand never returns 1
     strata = torch.arange(batch_size, device=device)
     if permute:
-        # Sorting random keys instead of `torch.randperm`, which may wait for the device.
+        # Sorted random keys, because `torch.randperm` can wait for the device.
         strata = torch.rand(batch_size, generator=generator, device=device).argsort()
     return eps + (1.0 - eps) * ((strata + offset) / batch_size)
 
@@ -102,7 +102,7 @@ def mask_tokens(
         mask_token_id (`int`):
             Id of the mask token M.
         maskable (`torch.BoolTensor` of shape `(batch_size, length)`, *optional*):
-            Positions that may be masked. Left out: all. A prompt or padding is kept clean this way.
+            Positions that can be masked, for example all but the prompt and the padding. By default all.
         generator (`torch.Generator`, *optional*):
             Source of the randomness, on the device of `input_ids`.
 
@@ -114,7 +114,7 @@ def mask_tokens(
 
     ```python
     >>> import torch
-    >>> from modeling_llada.diffusion_llada import mask_tokens, sample_rates
+    >>> from modeling_llada.models.diffusion_llada import mask_tokens, sample_rates
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> rates = sample_rates(2, generator=generator)
@@ -137,12 +137,12 @@ def mask_tokens(
 
 def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
     """
-    Draws how many tokens of each sequence are masked, for the form of the forward process that masks exactly `l` of `L`
-    tokens (eq. 6 and 14): `l` uniform in `1 .. L`, and evenly spread over the sequences.
+    Draws the number of masked tokens of each sequence, for the forward process that masks exactly `l` of `L` tokens
+    (eq. 6 and 14). Each `l` is uniform in `1 .. L`, and together they are spread evenly over the sequences.
 
     Args:
         lengths (`torch.LongTensor` of shape `(batch_size,)`):
-            The number `L` of tokens that may be masked in each sequence.
+            The number `L` of tokens that can be masked in each sequence.
         generator (`torch.Generator`, *optional*):
             Source of the randomness, on the device of `lengths`.
 
@@ -157,12 +157,12 @@ def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None =
 
 def random_ranks(maskable: torch.BoolTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
     """
-    Puts the tokens of each sequence that may be masked in a random order. The first `l` of them are a draw of `l` tokens
+    Puts the tokens of each sequence that can be masked in a random order. The first `l` of them are a draw of `l` tokens
     without replacement: `mask = maskable & (ranks < l)`.
 
     Args:
         maskable (`torch.BoolTensor` of shape `(batch_size, length)`):
-            The tokens that may be masked; the others come after them.
+            The tokens that can be masked; the others come after them.
         generator (`torch.Generator`, *optional*):
             Source of the randomness, on the device of `maskable`.
 
@@ -190,7 +190,7 @@ def masked_losses(
         labels (`torch.LongTensor` of shape `(batch, length)`):
             The clean tokens.
         masked_positions (`torch.LongTensor` of shape `(num_positions,)`):
-            Positions in the flattened batch; -1 for none, so that their number can be a multiple of something.
+            Positions in the flattened batch; -1 for none, so that their number can be padded to a multiple.
         head (`Callable`):
             The output head.
         chunk_size (`int`, *optional*, defaults to 1024):
@@ -246,12 +246,12 @@ def diffusion_loss(
         rates (`torch.FloatTensor` of shape `(num_positions,)`):
             The rate t of the sequence of each position.
         num_items (`torch.Tensor` or `int`):
-            What the sum is divided by: the tokens that could be masked in all batches of an optimizer step.
+            The divisor of the sum: the number of tokens that could be masked in all batches of an optimizer step.
         lengths (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-            The number of tokens that could be masked in the sequence of each position. If given, sequences count the same
-            whatever their length, and `num_items` is the number of sequences.
+            The number of tokens that could be masked in the sequence of each position. With it, sequences of any length
+            count the same, and `num_items` is the number of sequences.
         num_processes (`int`, *optional*, defaults to 1):
-            Processes whose gradients are averaged, although the loss is a sum over them.
+            The number of processes whose gradients are averaged. The loss is a sum over them, so it is multiplied.
 
     Returns:
         `torch.FloatTensor`: a scalar.

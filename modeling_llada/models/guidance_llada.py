@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Unsupervised classifier-free guidance, shared by generation and likelihood."""
+"""Unsupervised classifier-free guidance, for generation and likelihood."""
 
 import torch
 from torch import nn
@@ -34,8 +34,8 @@ def guided_logits(
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
     https://huggingface.co/papers/2502.09992): `(1 + w) conditional - w unconditional`.
 
-    Without guidance that is the plain forward pass. With it the model also sees the sequences with all given tokens
-    masked, in the same batch.
+    Without guidance this is the plain forward pass. With guidance the batch also holds the same sequences with all given
+    tokens masked.
 
     Args:
         model (`nn.Module`):
@@ -43,21 +43,21 @@ def guided_logits(
         input_ids (`torch.LongTensor` of shape `(batch, length)`):
             The noisy sequences.
         given (`torch.BoolTensor` of shape `(batch, length)`):
-            What the prediction is conditioned on.
+            The tokens that the prediction is conditioned on.
         mask_token_id (`int`):
             Id of the mask token.
         cfg_scale (`float`):
-            The scale `w`; 0 is no guidance.
+            The scale `w`; 0 means no guidance.
         attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
             0 for padding.
         position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
             Positions.
         logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`, or `(batch, num_positions)`, *optional*):
-            The positions whose logits are wanted, out of those that the model returns; all by default.
+            The positions whose logits are returned, among the `query_positions`; all by default.
         cache (`Cache`, *optional*):
-            Keys and values of positions that are not recomputed; of both halves with guidance.
+            Keys and values of positions that are not recomputed; with guidance, of both halves of the batch.
         query_positions (`torch.LongTensor` of shape `(num_positions,)` or `(batch, num_positions)`, *optional*):
-            The positions that the model returns; all by default.
+            The positions that the model computes to the end; all by default.
 
     Returns:
         `torch.FloatTensor` of shape `(num_kept, vocab_size)`; without `logits_to_keep` of shape `(batch, length,

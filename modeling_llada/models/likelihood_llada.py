@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Likelihood: how probable a mask predictor finds a text, as a Monte-Carlo estimate of a bound.
+"""The likelihood of a text under a mask predictor: a Monte-Carlo estimate of a lower bound.
 
 The estimate is eq. 6 of https://huggingface.co/papers/2502.09992, which has a much smaller variance than the training
 objective. For a text of `L` scored tokens, with `l` uniform in `1 .. L` and `l` of them masked without replacement:
@@ -32,7 +32,7 @@ from .options_llada import check_integer, check_number
 from .sampling_llada import shared_generator
 
 
-GROUP_SIZE = 8  # antithetic samples that share the tokens evenly; larger groups gained nothing
+GROUP_SIZE = 8  # Antithetic samples that share the tokens evenly. Larger groups gained nothing.
 
 
 @dataclass
@@ -44,8 +44,8 @@ class LLaDALikelihoodOutput(ModelOutput):
         log_likelihood (`torch.FloatTensor` of shape `(batch,)`):
             The estimated bound on the log-likelihood of the scored tokens, in nats.
         standard_error (`torch.FloatTensor` of shape `(batch,)`):
-            Standard error of the estimate, NaN for a single sample or antithetic pair. It takes the samples, or the
-            pairs, for independent; spreading `l` and the masks evenly over them makes the true error smaller.
+            Standard error of the estimate, NaN for a single sample or antithetic pair. It assumes independent samples or
+            pairs; the true error is smaller, because `l` and the masks are spread evenly over them.
     """
 
     log_likelihood: torch.FloatTensor | None = None
@@ -53,7 +53,7 @@ class LLaDALikelihoodOutput(ModelOutput):
 
 
 class LLaDALikelihoodMixin:
-    """Scores for a mask predictor. It expects `forward` to take `masked_positions` and `logits_to_keep`, and a `config` with `mask_token_id`."""
+    """Scores of texts. `forward` has to take `masked_positions` and `logits_to_keep`, and the config a `mask_token_id`."""
 
     @torch.no_grad()
     def log_likelihood(
@@ -74,30 +74,31 @@ class LLaDALikelihoodMixin:
             input_ids (`torch.LongTensor` of shape `(batch, length)`):
                 The texts.
             labels (`torch.LongTensor` of shape `(batch, length)`):
-                The scored tokens, -100 at the given ones. Any span can be scored: an answer, the middle of a text, all
-                of it.
+                The scored tokens, and -100 at the given ones. Any span can be scored: an answer, the middle of a text,
+                or all of it.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 0 for padding, on either side.
             num_samples (`int`, *optional*, defaults to 128):
                 Noise samples for each row.
             batch_size (`int`, *optional*, defaults to 16):
-                Sequences in a forward pass; does not change the result.
+                Sequences in a forward pass. It does not change the result.
             antithetic (`bool`, *optional*, defaults to `False`):
-                Couple the samples, for a smaller error at the same cost: `l` comes in pairs `l` and `L + 1 - l`, and
-                samples with a similar `l` mask different tokens as far as they can. Needs an even `num_samples`.
+                Whether to couple the samples, for a smaller error at the same cost: `l` comes in pairs `l` and
+                `L + 1 - l`, and samples with a similar `l` mask different tokens if possible. It needs an even
+                `num_samples`.
             cfg_scale (`float`, *optional*, defaults to 0.0):
                 Scale `w` of the unsupervised classifier-free guidance (eq. 16): the model also sees the text with the
                 given tokens masked.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of the randomness; or a list with one for each row, so that a score does not depend on the other
-                rows. It never depends on the padding.
+                rows. A score never depends on the padding.
 
         Returns:
             [`LLaDALikelihoodOutput`].
 
         Raises:
-            `ValueError`: if shapes do not match, a row has nothing to score or is longer than the context of the model,
-            or a number is out of its range.
+            `ValueError`: if shapes do not match, if a row has no token to score or is longer than the context of the
+                model, or if a number is out of its range.
 
         Example:
 
@@ -123,7 +124,8 @@ class LLaDALikelihoodMixin:
         scored = labels != -100
         texts = torch.where(scored, labels, input_ids)
 
-        # Several short jobs share a forward pass, a long one is cut: noise belongs to a row, not to a forward pass.
+        # The samples of several rows can share a forward pass, and those of one row can need several. The noise is drawn
+        # row by row, so it does not depend on that.
         samples = []
         for rows in torch.arange(len(texts)).split(max(1, batch_size // num_samples)):
             noise = [draw_noise(scored[row], num_samples, antithetic, generators[row]) for row in rows.tolist()]
@@ -157,11 +159,11 @@ class LLaDALikelihoodMixin:
             input_ids (`torch.LongTensor` of shape `(batch, length)`):
                 The texts.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
-                0 for padding, on either side; it is not scored.
+                0 for padding, on either side, which is not scored.
             window (`int`, *optional*):
                 Tokens that the model sees at a time. By default the context of the model.
             stride (`int`, *optional*):
-                Tokens that are scored at a time. By default half of the window. The first window is scored whole.
+                Tokens that are scored at a time. By default half of the window. All of the first window is scored.
             kwargs:
                 Arguments of [`~LLaDAForMaskedLM.log_likelihood`].
 
@@ -186,11 +188,11 @@ class LLaDALikelihoodMixin:
         **kwargs,
     ) -> LLaDALikelihoodOutput:
         r"""
-        Estimates the log-likelihood of whole texts of any length by the sliding windows of
-        [`~LLaDAForMaskedLM.perplexity`], whose arguments it takes. One row after the other.
+        Estimates the log-likelihood of whole texts of any length, row by row, by the sliding windows of
+        [`~LLaDAForMaskedLM.perplexity`]. It takes the same arguments.
 
         Returns:
-            [`LLaDALikelihoodOutput`]: the sum over the windows, whose noise is independent.
+            [`LLaDALikelihoodOutput`]: the sum over the windows, which have independent noise.
 
         Raises:
             `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
@@ -206,11 +208,11 @@ class LLaDALikelihoodMixin:
         generators = one_for_each_row(generator, len(input_ids))
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         if not attention_mask.any(-1).all():
-            raise ValueError("`input_ids` has a row without a token to score. Leave rows that are all padding out.")
+            raise ValueError("`input_ids` has a row without a token to score. Leave out rows that are all padding.")
 
         total, variance = torch.zeros(2, len(input_ids), device=self.device)
         for row, generator in enumerate(generators):
-            # Without the padding: the windows of a row depend on no other row.
+            # The padding is cut off, so that the windows of a row do not depend on other rows.
             text = input_ids[row, attention_mask[row] != 0]
             scored_until = 0
             while scored_until < len(text):
@@ -233,17 +235,17 @@ class LLaDALikelihoodMixin:
         cfg_scale: float = 0.0,
     ) -> torch.FloatTensor:
         r"""
-        The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, on noise that was drawn before.
+        The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, for given noise.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`):
                 The clean texts.
             mask (`torch.BoolTensor` of shape `(batch, length)`):
-                The tokens that are masked, and whose log-probabilities are added up.
+                The masked tokens, whose log-probabilities are added up.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 0 for padding.
             given (`torch.BoolTensor` of shape `(batch, length)`, *optional*):
-                The tokens that guidance masks. Only needed with `cfg_scale`.
+                The tokens that guidance masks. It is only needed with `cfg_scale`.
             cfg_scale (`float`, *optional*, defaults to 0.0):
                 Scale of the classifier-free guidance.
 
@@ -267,10 +269,10 @@ def draw_noise(
     """
     The masks of all samples of one row, `(num_samples, length)`, and their weights `L / l`.
 
-    The noise is drawn for the scored tokens alone, so it does not depend on the padding.
+    The noise is drawn only for the scored tokens, so it does not depend on the padding.
     """
     length = int(scored.sum())
-    # With a CPU generator the noise is the same on every device.
+    # The noise of a CPU generator is the same on every device.
     device = scored.device if generator is None else generator.device
     if antithetic:
         mask = antithetic_masks(length, num_samples, generator, device)
@@ -286,12 +288,13 @@ def antithetic_masks(
     length: int, num_samples: int, generator: torch.Generator | None, device: torch.device
 ) -> torch.BoolTensor:
     """
-    Masks `(num_samples, length)` that are coupled, each uniform among those of its `l`; pairs `l`, `L + 1 - l` side by side.
+    Coupled masks, `(num_samples, length)`. Each is uniform among the masks with its `l`; pairs of `l` and `L + 1 - l` are
+    neighbours.
 
-    A smaller `l` is spread evenly over the lower half of `1 .. L`, and has its mirror image in the upper half, which
-    cancels what is linear in `l`. In a group of similar `l` those tokens are masked first that were masked least often
-    so far, in a random order among equals. No token is preferred, so every mask keeps its distribution and the estimate
-    its expectation; but easy and hard tokens come up in turn. With two samples the masks are complementary.
+    The smaller `l` are spread evenly over the lower half of `1 .. L`. Each has a mirror image in the upper half, which
+    cancels errors that are linear in `l`. In a group of similar `l`, the tokens that were masked least often so far are
+    masked first, with ties in random order. No token is preferred, so every mask keeps its distribution and the estimate
+    its expectation, but easy and hard tokens take turns. With two samples the masks are complementary.
     """
     strata = torch.arange(num_samples // 2, device=device)
     smaller = ((strata + torch.rand(1, generator=generator, device=device)) / num_samples * length).long() + 1
@@ -327,7 +330,7 @@ def check_scoring(
     attention_mask: torch.Tensor | None,
     config: PreTrainedConfig,
 ) -> None:
-    """The texts, and what of them is scored."""
+    """Checks the texts, and which of their tokens are scored."""
     for name, tensor in (("labels", labels), ("attention_mask", attention_mask)):
         if tensor is not None and tensor.shape != input_ids.shape:
             raise ValueError(
@@ -336,17 +339,17 @@ def check_scoring(
     scored = labels != -100
     if input_ids.ndim != 2 or not scored.any(-1).all():
         raise ValueError(
-            "`labels` must hold at least one scored token in each row of `input_ids`, (batch, length): its id, and -100 "
-            "at the given tokens."
+            "`labels` must hold at least one scored token in each row of `input_ids`, (batch, length). Set the ids of the "
+            "scored tokens, and -100 at the given ones."
         )
     ids = torch.where(scored, labels, input_ids)
     if ids.min() < 0 or ids.max() >= config.vocab_size:
         raise ValueError(
-            f"`input_ids` and `labels` must be ids in [0, {config.vocab_size}), but got {ids.min()} to {ids.max()}. Is this the "
-            "tokenizer of another model?"
+            f"`input_ids` and `labels` must be ids in [0, {config.vocab_size}), but got {ids.min()} to {ids.max()}. Use the "
+            "tokenizer of this model."
         )
     if attention_mask is not None and (scored & (attention_mask == 0)).any():
-        raise ValueError("`labels` must be -100 where `attention_mask` is 0: padding cannot be scored.")
+        raise ValueError("`labels` must be -100 where `attention_mask` is 0, because padding cannot be scored.")
     length = input_ids.shape[1] if attention_mask is None else int((attention_mask != 0).sum(-1).max())
     if length > config.max_position_embeddings:
         raise ValueError(
@@ -356,13 +359,13 @@ def check_scoring(
 
 
 def check_samples(num_samples: int, batch_size: int, antithetic: bool, cfg_scale: float) -> None:
-    """The numbers of an estimate."""
+    """Checks the numbers of an estimate."""
     check_integer("num_samples", num_samples, minimum=1)
     check_integer("batch_size", batch_size, minimum=1)
     check_number("cfg_scale", cfg_scale, minimum=0.0)
     if antithetic and num_samples % 2:
         raise ValueError(
-            f"`num_samples` must be even with `antithetic=True`, which takes them in pairs, but got {num_samples}."
+            f"`num_samples` must be even with `antithetic=True`, which pairs the samples, but got {num_samples}."
         )
 
 

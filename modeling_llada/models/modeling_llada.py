@@ -90,7 +90,7 @@ class LLaDARotaryEmbedding(nn.Module):
 
     @staticmethod
     def compute_default_rope_parameters(config: LLaDAConfig, **kwargs) -> tuple[torch.Tensor, float]:
-        """The inverse frequencies `theta^(-2i / head_dim)`, and the factor on cosines and sines (none here)."""
+        """The inverse frequencies `theta^(-2i / head_dim)`, and the factor of cosines and sines, which is 1."""
         exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
         return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
 
@@ -113,19 +113,13 @@ class LLaDARotaryEmbedding(nn.Module):
 
 def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """
-    Rotates the two halves of each head into each other.
+    Applies the rotary embedding to queries or keys, `(batch, length, num_heads, head_dim)`.
 
-    Args:
-        hidden_states (`torch.Tensor` of shape `(batch, length, num_heads, head_dim)`): Queries or keys.
-        cos (`torch.Tensor` of shape `(batch, length, head_dim)`): The cosines, in float32.
-        sin (`torch.Tensor` of shape `(batch, length, head_dim)`): The sines, in float32, the first half negative.
-
-    Returns:
-        `torch.Tensor`: The rotated states, computed in float32 and returned in their own dtype.
+    It is computed in float32, the dtype of `cos` and `sin`, `(batch, length, head_dim)`. In the first half `sin` is
+    negative, so a roll is enough where `modeling_llama.py` rotates halves.
     """
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
-    # The products with float32 factors are float32.
     return (hidden_states * cos + other_half * sin).to(hidden_states.dtype)
 
 
@@ -188,7 +182,7 @@ class LLaDAAttention(nn.Module):
     def project_and_rotate(
         self, hidden_states: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values, `(batch, length, num_heads, head_dim)`; the rotary embedding is in the first two."""
+        """Queries and keys with the rotary embedding, and values, each `(batch, length, num_heads, head_dim)`."""
         hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
         query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
         key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
@@ -211,7 +205,7 @@ class LLaDAMLP(nn.Module):
 
 
 class LLaDALayer(GradientCheckpointingLayer):
-    """One Transformer layer: attention and feed-forward network, each behind its norm and inside a residual."""
+    """One Transformer layer: attention and feed-forward network, each with a norm before it and a residual around it."""
 
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
@@ -303,7 +297,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-                Token ids, mask tokens among them.
+                Token ids, including mask tokens.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 1 for tokens, 0 for padding, on either side. A 4-D mask is used as it is.
             position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
@@ -312,7 +306,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
                 Keys and values of positions that are not recomputed. `past_key_values` is the same argument.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*):
                 Embeddings in place of `input_ids`.
-            query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
+            query_positions (`torch.LongTensor` of shape `(num_positions,)` or `(batch, num_positions)`, *optional*):
                 The positions of the input whose hidden states are needed; all by default. The last layer computes keys
                 and values of every position, and everything else for these alone. With a mask it needs sdpa or eager
                 attention.
@@ -385,7 +379,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
     _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}
-    # On the class itself: on the mixin it would be shadowed by the one of `PreTrainedModel`.
+    # On this class, because `PreTrainedModel` comes before the mixin and has this attribute too.
     generation_config_class = LLaDAGenerationConfig
 
     def __init__(self, config: LLaDAConfig):
@@ -413,7 +407,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-                Token ids, mask tokens among them.
+                Token ids, including mask tokens.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 1 for tokens, 0 for padding, on either side.
             position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
@@ -429,21 +423,21 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
                 The positions whose logits are computed: the last `n` (0: all), a 1-D tensor of positions, a 2-D tensor
                 of positions for each row, or a 2-D boolean mask, which gives logits of shape `(num_true, vocab_size)`.
                 The same positions of `labels` are used.
-            query_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-                The only positions for which anything is computed, the same in each row; see [`LLaDAModel.forward`].
-                `logits_to_keep` then selects among these `num_positions` positions.
+            query_positions (`torch.LongTensor` of shape `(num_positions,)` or `(batch, num_positions)`, *optional*):
+                The only positions whose logits can be needed; see [`LLaDAModel.forward`]. `logits_to_keep` then selects
+                among these `num_positions` positions.
             masked_positions (`torch.LongTensor` of shape `(num_positions,)`, *optional*):
-                Positions in the flattened batch, -1 for none. If given, nothing is returned but the losses of these
-                positions, which need `labels`; see [`masked_losses`].
+                Positions in the flattened batch, -1 for none. With them, only the losses of these positions are
+                returned, which need `labels`; see [`masked_losses`].
             loss_chunk_size (`int`, *optional*, defaults to 1024):
-                Of `masked_positions`, how many have their logits in memory at a time. `None`: all.
+                The number of `masked_positions` whose logits are in memory at a time. `None`: all.
             kwargs (`dict`, *optional*):
                 Further arguments of [`LLaDAModel.forward`], such as `cu_seq_lens_q`, and `num_items_in_batch`, by which
                 the sum of the loss is divided instead of the number of labels.
 
         Returns:
             [`MaskedLMOutput`]: `logits` of shape `(batch, length, vocab_size)`, and `loss` if `labels` are given.
-            Attentions need `attn_implementation="eager"`. With `masked_positions` [`LLaDAMaskedLossOutput`].
+            Attentions need `attn_implementation="eager"`. With `masked_positions` it is a [`LLaDAMaskedLossOutput`].
 
         Example:
 
@@ -493,28 +487,17 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
     def _warn_if_nothing_is_masked(self, input_ids: torch.LongTensor, labels: torch.LongTensor) -> None:
         if not ((input_ids == self.config.mask_token_id) & (labels != -100)).any():
             logger.warning_once(
-                "No position with a label holds the mask token, so this loss trains the model to copy its input. "
-                "Mask the inputs first (see `modeling_llada.diffusion_llada`), or use a trainer of "
+                "No position with a label has the mask token, so this loss trains the model to copy its input. "
+                "Mask the inputs first (see `modeling_llada.models.diffusion_llada`), or use a trainer of "
                 "`modeling_llada.training`."
             )
 
 
 def select_positions(sequence: torch.Tensor, logits_to_keep: int | torch.Tensor) -> torch.Tensor:
-    """
-    Selects positions of a `(batch, length, ...)` tensor; see `logits_to_keep` of [`LLaDAForMaskedLM.forward`].
-
-    Args:
-        sequence (`torch.Tensor` of shape `(batch, length)` or `(batch, length, hidden_size)`):
-            Labels or hidden states.
-        logits_to_keep (`int` or `torch.Tensor`):
-            The last `n` positions (0: all), a 1-D or 2-D tensor of positions, or a 2-D boolean mask.
-
-    Returns:
-        `torch.Tensor`: The selected positions; for a boolean mask of shape `(num_true, ...)`.
-    """
+    """Selects positions of a `(batch, length, ...)` tensor; see `logits_to_keep` of [`LLaDAForMaskedLM.forward`]."""
     if isinstance(logits_to_keep, int):
         return sequence[:, -logits_to_keep:] if logits_to_keep else sequence
-    logits_to_keep = logits_to_keep.to(sequence.device)  # a model on several devices ends on another one
+    logits_to_keep = logits_to_keep.to(sequence.device)  # The last layer of a large model can be on another device.
     if logits_to_keep.dtype == torch.bool and logits_to_keep.ndim == 2:
         return sequence[logits_to_keep]
     if logits_to_keep.ndim == 2:

@@ -258,10 +258,10 @@ class TestEmbeddingSize:
 class TestRefused:
     @pytest.mark.parametrize("name", UNSUPPORTED)
     def test_switch_that_is_not_implemented(self, name, tmp_path):
-        with pytest.raises(ValueError, match=f"`{name}="):
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
             LLaDAConfig(**{name: UNSUPPORTED[name]})
-        # "same field": an official file names the activation already, by its official name.
-        with pytest.raises(ValueError, match="is not implemented|same field"):
+        # "one field": an official file already has the activation under its official name.
+        with pytest.raises(ValueError, match="is not implemented|one field"):
             AutoConfig.from_pretrained(write_config(tmp_path, LLADA_8B | {name: UNSUPPORTED[name]}))
 
     def test_null_switches_pass(self):

@@ -26,11 +26,11 @@ class TestCache:
 
     @BOTH_NAMES
     def test_either_name_reads_it(self, tiny_model, random_ids, name):
-        model, ids, window = tiny_model(), random_ids(2, 12), torch.arange(4, 8)
+        model, ids, window = tiny_model(), random_ids(2, 12), torch.arange(4, 8).expand(2, -1)
         cache = LLaDACache(num_layers=2)
-        expected = model(ids, **{name: cache}).logits[:, window]
+        expected = model(ids, **{name: cache}).logits[:, 4:8]
         cache.window = window
-        logits = model(ids[:, window], position_ids=window[None], **{name: cache}).logits
+        logits = model(ids[:, 4:8], position_ids=window, **{name: cache}).logits
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
     @BOTH_CLASSES

@@ -473,16 +473,15 @@ class TestQueryPositions:
     @pytest.mark.parametrize("padding", [None, left_padding(2, 24, 0, 5)], ids=["whole", "padded"])
     def test_positions_are_those_in_the_window_of_a_cache(self, tiny_model, random_ids, padding):
         """The keys and values of all of the window are written, also by the last layer."""
-        model, canvas, window = tiny_model(), random_ids(2, 24), torch.arange(9, 19)
+        model, canvas, window = tiny_model(), random_ids(2, 24), torch.arange(9, 19).expand(2, -1)
         logits, caches = [], [LLaDACache(2), LLaDACache(2)]
         for cache, queried in zip(caches, (slice(None), self.queried), strict=True):
             logits_of(model, canvas, cache=cache, attention_mask=padding)
             cache.window = window
-            changed = canvas.index_fill(1, window[2:6], MASK)[:, window]
+            changed = canvas[:, 9:19].index_fill(1, torch.arange(2, 6), MASK)
             options = {} if cache is caches[0] else {"query_positions": queried}
-            position_ids = window.expand(2, -1)
             logits.append(
-                logits_of(model, changed, cache=cache, attention_mask=padding, position_ids=position_ids, **options)
+                logits_of(model, changed, cache=cache, attention_mask=padding, position_ids=window, **options)
             )
         torch.testing.assert_close(logits[1], logits[0][:, self.queried], **self.close)
         for first, second in zip(caches[0].layers, caches[1].layers, strict=True):
