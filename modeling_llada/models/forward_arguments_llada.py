@@ -59,6 +59,8 @@ def check_keywords(forward: Callable) -> Callable:
                     "`cache` and `past_key_values` are two names of one argument. Pass it once, as `cache`."
                 )
             kwargs["cache"] = past_key_values
+        if kwargs.get("cu_seq_lens_q") is not None:
+            kwargs.pop("seq_idx", None)  # packed batches of TRL say the same twice
         unknown = [name for name in kwargs if name not in known]
         if unknown:
             check_attention_reads(self, unknown)

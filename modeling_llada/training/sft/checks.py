@@ -1,10 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What masked fine-tuning refuses before it starts, each with the way out."""
+"""Checks that run before masked fine-tuning starts. Each error message says how to mend the input."""
 
 import copy
 import re
 
+from accelerate import Accelerator
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -20,37 +21,55 @@ from .configuration import LLaDASFTConfig
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def check_arguments(args: LLaDASFTConfig, given: dict[str, object]) -> None:
-    """
-    Raises a `ValueError` for an argument that would train something else than it says.
+def check_run(
+    args: LLaDASFTConfig,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    datasets: "dict[str, Dataset]",  # noqa: F821
+    peft_config: PeftConfig | None,
+) -> None:
+    """Raises a `ValueError` unless model, tokenizer, datasets and adapter fit together."""
+    _check_model(model)
+    if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
+        _check_attention(model)
+    _check_adapter(model, peft_config)
+    _check_tokenizer(tokenizer, model)
 
-    Args:
-        args ([`LLaDASFTConfig`]):
-            The arguments.
-        given (`dict[str, object]`):
-            Arguments of [`~trl.SFTTrainer`] that this trainer does not take, by name.
-    """
+
+def check_prepared_model(model: PreTrainedModel | PeftModel, accelerator: Accelerator) -> None:
+    """Raises a `ValueError` unless the model that TRL has prepared can be trained on the processes of the run."""
+    _check_trainable(model)
+    _check_parallelism(accelerator.parallelism_config)  # of the arguments, or of `accelerate launch`
+    _check_tied_embedding(model)
+
+
+def check_arguments(args: LLaDASFTConfig, **unsupported) -> None:
+    """Raises a `ValueError` for arguments that would not do what they say, such as those in `unsupported`."""
     if not isinstance(args, LLaDASFTConfig):
         raise ValueError(
-            f"`args` must be a `LLaDASFTConfig`, but got {type(args).__name__}. It takes the same arguments, and more."
+            f"`args` must be a `LLaDASFTConfig`, but got {type(args).__name__}. It accepts the arguments of `SFTConfig`."
         )
-    for name, value in given.items():
+    for name, value in unsupported.items():
         if value is not None:
             raise ValueError(
                 f"`{name}` is not supported: {REASONS[name]}. Leave it out, or subclass `LLaDASFTTrainer`."
             )
     for name, wrong, reason in (
-        ("use_liger_kernel", args.use_liger_kernel, "it would replace the loss by the shifted one"),
-        ("label_smoothing_factor", args.label_smoothing_factor, "the loss is eq. 5 of the paper alone"),
-        ("loss_type", args.loss_type != "nll", "the loss is eq. 5 of the paper alone"),
-        ("train_sampling_strategy", args.train_sampling_strategy == "batch_rebalance", "noise belongs to one order"),
-        ("dispatch_batches", args.accelerator_config.dispatch_batches, "batches cannot be cut after they were masked"),
+        ("use_liger_kernel", args.use_liger_kernel, "it would replace the loss by that of next tokens"),
+        ("label_smoothing_factor", args.label_smoothing_factor, "the loss is eq. 5 of the paper"),
+        ("loss_type", args.loss_type != "nll", "the loss is eq. 5 of the paper"),
+        (
+            "train_sampling_strategy",
+            args.train_sampling_strategy == "batch_rebalance",
+            "the noise depends on the order of the rows",
+        ),
+        ("dispatch_batches", args.accelerator_config.dispatch_batches, "masked batches cannot be split"),
     ):
         if wrong:
             value = getattr(args, name, True)
             raise ValueError(f"`{name}={value!r}` is not supported: {reason}. Leave it at its default.")
-    check_packing(args)
-    check_parallelism(args.parallelism_config)
+    _check_packing(args)
+    _check_parallelism(args.parallelism_config)
 
 
 REASONS = {
@@ -61,12 +80,11 @@ REASONS = {
 }
 
 
-def check_packing(args: LLaDASFTConfig) -> None:
-    """Raises a `ValueError` for arguments that packing would not follow."""
+def _check_packing(args: LLaDASFTConfig) -> None:
     if args.padding_free:
         raise ValueError(
-            "`padding_free=True` is not supported: the collator pads, and does not make one row of a batch. Leave it out; "
-            "`packing=True` saves the padding, and its documents do not see each other."
+            "`padding_free=True` is not supported: the collator pads the rows of a batch. Leave it out, and avoid padding "
+            "with `packing=True`, where documents that share a row do not see each other."
         )
     if not (args.packing or args.eval_packing):
         return
@@ -74,18 +92,18 @@ def check_packing(args: LLaDASFTConfig) -> None:
         raise ValueError("`packing=True` needs `max_length`, the length of a packed row, but got `None`.")
     if args.eos_fill is not None:
         raise ValueError(
-            f"`packing=True` is not supported with `eos_fill={args.eos_fill!r}`: what comes after a response is the next "
-            "document, not EOS. Leave one of them out."
+            f"`packing=True` is not supported with `eos_fill={args.eos_fill!r}`: the next document follows a response, "
+            "not EOS. Leave one of them out."
         )
     if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
         raise ValueError(
-            '`packing=True` would do nothing with `dataset_kwargs={"skip_prepare_dataset": True}`. Leave it out: rows that '
-            "`trl.pack_dataset` has packed are known by their `seq_lengths`."
+            '`packing=True` has no effect with `dataset_kwargs={"skip_prepare_dataset": True}`. Leave it out: packed rows '
+            "of `trl.pack_dataset` are recognized by their `seq_lengths`."
         )
 
 
-def check_attention(model: PreTrainedModel) -> None:
-    """Raises a `ValueError` unless the attention of a model can keep the documents of a packed row apart."""
+def _check_attention(model: PreTrainedModel) -> None:
+    """The attention must be able to separate the documents of a packed row."""
     implementation = model.config._attn_implementation
     if implementation not in ALL_MASK_ATTENTION_FUNCTIONS and not is_flash_attention_requested(model.config):
         raise ValueError(
@@ -95,20 +113,18 @@ def check_attention(model: PreTrainedModel) -> None:
         )
 
 
-def check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F821
-    """Raises a `ValueError` if processes would get parts of rows. Rows, weights and heads may be spread over them."""
+def _check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F821
+    """Each process must get whole rows. Rows, weights and attention heads may be distributed."""
     for name in ("cp_size", "sp_size"):
         size = getattr(config, name, None)
         if size is not None and size > 1:
             raise ValueError(
-                f"`parallelism_config` with `{name}={size}` is not supported: it cuts rows into parts, and the masked "
-                "positions of the loss are those of whole rows. For long rows use `gradient_checkpointing=True`, "
-                "`tp_size` or FSDP."
+                f"`parallelism_config` with `{name}={size}` is not supported: it splits rows, and the loss needs the masked "
+                "positions of whole rows. For long rows use `gradient_checkpointing=True`, `tp_size` or FSDP."
             )
 
 
-def check_model(model: PreTrainedModel) -> None:
-    """Raises a `ValueError` unless a model is a LLaDA mask predictor."""
+def _check_model(model: PreTrainedModel) -> None:
     config = model.config
     if getattr(config, "model_type", None) != "llada" or model.get_output_embeddings() is None:
         raise ValueError(
@@ -119,20 +135,14 @@ def check_model(model: PreTrainedModel) -> None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
 
 
-def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+def _check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
     """
-    Raises a `ValueError` if an adapter is not to be trained, is one of prompt learning, or names modules or tokens that the
-    model does not have. PEFT leaves those out without a word, as long as there are others.
-
-    Args:
-        model ([`PreTrainedModel`] or [`~peft.PeftModel`]):
-            The mask predictor, or one with adapters.
-        peft_config ([`~peft.PeftConfig`], *optional*):
-            A new adapter.
+    The adapters of a model and a new one must be trainable, and name modules and tokens that the model has. PEFT silently
+    ignores unknown ones, as long as it finds any.
     """
     if isinstance(model, PeftModel) and not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
-            "`model` has an adapter that was loaded for inference, so that nothing of it would be trained. Load it with "
+            "`model` has an adapter that was loaded for inference, so nothing would be trained. Load it with "
             "`PeftModel.from_pretrained(..., is_trainable=True)`."
         )
     names = [name for name, _ in model.named_modules()]
@@ -158,7 +168,7 @@ def check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | 
 
 
 def _check_names(config: PeftConfig | None, names: list[str]) -> None:
-    """Modules beside the targets are found as PEFT does it: by the end of their name, and by expressions."""
+    """Finds modules as PEFT does: by the end of their name, or by a regular expression."""
     tokens = getattr(config, "trainable_token_indices", None)
     for argument, given, matches in (
         ("modules_to_save", getattr(config, "modules_to_save", None), str.endswith),
@@ -190,19 +200,18 @@ def _check_token_indices(config: PeftConfig | None, model: PreTrainedModel | Pef
         )
 
 
-def check_trainable(model: PreTrainedModel | PeftModel) -> None:
-    """Raises a `ValueError` if no weight of a model would be trained."""
+def _check_trainable(model: PreTrainedModel | PeftModel) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
-            "`model` has no weights that would be trained: all are frozen, as those of an adapter folder that is loaded "
-            "as a model. Give a `peft_config` for a new adapter; go on with one by giving "
+            "`model` has no weights that would be trained: all of them are frozen, as after loading an adapter folder as a "
+            "model. Pass a `peft_config` for a new adapter; continue with an adapter by passing "
             "`PeftModel.from_pretrained(base, folder, is_trainable=True)`; or unfreeze weights with "
             "`model.requires_grad_(True)`."
         )
 
 
-def check_tied_embedding(model: PreTrainedModel | PeftModel) -> None:
-    """Raises a `ValueError` if the embedding alone has an adapter, but is the head too, which a merge would change."""
+def _check_tied_embedding(model: PreTrainedModel | PeftModel) -> None:
+    """Merging an adapter of the embedding would also change a head that is tied to it."""
     embedding = model.get_input_embeddings()
     if not model.config.tie_word_embeddings or not isinstance(embedding, BaseTunerLayer):
         return
@@ -216,34 +225,34 @@ def check_tied_embedding(model: PreTrainedModel | PeftModel) -> None:
 
 def keep_gradients(model: PreTrainedModel | PeftModel) -> None:
     """
-    Keeps gradients flowing through 4-bit weights on a CPU.
+    Keeps gradients flowing through 4-bit weights on a CPU with AVX-512 BF16.
 
-    The first call in evaluation mode makes bitsandbytes repack them on CPUs with AVX-512 BF16, and its product with
-    repacked weights has no gradient: training after an evaluation would reach only a part of the adapter.
+    There, bitsandbytes repacks the weights at the first call in evaluation mode, and its product with repacked weights has
+    no gradient. Training after an evaluation would then reach only a part of the adapter.
 
     Raises:
-        `ValueError`: if they are repacked already, which bitsandbytes cannot undo.
+        `ValueError`: if the weights are repacked already, which bitsandbytes cannot undo.
     """
     for name, module in model.named_modules():
         if not hasattr(module, "support_avx512bf16_for_cpu"):
             continue
         if getattr(module.weight.quant_state, "packing_format_for_cpu", False):
             raise ValueError(
-                f"`model` was called before training, and bitsandbytes has repacked its weights ({name}), through which "
-                "there are no gradients. Load it again, and give it to the trainer first."
+                f"`model` was called before training, and bitsandbytes has repacked its weights ({name}), so that they "
+                "pass no gradients. Load it again, and pass it to the trainer before calling it."
             )
         module.support_avx512bf16_for_cpu = False
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Raises a `ValueError` unless the ids of a tokenizer are those of a model."""
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """The tokenizer must have the special tokens of the model."""
     config, rows = model.config, model.get_input_embeddings().weight.shape[0]
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"`processing_class` must be a tokenizer, but got {type(tokenizer).__name__}.")
     if len(tokenizer) > rows:
         raise ValueError(
             f"`processing_class` must fit the embedding, but it has {len(tokenizer)} tokens and the embedding {rows} rows. "
-            "Give the tokenizer that the model was trained with, or call `model.resize_token_embeddings`."
+            "Pass the tokenizer that the model was trained with, or call `model.resize_token_embeddings`."
         )
     token = tokenizer.convert_ids_to_tokens(config.mask_token_id) if config.mask_token_id < len(tokenizer) else None
     if tokenizer.mask_token_id is None:
@@ -253,13 +262,13 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) 
                 f"If it belongs to this model, `tokenizer.mask_token = {token!r}` says so: that is the token of "
                 f"`config.mask_token_id={config.mask_token_id}`."
                 if token is not None
-                else "Give the tokenizer that the model was trained with."
+                else "Pass the tokenizer that the model was trained with."
             )
         )
     if tokenizer.mask_token_id != config.mask_token_id:
         raise ValueError(
             f"`processing_class` must have the mask token of the model, `config.mask_token_id={config.mask_token_id}`, but "
-            f"its mask token {tokenizer.mask_token!r} is {tokenizer.mask_token_id}. Give the tokenizer that the model was "
+            f"its mask token {tokenizer.mask_token!r} is {tokenizer.mask_token_id}. Pass the tokenizer that the model was "
             "trained with."
         )
     if tokenizer.eos_token_id is None:
@@ -272,22 +281,17 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant_only_loss: bool) -> None:
     """
-    Raises a `ValueError` unless messages can be rendered, and the answers in them be found where they are asked for.
+    Raises a `ValueError` unless messages, as in the first row of a dataset, can be rendered and, with
+    `assistant_only_loss`, answers be found in them.
 
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            A template without marks is replaced by ours if that renders the same prompts, as for an official checkpoint.
-        row (`dict`):
-            The first row of the dataset.
-        assistant_only_loss (`bool`):
-            Whether all answers are trained on.
+    A template without marks of the answers is replaced by ours if both render the same prompts.
     """
     messages = row.get("messages", row.get("prompt"))
     if not isinstance(messages, list):
         return
     if tokenizer.chat_template is None:
         raise ValueError(
-            "`processing_class` must have a chat template to train on messages, but its `chat_template` is not set. Give "
+            "`processing_class` must have a chat template to train on messages, but its `chat_template` is not set. Pass "
             "one as `chat_template_path`, or train on columns `prompt` and `completion` that hold texts."
         )
     if not assistant_only_loss:
@@ -302,7 +306,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant
 
 
 def with_default_targets(peft_config: PeftConfig | None) -> PeftConfig | None:
-    """LoRA that names no layers is put on all seven projections, not on the head."""
+    """Puts LoRA without target modules on all seven projections, not on the head."""
     if not isinstance(peft_config, LoraConfig) or peft_config.target_modules is not None:
         return peft_config
     if getattr(peft_config, "target_parameters", None):

@@ -5,6 +5,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
@@ -96,7 +97,17 @@ class LLaDASFTConfig(SFTConfig):
     def __post_init__(self):
         if self.bf16 is None:
             self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
+        if self.use_cpu or not torch.accelerator.is_available():
+            self.dataloader_pin_memory = False  # torch would warn that there is no accelerator
+        if hasattr(self, "activation_checkpointing"):
+            # transformers >= 5.24 would warn of the old name, which TRL sets to True by default.
+            if self.activation_checkpointing is None:
+                self.activation_checkpointing = self.gradient_checkpointing
+            self.gradient_checkpointing = None
+        # TRL would warn that it gives up "keep_end", but rows are cut here.
+        truncation_mode, self.truncation_mode = self.truncation_mode, "keep_start"
         super().__post_init__()
+        self.truncation_mode = truncation_mode
         # The command line passes the value as a string.
         if isinstance(self.eos_fill, str) and self.eos_fill.isdecimal():
             self.eos_fill = int(self.eos_fill)

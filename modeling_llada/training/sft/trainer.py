@@ -2,18 +2,22 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Masked supervised fine-tuning on TRL.
 
-The loss is eq. 5 of the paper (https://huggingface.co/papers/2502.09992): only tokens of the response r_0 are masked, each
-with the probability t of its row, and the prompt p_0 stays as it is,
+The loss is eq. 5 of the paper (https://huggingface.co/papers/2502.09992). Only tokens of the response r_0 are masked, each
+with the probability t of its row; the prompt p_0 stays as it is:
 
     L(theta) = -E_{t, p_0, r_0, r_t} [ 1/t  sum_i 1[r_t^i = M] log p_theta(r_0^i | p_0, r_t) ]
 
-divided by the tokens of all responses of the global batch, or row by row (`loss_normalization`). It is unbiased: a row of
-which nothing happens to be masked, which short responses at small t have, adds zero and is counted.
+It is divided by the tokens of all responses of the global batch, or row by row (`loss_normalization`). A row without any
+masked token, as short responses have at small t, adds zero but is counted, so that the loss is unbiased.
 
-- noise belongs to the row (`noise.py`, `row_order.py`), so accumulation, processes and restarts change nothing;
-- documents that are packed into one row do not see each other, and have rates and weights of their own (`collator.py`);
-- the head runs on the masked tokens alone, in chunks (`chunked_loss.py`);
-- evaluation on fixed noise (`masked_metrics.py`).
+- The noise belongs to the row (`noise.py`, `row_order.py`): accumulation, processes and restarts do not change it.
+- Documents that share a row do not see each other, and have their own rates and weights (`collator.py`).
+- The model computes logits for the masked tokens only, in chunks (`masked_losses` in `diffusion_llada.py`).
+- Evaluation uses fixed noise (`masked_metrics.py`).
+
+TRL's private `_prepare_dataset` is overridden, because tokenization has no public hook. From Trainer, the private
+`_get_dataloader`, `_get_train_sampler`, `_get_eval_sampler` and `_get_num_items_in_batch` are overridden, because rows need
+to know their place in the epoch, and the loss is not divided by the number of labels.
 """
 
 import copy
@@ -39,15 +43,10 @@ from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, d
 from ..resuming import OfficialCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
-    check_adapter,
     check_arguments,
-    check_attention,
     check_chat_template,
-    check_model,
-    check_parallelism,
-    check_tied_embedding,
-    check_tokenizer,
-    check_trainable,
+    check_prepared_model,
+    check_run,
     keep_gradients,
     with_default_targets,
 )
@@ -56,40 +55,42 @@ from .messages import check_dataset, split_last_answer, with_known_columns
 from .rows import check_no_padding, check_rows, finish_rows, pack_rows, tokenized_rows, with_labels
 
 
-# What messages call the datasets that TRL prepares. Others are of a dictionary.
+# How error messages call the datasets that TRL prepares. Others belong to a dictionary.
 NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
 
 
 class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
     """
-    Trainer for masked supervised fine-tuning; see [`~trl.SFTTrainer`] for what is not said here.
+    Trainer for masked supervised fine-tuning. What is not described here is as in [`~trl.SFTTrainer`].
 
-    Datasets may have `messages`, of which the last one is the response (all of the assistant's with
-    `assistant_only_loss=True`); `prompt` and `completion`, as texts or messages; or a `text`, every token of which is
-    trained on.
+    A dataset has one of these forms:
+
+    - `messages`: the last one is the response, or with `assistant_only_loss=True` all messages of the assistant are;
+    - `prompt` and `completion`, as texts or messages;
+    - `text`: every token is trained on.
 
     Args:
         model (`str`, [`PreTrainedModel`] or [`~peft.PeftModel`]):
-            The mask predictor, or where to load it from.
+            The mask predictor, or the folder or name to load it from.
         args ([`LLaDASFTConfig`], *optional*):
             The arguments.
         train_dataset ([`~datasets.Dataset`]):
-            What to train on.
+            The rows to train on.
         eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
             Held-out rows.
         processing_class (`PreTrainedTokenizerBase`, *optional*):
-            The tokenizer. Left out: that of the checkpoint of the model.
+            The tokenizer. By default that of the model's checkpoint.
         peft_config ([`~peft.PeftConfig`], *optional*):
-            An adapter to train in place of the weights. A [`~peft.LoraConfig`] that names no modules is put on all seven
-            projections. To go on with one, give a [`~peft.PeftModel`] that was loaded with `is_trainable=True`.
+            An adapter to train instead of the weights. A [`~peft.LoraConfig`] without target modules is put on all seven
+            projections. To continue with an adapter, pass a [`~peft.PeftModel`] loaded with `is_trainable=True`.
         quantization_config (`QuantizationConfigMixin`, *optional*):
-            How to quantize a model that is loaded here, which then needs an adapter. The embedding, the norms and the head
+            How to quantize a model that is loaded here; it then needs an adapter. The embedding, the norms and the head
             keep their precision.
         **kwargs:
             Other arguments of [`~trl.SFTTrainer`]: `callbacks`, `optimizers`, `formatting_func`...
 
     Raises:
-        `ValueError`: for data, models, tokenizers and arguments that would train nothing, or something else.
+        `ValueError`: if the data, the model, the tokenizer or an argument would train nothing, or something else.
 
     Example:
 
@@ -105,7 +106,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
     """
 
     # The loss is divided by the items of the global batch, so Trainer must not divide it by the number of accumulated
-    # micro-batches. TRL translates this for transformers < 5.19, which does not know it.
+    # micro-batches. TRL translates this for transformers < 5.19.
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -126,54 +127,35 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = LLaDASFTConfig(f"{name.rstrip('/').split('/')[-1]}-SFT")
-        refused = {
-            "data_collator": data_collator,
-            "compute_loss_func": compute_loss_func,
-            "compute_metrics": compute_metrics,
-            "preprocess_logits_for_metrics": preprocess_logits_for_metrics,
-        }
-        check_arguments(args, refused)
+        check_arguments(
+            args,
+            data_collator=data_collator,
+            compute_loss_func=compute_loss_func,
+            compute_metrics=compute_metrics,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+        )
         datasets = _named(train_dataset, eval_dataset)
         for name, dataset in datasets.items():
             check_dataset(dataset, name)
         model_init_kwargs = dict(args.model_init_kwargs or {})
         if isinstance(model, str):
             model = _load_model(model, args, quantization_config)
-            # Used up: TRL would warn that they are ignored.
+            # TRL would warn that it ignores them.
             args.model_init_kwargs = quantization_config = None
-        check_model(model)
-        if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
-            check_attention(model)
-        check_adapter(model, peft_config)
+        processing_class = processing_class or _load_tokenizer(model, args, model_init_kwargs)
+        check_run(args, model, processing_class, datasets, peft_config)
         keep_gradients(model)
-        if processing_class is None:
-            processing_class = AutoTokenizer.from_pretrained(
-                model.config._name_or_path,
-                revision=model_init_kwargs.get("revision", "main"),
-                trust_remote_code=args.trust_remote_code,
-            )
-        check_tokenizer(processing_class, model)
-        if processing_class.pad_token_id is None:
-            processing_class.pad_token = processing_class.eos_token
 
         self._formatting_func = kwargs.get("formatting_func")
+        self._num_embeddings = model.get_input_embeddings().weight.shape[0]
         datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
         train_dataset = datasets.pop("train_dataset", None)
         eval_dataset = _like(eval_dataset, datasets.values())
-        train_row = None if train_dataset is None else train_dataset[0]
-        # A new adapter is drawn before `Trainer` sets the seed, after draws whose number depends on how the model was loaded.
+        # `Trainer` sets the seed only after a new adapter was drawn, and loading a model draws numbers too.
         set_seed(args.seed)
-        self._num_embeddings = model.get_input_embeddings().weight.shape[0]
         super().__init__(
             model=model,
             args=args,
-            data_collator=MaskingCollator(
-                processing_class.mask_token_id,
-                processing_class.eos_token_id,
-                processing_class.pad_token_id,
-                args.eos_fill,
-                args.pad_to_multiple_of,
-            ),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -183,44 +165,36 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         )
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
-        check_trainable(self.model)
-        check_parallelism(self.accelerator.parallelism_config)  # also what `accelerate launch` was told
-        check_tied_embedding(self.model)
-        if self._skip_prepare_dataset:
-            datasets = _named(self.train_dataset, self.eval_dataset)
-            datasets = {name: self._tokenized(dataset, name) for name, dataset in datasets.items()}
-            self.train_dataset = datasets.pop("train_dataset")
-            self.eval_dataset = _like(self.eval_dataset, datasets.values())
+        check_prepared_model(self.model, self.accelerator)
+        # Set afterwards, because TRL's constructor accepts no other collator than its own for packed rows.
+        self.data_collator = MaskingCollator(
+            processing_class.mask_token_id,
+            processing_class.eos_token_id,
+            processing_class.pad_token_id,
+            args.eos_fill,
+            args.pad_to_multiple_of,
+        )
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
+            train_row = None if train_dataset is None else train_dataset[0]
             held_out = [_documents(dataset) for dataset in _named(None, self.eval_dataset).values()]
             prompts = sample_prompts(args, processing_class, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
-        # A graph of the whole model takes minutes to compile for 8B; layers share one. Before 1.15 accelerate would leave the
-        # layers of a model that has a `forward` of its own, as this one has by `add_masked_loss`, uncompiled without a word.
+        # A graph of the whole model takes minutes to compile for 8B, but layers share one graph. Before 1.15 accelerate
+        # silently left the layers uncompiled where it had given the model a `forward` with autocast.
         if self.args.torch_compile and is_accelerate_available("1.15"):
             self.accelerator.state.dynamo_plugin.use_regional_compilation = True
-
-    @property
-    def padding_free(self) -> bool:
-        """Whether TRL's collator makes one row of a batch. It is not used, and TRL would refuse another one."""
-        return False
-
-    @padding_free.setter
-    def padding_free(self, value: bool) -> None:
-        pass
 
     # ---- Data ----
 
     def _readable(self, dataset: Dataset, name: str, processing_class, args: LLaDASFTConfig) -> Dataset:
-        """A dataset as it is given, in the form that TRL reads."""
-        check_dataset(dataset, name)
+        """Checks a dataset of the user, and puts it into the form that TRL reads."""
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
-            return dataset
+            return tokenized_rows(dataset, name, args, processing_class, self._num_embeddings)
         if dataset.format["type"] != "custom":  # a transform, which TRL refuses
             dataset = dataset.with_format(None)
         if self._formatting_func is not None:
@@ -229,9 +203,6 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         if args.chat_template_path is None:
             check_chat_template(processing_class, dataset[0], args.assistant_only_loss)
         return dataset
-
-    def _tokenized(self, dataset: Dataset, name: str) -> Dataset:
-        return tokenized_rows(dataset, name, self.args, self.processing_class, self._num_embeddings)
 
     def _prepare_dataset(
         self,
@@ -249,16 +220,16 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             check_no_padding(dataset, name)
             dataset = with_labels(dataset, name, args)
         if args.completion_only_loss is None:
-            self.completion_only_loss = True  # for rows with a prompt; TRL decides by the columns of the first dataset
+            self.completion_only_loss = True  # in rows with a prompt; TRL decides by the columns of the first dataset
         is_read = formatting_func is None and "input_ids" not in dataset.column_names
         if self.completion_only_loss and not args.assistant_only_loss and is_read:
             dataset = split_last_answer(dataset, name, args)
 
-        # TRL would drop rows without a word, and cut the EOS off before it could be missed.
+        # TRL would silently drop rows, and cut off an EOS before it could be missed.
         plain = copy.copy(args)
         plain.max_length, plain.shuffle_dataset = None, False
         dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
-        # The two that may cut a document in the middle do so themselves.
+        # The other two strategies cut documents themselves.
         cut = not packing or args.packing_strategy == "bfd"
         dataset = finish_rows(dataset, name, args, processing_class, cut=cut)
         check_rows(dataset, name, args, processing_class, self._num_embeddings)
@@ -272,33 +243,31 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Evaluates; see [`~trl.SFTTrainer.evaluate`]. Datasets are prepared as those that the trainer was given."""
+        """Evaluates on datasets, which are prepared first; see [`~trl.SFTTrainer.evaluate`]."""
         if isinstance(eval_dataset, dict):
             metrics = {}
             for name, dataset in eval_dataset.items():
                 metrics |= self.evaluate(dataset, ignore_keys, f"{metric_key_prefix}_{name}")
             return metrics
         if eval_dataset is not None and not isinstance(eval_dataset, str):
+            check_dataset(eval_dataset, "eval_dataset")
             eval_dataset = self._readable(eval_dataset, "eval_dataset", self.processing_class, self.args)
-            if self._skip_prepare_dataset:
-                eval_dataset = self._tokenized(eval_dataset, "eval_dataset")
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     def predict(
         self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """
-        Evaluates, and calls the callbacks of a prediction; see [`Trainer.predict`]. There are no logits to return.
+        Evaluates, and calls the callbacks of a prediction; see [`Trainer.predict`]. It returns no logits.
 
         Args:
             test_dataset ([`~datasets.Dataset`]):
-                Rows, which are prepared as those of an evaluation.
+                The rows, in any form that an evaluation takes.
         """
         args = self.args
+        check_dataset(test_dataset, "test_dataset")
         dataset = self._readable(test_dataset, "test_dataset", self.processing_class, args)
-        if self._skip_prepare_dataset:
-            dataset = self._tokenized(dataset, "test_dataset")
-        else:
+        if not (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
             packing = args.packing if args.eval_packing is None else args.eval_packing
             dataset = self._prepare_dataset(
                 dataset, self.processing_class, args, packing, self._formatting_func, "test_dataset"
@@ -318,35 +287,29 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         else:
             noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
         rows = NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
-        drop_last = self.args.dataloader_drop_last
-        # An evaluation reads all rows, also those of its last batch.
-        self.args.dataloader_drop_last = drop_last and is_training
-        try:
-            return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
-        finally:
-            self.args.dataloader_drop_last = drop_last
+        return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
 
     def _get_train_sampler(self, train_dataset: NumberedRows) -> EpochSampler:
         args = self.args
+        global_batch = self._train_batch_size * args.world_size
         by_length = args.train_sampling_strategy == "group_by_length"
         train_dataset.sampler = EpochSampler(
             len(train_dataset),
             seed=args.seed if args.data_seed is None else args.data_seed,
             shuffle=args.train_sampling_strategy != "sequential",
             lengths=[len(tokens) for tokens in train_dataset.rows["input_ids"]] if by_length else None,
-            group_size=self._train_batch_size * args.world_size * args.gradient_accumulation_steps,
-            multiple=self._batch_multiple(self._train_batch_size),
+            group_size=global_batch * args.gradient_accumulation_steps,
+            multiple=global_batch if args.world_size > 1 and not args.dataloader_drop_last else 1,
             documents=train_dataset.documents,
         )
         return train_dataset.sampler
 
     def _get_eval_sampler(self, eval_dataset: NumberedRows) -> EvaluationSampler:
-        multiple = self._batch_multiple(self.args.eval_batch_size)
-        return EvaluationSampler(len(eval_dataset), self.args.eval_num_samples, multiple, eval_dataset.documents)
-
-    def _batch_multiple(self, batch_size: int) -> int:
-        several = self.args.world_size > 1 and not self.args.dataloader_drop_last
-        return batch_size * self.args.world_size if several else 1
+        args = self.args
+        # All batches are full, so that `dataloader_drop_last` drops no row of an evaluation.
+        is_filled = args.world_size > 1 or args.dataloader_drop_last
+        multiple = args.eval_batch_size * args.world_size if is_filled else 1
+        return EvaluationSampler(len(eval_dataset), args.eval_num_samples, multiple, eval_dataset.documents)
 
     # ---- Loss ----
 
@@ -359,7 +322,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         return num_items
 
     def _num_items(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What the loss of a batch is divided by. Documents without a response fill up the last batch of an epoch."""
+        """The items that the loss of a batch is divided by. Fillers of the last batch have no response."""
         lengths = batch["response_lengths"]
         return lengths.sum() if self.args.loss_normalization == "token" else (lengths > 0).sum()
 
@@ -398,13 +361,13 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        # There are no logits to return: they exist for a chunk of masked tokens at a time.
+        # There are no logits to return.
         return super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
 
     # ---- Checkpoints ----
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        # PEFT loads an adapter in float32, but on a quantized model TRL trains it in bfloat16.
+        # PEFT loads an adapter in float32, but TRL trains it in bfloat16 if the model is quantized.
         dtypes = {
             name: parameter.dtype for name, parameter in self.model.named_parameters() if parameter.requires_grad
         }
@@ -420,8 +383,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         Evaluates on noise that is the same at every call; see [`Trainer.evaluation_loop`].
 
         Returns:
-            [`EvalLoopOutput`]: its metrics are the loss over all rows and noise samples, the accuracy of masked tokens,
-            and the cross-entropy of masked tokens in each quarter of the mask rates.
+            [`EvalLoopOutput`]: its metrics are the loss over all rows and noise samples, and for the masked tokens the
+            accuracy, and the cross-entropy in each quarter of the mask rates.
         """
         started = time.monotonic()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
@@ -431,11 +394,11 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         return output
 
     def pause_clock(self, seconds: float) -> None:
-        """Leaves seconds that were not spent on training out of the tokens per second."""
+        """Excludes seconds that were not spent on training from the tokens per second."""
         self._logged_at += seconds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds what the meter has counted since the last log line; see [`Trainer.log`]."""
+        """Adds the metrics of the steps since the last log line; see [`Trainer.log`]."""
         if "loss" in logs:
             now = time.monotonic()
             seconds, self._logged_at = max(now - self._logged_at, 1e-9), now
@@ -444,10 +407,10 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             num_tokens, num_masked = metrics["num_tokens"], metrics.pop("num_masked_tokens")
             metrics["tokens_per_second"] = round(num_tokens / seconds, 1)
             metrics["masked_tokens_per_second"] = round(num_masked / seconds, 1)
-            # Since the beginning of training. The log is part of a checkpoint, so this survives a restart.
+            # Counted from the beginning of training: the log is part of a checkpoint.
             before = (entry["num_tokens"] for entry in reversed(self.state.log_history) if "num_tokens" in entry)
             metrics["num_tokens"] = num_tokens + next(before, 0)
-            self._metrics["train"].update({name: [value] for name, value in metrics.items()})
+            logs = logs | metrics
         super().log(logs, start_time)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
@@ -457,7 +420,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
 
 
 def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
-    """The datasets that are given, by the names that messages call them."""
+    """The given datasets, by the names that error messages call them."""
     if isinstance(eval_dataset, dict):
         datasets = {f"eval_dataset[{name!r}]": dataset for name, dataset in eval_dataset.items()}
     else:
@@ -466,7 +429,7 @@ def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
 
 
 def _like(eval_dataset, datasets: Iterable[Dataset]) -> Dataset | dict[str, Dataset] | None:
-    """Other datasets in the place of those for evaluation."""
+    """Puts other datasets into the structure of `eval_dataset`."""
     if isinstance(eval_dataset, dict):
         return dict(zip(eval_dataset, datasets, strict=True))
     return next(iter(datasets), None)
@@ -480,7 +443,7 @@ def _documents(dataset: Dataset) -> Iterator[dict[str, list[int]]]:
 
 
 def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrainedModel:
-    """As [`~trl.SFTTrainer`] does it, which for a class outside of transformers asks the config for remote code."""
+    """Loads a model as [`~trl.SFTTrainer`] does, which would ask the config of our class for remote code."""
     options = dict(args.model_init_kwargs or {})
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
@@ -488,3 +451,10 @@ def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrai
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
     return create_model_from_path(path, AutoModelForMaskedLM, **options)
+
+
+def _load_tokenizer(model, args: LLaDASFTConfig, model_init_kwargs: dict) -> PreTrainedTokenizerBase:
+    revision = model_init_kwargs.get("revision", "main")
+    return AutoTokenizer.from_pretrained(
+        model.config._name_or_path, revision=revision, trust_remote_code=args.trust_remote_code
+    )

@@ -262,10 +262,10 @@ class TestArguments:
             ),
             (
                 {"packing": True, "dataset_kwargs": {"skip_prepare_dataset": True}},
-                "`packing=True` would do nothing.*`seq_lengths`",
+                "`packing=True` has no effect.*`seq_lengths`",
             ),
             ({"padding_free": True}, "`padding_free=True` is not supported.*`packing=True`"),
-            ({"use_liger_kernel": True}, "`use_liger_kernel=True`.*shifted"),
+            ({"use_liger_kernel": True}, "`use_liger_kernel=True`.*next tokens"),
             ({"label_smoothing_factor": 0.1}, "`label_smoothing_factor=0.1`"),
             ({"loss_type": "dft"}, "`loss_type='dft'`"),
             ({"train_sampling_strategy": "batch_rebalance"}, "`train_sampling_strategy='batch_rebalance'`"),
