@@ -271,7 +271,7 @@ class LLaDAHarnessLM(TemplateLM):
         labels = input_ids.clone()
         for row, (_, continuation) in enumerate(rows):
             labels[row, : -len(continuation)] = -100
-        generators = [self._generator("loglikelihood", *row) for row in rows]
+        generators = [content_generator(self.seed, "loglikelihood", *row) for row in rows]
         scores = self.model.log_likelihood(input_ids, labels, attention_mask, generator=generators, **self.estimate)
         greedy = self._is_greedy(labels, input_ids, attention_mask) if self.check_greedy else [False] * len(rows)
         return list(zip(scores.log_likelihood.tolist(), greedy, strict=True))
@@ -307,7 +307,9 @@ class LLaDAHarnessLM(TemplateLM):
 
     def _score_text(self, tokens: list[int]) -> float:
         output = self.model.rolling_log_likelihood(
-            torch.tensor([tokens]), generator=self._generator("loglikelihood_rolling", tokens), **self.estimate
+            torch.tensor([tokens]),
+            generator=content_generator(self.seed, "loglikelihood_rolling", tokens),
+            **self.estimate,
         )
         return output.log_likelihood.item()
 
@@ -364,17 +366,13 @@ class LLaDAHarnessLM(TemplateLM):
             input_ids,
             attention_mask,
             stopping_criteria=[stop_strings],
-            generator=[self._generator("generate_until", *job) for job in jobs],
+            generator=[content_generator(self.seed, "generate_until", *job) for job in jobs],
             **options,
         )
         answers = sequences[:, prompt_length:].tolist()
         return [cut_answer(self.tokenizer, answer, strings, end_token_ids) for answer in answers]
 
     # What likelihood and decoding share
-
-    def _generator(self, *content) -> torch.Generator:
-        """A generator seeded by the content of a request. It is on the CPU, so that all devices get the same noise."""
-        return content_generator(self.seed, *content)
 
     def _pad(self, rows: list[list[int]]) -> tuple[torch.LongTensor, torch.LongTensor]:
         """The rows padded on the left to one length, and their attention mask."""

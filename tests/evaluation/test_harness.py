@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 import modeling_llada.evaluation
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation.stop_strings import StopStrings, cut_answer
+from modeling_llada.seeds import content_generator
 
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not part of this environment")
@@ -251,7 +252,7 @@ class TestLikelihood:
         text = (LINE + NEXT) * 20  # longer than the context of 128 tokens
         [score, empty] = lm.loglikelihood_rolling(requests_of("loglikelihood_rolling", (text,), ("",)))
         input_ids = lm.tokenizer(text, return_tensors="pt").input_ids
-        generator = lm._generator("loglikelihood_rolling", input_ids[0].tolist())
+        generator = content_generator(0, "loglikelihood_rolling", input_ids[0].tolist())
         perplexity = lm.model.perplexity(input_ids, num_samples=2, generator=generator).item()
         assert torch.tensor(-score / 220).exp().item() == pytest.approx(perplexity)
         assert empty == 0.0
@@ -288,15 +289,33 @@ class TestGenerateUntil:
         assert first == "疑是地上"
         assert second == "黄河入海流。"
 
-    def test_options_of_the_model_win_over_those_of_the_task(self, make_lm):
+    @pytest.fixture
+    def options_of(self, make_lm, monkeypatch):
+        """The options that `generate` gets, for options of the model and of a task."""
+
+        def run(asked, **options):
+            lm, seen = make_lm(**options), {}
+
+            def generate(input_ids, attention_mask, stopping_criteria, generator, **options):
+                seen.update(options)
+                return input_ids
+
+            with monkeypatch.context() as patch:
+                patch.setattr(lm.model, "generate", generate)
+                lm.generate_until(requests_of("generate_until", (LINE, asked)))
+            return seen
+
+        return run
+
+    def test_options_of_the_model_win_over_those_of_the_task(self, options_of):
         asked = {"until": ["。"], "max_gen_toks": 32, "do_sample": False, "temperature": 0.7, "steps": 4}
-        assert make_lm()._decoding_options(asked) == (
-            {"max_new_tokens": 32, "do_sample": False, "temperature": 0.0, "steps": 4},
-            ["。"],
-        )
-        options, _ = make_lm(max_new_tokens=8, temperature=0.5, cfg_scale=1.0)._decoding_options(asked)
-        assert options == {"max_new_tokens": 8, "temperature": 0.5, "steps": 4, "cfg_scale": 1.0}
-        assert make_lm()._decoding_options({})[0]["max_new_tokens"] == 256
+        assert options_of(asked) == {"max_new_tokens": 32, "do_sample": False, "temperature": 0.0, "steps": 4}
+        own = {"max_new_tokens": 8, "temperature": 0.5, "cfg_scale": 1.0}
+        assert options_of(asked, **own) == {"steps": 4, **own}
+
+    def test_without_a_length_the_default_of_the_harness_is_used(self, options_of):
+        with pytest.raises(ValueError, match="must leave room for a prompt.* but got 256"):
+            options_of({})  # the tiny model has room for 128
 
     def test_an_option_that_nobody_has_is_an_error(self, make_lm):
         with pytest.raises(ValueError, match="gen_length"):

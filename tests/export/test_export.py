@@ -234,11 +234,10 @@ class TestStrict:
         ],
         ids=["missing layer", "missing head", "unexpected", "mismatched", "two things"],
     )
-    @pytest.mark.parametrize("layout", ["transformers", "official"])
-    def test_weights_must_be_those_of_the_config(self, official, out, change, message, layout):
+    def test_weights_must_be_those_of_the_config(self, official, out, change, message):
         change_weights(official, change)
         with pytest.raises(ValueError, match=message):
-            export_checkpoint(official, out, layout=layout)
+            export_checkpoint(official, out)
         assert not out.parent.exists()
 
     def test_ten_names_are_enough(self, official, out):
