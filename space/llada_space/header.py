@@ -63,10 +63,9 @@ class HeaderFields:
 
 def make_component(one: PromptField, value: str) -> gr.components.Component:
     """The component of a field."""
-    info = one.help.capitalize() + "."
     if one.choices:
-        return gr.Dropdown(choices_of(one), value=value, label=one.label, info=info, min_width=200, scale=2)
-    return gr.Textbox(value, label=one.label, info=info, max_length=40, min_width=90)
+        return gr.Dropdown(choices_of(one), value=value, label=one.label, min_width=320)
+    return gr.Textbox(value, label=one.label, max_length=40, min_width=120)
 
 
 def choices_of(one: PromptField) -> list[tuple[str, str]]:

@@ -484,7 +484,7 @@ RUNS = {
 def test_settings_that_are_no_preset_any_more(page):
     chosen = page.locator("input[type=radio][value='pure diffusion']").locator("visible=true").first
     field = page.get_by_label("number input for Temperature").locator("visible=true")
-    for value, note in (("0.5", "Settings of your own."), ("0", "One block, one token a pass")):
+    for value, note in (("0.5", "Your own settings."), ("0", "One block, one token a pass")):
         field.fill(value)
         field.press("Tab")
         page.get_by_text(note).locator("visible=true").first.wait_for()
