@@ -1,23 +1,22 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Makes a moving picture of a denoising: an animated SVG, GIF or WebP, or a web page that plays it.
+"""Draws a moving picture of a denoising: an animated SVG, GIF or WebP, or a web page that plays it.
 
     python examples/animate.py docs/pictures/animation.svg
     python examples/animate.py poem.gif --prompt "七言绝句《春江》\n" --max-new-tokens 33 --columns 16 --dark
     python examples/animate.py answer.html --model GSAI-ML/LLaDA-8B-Base --prompt "Paris is" --block-length 32
 
-SVG and web page take the fonts and the colour scheme of who looks at them. GIF and WebP need Pillow, and a font of this
-machine (Debian: fonts-noto-cjk) for Han characters.
+SVG and web page use the fonts and the colour scheme of the reader. GIF and WebP need Pillow, and for Han characters a font on
+this machine (Debian: fonts-noto-cjk).
 """
 
 import argparse
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoTokenizer
 
-import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
+from modeling_llada.loading import load_checkpoint
 from modeling_llada.streaming import RecordingStreamer
 from modeling_llada.writing import write_atomically
 
@@ -30,31 +29,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help=f"the file to write: {', '.join(SUFFIXES)}")
     parser.add_argument("--model", default=SHIPPED, help="folder or Hub id (checkpoints/llada-poet)")
-    parser.add_argument("--prompt", default="五言绝句\\n床前明月光，", help="\\n is a line break (%(default)s)")
-    parser.add_argument("--max-new-tokens", type=int, default=19, help="%(default)s by default")
+    parser.add_argument(
+        "--prompt", default="五言绝句\\n床前明月光，", help="prompt, in which \\n is a line break (%(default)s)"
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=19, help="masks after the prompt (%(default)s)")
     parser.add_argument("--block-length", type=int)
     parser.add_argument("--confidence-threshold", type=float)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--columns", type=int, default=12, help="cells of a line (%(default)s: a couplet of five)")
+    parser.add_argument(
+        "--columns", type=int, default=12, help="cells in a row (%(default)s: two lines of five characters)"
+    )
     parser.add_argument("--title", default="")
     parser.add_argument(
-        "--step-milliseconds", type=int, default=Timing().step, help="how long a step stands (%(default)s)"
+        "--step-milliseconds", type=int, default=Timing().step, help="duration of a step (%(default)s)"
     )
-    parser.add_argument("--dark", action="store_true", help="GIF and WebP on a dark ground")
+    parser.add_argument("--dark", action="store_true", help="draw GIF and WebP on a dark background")
     args = parser.parse_args()
     if args.output.suffix not in SUFFIXES:
-        parser.error(f"the file must end with one of {', '.join(SUFFIXES)}, but got {args.output.name!r}")
+        parser.error(
+            f"the name of the file must end with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, but got {args.output.name!r}"
+        )
     pictures = record_pictures(args)
     write_atomically(args.output, draw(pictures, args))
     print(f"Wrote {args.output}: {len(pictures)} pictures, {args.output.stat().st_size / 1024:.0f} KB.")
 
 
 def record_pictures(args: argparse.Namespace) -> list[Picture]:
-    """Runs the model, and records what happens."""
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModel.from_pretrained(args.model, dtype="auto" if torch.cuda.is_available() else torch.float32)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    """Runs the model and records each step."""
+    model, tokenizer = load_checkpoint(args.model)
     inputs = tokenizer(args.prompt.replace("\\n", "\n"), return_tensors="pt").to(model.device)
     streamer = RecordingStreamer(tokenizer, model.config.mask_token_id)
     model.generate(

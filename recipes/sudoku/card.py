@@ -17,8 +17,8 @@ STEPS = (
     *("margin, one token a step", "random, one token a step", "row by row, one token a step"),
     *("left to right, one token a step", "confidence_threshold 0.9", "confidence_threshold 0.99", "entropy_bound 0.1"),
 )
-STEPS_NOTE = """`recipes/sudoku sweep`, on the first {limit} of these puzzles. Names are those of `remasking` and of the parallel rules of
-`generate`, fixed tokens a step are `steps`; row by row and left to right are in `recipes/sudoku/sweep.py`."""
+STEPS_NOTE = """`recipes/sudoku sweep`, on the first {limit} of these puzzles. The names are those of `remasking` and of the parallel rules of
+`generate`; a fixed number of tokens a step is set by `steps`. Row by row and left to right are in `recipes/sudoku/sweep.py`."""
 MODELS = {"llada": "LLaDA", "llada-answer": "LLaDA with the answer behind the puzzle", "twin": "autoregressive twin"}
 CARD = """---
 license: apache-2.0
@@ -33,9 +33,9 @@ tags:
 # llada-sudoku
 
 A masked diffusion language model ([LLaDA](https://huggingface.co/papers/2502.09992)) of {millions} million parameters that
-solves Sudoku of {sizes}. A puzzle with `[MASK]` in its empty cells is the canvas, and the model fills the cells
-it is surest of first. It was trained from random weights in {minutes} on one {device}, with the code
-of this repository, and knows nothing else.
+solves Sudoku puzzles of {sizes}. A puzzle with `[MASK]` in its empty cells is the canvas, and the model fills the cells
+that it is most sure of first. It was trained from random weights in {minutes} on one {device}, with the code
+of this repository, and can do nothing else.
 
 ```python
 import modeling_llada  # registers the classes
@@ -49,8 +49,8 @@ inputs = tokenizer(puzzle.replace("_", "[MASK]"), return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=0)[0]))
 ```
 
-`max_new_tokens=0`, the default of this checkpoint, since nothing follows the board. Its first line names the size, each
-other line is a row, and every line ends with a line break, the last one too. Boxes have
+`max_new_tokens=0` is the default of this checkpoint, because nothing follows the board. The first line names the size, each
+other line is a row, and every line ends with a line break, including the last one. Boxes have
 {boxes}.
 
 ```bash
@@ -62,40 +62,41 @@ The model takes no instructions and does not chat.
 ## Measured
 
 `recipes/sudoku evaluate`, in float32 on {number} held-out puzzles of each size; the numbers are in `evaluation.json`, the
-training curve in `training_log.json`. A puzzle counts as solved when every row, column and box holds each digit once and the
-given digits are kept; each has one solution. Intervals are Wilson's, 95%; passes are forward passes, mean of the puzzles.
+training curve in `training_log.json`. A puzzle is solved when every row, column and box holds each digit once and the
+given digits are kept; each puzzle has one solution. The intervals are 95% Wilson intervals, and the passes are the mean number of
+forward passes for a puzzle.
 
 {table}
 
-The twin is a Llama of the same shape that writes the solution behind the puzzle from left to right, trained on the same
-puzzles for as many steps of as many tokens{twin_note}.
-It differs in two ways, order and format, and the table does not tell them apart: `docs/evidence.md` has a small LLaDA in the
-format of the twin as well.
+The twin is a Llama model of the same shape that writes the solution after the puzzle from left to right. It was trained on the
+same puzzles for as many steps with as many tokens{twin_note}.
+It differs in two ways, order and format, and the table does not separate them: `docs/evidence.md` also has a small LLaDA model
+in the format of the twin.
 
 The held-out 4x4 and 9x9 puzzles are those of reasoning-gym 0.1.25 with its default settings (8 to 12 and 30 to 50 empty
-cells); the 6x6 ones, with 14 to 24 empty cells, are made by `recipes/sudoku/solver.py`. No symmetric image of a held-out
-solution was trained on, where the symmetries are: other digits, other bands, rows in a band, stacks and columns in a stack,
-and, for square boxes, rows for columns. A 4x4 grid is one of 192 or one of 96 that are images of each other: all held-out
-solutions are among the 96.
+cells); `recipes/sudoku/solver.py` makes the 6x6 puzzles, with 14 to 24 empty cells. The training data has no symmetric
+image of a held-out solution. The symmetries exchange digits, bands, rows in a band, stacks, columns in a stack, and, for
+square boxes, rows and columns. The 4x4 grids form two classes of such images, with 192 and 96 grids: all held-out solutions
+are among the 96.
 
 {steps}## Limits
 
-- Puzzles with more empty cells than these were not measured. A digit that is committed stays: nothing takes a wrong one back.
-- It also fills a puzzle that has no solution, or several, and a board of another size. `solves` in `recipes/sudoku/grids.py`
-  checks an answer.
+- Puzzles with more empty cells were not measured. A committed digit stays, even if it is wrong.
+- The model also fills puzzles with no solution or several solutions, and boards of other sizes. `solves` in
+  `recipes/sudoku/grids.py` checks an answer.
 
 ## Training
 
 - **Data**: {trained}, all from the generator in
-  `recipes/sudoku/`, each with one solution, shown in random symmetric images (Apache-2.0, as the code; no text of others).
+  `recipes/sudoku/`. Each has one solution, and training shows random symmetric images of it (Apache-2.0, like the code).
 - **Model**: {layers} layers, {width} wide, {heads} heads, SwiGLU of {ff}, tied embeddings, {vocabulary} tokens. Stored in bfloat16.
-- **Objective**: eq. 5 of the paper, the one of fine-tuning, with the given cells as the prompt: the empty cells are masked at a
-  rate t uniform in (0.001, 1] of each board, with cross-entropy weighted by 1/t. In {free} of the boards all cells may be masked.
+- **Objective**: eq. 5 of the paper, the loss of fine-tuning, with the given cells as the prompt: the empty cells of a board are
+  masked at a rate t, uniform in (0.001, 1], and the cross-entropy is weighted by 1/t. In {free} of the boards all cells may be masked.
 - **Optimiser**: AdamW (0.9, {beta2}), weight decay {decay}, gradient norm at most {norm}, peak learning rate {rate:g}: {warmup} steps of warmup,
   constant, and linear decay over the last {decay_ratio}. Seed {seed}.
 - **Cost**: {steps_run:,} steps of {tokens:,} tokens; {cost}.
 
-To make it again:
+To train it again:
 
 ```bash
 python -m recipes.sudoku prepare

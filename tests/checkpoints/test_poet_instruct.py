@@ -67,7 +67,7 @@ def test_an_acrostic(ask):
 def test_each_instruction_stands_for_itself(ask, poet):
     question = "谁言寸草心，下一句"
     assert ask("写一首五言绝句", "白日依山尽，黄河入海流。", question) == ask(question)
-    with pytest.raises(Exception, match="there is no system message here"):
+    with pytest.raises(Exception, match="this checkpoint takes no system message"):
         poet[1].apply_chat_template([{"role": "system", "content": "七言绝句"}, {"role": "user", "content": question}])
 
 
