@@ -11,47 +11,34 @@
     python -m benchmarks.decode --shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 \\
         --tokens-per-step 1 2 4
     python -m benchmarks.decode --shape poet --checkpoint checkpoints/llada-poet --against other/folder
-    python -m benchmarks.decode --render
 
-Weights are random, so what a model is sure of is noise, and the schedule is forced: each step commits
-`--tokens-per-step` tokens, and nothing stops at an EOS. The contenders of a cell (a batch, its lengths and a schedule) take
-turns in one process. `benchmarks/README.md` explains the columns. The JSON file is written before the first run, with what
-the roofline expects of each row, and again after each cell.
+Weights are random, so the confidences mean nothing, and the schedule is forced: each step commits `--tokens-per-step` tokens,
+and nothing stops at an EOS. The contenders of a cell (a batch, its lengths and a schedule) take turns in one process.
+`benchmarks/README.md` explains the columns. The JSON file is written before the first run, with the expectation of the roofline
+for each row, and again after each cell.
 """
 
 import argparse
 import gc
-import json
-import os
-import platform
-import shlex
-import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
-from benchmarks.arguments import add_model_arguments, check_layers, settle_device
 from benchmarks.contenders import Cell, Contender, Models, bind, list_contenders, most_recordings
-from benchmarks.decode_report import header, render
-from benchmarks.decode_table import table
-from benchmarks.pages import render_readme
+from benchmarks.decode_tables import header, table
+from benchmarks.report import add_model_arguments, check_layers, progress, save_report, settle_device, start_report
 from benchmarks.roofline import Rates, expect, find_rates
 from benchmarks.shapes import WEIGHT_BYTES, Unavailable, config_of, first_line
-from benchmarks.timing import count_synchronizations, seconds_of, significant, summary, take_turns, with_peak_memory
+from benchmarks.timing import count_synchronizations, seconds_of, summary, take_turns, with_peak_memory
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 from modeling_llada.models.engine_llada import MAX_RECORDINGS
-from modeling_llada.writing import write_atomically
+from reporting.results import rounded
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
-    if args.render:
-        render_readme(render)
-        return
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
@@ -66,18 +53,18 @@ def main(arguments: list[str] | None = None) -> None:
         )
     ]
     contenders = list_contenders(args)
-    report = start_report(args, sys.argv[1:] if arguments is None else arguments, device, config, rates, contenders)
+    report = start_report("decode", args, arguments, **describe(args, config, rates, contenders))
     rows = {cell: [start_row(cell, contender, config, rates, device) for contender in contenders] for cell in cells}
     report["rows"] = [row for cell in cells for row in rows[cell]]
-    save(report, args.json)
+    save_report(report, args.json)
     for cell in cells:
         progress(f"batch {cell.batch}, {cell.prompt} + {cell.answer}, {cell.tokens_per_step} tokens a step")
         run_cell(cell, dict(zip(contenders, rows[cell], strict=True)), args, device, config)
-        # A model keeps its recordings, so each cell has a new one.
+        # A model keeps its recordings, so each cell gets a new model.
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        save(report, args.json)
+        save_report(report, args.json)
     print(header(report), table(report["rows"]), sep="\n\n")
 
 
@@ -85,7 +72,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add_model_arguments(parser, shape="poet", dtypes=("float32", "bfloat16", "float16"))
-    add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in the place of random weights")
+    add("--checkpoint", type=Path, metavar="DIR", help="a checkpoint instead of random weights")
     add(
         "--mode",
         nargs="+",
@@ -98,7 +85,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="+",
         choices=("graph", "eager", "compiled"),
         default=["graph"],
-        help="graph: what `generate` does by itself, recorded steps on CUDA; eager: `disable_compile=True`; compiled: "
+        help="graph: the default of `generate`, recorded steps on CUDA; eager: `disable_compile=True`; compiled: "
         "with a `compile_config` (%(default)s)",
     )
     add("--batch", type=int, nargs="+", default=[1], help="rows (%(default)s)")
@@ -108,14 +95,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--answer", type=int, nargs="+", default=[256], help="lengths of the answer (%(default)s)")
     add("--tokens-per-step", type=int, nargs="+", default=[1], help="the forced schedules (%(default)s)")
     add("--block-length", type=int, default=32, help="(%(default)s)")
-    add("--naive", action="store_true", help="interleave a plain loop: all logits in every step, no cache")
+    add("--naive", action="store_true", help="interleave a plain loop: all logits in each step, no cache")
     add("--against", type=Path, metavar="FOLDER", help="interleave the `generate` of the code in a checkpoint folder")
-    add("--quantize", nargs="+", choices=tuple(WEIGHT_BYTES), default=[], help="rows with these weights, by torchao")
+    add(
+        "--quantize",
+        nargs="+",
+        choices=tuple(WEIGHT_BYTES),
+        default=[],
+        help="add rows with these weights, by torchao",
+    )
     add("--ladder", action="store_true", help="one optimisation more in each row; sets modes and engines")
     add("--repeats", type=int, default=5, help="timed runs of each row (%(default)s)")
-    add("--json", type=Path, metavar="FILE", help="where to write the numbers")
-    add("--title", default="", help="of the table in README.md (what the rows vary)")
-    add("--render", action="store_true", help="only write the tables of results/decode*.json into README.md")
+    add("--title", default="", help="title of the table in results/README.md (what the rows vary)")
     args = parser.parse_args(arguments)
     settle_device(parser, args)
     if args.layers is not None and args.checkpoint is not None:
@@ -131,71 +122,28 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"`--tokens-per-step` must divide `--block-length {args.block_length}`: {args.tokens_per_step}.")
     if most_recordings(list_contenders(args)) > MAX_RECORDINGS:
         parser.error(
-            f"A model keeps {MAX_RECORDINGS} recordings, and `--mode` times `--engine` asks for more: they would be made anew "
+            f"A model keeps {MAX_RECORDINGS} recordings, but `--mode` times `--engine` asks for more, which would be made anew "
             "in each round. Split the command."
         )
     return args
 
 
-def start_report(
-    args: argparse.Namespace,
-    arguments: list[str],
-    device: torch.device,
-    config: LLaDAConfig,
-    rates: Rates,
-    contenders: list[Contender],
-) -> dict:
-    """What is known before the first run."""
+def describe(args: argparse.Namespace, config: LLaDAConfig, rates: Rates, contenders: list[Contender]) -> dict:
+    """The model, the rates of the machine and the baseline, for the report."""
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in LLaDAForMaskedLM(config).parameters())
-    model_name = f"shape {args.shape}" if args.checkpoint is None else args.checkpoint.name
+    name = f"shape {args.shape}" if args.checkpoint is None else args.checkpoint.name
     if args.layers is not None:
-        model_name += f", {args.layers} layers" if args.layers > 1 else ", 1 layer"
+        name += f", {args.layers} layers" if args.layers > 1 else ", 1 layer"
     return {
-        "benchmark": "decode",
-        "command": shlex.join(["python", "-m", "benchmarks.decode", *(without_folder(one) for one in arguments)]),
-        "machine": describe_machine(device),
-        "versions": find_versions(),
-        "arguments": {name: value for name, value in vars(args).items() if not isinstance(value, Path)},
-        "model": {"name": model_name, "parameters": parameters},
+        "model": {"name": name, "parameters": parameters},
         "rates": asdict(rates) | {"text": str(rates)},
         "baseline": contenders[0].key,
-        "rows": [],
     }
 
 
-def without_folder(argument: str) -> str:
-    """The name of a file or folder that was given by its full path, which means nothing elsewhere."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
-
-
-def describe_machine(device: torch.device) -> dict:
-    """The processor that decodes, and what its speed depends on."""
-    cpu = platform.processor() or platform.machine()
-    cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.exists():
-        names = [line.split(":")[1].strip() for line in cpu_info.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
-    machine = {"name": cpu, "cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory
-        machine |= {"name": torch.cuda.get_device_name(device), "memory_gib": round(memory / 2**30, 1)}
-    return machine
-
-
-def find_versions(*others: str) -> dict[str, str]:
-    """Of what all benches need and of other packages, those that are installed."""
-    versions = {"Python": platform.python_version()}
-    for name in ("torch", "transformers", "torchao", "modeling-llada", *others):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 def start_row(cell: Cell, contender: Contender, config: LLaDAConfig, rates: Rates, device: torch.device) -> dict:
-    """A row with its expectation, and nothing measured."""
+    """A row with its expectation, before it is measured."""
     element_bytes = 4 if cell.dtype == "float32" else 2
     weight_bytes = WEIGHT_BYTES.get(contender.weights, element_bytes)
     names = {"who": contender.name, "mode": contender.mode, "engine": contender.engine, "weights": contender.weights}
@@ -224,7 +172,7 @@ def run_cell(cell: Cell, rows: dict[Contender, dict], args, device: torch.device
     turns = dict(works)
     for contender, work in works.items():
         if contender.mode != "exact" and cell.passes > cell.num_blocks:
-            # One step for each block: nothing but refreshes, from the same recordings.
+            # With one step for each block all passes are refreshes. They use the same recordings.
             turns[contender, "refreshes"] = lambda work=work: work(steps=cell.num_blocks)
             turns[contender, "refreshes"]()
     progress(f"  {args.repeats} rounds")
@@ -241,7 +189,7 @@ def run_cell(cell: Cell, rows: dict[Contender, dict], args, device: torch.device
 
 
 def first_call(work, models: Models, contender: Contender, cell: Cell, device: torch.device) -> dict:
-    """The first generation, which records or compiles, and a second one, whose host synchronisations are counted."""
+    """Times the first call, which records or compiles, and counts the host synchronizations of a second one."""
     seconds, (output, growth) = seconds_of(lambda: with_peak_memory(work, device), device)
     tokens = getattr(output, "sequences", output)
     passes = getattr(output, "num_forward_passes", None)
@@ -255,46 +203,37 @@ def first_call(work, models: Models, contender: Contender, cell: Cell, device: t
 
 
 def measure(times: dict, cell: Cell, expected: dict) -> dict:
-    """The columns of a row, from seconds."""
+    """The measured values of a row, from seconds."""
     passes, seconds = times["passes"], times["seconds"]
     ms_per_pass = summary([1e3 * one / passes for one in seconds])
     inside = None
     if times["refreshes"] is not None:
-        # What all passes take beyond the refreshes; what a call costs by itself is in both and cancels out.
+        # The passes that are no refreshes. The cost of a call itself is in both times and cancels out.
         differences = [all_ - some for all_, some in zip(seconds, times["refreshes"], strict=True)]
         inside = summary([1e3 * one / (passes - cell.num_blocks) for one in differences])["median"]
     ratios = [other / own for other, own in zip(times["baseline_seconds"], seconds, strict=True)]
     median = summary(seconds)["median"]
-    return {
+    values = {
         "passes": passes,
         "ms_per_pass": ms_per_pass,
         "ms_inside_block": inside,
-        "tokens_per_second": significant(cell.batch * cell.answer / median),
+        "tokens_per_second": cell.batch * cell.answer / median,
         "times_baseline": summary(ratios),
-        "same_tokens": significant((times["answer"] == times["baseline_answer"]).double().mean()),
-        "syncs_per_step": None if times["syncs"] is None else significant(times["syncs"] / passes),
-        "peak_gib": None if times["peak"] is None else significant(times["peak"] / 2**30),
-        "roofline_percent": significant(100 * expected["roofline_ms"] / ms_per_pass["median"]),
-        "first_call_seconds": significant(max(0.0, times["first"] - median)),
-        "seconds": [significant(one) for one in seconds],
+        "same_tokens": (times["answer"] == times["baseline_answer"]).double().mean().item(),
+        "syncs_per_step": None if times["syncs"] is None else times["syncs"] / passes,
+        "peak_gib": None if times["peak"] is None else times["peak"] / 2**30,
+        "roofline_percent": 100 * expected["roofline_ms"] / ms_per_pass["median"],
+        "first_call_seconds": max(0.0, times["first"] - median),
+        "seconds": seconds,
     }
+    return rounded(values)
 
 
 def random_prompts(cell: Cell, config: LLaDAConfig, device: torch.device) -> torch.LongTensor:
-    """Prompts without mask tokens, always the same."""
+    """Prompts without mask tokens, the same in every run."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size - 1, (cell.batch, cell.prompt), generator=generator)
     return (ids + (ids >= config.mask_token_id)).to(device)
-
-
-def progress(text: str) -> None:
-    Console(stderr=True).print(text, highlight=False)
-
-
-def save(report: dict, path: Path | None) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What was required of the 8B shape on an H100 before it was measured, beside what the reports of decode.py reached."""
+"""The requirements for the 8B shape on an H100 from before it was measured, beside what the decoding bench reached."""
 
 from dataclasses import dataclass
 
-from benchmarks.decode_table import align
+from reporting.markdown import table
 
 
 ENGINES = ("graph", "compiled", "eager")
-# What the rows of a report have to be: the whole model, plain weights. How many tokens a step commits costs nothing.
+# Rows that count have the whole model and plain weights. The number of tokens that a step commits costs nothing.
 MODEL, DEVICE = "shape 8b", "H100"
 ROW = {
     "who": "ours",
@@ -18,10 +18,10 @@ ROW = {
     "block_length": 32,
     "dtype": "bfloat16",
 }
-BEFORE = """### Required and reached
+SECTION = """### Required and reached
 
-{model} in bfloat16 on an {device}, plain weights, {prompt} + {answer} in blocks of {block_length}. Of rows that several files
-below have, the slowest counts. Bold: reached. `graph` is what `generate` does by itself.
+{model} in bfloat16 on an {device}, plain weights, {prompt} + {answer} in blocks of {block_length}. If several files have such a
+row, the slowest counts. Bold: reached. `graph` is what `generate` does by default.
 
 {table}
 """
@@ -29,16 +29,16 @@ below have, the slowest counts. Bold: reached. `graph` is what `generate` does b
 
 @dataclass(frozen=True)
 class Requirement:
-    """The largest value of a column that is good enough.
+    """
+    The largest value of a column that is good enough.
 
     Args:
         text (`str`): Its row in the table.
-        column (`str`): Of the measured values.
-        at_most (`float`): The value.
-        aim (`str`): What was hoped for.
-        modes (`tuple[str, ...]`): Of the rows that count.
-        batches (`tuple[int, ...]`): Of the rows that count.
-        engines (`tuple[str, ...]`): Those that it is required of.
+        column (`str`): The measured value.
+        at_most (`float`): The largest value.
+        aim (`str`): The value that was hoped for.
+        modes (`tuple[str, ...]`), batches (`tuple[int, ...]`): The rows that count.
+        engines (`tuple[str, ...]`): The engines with this requirement.
     """
 
     text: str
@@ -61,14 +61,7 @@ REQUIREMENTS = (
 
 
 def requirement_section(reports: list[dict]) -> str:
-    """The section, empty where no report has such rows.
-
-    Args:
-        reports (`list[dict]`): Of `decode.py`.
-
-    Returns:
-        `str`: Markdown.
-    """
+    """The section in Markdown from the reports of the decoding bench; empty if none has such rows."""
     rows = [
         row
         for report in reports
@@ -78,17 +71,17 @@ def requirement_section(reports: list[dict]) -> str:
     ]
     if not rows:
         return ""
-    columns = {
-        "": [one.text for one in REQUIREMENTS],
-        "required": [f"at most {one.at_most:g}" for one in REQUIREMENTS],
-        "aim": [one.aim for one in REQUIREMENTS],
-    }
-    columns |= {engine: [reached(one, engine, rows) for one in REQUIREMENTS] for engine in ENGINES}
-    return BEFORE.format(model=MODEL.capitalize(), device=DEVICE, **ROW, table=align(columns, ("",)))
+    lines = [
+        [one.text, f"at most {one.at_most:g}", one.aim, *(reached(one, engine, rows) for engine in ENGINES)]
+        for one in REQUIREMENTS
+    ]
+    return SECTION.format(
+        model=MODEL.capitalize(), device=DEVICE, **ROW, table=table(["", "required", "aim", *ENGINES], lines)
+    )
 
 
 def reached(requirement: Requirement, engine: str, rows: list[dict]) -> str:
-    """The largest value of the rows that count, bold where it is small enough."""
+    """The largest value of the rows that count, bold if it is small enough."""
     if engine not in requirement.engines:
         return ""
     values = [

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Timing in turns: A B C, C B A, A B C... in one process, so that a slow minute of the machine meets all of them."""
+"""Timing in turns (A B C, C B A, A B C...) in one process, so that a slow minute of the machine affects all contenders."""
 
 import time
 import warnings
@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import torch
 
+from reporting.results import rounded
+
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> tuple[float, object]:
-    """Wall-clock seconds until the device has finished, and what the work returned."""
+    """The wall-clock seconds until the device has finished, and the result of the work."""
     synchronize(device)
     started = time.perf_counter()
     result = work()
@@ -34,7 +36,7 @@ def take_turns(works: dict[str, Callable], repeats: int, device: torch.device) -
 
 
 def count_synchronizations(work: Callable[[], object], device: torch.device) -> int | None:
-    """How often the host waits for the device; `None` where there is no device to wait for."""
+    """How often the host waits for the device; `None` on a CPU."""
     if device.type != "cuda":
         return None
     before = torch.cuda.get_sync_debug_mode()
@@ -49,7 +51,7 @@ def count_synchronizations(work: Callable[[], object], device: torch.device) -> 
 
 
 def with_peak_memory(work: Callable[[], object], device: torch.device) -> tuple[object, int | None]:
-    """What the work returned, and by how many bytes the allocated memory grew at most."""
+    """The result of the work, and the largest growth of the allocated memory in bytes."""
     if device.type != "cuda":
         return work(), None
     before = torch.cuda.memory_allocated(device)
@@ -59,10 +61,8 @@ def with_peak_memory(work: Callable[[], object], device: torch.device) -> tuple[
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """Median, and the 10th and 90th percentile."""
-    p10, median, p90 = torch.tensor(values, dtype=torch.double).quantile(torch.tensor([0.1, 0.5, 0.9]).double())
-    return {"median": significant(median), "p10": significant(p10), "p90": significant(p90)}
-
-
-def significant(value: float, digits: int = 5) -> float:
-    return float(f"{float(value):.{digits}g}")
+    """The median, and the 10th and 90th percentile."""
+    p10, median, p90 = (
+        torch.tensor(values, dtype=torch.double).quantile(torch.tensor([0.1, 0.5, 0.9]).double()).tolist()
+    )
+    return rounded({"median": median, "p10": p10, "p90": p90})

@@ -2,7 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The published benchmarks are one command away: the table of modeling_llada/evaluation/published_settings.yaml."""
 
-from evidence.markdown import Command, counted, joined, table
+from evidence.command import Command
+from reporting.markdown import counted, joined, table
 
 
 TITLE = "The published benchmarks are one command away"

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The likelihood bound is usable. Measured by evidence/likelihood."""
 
-from evidence.markdown import Command, counted, device_of, significant, table, with_interval
-from evidence.plots import Plot, logarithmic, panel, series
+from evidence.command import Command, device_of
+from reporting.markdown import counted, significant, table, with_interval
+from reporting.plots import Plot, logarithmic, panel, series
 
 
 TITLE = "The likelihood bound is usable"

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Masked diffusion has no reversal curse. Measured by recipes/poems/reversal.py and reversal_tiny.py."""
 
-from evidence.markdown import Command, counted, device_of, significant, table, with_interval
-from evidence.plots import Plot, panel, series
+from evidence.command import Command, device_of
+from reporting.markdown import counted, significant, table, with_interval
+from reporting.plots import Plot, panel, series
 
 
 TITLE = "Masked diffusion has no reversal curse"

@@ -4,8 +4,9 @@
 
 import numpy as np
 
-from evidence.markdown import Command, counted, joined, table, with_interval
-from evidence.plots import Plot, panel, series
+from evidence.command import Command
+from reporting.markdown import counted, joined, table, with_interval
+from reporting.plots import Plot, panel, series
 
 
 TITLE = "Masked diffusion scales like autoregression"

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """More steps buy quality. Measured by evidence/quality, which names its settings `task | rule | cache | block`."""
 
-from evidence.markdown import Command, counted, joined, table
-from evidence.plots import Plot, logarithmic, panel, series
+from evidence.command import Command
+from reporting.markdown import counted, joined, table
+from reporting.plots import Plot, logarithmic, panel, series
 
 
 TITLE = "More steps buy quality"
@@ -87,7 +88,7 @@ def measured(results: dict) -> str:
         f"right answer: the next line, the rest of a couplet from two or three characters, the rest of a 五言绝句 from its header "
         f"and first line (questions: {numbers}). Greedy, float32. Cells are exact match in percent; the differences from one "
         "token a step, paired over the questions, with caches, drafts and quantized weights, are in "
-        "[benchmarks/README.md](../benchmarks/README.md#quality-against-forward-passes-qualitypy).",
+        "[quality.md](quality.md).",
         "**Steps.** A fixed number of tokens a step, by remasking; forward passes of an answer in brackets.",
         steps_table(found),
         "**Blocks**, on poems.",

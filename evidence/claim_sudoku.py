@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """A free order solves Sudoku. Measured by recipes/sudoku."""
 
-from evidence.markdown import Command, joined, table
-from evidence.plots import Plot, logarithmic, panel, series
+from evidence.command import Command
+from reporting.markdown import joined, table
+from reporting.plots import Plot, logarithmic, panel, series
 
 
 TITLE = "A free order solves Sudoku"

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The same run for LLaDA and for an autoregressive twin. Measured by recipes/poems/twin.py."""
 
-from evidence.markdown import Command, significant, table, with_interval
-from evidence.plots import Plot, panel, series
+from evidence.command import Command
+from reporting.markdown import significant, table, with_interval
+from reporting.plots import Plot, panel, series
 
 
 TITLE = "The same run, left to right"

@@ -21,8 +21,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evidence.memory_table import BEGIN, END, memory_table
+from evidence.memory_table import NAME, memory_table
 from llada_cli import main
+from reporting.markdown import fill
 
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +133,8 @@ def check_what_was_learned(folder: Path) -> None:
 
 def test_memory_table_is_that_of_the_measurements():
     table = memory_table()
-    assert BEGIN + table + END in PAGES["docs/training.md"].read_text(encoding="utf-8")
+    page = PAGES["docs/training.md"].read_text(encoding="utf-8")
+    assert fill(page, NAME, table) == page, "run `python -m evidence.memory_table`"
     # The parts of an estimate are counted by hand: weights, then gradients and two states, 4 bytes each.
     weights = 8.0156e9 * 4 / 2**30
     assert f"weights {weights:.0f}, gradients and states {3 * weights:.0f}" in table

@@ -6,49 +6,48 @@
     python -m evidence.likelihood --quick --json /tmp/likelihood.json  # minutes, one CPU thread
 
 The texts are the openings of held-out poems, five characters a line (`held_out_quatrains.txt`). Up to 12 tokens are scored
-under all of their masks (`likelihood_table.py`), so expectations and variances are exact, and an estimate costs no forward
-pass. Of 24 tokens some masks of each count are drawn. Four questions:
+under all of their masks (`table.py`), so expectations and variances are exact, and an estimate costs no forward
+pass. For 24 tokens some masks of each count are drawn. There are four questions:
 
 - error: the standard deviation of an estimate against its number of samples, the root of the mean variance over the texts.
   For independent samples of eq. 5 and eq. 6 it is exact. `log_likelihood` spreads `l` evenly over its samples, and
-  `antithetic=True` couples them further: these are repeated with other noise.
+  `antithetic=True` couples them further: these estimates are repeated with other noise.
 - samples: how many samples of eq. 5 have the error of 128 of eq. 6, for spans of different length. The rate of eq. 5 is at
   least 0.001, as in training, and 0.000001 for comparison: without a smallest rate its variance is infinite.
-- any order: eq. 15 over all orders of 6 tokens against eq. 6 over all masks, by forward passes of their own.
+- any order: eq. 15 over all orders of 6 tokens against eq. 6 over all masks, each with its own forward passes.
 - bound: the bound against the log-likelihood of the sampler that fills in one token after another in a random order,
   and how often the bound is within two reported standard errors of an estimate.
 
 The expectation, written down before the first run:
 
-- eq. 5 needs more samples than eq. 6, but not eight times as many as the paper has it: 2 to 4 times on 12 tokens, more on
+- eq. 5 needs more samples than eq. 6, but not eight times as many, as the paper says: 2 to 4 times on 12 tokens, more on
   shorter spans, because a mask without tokens is a wasted sample, and fewer on 24 tokens;
 - antithetic samples have 0.7 of the error of plain ones on 12 tokens and 0.5 on 6, at 32 samples;
 - any order and masks agree to 1e-5 in float32 and 1e-10 in float64: it is the same sum in another order;
 - the bound is 0.5 to 3 nats below the truth on 12 tokens;
-- two standard errors hold the bound in more than 95% of the estimates from 32 samples, because the reported error ignores
+- the bound is within two standard errors in more than 95% of the estimates from 32 samples, because the reported error ignores
   that samples are spread, and in about 85% of those from 8.
 
-The outcome: as expected but for three things. On a line eq. 5 does need eight times as many samples, and more on shorter
-spans. The bound is nearly 5 nats below the truth on 12 tokens. And two standard errors of 8 samples hold the bound more
-often, in 93% to 98%. The numbers are in docs/evidence.md. Intervals are of 95%, by resampling the texts.
+The outcome is as expected except for three things. On a line eq. 5 does need eight times as many samples, and more on shorter
+spans. The bound is nearly 5 nats below the truth on 12 tokens. And with 8 samples the bound is within two standard errors
+more often, in 93% to 98%. The numbers are in docs/evidence.md. The 95% intervals resample the texts.
 """
 
 import argparse
-import json
-import shlex
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
 from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
-from benchmarks.decode import describe_machine, find_versions, without_folder
 from evidence.likelihood.table import MaskTable, hidden_log_probs, variances
-from modeling_llada.writing import write_atomically
+from reporting.results import command_of, describe_machine, find_versions, rounded, save
+from reporting.statistics import bootstrap
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,15 +89,12 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if args.quick:
         vars(args).update(QUICK)
-    write(args.json, run(args) | {"command": command(arguments)})
-
-
-def command(arguments: list[str]) -> str:
-    return shlex.join(["python", "-m", "evidence.likelihood", *(without_folder(one) for one in arguments)])
+    save(args.json, run(args) | {"command": command_of("evidence.likelihood", arguments)})
+    print(f"Wrote {args.json}. `make evidence` writes the page.")
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Everything that the file of results holds."""
+    """The contents of the file of results."""
     started = time.monotonic()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
@@ -135,16 +131,15 @@ def run(args: argparse.Namespace) -> dict:
         "versions": find_versions(),
         "seconds": round(time.monotonic() - started),
         "rate_eps": [RATE_EPS, SMALLER_RATE_EPS],
-        "error": error,
-        "samples": samples,
-        "any_order": any_order,
-        "bound": bound,
-        "coverage": coverage,
+        **rounded(
+            {"error": error, "samples": samples, "any_order": any_order, "bound": bound, "coverage": coverage},
+            digits=4,
+        ),
     }
 
 
 def read_texts(path: Path, tokenizer, number: int) -> torch.LongTensor:
-    """The first lines of a file, `(number, 24)`."""
+    """The token ids of the first lines of a file, `(number, 24)`."""
     lines = path.read_text(encoding="utf-8").split()
     if not 2 <= number <= len(lines):
         sys.exit(f"`--texts` must be 2 to {len(lines)}, the lines of {path}, but got {number}.")
@@ -168,7 +163,7 @@ def independent_errors(table: MaskTable, seed: int) -> list[dict]:
 def repeat(
     table: MaskTable, num_samples: int, antithetic: bool, repeats: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimates by `log_likelihood` and the errors that it reports, each `(texts, repeats)`."""
+    """Estimates of `log_likelihood` and their reported errors, each `(texts, repeats)`."""
     rows = table.texts.repeat_interleave(repeats, dim=0), table.labels.repeat_interleave(repeats, dim=0)
     output = table.log_likelihood(
         *rows, num_samples=num_samples, batch_size=4096, antithetic=antithetic, generator=generator
@@ -186,23 +181,23 @@ def coupled_error(estimates: tuple[torch.Tensor, torch.Tensor], number: int, ant
 def coverage_of(
     table: MaskTable, estimates: tuple[torch.Tensor, torch.Tensor], number: int, antithetic: bool, seed: int
 ) -> dict:
-    """How often the bound is within two reported standard errors of an estimate, and how large these are."""
+    """How often the bound is within two reported standard errors of an estimate, and how large the reported errors are."""
     values, errors = estimates
     within = ((values - table.bound[:, None]).abs() <= 2 * errors).double().mean(1)
     ratio = (errors.square().mean() / values.var(1).mean()).sqrt().item()
     return {
         "samples": number,
         "antithetic": antithetic,
-        "within": interval_of_mean(within, seed),
-        "reported_over_true": rounded(ratio),
+        "within": bootstrap(within, seed=seed),
+        "reported_over_true": ratio,
     }
 
 
 def samples_needed(means: torch.Tensor, squares: torch.Tensor, seed: int) -> dict:
-    """How many times the samples of eq. 6 eq. 5 needs for the same error, with both smallest rates."""
+    """How many times as many samples eq. 5 needs as eq. 6 for the same error, with both smallest rates."""
     found = {"tokens": means.shape[-1]}
     for name, rate_eps in (("times", RATE_EPS), ("times_smaller_rate", SMALLER_RATE_EPS)):
-        found[name] = interval_of_ratio(*variances(means, squares, rate_eps), seed)
+        found[name] = bootstrap(*variances(means, squares, rate_eps), statistic=ratio_of_means, seed=seed)
     return found
 
 
@@ -224,15 +219,15 @@ def drawn_moments(
 
 
 def bound_gap(table: MaskTable, seed: int) -> dict:
-    """The bound, the truth, and how far the one is below the other, in nats a text."""
+    """The bound, the truth and the gap between them, in nats per text."""
     bound, exact = table.bound, table.exact
     values = {"bound": bound, "exact": exact, "gap": exact - bound}
-    return {name: interval_of_mean(value, seed) for name, value in values.items()}
+    return {name: bootstrap(value, seed=seed) for name, value in values.items()}
 
 
 def any_order_check(model, texts: torch.LongTensor, batch_size: int) -> dict:
-    """The largest difference between eq. 15 over all orders and eq. 6 over all masks, and how much the orders differ. Each
-    side has forward passes of its own, one of them with a single text in each."""
+    """The largest difference between eq. 15 over all orders and eq. 6 over all masks, and how much the orders differ. The
+    two sides have their own forward passes, with batches of different sizes."""
     found = {"texts": len(texts), "tokens": LINE}
     for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
         model = model.to(dtype)
@@ -240,41 +235,21 @@ def any_order_check(model, texts: torch.LongTensor, batch_size: int) -> dict:
         masks = MaskTable.of(model, texts, SPANS["a line"], batch_size=1).bound
         found[name] = float(f"{(orders.mean(1) - masks).abs().max().item():.1e}")
     model.to(torch.float32)
-    return found | {"orders": orders.shape[1], "deviation_over_orders": rounded(orders.std(1).mean().item())}
+    return found | {"orders": orders.shape[1], "deviation_over_orders": orders.std(1).mean().item()}
 
 
 def root_mean(variance: torch.Tensor, seed: int) -> dict:
-    """The root of the mean over the texts."""
-    low, high = variance[resamples(len(variance), seed)].mean(1).sqrt().quantile(QUANTILES).tolist()
-    return {"error": rounded(variance.mean().sqrt().item()), "low": rounded(low), "high": rounded(high)}
+    """The root of the mean over the texts, with its interval."""
+    found = bootstrap(variance, statistic=root_of_mean, seed=seed)
+    return {"error": found["mean"], "low": found["low"], "high": found["high"]}
 
 
-def interval_of_mean(values: torch.Tensor, seed: int) -> dict:
-    low, high = values[resamples(len(values), seed)].mean(1).quantile(QUANTILES).tolist()
-    return {"mean": rounded(values.mean().item()), "low": rounded(low), "high": rounded(high)}
+def root_of_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.sqrt(values.mean(axis))
 
 
-def interval_of_ratio(above: torch.Tensor, below: torch.Tensor, seed: int) -> dict:
-    drawn = resamples(len(above), seed)
-    low, high = (above[drawn].mean(1) / below[drawn].mean(1)).quantile(QUANTILES).tolist()
-    return {"mean": rounded((above.mean() / below.mean()).item()), "low": rounded(low), "high": rounded(high)}
-
-
-QUANTILES = torch.tensor([0.025, 0.975], dtype=torch.double)
-
-
-def resamples(number: int, seed: int) -> torch.LongTensor:
-    return torch.randint(number, (10_000, number), generator=torch.Generator().manual_seed(seed))
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def write(path: Path, values: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-    print(f"Wrote {path}. `make evidence` shows it.")
+def ratio_of_means(above: np.ndarray, below: np.ndarray, axis: int) -> np.ndarray:
+    return above.mean(axis) / below.mean(axis)
 
 
 if __name__ == "__main__":

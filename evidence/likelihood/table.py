@@ -1,8 +1,8 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Short texts under all of their masks: from that, what an estimate of the likelihood is in expectation, and how it varies.
+"""Short texts under all of their masks, which gives the exact mean and variance of an estimate of their likelihood.
 
-A text of `L` scored tokens has `2^L` masks. A mask is a number here: bit `i` says whether scored token `i` is masked.
+A text of `L` scored tokens has `2^L` masks. A mask is a number: bit `i` says whether scored token `i` is masked.
 """
 
 import math
@@ -17,8 +17,8 @@ from modeling_llada.models.likelihood_llada import LLaDALikelihoodMixin
 @dataclass
 class MaskTable(LLaDALikelihoodMixin):
     """
-    Texts of one length, of which the same positions are scored, under every mask. Its `log_likelihood` is that of the
-    model, which runs on the table instead of the network.
+    Texts of one length under every mask of the scored positions, which are the same in all texts. The method
+    `log_likelihood` is the one of the model, but it reads the table instead of running the network.
 
     Args:
         texts (`torch.LongTensor` of shape `(texts, length)`):
@@ -26,9 +26,9 @@ class MaskTable(LLaDALikelihoodMixin):
         positions (`torch.LongTensor` of shape `(scored,)`):
             The scored positions.
         log_probs (`torch.DoubleTensor` of shape `(texts, 2^scored, scored)`):
-            What the model gives to the tokens that a mask hides, and 0 for the others.
+            The log-probabilities of the tokens that a mask hides, and 0 for the others.
         config ([`LLaDAConfig`]):
-            That of the model.
+            The config of the model.
 
     Example:
 
@@ -60,7 +60,7 @@ class MaskTable(LLaDALikelihoodMixin):
 
     @property
     def labels(self) -> torch.LongTensor:
-        """-100 at the given tokens."""
+        """The texts, with -100 at the given tokens."""
         labels = torch.full_like(self.texts, -100)
         labels[:, self.positions] = self.texts[:, self.positions]
         return labels
@@ -91,8 +91,8 @@ class MaskTable(LLaDALikelihoodMixin):
 
     @property
     def exact(self) -> torch.DoubleTensor:
-        """The log-likelihood of the sampler that fills in one token after another in a random order, `(texts,)`: the
-        logarithm of the mean over all orders of the probability of an order, which no bound is needed for."""
+        """The log-likelihood of the sampler that fills in one token after another in a random order, `(texts,)`. It is the
+        logarithm of the mean over all orders of the probability of an order."""
         paths = torch.full_like(self.sums, -torch.inf)  # the sum over the orders in which a mask can be filled
         paths[:, 0] = 0.0
         for mask in range(1, 2**self.scored):
@@ -126,7 +126,7 @@ def all_masks(scored: int) -> torch.BoolTensor:
 
 @torch.no_grad()
 def hidden_log_probs(model, texts: torch.LongTensor, hidden: torch.BoolTensor) -> torch.DoubleTensor:
-    """What the model gives to the hidden tokens of some texts, and 0 for the others, `(rows, length)`."""
+    """The log-probabilities of the hidden tokens of some texts, and 0 for the others, `(rows, length)`."""
     texts, hidden = texts.to(model.device), hidden.to(model.device)
     noisy = texts.masked_fill(hidden, model.config.mask_token_id)
     logits = model(noisy, logits_to_keep=hidden).logits
@@ -134,29 +134,18 @@ def hidden_log_probs(model, texts: torch.LongTensor, hidden: torch.BoolTensor) -
     return log_probs.new_zeros(hidden.shape).masked_scatter(hidden, log_probs).cpu()
 
 
-def second_moments(scored: int, rate_eps: float) -> tuple[torch.DoubleTensor, torch.DoubleTensor]:
+def moments(scored: int, rate_eps: float, weight_power: int) -> torch.DoubleTensor:
     """
-    What the mean square of the sums by count weighs in the mean square of one sample, `(scored,)`: for eq. 5 with a rate
-    uniform in `(rate_eps, 1]`, and for eq. 6.
+    The integral over the rates of eq. 5 of the probability of a mask times its weight to a power, by count, `(scored,)`.
 
-    In eq. 5 a mask of `c` of `L` tokens comes with the probability `t^c (1 - t)^(L - c)` and the weight `1 / t`. For one
-    token that leaves `1 / t` under the integral over `t`, so without a smallest rate the variance is infinite.
+    A mask of `c` of `L` tokens has the probability `t^c (1 - t)^(L - c)` and the weight `1 / t`, and the rate `t` is uniform
+    in `(rate_eps, 1]`. With a power of 2 one token leaves `1 / t` under the integral over `t`. So the variance is infinite
+    without a smallest rate.
     """
     counts = torch.arange(1, scored + 1, dtype=torch.double)
     log_rates = torch.linspace(math.log(rate_eps), 0.0, 100_001, dtype=torch.double)  # dt = t d(log t)
     rates = log_rates.exp()[:, None]
-    inside = rates ** (counts - 1) * (1 - rates) ** (scored - counts)
-    sets = torch.tensor([math.comb(scored, count) for count in range(1, scored + 1)], dtype=torch.double)
-    rate_form = sets * torch.trapezoid(inside, log_rates, dim=0) / (1 - rate_eps)
-    return rate_form, scored / counts**2
-
-
-def first_moments(scored: int, rate_eps: float) -> torch.DoubleTensor:
-    """What the mean of the sums by count weighs in the mean of a sample of eq. 5: nearly the `1 / l` of eq. 6."""
-    counts = torch.arange(1, scored + 1, dtype=torch.double)
-    log_rates = torch.linspace(math.log(rate_eps), 0.0, 100_001, dtype=torch.double)
-    rates = log_rates.exp()[:, None]
-    inside = rates**counts * (1 - rates) ** (scored - counts)
+    inside = rates ** (counts + 1 - weight_power) * (1 - rates) ** (scored - counts)
     sets = torch.tensor([math.comb(scored, count) for count in range(1, scored + 1)], dtype=torch.double)
     return sets * torch.trapezoid(inside, log_rates, dim=0) / (1 - rate_eps)
 
@@ -169,14 +158,13 @@ def variances(
 
     Args:
         means, squares (`torch.DoubleTensor` of shape `(texts, scored)`):
-            The mean of the sums by count, and of their squares: exact ones, or estimates from masks of each count.
+            The means by count of the sums, and of their squares, over all masks or over some masks of each count.
         rate_eps (`float`):
             The smallest rate of eq. 5.
     """
     scored = means.shape[-1]
-    rate_form, count_form = second_moments(scored, rate_eps)
     inverse = 1.0 / torch.arange(1, scored + 1, dtype=torch.double)
     return (
-        squares @ rate_form - (means @ first_moments(scored, rate_eps)) ** 2,
-        squares @ count_form - (means @ inverse) ** 2,
+        squares @ moments(scored, rate_eps, 2) - (means @ moments(scored, rate_eps, 1)) ** 2,
+        squares @ (scored * inverse**2) - (means @ inverse) ** 2,
     )

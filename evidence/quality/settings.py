@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The settings that quality.py compares: what is committed at a step, what is recomputed, and the length of the blocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 ONE_TOKEN = "one token a step"
@@ -109,7 +109,9 @@ class Setting:
 
     @property
     def baseline(self) -> "Setting":
-        """That of its task and block length."""
+        """The setting that this one is compared with: plain weights, or one token a step without a cache in the same blocks."""
+        if self.weights:
+            return replace(self, weights=None)
         return Setting(self.task, RULES[0], None, self.block_length)
 
     def options(self, num_masks: int) -> dict:

@@ -1,17 +1,16 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The part of quality.py's section about quantized weights."""
+"""The section of docs/quality.md about quantized weights."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from evidence.quality.markdown import difference, markdown_table, points
 from evidence.quality.settings import Setting, quantized_settings_of
-from evidence.quality.statistics import Comparison, compare, exact_match
+from evidence.quality.statistics import Comparison, exact_match, points
 from evidence.quality.tasks import TASKS
+from reporting.markdown import table
 
 
-# Written before the first run, see the docstring of quality.py.
+# From before the first run.
 EXPECTATIONS = {
     (
         "int8",
@@ -27,14 +26,14 @@ EXPECTATIONS = {
     ("fp8", "poem"): "at most 6 points lost",
 }
 SECTION = """
-### Quantized weights
+## Quantized weights
 
 The projections are quantized by torchao, embedding and head are not (`python -m evidence.quality --weights int8 int4 fp8`).
 Each setting is compared with the same one on plain weights, over the same prompts: difference of exact match in points with
-its paired 95% interval (bold: it contains 0), forward passes of a prompt, and the part of the answers, and of their
-characters, that are the same. Where torchao has no kernel for the processor, the weights are rounded in the same way and
-multiplied as floats, and the activations are left as they are: that shows what the rounding costs in accuracy, and not its
-speed, for which there is `decode.py --quantize`.
+its paired 95% interval (bold: it contains 0), forward passes of a prompt, and the share of answers, and of their characters,
+that are the same. If torchao has no kernel for the processor, the weights are rounded in the same way and multiplied as
+floats, and the activations are left as they are. That shows what the rounding costs in accuracy. For the speed there is
+`python -m benchmarks.decode --quantize`.
 
 {configs}
 
@@ -44,24 +43,12 @@ speed, for which there is `decode.py --quantize`.
 """
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A setting with quantized weights beside the same one with plain weights."""
-
-    setting: Setting
-    result: dict
-    plain: dict
-
-    @property
-    def comparison(self) -> Comparison:
-        return compare(self.result, self.plain)
-
-
 def weights_section(values: dict) -> str:
-    """The section, empty where no weights were quantized.
+    """
+    Renders the section, which is empty if no weights were quantized.
 
     Args:
-        values (`dict`): The file of the results.
+        values (`dict`): The file of results.
 
     Returns:
         `str`: Markdown.
@@ -69,22 +56,15 @@ def weights_section(values: dict) -> str:
     kinds = values.get("weights", {})
     if not kinds:
         return ""
-    pairs = {kind: pairs_of(kind, values["results"]) for kind in kinds}
+    run = {
+        kind: [one for task in TASKS for one in quantized_settings_of(task, kind) if one.key in values["results"]]
+        for kind in kinds
+    }
     return SECTION.format(
         configs="\n".join(describe(kind, kinds[kind]) for kind in kinds),
-        expectations=expectation_table(pairs),
-        tables="\n\n".join(pair_table(kind, pairs[kind]) for kind in kinds if pairs[kind]),
+        expectations=expectation_table(run, values),
+        tables="\n\n".join(kind_table(kind, run[kind], values) for kind in kinds if run[kind]),
     )
-
-
-def pairs_of(kind: str, results: dict) -> list[Pair]:
-    """The pairs that were run, by task."""
-    settings = [setting for task in TASKS for setting in quantized_settings_of(task, kind)]
-    return [
-        Pair(setting, results[setting.key], results[replace(setting, weights=None).key])
-        for setting in settings
-        if setting.key in results
-    ]
 
 
 def describe(kind: str, how: dict[str, str | None]) -> str:
@@ -96,36 +76,34 @@ def describe(kind: str, how: dict[str, str | None]) -> str:
     return f"- {kind}: `{how['config']}`, multiplied as floats, because {how['refused']}"
 
 
-def expectation_table(pairs: dict[str, list[Pair]]) -> str:
-    """What was expected of a kind on a task, beside the range of what its settings did."""
+def expectation_table(run: dict[str, list[Setting]], values: dict) -> str:
+    """What was expected of a kind on a task, beside the range over its settings."""
     rows = []
     for (kind, task), expectation in EXPECTATIONS.items():
-        chosen = [pair for pair in pairs.get(kind, []) if pair.setting.task == task]
+        chosen = [setting for setting in run.get(kind, []) if setting.task == task]
         if chosen:
-            rows.append([f"{kind}, {task}", expectation, summarize(chosen)])
-    return markdown_table(["weights, task", "expected", "measured, smallest to largest of the settings"], rows)
+            rows.append([f"{kind}, {task}", expectation, summarize(chosen, values)])
+    return table(["weights, task", "expected", "measured, smallest to largest of the settings"], rows)
 
 
-def summarize(pairs: list[Pair]) -> str:
-    """The ranges of some pairs."""
-    comparisons = [pair.comparison for pair in pairs]
-    differences = (points(one.difference) for one in sorted(comparisons, key=lambda one: one.difference))
-    passes = (f"{points(value)}%" for value in sorted(100 / one.speedup - 100 for one in comparisons))
-    same = (f"{100 * value:.1f}%" for value in sorted(pair.result["same_characters"] for pair in pairs))
+def summarize(settings: list[Setting], values: dict) -> str:
+    """The ranges over some settings."""
+    comparisons = [Comparison.of(setting, values) for setting in settings]
+    differences = range_of([one.difference for one in comparisons], points)
+    passes = range_of([100 / one.speedup - 100 for one in comparisons], lambda value: f"{points(value)}%")
+    same = [100 * values["results"][setting.key]["same_characters"] for setting in settings]
     return (
-        f"{in_range(differences)} points, {sum(one.is_equal for one in comparisons)} of {len(pairs)} intervals contain 0, "
-        f"passes {in_range(passes)}, {in_range(same)} of the characters the same"
+        f"{differences} points, {sum(one.is_equal for one in comparisons)} of {len(settings)} intervals contain 0, "
+        f"passes {passes}, {range_of(same, '{:.1f}%'.format)} of the characters the same"
     )
 
 
-def in_range(texts: Iterable[str]) -> str:
-    """The first and the last of some sorted texts."""
-    texts = list(texts)
-    first, last = texts[0], texts[-1]
-    return first if first == last else f"{first} to {last}"
+def range_of(numbers: list[float], write) -> str:
+    """The smallest and the largest number, or one of them if they are written the same."""
+    return " to ".join(dict.fromkeys(map(write, (min(numbers), max(numbers)))))
 
 
-def pair_table(kind: str, pairs: list[Pair]) -> str:
+def kind_table(kind: str, settings: list[Setting], values: dict) -> str:
     head = [
         f"{kind} against plain weights",
         "exact match, plain",
@@ -136,16 +114,16 @@ def pair_table(kind: str, pairs: list[Pair]) -> str:
         "same answers",
         "same characters",
     ]
-    return markdown_table(head, [pair_row(pair) for pair in pairs])
+    return table(head, [row_of(setting, values) for setting in settings])
 
 
-def pair_row(pair: Pair) -> list[str]:
-    setting, result, plain = pair.setting, pair.result, pair.plain
+def row_of(setting: Setting, values: dict) -> list[str]:
+    result, plain = (values["results"][one.key] for one in (setting, replace(setting, weights=None)))
     return [
         f"{setting.task}, {setting.rule.label}, {setting.cache or 'no cache'}",
         f"{exact_match(plain):.1f}",
         f"{exact_match(result):.1f}",
-        difference(pair.comparison),
+        str(Comparison.of(setting, values)),
         f"{plain['forward_passes']:.2f}",
         f"{result['forward_passes']:.2f}",
         f"{100 * result['same_answers']:.1f}%",

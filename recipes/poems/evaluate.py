@@ -28,7 +28,7 @@ from transformers import AutoModel, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus, lay_out
 from modeling_llada.training.pretraining.held_out_loss import held_out_loss
-from modeling_llada.writing import write_atomically
+from reporting.results import save
 
 
 WIDTH = 128  # tokens of a held-out window
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--remasking", default="low_confidence", help="forms: remasking strategy")
     parser.add_argument("--spare-tokens", type=int, default=1, help="forms: masks beyond the length of the form")
     parser.add_argument("--seed", type=int, default=0, help="seed of noise and samples")
-    parser.add_argument("--json", help="write the result here")
+    parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
 
     model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
@@ -63,8 +63,7 @@ def main() -> None:
     result = {"part": args.part, "model": args.model} | result | {"seconds": round(time.monotonic() - started, 1)}
     print(json.dumps({k: v for k, v in result.items() if k != "poems"}, ensure_ascii=False, indent=1))
     if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(args.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        save(args.json, result)
 
 
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:

@@ -28,7 +28,7 @@ from llada_cli.decoding import add_decoding_arguments, chosen_options
 from modeling_llada.evaluation.intervals import wilson_interval
 from modeling_llada.seeds import indexed_generator
 from recipes.poems.instruction_checks import check_answer
-from recipes.resumable import load, save
+from reporting.results import load, save
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     rows = read_rows(args.instructions, args.limit)
     options = {"max_new_tokens": MAX_NEW_TOKENS} | chosen_options(args)
-    values = load(args.json, run_settings(args, options))
+    values = load(args.json, run_settings(args, options), results={})
     missing = [row for row in rows if row["id"] not in values["results"]]
     if missing:
         ask_all(*load_model(args), missing, options, values, args)

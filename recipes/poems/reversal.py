@@ -31,8 +31,6 @@ diffusion memorises more slowly. All share the tokenizer of the LLaDA.
 """
 
 import argparse
-import json
-import shlex
 import sys
 import time
 from itertools import product
@@ -48,10 +46,9 @@ from modeling_llada.evaluation.line_ranking import RankedPair, rank_pairs, read_
 from modeling_llada.evaluation.reversal import DIRECTIONS, Templates, ask_pairs, asked_line, summarise
 from modeling_llada.evaluation.reversal_models import CausalLines, Lines, LLaDALines
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
-from modeling_llada.writing import write_atomically
-from recipes.machine import describe_machine
 from recipes.poems.couplets import famous_couplets
 from recipes.poems.dedupe import is_held_out
+from reporting import results
 
 
 TEMPLATES = Templates()
@@ -68,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     ranked = read_candidates(args.candidates)[: args.limit] if args.candidates else []
     test = test[: args.limit]
     models = {"llada": args.model} | dict(args.twin)
-    report = load_report(args, len(train), len(test), len(ranked))
+    report = load_report(args, {"train": len(train), "test": len(test), "ranked": len(ranked)}, arguments)
     for name, folder in models.items():
         entry = report["models"].setdefault(name, {"fine_tuned": {}})
         if "base" not in entry:
@@ -135,39 +132,34 @@ def split_couplets(couplets: list[tuple[str, str]]) -> tuple[list[tuple[str, str
     return halves[False], halves[True]
 
 
-def load_report(args: argparse.Namespace, num_train: int, num_test: int, num_ranked: int) -> dict:
-    """The results so far, or an empty report. A file of other settings cannot be continued."""
-    report = {
-        "settings": {name: getattr(args, name) for name in SETTINGS}
-        | {"answer_lengths": ANSWER_LENGTHS, "templates": vars(TEMPLATES), "model": args.model},
-        "couplets": {"train": num_train, "test": num_test, "ranked": num_ranked},
-        "machine": describe_machine(args.device),
-        "torch": torch.__version__,
-        "command": shlex.join(["python", "-m", "recipes.poems.reversal", *sys.argv[1:]]),
-        "seconds": 0.0,
-        "models": {},
-    }
-    if args.json is None or not args.json.exists():
-        return report
-    known = json.loads(args.json.read_text(encoding="utf-8"))
-    different = [key for key in ("settings", "couplets") if known[key] != report[key]]
-    if different:
+def load_report(args: argparse.Namespace, couplets: dict[str, int], arguments: list[str] | None) -> dict:
+    """The results so far, or an empty report."""
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    settings |= {"answer_lengths": ANSWER_LENGTHS, "templates": vars(TEMPLATES), "model": args.model}
+    report = results.load(
+        args.json,
+        settings,
+        couplets=couplets,
+        machine=results.describe_machine(args.device),
+        torch=torch.__version__,
+        command=results.command_of("recipes.poems.reversal", sys.argv[1:] if arguments is None else arguments),
+        models={},
+    )
+    if report["couplets"] != couplets:
         raise SystemExit(
-            f"`--json`: {args.json} is of a run with other {different[0]}: {known[different[0]]}. Name another."
+            f"`--json` must name a file with {couplets} couplets, but {args.json} has {report['couplets']}."
         )
-    return known
+    return report
 
 
 def save(report: dict, path: Path | None) -> None:
-    """Writes the results so far, and how long they took, with what was read from the file before."""
-    runs = [entry["base"] for entry in report["models"].values()]
-    runs += [
-        run for entry in report["models"].values() for seeds in entry["fine_tuned"].values() for run in seeds.values()
-    ]
+    """Writes the results so far with their seconds, those of earlier calls included."""
+    models = report["models"].values()
+    runs = [entry["base"] for entry in models]
+    runs += [run for entry in models for seeds in entry["fine_tuned"].values() for run in seeds.values()]
     report["seconds"] = round(sum(run["seconds"] for run in runs), 1)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+        results.save(path, report)
 
 
 def load(name: str, folder: str, args: argparse.Namespace):

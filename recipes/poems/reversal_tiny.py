@@ -22,8 +22,6 @@ the couplets, and answers no other.
 """
 
 import argparse
-import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -41,11 +39,10 @@ from modeling_llada.training import (
     autoregressive_twin,
 )
 from modeling_llada.training.pretraining.batches import TensorRows
-from modeling_llada.writing import write_atomically
-from recipes.machine import describe_machine
 from recipes.poems.build_tokenizer import build_tokenizer
 from recipes.poems.couplets import famous_couplets
 from recipes.poems.dedupe import is_held_out
+from reporting.results import command_of, describe_machine, save
 
 
 TEMPLATES = Templates(next="下{line}：", previous="上{line}：")
@@ -67,20 +64,18 @@ def main(arguments: list[str] | None = None) -> None:
         "mask_questions": args.mask_questions,
         "machine": describe_machine("cpu"),
         "torch": torch.__version__,
-        "command": shlex.join(["python", "-m", "recipes.poems.reversal_tiny", *sys.argv[1:]]),
+        "command": command_of("recipes.poems.reversal_tiny", sys.argv[1:] if arguments is None else arguments),
         "seconds": 0.0,
         "held_out": {},
         "seeds": {},
     }
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     for seed in args.seeds:
         report["seeds"][str(seed)] = run(seed, args)
         report["seconds"] = round(time.monotonic() - started, 1)
         report["held_out"] = pooled(report["seeds"].values())
         if args.json:
-            write_atomically(args.json, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+            save(args.json, report)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

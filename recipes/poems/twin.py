@@ -22,12 +22,12 @@ import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus
 from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses
-from modeling_llada.writing import write_atomically
 from recipes.poems.evaluate import WIDTH, held_out_windows
+from reporting.results import save
+from reporting.statistics import bootstrap
 
 
 ROOT = Path(__file__).resolve().parents[2]
-RESAMPLES = 10_000
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,8 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         "device": args.device,
         "seconds": round(time.monotonic() - started),
     }
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.json, json.dumps(result, indent=1) + "\n")
+    save(args.json, result)
     print(json.dumps({name: result[name] for name in ("held_out", "difference")}, indent=1))
 
 
@@ -106,16 +105,8 @@ def exact(folder: Path, windows: torch.LongTensor, args: argparse.Namespace) -> 
 
 
 def interval(values: torch.Tensor, seed: int) -> dict[str, float]:
-    """The mean, and where 95% of the means of resampled windows lie."""
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.stack(
-        [
-            values[torch.randint(len(values), (len(values),), generator=generator)].mean()
-            for _ in range(RESAMPLES if len(values) > 1 else 1)
-        ]
-    )
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
-    return {"mean": round(values.mean().item(), 4), "low": round(low, 4), "high": round(high, 4)}
+    """The mean over the windows, with its 95% interval."""
+    return {name: round(value, 4) for name, value in bootstrap(values, seed=seed).items()}
 
 
 def curve(log: list[dict]) -> list[dict]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from modeling_llada.evaluation.intervals import wilson_interval
-from modeling_llada.writing import write_atomically
 from recipes.scaling.laws import (
     KINDS,
     LARGEST_FACTOR,
@@ -26,9 +25,8 @@ from recipes.scaling.laws import (
     seed_noise,
     with_interval,
 )
-
-
-DIGITS = 5
+from reporting.markdown import with_interval as shown
+from reporting.results import rounded, save
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,8 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         result = collect(records, load_calls(args.runs), args.replicates)
     except ValueError as error:
         parser.error(str(error))
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.json, json.dumps(rounded(result), ensure_ascii=False, indent=1) + "\n")
+    save(args.json, rounded(result))  # further digits are noise, and differ between machines
     print(summary(result))
     print(f"wrote {args.json}")
 
@@ -224,17 +221,6 @@ RATES = (
 )
 
 
-def rounded(value):
-    """The same with numbers of five digits: what is beyond is noise, and differs between machines."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    return value
-
-
 def summary(result: dict) -> str:
     """The result in a few lines."""
     lines = []
@@ -253,10 +239,6 @@ def summary(result: dict) -> str:
             f"the twin's loss at {factor['budget']:.1e} FLOPs costs LLaDA {shown(factor['factor'], 2)} times as many{beyond}"
         )
     return "\n".join(lines)
-
-
-def shown(value: dict, digits: int) -> str:
-    return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import yaml
 
+from reporting.markdown import table
+
 
 KINDS = ("llada", "twin")
 SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -178,23 +180,37 @@ class Plan:
         return {name: getattr(size, name) for name in SHAPE}
 
 
-def table(plan: Plan) -> str:
-    """The runs as a Markdown table; the two kinds share a row."""
-    lines = [
-        "| budget, FLOPs | size | parameters: body + head | steps | tokens | learning rate | seeds | seconds, each kind |",
-        "|---|---|---|---|---|---|---|---|",
+def plan_table(plan: Plan) -> str:
+    """The runs as a Markdown table; both kinds share a row."""
+    head = [
+        "budget, FLOPs",
+        "size",
+        "parameters: body + head",
+        "steps",
+        "tokens",
+        "learning rate",
+        "seeds",
+        "seconds, each kind",
     ]
     cells: dict[tuple, list[Run]] = {}
     for run in plan.runs:
         cells.setdefault((run.budget, run.size.name), []).append(run)
+    rows = []
     for (budget, size), runs in cells.items():
         run, seeds = runs[0], sorted({run.seed for run in runs})
-        lines.append(
-            f"| {budget:.1e} | {size} | {run.size.body / 1e6:.2f} M + {run.size.head(plan.values['vocab_size']) / 1e6:.2f} M "
-            f"| {run.steps:,} | {run.tokens / 1e6:.1f} M | {run.learning_rate:.1e} | {', '.join(map(str, seeds))} "
-            f"| {plan.expected_seconds(run):.0f} |"
+        parameters = f"{run.size.body / 1e6:.2f} M + {run.size.head(plan.values['vocab_size']) / 1e6:.2f} M"
+        length = [f"{run.steps:,}", f"{run.tokens / 1e6:.1f} M", f"{run.learning_rate:.1e}"]
+        rows.append(
+            [
+                f"{budget:.1e}",
+                size,
+                parameters,
+                *length,
+                ", ".join(map(str, seeds)),
+                f"{plan.expected_seconds(run):.0f}",
+            ]
         )
-    return "\n".join(lines)
+    return table(head, rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
         plan = Plan(args.plan)
     except ValueError as error:
         parser.error(str(error))
-    print(table(plan))
+    print(plan_table(plan))
     seconds = sum(plan.expected_seconds(run) for run in plan.runs)
     flops = sum(run.flops for run in plan.runs)
     print(f"\n{len(plan.runs)} runs, {flops:.2e} FLOPs, {seconds / 60:.0f} minutes one after the other")

@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recipes.scaling.plan import Plan, Run, as_dict
+from reporting.results import save
 
 
 STARTED = time.monotonic()
@@ -89,14 +89,7 @@ def open_output(output: Path, plan: Plan, resume: bool) -> None:
             )
     (output / "runs").mkdir(parents=True, exist_ok=True)
     (output / "locks").mkdir(exist_ok=True)
-    write(path, plan.values)
-
-
-def write(path: Path, values: dict | list) -> None:
-    """Writes a JSON file, whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    save(path, plan.values)
 
 
 def record_path(output: Path, run: Run) -> Path:
@@ -105,7 +98,17 @@ def record_path(output: Path, run: Run) -> Path:
 
 def start_workers(args: argparse.Namespace, limit: float | None) -> int:
     """Starts the processes and waits for them; returns how many failed."""
-    command = [sys.executable, __file__, "--plan", args.plan, "--output", str(args.output), "--resume", "--worker"]
+    command = [
+        sys.executable,
+        "-m",
+        "recipes.scaling.run",
+        "--plan",
+        args.plan,
+        "--output",
+        str(args.output),
+        "--resume",
+        "--worker",
+    ]
     command += ["--only", args.only] + (["--corpus", args.corpus] if args.corpus else [])
     processes = []
     for _ in range(args.workers):
@@ -118,7 +121,7 @@ def log_call(output: Path, workers: int) -> None:
     """Keeps what the study took, call by call."""
     path = output / "calls.json"
     calls = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    write(path, [*calls, {"seconds": round(time.monotonic() - STARTED, 1), "workers": workers}])
+    save(path, [*calls, {"seconds": round(time.monotonic() - STARTED, 1), "workers": workers}])
 
 
 @contextlib.contextmanager
@@ -155,7 +158,7 @@ def work(plan: Plan, runs: list[Run], corpus_source: str, output: Path, limit: f
                 continue
             if record is None:
                 break
-            write(record_path(output, run), record | {"run": as_dict(run), "plan": plan.name})
+            save(record_path(output, run), record | {"run": as_dict(run), "plan": plan.name})
             shutil.rmtree(bench.folder(run), ignore_errors=True)
             speed = statistics.median(record["tokens_per_second"]) if record["tokens_per_second"] else 0
             print(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from recipes.resumable import load as load_results  # from recipes/poems
-from recipes.resumable import save
 from recipes.sudoku.grids import SHAPES, Shape
 from recipes.sudoku.puzzles import Puzzles, load
 from recipes.sudoku.results import describe, device_name, load_model, result_of
 from recipes.sudoku.solving import fill
+from reporting.results import load as load_results
+from reporting.results import save
 
 
 RANKINGS = ("low_confidence", "margin", "entropy", "random")
@@ -85,7 +85,7 @@ def sweep(
     """Runs the settings that the file does not have yet."""
     solver = load_model(model, device)
     parts = {size: part[:limit] for size, part in load(puzzles, "test", sizes).items()}
-    values = load_results(output, {"limit": limit, "seed": seed})
+    values = load_results(output, {"limit": limit, "seed": seed}, results={})
     for size, part in parts.items():
         results = values["results"].setdefault(f"{size}x{size}", {})
         for name, options in settings_of(SHAPES[size], float((part.puzzles == 0).sum((1, 2)).mean())).items():

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from evidence.quality.report import BEGIN, END, draft_pairs, render_section, replace_section
 from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
 from transformers import AutoTokenizer
 
 import evidence.quality.__main__ as quality
 from benchmarks.shapes import NOT_INSTALLED, Unavailable
 from evidence.quality.answers import Examiner, agreement, ends_there
-from evidence.quality.report import BEGIN, END, draft_pairs, render_section, replace_section
 from evidence.quality.settings import (
     CACHES,
     DRAFT_RULES,

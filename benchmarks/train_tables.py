@@ -1,23 +1,20 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The tables of the training bench, and the part of `benchmarks/README.md` that it writes from its JSON files."""
+"""The tables of the training bench, and its requirements beside what was reached."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.decode_table import align
-from benchmarks.pages import fill
 from benchmarks.train_steps import Contender
+from reporting.markdown import joined, report_table
+from reporting.markdown import table as markdown_table
 
 
-MARKS = "<!-- train.py --render: begin -->", "<!-- train.py --render: end -->"
 BASELINE = Contender("all logits", "eager")
-BEFORE = """### Required and reached: training
+SECTION = """### Required and reached: training
 
-Bfloat16 on an H100; checkpointed layers, except where activations are kept. *Times all logits*: the tokens a second by
-those of `all logits, eager` in the same run. *Times official*: by what the official model code reaches with all logits on such
-a GPU. Bold: reached.
+Bfloat16 on an H100, with checkpointed layers unless activations are kept. *Times all logits*: the tokens a second divided by those
+of `all logits, eager` in the same run. *Times official*: divided by those of the official model code with all logits on such a
+GPU. Bold: reached.
 
 {table}
 """
@@ -26,17 +23,17 @@ a GPU. Bold: reached.
 @dataclass(frozen=True)
 class Requirement:
     """
-    What was required of a cell before it was measured.
+    The requirement for a cell from before it was measured.
 
     Args:
         shape (`str`), is_full (`bool`), batch (`int`), length (`int`):
             The cell.
         official (`int`, *optional*):
-            Tokens a second of the official model code with all logits, where it was measured.
+            Tokens a second of the official model code with all logits, if it was measured.
         times (`float`):
-            Tokens a second by those of all logits, at least.
+            The least speedup over all logits.
         gib (`float`):
-            Peak memory, at most.
+            The largest peak memory.
     """
 
     shape: str
@@ -60,21 +57,18 @@ REQUIREMENTS = (
 )
 
 
-def table(rows: list[dict]) -> str:
-    """
-    The rows, and why rows are missing.
+def sections(reports: dict[str, dict]) -> list[str]:
+    """A section in Markdown for each report, by the name of its file."""
+    return [
+        f"## {title(one)}\n\n{header(one)}\n\n`{one['command']}`\n\n{table(one['rows'], aligned=False)}\n"
+        for one in reports.values()
+    ]
 
-    Args:
-        rows (`list[dict]`): Of a report of `train.py`.
 
-    Returns:
-        `str`: Markdown.
-    """
-    texts = [cells(row) for row in rows]
-    columns = {column: [text[column] for text in texts] for column in texts[0]}
-    shown = {column: values for column, values in columns.items() if any(values)}
-    notes = [f"- {contender_of(row)}, {row_size(row)}: {row['skipped']}" for row in rows if row["skipped"]]
-    return "\n\n".join([align(shown, ("loss", "engine")), *(["\n".join(notes)] if notes else [])])
+def table(rows: list[dict], aligned: bool = True) -> str:
+    """The rows as a Markdown table, and why rows are missing."""
+    skipped = {f"{contender_of(row)}, {row_size(row)}": row["skipped"] for row in rows if row["skipped"]}
+    return report_table([cells(row) for row in rows], skipped, aligned)
 
 
 def row_size(row: dict) -> str:
@@ -86,7 +80,7 @@ def contender_of(row: dict) -> Contender:
 
 
 def cells(row: dict) -> dict[str, str]:
-    """The texts of a row by the column; empty where nothing was measured."""
+    """The texts of a row by column; a measured value is empty if there is none."""
     values, expected = row["measured"] or {}, row["expected"] or {}
 
     def show(column: str, form: str) -> str:
@@ -112,7 +106,7 @@ def cells(row: dict) -> dict[str, str]:
 
 
 def header(report: dict) -> str:
-    """What was run, and where."""
+    """The model and the machine."""
     machine, arguments, weights = report["machine"], report["arguments"], report["model"]["weights"]
     trained = "all weights" if arguments["lora"] is None else f"LoRA of rank {arguments['lora']}"
     return (
@@ -127,19 +121,11 @@ def header(report: dict) -> str:
 def title(report: dict) -> str:
     sizes = zip(report["arguments"]["batch"], report["arguments"]["length"], strict=True)
     how = "in full" if report["arguments"]["lora"] is None else "LoRA"
-    return f"{report['model']['name']}, {how}, {' and '.join(f'{batch} x {length}' for batch, length in sizes)}"
+    return f"{report['model']['name']}, {how}, {joined([f'{batch} x {length}' for batch, length in sizes])}"
 
 
 def requirement_section(reports: list[dict]) -> str:
-    """
-    What was required above what was reached; empty where no report has such rows.
-
-    Args:
-        reports (`list[dict]`): Of `train.py`. Of those with the same cell the last one counts.
-
-    Returns:
-        `str`: Markdown.
-    """
+    """The section in Markdown, empty if no report has such rows. If several reports have a cell, the last one counts."""
     lines = []
     for requirement in REQUIREMENTS:
         found = [rows for report in reports if (rows := rows_of(requirement, report))]
@@ -147,12 +133,12 @@ def requirement_section(reports: list[dict]) -> str:
             lines += requirement_lines(requirement, found[-1])
     if not lines:
         return ""
-    columns = {column: [line[column] for line in lines] for column in lines[0]}
-    return BEFORE.format(table=align(columns, ("cell", "row")))
+    head = ["cell", "row", "times all logits", "peak GiB", "times official"]
+    return SECTION.format(table=markdown_table(head, lines))
 
 
 def rows_of(requirement: Requirement, report: dict) -> dict[Contender, dict]:
-    """What was measured in the cell of a requirement, by contender."""
+    """The measured values in the cell of a requirement, by contender."""
     arguments = report["arguments"]
     is_meant = (
         report["model"]["name"] == f"shape {requirement.shape}"
@@ -167,10 +153,9 @@ def rows_of(requirement: Requirement, report: dict) -> dict[Contender, dict]:
     }
 
 
-def requirement_lines(requirement: Requirement, rows: dict[Contender, dict]) -> list[dict[str, str]]:
-    """What is required, then each way to the loss of the masked rows: by all logits, by the official code, and its memory."""
-    required = {"times all logits": f"at least {requirement.times:g}", "peak GiB": f"at most {requirement.gib:g}"}
-    lines = [{"cell": requirement.name, "row": "required"} | required | {"times official": ""}]
+def requirement_lines(requirement: Requirement, rows: dict[Contender, dict]) -> list[list[str]]:
+    """The requirement, and then a line for each contender that computes the logits of masked rows only."""
+    lines = [[requirement.name, "required", f"at least {requirement.times:g}", f"at most {requirement.gib:g}", ""]]
     for contender, row in rows.items():
         if contender.loss == BASELINE.loss:
             continue
@@ -178,23 +163,11 @@ def requirement_lines(requirement: Requirement, rows: dict[Contender, dict]) -> 
         if BASELINE in rows:
             times = speed / rows[BASELINE]["tokens_per_second"]
             ratio = bold(f"{times:.2f}", times >= requirement.times)
-        reached = {
-            "times all logits": ratio,
-            "peak GiB": bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib),
-        }
+        peak = bold(f"{row['peak_gib']:.1f}", row["peak_gib"] <= requirement.gib)
         official = "" if requirement.official is None else f"{speed / requirement.official:.2f}"
-        lines.append({"cell": "", "row": str(contender)} | reached | {"times official": official})
+        lines.append(["", str(contender), ratio, peak, official])
     return lines
 
 
 def bold(text: str, is_reached: bool) -> str:
     return f"**{text}**" if is_reached else text
-
-
-def render(page: str, folder: Path) -> str:
-    """The page with a table for each `train_*.json` of a folder between its two marks."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("train_*.json"))]
-    parts = [requirement_section(reports)]
-    for report in reports:
-        parts.append(f"### {title(report)}\n\n{header(report)}\n\n`{report['command']}`\n\n{table(report['rows'])}\n")
-    return fill(page, MARKS, parts)

@@ -1,16 +1,17 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Plots as SVG, the same bytes on every machine.
+"""Plots as SVG that have the same bytes on every machine.
 
-matplotlib is pinned, with its own defaults and its own font, whatever a machine has in its settings. Text stays text. Places
-are fixed: nothing is laid out by what a text measures. Coordinates are rounded, because two processors may differ in the last
-digit of a logarithm, and names are counted, because matplotlib makes them from unrounded coordinates.
+matplotlib is pinned and runs with its own defaults and its own font, whatever the settings of a machine are. Text stays text.
+Axes have fixed places, so that nothing depends on how wide a text is. Coordinates are rounded, because two processors may
+differ in the last digit of a logarithm. Ids are numbered anew, because matplotlib makes them from unrounded coordinates.
 """
 
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import matplotlib.ticker
@@ -21,14 +22,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Theme:
-    """
-    Colours.
-
-    Args:
-        name (`str`): In the name of the file.
-        paper, ink, faint (`str`): Of the background, of texts and of grid lines.
-        series (`tuple[str, ...]`): Of what is drawn: to be told apart with any kind of colour vision, by lightness too.
-    """
+    """The colours of background, text, grid lines and series. Series differ in lightness too, for any kind of colour vision."""
 
     name: str
     paper: str
@@ -38,24 +32,32 @@ class Theme:
 
 
 LIGHT = Theme(
-    "light", "#ffffff", "#1f2328", "#d8dee4", ("#0072b2", "#d55e00", "#009e73", "#8c4a7f", "#6e7781", "#a8730a")
+    "light",
+    "#ffffff",
+    "#1f2328",
+    "#d8dee4",
+    ("#0072b2", "#d55e00", "#009e73", "#8c4a7f", "#6e7781", "#a8730a", "#cf2260"),
 )
 DARK = Theme(
-    "dark", "#0d1117", "#e6edf3", "#30363d", ("#56b4e9", "#ff8c42", "#2fd0a0", "#e0a3d0", "#9198a1", "#f0e442")
+    "dark",
+    "#0d1117",
+    "#e6edf3",
+    "#30363d",
+    ("#56b4e9", "#ff8c42", "#2fd0a0", "#e0a3d0", "#9198a1", "#f0e442", "#ff7aa8"),
 )
 THEMES = (LIGHT, DARK)
-MARKERS = ("o", "s", "^", "D", "v", "X")  # a series differs in its marker too
+MARKERS = ("o", "s", "^", "D", "v", "X", "P")  # each series has its own marker
 SETTINGS = {
     "svg.hashsalt": "modeling_llada",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # matplotlib brings it along
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib
     "font.size": 10.0,
     "axes.unicode_minus": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 10.0,
-    "axes.titley": 1.03,  # otherwise it is placed by what the ticks measure
+    "axes.titley": 1.03,  # the default depends on the size of the tick labels
     "axes.grid": True,
     "axes.axisbelow": True,
     "xtick.minor.visible": False,
@@ -70,23 +72,28 @@ ATTRIBUTE = re.compile(r'(?<= )(d|x|y|x1|x2|y1|y2|cx|cy|r|width|height|points|tr
 @dataclass(frozen=True)
 class Plot:
     """
-    A plot of the page.
+    A plot of a page.
 
     Args:
-        name (`str`): Of its files.
-        alt (`str`): What it shows, for who cannot see it.
-        draw (`Callable[[Figure, dict, Theme], None]`): Draws results; `panel` below makes the axes.
-        size (`tuple[float, float]`): In inches.
+        name (`str`): The beginning of its file names.
+        alt (`str`): A description for readers who cannot see it.
+        draw (`Callable[[Figure, Any, Theme], None]`): Draws results on a figure; [`panel`] makes the axes.
+        size (`tuple[float, float]`): Width and height in inches.
     """
 
     name: str
     alt: str
-    draw: Callable[[Figure, dict, Theme], None]
-    size: tuple[float, float] = field(default=(8.0, 4.0))
+    draw: Callable[[Figure, Any, Theme], None]
+    size: tuple[float, float] = (8.0, 4.0)
 
 
-def draw_svg(plot: Plot, results: dict, theme: Theme) -> str:
-    """The document."""
+def draw_themes(plot: Plot, results: Any) -> dict[str, str]:
+    """The SVG documents of a plot by file name, one for each theme."""
+    return {f"{plot.name}-{theme.name}.svg": draw_svg(plot, results, theme) for theme in THEMES}
+
+
+def draw_svg(plot: Plot, results: Any, theme: Theme = LIGHT) -> str:
+    """Draws a plot as an SVG document."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS | colours(theme))
@@ -103,7 +110,7 @@ def colours(theme: Theme) -> dict:
 
 
 def settle(document: str) -> str:
-    """Rounds coordinates, and numbers the names in their order."""
+    """Rounds the coordinates of an SVG document, and numbers its ids in their order."""
     document = ATTRIBUTE.sub(lambda match: NUMBER.sub(round_number, match.group()), document)
     names: dict[str, str] = {}
     for name in re.findall(r'\bid="([^"]+)"', document):
@@ -120,13 +127,13 @@ def round_number(match: re.Match) -> str:
 
 def panel(figure: Figure, place: tuple[float, float, float, float], title: str, x: str, y: str) -> Axes:
     """
-    Axes at a fixed place.
+    Adds axes at a fixed place.
 
     Args:
-        figure (`Figure`): Where.
-        place (`tuple[float, float, float, float]`): Left, bottom, width and height, as parts of the figure.
-        title, x (`str`): What it shows, and what is on the x axis, with the unit.
-        y (`str`): What is on the y axis: it stands above the axis, where it can be read.
+        figure (`Figure`): The figure.
+        place (`tuple[float, float, float, float]`): Left, bottom, width and height, as fractions of the figure.
+        title, x (`str`): The title, and the label of the x axis with its unit.
+        y (`str`): The label of the y axis. It stands above the axis, where it is easy to read.
     """
     axes = figure.add_axes(place)
     axes.set_title(f"{title}\n{y}" if title else y, linespacing=1.4)
@@ -136,7 +143,7 @@ def panel(figure: Figure, place: tuple[float, float, float, float], title: str, 
 
 
 def logarithmic(axes: Axes, which: str, ticks: list[float]) -> None:
-    """A logarithmic axis with these ticks, as plain numbers."""
+    """Makes an axis logarithmic, with these ticks as plain numbers."""
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(matplotlib.ticker.FixedLocator(ticks))
@@ -144,8 +151,19 @@ def logarithmic(axes: Axes, which: str, ticks: list[float]) -> None:
     axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
-def series(axes: Axes, theme: Theme, index: int, label: str, x: list, value: list, low: list, high: list, line=True):
-    """Points with their intervals, joined by a line."""
+def series(
+    axes: Axes,
+    theme: Theme,
+    index: int,
+    label: str,
+    x: list,
+    value: list,
+    low: list,
+    high: list,
+    line: bool = True,
+    filled: bool = True,
+) -> None:
+    """Draws points with their intervals, joined by a line."""
     colour = theme.series[index]
     below = [a - b for a, b in zip(value, low, strict=True)]
     above = [b - a for a, b in zip(value, high, strict=True)]
@@ -156,6 +174,7 @@ def series(axes: Axes, theme: Theme, index: int, label: str, x: list, value: lis
         label=label,
         color=colour,
         marker=MARKERS[index],
+        markerfacecolor=colour if filled else theme.paper,
         markersize=4.5,
         linestyle="-" if line else "none",
         linewidth=1.4,

@@ -1,0 +1,46 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Writes the tables of benchmarks/README.md and of benchmarks/results/README.md from the JSON files in benchmarks/results.
+
+python -m benchmarks
+"""
+
+import json
+from pathlib import Path
+
+from benchmarks import decode_tables, train_tables
+from benchmarks.decode_requirements import requirement_section
+from modeling_llada.writing import write_atomically
+from reporting.markdown import fill
+
+
+FOLDER = Path(__file__).parent
+INTRODUCTION = """# Measured
+
+All runs of the benches, from the JSON files beside this page, by `python -m benchmarks`. [The benches](../README.md) explains
+the columns and says what the numbers mean.
+
+"""
+
+
+def main() -> None:
+    for path, page in pages().items():
+        write_atomically(path, page)
+        print(f"Wrote {path}.")
+
+
+def pages(folder: Path = FOLDER) -> dict[Path, str]:
+    """The two pages of a folder by their path: the measured tables, and the requirements in the page that explains them."""
+    decode, train = (
+        {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"results/{pattern}"))}
+        for pattern in ("decode*.json", "train_*.json")
+    )
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    page = fill(page, "decode", requirement_section(list(decode.values())))
+    page = fill(page, "train", train_tables.requirement_section(list(train.values())))
+    parts = [*decode_tables.sections(decode), *train_tables.sections(train)]
+    return {folder / "README.md": page, folder / "results/README.md": INTRODUCTION + "\n".join(parts)}
+
+
+if __name__ == "__main__":
+    main()

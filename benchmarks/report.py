@@ -1,0 +1,67 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The arguments and the file of results that all benches with random weights share."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.shapes import config_of
+from reporting.results import command_of, describe_machine, find_versions, save
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, shape: str, dtypes: tuple[str, ...]) -> None:
+    """Adds the arguments for the model, the device and the file, with a default shape and the choices of the precision."""
+    add = parser.add_argument
+    default_device = "cuda" if torch.cuda.is_available() else "cpu"
+    add(
+        "--shape",
+        choices=("poet", "1b", "1b-paper", "8b", "tiny"),
+        default=shape,
+        help="shape of the random weights (%(default)s)",
+    )
+    add("--layers", type=int, metavar="N", help="only the first N layers of the shape, for a quick look")
+    add("--device", default=default_device, help="where to run (%(default)s)")
+    add("--dtype", choices=dtypes, help="precision of everything (bfloat16 on CUDA, else float32)")
+    add("--threads", type=int, help="threads of the CPU (torch decides)")
+    add("--json", type=Path, metavar="FILE", help="where to write the numbers")
+
+
+def settle_device(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Fills in the precision, and exits if there is no such device."""
+    args.dtype = args.dtype or ("bfloat16" if args.device.startswith("cuda") else "float32")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("`--device cuda` needs a CUDA device, and torch finds none. Pass `--device cpu`.")
+
+
+def check_layers(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exits if the shape has fewer layers."""
+    most = config_of(args.shape).num_hidden_layers
+    if args.layers is not None and not 1 <= args.layers <= most:
+        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
+
+
+def start_report(name: str, args: argparse.Namespace, arguments: list[str] | None, *packages: str, **values) -> dict:
+    """The report of a bench before its first run."""
+    return {
+        "benchmark": name,
+        "command": command_of(f"benchmarks.{name}", sys.argv[1:] if arguments is None else arguments),
+        "machine": describe_machine(args.device),
+        "versions": find_versions(*packages),
+        "arguments": {key: value for key, value in vars(args).items() if not isinstance(value, Path)},
+        **values,
+        "rows": [],
+    }
+
+
+def save_report(report: dict, path: Path | None) -> None:
+    if path is not None:
+        save(path, report)
+
+
+def progress(text: str) -> None:
+    """Prints a line for the person who waits."""
+    Console(stderr=True).print(text, highlight=False)
