@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What is timed: the naive loop, `generate` in a mode and an engine, and the same of a second implementation."""
+"""The contenders: the plain loop of `modeling_llada.minimal`, `generate` in a mode and an engine, and a second implementation."""
 
 import argparse
 from collections import Counter
@@ -12,15 +12,14 @@ import torch
 from torch import nn
 from transformers import CompileConfig
 
-from benchmarks.naive import NaiveSampler
 from benchmarks.roofline import DRAFT_STEPS
 from benchmarks.shapes import Unavailable, load_checkpoint, load_second, num_bytes, quantize, random_model
-from modeling_llada import LLaDAConfig
+from modeling_llada import LLaDAConfig, minimal
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Where the contenders meet: a batch, its lengths, and a forced schedule."""
+    """A batch, its lengths, and a forced schedule, which all contenders run."""
 
     batch: int
     prompt: int
@@ -40,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a cell: who decodes, what is recomputed, how steps are run, and the weights of the projections."""
+    """A row of a cell: who decodes, the cache, the engine, and the weights of the projections."""
 
     name: str
     mode: str
@@ -54,23 +53,23 @@ class Contender:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the model keeps a recording for it, of which it has a limited number."""
+        """Whether the model keeps a recording for it. The number of recordings is limited."""
         return self.engine in ("graph", "compiled")
 
     @property
     def may_fail(self) -> bool:
-        """Whether an error is an answer: a kernel or an option that is not there."""
+        """Whether an error is a result, because a kernel or an option may be missing."""
         return self.engine == "compiled" or self.weights is not None or self.name == "against"
 
     def launches(self, device: torch.device) -> str | None:
-        """The device whose kernels Python launches one by one, `None` for recorded and compiled steps."""
+        """The device whose kernels Python launches one by one; `None` for recorded and compiled steps."""
         if device.type == "cuda" and self.is_recorded:
             return None
         return device.type
 
 
 def list_contenders(args: argparse.Namespace) -> list[Contender]:
-    """The rows of a cell; the first one is what the others are compared with."""
+    """The rows of a cell. The first one is the baseline."""
     if args.ladder:
         return list_ladder(args)
     contenders = [Contender("naive", "exact", "eager")] if args.naive else []
@@ -82,7 +81,7 @@ def list_contenders(args: argparse.Namespace) -> list[Contender]:
 
 
 def list_ladder(args: argparse.Namespace) -> list[Contender]:
-    """One optimisation more in each row."""
+    """Rows with one more optimization each."""
     ladder = [
         Contender("naive", "exact", "eager"),
         Contender("ours", "exact", "eager"),
@@ -100,12 +99,12 @@ def most_recordings(contenders: list[Contender]) -> int:
     counts = Counter()
     for one in contenders:
         if one.is_recorded:
-            counts[one.name, one.weights] += 2 if one.mode == "drafts" else 1  # the drafts have their own
+            counts[one.name, one.weights] += 2 if one.mode == "drafts" else 1  # drafts have their own
     return max(counts.values(), default=0)
 
 
 class Models:
-    """The models of a cell, each built when it is first needed; one model for all contenders with the same weights."""
+    """The models of a cell, each built when it is first needed. Contenders with the same weights share a model."""
 
     def __init__(self, args: argparse.Namespace, config: LLaDAConfig) -> None:
         self.args = args
@@ -136,17 +135,17 @@ class Models:
 
 def bind(contender: Contender, models: Models, cell: Cell, prompts: torch.LongTensor) -> Callable[..., object]:
     """
-    The generation of a contender: called with nothing it makes all passes of the schedule, called with `steps` as many.
+    A function that runs the generation of a contender, with all passes of the schedule or with the given `steps`.
 
     Raises:
-        `Unavailable`: if this machine cannot run it.
+        `Unavailable`: If this machine cannot run it.
     """
     if contender.needs_cuda and prompts.device.type != "cuda":
         raise Unavailable("steps are recorded on a CUDA device only; the rows below are not recorded either")
     model = models.of(contender)
     if contender.name == "naive":
-        sampler = NaiveSampler(model, model.config.mask_token_id)
-        return partial(sampler, prompts, cell.answer, cell.block_length, cell.tokens_per_step)
+        schedule = {"steps": cell.passes, "block_length": cell.block_length}
+        return partial(minimal.sample, model, prompts, model.config.mask_token_id, cell.answer, **schedule)
     options = {
         "max_new_tokens": cell.answer,
         "steps": cell.passes,

@@ -33,7 +33,6 @@ import yaml
 
 from evidence.quality import page as quality_page
 from evidence.quality.plot import PLOT as QUALITY_PLOT
-from modeling_llada.writing import write_atomically
 from reporting.markdown import joined, table
 from reporting.plots import draw_themes
 
@@ -120,7 +119,7 @@ def main() -> None:
     pictures = output / "pictures/evidence"
     pictures.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        write_atomically(output / name, text)
+        (output / name).write_text(text, encoding="utf-8", newline="\n")
     for path in pictures.glob("*.svg"):
         if f"pictures/evidence/{path.name}" not in files:
             path.unlink()  # its claim was removed

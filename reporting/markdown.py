@@ -15,7 +15,8 @@ def table(head: list[str], rows: list[list[str]], aligned: bool = False) -> str:
     With `aligned`, cells are padded, which reads well in a terminal.
     """
     columns = []
-    for name, cells in zip(head, zip(*rows, strict=True), strict=True):
+    for index, name in enumerate(head):
+        cells = [row[index] for row in rows]
         is_number = all(NUMBER.fullmatch(cell) for cell in cells)
         width = max(3, *map(len, (name, *cells))) if aligned else 3
         ruler = "-" * (width - 1) + ":" if is_number else "-" * width

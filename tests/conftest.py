@@ -3,7 +3,6 @@
 """Fixtures that several test files share: a tiny random model, and the golden checkpoint of the reference."""
 # ruff: noqa: E402  (the environment is set before transformers is imported)
 
-import importlib
 import json
 import logging
 import os
@@ -172,18 +171,6 @@ def mixture(corpus):
     from modeling_llada.training import RowMixture
 
     return RowMixture(corpus, PHASES)
-
-
-@pytest.fixture(scope="session")
-def load():
-    """Imports a module of recipes/poems by its name."""
-    return lambda name: importlib.import_module(f"recipes.poems.{name}")
-
-
-@pytest.fixture(scope="session")
-def load_benchmark():
-    """Imports a module of benchmarks/ by its name."""
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture(scope="session")

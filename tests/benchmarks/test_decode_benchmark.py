@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The decoding bench: on a tiny model on the CPU, where the numbers mean nothing but the bookkeeping is the same."""
+"""The decoding bench on a tiny model on the CPU, where the numbers mean nothing but the bookkeeping is the same."""
 
 import importlib.util
 import json
@@ -13,23 +13,45 @@ from pathlib import Path
 import pytest
 import torch
 
+import benchmarks.__main__ as render
+from benchmarks import contenders, decode, decode_tables, shapes
+from benchmarks.decode_requirements import requirement_section
+from benchmarks.roofline import Rates, expect, find_rates, window_lengths
+from benchmarks.timing import take_turns
 from modeling_llada import LLaDAConfig
 
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALL = shlex.split("--shape tiny --device cpu --prompt 8 --answer 16 --block-length 8 --repeats 2")
+RATES = Rates(1e10, 1e11, 1e11, "made up, because to measure them takes a second")
 
 
 @pytest.fixture
-def run(load_benchmark, tmp_path, capsys):
+def run(tmp_path, capsys, monkeypatch):
     """Runs decode.py and returns the JSON report and what was printed."""
+    monkeypatch.setattr(decode, "find_rates", lambda *_: RATES)
 
     def run(*arguments, start=SMALL):
         path = tmp_path / "results" / "decode.json"
-        load_benchmark("decode").main([*start, "--json", str(path), *arguments])
+        decode.main([*start, "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture(scope="module")
+def shared_report(tmp_path_factory):
+    """A report for the tests that read one. Do not change it."""
+    path = tmp_path_factory.mktemp("results") / "decode.json"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(decode, "find_rates", lambda *_: RATES)
+        decode.main([*SMALL, "--mode", "exact", "dual", "--engine", "graph", "eager", "--json", str(path)])
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def report(shared_report):
+    return deepcopy(shared_report)
 
 
 def table_of(text):
@@ -92,8 +114,8 @@ def test_forced_schedules(run):
 
 
 @pytest.mark.slow  # it makes the embeddings of 8B
-def test_the_whole_plan_fits_one_command(run, load_benchmark, monkeypatch):
-    monkeypatch.setattr(load_benchmark("decode"), "run_cell", lambda *args: None)
+def test_the_whole_plan_fits_one_command(run, monkeypatch):
+    monkeypatch.setattr(decode, "run_cell", lambda *args: None)
     plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")
     report, _ = run(*plan, start=shlex.split("--device cpu --layers 2"))
     cells = {(row["batch"], row["prompt"], row["answer"], row["tokens_per_step"]) for row in report["rows"]}
@@ -101,26 +123,24 @@ def test_the_whole_plan_fits_one_command(run, load_benchmark, monkeypatch):
     assert {batch for batch, *_ in cells} == {1, 8, 32}
 
 
-def test_a_shape_is_cut_to_a_few_layers(run, load_benchmark):
+def test_a_shape_is_cut_to_a_few_layers(run):
     whole, text = run("--mode", "exact")
     cut, cut_text = run("--mode", "exact", "--layers", "1")
     assert (whole["model"]["name"], cut["model"]["name"]) == ("shape tiny", "shape tiny, 1 layer")
     assert "shape tiny, 1 layer, " in cut_text
     layer = whole["model"]["parameters"] - cut["model"]["parameters"]
-    models = load_benchmark("contenders").Models(
-        load_benchmark("decode").parse([*SMALL, "--layers", "1"]), load_benchmark("shapes").config_of("tiny", 1)
-    )
-    model = models.of(load_benchmark("contenders").Contender("ours", "exact", "graph"))
+    models = contenders.Models(decode.parse([*SMALL, "--layers", "1"]), shapes.config_of("tiny", 1))
+    model = models.of(contenders.Contender("ours", "exact", "graph"))
     assert len(model.model.layers) == 1
     assert sum(one.numel() for one in model.model.layers.parameters()) == layer
     assert cut["rows"][0]["expected"]["roofline_ms"] < whole["rows"][0]["expected"]["roofline_ms"]
 
 
-def test_expectations_are_written_before_the_first_run(run, load_benchmark, tmp_path, monkeypatch):
+def test_expectations_are_written_before_the_first_run(run, tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(load_benchmark("decode"), "run_cell", interrupt)
+    monkeypatch.setattr(decode, "run_cell", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run("--naive")
     report = json.loads((tmp_path / "results" / "decode.json").read_text())
@@ -137,8 +157,8 @@ def test_what_does_not_run_is_said(run):
     assert "not run, ours exact graph batch 1 250 + 16: the model has 256 positions" in text
 
 
-def test_ladder(run, load_benchmark, monkeypatch):
-    decode, has_torchao = load_benchmark("decode"), importlib.util.find_spec("torchao") is not None
+def test_ladder(run, monkeypatch):
+    has_torchao = importlib.util.find_spec("torchao") is not None
     whole = decode.list_contenders(decode.parse([*SMALL, "--ladder"]))
     assert [one.key for one in whole] == [
         "naive exact eager",
@@ -156,7 +176,7 @@ def test_ladder(run, load_benchmark, monkeypatch):
     assert "a CUDA device only" in text
 
 
-def test_quantized_weights(run, load_benchmark):
+def test_quantized_weights(run):
     pytest.importorskip("torchao")
     report, text = run("--mode", "exact", "--quantize", "int8")
     plain, int8 = report["rows"]
@@ -164,7 +184,6 @@ def test_quantized_weights(run, load_benchmark):
     assert int8["skipped"] is None and int8["measured"]["passes"] == 16
     assert "graph int8" in text
 
-    shapes = load_benchmark("shapes")
     tiny = partial(shapes.random_model, shapes.config_of("tiny"), "cpu", torch.float32)
     model = tiny()
     assert shapes.quantize(model, "int8") == "Int8WeightOnlyConfig"
@@ -174,20 +193,19 @@ def test_quantized_weights(run, load_benchmark):
         shapes.quantize(tiny(), "int4")
 
 
-def test_missing_kernel_is_a_line(run, load_benchmark, monkeypatch):
+def test_missing_kernel_is_a_line(run, monkeypatch):
     def refuse(model, kind):
-        raise load_benchmark("shapes").Unavailable(load_benchmark("shapes").NOT_INSTALLED)
+        raise shapes.Unavailable(shapes.NOT_INSTALLED)
 
-    monkeypatch.setattr(load_benchmark("contenders"), "quantize", refuse)
+    monkeypatch.setattr(contenders, "quantize", refuse)
     report, text = run("--mode", "exact", "--quantize", "int4")
     assert report["rows"][1]["skipped"] == "torchao is not installed"
     assert report["rows"][0]["measured"] is not None
 
 
-def test_against_the_code_of_a_folder(run, load_benchmark, tmp_path, monkeypatch):
+def test_against_the_code_of_a_folder(run, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "second"
-    shapes = load_benchmark("shapes")
     shapes.random_model(shapes.config_of("tiny"), "cpu", torch.float32).save_pretrained(folder)
     source = folder / "generation_llada.py"
     source.write_text(source.read_text() + "\nIS_SECOND = True\n")
@@ -219,99 +237,78 @@ def test_against_the_code_of_a_folder(run, load_benchmark, tmp_path, monkeypatch
         ),
     ],
 )
-def test_arguments(load_benchmark, capsys, arguments, message):
+def test_arguments(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load_benchmark("decode").parse([*SMALL, *arguments])
+        decode.parse([*SMALL, *arguments])
     assert message in capsys.readouterr().err
-
-
-def test_naive_loop_commits_the_most_confident_masks(load_benchmark, tiny_model, random_ids):
-    model = tiny_model()
-    sampler = load_benchmark("naive").NaiveSampler(model, mask_token_id=98)
-    canvas = torch.cat([random_ids(2, 6), torch.full((2, 6), 98)], dim=1)
-    before = canvas.clone()
-    sampler.step(canvas, end=9, quota=2)
-    with torch.no_grad():
-        logits = model(before).logits[:, 6:9].index_fill(-1, torch.tensor(98), -torch.inf)
-    for row in range(2):
-        chosen = logits[row].softmax(-1).max(-1).values.topk(2).indices
-        expected = before[row].clone()
-        expected[6 + chosen] = logits[row].argmax(-1)[chosen]
-        assert canvas[row].equal(expected)
 
 
 @pytest.mark.parametrize(
     "mode, batch, prompt, answer, milliseconds",
     [("exact", 1, 128, 256, 8.3), ("exact", 8, 128, 256, 64.0), ("exact", 1, 896, 128, 22.3)],
 )
-def test_roofline_of_a_full_pass(load_benchmark, mode, batch, prompt, answer, milliseconds):
-    assert roofline_of_8b(load_benchmark, mode, batch, prompt, answer)["roofline_ms"] == pytest.approx(
-        milliseconds, rel=0.05
-    )
+def test_roofline_of_a_full_pass(mode, batch, prompt, answer, milliseconds):
+    assert roofline_of_8b(mode, batch, prompt, answer)["roofline_ms"] == pytest.approx(milliseconds, rel=0.05)
 
 
 @pytest.mark.parametrize("batch, milliseconds", [(1, 5.15), (8, 6.2), (32, 24.4)])
-def test_roofline_inside_a_block(load_benchmark, batch, milliseconds):
-    expected = roofline_of_8b(load_benchmark, "dual", batch, 128, 256)
+def test_roofline_inside_a_block(batch, milliseconds):
+    expected = roofline_of_8b("dual", batch, 128, 256)
     assert expected["roofline_inside_ms"] == pytest.approx(milliseconds, rel=0.05)
     # 8 of 256 passes are refreshes.
-    full = roofline_of_8b(load_benchmark, "exact", batch, 128, 256)["roofline_ms"]
+    full = roofline_of_8b("exact", batch, 128, 256)["roofline_ms"]
     assert expected["roofline_ms"] == pytest.approx((8 * full + 248 * expected["roofline_inside_ms"]) / 256, rel=1e-3)
 
 
-def test_roofline_of_int8_weights(load_benchmark):
-    expected = roofline_of_8b(load_benchmark, "dual", 1, 128, 256, weight_bytes=1)
+def test_roofline_of_int8_weights():
+    expected = roofline_of_8b("dual", 1, 128, 256, weight_bytes=1)
     assert expected["roofline_inside_ms"] == pytest.approx(2.82, rel=0.05), "the head stays in bfloat16"
 
 
-def roofline_of_8b(load_benchmark, mode, batch, prompt, answer, weight_bytes=2):
-    roofline = load_benchmark("roofline")
-    cell = load_benchmark("contenders").Cell(batch, prompt, answer, 1, 32, "bfloat16")
-    config = LLaDAConfig(**load_benchmark("shapes").SHAPES["8b"])
-    rates = roofline.Rates(3.0e12, 780e12, 450e12, "as assumed by hand")
-    return roofline.expect(config, rates, cell, mode, None, weight_bytes)
+def roofline_of_8b(mode, batch, prompt, answer, weight_bytes=2):
+    cell = contenders.Cell(batch, prompt, answer, 1, 32, "bfloat16")
+    rates = Rates(3.0e12, 780e12, 450e12, "as assumed by hand")
+    return expect(LLaDAConfig(**shapes.SHAPES["8b"]), rates, cell, mode, None, weight_bytes)
 
 
-def test_windows(load_benchmark):
-    window_lengths = load_benchmark("roofline").window_lengths
+def test_rates_of_a_machine_are_measured():
+    rates = find_rates(torch.device("cpu"), torch.float32)
+    assert 1e8 < rates.memory < 1e13 and 1e9 < rates.product < 1e15
+    assert "measured: a copy, and a 1536³ product" in str(rates)
+
+
+def test_windows():
     assert window_lengths("exact", 8, 64, 32) == [72, 72]
     assert window_lengths("dual", 8, 64, 32) == [32, 32]
     assert window_lengths("prefix", 8, 64, 32) == [64, 32]
     assert window_lengths("vicinity", 8, 64, 32) == [56, 48], "cut at the edges of the canvas"
 
 
-def test_turns_go_back_and_forth(load_benchmark):
+def test_turns_go_back_and_forth():
     order = []
     works = {name: lambda name=name: order.append(name) for name in "ABC"}
-    seconds = load_benchmark("timing").take_turns(works, repeats=3, device=torch.device("cpu"))
+    seconds = take_turns(works, repeats=3, device=torch.device("cpu"))
     assert "".join(order) == "ABCCBAABC"
     assert all(len(values) == 3 for values in seconds.values())
 
 
-def rendered(load_benchmark, folder):
-    """The part of a page that is made from a folder of results."""
-    begin, end = load_benchmark("decode_report").MARKS
-    page = load_benchmark("decode_report").render(f"before\n{begin}\nold\n{end}\nafter\n", folder)
-    assert page.startswith("before\n") and page.endswith("\nafter\n") and "old" not in page
-    return page
+def test_pages_are_those_of_the_results():
+    for path, page in render.pages().items():
+        assert path.read_text(encoding="utf-8") == page, "run `python -m benchmarks`"
+        headings = [line for line in page.splitlines() if line.startswith("#")]
+        assert len(set(headings)) == len(headings)
 
 
-def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
-    report, text = run("--naive", "--title", "A title")
-    page = rendered(load_benchmark, tmp_path / "results")
-    assert "### A title" in page
-    assert table_of(page) == table_of(text)
-    render = load_benchmark("decode_report").render
-    assert render(page, tmp_path / "results") == page
-
-    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    assert render(readme, BENCHMARKS / "results") == readme, "run `python -m benchmarks.decode --render`"
+def test_a_section_has_the_rows_of_its_report(report):
+    report["arguments"]["title"] = "A title"
+    [section] = decode_tables.sections({"decode": report})
+    assert section.startswith("## A title\n") and f"`{report['command']}`" in section
+    assert table_of(section) == table_of(decode_tables.table(report["rows"]))
 
 
-def test_titles_say_what_varies(run, load_benchmark, tmp_path):
-    title = load_benchmark("decode_report").title
-    report, _ = run("--mode", "exact", "dual", "--batch", "1", "2")
-    assert title(report) == "shape tiny on cpu: exact and dual, batch 1 and 2"
+def test_titles_say_what_varies(report):
+    report["arguments"] |= {"batch": [1, 2]}
+    assert decode_tables.title(report) == "shape tiny on cpu: exact and dual, batch 1 and 2"
     plan = {"prompt": [8, 24], "answer": [16, 8], "tokens_per_step": [1, 2, 4]}
     others = {
         "shape tiny on cpu: ladder, batch 1 and 2": {"ladder": True, "quantize": ["int8"]},
@@ -322,29 +319,20 @@ def test_titles_say_what_varies(run, load_benchmark, tmp_path):
         "As given": {"title": "As given"},
     }
     for expected, changes in others.items():
-        assert title(report | {"arguments": report["arguments"] | changes}) == expected
-
-    # Two files of one kind are told apart by their names.
-    twin = tmp_path / "results" / "decode_twin.json"
-    twin.write_text(json.dumps(report))
-    headings = [line for line in rendered(load_benchmark, tmp_path / "results").splitlines() if line.startswith("###")]
-    assert headings == [f"### {title(report)} ({name})" for name in ("decode", "decode_twin")]
-
-    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    headings = [line for line in readme.splitlines() if line.startswith("#")]
-    assert len(set(headings)) == len(headings)
+        assert decode_tables.title(report | {"arguments": report["arguments"] | changes}) == expected
+    headings = [part.splitlines()[0] for part in decode_tables.sections({"one": report, "two": report})]
+    assert headings == [f"## {decode_tables.title(report)} ({name})" for name in ("one", "two")]
 
 
-def test_rows_that_lack_a_package_are_left_out(run, load_benchmark, tmp_path):
-    report, _ = run("--mode", "exact", "dual")
-    missing, failed = (deepcopy(report["rows"][1]) | {"measured": None} for _ in range(2))
-    missing |= {"weights": "int8", "skipped": load_benchmark("shapes").NOT_INSTALLED}
+def test_rows_that_lack_a_package_are_left_out(report):
+    rows = [row for row in report["rows"] if row["engine"] == "graph"]
+    missing, failed = (deepcopy(rows[1]) | {"measured": None} for _ in range(2))
+    missing |= {"weights": "int8", "skipped": shapes.NOT_INSTALLED}
     failed |= {"weights": "int4", "skipped": "torchao cannot quantize to int4 here"}
-    report["rows"] += [missing, failed]
-    (tmp_path / "results" / "decode.json").write_text(json.dumps(report))
-    page = rendered(load_benchmark, tmp_path / "results")
-    assert [row["engine"] for row in table_of(page)] == ["graph", "graph", "graph int4"]
-    assert "int8" not in page and "not run, ours dual graph int4 batch 1 8 + 16: torchao cannot quantize" in page
+    [section] = decode_tables.sections({"decode": report | {"rows": [*rows, missing, failed]}})
+    assert [row["engine"] for row in table_of(section)] == ["graph", "graph", "graph int4"]
+    assert "int8" not in section
+    assert "not run, ours dual graph int4 batch 1 8 + 16: torchao cannot quantize" in section
 
 
 def measured_on_h100(report, **values):
@@ -357,9 +345,7 @@ def measured_on_h100(report, **values):
     return report
 
 
-def test_what_was_required_and_reached(run, load_benchmark):
-    requirement_section = load_benchmark("decode_requirements").requirement_section
-    report, _ = run("--mode", "exact", "dual", "--engine", "graph", "eager")
+def test_what_was_required_and_reached(report):
     assert requirement_section([report]) == "", "a tiny model on a CPU"
     fast = measured_on_h100(report, ms_per_pass={"median": 12.5}, ms_inside_block=8.1)
     slow = measured_on_h100(report, ms_per_pass={"median": 13.08}, ms_inside_block=8.2)

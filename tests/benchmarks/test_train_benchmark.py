@@ -12,35 +12,39 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import shapes, train, train_steps, train_tables
+from benchmarks.train_steps import Contender, draw_batch, list_contenders
+from benchmarks.train_work import Work
+from reporting.markdown import fill
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
 SMALL = shlex.split("--shape tiny --device cpu --batch 2 --length 48 --chunk-size 32 --warmup 1 --repeats 2")
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def run(load_benchmark, tmp_path, capsys):
+def run(tmp_path, capsys):
     """Runs train.py and returns the JSON report and what was printed."""
 
     def run(*arguments):
         path = tmp_path / "results" / "train_tiny.json"
-        load_benchmark("train").main([*SMALL, "--engine", "eager", "--json", str(path), *arguments])
+        train.main([*SMALL, "--engine", "eager", "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 
     return run
 
 
 @pytest.fixture
-def make_steps(load_benchmark):
+def make_steps():
     """A tiny model, trained in full or with adapters that are not zero, and a batch."""
 
     def make_steps(lora=None, layers=None, micro_batches=1):
-        config = load_benchmark("shapes").config_of("tiny", layers)
-        steps = load_benchmark("train_steps").Steps(config, CPU, torch.float32, lora, 32)
+        config = shapes.config_of("tiny", layers)
+        steps = train_steps.Steps(config, CPU, torch.float32, lora, 32)
         for name, parameter in steps.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
-        return steps, load_benchmark("train_steps").draw_batch(config, 2, 48, CPU, micro_batches)
+        return steps, draw_batch(config, 2, 48, CPU, micro_batches)
 
     return make_steps
 
@@ -54,12 +58,11 @@ def gradients(steps, contender, batch):
 
 
 @pytest.mark.parametrize("lora", [None, 4])
-def test_ways_to_the_loss_agree(load_benchmark, make_steps, lora):
+def test_ways_to_the_loss_agree(make_steps, lora):
     if lora:
         pytest.importorskip("peft")
-    module = load_benchmark("train_steps")
     steps, batch = make_steps(lora)
-    all_logits, *others = module.list_contenders(module.LOSSES, ["eager"])
+    all_logits, *others = list_contenders(train_steps.LOSSES, ["eager"])
     loss, expected = gradients(steps, all_logits, batch)
     assert max(gradient.abs().max() for gradient in expected) > 1e-2
     for contender in others:
@@ -68,8 +71,7 @@ def test_ways_to_the_loss_agree(load_benchmark, make_steps, lora):
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
 
 
-def test_the_loss_is_that_of_the_paper(load_benchmark, make_steps):
-    module = load_benchmark("train_steps")
+def test_the_loss_is_that_of_the_paper(make_steps):
     steps, [batch] = make_steps()
     with torch.no_grad():
         logits = steps.model.eval()(input_ids=batch.input_ids).logits
@@ -79,34 +81,30 @@ def test_the_loss_is_that_of_the_paper(load_benchmark, make_steps):
         clean = batch.clean.view(2, 48)[row]
         log_p = logits[row].double().log_softmax(-1)[masked, clean[masked]]
         total -= log_p.sum().item() / rate
-    for contender in module.list_contenders(module.LOSSES, ["eager"]):
+    for contender in list_contenders(train_steps.LOSSES, ["eager"]):
         loss, _ = gradients(steps, contender, [batch])
         assert loss.item() == pytest.approx(total / 96, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["all logits", "masked rows", "masked rows + chunks"])
-def test_micro_batches_add_up_to_the_batch(load_benchmark, make_steps, loss):
-    contender = load_benchmark("train_steps").Contender
+def test_micro_batches_add_up_to_the_batch(make_steps, loss):
     results = []
     for parts in (1, 2):
         steps, batches = make_steps(micro_batches=parts)
         assert len(batches) == parts
-        results.append(gradients(steps, contender(loss, "eager", parts), batches))
+        results.append(gradients(steps, Contender(loss, "eager", parts), batches))
     torch.testing.assert_close(results[1], results[0], atol=2e-6, rtol=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lora", [None, 4])
-def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch, lora):
+def test_compiled_parts_compute_the_same(make_steps, monkeypatch, lora):
     """Layers without a graph break, checkpoint included. With autograd traced but nothing generated, which takes long."""
     if lora:
         pytest.importorskip("peft")
-    module = load_benchmark("train_steps")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     steps, batch = make_steps(lora)
-    eager, *compiled = module.list_contenders(["all logits"], ["eager"]) + module.list_contenders(
-        module.LOSSES, ["compiled"]
-    )
+    eager, *compiled = list_contenders(["all logits"], ["eager"]) + list_contenders(train_steps.LOSSES, ["compiled"])
     loss, expected = gradients(steps, eager, batch)
     torch._dynamo.reset()
     for contender in compiled:
@@ -120,7 +118,7 @@ def test_compiled_parts_compute_the_same(load_benchmark, make_steps, monkeypatch
     torch._dynamo.reset()
 
 
-def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps):
+def test_checkpoints_change_no_gradient_and_keep_less(make_steps):
     kept, results = {}, {}
     for engine in ("eager", "eager, 1 kept", "eager, all kept"):
         sizes = []
@@ -131,7 +129,7 @@ def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            contender = load_benchmark("train_steps").Contender("masked rows", engine)
+            contender = Contender("masked rows", engine)
             results[engine] = gradients(steps, contender, batch)
         kept[engine] = sum(sizes)
     for engine in ("eager, 1 kept", "eager, all kept"):
@@ -139,22 +137,22 @@ def test_checkpoints_change_no_gradient_and_keep_less(load_benchmark, make_steps
     assert kept["eager"] < kept["eager, 1 kept"] < kept["eager, all kept"], "of two layers"
 
 
-def test_adapters_are_on_the_seven_projections_alone(load_benchmark, make_steps):
+def test_adapters_are_on_the_seven_projections_alone(make_steps):
     pytest.importorskip("peft")
     steps, batch = make_steps(lora=4)
     names = {name for name, parameter in steps.model.named_parameters() if parameter.requires_grad}
     layers, projections = steps.model.config.num_hidden_layers, 7
     assert len(names) == layers * projections * 2 and all("lora_" in name for name in names)
     before = {name: one.detach().clone() for name, one in steps.model.named_parameters()}
-    steps.step(load_benchmark("train_steps").Contender("masked rows + chunks", "eager"), batch)
+    steps.step(Contender("masked rows + chunks", "eager"), batch)
     changed = {name for name, one in steps.model.named_parameters() if not torch.equal(one, before[name])}
     assert changed == names, "a step changes all adapters and nothing else"
 
 
 @pytest.mark.parametrize("batch, length", [(1, 64), (3, 40), (8, 128)])
-def test_half_of_the_tokens_are_masked(load_benchmark, batch, length):
-    config = load_benchmark("shapes").config_of("tiny")
-    [drawn] = load_benchmark("train_steps").draw_batch(config, batch, length, CPU)
+def test_half_of_the_tokens_are_masked(batch, length):
+    config = shapes.config_of("tiny")
+    [drawn] = draw_batch(config, batch, length, CPU)
     masked = drawn.input_ids == config.mask_token_id
     assert drawn.num_masked == masked.sum() and abs(masked.float().mean() - 0.5) < 0.15
     assert torch.equal(drawn.input_ids.flatten()[~masked.flatten()], drawn.clean[~masked.flatten()])
@@ -191,15 +189,15 @@ def test_micro_batches_are_rows_of_their_own(run):
     assert len({row["masked"] for row in report["rows"]}) == 1, "of the same rows"
 
 
-def test_a_row_that_runs_out_of_memory_says_so(run, load_benchmark, monkeypatch):
-    find_loss = load_benchmark("train_steps").find_loss
+def test_a_row_that_runs_out_of_memory_says_so(run, monkeypatch):
+    find_loss = train_steps.find_loss
 
     def fail_with_all_logits(model, batch, loss, *args):
         if loss == "all logits":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.")
         return find_loss(model, batch, loss, *args)
 
-    monkeypatch.setattr(load_benchmark("train_steps"), "find_loss", fail_with_all_logits)
+    monkeypatch.setattr(train_steps, "find_loss", fail_with_all_logits)
     report, text = run()
     first, *others = report["rows"]
     assert first["measured"] is None and "Tried to allocate 4 GiB" in first["skipped"]
@@ -209,12 +207,12 @@ def test_a_row_that_runs_out_of_memory_says_so(run, load_benchmark, monkeypatch)
 
 # Counted by hand: 8B has 32 layers of 4 h^2 + 3 h i weights (and two norms), and a head of 126464 h.
 @pytest.mark.parametrize("adapters, factor", [(0, 6), (83_886_080, 4)])
-def test_operations_of_8b(load_benchmark, adapters, factor):
+def test_operations_of_8b(adapters, factor):
     hidden, inner, layers, vocabulary = 4096, 12288, 32, 126464
     weights = {"layers": layers * (4 * hidden**2 + 3 * hidden * inner), "head": vocabulary * hidden}
-    config = load_benchmark("shapes").config_of("8b")
+    config = shapes.config_of("8b")
     counts = weights | {"adapters": adapters, "trained": 1, "all": 1}
-    work = load_benchmark("train_work").Work(config, counts, 2, 4096, 4000, 1024)
+    work = Work(config, counts, 2, 4096, 4000, 1024)
     layers_and_attention = 8192 * (factor * 6.979e9 + 6 * adapters + 3 * 524_288 * 4096)
     assert work.operations("all logits") == pytest.approx(layers_and_attention + 8192 * factor * 0.518e9, rel=1e-4), (
         "45.0 + 1.61 L/1024 GFLOP a token when all weights are trained"
@@ -236,8 +234,8 @@ def report_of(loss_rates, shape="8b", lora=32, batch=8, length=1024, peak=19.0):
     return {"model": model, "arguments": arguments, "machine": machine, "versions": {}, "command": "c", "rows": rows}
 
 
-def test_required_and_reached(load_benchmark):
-    section = load_benchmark("train_report").requirement_section
+def test_required_and_reached():
+    section = train_tables.requirement_section
     rates = {("all logits", "eager"): 5000, ("masked rows", "eager"): 6000, ("masked rows", "compiled"): 9748}
     lines = section([report_of(rates)]).splitlines()
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[-3:]] == [
@@ -249,16 +247,18 @@ def test_required_and_reached(load_benchmark):
     assert section([report_of(rates, batch=7)]) == "", "nothing was required of this size"
 
 
-def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
-    run()
-    module = load_benchmark("train_report")
-    begin, end = module.MARKS
-    page = module.render(f"before\n{begin}\nold\n{end}\nafter", tmp_path / "results")
-    assert page.startswith("before\n") and page.endswith("\nafter") and "old" not in page
-    assert "### shape tiny, in full, 2 x 48" in page and "| masked rows + chunks | eager" in page
-    assert begin in (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    with pytest.raises(SystemExit, match="lacks the two lines"):
-        module.render("no marks", tmp_path / "results")
+def test_a_section_has_the_rows_of_its_report(run):
+    report, text = run()
+    [section] = train_tables.sections({"train": report})
+    assert section.startswith("## shape tiny, in full, 2 x 48\n")
+    assert "| masked rows + chunks | eager" in section and "| masked rows + chunks | eager" in text
+
+
+def test_a_page_keeps_what_is_around_a_part():
+    page = "before\n<!-- x: begin -->\nold\n<!-- x: end -->\nafter"
+    assert fill(page, "x", "new\n") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="two comments of 'y'"):
+        fill(page, "y", "new")
 
 
 @pytest.mark.parametrize(
@@ -275,14 +275,13 @@ def test_readme_is_rendered_from_the_results(run, load_benchmark, tmp_path):
         ("--engine graph", "eager or compiled, alone or with layers that are kept"),
     ],
 )
-def test_arguments(load_benchmark, capsys, arguments, message):
+def test_arguments(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        load_benchmark("train").main([*SMALL, *shlex.split(arguments)])
+        train.main([*SMALL, *shlex.split(arguments)])
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_needs_neither_trl_nor_datasets():
     """The machine that measures has neither."""
-    code = "import sys; sys.modules.update(trl=None, datasets=None); sys.path.insert(0, 'benchmarks'); import train"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCHMARKS.parent)
+    code = "import sys; sys.modules.update(trl=None, datasets=None); import benchmarks.train"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

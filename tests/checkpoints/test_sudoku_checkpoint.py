@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The shipped solver: it loads without the Hub, solves puzzles that it was not trained on, and its card tells the same."""
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -14,6 +13,11 @@ from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
 from llada_cli import main
+from recipes.sudoku.card import solved_cell
+from recipes.sudoku.grids import SHAPES, solves
+from recipes.sudoku.puzzles import Puzzles, own_puzzles
+from recipes.sudoku.solving import fill
+from recipes.sudoku.text import build_tokenizer, parse_board
 
 
 REPO = Path(__file__).parents[2]
@@ -25,12 +29,6 @@ PUZZLE, SOLUTION = "4x4\n1___\n34__\n_1_3\n4_2_\n", "4x4\n1234\n3412\n2143\n4321
 def solver():
     """The model in float32 and its tokenizer."""
     return AutoModel.from_pretrained(FOLDER, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(FOLDER)
-
-
-@pytest.fixture(scope="module")
-def boards():
-    """The modules of the example, by name."""
-    return lambda name: importlib.import_module(f"recipes.sudoku.{name}")
 
 
 @pytest.fixture(scope="module")
@@ -62,48 +60,45 @@ def test_from_the_command_line(capsys):
 
 
 @pytest.mark.parametrize("size", [4, 6, 9])
-def test_it_solves_what_the_generator_makes(solver, boards, size):
+def test_it_solves_what_the_generator_makes(solver, size):
     """With a seed that no file has. Most of ten are solved; the rates, on puzzles of other classes, are in the evaluation."""
-    grids, puzzles, solving = boards("grids"), boards("puzzles"), boards("solving")
-    source = puzzles.own_puzzles(grids.SHAPES[size], seed=2024)
+    source = own_puzzles(SHAPES[size], seed=2024)
     pairs = [next(source) for _ in range(10)]
-    part = puzzles.Puzzles(grids.SHAPES[size], *(np.stack(arrays) for arrays in zip(*pairs, strict=True)))
-    solutions = solving.fill(solver[0], part, confidence_threshold=0.95)
+    part = Puzzles(SHAPES[size], *(np.stack(arrays) for arrays in zip(*pairs, strict=True)))
+    solutions = fill(solver[0], part, confidence_threshold=0.95)
     assert solutions.solved(part).sum() >= 7
     assert (solutions.grids == part.puzzles)[part.puzzles > 0].all()
 
 
-def test_text_is_read_as_in_training(solver, boards):
+def test_text_is_read_as_in_training(solver):
     """The shipped tokenizer is the one that the example builds."""
-    assert solver[1].get_vocab() == boards("text").build_tokenizer().get_vocab()
+    assert solver[1].get_vocab() == build_tokenizer().get_vocab()
 
 
-def test_the_snippet_of_the_card_prints_a_solution(card, boards, capsys, monkeypatch):
+def test_the_snippet_of_the_card_prints_a_solution(card, capsys, monkeypatch):
     """As it stands, in a clone."""
     monkeypatch.chdir(REPO)
     [code] = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
     names = {}
     exec(compile(code, "README.md", "exec"), names)
-    grids, parse = boards("grids"), boards("text").parse_board
-    shape = grids.SHAPES[9]
-    assert grids.solves(parse(capsys.readouterr().out, shape), parse(names["puzzle"], shape), shape)
+    shape = SHAPES[9]
+    assert solves(parse_board(capsys.readouterr().out, shape), parse_board(names["puzzle"], shape), shape)
 
 
-def test_the_command_of_the_card_prints_a_solution(card, boards, capsys, monkeypatch):
+def test_the_command_of_the_card_prints_a_solution(card, capsys, monkeypatch):
     monkeypatch.chdir(REPO)
     [command] = re.findall(r"^llada (.*)\$'(.*)'$", card, re.M)
     prompt = command[1].replace("\\n", "\n")
     assert main([*command[0].split(), prompt]) == 0
-    grids, parse = boards("grids"), boards("text").parse_board
-    shape = grids.SHAPES[4]
-    assert grids.solves(parse(capsys.readouterr().out, shape), parse(prompt, shape), shape)
+    shape = SHAPES[4]
+    assert solves(parse_board(capsys.readouterr().out, shape), parse_board(prompt, shape), shape)
 
 
-def test_the_card_has_the_numbers_of_the_evaluation(card, evaluation, boards):
+def test_the_card_has_the_numbers_of_the_evaluation(card, evaluation):
     for name, model in evaluation.items():
         ways = next(iter(model["sizes"].values()))
         for way in ways:
-            cells = [boards("card").solved_cell(by_way[way]) for by_way in model["sizes"].values()]
+            cells = [solved_cell(by_way[way]) for by_way in model["sizes"].values()]
             assert any(way in line and all(cell in line for cell in cells) for line in card.splitlines()), (name, way)
 
 

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""docs/evidence.md: the same bytes again, from the results alone, and commands that exist."""
+"""docs/evidence.md and docs/quality.md: the same bytes again from the results alone, and commands that exist."""
 
 import ast
+import importlib.util
 import json
 import os
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[2]
 import evidence.__main__ as make  # noqa: E402
 import evidence.likelihood.__main__ as likelihood  # noqa: E402
 import evidence.quality.__main__ as quality  # noqa: E402
-from evidence import plots  # noqa: E402
 from llada_cli import build_parser  # noqa: E402
+from reporting import plots  # noqa: E402
 
 
-RESULTS = sorted({(name, path) for name in make.CLAIMS for path in make.Claim.load(name).module.RESULTS.values()})
+RESULTS = sorted({(name, path) for name in make.CLAIMS for path in make.Claim(name).module.RESULTS.values()})
 # Numbers in the texts of a claim that are names of something.
 NAMES = r"[Ee]q\. \d+|`1 / t`|float\d+|\d tokens a step|threshold 0\.9|block \d|H100|sudoku4|--sizes? 4"
 
@@ -38,22 +38,18 @@ def made():
     return make.make()
 
 
-def test_the_page_and_its_plots_are_those_of_the_results(made):
+def test_the_pages_and_their_plots_are_those_of_the_results(made):
     for name, text in made.items():
         assert (ROOT / "docs" / name).read_bytes() == text.encode(), f"{name}: run `make evidence`"
     shown = {f"pictures/evidence/{path.name}" for path in (ROOT / "docs/pictures/evidence").iterdir()}
     assert shown == {name for name in made if name.endswith(".svg")}
-    assert all(name in made["evidence.md"] for name in shown), "each is on the page"
+    assert all(name in made["evidence.md"] + made["quality.md"] for name in shown), "each is on a page"
 
 
-def test_the_same_bytes_with_other_settings_and_without_torch(made, tmp_path):
+def test_the_same_bytes_with_other_settings(made, tmp_path):
     """Another machine has its own matplotlibrc, language, caches and hash seed."""
     (tmp_path / "matplotlibrc").write_text(
         "font.size: 31\nfont.family: monospace\nsvg.fonttype: path\nlines.linewidth: 9\n"
-    )
-    script = (
-        "import sys; sys.modules['torch'] = None\n"
-        "sys.argv = ['evidence', '--output', 'docs']; import evidence.__main__ as make; make.main()"
     )
     environment = os.environ | {
         "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
@@ -63,7 +59,8 @@ def test_the_same_bytes_with_other_settings_and_without_torch(made, tmp_path):
         "TZ": "Pacific/Apia",
         "PYTHONPATH": str(ROOT),
     }
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment, capture_output=True)
+    command = [sys.executable, "-m", "evidence", "--output", "docs"]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True)
     for name, text in made.items():
         assert (tmp_path / "docs" / name).read_bytes() == text.encode(), name
 
@@ -71,14 +68,14 @@ def test_the_same_bytes_with_other_settings_and_without_torch(made, tmp_path):
 @pytest.mark.parametrize(("name", "path"), RESULTS)
 def test_numbers_come_from_the_results(name, path, tmp_path, made):
     """With other numbers in a file of its results, a claim says something else."""
-    for other in make.Claim.load(name).module.RESULTS.values():
+    for other in make.Claim(name).module.RESULTS.values():
         (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / other, tmp_path / other)
     # The integers of a JSON file are numbers of samples and such, by which rows are found.
     values = scaled(make.read(ROOT / path), float if path.endswith(".json") else float | int)
     text = json.dumps(values) if path.endswith(".json") else yaml.safe_dump(values, sort_keys=False)
     (tmp_path / path).write_text(text, encoding="utf-8")
-    claim, same = make.Claim.load(name, tmp_path), make.Claim.load(name)
+    claim, same = make.Claim(name, tmp_path), make.Claim(name)
     assert claim.section() != same.section()
     if path == claim.module.RESULTS.get("measured"):
         assert all(svg != made[f"pictures/evidence/{picture}"] for picture, svg in claim.pictures().items())
@@ -108,10 +105,10 @@ def test_no_result_is_typed(name):
 
 
 def test_commands_parse(made, monkeypatch):
-    """Those below a claim, and those in its tables."""
+    """Those below a claim, and those in the tables."""
     asked = []
     monkeypatch.setattr(likelihood, "run", lambda args: asked.append(args) or {})
-    monkeypatch.setattr(likelihood, "write", lambda *_: None)
+    monkeypatch.setattr(likelihood, "save", lambda *_: None)
     monkeypatch.setattr(quality, "run", asked.append)
     monkeypatch.setattr(Path, "is_dir", lambda path: True)  # the folder of a twin, which is not shipped
     parsers = {"evidence.likelihood": likelihood.main, "evidence.quality": quality.main}
@@ -131,14 +128,16 @@ def test_commands_parse(made, monkeypatch):
     assert len(asked) == sum(any(path in command for path in parsers) for command in commands)
 
 
-def parser_of(path):
-    """What parses the arguments of an example, which is asked without running the rest."""
-    names = runpy.run_path(str(ROOT / path)) if path.endswith(".py") else runpy.run_module(path)
-    return names["make_parser"]().parse_args if "make_parser" in names else names["parse_arguments"]
+def parser_of(script):
+    """The function that parses the arguments of a script or a package."""
+    name = script.removesuffix(".py").replace("/", ".")
+    spec = importlib.util.find_spec(f"{name}.__main__") if name == "recipes.sudoku" else importlib.util.find_spec(name)
+    module = importlib.import_module(spec.name)
+    return module.make_parser().parse_args if hasattr(module, "make_parser") else module.parse_arguments
 
 
 def commands_of(name):
-    claim = make.Claim.load(name)
+    claim = make.Claim(name)
     return claim.module.commands(claim.results)
 
 

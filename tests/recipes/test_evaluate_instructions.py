@@ -10,32 +10,34 @@ import pytest
 pytest.importorskip("pypinyin", reason="rhymes are checked by their pronunciation")
 pytest.importorskip("tqdm")
 
+from recipes.poems import evaluate_instructions, instructions  # noqa: E402
+
 
 @pytest.fixture(scope="module")
-def instructions(load, tmp_path_factory):
+def test_file(tmp_path_factory):
     """A file of test rows: two of each group."""
     folder = tmp_path_factory.mktemp("instructions")
-    load("instructions").main(["--output", str(folder), "--train", "50", "--test", "2"])
+    instructions.main(["--output", str(folder), "--train", "50", "--test", "2"])
     return folder / "test.jsonl"
 
 
 @pytest.fixture
-def evaluate(load, instructions, poet_folder, tmp_path):
+def evaluate(test_file, poet_folder, tmp_path):
     """Runs the script on short answers, and returns what it wrote."""
 
     def run(*options, name="result", limit=1):
         path = tmp_path / f"{name}.json"
-        fixed = ["--model", poet_folder, "--instructions", instructions, "--json", path, "--limit", limit]
+        fixed = ["--model", poet_folder, "--instructions", test_file, "--json", path, "--limit", limit]
         short = [] if "--max-new-tokens" in options else ["--max-new-tokens", "4"]
-        load("evaluate_instructions").main(list(map(str, [*fixed, *short, *options])))
+        evaluate_instructions.main(list(map(str, [*fixed, *short, *options])))
         return json.loads(path.read_text(encoding="utf-8"))
 
     return run
 
 
-def test_every_group_is_asked_and_counted(evaluate, instructions, capsys):
+def test_every_group_is_asked_and_counted(evaluate, test_file, capsys):
     values = evaluate()
-    rows = [json.loads(line) for line in instructions.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in test_file.read_text(encoding="utf-8").splitlines()]
     groups = {(row["task"], row["items"], row["language"], row["phrasing"]) for row in rows}
     scores = values["scores"]["by_group"]
     assert {(g["task"], g["items"], g["language"], g["phrasing"]) for g in scores} == groups
@@ -47,32 +49,31 @@ def test_every_group_is_asked_and_counted(evaluate, instructions, capsys):
     assert "new theme" in capsys.readouterr().out
 
 
-def test_right_answers_count(load, evaluate, monkeypatch):
-    module = load("evaluate_instructions")
+def test_right_answers_count(evaluate, monkeypatch):
     answer = lambda row: {"text": row["messages"][1]["content"], "is_ended": True, "forward_passes": 1}  # noqa: E731
-    monkeypatch.setattr(module, "ask", lambda model, tokenizer, rows, *_: [answer(row) for row in rows])
+    monkeypatch.setattr(evaluate_instructions, "ask", lambda model, tokenizer, rows, *_: [answer(row) for row in rows])
     scores = evaluate()["scores"]["by_group"]
     assert {group["correct"]["rate"] for group in scores if group["items"] != "idiom"} == {1.0}
     assert {group["correct"]["rate"] for group in scores if group["items"] == "idiom"} == {0.0}
 
 
-def test_only_what_is_missing_is_asked(load, evaluate, monkeypatch):
+def test_only_what_is_missing_is_asked(evaluate, monkeypatch):
     first = evaluate("--batch-size", "5")
-    module = load("evaluate_instructions")
-    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(evaluate_instructions, "load_model", lambda *_: pytest.fail("the model was loaded again"))
     assert evaluate() == first
     monkeypatch.undo()
-    asked, ask = [], module.ask
-    monkeypatch.setattr(module, "ask", lambda *args: asked.extend(row["id"] for row in args[2]) or ask(*args))
+    asked, ask = [], evaluate_instructions.ask
+    monkeypatch.setattr(
+        evaluate_instructions, "ask", lambda *args: asked.extend(row["id"] for row in args[2]) or ask(*args)
+    )
     second = evaluate(limit=2)
     assert asked and not set(asked) & first["results"].keys()
     assert second["results"].keys() == first["results"].keys() | set(asked)
 
 
-def test_an_interrupted_run_goes_on(load, evaluate, monkeypatch):
+def test_an_interrupted_run_goes_on(evaluate, monkeypatch):
     whole = evaluate(name="whole")
-    module = load("evaluate_instructions")
-    calls, ask = [], module.ask
+    calls, ask = [], evaluate_instructions.ask
 
     def stop_at_the_third(*args):
         calls.append(args)
@@ -80,7 +81,7 @@ def test_an_interrupted_run_goes_on(load, evaluate, monkeypatch):
             raise KeyboardInterrupt
         return ask(*args)
 
-    monkeypatch.setattr(module, "ask", stop_at_the_third)
+    monkeypatch.setattr(evaluate_instructions, "ask", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         evaluate("--batch-size", "4")
     assert evaluate("--batch-size", "4")["results"] == whole["results"]
@@ -114,17 +115,17 @@ def test_an_adapter_is_used(evaluate, poet_folder, tmp_path):
     assert adapted["results"] != evaluate(name="plain")["results"]
 
 
-def test_text_behind_eos_is_no_answer(load, poet_folder):
+def test_text_behind_eos_is_no_answer(poet_folder):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-    read = load("evaluate_instructions").read
+    read = evaluate_instructions.read
     ids = tokenizer("李白<|endoftext|>杜甫")["input_ids"]
     assert read(tokenizer, ids) == {"text": "李白", "is_ended": True}
     assert read(tokenizer, ids[:2]) == {"text": "李白", "is_ended": False}
 
 
-def test_missing_instructions_are_named(load, tmp_path, capsys):
+def test_missing_instructions_are_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        load("evaluate_instructions").main(["--instructions", str(tmp_path / "no.jsonl")])
+        evaluate_instructions.main(["--instructions", str(tmp_path / "no.jsonl")])
     assert "`--instructions` must name a file" in capsys.readouterr().err

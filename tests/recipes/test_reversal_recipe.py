@@ -13,11 +13,14 @@ from modeling_llada.evaluation.line_ranking import read_candidates
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 pytest.importorskip("pypinyin", reason="pypinyin is not part of this environment")
 
+from recipes.poems import ranking, reversal, reversal_tiny  # noqa: E402
+from recipes.poems.check_form import rhyme_groups  # noqa: E402
+from recipes.poems.couplets import famous_couplets  # noqa: E402
+
 
 class TestRanking:
-    def test_distractors_are_as_long_and_rhyme(self, load):
-        ranking, check_form = load("ranking"), load("check_form")
-        couplets = load("couplets").famous_couplets()[:600]
+    def test_distractors_are_as_long_and_rhyme(self):
+        couplets = famous_couplets()[:600]
         chosen = ranking.choose(couplets, number=5, num_distractors=9, seed=0)
         assert len(chosen) == 5 and chosen == ranking.choose(couplets, number=5, num_distractors=9, seed=0)
         for entry in chosen:
@@ -26,25 +29,24 @@ class TestRanking:
                 assert len(set(others)) == 9 and line not in others
                 for other in others:
                     assert len(other) == len(line)
-                    assert check_form.rhyme_groups(other[-1]) & check_form.rhyme_groups(line[-1])
+                    assert rhyme_groups(other[-1]) & rhyme_groups(line[-1])
 
-    def test_the_file_is_one_of_candidates(self, load, tmp_path):
-        chosen = load("ranking").choose(load("couplets").famous_couplets()[:600], number=2, num_distractors=9, seed=0)
+    def test_the_file_is_one_of_candidates(self, tmp_path):
+        chosen = ranking.choose(famous_couplets()[:600], number=2, num_distractors=9, seed=0)
         path = tmp_path / "candidates.json"
         path.write_text(json.dumps(chosen), encoding="utf-8")
         assert [one.pair for one in read_candidates(path)] == [(entry["first"], entry["second"]) for entry in chosen]
 
 
 class TestProtocol:
-    def test_no_line_is_in_two_couplets_and_none_in_both_halves(self, load):
-        train, test = load("reversal").split_couplets(load("couplets").famous_couplets())
+    def test_no_line_is_in_two_couplets_and_none_in_both_halves(self):
+        train, test = reversal.split_couplets(famous_couplets())
         lines = [line for couplet in train + test for line in couplet]
         assert len(set(lines)) == len(lines)
         assert 0.45 < len(train) / (len(train) + len(test)) < 0.55
 
     @pytest.mark.parametrize("answer", ["line", "couplet"])
-    def test_rows_are_questions_with_answers_of_one_length(self, load, poet_folder, twin_folder, answer):
-        reversal = load("reversal")
+    def test_rows_are_questions_with_answers_of_one_length(self, poet_folder, twin_folder, answer):
         tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         args = reversal.parse_arguments([])
         pair = ("床前明月光", "疑是地上霜")
@@ -64,11 +66,10 @@ class TestProtocol:
             assert other["input_ids"] == [tokenizer.bos_token_id, *row["input_ids"]]
             assert other["labels"] == [-100, *row["labels"]]
 
-    def test_asking_leaves_the_weights_where_they_are(self, load, poet_folder, monkeypatch):
+    def test_asking_leaves_the_weights_where_they_are(self, poet_folder, monkeypatch):
         """A recording would move them in memory, and the model is asked in the middle of training."""
         from modeling_llada.models import engine_llada
 
-        reversal = load("reversal")
         args = reversal.parse_arguments([])
         lines = reversal.lines_of("llada", *reversal.load("llada", poet_folder, args), "line", args)
         monkeypatch.setattr(engine_llada.Recordings, "find", lambda *args: pytest.fail("a step was recorded"))
@@ -78,19 +79,18 @@ class TestProtocol:
     @pytest.mark.parametrize(
         ("script", "arguments", "message"),
         [
-            ("reversal", ["--limit", "0"], "`--limit` must be at least 1, but got 0"),
-            ("reversal", ["--twin", "llada=."], "`--twin` needs different names"),
-            ("reversal_tiny", ["--couplets", "3"], "`--couplets` must be at least 4, but got 3"),
+            (reversal, ["--limit", "0"], "`--limit` must be at least 1, but got 0"),
+            (reversal, ["--twin", "llada=."], "`--twin` needs different names"),
+            (reversal_tiny, ["--couplets", "3"], "`--couplets` must be at least 4, but got 3"),
         ],
     )
-    def test_an_argument_is_wrong(self, load, capsys, script, arguments, message):
+    def test_an_argument_is_wrong(self, capsys, script, arguments, message):
         with pytest.raises(SystemExit):
-            load(script).parse_arguments(arguments)
+            script.parse_arguments(arguments)
         assert message in capsys.readouterr().err
 
     @pytest.mark.slow
-    def test_a_run_in_small_goes_on(self, load, poet_folder, twin_folder, tmp_path, monkeypatch):
-        reversal = load("reversal")
+    def test_a_run_in_small_goes_on(self, poet_folder, twin_folder, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         candidates = tmp_path / "candidates.json"
         entry = {"first": "床前明月光", "second": "疑是地上霜"}
@@ -123,26 +123,27 @@ class TestProtocol:
             second["models"]["twin"]["fine_tuned"]["line"]["0"] == first["models"]["twin"]["fine_tuned"]["line"]["0"]
         )
         assert set(second["models"]["llada"]["fine_tuned"]["line"]) == {"0", "1"}
-        with pytest.raises(SystemExit, match="run with other settings"):
+        with pytest.raises(SystemExit, match="a file of the same run"):
             reversal.main([*command, "--learning-rate", "1"])
 
 
 class TestTiny:
-    def test_held_out_couplets_have_no_questions(self, load):
-        tiny = load("reversal_tiny")
-        asked, held_out = tiny.choose_couplets(16, seed=0)
+    def test_held_out_couplets_have_no_questions(self):
+        asked, held_out = reversal_tiny.choose_couplets(16, seed=0)
         assert len(asked) == len(held_out) == 8 and not set(asked) & set(held_out)
-        assert (asked, held_out) == tiny.choose_couplets(16, seed=0) != tiny.choose_couplets(16, seed=1)
-        rows = tiny.training_rows(asked, held_out)
+        assert (
+            (asked, held_out) == reversal_tiny.choose_couplets(16, seed=0) != reversal_tiny.choose_couplets(16, seed=1)
+        )
+        rows = reversal_tiny.training_rows(asked, held_out)
         for first, second in held_out:
             assert {row for row in rows if first in row or second in row} == {f"{first}，{second}。"}
         assert len({len(row) for row in rows}) == 1
         questions = [row for row in rows if "：" in row]
         assert len(questions) == 2 * len(asked) and len(rows) == 4 * len(questions)
 
-    def test_a_run_in_small(self, load, tmp_path, capsys):
+    def test_a_run_in_small(self, tmp_path, capsys):
         path = tmp_path / "new" / "results.json"
-        load("reversal_tiny").main(["--couplets", "4", "--steps", "2", "--seeds", "0", "1", "--json", str(path)])
+        reversal_tiny.main(["--couplets", "4", "--steps", "2", "--seeds", "0", "1", "--json", str(path)])
         report = json.loads(path.read_text(encoding="utf-8"))
         assert report["held_out"]["llada"]["question previous"]["pairs"] == 4
         assert set(report["held_out"]["twin"]) == {"question next", "question previous", "continuation next"}
@@ -151,9 +152,9 @@ class TestTiny:
         assert "question previous" in capsys.readouterr().out
 
     @pytest.mark.slow
-    def test_masked_diffusion_reads_backwards_and_its_twin_does_not(self, load, tmp_path):
+    def test_masked_diffusion_reads_backwards_and_its_twin_does_not(self, tmp_path):
         path = tmp_path / "results.json"
-        load("reversal_tiny").main(["--seeds", "0", "--json", str(path)])
+        reversal_tiny.main(["--seeds", "0", "--json", str(path)])
         found = json.loads(path.read_text(encoding="utf-8"))["held_out"]
         assert found["twin"]["continuation next"]["mean"] >= 0.95 <= found["llada"]["infill previous"]["mean"]
         assert found["llada"]["question previous"]["mean"] >= 0.8

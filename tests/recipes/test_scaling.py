@@ -12,9 +12,13 @@ import yaml
 from support.made_up_corpus import made_up_corpus
 
 from modeling_llada.training.pretraining.held_out_loss import fixed_noise, held_out_loss
+from recipes.scaling import fit, laws, plan, scores
+from recipes.scaling import run as study
+from recipes.scaling.bench import make_model
+from recipes.scaling.corpora import find_couplets, with_distractors
+from recipes.scaling.plan import Plan, Size
 
 
-SCRIPTS = Path(__file__).parents[2] / "recipes" / "scaling"
 MICRO = {
     "corpus": "corpus.safetensors",
     "vocab_size": 99,
@@ -30,14 +34,6 @@ MICRO = {
     "scores": {"window_samples": 2, "couplets": 30, "candidates": 3, "couplet_samples": 2},
     "expected": {"flops_per_second": 1e9, "seconds_per_step": 0.01},
 }
-
-
-@pytest.fixture(scope="module")
-def script():
-    """Imports a module of recipes/scaling by its name."""
-    from importlib import import_module
-
-    return lambda name: import_module(f"recipes.scaling.{name}")
 
 
 @pytest.fixture
@@ -60,10 +56,10 @@ def micro(tmp_path, write_plan, monkeypatch):
     return ["--plan", str(write_plan())]
 
 
-def run(script, *arguments):
+def run(*arguments):
     """Runs run.py to its end and returns its exit status."""
     with pytest.raises(SystemExit) as ended:
-        script("run").main([str(argument) for argument in arguments])
+        study.main([str(argument) for argument in arguments])
     return ended.value.code
 
 
@@ -75,10 +71,9 @@ def records_of(folder):
 
 
 @pytest.mark.parametrize("name", ["poems", "tiny"])
-def test_runs_spend_their_budget_and_both_kinds_the_same(script, name):
-    plan = script("plan").Plan(name)
+def test_runs_spend_their_budget_and_both_kinds_the_same(name):
     cells = {}
-    for run in plan.runs:
+    for run in Plan(name).runs:
         assert run.flops == pytest.approx(run.budget, rel=0.02)
         cells.setdefault((run.budget, run.size.name, run.seed), {})[run.kind] = (
             run.steps,
@@ -93,18 +88,18 @@ def test_runs_spend_their_budget_and_both_kinds_the_same(script, name):
     assert any(seed > 1 for _, _, seed in cells)
 
 
-def test_counts_the_weights_that_the_model_has(script):
-    plan = script("plan").Plan("poems")
-    for size in (plan.sizes["w64"], plan.sizes["w384"]):
-        model = script("bench").make_model("llada", plan.shape(size), made_up_corpus())
+def test_counts_the_weights_that_the_model_has():
+    poems = Plan("poems")
+    for size in (poems.sizes["w64"], poems.sizes["w384"]):
+        model = make_model("llada", poems.shape(size), made_up_corpus())
         norms = (2 * size.num_hidden_layers + 1) * size.hidden_size
         assert model.num_parameters() == size.body + size.head(99) + norms
-        twin = script("bench").make_model("twin", plan.shape(size), made_up_corpus())
+        twin = make_model("twin", poems.shape(size), made_up_corpus())
         assert twin.num_parameters() == model.num_parameters()
 
 
-def test_flops_per_token_by_hand(script):
-    size = script("plan").Size("one", 8, 2, 1, 16)
+def test_flops_per_token_by_hand():
+    size = Size("one", 8, 2, 1, 16)
     body = 2 * (4 * 8 * 8 + 3 * 8 * 16)
     assert size.flops_per_token(vocab_size=100, width=10) == 6 * (body + 800) + 12 * 2 * 8 * 10
 
@@ -117,13 +112,13 @@ def test_flops_per_token_by_hand(script):
         ({"runs": [{"flops": 4.5e8, "sizes": ["w16"], "seeds": [1, 1]}]}, "twice"),
     ],
 )
-def test_refuses_a_plan_that_cannot_be(script, write_plan, changes, named):
+def test_refuses_a_plan_that_cannot_be(write_plan, changes, named):
     with pytest.raises(ValueError, match=named):
-        script("plan").Plan(write_plan(**changes))
+        Plan(write_plan(**changes))
 
 
-def test_the_table_of_a_plan(script, capsys):
-    script("plan").main(["--plan", "poems"])
+def test_the_table_of_a_plan(capsys):
+    plan.main(["--plan", "poems"])
     printed = capsys.readouterr().out
     assert "| 5.0e+14 | w64 |" in printed
     assert "40 runs" in printed
@@ -132,9 +127,9 @@ def test_the_table_of_a_plan(script, capsys):
 # ---- the couplets
 
 
-def test_couplets_are_those_of_the_corpus(script):
+def test_couplets_are_those_of_the_corpus():
     corpus = made_up_corpus()
-    couplets = script("corpora").find_couplets(corpus, "test", limit=1000)
+    couplets = find_couplets(corpus, "test", limit=1000)
     documents = corpus.splits["test"]
     texts, start = [], 0
     for length in documents.lengths:
@@ -150,10 +145,9 @@ def test_couplets_are_those_of_the_corpus(script):
     assert torch.equal(couplets.second_line.sum(-1), couplets.characters)
 
 
-def test_distractors_are_other_second_lines_of_the_same_form(script):
-    corpora = script("corpora")
-    couplets = corpora.find_couplets(made_up_corpus(), "test", limit=1000)
-    candidates = corpora.with_distractors(couplets, 4)
+def test_distractors_are_other_second_lines_of_the_same_form():
+    couplets = find_couplets(made_up_corpus(), "test", limit=1000)
+    candidates = with_distractors(couplets, 4)
     assert torch.equal(candidates[0].rows, couplets.rows)
     for row in range(len(couplets)):
         seconds = {tuple(candidate.rows[row][couplets.asked[row]].tolist()) for candidate in candidates}
@@ -165,17 +159,17 @@ def test_distractors_are_other_second_lines_of_the_same_form(script):
 # ---- the scores
 
 
-def test_the_bound_of_windows_is_the_loss_of_the_trainer(script, tiny_model, random_ids):
+def test_the_bound_of_windows_is_the_loss_of_the_trainer(tiny_model, random_ids):
     model, rows = tiny_model(bos_token_id=0), random_ids(10, 16)
     noise = [fixed_noise(10, 16, sample, seed=0) for sample in range(3)]
-    found = script("scores").bound(model, rows, noise).mean() / 16
+    found = scores.bound(model, rows, noise).mean() / 16
     expected = held_out_loss(model, rows, num_samples=3, batch_size=4)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_noise_of_couplets_covers_every_count(script):
+def test_the_noise_of_couplets_covers_every_count():
     asked = torch.arange(16) > torch.tensor([5, 7])[:, None]
-    masks, weights = zip(*script("scores").couplet_noise(asked, 40), strict=True)
+    masks, weights = zip(*scores.couplet_noise(asked, 40), strict=True)
     assert not (torch.stack(masks) & ~asked).any()
     counts = torch.stack(masks).sum(-1)
     assert counts[:, 0].unique().tolist() == list(range(1, 11))
@@ -183,13 +177,13 @@ def test_the_noise_of_couplets_covers_every_count(script):
     torch.testing.assert_close(torch.stack(weights), torch.tensor([10.0, 8.0]) / counts)
 
 
-def test_the_twin_answers_greedily_from_left_to_right(script):
+def test_the_twin_answers_greedily_from_left_to_right():
     corpus = made_up_corpus()
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 32}
-    twin = script("bench").make_model("twin", shape, corpus).eval()
-    couplets = script("corpora").find_couplets(corpus, "test", limit=8)
-    answers = script("scores").complete(twin, "twin", couplets)
+    twin = make_model("twin", shape, corpus).eval()
+    couplets = find_couplets(corpus, "test", limit=8)
+    answers = scores.complete(twin, "twin", couplets)
     assert torch.equal(answers[~couplets.asked], couplets.rows[~couplets.asked])
     for answer, row, characters in zip(answers, couplets.rows, couplets.characters, strict=True):
         prompt = torch.cat([torch.tensor([corpus.bos_token_id]), row[: characters + 1]])
@@ -202,15 +196,15 @@ def test_the_twin_answers_greedily_from_left_to_right(script):
 
 
 @pytest.mark.slow
-def test_a_run_in_pieces_is_the_run_in_one_go(script, micro, monkeypatch, capfd):
-    assert run(script, *micro, "--output", "straight") == 0
+def test_a_run_in_pieces_is_the_run_in_one_go(micro, monkeypatch, capfd):
+    assert run(*micro, "--output", "straight") == 0
     # The time limit is over before the first step: each call makes one step, and the last makes the rest.
-    monkeypatch.setattr(script("run"), "LEAST_MINUTES", -1e9)
+    monkeypatch.setattr(study, "LEAST_MINUTES", -1e9)
     for _ in range(3):
-        assert run(script, *micro, "--output", "pieces", "--resume", "--max-minutes", 1e-6) == 0
+        assert run(*micro, "--output", "pieces", "--resume", "--max-minutes", 1e-6) == 0
         assert not records_of("pieces")
     assert "0 of 2 runs are done" in capfd.readouterr().out
-    assert run(script, *micro, "--output", "pieces", "--resume") == 0
+    assert run(*micro, "--output", "pieces", "--resume") == 0
     straight, pieces = records_of("straight"), records_of("pieces")
     assert sorted(straight) == sorted(pieces) == ["4.5e08-w16-llada-seed1", "4.5e08-w16-twin-seed1"]
     for name, record in straight.items():
@@ -218,12 +212,12 @@ def test_a_run_in_pieces_is_the_run_in_one_go(script, micro, monkeypatch, capfd)
     assert not list(Path("pieces/checkpoints").iterdir())
 
 
-def test_takes_no_run_of_another_worker(script, micro, capsys):
-    script("run").open_output(Path("out"), script("plan").Plan(micro[1]), resume=False)
-    plan = script("plan").Plan(micro[1])
-    with script("run").claim(Path("out"), plan.runs[0]) as mine, script("run").claim(Path("out"), plan.runs[1]) as too:
+def test_takes_no_run_of_another_worker(micro, capsys):
+    study.open_output(Path("out"), Plan(micro[1]), resume=False)
+    plan = Plan(micro[1])
+    with study.claim(Path("out"), plan.runs[0]) as mine, study.claim(Path("out"), plan.runs[1]) as too:
         assert mine and too
-        assert run(script, *micro, "--output", "out", "--resume") == 0
+        assert run(*micro, "--output", "out", "--resume") == 0
     assert "0 of 2 runs are done" in capsys.readouterr().out
     assert not records_of("out")
 
@@ -238,17 +232,17 @@ def test_takes_no_run_of_another_worker(script, micro, capsys):
         (["--corpus", "missing.safetensors"], "--corpus"),
     ],
 )
-def test_names_the_flag_that_is_wrong(script, micro, capsys, arguments, named):
-    assert run(script, *micro, "--output", "out", *arguments) == 2
+def test_names_the_flag_that_is_wrong(micro, capsys, arguments, named):
+    assert run(*micro, "--output", "out", *arguments) == 2
     assert f"`{named}`" in capsys.readouterr().err
 
 
-def test_does_not_go_on_with_other_runs(script, micro, write_plan, capsys):
-    script("run").open_output(Path("out"), script("plan").Plan(micro[1]), resume=False)
-    assert run(script, *micro, "--output", "out") == 2
+def test_does_not_go_on_with_other_runs(micro, write_plan, capsys):
+    study.open_output(Path("out"), Plan(micro[1]), resume=False)
+    assert run(*micro, "--output", "out") == 2
     assert "--resume" in capsys.readouterr().err
     write_plan(window=16)
-    assert run(script, *micro, "--output", "out", "--resume") == 2
+    assert run(*micro, "--output", "out", "--resume") == 2
     assert "another plan" in capsys.readouterr().err
 
 
@@ -258,7 +252,7 @@ def test_does_not_go_on_with_other_runs(script, micro, write_plan, capsys):
 FACTOR, SLOPE, NOISE, BUDGETS = 4.0, -0.05, 0.01, (5e14, 1.5e15, 5e15, 1.5e16)
 
 
-def made_up_study(script, seed, sizes=(0.4, 1.0, 2.5)):
+def made_up_study(seed, sizes=(0.4, 1.0, 2.5)):
     """Runs that obey a power law, with noise between runs and hard and easy windows."""
     rng = np.random.default_rng(seed)
     windows = rng.normal(0, 0.3, 300)
@@ -270,15 +264,15 @@ def made_up_study(script, seed, sizes=(0.4, 1.0, 2.5)):
                 for number in (1, 2):
                     loss = lowest + 0.05 * np.log(size) ** 2 + rng.normal(0, NOISE) + rng.normal(0, 0.02, 300)
                     parameters = size * 1e6 * (budget / BUDGETS[0]) ** 0.5
-                    run = script("laws").Measured(kind, budget, str(size), number, parameters, loss + windows)
+                    run = laws.Measured(kind, budget, str(size), number, parameters, loss + windows)
                     runs.append(run)
     return runs
 
 
-def test_intervals_cover_the_law(script):
-    laws, tries, covered = script("laws"), 40, {"factor": 0, "slope": 0, "noise": []}
+def test_intervals_cover_the_law():
+    tries, covered = 40, {"factor": 0, "slope": 0, "noise": []}
     for seed in range(tries):
-        runs = made_up_study(script, seed)
+        runs = made_up_study(seed)
         drawn = laws.bootstrap(runs, 300, seed)
         covered["factor"] += inside(FACTOR, drawn.factors[BUDGETS[1]])
         covered["slope"] += inside(SLOPE, drawn.laws["twin"][0])
@@ -294,12 +288,12 @@ def inside(value, drawn):
     return low <= value <= high
 
 
-def test_finds_the_law_and_the_best_size_without_noise(script):
-    runs = made_up_study(script, seed=0)
+def test_finds_the_law_and_the_best_size_without_noise():
+    runs = made_up_study(seed=0)
     for run in runs:  # every window the same: the loss is the law itself
         lowest = 4.5 * (run.budget / (FACTOR if run.kind == "llada" else 1) / BUDGETS[0]) ** SLOPE
         run.losses = np.full(3, lowest + 0.05 * np.log(float(run.size)) ** 2)
-    found = script("laws").as_measured(runs)
+    found = laws.as_measured(runs)
     assert found.laws["llada"][0, 0] == pytest.approx(SLOPE)
     assert found.factors[BUDGETS[2]][0] == pytest.approx(FACTOR)
     assert found.interpolated[BUDGETS[0]][0] == pytest.approx(FACTOR)
@@ -310,30 +304,30 @@ def test_finds_the_law_and_the_best_size_without_noise(script):
     assert np.polyval(best, np.log(1e6)) == pytest.approx(4.5)
 
 
-def test_a_loss_that_does_not_fall_has_no_price(script):
-    runs = made_up_study(script, seed=0)
+def test_a_loss_that_does_not_fall_has_no_price():
+    runs = made_up_study(seed=0)
     for run in runs:
         run.losses = np.full(3, 6.0 if run.kind == "llada" else 5.0 - np.log(run.budget) / 100)
-    found = script("laws").as_measured(runs)
-    assert found.factors[BUDGETS[0]][0] == script("laws").LARGEST_FACTOR
+    found = laws.as_measured(runs)
+    assert found.factors[BUDGETS[0]][0] == laws.LARGEST_FACTOR
     assert np.isnan(found.interpolated[BUDGETS[0]][0])
 
 
-def test_a_profile_that_falls_to_its_end_says_so(script):
+def test_a_profile_that_falls_to_its_end_says_so():
     parameters, losses = np.array([1.0, 2.0, 4.0]), np.array([[5.0, 5.0], [4.5, 4.6], [4.1, 4.5]])
-    size, loss, at_edge, _ = script("laws").profile(parameters, losses)
+    size, loss, at_edge, _ = laws.profile(parameters, losses)
     assert at_edge[0]
     assert (size[0], loss[0]) == (4.0, 4.1)
 
 
-def test_a_budget_counts_for_the_kind_that_has_three_sizes(script, tmp_path):
+def test_a_budget_counts_for_the_kind_that_has_three_sizes(tmp_path):
     (tmp_path / "runs").mkdir()
-    for run in made_up_study(script, seed=3):
+    for run in made_up_study(seed=3):
         if (run.kind, run.budget, run.size) == ("twin", BUDGETS[3], "2.5"):
             continue
         name = f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json"
         (tmp_path / "runs" / name).write_text(json.dumps(record_of(run)))
-    script("fit").main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
+    fit.main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
     found = json.loads((tmp_path / "found.json").read_text())
     places = {(one["kind"], one["budget"]) for one in found["profiles"]}
     assert places == {(kind, budget) for kind in ("llada", "twin") for budget in BUDGETS} - {("twin", BUDGETS[3])}
@@ -343,14 +337,14 @@ def test_a_budget_counts_for_the_kind_that_has_three_sizes(script, tmp_path):
     assert left["lowest"] == pytest.approx(left["by_the_law"], abs=0.1), "these runs obey the law"
 
 
-def test_makes_one_file_of_the_records(script, tmp_path, capsys):
+def test_makes_one_file_of_the_records(tmp_path, capsys):
     folder = tmp_path / "study"
     (folder / "runs").mkdir(parents=True)
-    for run in made_up_study(script, seed=3):
+    for run in made_up_study(seed=3):
         (folder / "runs" / f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json").write_text(
             json.dumps(record_of(run))
         )
-    script("fit").main(["--runs", str(folder), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
+    fit.main(["--runs", str(folder), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
     found = json.loads((tmp_path / "found.json").read_text())
     assert len(found["runs"]) == 48
     assert "window_nats" not in json.dumps(found)
@@ -387,7 +381,7 @@ def record_of(run):
     }
 
 
-def test_fits_nothing_that_is_not_there(script, tmp_path, capsys):
+def test_fits_nothing_that_is_not_there(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        script("fit").main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json")])
+        fit.main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json")])
     assert "`--runs`" in capsys.readouterr().err

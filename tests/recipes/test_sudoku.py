@@ -2,159 +2,148 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """recipes/sudoku: the rules, the puzzles, the rows that are trained on, and the commands."""
 
-import importlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, AutoTokenizer
+
+
+for package in ("accelerate", "yaml"):
+    pytest.importorskip(package, reason="the trainers need it")
+
+from modeling_llada.training.pretraining.batches import TrainingBatches  # noqa: E402
+from modeling_llada.training.pretraining.twin import AutoregressiveBatches  # noqa: E402
+from recipes.sudoku import puzzles as files  # noqa: E402
+from recipes.sudoku import text  # noqa: E402
+from recipes.sudoku.__main__ import main  # noqa: E402
+from recipes.sudoku.grids import SHAPES, class_keys, is_solved, solves  # noqa: E402
+from recipes.sudoku.puzzles import Puzzles, draw_held_out, draw_train, gym_puzzles, own_puzzles  # noqa: E402
+from recipes.sudoku.results import gym_scores  # noqa: E402
+from recipes.sudoku.rows import Board, BoardRows  # noqa: E402
+from recipes.sudoku.solver import Solver, dig, random_grid  # noqa: E402
+from recipes.sudoku.solving import Solutions  # noqa: E402
+from recipes.sudoku.sweep import Blocks  # noqa: E402
 
 
 REPO = Path(__file__).parents[2]
-MODULES = ("grids", "solver", "puzzles", "text")
-TRAINING_MODULES = ("rows", "results", "sweep", "training", "solving")
+CONFIG = REPO / "recipes/sudoku/sudoku_cpu.yaml"
+
+
+def make_puzzles(size, number, seed):
+    source = own_puzzles(SHAPES[size], seed)
+    pairs = [next(source) for _ in range(number)]
+    return Puzzles(SHAPES[size], *(np.stack(part) for part in zip(*pairs, strict=True)))
 
 
 @pytest.fixture(scope="module")
-def script():
-    """The command."""
-    return importlib.import_module("recipes.sudoku.__main__")
+def puzzles():
+    """Ten puzzles by size. Do not change them."""
+    return {size: make_puzzles(size, 10, seed=3) for size in SHAPES}
 
 
-@pytest.fixture(scope="module")
-def sudoku(script):
-    """What is below it, by module."""
-    return SimpleNamespace(**{name: importlib.import_module(f"recipes.sudoku.{name}") for name in MODULES})
-
-
-@pytest.fixture(scope="module")
-def training(script):
-    """What trains and measures."""
-    for package in ("accelerate", "yaml"):
-        pytest.importorskip(package, reason="the trainers need it")
-    return SimpleNamespace(**{name: importlib.import_module(f"recipes.sudoku.{name}") for name in TRAINING_MODULES})
-
-
-@pytest.fixture(scope="module")
-def puzzles(sudoku):
-    """Ten puzzles of a size, made once."""
-    made = {}
-
-    def puzzles(size, number=10):
-        if size not in made:
-            source = sudoku.puzzles.own_puzzles(sudoku.grids.SHAPES[size], seed=3)
-            pairs = [next(source) for _ in range(number)]
-            made[size] = sudoku.puzzles.Puzzles(
-                sudoku.grids.SHAPES[size], *(np.stack(part) for part in zip(*pairs, strict=True))
-            )
-        return made[size]
-
-    return puzzles
-
-
-def every_4x4_grid(sudoku):
-    solver = sudoku.solver.Solver(sudoku.grids.SHAPES[4])
+def every_4x4_grid():
+    solver = Solver(SHAPES[4])
     return np.array(list(solver.solutions([0] * 16)), np.int8).reshape(-1, 4, 4)
 
 
 class TestRules:
-    def test_there_are_288_grids_of_4x4(self, sudoku):
-        grids = every_4x4_grid(sudoku)
+    def test_there_are_288_grids_of_4x4(self):
+        grids = every_4x4_grid()
         assert len({grid.tobytes() for grid in grids}) == 288
-        assert sudoku.grids.is_solved(grids, sudoku.grids.SHAPES[4]).all()
+        assert is_solved(grids, SHAPES[4]).all()
 
-    def test_two_classes_of_4x4_are_essentially_different(self, sudoku):
+    def test_two_classes_of_4x4_are_essentially_different(self):
         """A known number: all 288 grids are images of two."""
-        keys = sudoku.grids.class_keys(every_4x4_grid(sudoku), sudoku.grids.SHAPES[4])
+        keys = class_keys(every_4x4_grid(), SHAPES[4])
         assert sorted(keys.count(key) for key in set(keys)) == [96, 192]
 
     @pytest.mark.parametrize("size", [4, 6, 9])
-    def test_a_wrong_digit_anywhere_is_seen(self, sudoku, puzzles, size):
-        shape, grid = sudoku.grids.SHAPES[size], puzzles(size).solutions[0]
+    def test_a_wrong_digit_anywhere_is_seen(self, puzzles, size):
+        shape, grid = SHAPES[size], puzzles[size].solutions[0]
         for cell in np.ndindex(size, size):
             wrong = grid.copy()
             wrong[cell] = wrong[cell] % size + 1
-            assert not sudoku.grids.is_solved(wrong, shape)
+            assert not is_solved(wrong, shape)
 
-    def test_boxes_count(self, sudoku):
+    def test_boxes_count(self):
         """Rows and columns alone make a Latin square."""
         latin = (np.arange(4)[:, None] + np.arange(4)) % 4 + 1
-        assert not sudoku.grids.is_solved(latin, sudoku.grids.SHAPES[4])
-        assert sudoku.grids.is_solved(latin[[0, 2, 1, 3]], sudoku.grids.SHAPES[4])
+        assert not is_solved(latin, SHAPES[4])
+        assert is_solved(latin[[0, 2, 1, 3]], SHAPES[4])
 
-    def test_a_solved_grid_of_another_puzzle_is_no_solution(self, sudoku, puzzles):
-        shape, part = sudoku.grids.SHAPES[6], puzzles(6)
-        assert sudoku.grids.solves(part.solutions, part.puzzles, shape).all()
-        assert not sudoku.grids.solves(np.roll(part.solutions, 1, axis=0), part.puzzles, shape).any()
+    def test_a_solved_grid_of_another_puzzle_is_no_solution(self, puzzles):
+        shape, part = SHAPES[6], puzzles[6]
+        assert solves(part.solutions, part.puzzles, shape).all()
+        assert not solves(np.roll(part.solutions, 1, axis=0), part.puzzles, shape).any()
 
 
 class TestGenerator:
     @pytest.mark.parametrize("size", [4, 6, 9])
-    def test_each_puzzle_has_one_solution(self, sudoku, puzzles, size):
-        shape, part = sudoku.grids.SHAPES[size], puzzles(size)
-        solver = sudoku.solver.Solver(shape)
+    def test_each_puzzle_has_one_solution(self, puzzles, size):
+        shape, part = SHAPES[size], puzzles[size]
+        solver = Solver(shape)
         for puzzle, solution in zip(part.puzzles, part.solutions, strict=True):
             found = list(solver.solutions(puzzle.flatten().tolist()))
             assert found == [solution.flatten().tolist()]
         empty = (part.puzzles == 0).sum((1, 2))
         assert empty.max() <= shape.max_empty and empty.min() >= shape.min_empty / 2
 
-    def test_a_clue_less_may_allow_several(self, sudoku):
+    def test_a_clue_less_may_allow_several(self):
         """A puzzle of which no clue can be spared is found as such."""
-        shape = sudoku.grids.SHAPES[4]
-        solver, random = sudoku.solver.Solver(shape), Random(0)
-        puzzle = sudoku.solver.dig(solver, sudoku.solver.random_grid(solver, random), 16, random)
+        shape = SHAPES[4]
+        solver, random = Solver(shape), Random(0)
+        puzzle = dig(solver, random_grid(solver, random), 16, random)
         assert solver.count(puzzle) == 1
         for cell in (cell for cell, digit in enumerate(puzzle) if digit):
             assert solver.count(puzzle[:cell] + [0] + puzzle[cell + 1 :]) == 2
 
-    def test_a_contradiction_has_no_solution(self, sudoku):
-        assert sudoku.solver.Solver(sudoku.grids.SHAPES[4]).count([1, 1] + [0] * 14) == 0
+    def test_a_contradiction_has_no_solution(self):
+        assert Solver(SHAPES[4]).count([1, 1] + [0] * 14) == 0
 
     @pytest.mark.parametrize("size", [4, 9])
-    def test_it_agrees_with_reasoning_gym(self, sudoku, size):
+    def test_it_agrees_with_reasoning_gym(self, size):
         """Its puzzles have one solution here too, and it is the same."""
         pytest.importorskip("reasoning_gym")
-        shape = sudoku.grids.SHAPES[size]
-        source, solver = sudoku.puzzles.gym_puzzles(shape, seed=0), sudoku.solver.Solver(shape)
+        shape = SHAPES[size]
+        source, solver = gym_puzzles(shape, seed=0), Solver(shape)
         for _ in range(5):
             puzzle, solution = next(source)
-            assert sudoku.grids.solves(solution, puzzle, shape)
+            assert solves(solution, puzzle, shape)
             assert list(solver.solutions(puzzle.flatten().tolist())) == [solution.flatten().tolist()]
 
 
 class TestHeldOut:
     @pytest.mark.parametrize("size", [4, 6, 9])
-    def test_no_class_is_on_both_sides(self, sudoku, size):
+    def test_no_class_is_on_both_sides(self, size):
         if size != 6:
             pytest.importorskip("reasoning_gym")
-        shape = sudoku.grids.SHAPES[size]
-        held_out = sudoku.puzzles.draw_held_out(shape, 20, seed=1)
-        train = sudoku.puzzles.draw_train(shape, 40, 0, held_out)
-        keys = [set(sudoku.grids.class_keys(part.solutions, shape)) for part in (train, held_out)]
+        shape = SHAPES[size]
+        held_out = draw_held_out(shape, 20, seed=1)
+        train = draw_train(shape, 40, 0, held_out)
+        keys = [set(class_keys(part.solutions, shape)) for part in (train, held_out)]
         assert not keys[0] & keys[1]
         assert len({puzzle.tobytes() for puzzle in held_out.puzzles}) == 20
 
-    def test_a_file_is_read_back(self, sudoku, puzzles, tmp_path):
-        part = puzzles(6)
-        sudoku.puzzles.save(tmp_path / "puzzles.npz", {"train": {6: part}})
-        read = sudoku.puzzles.load(tmp_path / "puzzles.npz", "train", [6])[6]
+    def test_a_file_is_read_back(self, puzzles, tmp_path):
+        part = puzzles[6]
+        files.save(tmp_path / "puzzles.npz", {"train": {6: part}})
+        read = files.load(tmp_path / "puzzles.npz", "train", [6])[6]
         assert (read.puzzles == part.puzzles).all() and (read.solutions == part.solutions).all()
         with pytest.raises(ValueError, match="no puzzles of size 9"):
-            sudoku.puzzles.load(tmp_path / "puzzles.npz", "train", [9])
+            files.load(tmp_path / "puzzles.npz", "train", [9])
         with pytest.raises(ValueError, match="there is no .*none.npz"):
-            sudoku.puzzles.load(tmp_path / "none.npz", "train", [6])
+            files.load(tmp_path / "none.npz", "train", [6])
 
 
 class TestText:
     @pytest.mark.parametrize("size", [4, 6, 9])
-    def test_ids_are_those_of_the_tokenizer(self, sudoku, puzzles, size):
-        text, part = sudoku.text, puzzles(size)
+    def test_ids_are_those_of_the_tokenizer(self, puzzles, size):
+        part = puzzles[size]
         tokenizer = text.build_tokenizer()
         ids = text.boards_to_ids(part.puzzles, part.shape)
         assert tokenizer(text.board_text(part.puzzles[0]))["input_ids"] == ids[0].tolist()
@@ -163,32 +152,30 @@ class TestText:
         assert (text.ids_to_grids(ids, part.shape) == part.puzzles).all()
         assert (text.parse_board(text.board_text(part.puzzles[0]), part.shape) == part.puzzles[0]).all()
 
-    def test_text_of_another_shape_is_no_board(self, sudoku, puzzles):
-        text = sudoku.text.board_text(puzzles(4).puzzles[0])
-        assert sudoku.text.parse_board(text, sudoku.grids.SHAPES[6]) is None
+    def test_text_of_another_shape_is_no_board(self, puzzles):
+        board = text.board_text(puzzles[4].puzzles[0])
+        assert text.parse_board(board, SHAPES[6]) is None
 
 
 class TestRows:
     @pytest.mark.parametrize("size", [4, 6, 9])
-    def test_symmetries_keep_puzzles_and_classes(self, sudoku, training, puzzles, size):
+    def test_symmetries_keep_puzzles_and_classes(self, puzzles, size):
         """What is drawn is a puzzle with one solution, of a class of the pool; images of one puzzle differ."""
-        part = puzzles(size)[:2]
-        board = training.rows.Board(part, "cpu")
+        part = puzzles[size][:2]
+        board = Board(part, "cpu")
         cells, empty = board.draw(12, torch.Generator().manual_seed(0))
         ids = board.rows(cells).numpy()
-        solutions = sudoku.text.ids_to_grids(ids, part.shape)
-        assert sudoku.grids.is_solved(solutions, part.shape).all()
+        solutions = text.ids_to_grids(ids, part.shape)
+        assert is_solved(solutions, part.shape).all()
         assert len({solution.tobytes() for solution in solutions}) == 12 or size == 4
-        classes = set(sudoku.grids.class_keys(part.solutions, part.shape))
-        assert set(sudoku.grids.class_keys(solutions, part.shape)) <= classes
-        solver = sudoku.solver.Solver(part.shape)
+        classes = set(class_keys(part.solutions, part.shape))
+        assert set(class_keys(solutions, part.shape)) <= classes
+        solver = Solver(part.shape)
         for solution, is_empty in zip(solutions.reshape(12, -1), empty.numpy(), strict=True):
             assert solver.count(np.where(is_empty, 0, solution).tolist()) == 1
 
-    def test_given_cells_are_never_masked(self, sudoku, training, puzzles):
-        from modeling_llada.training.pretraining.batches import TrainingBatches
-
-        rows = training.rows.BoardRows({4: puzzles(4)}, {4: 1.0}, "canvas")
+    def test_given_cells_are_never_masked(self, puzzles):
+        rows = BoardRows({4: puzzles[4]}, {4: 1.0}, "canvas")
         batches = TrainingBatches(rows, mask_token_id=2, max_steps=1, tokens_per_step=22 * 64, device="cpu")
         (batch,) = batches.at(0)
         masked = batch["input_ids"] == 2
@@ -196,26 +183,24 @@ class TestRows:
         assert ((batch["weights"].view_as(masked) > 0) == masked).all()
         assert rows.maskable.sum(1).max() <= 12  # the most that a 4x4 puzzle can leave open
 
-    def test_a_share_of_free_canvases_masks_any_cell(self, training, puzzles):
-        rows = training.rows.BoardRows({4: puzzles(4)}, {4: 1.0}, "canvas", free_share=0.5)
+    def test_a_share_of_free_canvases_masks_any_cell(self, puzzles):
+        rows = BoardRows({4: puzzles[4]}, {4: 1.0}, "canvas", free_share=0.5)
         rows.draw(rows.entries[0], 200, torch.Generator().manual_seed(0))
         free = (rows.maskable.sum(1) == 16).float().mean()
         assert 0.35 < free < 0.65
 
-    def test_the_answer_form_asks_and_answers(self, sudoku, training, puzzles):
-        text, part = sudoku.text, puzzles(6)
-        rows = training.rows.BoardRows({6: part}, {6: 1.0}, "answer")
+    def test_the_answer_form_asks_and_answers(self, puzzles):
+        part = puzzles[6]
+        rows = BoardRows({6: part}, {6: 1.0}, "answer")
         ids = rows.draw(rows.entries[0], 8, torch.Generator().manual_seed(0)).numpy()
         question, answer = np.split(ids, 2, axis=1)
         solutions = text.ids_to_grids(answer, part.shape)
-        assert sudoku.grids.solves(solutions, text.ids_to_grids(question, part.shape), part.shape).all()
+        assert solves(solutions, text.ids_to_grids(question, part.shape), part.shape).all()
         assert (question == text.IDS["_"]).any() and not (ids == text.IDS["[MASK]"]).any()
         assert not rows.maskable[:, : ids.shape[1] // 2].any() and rows.maskable[:, ids.shape[1] // 2 :].all()
 
-    def test_the_twin_is_scored_on_the_answer(self, training, puzzles):
-        from modeling_llada.training.pretraining.twin import AutoregressiveBatches
-
-        rows = training.rows.BoardRows({4: puzzles(4)}, {4: 1.0}, "answer")
+    def test_the_twin_is_scored_on_the_answer(self, puzzles):
+        rows = BoardRows({4: puzzles[4]}, {4: 1.0}, "answer")
         batches = AutoregressiveBatches(rows, bos_token_id=1, max_steps=1, tokens_per_step=44 * 4, device="cpu")
         (batch,) = batches.at(0)
         assert (batch["input_ids"][:, 0] == 1).all()
@@ -224,37 +209,35 @@ class TestRows:
 
 class TestScores:
     @pytest.mark.parametrize("size", [4, 9])
-    def test_the_checker_agrees_with_reasoning_gym(self, sudoku, training, puzzles, size):
+    def test_the_checker_agrees_with_reasoning_gym(self, puzzles, size):
         """Solved here is a score of 1 there, for right grids and for wrong ones."""
         pytest.importorskip("reasoning_gym")
-        part = puzzles(size)
+        part = puzzles[size]
         grids = part.solutions.copy()
         grids[::2, 0, 0] = grids[::2, 0, 0] % size + 1
-        solutions = training.solving.Solutions(grids, np.ones(len(grids)))
-        scores = training.results.gym_scores(solutions, part)
+        solutions = Solutions(grids, np.ones(len(grids)))
+        scores = gym_scores(solutions, part)
         assert ((scores == 1.0) == solutions.solved(part)).all()
         assert solutions.solved(part).sum() == len(part) // 2
 
-    def test_blocks_fill_rows_in_order(self, training):
+    def test_blocks_fill_rows_in_order(self):
         """Positions 2 to 6 are the first row with its line break; a row is finished before the next is begun."""
-        blocks = training.sweep.Blocks(5)
+        blocks = Blocks(5)
         mask = torch.zeros(1, 22, dtype=torch.bool)
         mask[0, [4, 8]] = True
         confidence = torch.zeros(1, 22)
         confidence[0, 8] = 0.9
         assert blocks(confidence, mask, None).nonzero().tolist() == [[0, 4]]
         both = torch.full((1, 22), 0.95)
-        assert training.sweep.Blocks(10, threshold=0.9)(both, mask, None).nonzero().tolist() == [[0, 4], [0, 8]]
+        assert Blocks(10, threshold=0.9)(both, mask, None).nonzero().tolist() == [[0, 4], [0, 8]]
 
 
 @pytest.fixture(scope="module")
-def file_4x4(sudoku, tmp_path_factory):
+def file_4x4(tmp_path_factory):
     """A file of puzzles as prepare writes it, without reasoning-gym."""
-    shape, path = sudoku.grids.SHAPES[4], tmp_path_factory.mktemp("sudoku") / "puzzles.npz"
-    source = sudoku.puzzles.own_puzzles(shape, 0)
-    pairs = [next(source) for _ in range(60)]
-    part = sudoku.puzzles.Puzzles(shape, *(np.stack(arrays) for arrays in zip(*pairs, strict=True)))
-    sudoku.puzzles.save(path, {"train": {4: part[:40]}, "validation": {4: part[40:50]}, "test": {4: part[50:]}})
+    path = tmp_path_factory.mktemp("sudoku") / "puzzles.npz"
+    part = make_puzzles(4, 60, seed=0)
+    files.save(path, {"train": {4: part[:40]}, "validation": {4: part[40:50]}, "test": {4: part[50:]}})
     return path
 
 
@@ -266,16 +249,16 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def run(script, training, file_4x4, tmp_path_factory):
+def run(file_4x4, tmp_path_factory):
     """A tiny LLaDA and its twin, sixty steps each; LLaDA in two calls."""
     folder = tmp_path_factory.mktemp("runs")
-    common = ["train", "--config", str(REPO / "recipes/sudoku/sudoku_cpu.yaml"), "--device", "cpu"]
+    common = ["train", "--config", str(CONFIG), "--device", "cpu"]
     common += ["--puzzles", str(file_4x4), "--output-dir", str(folder), "--max-steps", "60"]
-    script.main([*common, "--max-minutes", "1e-9", "--set", *TINY])
+    main([*common, "--max-minutes", "1e-9", "--set", *TINY])
     with pytest.raises(SystemExit, match="--resume"):
-        script.main([*common, "--set", *TINY])
-    script.main([*common, "--resume", "--set", *TINY])
-    script.main([*common, "--twin", "--set", *TINY])
+        main([*common, "--set", *TINY])
+    main([*common, "--resume", "--set", *TINY])
+    main([*common, "--twin", "--set", *TINY])
     return folder
 
 
@@ -292,14 +275,14 @@ class TestCommands:
         calls = json.loads((run / "llada" / "run.json").read_text())["calls"]
         assert [(call["first_step"], call["last_step"]) for call in calls] == [(0, 1), (1, 60)]
 
-    def test_a_run_goes_on_whose_first_call_was_killed(self, script, run, file_4x4, tmp_path):
+    def test_a_run_goes_on_whose_first_call_was_killed(self, run, file_4x4, tmp_path):
         """Its checkpoint is there, its record is not; no step is left to make, and the model is written all the same."""
         shutil.copytree(run / "twin", tmp_path / "twin")
         (tmp_path / "twin/run.json").unlink()
         shutil.rmtree(tmp_path / "twin/final")
-        common = ["train", "--config", str(REPO / "recipes/sudoku/sudoku_cpu.yaml"), "--device", "cpu", "--twin"]
+        common = ["train", "--config", str(CONFIG), "--device", "cpu", "--twin"]
         common += ["--puzzles", str(file_4x4), "--output-dir", str(tmp_path), "--max-steps", "60"]
-        script.main([*common, "--resume", "--set", *TINY])
+        main([*common, "--resume", "--set", *TINY])
         [call] = json.loads((tmp_path / "twin/run.json").read_text())["calls"]
         assert (call["first_step"], call["last_step"]) == (60, 60)
         assert (tmp_path / "twin/final/model.safetensors").is_file()
@@ -308,9 +291,9 @@ class TestCommands:
         counts = {json.loads((run / name / "run.json").read_text())["parameters"] for name in ("llada", "twin")}
         assert len(counts) == 1
 
-    def test_evaluate_sweep_and_export(self, script, run, file_4x4, tmp_path, monkeypatch, capsys):
+    def test_evaluate_sweep_and_export(self, run, file_4x4, tmp_path, monkeypatch, capsys):
         results, steps = tmp_path / "new" / "results.json", tmp_path / "steps.json"
-        script.main(["evaluate", "--run", str(run), "--json", str(results), "--device", "cpu"])
+        main(["evaluate", "--run", str(run), "--json", str(results), "--device", "cpu"])
         models = json.loads(results.read_text())["models"]
         assert set(models) == {"llada", "twin"}
         cell = models["llada"]["sizes"]["4x4"]["one token a step"]
@@ -328,19 +311,17 @@ class TestCommands:
             "--device",
             "cpu",
         ]
-        script.main([*sweep, "--limit", "4", "--json", str(steps)])
+        main([*sweep, "--limit", "4", "--json", str(steps)])
         settings = json.loads(steps.read_text())["results"]["4x4"]
         assert settings["random, one step"]["forward_passes"] == 1
         assert settings["row by row, one step each"]["forward_passes"] <= 4
         before = steps.read_text()
-        script.main([*sweep, "--limit", "4", "--json", str(steps)])  # nothing is run again
+        main([*sweep, "--limit", "4", "--json", str(steps)])  # nothing is run again
         assert steps.read_text() == before
 
         folder = tmp_path / "llada-sudoku"
         arguments = ["--run", str(run), "--results", str(results), "--steps", str(steps), "--output", str(folder)]
-        script.main(["export", *arguments])
-        from transformers import AutoModel, AutoTokenizer
-
+        main(["export", *arguments])
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         board = "4x4\n" + "[MASK][MASK]34\n" * 4
@@ -362,14 +343,14 @@ class TestCommands:
             (["export", "--run", "none", "--results", "x.json"], "there is no none/llada/final"),
         ],
     )
-    def test_bad_flags(self, script, training, arguments, message, capsys, tmp_path, monkeypatch):
+    def test_bad_flags(self, arguments, message, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        config = str(REPO / "recipes/sudoku/sudoku_cpu.yaml")
+        config = str(CONFIG)
         with pytest.raises(SystemExit) as error:
-            script.main([config if argument == "CPU" else argument for argument in arguments])
+            main([config if argument == "CPU" else argument for argument in arguments])
         assert message in str(error.value.code) + capsys.readouterr().err
 
-    def test_help_needs_no_model(self, script, capsys):
+    def test_help_needs_no_model(self, capsys):
         with pytest.raises(SystemExit, match="0"):
-            script.main(["--help"])
+            main(["--help"])
         assert "sweep" in capsys.readouterr().out
