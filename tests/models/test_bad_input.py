@@ -126,7 +126,7 @@ class TestOptions:
     def test_an_option_that_refines_an_unset_one(self, refuses, option, refined):
         value = 0.75 if option == "leap_threshold" else 2
         assert f"`{refined}`" in refuses(option, **{option: value})
-        # In a config it is fine: what it refines may be set in another layer of options.
+        # In a config it is allowed, because `generate` can set the option that it refines.
         config = LLaDAGenerationConfig(**{option: value})
         assert f"`{refined}`" in refuses(option, generation_config=config)
 
@@ -145,7 +145,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("option", ["logits_eos_inf", "confidence_eos_eot_inf"])
     def test_eos_options_with_an_eos_outside_the_vocabulary(self, refuses, option):
-        """The reference has the ids of LLaDA-8B in its code: with another vocabulary it hits a wrong row, or none."""
+        """The reference code contains the ids of LLaDA-8B, which are wrong for another vocabulary."""
         refuses(option, eos_token_id=126081, **{option: True})
         refuses(option, eos_token_id=[3, 32], **{option: True})
 
@@ -197,7 +197,7 @@ class TestPrompt:
         assert model.generate(PROMPT, max_new_tokens=13, stop_at_eos=False).shape == (2, 16)
 
     def test_padding_does_not_count(self):
-        """A padded row uses the positions of its own tokens only."""
+        """A padded row only uses the positions of its own tokens."""
         model = MockModel(context_script(), max_position_embeddings=4)
         mask = torch.tensor([[0, 0, 1], [0, 1, 1]])
         assert model.generate(PROMPT, attention_mask=mask, max_new_tokens=2).shape == (2, 5)
@@ -222,7 +222,7 @@ class TestAttentionMask:
         "row", [[1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 0]], ids=["right", "inside", "both sides", "all"]
     )
     def test_zeros_elsewhere_than_on_the_left(self, refuses, row):
-        """After right padding the answer would not follow the prompt."""
+        """With right padding the answer would not follow the prompt."""
         message = refuses("attention_mask", attention_mask=torch.tensor([[1, 1, 1], row]))
         assert "padding_side = 'left'" in message
 
@@ -267,7 +267,7 @@ class TestCallable:
 
 
 def test_the_model_of_these_tests_accepts_good_input():
-    """So that each error above is due to what the test changed."""
+    """This shows that each error above is due to the change that its test made."""
     model = MockModel(context_script())
     sequences = model.generate(PROMPT, attention_mask=torch.ones_like(PROMPT), max_new_tokens=4, steps=2)
     assert sequences.shape == (2, 7) and not (sequences == MASK).any()

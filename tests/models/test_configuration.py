@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""LLaDAConfig: official names on disk, canonical names inside, and nothing that is ignored in silence."""
+"""LLaDAConfig: official names on disk, canonical names inside, and no field that is silently ignored."""
 
 import copy
 import json
@@ -117,7 +117,7 @@ class TestOfficialNames:
         config = AutoConfig.from_pretrained(write_config(tmp_path, LLADA_8B))
         written = saved_json(config, tmp_path / "again")
         for name, value in LLADA_8B.items():
-            # Our classes are not those of the official remote code, so its `auto_map` would lead nowhere.
+            # The `auto_map` of the official remote code would name files that our folders do not have.
             if name not in ("auto_map", "transformers_version"):
                 assert written[name] == value, name
         assert written["auto_map"] == {"AutoConfig": "configuration_llada.LLaDAConfig"}
@@ -131,7 +131,7 @@ class TestOfficialNames:
         assert "tokenizer_vocab_size" not in written
 
     def test_fields_at_their_defaults_are_written_too(self, tmp_path):
-        """The official code has defaults of its own: a field that is left out would get those."""
+        """The official code has other defaults, which a field that is left out would get."""
         written = saved_json(LLaDAConfig(), tmp_path)
         assert {"d_model", "n_layers", "n_heads", "vocab_size", "rope_theta", "weight_tying"} <= set(written)
         assert saved_json(LLaDAConfig(weight_tying=True), tmp_path)["weight_tying"] is True
@@ -155,7 +155,7 @@ class TestOfficialNames:
             {"d_model": 64, "hidden_size": 128},
             {"n_layers": 3, "num_hidden_layers": 4},
             {"weight_tying": True, "tie_word_embeddings": False},
-            # The canonical value is the default of the class: it was still typed by somebody.
+            # Here the canonical value is the default of the class. It was given all the same.
             {"d_model": 64, "hidden_size": 4096},
             {"n_heads": 4, "num_attention_heads": 32},
             {"max_sequence_length": 64, "max_position_embeddings": 4096},
@@ -179,7 +179,7 @@ class TestOfficialNames:
 
 class TestDerivedFields:
     def test_null_fields_are_derived(self, tmp_path):
-        """`null` in an official config means "derive it", as an absent field does."""
+        """`null` in an official config means the same as an absent field: the value is derived."""
         fields = LLADA_8B | {"n_kv_heads": None, "mlp_hidden_size": None, "embedding_size": None, "init_std": None}
         config = AutoConfig.from_pretrained(write_config(tmp_path, fields))
         assert config.num_key_value_heads == 32
@@ -218,7 +218,7 @@ class TestDerivedFields:
         assert AutoConfig.from_pretrained(tmp_path).rope_parameters == rope_parameters
 
     def test_eot_is_known_beside_the_official_mask_token_only(self):
-        """The official config.json does not name EoT, and its id means something else in another vocabulary."""
+        """The official config.json does not have EoT, and in another vocabulary its id is another token."""
         assert LLaDAConfig().eot_token_id == 126348
         assert LLaDAConfig(mask_token_id=5).eot_token_id is None
         assert LLaDAConfig(mask_token_id=5, eot_token_id=7).eot_token_id == 7
@@ -268,7 +268,7 @@ class TestRefused:
         LLaDAConfig(**dict.fromkeys(UNSUPPORTED.keys() - {"hidden_act"}))
 
     def test_mixture_of_experts(self, tmp_path):
-        """LLaDA-MoE also says `model_type: llada`; its `architectures` tell it apart."""
+        """LLaDA-MoE also has `model_type: llada`, but other `architectures`."""
         fields = {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "num_experts": 64, "hidden_size": 2048}
         with pytest.raises(ValueError, match="LLaDA-MoE"):
             AutoConfig.from_pretrained(write_config(tmp_path, fields))
@@ -288,7 +288,7 @@ class TestRefused:
 
 
 class TestCopies:
-    """What trainers, PEFT and multiprocessing do with a config."""
+    """Trainers, PEFT and multiprocessing copy a config in these ways."""
 
     @pytest.mark.parametrize(
         "duplicate",

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Loading and saving checkpoints: official keys on disk bit for bit, and no silent random weights."""
+"""Loading and saving checkpoints: official keys on disk bit for bit, and no random weights without an error."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def official_keys(num_layers, tied=False):
 
 @pytest.fixture
 def checkpoint(golden_path, tmp_path):
-    """A copy of the golden checkpoint (config and weights) that a test may damage."""
+    """A copy of the golden checkpoint (config and weights) that a test can damage."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -97,7 +97,7 @@ class TestOfficialCheckpoint:
         torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=1e-5)
 
     def test_a_device_map_with_disk_offload(self, golden_path, golden, tmp_path):
-        """Layers are moved one by one: `_no_split_modules` and the renamings have to agree with accelerate."""
+        """accelerate moves layer by layer, so `_no_split_modules` and the renamings have to fit."""
         device_map = {"model.embed_tokens": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "cpu"}
         device_map |= {"model.layers.0": "cpu", "model.layers.1": "disk", "model.layers.2": "cpu"}
         model = AutoModel.from_pretrained(golden_path, device_map=device_map, offload_folder=tmp_path)
@@ -132,7 +132,7 @@ class TestOwnCheckpoint:
         assert_same_tensors(AutoModel.from_pretrained(tmp_path).state_dict(), model.state_dict())
 
     def test_a_bare_backbone_reloads_as_such(self, tiny_model, tmp_path):
-        """Its config.json names it, so `AutoModel` does not add a random head."""
+        """Its config.json names the class, so `AutoModel` does not add a random head."""
         model = tiny_model(LLaDAModel)
         model.save_pretrained(tmp_path)
         again, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
@@ -141,7 +141,7 @@ class TestOwnCheckpoint:
         assert_same_tensors(again.state_dict(), model.state_dict())
 
     def test_a_head_can_be_put_on_a_bare_backbone(self, tiny_model, tmp_path):
-        """The head is new and random, as elsewhere in transformers; the backbone is loaded."""
+        """The backbone is loaded. The head is new and random, as usual in transformers."""
         backbone = tiny_model(LLaDAModel)
         backbone.save_pretrained(tmp_path)
         model, info = LLaDAForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
@@ -155,7 +155,7 @@ class TestOwnCheckpoint:
         assert_same_tensors(again.state_dict(), model.state_dict())
 
     def test_saving_a_state_dict_that_is_passed_in(self, tiny_model, tmp_path):
-        """`Trainer` and accelerate gather the weights first and hand them over."""
+        """`Trainer` and accelerate collect the weights first and pass them."""
         model = tiny_model()
         doubled = {name: 2 * tensor for name, tensor in model.state_dict().items()}
         model.save_pretrained(tmp_path, state_dict=doubled)
@@ -164,7 +164,7 @@ class TestOwnCheckpoint:
 
 
 class TestDamagedCheckpoint:
-    """A mask predictor with a few random layers still writes plausible tokens, so none is ever made in silence."""
+    """A mask predictor with a few random layers still writes plausible tokens, so missing weights are an error."""
 
     def drop(self, checkpoint, dropped):
         tensors = load_file(checkpoint / "model.safetensors")
@@ -220,7 +220,7 @@ class TestDamagedCheckpoint:
             AutoModel.from_pretrained(tmp_path)
 
     def test_another_family(self, checkpoint):
-        """LLaDA-MoE says `model_type: llada` too."""
+        """LLaDA-MoE also has `model_type: llada`."""
         fields = json.loads((checkpoint / "config.json").read_text())
         (checkpoint / "config.json").write_text(json.dumps(fields | {"architectures": ["LLaDAMoEModelLM"]}))
         with pytest.raises(ValueError, match="LLaDA-MoE"):
@@ -235,7 +235,7 @@ class TestAutoClasses:
 
     @pytest.mark.parametrize("trust_remote_code", [None, False, True], ids=str)
     def test_registered_classes_win_over_remote_code(self, checkpoint, golden, trust_remote_code):
-        """The official folders bring code that no longer runs; here it would fail at once."""
+        """The official folders contain code that no longer runs. Here it would fail at once."""
         assert "auto_map" in json.loads((checkpoint / "config.json").read_text())
         for name in ("configuration_llada.py", "modeling_llada.py"):
             (checkpoint / name).write_text("raise RuntimeError('the remote code was executed')\n")
@@ -268,7 +268,7 @@ class TestResize:
     @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
     @pytest.mark.parametrize("rows", [120, 80], ids=["grow", "shrink"])
     def test_resize_save_reload(self, tiny_model, tmp_path, tied, rows):
-        """The official class raises when such a checkpoint is loaded: its `embedding_size` stays behind."""
+        """The official class cannot load such a checkpoint, because its `embedding_size` is not updated."""
         model = tiny_model(tie_word_embeddings=tied, vocab_size=90, embedding_size=99, mask_token_id=50)
         before = model.get_input_embeddings().weight[:80].detach().clone()
         model.resize_token_embeddings(rows, mean_resizing=False)

@@ -30,7 +30,7 @@ def test_rates_hit_every_stratum_once(batch_size, eps):
 def test_rates_are_uniform_over_many_batches():
     rates = torch.stack([sample_rates(4, 0.1, generator=seeded(seed)) for seed in range(4000)])
     assert rates.mean().item() == pytest.approx(0.55, abs=0.005)
-    # Each row alone is uniform on (0.1, 1], whatever its place in the batch.
+    # The rate of each row is uniform on (0.1, 1].
     assert torch.allclose(rates.mean(0), torch.tensor(0.55), atol=0.02)
     assert rates.std().item() == pytest.approx(0.9 / 12**0.5, abs=0.005)
 

@@ -45,7 +45,7 @@ class TestHalfPrecision:
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
     @parametrize("options", OPTIONS | SAMPLING)
     def test_generates(self, golden_path, padded, dtype, options):
-        """Every mask is filled, and confidences are finite float32 numbers."""
+        """Every mask is replaced, and confidences are finite float32 numbers."""
         model = AutoModel.from_pretrained(golden_path, dtype=dtype)
         output = model.generate(
             **padded,
@@ -72,7 +72,7 @@ class TestHalfPrecision:
 
 
 class TestWithoutFloat64:
-    """On a pretended MPS device, which refuses what the real one refuses; see `pretend_mps.py`."""
+    """On a pretended MPS device, which raises the errors of the real one; see `pretend_mps.py`."""
 
     @pytest.fixture
     def model(self, golden_path):
@@ -105,7 +105,7 @@ class TestWithoutFloat64:
     @pytest.mark.parametrize("generators", ["none", "one", "one a row"])
     @parametrize("options", SAMPLING)
     def test_samples(self, model, padded, options, generators):
-        """With noise in float32, so not the tokens of another device; but the same call repeats."""
+        """The noise is in float32, so tokens differ from those of other devices, but calls are reproducible."""
 
         def generator():
             one = torch.Generator().manual_seed(0)
@@ -121,7 +121,7 @@ class TestWithoutFloat64:
 
     @pytest.mark.parametrize("cfg_scale", [0.0, 1.0])
     def test_scores(self, model, golden_model, random_ids, cfg_scale):
-        """A generator of the CPU gives the same noise on every device."""
+        """The noise of a CPU generator is the same on every device."""
         input_ids, labels = random_ids(2, 8), random_ids(2, 8)
         labels[:, :3] = -100
         scores = []
@@ -149,7 +149,7 @@ class TestWithoutFloat64:
             assert rates.dtype == loss.dtype == torch.float32
 
     def test_the_evaluation_loss(self, model, golden_model, random_ids):
-        """Its sum is in float64: on the CPU."""
+        """The sum in float64 is computed on the CPU."""
         rows = random_ids(4, 8)
         options = {"num_samples": 2, "batch_size": 2}
         expected = held_out_loss(golden_model, rows, **options)

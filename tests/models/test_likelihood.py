@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Likelihood: the Monte-Carlo estimate of eq. 6 against enumeration, and the sliding windows of the perplexity."""
+"""The Monte-Carlo estimate of eq. 6 against an enumeration of all masks, and the sliding windows of the perplexity."""
 
 from itertools import combinations
 from math import comb
@@ -58,7 +58,7 @@ class TestGolden:
 class TestEstimate:
     @pytest.mark.parametrize("antithetic", [False, True])
     def test_unbiased(self, tiny_model, antithetic):
-        """The scored tokens stand apart, with given ones between them: any span can be scored."""
+        """Any tokens can be scored, here with given ones between them."""
         model, input_ids = tiny_model(), torch.tensor([5, 17, 40, 8, 61, 23])
         labels = torch.tensor([-100, 17, 40, -100, 61, -100])
         output = model.log_likelihood(
@@ -95,7 +95,7 @@ class TestEstimate:
             torch.testing.assert_close(padded.log_likelihood, alone.log_likelihood, rtol=1e-4, atol=1e-4)
 
     def test_a_generator_for_each_row(self, tiny_model):
-        """A row then has the score that it has by itself."""
+        """The score of a row is then the same as in a batch of its own."""
         model, input_ids = tiny_model(), torch.randint(2, 98, (3, 12), generator=seeded(1))
         rows = model.log_likelihood(
             input_ids, input_ids, num_samples=4, generator=[seeded(seed) for seed in (5, 6, 7)]
@@ -118,7 +118,7 @@ class TestEstimate:
         assert tiny_model().log_likelihood(input_ids, input_ids, num_samples=1).standard_error.isnan()
 
     def test_one_token_is_exact(self, tiny_model):
-        """With a single scored token there is nothing to draw."""
+        """With a single scored token, nothing is random."""
         model, input_ids = tiny_model(), torch.tensor([[5, 6, 7]])
         labels = torch.tensor([[-100, 6, -100]])
         output = model.log_likelihood(input_ids, labels, num_samples=3)
@@ -152,7 +152,7 @@ class TestNoise:
         assert frequency[0] == 0
         for number in range(1, 2**length):
             expected = 1 / (length * comb(length, number.bit_count()))
-            # The samples of one call depend on each other, so their number does not count as much.
+            # The samples of one call depend on each other, so they count as fewer.
             deviation = (expected * (1 - expected) / repeats) ** 0.5
             assert abs(frequency[number].item() - expected) < 4 * deviation, f"{number:04b}"
 
@@ -178,7 +178,7 @@ class TestAntithetic:
 
     @pytest.mark.slow
     def test_error_is_smaller_at_equal_cost(self):
-        """On real text and a trained model, with as many forward passes. Measured: evidence/likelihood."""
+        """On real text, with a trained model and as many forward passes. See evidence/likelihood for measurements."""
         tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
         model = AutoModel.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
         lines = ["秋风入小窗，", "归舟载月行，", "旧梦随流水，", "灯前夜读书，"]
@@ -214,7 +214,7 @@ class TestPerplexity:
         assert seen == input_ids[0].tolist()
 
     def test_errors_of_the_windows_add_up(self, tiny_model):
-        """As those of independent numbers do."""
+        """The errors of independent numbers add up like this."""
         model, input_ids = tiny_model(), torch.randint(2, 98, (2, 10), generator=seeded(1))
         rolled = model.rolling_log_likelihood(
             input_ids, window=5, stride=5, num_samples=8, generator=[seeded(1), seeded(2)]
@@ -228,7 +228,7 @@ class TestPerplexity:
 
     @pytest.mark.parametrize("left", [True, False])
     def test_windows_do_not_depend_on_padding(self, tiny_model, left):
-        """Nor on the other rows."""
+        """They do not depend on the other rows either."""
         model, text = tiny_model(), torch.randint(2, 98, (1, 9), generator=seeded(1))
         parts = [torch.ones(1, 5).long(), text] if left else [text, torch.ones(1, 5).long()]
         batch = torch.cat([torch.cat(parts, dim=1), torch.randint(2, 98, (1, 14), generator=seeded(2))])

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The network: what transformers' own `ModelTesterMixin` asks of a model, and what is special to a mask predictor."""
+"""The network: what transformers expects of every model, and what is special about a mask predictor."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ BOTH_CLASSES = pytest.mark.parametrize("model_class", [LLaDAModel, LLaDAForMaske
 
 
 def left_padding(batch, length, *padding):
-    """An attention mask with as many zeros at the start of each row as `padding` says."""
+    """An attention mask that begins with `padding[row]` zeros in each row."""
     mask = torch.ones(batch, length, dtype=torch.long)
     for row, zeros in enumerate(padding):
         mask[row, :zeros] = 0
@@ -40,7 +40,7 @@ def logits_of(model, input_ids=None, **kwargs):
 class TestInitialisation:
     @BOTH_CLASSES
     def test_weights_that_no_checkpoint_holds(self, tiny_config, model_class):
-        """A model made on the meta device gets all its weights and buffers from `_init_weights`."""
+        """`_init_weights` gives a model from the meta device all its weights and buffers."""
         config = tiny_config(num_hidden_layers=1)
         with torch.device("meta"):
             model = model_class(config)
@@ -134,7 +134,7 @@ class TestForward:
         assert torch.equal(model(inputs_embeds=embeds)[0], model(input_ids)[0])
 
     def test_grouped_query_attention_equals_repeated_heads(self, tiny_model, random_ids):
-        """Key and value heads that are written out once for each query head give the same logits."""
+        """With a copy of its key and value head for each query head, the logits are the same."""
         grouped = tiny_model(num_attention_heads=4, num_key_value_heads=2)
         full = tiny_model(num_attention_heads=4, num_key_value_heads=4)
         state = grouped.state_dict()
@@ -172,8 +172,8 @@ class TestOutputs:
         [1, torch.tensor([2, 4]), torch.arange(14).view(2, 7) % 3 == 0],
         ids=["last", "1-D", "boolean"],
     )
-    def test_logits_to_keep_shortens_the_logits_alone(self, tiny_model, random_ids, logits_to_keep):
-        """Hidden states and attentions are those of the whole sequence, from embeddings as well."""
+    def test_logits_to_keep_shortens_only_the_logits(self, tiny_model, random_ids, logits_to_keep):
+        """Hidden states and attentions still cover the whole sequence, also with `inputs_embeds`."""
         model = tiny_model(attn_implementation="eager")
         embeds = model.get_input_embeddings()(random_ids(2, 7))
         kwargs = {"output_hidden_states": True, "output_attentions": True}
@@ -191,14 +191,14 @@ class TestOutputs:
             kept.logits, model.lm_head(select_positions(kept.hidden_states[-1], logits_to_keep))
         )
 
-    def test_the_config_may_ask_for_them(self, tiny_model, random_ids):
+    def test_the_config_can_ask_for_them(self, tiny_model, random_ids):
         model = tiny_model(attn_implementation="eager", output_hidden_states=True, output_attentions=True)
         output = model(random_ids(2, 7))
         assert len(output.hidden_states) == 3 and len(output.attentions) == 2
         assert model(random_ids(2, 7), output_attentions=False).attentions is None
 
-    def test_sdpa_has_no_attentions_to_give(self, tiny_model, random_ids, monkeypatch):
-        """Then there are none, and transformers warns, as with its own models."""
+    def test_sdpa_returns_no_attentions(self, tiny_model, random_ids, monkeypatch):
+        """There are none, and transformers warns, as for its own models."""
         warnings = []
         logger = logging.get_logger("transformers.integrations.sdpa_attention")
         for name in ("warning", "warning_once"):
@@ -247,7 +247,7 @@ class TestEmbeddings:
         model = tiny_model(tie_word_embeddings=True)
         model(random_ids(2, 7)).logits.square().mean().backward()
         grad = model.model.embed_tokens.weight.grad
-        # Every row has a gradient, through the head; a row of the input has one through the embedding as well.
+        # Every row has a gradient through the head, and the rows of the input also have one through the embedding.
         assert (grad.abs().sum(-1) > 0).all()
 
     def test_base_model_prefix(self, tiny_model):
@@ -260,7 +260,7 @@ class TestResize:
     @pytest.mark.parametrize("pad_to_multiple_of", [None, 64])
     @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
     def test_growing_keeps_the_mask_token(self, tiny_model, random_ids, tmp_path, tied, pad_to_multiple_of):
-        """Generation works after it, and after saving and loading."""
+        """Generation works after resizing, and after saving and loading."""
         model = tiny_model(tie_word_embeddings=tied)
         before = logits_of(model, torch.tensor([[5, MASK, 7]]))
         embeddings = model.resize_token_embeddings(120, pad_to_multiple_of=pad_to_multiple_of)
@@ -284,7 +284,7 @@ class TestResize:
         model = tiny_model(model_class, tokenizer_vocab_size=90, **(ids | {f"{name}_token_id": 80}))
         with pytest.raises(ValueError, match=rf"`new_num_tokens` must be at least 81, so that `{name}_token_id=80`"):
             model.resize_token_embeddings(80)
-        # Nothing has changed.
+        # The model has not changed.
         assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == 99
         assert model.config.tokenizer_vocab_size == 90
         assert model.resize_token_embeddings(81).num_embeddings == 81
@@ -296,7 +296,7 @@ class TestResize:
         assert model.resize_token_embeddings(120).num_embeddings == 120
 
     def test_the_multiple_counts(self, tiny_model):
-        """What decides is the number of rows in the end."""
+        """The number of rows after rounding decides."""
         assert tiny_model().resize_token_embeddings(90, pad_to_multiple_of=64).num_embeddings == 128
         with pytest.raises(ValueError, match="`new_num_tokens`.*`mask_token_id=98`.*but got 60"):
             tiny_model().resize_token_embeddings(60, pad_to_multiple_of=32)
@@ -319,14 +319,14 @@ class TestAttention:
         eager, sdpa = (outputs[name][kept].float() for name in ("eager", "sdpa"))
         torch.testing.assert_close(eager, sdpa, rtol=tolerance, atol=tolerance * eager.abs().max().item())
 
-    @pytest.mark.filterwarnings("ignore")  # about flex attention without code generation, which is meant here
+    @pytest.mark.filterwarnings("ignore")  # flex attention warns that it is not compiled, which is intended here
     def test_flex_equals_sdpa(self, tiny_model, random_ids):
         mask = left_padding(2, 9, 0, 4)
-        # Flex attention wants heads of at least 16.
+        # Flex attention needs heads of at least 16.
         model = tiny_model(hidden_size=64, num_attention_heads=4, num_key_value_heads=2)
         sdpa = logits_of(model, random_ids(2, 9), attention_mask=mask)
         model.set_attn_implementation("flex_attention")
-        # As plain Python: code generation for a CPU takes half a minute.
+        # Without code generation, which takes half a minute for a CPU.
         with torch.compiler.set_stance("force_eager"):
             flex = logits_of(model, random_ids(2, 9), attention_mask=mask)
         torch.testing.assert_close(flex[mask.bool()], sdpa[mask.bool()], rtol=1e-3, atol=1e-3)
@@ -339,7 +339,7 @@ class TestAttention:
 
     @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
     def test_a_four_dimensional_mask_is_used_as_it_is(self, tiny_model, random_ids, implementation):
-        """For instance a block-causal one, or one for packed sequences."""
+        """For example a block-causal mask, or one for packed sequences."""
         model, input_ids = tiny_model(attn_implementation=implementation), random_ids(1, 8)
         mask = torch.full((1, 1, 8, 8), torch.finfo(torch.float32).min)
         mask[..., :3, :3] = 0
@@ -418,7 +418,7 @@ class TestLogitsToKeep:
         torch.testing.assert_close(loss, expected)
 
     def test_the_head_runs_on_the_kept_rows_only(self, tiny_model, random_ids):
-        """The point of the argument: no `(batch, length, vocab_size)` tensor."""
+        """No tensor `(batch, length, vocab_size)` exists, which is the purpose of the argument."""
         model, rows = tiny_model(), []
         model.lm_head.register_forward_pre_hook(lambda module, inputs: rows.append(inputs[0].numel() // 32))
         keep = torch.zeros(3, 8, dtype=torch.bool)
@@ -428,10 +428,10 @@ class TestLogitsToKeep:
 
 
 class TestQueryPositions:
-    """Behind the projections of its attention the last layer computes the queried positions alone; their logits stay."""
+    """After keys and values, the last layer computes only the queried positions. Their logits do not change."""
 
     queried = torch.tensor([3, 4, 5, 8])
-    # Of logits of about 10: products with fewer rows may add up in another order.
+    # The logits are about 10, and products with fewer rows can add up in another order.
     close = {"rtol": 1e-5, "atol": 1e-5}
 
     def assert_same(self, model, input_ids, **kwargs):
@@ -472,7 +472,7 @@ class TestQueryPositions:
 
     @pytest.mark.parametrize("padding", [None, left_padding(2, 24, 0, 5)], ids=["whole", "padded"])
     def test_positions_are_those_in_the_window_of_a_cache(self, tiny_model, random_ids, padding):
-        """The keys and values of all of the window are written, also by the last layer."""
+        """The last layer also writes the keys and values of the whole window."""
         model, canvas, window = tiny_model(), random_ids(2, 24), torch.arange(9, 19).expand(2, -1)
         logits, caches = [], [LLaDACache(2), LLaDACache(2)]
         for cache, queried in zip(caches, (slice(None), self.queried), strict=True):
@@ -555,15 +555,14 @@ class TestQueryPositions:
             part = guided_logits(*arguments, logits_to_keep=mask, query_positions=self.queried)
         torch.testing.assert_close(part, full, rtol=1e-4, atol=1e-4)
 
-    @pytest.mark.filterwarnings("ignore::FutureWarning")  # the new name does not exist on the lowest transformers
     @pytest.mark.parametrize("use_reentrant", [None, False, True])
     def test_same_gradients(self, tiny_model, random_ids, use_reentrant):
-        """With `None`, without checkpoints. No gradient is lost where a key or a value is all that is left."""
+        """No gradient is lost at positions that are only keys and values. `None`: without checkpointing."""
         gradients = []
         for options in ({}, {"query_positions": self.queried}):
             model = tiny_model().train()
             if use_reentrant is not None:
-                model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+                model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
                 model.enable_input_require_grads()
             logits = model(random_ids(2, 10), attention_mask=left_padding(2, 10, 0, 3), **options).logits
             (logits if options else logits[:, self.queried]).square().mean().backward()
@@ -572,7 +571,7 @@ class TestQueryPositions:
             assert gradient.abs().sum() > 0
             torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-4, msg=name)
 
-    @pytest.mark.filterwarnings("ignore")  # about flex attention without code generation, which is meant here
+    @pytest.mark.filterwarnings("ignore")  # flex attention warns that it is not compiled, which is intended here
     def test_a_mask_that_cannot_be_narrowed(self, tiny_model, random_ids):
         model = tiny_model(hidden_size=64, num_attention_heads=4, num_key_value_heads=2)
         model.set_attn_implementation("flex_attention")
@@ -580,7 +579,7 @@ class TestQueryPositions:
             self.assert_same(model, random_ids(2, 10))
             with pytest.raises(ValueError, match="`query_positions` needs a mask with a dimension for the queries"):
                 self.assert_same(model, random_ids(2, 10), attention_mask=left_padding(2, 10, 0, 4))
-        # Flash attention has two dimensions.
+        # The mask of flash attention has two dimensions.
         with pytest.raises(ValueError, match="Leave it out and select positions with `logits_to_keep`"):
             mask_of_queries(left_padding(2, 10, 0, 4), self.queried)
 
@@ -606,7 +605,7 @@ class TestLoss:
         assert (output.loss - shifted).abs() > 1e-2
 
     def test_num_items_in_batch_replaces_the_count(self, tiny_model, random_ids):
-        """Under gradient accumulation the mean runs over the whole batch, not over the micro-batch."""
+        """With gradient accumulation the loss is a mean over the whole batch, not over the micro-batch."""
         model, input_ids, labels = tiny_model(), random_ids(2, 8), random_ids(2, 8, seed=1)
         labels[0, :3] = -100
         mean = model(input_ids, labels=labels).loss
@@ -629,7 +628,7 @@ class TestLoss:
         "training, masked, warns", [(True, False, True), (True, True, False), (False, False, False)]
     )
     def test_warning_when_nothing_is_masked(self, tiny_model, random_ids, monkeypatch, training, masked, warns):
-        """Training on clean inputs teaches the model to copy, with a beautiful loss."""
+        """Training on clean inputs teaches the model to copy, and its loss looks good."""
         warnings = []
         logger = logging.get_logger("modeling_llada.models.modeling_llada")
         monkeypatch.setattr(logger, "warning_once", lambda message, *args: warnings.append(message))
@@ -652,7 +651,6 @@ class TestTraining:
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
-    @pytest.mark.filterwarnings("ignore::FutureWarning")  # the new name does not exist on the lowest transformers
     @pytest.mark.parametrize("use_reentrant", [False, True])
     def test_gradient_checkpointing_gives_equal_gradients(self, tiny_model, random_ids, use_reentrant):
         gradients = {}
@@ -661,8 +659,8 @@ class TestTraining:
             calls = []
             model.model.layers[0].mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
             if checkpointing:
-                model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
-                assert model.is_gradient_checkpointing
+                model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+                assert model.model.gradient_checkpointing
                 model.enable_input_require_grads()
             model(
                 random_ids(2, 8), attention_mask=left_padding(2, 8, 0, 3), labels=random_ids(2, 8, seed=1)
@@ -701,7 +699,7 @@ class TestTraining:
 
 
 class TestPrecision:
-    """RoPE and norms in float32, as the official model has them, also where the weights are in bfloat16."""
+    """RoPE and norms are computed in float32, as in the official model, even if the weights are in bfloat16."""
 
     @staticmethod
     def inv_freq(model):
@@ -719,7 +717,7 @@ class TestPrecision:
         ids=["to(bfloat16)", "half", "there and back", "and to a device", "deepcopy"],
     )
     def test_the_frequencies_are_never_rounded(self, tiny_model, convert):
-        """Rounded to bfloat16 they are off by up to 0.2%: 8 rad at position 4096."""
+        """In bfloat16 they would be off by up to 0.2%, which is 8 rad at position 4096."""
         model = tiny_model()
         exact = 1.0 / 500000.0 ** (torch.arange(0, 8, 2) / 8)
         assert torch.equal(self.inv_freq(model), exact)
@@ -781,7 +779,7 @@ class TestPrecision:
 
 class TestCompile:
     def test_fullgraph(self, tiny_model, random_ids):
-        """One graph, without a break: traced by dynamo, run without code generation to be quick."""
+        """Dynamo traces one graph without a break. There is no code generation, to save time."""
         model, input_ids = tiny_model(), random_ids(2, 8)
         compiled = torch.compile(model, fullgraph=True, backend="eager")
         torch.testing.assert_close(logits_of(compiled, input_ids), logits_of(model, input_ids))

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Several documents in one row: each is computed as in a row of its own, whatever the attention."""
+"""Several documents in one row: each is computed as in a row of its own, with every attention implementation."""
 
 import pytest
 import torch
@@ -12,14 +12,14 @@ from modeling_llada import LLaDAModel
 from modeling_llada.models.cache_llada import LLaDACache
 
 
-# Two rows of twelve: three documents; two, and padding, which counts as another one.
+# Two rows of twelve tokens: three documents; two documents and padding, which counts as a third.
 LENGTHS = [5, 4, 3, 7, 2, 3]
 CU_SEQ_LENS = torch.tensor([0, 5, 9, 12, 19, 21, 24], dtype=torch.int32)
 POSITION_IDS = torch.cat([torch.arange(length) for length in LENGTHS]).view(2, 12)
 
 
 def varlen_attention(query, key, value, attention_mask, softmax_scale, is_causal, **kwargs):
-    """What the kernels of flash attention compute from their arguments, one document after the other."""
+    """Computes what the kernels of flash attention compute from these arguments, document by document."""
     assert attention_mask is None and not is_causal
     assert torch.equal(kwargs["cu_seq_lens_q"], kwargs["cu_seq_lens_k"])
     assert kwargs["max_length_q"] == kwargs["max_length_k"] == 7
@@ -36,14 +36,14 @@ def varlen_attention(query, key, value, attention_mask, softmax_scale, is_causal
 
 @pytest.fixture(params=["sdpa", "eager", "flex_attention", "flash_attention_2"])
 def model(request, tiny_model, monkeypatch):
-    # Flex attention wants heads of at least 16.
+    # Flex attention needs heads of at least 16.
     model = tiny_model(hidden_size=64)
     if request.param == "flash_attention_2":
         monkeypatch.setattr(flash_attention, "_flash_attention_forward", varlen_attention)
         model.config._attn_implementation = request.param
     else:
         model.set_attn_implementation(request.param)
-    # Flex attention as plain Python: code generation for a CPU takes half a minute.
+    # Flex attention without code generation, which takes half a minute for a CPU.
     with torch.compiler.set_stance("force_eager"):
         yield model
 
@@ -60,11 +60,11 @@ def assert_equal(logits, expected):
         torch.testing.assert_close(document, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore")  # about flex attention without code generation, which is meant here
+@pytest.mark.filterwarnings("ignore")  # flex attention warns that it is not compiled, which is intended here
 class TestEqualsADocumentAlone:
     @pytest.mark.parametrize("position_ids", [POSITION_IDS, None], ids=["positions begin again", "positions go on"])
     def test_logits(self, model, random_ids, position_ids):
-        """The rotary embedding is relative: positions may go on."""
+        """The rotary embedding is relative, so positions can also go on."""
         input_ids = random_ids(2, 12)
         with torch.no_grad():
             logits = model(input_ids, cu_seq_lens_q=CU_SEQ_LENS, position_ids=position_ids).logits
@@ -79,7 +79,7 @@ class TestEqualsADocumentAlone:
 
     @pytest.mark.parametrize("name", ["cu_seq_lens_k", "max_length_q", "max_length_k"])
     def test_with_a_length_that_is_none(self, model, random_ids, name):
-        """Flash attention would attend across documents."""
+        """Without the missing length, flash attention would attend across documents."""
         input_ids = random_ids(2, 12)
         with torch.no_grad():
             logits = model(input_ids, cu_seq_lens_q=CU_SEQ_LENS, **{name: None}).logits
@@ -98,7 +98,7 @@ class TestEqualsADocumentAlone:
         for checkpointing in (False, True):
             model = tiny_model().train()
             if checkpointing:
-                model.gradient_checkpointing_enable()
+                model.activation_checkpointing_enable()
             model(random_ids(2, 12), cu_seq_lens_q=CU_SEQ_LENS).logits.logsumexp(-1).sum().backward()
             gradients.append(model.model.embed_tokens.weight.grad)
         torch.testing.assert_close(*gradients)
@@ -113,7 +113,7 @@ class TestEqualsADocumentAlone:
 
 class TestOnlyWhereItIsAskedFor:
     def test_positions_alone_pack_nothing(self, tiny_model, random_ids):
-        """Generation gives positions too: those of left padding begin with several zeros."""
+        """Generation also gives positions, and with left padding they begin with several zeros."""
         model, input_ids = tiny_model(), random_ids(2, 12)
         other = input_ids.clone()
         other[0, 0] = 5
@@ -122,8 +122,8 @@ class TestOnlyWhereItIsAskedFor:
         assert (first[0, 5:] - second[0, 5:]).abs().max() > 1e-3
 
     @pytest.mark.parametrize("name", ["attention_mask", "cache", "query_positions"])
-    def test_not_with_what_would_undo_it(self, tiny_model, random_ids, name):
-        """Flash attention would follow a mask in its place."""
+    def test_not_with_arguments_that_would_undo_it(self, tiny_model, random_ids, name):
+        """With a mask, flash attention would ignore the boundaries of documents."""
         given = {
             "attention_mask": torch.ones(2, 12),
             "cache": LLaDACache(num_layers=2),

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Models that are spread: over processes (tensor parallelism), or over devices and the disk (`device_map`)."""
+"""Models on several processes (tensor parallelism), or on several devices and the disk (`device_map`)."""
 
 import json
 import os
@@ -26,7 +26,7 @@ ATTENTIONS = ("eager", "sdpa")
 
 
 def run_on_two_processes(device, *folders):
-    """The line of JSON that `tensor_parallel_script.py` writes."""
+    """The line of JSON that `tensor_parallel_script.py` prints."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
     finished = subprocess.run(
         [*command, "--device", device, *map(str, folders)],
@@ -40,7 +40,7 @@ def run_on_two_processes(device, *folders):
 
 
 def assert_equal_to_one_process(result, device):
-    """The weights are really spread, and nothing else is different."""
+    """Checks that the weights are split, and that everything else is the same."""
     assert (result["device"], result["processes"]) == (device, 2)
     assert result["share of the weights"] < 0.6
     assert result["logits"] and result["log-likelihood"] and result["saved"]
@@ -53,7 +53,7 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name, tied in (("untied", False), ("tied", True)):
         torch.manual_seed(0)
-        # The vocabulary has to be divisible by the number of processes, as that of LLaDA-8B is.
+        # The number of processes has to divide the vocabulary, as it does for LLaDA-8B.
         config = LLaDAConfig(**(TINY | {"vocab_size": 100, "tie_word_embeddings": tied}))
         LLaDAForMaskedLM(config).save_pretrained(folder / name)
     return run_on_two_processes("cpu", folder / "untied", folder / "tied")
@@ -61,7 +61,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture
 def one_process():
-    """A group of processes that is this one alone."""
+    """A group of processes that contains only this one."""
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
@@ -70,7 +70,7 @@ def one_process():
 class TestFullySharded:
     @pytest.mark.parametrize("tied", [False, True])
     def test_saves_the_folder_that_the_model_would(self, one_process, tied, tmp_path):
-        """Its class is one of FSDP, and the head is collected beside the embedding that it is."""
+        """FSDP gives the model a class of its own, and collects a tied head as a copy of the embedding."""
         model = LLaDAForMaskedLM(LLaDAConfig(**(TINY | {"tie_word_embeddings": tied})))
         model.save_pretrained(tmp_path / "plain")
         for layer in model.model.layers:
@@ -100,7 +100,7 @@ class TestTensorParallelism:
         assert_equal_to_one_process(results[f"{name}, {attention}"], "cpu")
 
     def test_processes_draw_the_same_noise_without_a_generator(self, results):
-        """Each has a random state of its own. With other noise each would feed its own canvas into a shared network."""
+        """Each process has its own random state. With different noise, each would give the shared network another canvas."""
         for result in results.values():
             assert result["tokens agree without a generator"]
             assert result["scores agree without a generator"]
@@ -152,7 +152,7 @@ class TestDeviceMap:
     @pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules")
     @pytest.mark.parametrize("part", OFFLOADED)
     def test_offloaded_to_the_disk(self, golden_path, golden_model, prompt, tmp_path, part):
-        """The same tokens from any start: a model whose first weights are offloaded has none on a device."""
+        """The tokens are the same if the first weights are offloaded, and on no device."""
         model = AutoModel.from_pretrained(
             golden_path, dtype=torch.float32, device_map=OFFLOADED[part], offload_folder=tmp_path / "offload"
         )
@@ -167,7 +167,7 @@ class TestDeviceMap:
         assert all(torch.equal(before[name], after[name]) for name in before)
 
     def test_a_limit_of_memory_splits_between_layers(self, golden_path, golden_model, prompt, tmp_path):
-        """`_no_split_modules`: a layer with its residual stream stays on one device."""
+        """By `_no_split_modules` a layer with its residual stays on one device."""
         size = sum(p.numel() * 4 for p in golden_model.parameters())
         model = AutoModel.from_pretrained(
             golden_path,
@@ -190,7 +190,7 @@ class TestDeviceMap:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     @pytest.mark.parametrize("device_map", ["auto", "embedding and a layer on the CPU", "over all GPUs"])
     def test_on_gpus(self, golden_path, golden_model, prompt, device_map):
-        """The inputs go to the GPU that computes, also where the first weights wait on the CPU."""
+        """The inputs go to the GPU that computes, even if the first weights are on the CPU."""
         last = torch.cuda.device_count() - 1
         device_map = {
             "embedding and a layer on the CPU": dict.fromkeys(ON_CPU, 0)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""PEFT on the mask predictor: train, generate, save, reload, merge. Nothing here is patched or registered with PEFT."""
+"""PEFT on the mask predictor: train, generate, save, reload, merge, without any change or registration in PEFT."""
 
 import warnings
 
@@ -32,14 +32,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 @pytest.fixture
 def base(tiny_model, tmp_path):
-    """The folder of a checkpoint. PEFT writes it into the adapters as their base."""
+    """The folder of a checkpoint, which PEFT names in the adapters as their base."""
     tiny_model().save_pretrained(tmp_path / "base")
     return tmp_path / "base"
 
 
 @pytest.fixture
 def adapted(base):
-    """Puts a random adapter on the checkpoint; LoRA on all projections by default."""
+    """Puts a random adapter on the checkpoint, by default LoRA on all projections."""
 
     def make(config=None, folder=base, **options):
         model = LLaDAForMaskedLM.from_pretrained(folder)
@@ -51,7 +51,7 @@ def adapted(base):
 
 
 def randomized(model):
-    """New adapters do nothing; these do something."""
+    """New adapters have no effect. These have one."""
     torch.manual_seed(1)
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -172,15 +172,14 @@ class TestTraining:
         assert model(**batch).loss < first
 
     @pytest.mark.parametrize("use_reentrant", [False, True])
-    @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")
     def test_gradient_checkpointing(self, adapted, batch, use_reentrant):
         def gradients(model):
             model.train()(**batch).loss.backward()
             return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
         expected, model = gradients(adapted()), adapted()
-        model.enable_input_require_grads()  # what Trainer does too; a reentrant checkpoint gives no gradients without
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": use_reentrant})
+        model.enable_input_require_grads()  # as Trainer does: a reentrant checkpoint needs it for gradients
+        model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
         found = gradients(model)
         assert model.get_base_model().model.gradient_checkpointing
         for name, gradient in expected.items():
@@ -189,7 +188,7 @@ class TestTraining:
     @pytest.mark.parametrize("library", ["torchao", "bitsandbytes"])
     @pytest.mark.filterwarnings("ignore")
     def test_quantized_base(self, tiny_model, batch, tmp_path, library):
-        """QLoRA: the layers in 8 or 4 bits, the head and the adapter in full precision."""
+        """QLoRA: the layers have 8 or 4 bits, the head and the adapter full precision."""
         pytest.importorskip(library, reason="the quantizer")
         tiny_model(hidden_size=64, intermediate_size=64).save_pretrained(tmp_path / "base")
 
@@ -280,7 +279,7 @@ class TestSaving:
 
 
 class TestTiedEmbeddings:
-    """As in llada-poet: the head is the embedding."""
+    """The head is the embedding, as in llada-poet."""
 
     @pytest.fixture
     def base(self, tiny_model, tmp_path):
@@ -291,7 +290,7 @@ class TestTiedEmbeddings:
     @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
     @pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer tied")
     def test_a_trained_head(self, adapted, base, tmp_path, random_ids, is_tied, options):
-        """Without `ensure_weight_tying` the merged checkpoint has a head of its own, and says so."""
+        """Without `ensure_weight_tying` the merged checkpoint has a separate head, and its config says so."""
         model, input_ids = adapted(modules_to_save=["lm_head"], **options), random_ids(2, 10)
         expected = logits(model, input_ids)
         model.save_pretrained(tmp_path / "adapter")
@@ -307,7 +306,7 @@ class TestTiedEmbeddings:
 
     @pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
     def test_peft_warns_before_it_merges_both_ends(self, adapted, random_ids, target):
-        """The trap: a LoRA of one end is merged into the weight of both. `all-linear` leaves both alone."""
+        """A LoRA of the head or the embedding is merged into the weight of both. `all-linear` leaves out both."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = adapted(target_modules=["q_proj", target])

@@ -32,7 +32,7 @@ def official_folder(tiny_model, tmp_path):
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """bitsandbytes says at every layer that it casts the inputs."""
+    """bitsandbytes warns at every layer that it casts the inputs."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
@@ -42,7 +42,7 @@ def logits_of(model, input_ids):
 
 
 def assert_only_the_layers_are_quantized(model):
-    """The embedding, the norms and the head keep their precision; transformers leaves the head out by itself."""
+    """The embedding, the norms and the head keep their precision; transformers leaves out the head by default."""
     assert type(model.lm_head) is nn.Linear and type(model.lm_head.weight.data) is torch.Tensor
     assert model.lm_head.weight.is_floating_point() and model.model.embed_tokens.weight.is_floating_point()
     for layer in model.model.layers:
@@ -51,7 +51,7 @@ def assert_only_the_layers_are_quantized(model):
 
 
 def assert_close_to(exact, quantized, input_ids, tolerance):
-    """Different weights, but the same network: a weight in the wrong place is far outside of the tolerance."""
+    """Quantized weights, but the same network: a weight in the wrong place would exceed the tolerance by far."""
     expected, got = logits_of(exact, input_ids), logits_of(quantized, input_ids).to(exact.device)
     error = (got - expected).norm() / expected.norm()
     assert 0 < error < tolerance, error
@@ -66,7 +66,7 @@ def assert_official_names(folder):
 
 
 def assert_reloads_equal(model, folder, prompt):
-    """The same logits and tokens, without a quantization config: it is in config.json."""
+    """The logits and tokens are the same, and no quantization config is needed, because config.json has it."""
     again, info = AutoModel.from_pretrained(folder, device_map=model.device, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert again.config.quantization_config.quant_method == model.config.quantization_config.quant_method
@@ -117,8 +117,8 @@ class TestBitsAndBytes:
         )
         assert_only_the_layers_are_quantized(model)
         assert type(model.model.layers[0].mlp.down_proj).__name__ == "Linear4bit"
-        # Before the first forward pass: on a CPU with AVX-512 BF16 that repacks the weights, and bitsandbytes 0.50 saves
-        # repacked ones with the scales of other rows.
+        # Saved before the first forward pass, which repacks the weights on a CPU with AVX-512 BF16. bitsandbytes 0.50 saves
+        # repacked weights with the scales of other rows.
         model.save_pretrained(tmp_path / "saved")
         assert_close_to(exact, model, random_ids(2, 6), tolerance=0.4)
         names = assert_official_names(tmp_path / "saved")

@@ -21,19 +21,19 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
 from modeling_llada.export import export_checkpoint
 
 
-# Every flat file: one that `modeling_llada.py` does not reach by its imports would not be copied.
+# All files of the folder. One that `modeling_llada.py` does not import, directly or not, would not be copied.
 REMOTE_FILES = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada.py")}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]
-# `-S` leaves out the .pth files, by which an editable install is found; a regular one lies in the folder itself.
+# `-S` leaves out the .pth files, by which Python finds an editable install. A regular install is in the folder itself.
 WITHOUT_THE_PACKAGE = f"""
 import importlib.util, json, sys
 sys.path.append({SITE_PACKAGES!r})
 spec = importlib.util.find_spec("modeling_llada")
 assert spec is None or spec.origin.startswith({SITE_PACKAGES!r}), spec
-sys.modules["modeling_llada"] = None  # an import of the package is an error
+sys.modules["modeling_llada"] = None  # importing the package is an error
 """
-# Two processes do all the work: to start one takes longer than everything that it does.
+# Two processes do all the work, because starting one takes longer than everything that it does.
 SAVED = """
 import torch, transformers
 predictor, backbone, again, prompt = sys.argv[1:]
@@ -60,7 +60,7 @@ for auto_class in model_classes:
     model = getattr(transformers, auto_class).from_pretrained(next_folder, trust_remote_code=True)
     output = model.generate(**tokenizer(text, return_tensors="pt"))
     result["models"][auto_class] = [type(model).__module__, type(model).__name__, tokenizer.decode(output[0])]
-    # The next class loads what this one saved.
+    # The next class loads the folder that this one saved.
     next_folder = f"{again}/{auto_class}"
     model.save_pretrained(next_folder)
     tokenizer.save_pretrained(next_folder)
@@ -116,7 +116,7 @@ def tiny(model_class):
 
 @pytest.fixture(scope="module")
 def saved(elsewhere, tmp_path_factory):
-    """A folder with saved models, the folder with what the other process saved again, and what it computed."""
+    """A folder with saved models, a folder with what the other process saved again, and the results of that process."""
     folder, again = tmp_path_factory.mktemp("saved"), tmp_path_factory.mktemp("again")
     tiny(LLaDAForMaskedLM).save_pretrained(folder / "predictor")
     tiny(LLaDAModel).save_pretrained(folder / "backbone")
@@ -132,7 +132,7 @@ class TestSaved:
         assert module.startswith("transformers_modules.")
         expected = tiny(LLaDAForMaskedLM).generate(torch.tensor(PROMPT), max_new_tokens=8, steps=4, block_length=4)
         assert sequences == expected.tolist()
-        # Saved again over there, the folder still has all that it needs.
+        # The folder that the other process saved is complete too.
         assert python_files(folder) == python_files(again) == REMOTE_FILES
         assert auto_map(again) == auto_map(folder)
 
