@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """LLaDA (Large Language Diffusion Models) for the Hugging Face stack.
 
-Importing the package registers its classes with the Auto classes of transformers, where they win over the remote code
-that a checkpoint brings along:
+Importing the package registers its classes with the Auto classes of transformers. They take precedence over the remote
+code of a checkpoint:
 
 ```python
 >>> import modeling_llada
@@ -21,8 +21,8 @@ from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrained
 
 
 AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
-# The mask predictor comes first: scripts for the official checkpoints expect logits from `AutoModel`. A saved backbone
-# still comes back as such, since its config.json names it.
+# The mask predictor comes first, because scripts for the official checkpoints expect logits from `AutoModel`. A saved
+# backbone still loads as a backbone, because its config.json names that class.
 AutoModel.register(LLaDAConfig, (LLaDAForMaskedLM, LLaDAModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
 AutoModelForCausalLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)

@@ -46,8 +46,8 @@ def check_keywords(forward: Callable) -> Callable:
     """
     Decorates a forward pass whose `**kwargs` go to the attention, which ignores the ones that it does not know.
 
-    The cache is also taken by the name that it had before transformers 5.24, `past_key_values`. An argument that nothing
-    reads is a `TypeError`, as without `**kwargs`.
+    The cache can also have the name that it had before transformers 5.24, `past_key_values`. An argument that nothing
+    reads is a `TypeError`, as it would be without `**kwargs`.
     """
     known = KNOWN_KEYWORDS | SWITCHED_OFF.keys() | inspect.signature(forward).parameters.keys()
 

@@ -13,8 +13,8 @@
 # limitations under the License.
 """A model whose small operations run as few kernels as possible, for denoising steps that are recorded.
 
-[`fused`] swaps methods of the modules from outside, so the network knows nothing of it. Without gradients, and rounded in
-another order than the reference.
+[`fused`] swaps methods of the modules from outside, so the network knows nothing of it. There are no gradients, and
+results are rounded in another order than in the reference.
 """
 
 import threading
@@ -48,7 +48,7 @@ def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
 
 
 def rotate_at_once(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The same for `torch.compile`, which makes one kernel of it."""
+    """The same rotation, in a form of which `torch.compile` makes one kernel."""
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
     rotated = hidden_states * cos.unsqueeze(2) + other_half * sin.unsqueeze(2)
     return rotated.to(hidden_states.dtype)
@@ -75,14 +75,14 @@ class Kernels:
 
 
 def compile_one(function: Callable, config: CompileConfig) -> Callable:
-    """Compiles a part of a step. The mode `"reduce-overhead"` is left out: the recording is the CUDA graph."""
+    """Compiles a part of a step, without the mode `"reduce-overhead"`, because the recording is the CUDA graph."""
     options = config.to_dict()
     options["mode"] = None if options["mode"] == "reduce-overhead" or options["options"] else options["mode"]
     return torch.compile(function, **options)
 
 
 def copy_function(function: Callable) -> Callable:
-    """The same function as another object: `torch.compile` counts the variants of one, and gives up after eight."""
+    """A copy of a function. `torch.compile` counts the variants of each function, and gives up after eight."""
     return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
 
@@ -91,7 +91,7 @@ def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
     """
     Lets projections of the same input run as one product, and small operations as one kernel.
 
-    Only the thread that enters the context is affected: another one may be in a forward pass of the same model.
+    Only the thread that enters the context is affected, because another one can be in a forward pass of the same model.
     """
     with ExitStack() as stack:
         for module in model.modules():
@@ -102,7 +102,7 @@ def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
 
 
 def fused_methods(module: nn.Module, kernels: Kernels) -> dict[str, Callable]:
-    """The methods of a module that can be swapped, with their replacements. It is known by its structure."""
+    """The methods of a module that can be swapped, with their replacements. The structure of the module decides."""
     if is_rms_norm(module):
         return {"forward": lambda x: kernels.rms_norm(x, module.weight, module.variance_epsilon)}
     linears = fusable_projections(module)
@@ -132,7 +132,7 @@ def feed_forward(mlp: nn.Module, kernels: Kernels, weight: torch.Tensor, hidden_
     """
     The forward pass of [`LLaDAMLP`] with one product in the place of two.
 
-    It is a batched one, so that gate and up are each contiguous: what follows is twice as fast on that.
+    The product is a batched one, so that gate and up are each contiguous. The next operation is then twice as fast.
     """
     tokens = hidden_states.reshape(1, -1, hidden_states.shape[-1]).expand(2, -1, -1)
     both = torch.bmm(tokens, weight.unflatten(0, (2, -1)).transpose(1, 2))
@@ -141,7 +141,7 @@ def feed_forward(mlp: nn.Module, kernels: Kernels, weight: torch.Tensor, hidden_
 
 
 def for_this_thread(method: Callable, plain: Callable) -> Callable:
-    """A method that is the plain one in all threads but the current one."""
+    """A method that is `method` in the current thread, and `plain` in all others."""
     thread = threading.get_ident()
 
     def chosen(*args, **kwargs):
@@ -151,7 +151,7 @@ def for_this_thread(method: Callable, plain: Callable) -> Callable:
 
 
 def restore(module: nn.Module, name: str, own: Callable | None) -> None:
-    """Gives a module its method back: one of its own, or with `None` the one of its class."""
+    """Gives a module its method back: its own one, or that of its class if it had none."""
     delattr(module, name)
     if own is not None:
         setattr(module, name, own)
@@ -166,8 +166,8 @@ def fusable_projections(module: nn.Module) -> list[nn.Linear]:
     """
     The projections of a module that have the same input, if they can run as one product.
 
-    They can in an attention or a gated feed-forward network without further parts, such as norms of the heads, and if
-    they are plain: no adapter, no quantized weight.
+    They can if the module is an attention or a gated feed-forward network without other parts, such as norms of the
+    heads, and if the projections are plain, without adapters and quantized weights.
     """
     children = dict(module.named_children())
     if set(children) == {"q_proj", "k_proj", "v_proj", "o_proj"} and hasattr(module, "project_and_rotate"):
@@ -182,6 +182,7 @@ def fusable_projections(module: nn.Module) -> list[nn.Linear]:
 
 
 def is_silu(module: nn.Module) -> bool:
+    """Whether a module is the activation that [`swiglu`] contains."""
     return isinstance(module, (nn.SiLU, type(ACT2FN["silu"])))
 
 
@@ -199,7 +200,7 @@ def fuse_weights(model: nn.Module) -> None:
 
 
 def fuse(linears: list[nn.Linear]) -> torch.Tensor:
-    """The weights below each other, `(sum of rows, columns)`, in one storage of which the parameters become views."""
+    """All weights as one, `(sum of rows, columns)`. The parameters become views of its storage."""
     weights = [linear.weight for linear in linears]
     rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
     starts = [weight.data_ptr() for weight in weights[1:]]
