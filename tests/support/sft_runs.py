@@ -1,19 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Small runs of masked fine-tuning that several tests share.
+"""Small runs of masked fine-tuning that several tests share."""
 
-As a script, on two processes, it trains `ON_TWO_PROCESSES` and writes the weights: `sft_runs.py MODEL OUTPUT`.
-`sft_runs.py MODEL OUTPUT restart` trains `restarted_trainer` instead.
-"""
-
-import sys
-from pathlib import Path
+import os
+import signal
 
 import torch
 from datasets import Dataset, concatenate_datasets
 from peft import LoraConfig
 from safetensors.torch import save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, TrainerCallback
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
@@ -80,7 +76,6 @@ def sft_trainer(folder, output_dir, train_dataset=PROMPTS_AND_COMPLETIONS, eval_
         "disable_tqdm": True,
         "use_cpu": True,
         "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
     }
     if "processing_class" not in options:
         options["processing_class"] = AutoTokenizer.from_pretrained(folder)
@@ -141,20 +136,26 @@ def largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.T
     return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    folder, output = sys.argv[1], Path(sys.argv[2])
-    if sys.argv[3:] == ["restart"]:
-        restarted_trainer(folder, output, "two processes, 4").train()
-        return
+def train_on_two_processes(folder, output_dir) -> None:
+    """Trains `ON_TWO_PROCESSES` and `restarted_trainer`, and writes the results of the former."""
     for case, split in ON_TWO_PROCESSES:
-        trainer = train_split(folder, output / "run", split, case)
+        trainer = train_split(folder, output_dir / "run", split, case)
         values = weights_of(trainer)
         values["losses"] = torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
         values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
         if trainer.args.process_index == 0:
-            save_file(values, output / f"{case}, {split}.safetensors")
+            save_file(values, output_dir / f"{case}, {split}.safetensors")
+    restarted_trainer(folder, output_dir / "restarted", "two processes, 4").train()
 
 
-if __name__ == "__main__":
-    main()
+class KillAtStep5(TrainerCallback):
+    """Ends the process as `kill -9` does."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_until_killed(folder, output_dir, settings) -> None:
+    """Trains on messages, and does not return."""
+    sft_trainer(folder, output_dir, MESSAGES, callbacks=[KillAtStep5()], **settings).train()

@@ -2,11 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """A run that is killed and goes on, and the best checkpoint of a run."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +13,15 @@ from transformers import TrainerCallback
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from peft import LoraConfig
-from support.sft_runs import MESSAGES, largest_difference, losses_of, sft_trainer, weights_of
+from support.processes import start_process
+from support.sft_runs import (
+    MESSAGES,
+    largest_difference,
+    losses_of,
+    sft_trainer,
+    train_until_killed,
+    weights_of,
+)
 
 from modeling_llada.training import find_last_checkpoint
 
@@ -32,45 +36,22 @@ SETTINGS = {
     "save_strategy": "steps",
     "save_steps": 3,
 }
-KILLED_RUN = """
-import os, signal, sys
-import torch
-from transformers import TrainerCallback
-from support.sft_runs import MESSAGES, sft_trainer
-from test_resuming import LORA, SETTINGS
-
-class Kill(TrainerCallback):
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == 5:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-torch.set_num_threads(1)
-lora = {"peft_config": LORA} if sys.argv[3] == "lora" else {}
-sft_trainer(sys.argv[1], sys.argv[2], MESSAGES, callbacks=[Kill()], **SETTINGS, **lora).train()
-"""
 
 
-@pytest.mark.parametrize("kind", ["full", pytest.param("lora", marks=pytest.mark.slow)])
-def test_killed_and_resumed_equals_no_interruption(poet_folder, tmp_path, kind):
-    lora = {"peft_config": LORA} if kind == "lora" else {}
-    straight = sft_trainer(poet_folder, tmp_path / "straight", MESSAGES, **SETTINGS, **lora)
+@pytest.mark.parametrize("lora", [{}, {"peft_config": LORA}], ids=["full", "lora"])
+def test_killed_and_resumed_equals_no_interruption(poet_folder, tmp_path, lora):
+    settings = SETTINGS | lora
+    killed = start_process(train_until_killed, poet_folder, tmp_path / "killed", settings)
+    straight = sft_trainer(poet_folder, tmp_path / "straight", MESSAGES, **settings)
     straight.train()
-
-    path = os.pathsep.join([str(path) for path in (*Path(__file__).parents[1:3], Path(__file__).parent)])
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_RUN, str(poet_folder), str(tmp_path / "killed"), kind],
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CI": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-5000:]
+    killed.join(timeout=300)
+    assert killed.exitcode == -signal.SIGKILL
     # What a kill in the middle of saving leaves does not count.
     (tmp_path / "killed" / "checkpoint-5").mkdir()
     assert find_last_checkpoint(tmp_path / "killed").endswith("checkpoint-3")
 
     torch.manual_seed(77)  # whatever else the new process has drawn
-    resumed = sft_trainer(poet_folder, tmp_path / "killed", MESSAGES, **SETTINGS, **lora)
+    resumed = sft_trainer(poet_folder, tmp_path / "killed", MESSAGES, **settings)
     for parameter in resumed.model.parameters():
         if parameter.requires_grad:
             torch.nn.init.constant_(parameter, 0.1)  # or a checkpoint that is not loaded would not be missed

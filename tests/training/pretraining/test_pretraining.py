@@ -3,10 +3,6 @@
 """Pre-training: loss, trainer, evaluation, resuming, and the example script."""
 
 import json
-import os
-import runpy
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +12,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support.made_up_corpus import EOS, MASK, PHASES
+from support.made_up_corpus import EOS, MASK
+from support.pretraining_runs import result_of, run_script, train, train_compiled
+from support.processes import run_together, start_process
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
 
@@ -44,7 +42,7 @@ def weights_of(trainer):
 
 
 def largest_difference(first, second):
-    return max((first[name] - second[name]).abs().max().item() for name in first)
+    return max((first[name] - second[name]).abs().max().item() for name in second)
 
 
 class TestLoss:
@@ -84,37 +82,20 @@ class TestLoss:
             assert largest_difference(weights, results[0][0]) < 1e-6
             assert losses == pytest.approx(results[0][1], rel=1e-5)
 
-    def test_processes_equal_one_process(self, corpus, tiny_model, tmp_path, monkeypatch):
-        corpus.save(tmp_path / "corpus.safetensors")
+    def test_two_compiled_processes_equal_one_and_the_plain_loss(self, tiny_model, tmp_path):
+        """Each process compiles the same graphs, of masked rows, as one that trains alone."""
         tiny_model(initializer_range=0.05).save_pretrained(tmp_path / "model")
-        script = tmp_path / "train.py"
-        script.write_text(f"""
-import sys, torch
-from safetensors.torch import save_file
-from modeling_llada import LLaDAForMaskedLM
-from modeling_llada.training import Corpus, LLaDAPretrainer, LLaDAPretrainingConfig, RowMixture
-torch.set_num_threads(1)
-model = LLaDAForMaskedLM.from_pretrained(r"{tmp_path / "model"}")
-rows = RowMixture(Corpus.load(r"{tmp_path / "corpus.safetensors"}"), {PHASES!r})
-args = LLaDAPretrainingConfig(sys.argv[1] + "-run", max_steps=3, tokens_per_step=768, warmup_steps=1, use_cpu=True,
-    learning_rate=0.1, optim="sgd", save_strategy="no", disable_tqdm=True, random_length_ratio=0.5)
-trainer = LLaDAPretrainer(model, args, rows)
-trainer.train()
-if args.process_index == 0:
-    save_file({{name: value.clone() for name, value in trainer.model.state_dict().items()}}, sys.argv[1])
-""")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(REPO)}
-        command = [sys.executable, str(script), str(tmp_path / "two")]
-        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"} for rank in (0, 1)]
-        processes = [subprocess.Popen(command, env={**os.environ, **group, **rank}) for rank in ranks]
-        monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "one")])
-        runpy.run_path(str(script))
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-        weights = {name: load_file(tmp_path / name) for name in ("one", "two")}
-        assert largest_difference(weights["one"], weights["two"]) < 1e-6
+        plain = result_of(train(tmp_path / "model", tmp_path, compiled=False))
+        for folder, num_processes in (("one", 1), ("two", 2)):
+            (tmp_path / folder).mkdir()
+            run_together(train_compiled, tmp_path / "model", tmp_path / folder, num_processes=num_processes)
+        results = [
+            load_file(tmp_path / name) for name in ("one/0.safetensors", "two/0.safetensors", "two/1.safetensors")
+        ]
+        for result in results:
+            assert result.pop("graphs") == 1
+            assert result["losses"].tolist() == pytest.approx(plain["losses"].tolist(), rel=1e-5)
+            assert largest_difference(plain, result) < 1e-6
 
 
 class TestTrainer:
@@ -149,18 +130,6 @@ class TestTrainer:
     def test_tensors_are_a_train_dataset_too(self, trainer_of):
         trainer = trainer_of(train_dataset=torch.randint(10, 97, (50, 16)), max_steps=2, tokens_per_step=128)
         assert trainer.train().global_step == 2
-
-    def test_compiled_loss_trains_the_same(self, trainer_of, monkeypatch):
-        compile_function = torch.compile
-        monkeypatch.setattr(
-            torch, "compile", lambda function, **kwargs: compile_function(function, backend="eager", **kwargs)
-        )
-        results = []
-        for compiled in (False, True):
-            trainer = trainer_of(compile_loss=compiled, max_steps=4, random_length_ratio=0.5)
-            trainer.train()
-            results.append(weights_of(trainer))
-        assert largest_difference(*results) < 1e-6
 
     def test_resume_equals_no_interruption(self, trainer_of, tiny_model, tmp_path):
         straight = trainer_of(gradient_accumulation_steps=2)
@@ -197,18 +166,22 @@ class TestTrainer:
         with pytest.raises(ValueError, match="`resume_from_checkpoint=True`"):
             trainer_of().train(resume_from_checkpoint=True)
 
-    @pytest.mark.slow
     def test_time_limit_stops_with_a_checkpoint(self, trainer_of, tmp_path):
-        straight = trainer_of()
+        straight = trainer_of(max_steps=3)
         straight.train()
-        settings = {"save_strategy": "steps", "save_steps": 1000, "output_dir": str(tmp_path / "boxed")}
+        settings = {
+            "save_strategy": "steps",
+            "save_steps": 1000,
+            "output_dir": str(tmp_path / "boxed"),
+            "max_steps": 3,
+        }
         steps = []
-        for _ in range(6):
+        for _ in range(3):
             checkpoint = find_last_checkpoint(tmp_path / "boxed")
             boxed = trainer_of(**settings, max_minutes=1e-9)
             boxed.train(resume_from_checkpoint=checkpoint)
             steps.append(boxed.state.global_step)
-        assert steps == [1, 2, 3, 4, 5, 6]
+        assert steps == [1, 2, 3]
         assert largest_difference(weights_of(straight), weights_of(boxed)) == 0
 
     def test_config_errors(self):
@@ -297,22 +270,18 @@ class TestExample:
         """Runs the script in this process and returns what it prints."""
 
         def run(*arguments):
-            monkeypatch.setattr(sys, "argv", ["pretrain.py", *map(str, arguments)])
-            runpy.run_path(str(REPO / "examples" / "pretrain.py"), run_name="__main__")
+            monkeypatch.setattr(sys, "argv", sys.argv)
+            run_script(*arguments)
             return capsys.readouterr().out
 
         return run
 
-    @pytest.mark.slow
     def test_killed_and_resumed_equals_straight(self, recipe, call, tmp_path):
-        environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-        script = REPO / "examples" / "pretrain.py"
-        command = [sys.executable, str(script), *map(str, recipe), "--output-dir", str(tmp_path / "killed")]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while find_last_checkpoint(tmp_path / "killed") is None and process.poll() is None:
+        process = start_process(run_script, *recipe, "--output-dir", tmp_path / "killed")
+        while find_last_checkpoint(tmp_path / "killed") is None and process.is_alive():
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        process.join()
         killed_at = int(find_last_checkpoint(tmp_path / "killed").rsplit("-", 1)[1])
         assert 0 < killed_at < 60 and not (tmp_path / "killed" / "final").exists()
 

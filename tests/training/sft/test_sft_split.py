@@ -2,23 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """One global batch, however it is cut: into micro-batches, over processes, or by a kill and a restart."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from safetensors.torch import load_file
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
+from support.processes import run_together
 from support.sft_runs import (
     CASES,
     ON_TWO_PROCESSES,
     largest_difference,
     losses_of,
     restarted_trainer,
+    train_on_two_processes,
     train_split,
     weights_of,
 )
@@ -36,29 +33,15 @@ def one_batch(poet_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_processes(poet_folder, tmp_path_factory):
-    """What two processes wrote."""
+    """The folder that two processes wrote to."""
     folder = tmp_path_factory.mktemp("two-processes")
-    run_two_processes(poet_folder, folder)
-    return {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+    run_together(train_on_two_processes, poet_folder, folder)
+    return folder
 
 
-def run_two_processes(*arguments):
-    """Runs the script in two processes."""
-    script = Path(__file__).parents[2] / "support" / "sft_runs.py"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    path = os.pathsep.join([str(Path(__file__).parents[3]), str(Path(__file__).parents[2])])
-    finished = subprocess.run(
-        [*command, *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CI": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert finished.returncode == 0, finished.stderr[-5000:]
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("split", ["4 + 4", "eight times 1"])
+@pytest.mark.parametrize(
+    ("case", "split"), [(case, "4 + 4") for case in CASES] + [("token", "eight times 1"), ("packed", "eight times 1")]
+)
 def test_accumulation_equals_one_batch(one_batch, poet_folder, tmp_path, split, case):
     weights, losses, eval_loss = one_batch[case]
     trainer = train_split(poet_folder, tmp_path, split, case)
@@ -71,20 +54,18 @@ def test_accumulation_equals_one_batch(one_batch, poet_folder, tmp_path, split, 
 def test_processes_equal_one(one_batch, two_processes, case, split):
     """Ten rows do not fill two batches of eight: the second process gets what fills them up, and that trains nothing."""
     weights, losses, eval_loss = one_batch[case]
-    result = dict(two_processes[f"{case}, {split}"])
+    result = load_file(two_processes / f"{case}, {split}.safetensors")
     assert result.pop("losses").tolist() == pytest.approx(losses, rel=1e-5)
     assert result.pop("eval_loss").item() == pytest.approx(eval_loss, rel=1e-5)
     assert largest_difference(weights, result) < 1e-6
 
 
-@pytest.mark.slow
-def test_goes_on_with_another_number_of_processes(poet_folder, tmp_path):
+def test_goes_on_with_another_number_of_processes(poet_folder, two_processes, tmp_path):
     """In the middle of an epoch, with the states of AdamW and its schedule: two processes, then one that accumulates."""
     whole = restarted_trainer(poet_folder, tmp_path / "whole", "8")
     whole.train()
-    run_two_processes(poet_folder, tmp_path / "two", "restart")
     resumed = restarted_trainer(poet_folder, tmp_path / "one", "4 + 4")
-    resumed.train(resume_from_checkpoint=str(tmp_path / "two" / "checkpoint-3"))
+    resumed.train(resume_from_checkpoint=str(two_processes / "restarted" / "checkpoint-3"))
     assert losses_of(resumed).keys() == losses_of(whole).keys() == set(range(1, 7))
     assert losses_of(resumed) == pytest.approx(losses_of(whole), rel=1e-5)
     assert largest_difference(weights_of(whole), weights_of(resumed)) < 1e-4
