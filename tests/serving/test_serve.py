@@ -33,17 +33,16 @@ openai = pytest.importorskip("openai", reason="needs the extra `serve`")
 
 LINE = "床前明月光，"
 CHAT = [{"role": "user", "content": LINE}]
-README = Path(__file__).parents[2] / "README.md"
-PATIENCE = 300  # seconds; only a server that hangs takes so long
+PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
+PATIENCE = 300  # seconds, which only a hanging server takes
 
 
 @contextmanager
 def run_server(folder, *arguments):
-    """A server on a free port; yields its process, its URL, what it wrote, and a client."""
+    """Starts a server on a free port. Yields its process, its URL, its first line, and a client."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("LLADA_MODEL", None)
-    start = "import sys, llada_cli; sys.exit(llada_cli.main())"
-    command = [sys.executable, "-c", start, "serve", "--port", "0", *map(str, arguments)]
+    command = [sys.executable, "-m", "llada_cli", "serve", "--port", "0", *map(str, arguments)]
     with open(folder / "stdout", "w") as stdout, open(folder / "stderr", "w") as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
     try:
@@ -68,7 +67,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected():
-    """What `generate` itself writes after a prompt."""
+    """The answer of `generate`, called directly."""
     model = AutoModel.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
 
@@ -82,7 +81,7 @@ def expected():
 
 @pytest.fixture(scope="module")
 def ask(server):
-    """The answer to a chat: its text, the reason to finish, and the numbers of tokens."""
+    """Asks, and returns the text, the `finish_reason` and the numbers of tokens."""
 
     def ask(messages=CHAT, **options):
         answer = server.client.chat.completions.create(model="llada-poet", messages=messages, **options)
@@ -93,7 +92,7 @@ def ask(server):
 
 @pytest.fixture(scope="module")
 def stream(server):
-    """The same for a stream, with its pieces."""
+    """Does the same with a stream, and also returns its pieces."""
 
     def stream(messages=CHAT, **options):
         request = {"model": "llada-poet", "messages": messages, "stream": True, **options}
@@ -125,7 +124,7 @@ def test_one_line_says_where_it_is(server):
 
 class TestChat:
     def test_the_poem_ends_before_the_canvas(self, ask):
-        """64 masks by default; EOS and the pads behind it are neither text nor counted."""
+        """The canvas has 64 masks by default. EOS and the padding after it are neither sent nor counted."""
         assert ask() == ("疑是地上霜。", "stop", 6, 6)
 
     def test_the_canvas_ends_before_the_poem(self, ask):
@@ -168,7 +167,7 @@ class TestStream:
     def test_a_client_that_leaves_frees_the_server(self, server, ask):
         request = {"model": "llada-poet", "messages": CHAT, "stream": True, "max_tokens": 1000}
         with server.client.chat.completions.create(**request) as chunks:
-            next(chunks)  # and no more; the canvas alone would take some minutes
+            next(chunks)  # the whole canvas would take minutes
         start = time.monotonic()
         ask(max_tokens=2)
         assert time.monotonic() - start < 30
@@ -233,7 +232,7 @@ class TestBadRequests:
     REFUSED = [
         ({"temperature": -1}, 400, "`temperature` must be a finite number of at least 0.0, but got -1"),
         ({"temperature": "hot"}, 400, "`temperature` must be a finite number"),
-        ({"model": "gpt-4o"}, 404, "`model` must be 'llada-poet', the one that is served, but got 'gpt-4o'"),
+        ({"model": "gpt-4o"}, 404, "`model` must be 'llada-poet', the model of this server, but got 'gpt-4o'"),
         ({"n": 2}, 400, "`n` must be 1 or left out, but got 2"),
         ({"max_tokens": 2000}, 400, "must fit into `max_position_embeddings=1024` tokens, but got 6 \\+ 2000"),
         ({"max_tokens": -1}, 400, "`max_new_tokens` must be an integer of at least 0, but got -1"),
@@ -246,7 +245,7 @@ class TestBadRequests:
         ({"messages": []}, 400, "at least one message"),
         ({"messages": [{"role": "user"}]}, 400, "`messages` must be a list of objects"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "`messages` must be"),
-        ({"messages": [{"role": "user", "content": "床前[MASK]月"}]}, 400, "holds mask tokens.*--infill"),
+        ({"messages": [{"role": "user", "content": "床前[MASK]月"}]}, 400, "must not hold mask tokens.*--infill"),
         ({"extra_body": {"steps": 4}}, 422, "steps"),
         (options_field(stepz=4), 400, "stepz"),
         (options_field(steps=0), 400, "`steps` must be an integer of at least 1"),
@@ -320,7 +319,6 @@ def official_folder(tmp_path):
     return folder
 
 
-@pytest.mark.slow
 def test_an_official_checkpoint_until_ctrl_c(official_folder, tmp_path):
     with run_server(tmp_path, "--model", official_folder, "--dtype", "bfloat16", "--device", "cpu") as server:
         assert "no chat template" in server.stderr.read_text()
@@ -329,7 +327,7 @@ def test_an_official_checkpoint_until_ctrl_c(official_folder, tmp_path):
         request = {"model": "official", "prompt": LINE, **options_field(stop_at_eos=False)}
         assert server.client.completions.create(**request).usage.completion_tokens == 7
 
-        # Ctrl-C while requests are running and waiting: they end with an error, the process as after any Ctrl-C.
+        # After Ctrl-C, running and waiting requests end with an error, and the process with its usual exit code.
         request |= {"prompt": "月", **options_field(stop_at_eos=False, max_new_tokens=127)}
         errors = []
         threads = [threading.Thread(target=catch, args=(errors, server, request)) for _ in range(20)]
@@ -351,36 +349,51 @@ def catch(errors, server, request):
         errors.append(error)
 
 
-def test_a_failure_of_the_server_is_an_error_of_the_api_too(tmp_path, monkeypatch):
-    from fastapi.testclient import TestClient
+class TestFailures:
+    @pytest.fixture
+    def post(self, tmp_path, monkeypatch):
+        """Sends a request to a server whose model raises an error."""
+        from fastapi.testclient import TestClient
 
-    from modeling_llada.serving.app import build_app
+        from modeling_llada.serving import build_app
 
-    def fail(**kwargs):
-        raise MemoryError("no room")
+        folder = save_tiny_poet(tmp_path)
+        model = AutoModel.from_pretrained(folder)
+        app = build_app(model, AutoTokenizer.from_pretrained(folder), ["tiny"])
 
-    folder = save_tiny_poet(tmp_path)
-    model = AutoModel.from_pretrained(folder)
-    monkeypatch.setattr(model, "generate", fail)
-    app = build_app(model, AutoTokenizer.from_pretrained(folder), ["tiny"])
-    answer = TestClient(app, raise_server_exceptions=False).post("/v1/completions", json={"prompt": LINE})
-    assert answer.status_code == 500
-    assert answer.json()["error"] == {"message": "The server has failed: MemoryError: no room", "type": "server_error"}
+        def post(error, **request):
+            def fail(**kwargs):
+                raise error
+
+            monkeypatch.setattr(model, "generate", fail)
+            return TestClient(app, raise_server_exceptions=False).post("/v1/completions", json=request)
+
+        return post
+
+    def test_a_plain_answer(self, post):
+        answer = post(MemoryError("no room"), prompt=LINE)
+        assert answer.status_code == 500
+        message = "The server has failed: MemoryError: no room"
+        assert answer.json()["error"] == {"message": message, "type": "server_error"}
+
+    def test_a_stream(self, post):
+        """The message is JSON, whatever it holds."""
+        answer = post(RuntimeError('out of memory: "cuda:0"\nagain'), prompt=LINE, stream=True)
+        events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if "error" in line]
+        assert events == [{"error": 'out of memory: "cuda:0"\nagain'}]
 
 
-def test_a_failure_inside_a_stream_is_readable():
-    """The server writes its message between quotes."""
-    from modeling_llada.serving.app import Call
+def test_the_package_is_imported_without_fastapi(monkeypatch):
+    import modeling_llada.serving as serving
 
-    def fail(**kwargs):
-        raise RuntimeError('out of memory: "cuda:0"\nagain')
-
-    call = Call.__new__(Call)
-    call.model = SimpleNamespace(generate=fail, device="cpu")
-    call.options, call.eos_token_id, call.is_closing = SimpleNamespace(config=None, seed=0), None, threading.Event()
-    with pytest.raises(RuntimeError) as caught:
-        call.generate(torch.tensor([[1]]), streamer=object())
-    assert json.loads(f'"{caught.value}"') == 'out of memory: "cuda:0"\nagain'
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.delitem(sys.modules, "modeling_llada.serving.app", raising=False)
+    with pytest.raises(
+        ImportError, match=r"`build_app` needs the extra `serve` .*: pip install 'modeling-llada\[serve\]'"
+    ):
+        serving.build_app  # noqa: B018
+    with pytest.raises(AttributeError):
+        serving.nothing  # noqa: B018
 
 
 class TestStart:
@@ -413,9 +426,9 @@ class TestStart:
         assert "pip install 'modeling-llada[serve]'" in fail("--port", 0)
 
 
-def test_the_snippet_of_the_readme(server, capsys):
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+def test_the_snippet_of_the_page(server, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     [snippet] = [block for block in blocks if "openai.OpenAI(" in block]
-    exec(compile(snippet.replace("http://127.0.0.1:8000/v1", server.url), "README.md", "exec"), {})
+    exec(compile(snippet.replace("http://127.0.0.1:8000/v1", server.url), PAGE.name, "exec"), {})
     plain, streamed = capsys.readouterr().out.split("\n")
     assert plain == streamed == "疑是地上霜。"
