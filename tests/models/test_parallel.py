@@ -21,7 +21,7 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
 pytest.importorskip("accelerate", reason="accelerate is not part of this environment")
 
-SCRIPT = Path(__file__).parent / "tensor_parallel_script.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "tensor_parallel_script.py"
 ATTENTIONS = ("eager", "sdpa")
 
 

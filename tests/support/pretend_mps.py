@@ -46,6 +46,8 @@ class PretendedMPS(TorchFunctionMode):
             args, kwargs = tree_map(without_device, (args, kwargs))
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **kwargs)
+        if isinstance(result, torch.Size):
+            return result  # `tree_map` would make a tuple of it
         return tree_map(pretended if device == "mps" else real, result)
 
 

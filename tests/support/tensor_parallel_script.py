@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 
 import torch
+from saved_tensors import stored
 from torch import distributed
 from torch.distributed.tensor import DTensor
 from transformers.distributed import DistributedConfig
 
 from modeling_llada import LLaDAForMaskedLM
-from support.saved_tensors import stored
 
 
 # Equal up to the order in which the processes add up float32 numbers.
