@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Prints the oldest releases that pyproject.toml allows, as constraints for pip.
 
-    python .ci/floor.py > floor.txt
-    pip install -e ".[test]" -c floor.txt
+python .ci/floor.py > floor.txt
+pip install -e ".[test]" -c floor.txt
 """
 
 import re
