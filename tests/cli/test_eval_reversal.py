@@ -135,7 +135,7 @@ class TestErrors:
             (["--output", "no-such-folder/results.json"], "`--output` names a file in a folder that does not exist"),
             (["--pairs", "no-such-file.json"], "`--pairs`: no-such-file.json must be a JSON file"),
             (["--candidates", "no-such-file.json"], "`--candidates`: no-such-file.json must be a JSON file"),
-            (["--template-next", "下一句？"], "`--template`: `next` must have {line}"),
+            (["--template-next", "下一句？"], "`--template`: `next` must contain {line}"),
             (["--steps", "0"], "`steps`"),
             (["--twin", "no-such-folder/twin"], "`--twin`: cannot load"),
         ],
