@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from evidence.markdown import table
 from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RULES, Option
 from modeling_llada.writing import write_atomically
+from reporting.markdown import table
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -101,7 +101,6 @@ def test_cells_are_all_combinations(run):
     assert cells == [(1, 8, 16, 16), (2, 8, 16, 16), (1, 24, 8, 8), (2, 24, 8, 8)]
 
 
-@pytest.mark.slow
 def test_forced_schedules(run):
     """1, 2 and 4 tokens a step: the schedule and nothing else decides how many passes there are, in every mode."""
     report, text = run("--mode", "exact", "dual", "prefix", "vicinity", "--tokens-per-step", "1", "2", "4", "--naive")
@@ -113,7 +112,6 @@ def test_forced_schedules(run):
     assert {row["tokens a step"] for row in table_of(text)} == {"1", "2", "4"}
 
 
-@pytest.mark.slow  # it makes the embeddings of 8B
 def test_the_whole_plan_fits_one_command(run, monkeypatch):
     monkeypatch.setattr(decode, "run_cell", lambda *args: None)
     plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")

@@ -96,7 +96,6 @@ def test_micro_batches_add_up_to_the_batch(make_steps, loss):
     torch.testing.assert_close(results[1], results[0], atol=2e-6, rtol=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lora", [None, 4])
 def test_compiled_parts_compute_the_same(make_steps, monkeypatch, lora):
     """Layers without a graph break, checkpoint included. With autograd traced but nothing generated, which takes long."""

@@ -275,14 +275,13 @@ def test_a_draft_that_changes_a_hit_is_seen():
     assert "3 of 4 settings" in page and "not: line | threshold 0.9, 4 drafts | dual | block one." in page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cache", [None, "dual"])
 @pytest.mark.parametrize("rule", DRAFT_RULES, ids=lambda rule: rule.label)
 def test_drafts_change_no_token(rule, cache):
     """On poems, of which the model knows few: there a rule that commits too much gives other tokens."""
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT, padding_side="left")
     model = LLaDAForMaskedLM.from_pretrained(SHIPPED_CHECKPOINT, dtype=torch.float32).eval()
-    examiner = Examiner({None: model}, tokenizer, {"poem": questions_of("poem", 8, 0)}, batch_size=8, seed=0)
+    examiner = Examiner({None: model}, tokenizer, {"poem": questions_of("poem", 3, 0)}, batch_size=3, seed=0)
     base = next(one for one in RULES if one.label == rule.base)
     setting = Setting("poem", rule, cache, 6)
     result, answers = examiner.ask(setting)

@@ -89,7 +89,6 @@ class TestProtocol:
             script.parse_arguments(arguments)
         assert message in capsys.readouterr().err
 
-    @pytest.mark.slow
     def test_a_run_in_small_goes_on(self, poet_folder, twin_folder, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         candidates = tmp_path / "candidates.json"

@@ -195,7 +195,6 @@ def test_the_twin_answers_greedily_from_left_to_right():
 # ---- the runs
 
 
-@pytest.mark.slow
 def test_a_run_in_pieces_is_the_run_in_one_go(micro, monkeypatch, capfd):
     assert run(*micro, "--output", "straight") == 0
     # The time limit is over before the first step: each call makes one step, and the last makes the rest.
