@@ -24,7 +24,6 @@ from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 import modeling_llada  # noqa: F401  registers the classes
-from llada_cli.decoding import add_decoding_arguments, chosen_options
 from modeling_llada.evaluation.intervals import wilson_interval
 from modeling_llada.seeds import indexed_generator
 from recipes.poems.instruction_checks import check_answer
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Asks and counts as the command line says."""
     args = parse_arguments(arguments)
     rows = read_rows(args.instructions, args.limit)
-    options = {"max_new_tokens": MAX_NEW_TOKENS} | chosen_options(args)
+    options = {"max_new_tokens": MAX_NEW_TOKENS} | args.options
     values = load(args.json, run_settings(args, options), results={})
     missing = [row for row in rows if row["id"] not in values["results"]]
     if missing:
@@ -74,8 +73,10 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="where to run (%(default)s)")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="(%(default)s)")
     parser.add_argument("--json", type=Path, default=Path("instructions.json"), help="the results (%(default)s)")
-    add_decoding_arguments(parser)
-    parser.set_defaults(seed=0)
+    parser.add_argument(
+        "--options", type=json.loads, default={}, metavar="JSON", help="decoding options, such as '{\"steps\": 65}'"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (%(default)s)")
     args = parser.parse_args(arguments)
     if args.batch_size < 1 or (args.limit is not None and args.limit < 1):
         parser.error("`--limit` and `--batch-size` must be at least 1.")

@@ -465,6 +465,12 @@ class TestModelCard:
         again = export_checkpoint(tmp_path / "ours", out, overwrite=True)
         assert "model card: kept" in again.notes
 
+    def test_prompt_fields_are_carried_along(self, official, out):
+        fields = '{"fields": [{"name": "style", "help": "style of the text"}]}'
+        (official / "prompt_fields.json").write_text(fields, encoding="utf-8")
+        export_checkpoint(official, out)
+        assert (out / "prompt_fields.json").read_text(encoding="utf-8") == fields
+
     def test_a_card_that_is_no_text(self, official, out):
         (official / "README.md").write_bytes(b"\xff\xfe")
         with pytest.raises(ValueError, match="has a README.md that is no text in UTF-8"):

@@ -25,10 +25,10 @@ def test_file(tmp_path_factory):
 def evaluate(test_file, poet_folder, tmp_path):
     """Runs the script on short answers, and returns what it wrote."""
 
-    def run(*options, name="result", limit=1):
+    def run(*options, name="result", limit=1, **decoding):
         path = tmp_path / f"{name}.json"
         fixed = ["--model", poet_folder, "--instructions", test_file, "--json", path, "--limit", limit]
-        short = [] if "--max-new-tokens" in options else ["--max-new-tokens", "4"]
+        short = ["--options", json.dumps({"max_new_tokens": 4} | decoding)]
         evaluate_instructions.main(list(map(str, [*fixed, *short, *options])))
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -89,16 +89,16 @@ def test_an_interrupted_run_goes_on(evaluate, monkeypatch):
 
 
 def test_an_answer_does_not_depend_on_its_batch(evaluate):
-    options = ("--temperature", "1.0", "--remasking", "random")
-    together = evaluate(*options, name="together")["results"]
-    assert evaluate(*options, "--batch-size", "3", name="apart")["results"] == together
-    assert evaluate(*options, "--seed", "1", name="seed")["results"] != together
+    sampled = {"temperature": 1.0, "remasking": "random"}
+    together = evaluate(**sampled, name="together")["results"]
+    assert evaluate("--batch-size", "3", name="apart", **sampled)["results"] == together
+    assert evaluate("--seed", "1", name="seed", **sampled)["results"] != together
 
 
 def test_another_run_does_not_go_on_with_the_file(evaluate):
     evaluate()
     with pytest.raises(SystemExit, match="`--json` must name a file of the same run"):
-        evaluate("--temperature", "1.0")
+        evaluate(temperature=1.0)
 
 
 def test_an_adapter_is_used(evaluate, poet_folder, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modeling_llada.prompt_fields import PromptFields
 from recipes.poems import check_form, cleaning, dedupe, prepare, sources, titles
 from recipes.poems.alphabet import load_alphabet, load_han
 from recipes.poems.couplets import famous_couplets, famous_poems, strict_couplets
@@ -36,6 +37,12 @@ JING_YE_SI = "床前明月光，疑是地上霜。举头望明月，低头思故
 )
 def test_header_leaves_out_what_is_absent(parts, expected):
     assert poem_header(**parts) == expected
+
+
+def test_the_shipped_checkpoint_declares_the_same_headers():
+    declared = PromptFields.load(POEMS.parents[1] / "checkpoints" / "llada-poet")
+    for parts in ({"form": "词", "title": "水调歌头", "author": "苏轼"}, {"form": "五言绝句"}, {"title": "静夜思"}):
+        assert declared.header(parts) == poem_header(**parts)
 
 
 def test_header_variants():
