@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The options of the reverse process."""
+"""The options of a call of `generate`: how they are read, checked, completed and saved."""
 
 import textwrap
 from numbers import Integral
@@ -25,8 +25,8 @@ from .options_llada import DEFAULTS, EXCLUSIONS, OPTIONS, PARALLEL_RULES, SPECIA
 
 logger = logging.get_logger(__name__)
 
-# Fields of a plain `GenerationConfig` that we do not have: the values at which they change nothing for us. Others that
-# are `None` or at the library's own default pass too.
+# Fields of a plain `GenerationConfig` that LLaDA does not have, with the values that ask for nothing. Any other field
+# passes if it is `None` or has the default of the library.
 NEUTRAL_VALUES = {
     "top_k": (0,),
     "top_p": (1.0,),
@@ -103,7 +103,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         self.transformers_version = kwargs.pop("transformers_version", None)
         self._from_model_config = kwargs.pop("_from_model_config", None)
         self._commit_hash = kwargs.pop("_commit_hash", None)
-        kwargs.pop("_original_object_hash", None)  # of the config that was loaded, which this one need not equal
+        kwargs.pop("_original_object_hash", None)  # a loaded config may differ from the file
 
         if kwargs:
             raise ValueError(
@@ -137,8 +137,8 @@ class LLaDAGenerationConfig(GenerationConfig):
 
     def check_combinations(self) -> None:
         """
-        Checks that no option refines one that is unset, and that drafts can be right. `validate` cannot: another layer of
-        options may set or reset them.
+        Checks what options need of each other and exclude. Unlike `validate`, it is called on the options of a whole call:
+        one layer of options may set what another one refines.
         """
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -173,7 +173,7 @@ class LLaDAGenerationConfig(GenerationConfig):
 
     @property
     def sampling_temperature(self) -> float:
-        """The temperature of the Gumbel-max sampling, after `do_sample` had its say."""
+        """The temperature of the Gumbel-max sampling; `do_sample` may overrule `temperature`."""
         if self.do_sample is False:
             return 0.0
         if self.do_sample and self.temperature is None:
@@ -196,12 +196,12 @@ class LLaDAGenerationConfig(GenerationConfig):
 
         Args:
             config (`GenerationConfig`):
-                The config; options of ours may be among its extra attributes.
+                The config. Options of LLaDA may be among its extra attributes.
             strict (`bool`, *optional*, defaults to `True`):
-                Whether an option that we do not have raises. Otherwise it is dropped with a warning.
+                Whether an option that LLaDA does not have is an error. Otherwise it is dropped with a warning.
 
         Raises:
-            `ValueError`: if an option that we do not have is set to another than its neutral value.
+            `ValueError`: if an option that LLaDA does not have is set to anything but a neutral value.
         """
         if isinstance(config, cls):
             return config
@@ -222,7 +222,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         return cls(**known)
 
     def to_diff_dict(self) -> dict:
-        """What generation_config.json holds: the options that are set."""
+        """The content of generation_config.json: the options that are set."""
         config_dict = {name: value for name, value in self.to_dict().items() if value is not None}
         # With this mark in the file, the library would drop the options that it does not have itself.
         config_dict.pop("_from_model_config", None)
@@ -240,7 +240,7 @@ def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.
 
 
 def is_neutral(name: str, value) -> bool:
-    """Whether an option that we do not have is at a value that changes nothing."""
+    """Whether an option that LLaDA does not have is set to a value that asks for nothing."""
     if value is None or value in NEUTRAL_VALUES.get(name, ()):
         return True
     library_defaults = GenerationConfig._get_default_generation_params()

@@ -42,8 +42,10 @@ class Option:
             The value that `generate` uses when the option is unset everywhere.
         unset (`str`, *optional*, defaults to `"off"`):
             In words, what happens when it is unset and has no default.
-        minimum, maximum (`float`, *optional*):
-            The range of a number, bounds included.
+        minimum (`float`, *optional*):
+            The lowest number that is allowed.
+        maximum (`float`, *optional*):
+            The highest number that is allowed; only a `"float"` has one.
         choices (`tuple[str, ...]`, *optional*):
             The values of a choice.
         also (`str`, *optional*):
@@ -56,6 +58,8 @@ class Option:
             Whether it is one of the parallel rules, of which at most one can be set. `remasking_llada.py` has the rules.
         finishes_early (`bool`, *optional*, defaults to `False`):
             Whether it is another option with which a block can be complete before all steps of its schedule have been made.
+        shapes_output (`bool`, *optional*, defaults to `False`):
+            Whether it changes the form of what `generate` returns. A server, which returns one text, refuses it.
         is_recorded (`bool`, *optional*, defaults to `True`):
             Whether the steps that the engine records depend on its value.
         example (*optional*):
@@ -87,6 +91,7 @@ class Option:
     below: str | None = None
     is_parallel_rule: bool = False
     finishes_early: bool = False
+    shapes_output: bool = False
     is_recorded: bool = True
     example: Any = None
     purpose: str | None = None
@@ -236,13 +241,13 @@ OPTIONS = (
         published="never stops", label="Stop at the end"),
 
     # What is returned
-    Option("num_return_sequences", "int", minimum=1, default=1, is_recorded=False,
+    Option("num_return_sequences", "int", minimum=1, default=1, shapes_output=True, is_recorded=False,
         help="Number of completions for each prompt.",
         example=4, purpose="several completions of each prompt", beside=("temperature",)),
-    Option("return_dict_in_generate", "bool", default=False, is_recorded=False, on_command_line=False,
-        help="Return a [`LLaDAGenerationOutput`] instead of the token ids."),
-    Option("output_trajectory", "bool", default=False, is_recorded=False, on_command_line=False,
-        help="Also return the step at which each token was committed, and its confidence."),
+    Option("return_dict_in_generate", "bool", default=False, shapes_output=True, is_recorded=False,
+        on_command_line=False, help="Return a [`LLaDAGenerationOutput`] instead of the token ids."),
+    Option("output_trajectory", "bool", default=False, shapes_output=True, is_recorded=False,
+        on_command_line=False, help="Also return the step at which each token was committed, and its confidence."),
 
     # The engine
     Option("disable_compile", "bool", on_command_line=False,

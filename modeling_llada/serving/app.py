@@ -28,7 +28,7 @@ from transformers.utils import logging
 
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
-from ..models.options_llada import DEFAULTS, check_integer
+from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
 
 
 logger = logging.get_logger(__name__)
@@ -56,7 +56,7 @@ NEUTRAL_FIELDS = {
     "web_search_options": (),
 }
 # Options that change the output of `generate`: the server returns one text.
-ONE_TEXT = {"num_return_sequences": 1, "return_dict_in_generate": False, "output_trajectory": False}
+ONE_TEXT = {option.name: option.default for option in OPTIONS if option.shapes_output}
 
 
 def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names: list[str]) -> FastAPI:
