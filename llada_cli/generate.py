@@ -69,7 +69,7 @@ def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arg
     first_pass.add_argument("--model")
     try:
         name = find_checkpoint(first_pass.parse_known_args(arguments)[0].model)
-        fields = prompt_fields.PromptFields.load(name)
+        fields = prompt_fields.PromptFields.load(name, download=False)
     except CommandError:  # no checkpoint: `run` reports it
         return
     except ValueError as error:

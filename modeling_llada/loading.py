@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from .models.configuration_llada import LLaDAConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.modeling_llada import LLaDAForMaskedLM
-from .prompt_fields import find_base
+from .prompt_fields import FILE_NAME, find_base, find_file
 
 
 def load_checkpoint(
@@ -74,6 +74,7 @@ def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrained
             raise
         tokenizer = AutoTokenizer.from_pretrained(base)  # an adapter may be saved without one
     model = LLaDAForMaskedLM.from_pretrained(whole, config=config, dtype=dtype)
+    find_file(name, FILE_NAME)  # downloads it, so that the next command knows the prompt fields
     return (model if base is None else merge_adapter(model, name)), tokenizer
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What a checkpoint declares about its prompts, in the file `prompt_fields.json` beside its weights.
+"""The prompt fields of a checkpoint, which it declares in `prompt_fields.json` beside its weights.
 
-The commands turn the fields into options, and the Space turns them into a form. An adapter inherits what the checkpoint
-below it declares. This module must not import torch: `llada generate --help` reads the fields.
+The command makes options of the fields, and the Space makes a form of them. An adapter inherits the fields of the checkpoint
+below it. This module must not import torch, because `llada generate --help` reads the fields.
 """
 
 import json
@@ -118,19 +118,22 @@ class PromptFields:
         object.__setattr__(self, "fields", tuple(PromptField(**one) for one in self.fields))
 
     @classmethod
-    def load(cls, checkpoint: str | Path) -> "PromptFields":
+    def load(cls, checkpoint: str | Path, download: bool = True) -> "PromptFields":
         """
         Reads what a checkpoint declares. Without a file there are no fields, and lines end with line breaks.
 
         Args:
             checkpoint (`str` or `Path`):
-                A folder or a Hub id. A file that is in the cache is not looked up on the Hub again.
+                A folder or a Hub id.
+            download (`bool`, *optional*, defaults to `True`):
+                Whether a file that is not in the cache of the Hub is downloaded.
 
         Raises:
             `ValueError`: if the file is damaged.
         """
-        base = find_base(checkpoint)
-        inherited, own = {} if base is None else read_json(base, FILE_NAME), read_json(checkpoint, FILE_NAME)
+        base = find_base(checkpoint, download)
+        inherited = {} if base is None else read_json(base, FILE_NAME, download)
+        own = read_json(checkpoint, FILE_NAME, download)
         try:
             merged = {name: inherited.get(name, {}) | own.get(name, {}) for name in ("examples", "notes")}
             return cls(**(inherited | own | merged))
@@ -237,7 +240,7 @@ def check_unicode(name: str, text: str) -> None:
         raise ValueError(f"{name} is not UTF-8 text: convert it first.")
 
 
-def find_base(checkpoint: str | Path) -> str | None:
+def find_base(checkpoint: str | Path, download: bool = True) -> str | None:
     """
     The checkpoint below an adapter: where its config says, or beside the adapter under the same name.
 
@@ -247,18 +250,18 @@ def find_base(checkpoint: str | Path) -> str | None:
     Raises:
         `ValueError`: if the config does not name it.
     """
-    if find_file(checkpoint, ADAPTER_FILE) is None:
+    if find_file(checkpoint, ADAPTER_FILE, download) is None:
         return None
-    base = read_json(checkpoint, ADAPTER_FILE).get("base_model_name_or_path")
+    base = read_json(checkpoint, ADAPTER_FILE, download).get("base_model_name_or_path")
     if not base:
         raise ValueError(f"{ADAPTER_FILE} does not name the checkpoint below it (`base_model_name_or_path`)")
     beside = Path(checkpoint).expanduser().resolve().parent / Path(base).name
     return str(beside) if not Path(base).is_dir() and beside.is_dir() else base
 
 
-def read_json(checkpoint: str | Path, name: str) -> dict:
+def read_json(checkpoint: str | Path, name: str, download: bool) -> dict:
     """The content of a JSON file of a checkpoint, `{}` if there is none."""
-    path = find_file(checkpoint, name)
+    path = find_file(checkpoint, name, download)
     if path is None:
         return {}
     try:
@@ -270,8 +273,8 @@ def read_json(checkpoint: str | Path, name: str) -> dict:
     return content
 
 
-def find_file(checkpoint: str | Path, name: str) -> Path | None:
-    """A file of a checkpoint: in its folder, in the cache of the Hub, or else on the Hub, if it can be reached."""
+def find_file(checkpoint: str | Path, name: str, download: bool = True) -> Path | None:
+    """A file of a checkpoint: in its folder, or in the cache of the Hub, where a missing file is downloaded if allowed."""
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
@@ -279,7 +282,7 @@ def find_file(checkpoint: str | Path, name: str) -> Path | None:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         cached = try_to_load_from_cache(str(checkpoint), name)
-        if cached is None:
+        if cached is None and download:
             cached = hf_hub_download(str(checkpoint), name, etag_timeout=3)
     except (ImportError, OSError, ValueError):  # no Hub, no network, no such repository, or no such file
         return None

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The shipped adapter: it loads, does what its card says, and its files tell the same."""
+"""The shipped adapter: it loads, answers as its card says, and its files agree."""
 
 import io
 import json
@@ -90,7 +90,7 @@ COLUMNS = (("zh", "trained"), ("zh", "new"), ("en", "trained"), ("en", "new"))
 
 @pytest.fixture(scope="module")
 def card():
-    """The cells of the tables of the card, by what their first cell says."""
+    """The rows of the tables in the card, by their first cell."""
     lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     return {cells[0]: cells[1:] for cells in rows}

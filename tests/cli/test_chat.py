@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny_poet_by_default")
 
 @pytest.fixture
 def prompts(poet_folder, monkeypatch):
-    """The prompts that the model gets, as text, and its other arguments."""
+    """The prompts for the model as text, each with the other arguments of the call."""
     tokenizer = AutoTokenizer.from_pretrained(poet_folder)
     seen = []
     original = LLaDAForMaskedLM.generate
@@ -47,7 +47,7 @@ def pipe(monkeypatch, capsys):
 
 @pytest.fixture
 def dialogue(monkeypatch, capsys, terminal):
-    """Runs `llada chat` in a terminal where these lines are typed. An exception among them is raised by the prompt."""
+    """Runs `llada chat` in a terminal and types lines. The prompt raises an exception among them."""
 
     def run(lines, *arguments):
         typed = iter([*lines, EOFError()])
@@ -95,7 +95,7 @@ class TestPipe:
         assert "temperature" not in options
 
     def test_seed(self, pipe):
-        """Each reply has a seed of its own, which counts on."""
+        """Each reply has the next seed."""
         arguments = ("--temperature", 2, "--seed")
         replies = pipe(["床前", "/new", "床前"], *arguments, 3)[1]
         assert pipe(["床前", "/new", "床前"], *arguments, 3)[1] == replies
@@ -111,7 +111,7 @@ class TestPipe:
         assert list(tmp_path.iterdir()) == [path]
 
     def test_a_tokenizer_with_token_types(self, pipe, poet_folder, tmp_path):
-        """Which the model does not take."""
+        """The model does not accept them."""
         LLaDAForMaskedLM.from_pretrained(poet_folder).save_pretrained(tmp_path)
         tokenizer = AutoTokenizer.from_pretrained(poet_folder)
         tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -170,7 +170,7 @@ class TestDialogue:
 
     @pytest.fixture
     def interrupt(self, prompts, monkeypatch):
-        """Presses Ctrl-C at a forward pass, counted over all replies from 1, which decode from left to right."""
+        """Presses Ctrl-C at a forward pass, counted from 1 over all replies. Replies are decoded from left to right."""
         recorded = LLaDAForMaskedLM.generate
 
         def interrupt_at(forward_pass):
@@ -191,7 +191,7 @@ class TestDialogue:
 
     @pytest.mark.parametrize("options", [[], ["--no-animation"]])
     def test_interrupt_stops_the_reply(self, dialogue, prompts, interrupt, options):
-        """What stands before the first mask is kept."""
+        """The text before the first mask is kept."""
         interrupt(3)
         _, err = dialogue(["床前", "明月"], "--max-new-tokens", 4, *options)
         assert "stopped" in err
@@ -268,7 +268,7 @@ def test_unknown_characters_warn(pipe):
 
 
 def test_the_reply_is_the_completion(pipe, prompts, poet_folder):
-    """With no randomness the reply is what the model makes of the prompt."""
+    """Without randomness, the reply equals the output of `generate`."""
     _, [reply], _ = pipe(["床前明月光，"])
     output = LLaDAForMaskedLM.from_pretrained(poet_folder).generate(input_ids=prompts[0][1]["input_ids"])
     assert reply == AutoTokenizer.from_pretrained(poet_folder).decode(output[0, 6:], skip_special_tokens=True)

@@ -37,7 +37,7 @@ def generate_json(generate):
 
 class TestHelp:
     def test_is_instant(self):
-        """The prompt fields of the checkpoint are in it. No command imports torch before its arguments are read."""
+        """It has the prompt fields of the checkpoint, and imports no torch."""
         code = (
             "import sys, llada_cli\n"
             "try: llada_cli.main(['generate', '--help'])\n"
@@ -97,7 +97,7 @@ class TestOutput:
         lines = generate(*arguments, "--seed", 5, "--num-return-sequences", 2).splitlines()
         first, second = map(json.loads, lines)
         assert first["completion"] != second["completion"]
-        # Each line names the seed that makes it by itself.
+        # The seed of a line gives the same completion alone.
         assert json.loads(generate(*arguments, "--seed", second["options"]["seed"]))["text"] == second["text"]
 
     def test_seed_is_drawn_and_shown(self, capsys):

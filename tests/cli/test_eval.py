@@ -60,7 +60,7 @@ def prompts(monkeypatch):
 
 
 def with_line(task_folder, tmp_path, line):
-    """The tasks in a folder of their own, with a line more in gsm8k."""
+    """A copy of the tasks with one more line in gsm8k."""
     folder = shutil.copytree(task_folder, tmp_path / "tasks")
     with (folder / "gsm8k.yaml").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
@@ -136,7 +136,7 @@ class TestRun:
     def test_in_a_chat_examples_are_turns(self, eval_lm, instruct, task_folder, prompts):
         eval_lm(*("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--limit", 1), *LENGTH)
         [prompt] = prompts
-        *turns, question = prompt.split("<|endoftext|><|startoftext|>")  # as the template of the poet parts them
+        *turns, question = prompt.split("<|endoftext|><|startoftext|>")  # the separators of the poet's chat template
         assert len(turns) == 4 and all(len(turn.split("，")) == 2 and turn[-1] != "，" for turn in turns)
         assert question == "床前明月光，"
 
@@ -148,7 +148,7 @@ class TestRun:
         assert "changed: block_length, max_new_tokens, num_fewshot, steps" in out
 
     def test_hellaswag_is_asked_for_a_letter(self, poet_folder, tmp_path):
-        """The one published task that the harness does not have, on two rows in the layout of the data set."""
+        """The harness does not have this published task. The data has two rows in the layout of the data set."""
         tasks = pytest.importorskip("lm_eval.tasks")
         from modeling_llada.evaluation.published_settings import TASKS_FOLDER
 
@@ -209,7 +209,7 @@ class TestErrors:
     def test_a_task_is_mistyped(self, fail, poet_folder, task_folder, monkeypatch):
         import lm_eval.tasks
 
-        everything = lm_eval.tasks.TaskManager  # which takes a minute to read all of the harness
+        everything = lm_eval.tasks.TaskManager  # it takes a minute to read all tasks of the harness
         monkeypatch.setattr(
             lm_eval.tasks, "TaskManager", lambda **options: everything(**(options | {"include_defaults": False}))
         )

@@ -16,7 +16,7 @@ from recipes.poems.couplets import famous_couplets
 
 @pytest.fixture(autouse=True)
 def defaults(tiny_poet_by_default):
-    """The tiny poet is the LLaDA of all tests."""
+    """The tiny poet is the LLaDA model of all tests."""
 
 
 @pytest.fixture

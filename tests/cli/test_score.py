@@ -64,7 +64,7 @@ def expected(poet, tokenizer):
 
 
 def agrees(result, expected):
-    """Whether an object says what the library said."""
+    """Whether an object has the numbers of the library."""
     assert result["log_likelihood"] == pytest.approx(expected.log_likelihood.item(), abs=2e-3)
     assert result["standard_error"] == pytest.approx(expected.standard_error.item(), abs=2e-3)
     per_token = result["log_likelihood"] / result["num_tokens"]
@@ -107,7 +107,7 @@ class TestWhatIsScored:
         assert scores("--infill", "床[[前]]", "--seed", 1) != scores("--infill", "床[[前]]", "--seed", 1, "--eos")
 
     def test_a_token_with_a_scored_character_is_scored(self):
-        """A tokenizer with longer tokens than the poet's: the prompt ends within one."""
+        """The prompt ends inside a token of this tokenizer."""
 
         def tokenize(text, return_offsets_mapping):
             assert text == "Paris is nice"
@@ -321,7 +321,7 @@ class TestErrors:
         assert "use a `--batch-size` below 64" in fail("score", LINE, "--batch-size", 64)
 
     def test_a_mask_token_may_be_given(self, scores):
-        """What stands there is then unknown to the model."""
+        """The model does not know the token there."""
         assert scores("--prompt", "床前[MASK]月光，", NEXT)[0]["num_tokens"] == 6
 
     def test_unknown_characters_warn_once(self, output, tmp_path):

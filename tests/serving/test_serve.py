@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada serve`: a server in a process of its own, and OpenAI's client."""
+"""`llada serve` in its own process, with the client of OpenAI."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def run_server(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The shipped checkpoint, served as by default."""
+    """The shipped checkpoint, served with the defaults."""
     with run_server(tmp_path_factory.mktemp("server")) as server:
         yield server
 
@@ -311,7 +311,7 @@ class TestOtherEndpoints:
 
 @pytest.fixture
 def official_folder(tmp_path):
-    """A checkpoint with the class name of the official ones, and without a chat template."""
+    """A checkpoint with the class name of the official ones and without a chat template."""
     folder = save_tiny_poet(tmp_path / "official")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LLaDAModelLM"]}))
@@ -377,7 +377,7 @@ class TestFailures:
         assert answer.json()["error"] == {"message": message, "type": "server_error"}
 
     def test_a_stream(self, post):
-        """The message is JSON, whatever it holds."""
+        """The event is valid JSON, whatever the message holds."""
         answer = post(RuntimeError('out of memory: "cuda:0"\nagain'), prompt=LINE, stream=True)
         events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if "error" in line]
         assert events == [{"error": 'out of memory: "cuda:0"\nagain'}]
@@ -399,7 +399,7 @@ def test_the_package_is_imported_without_fastapi(monkeypatch):
 class TestStart:
     @pytest.fixture
     def fail(self, capsys):
-        """Runs `llada serve`, which must fail with exit code 2, and returns the line that it writes."""
+        """Runs `llada serve`, which must fail with exit code 2, and returns its error."""
 
         def run(*arguments):
             assert main(["serve", *map(str, arguments)]) == 2

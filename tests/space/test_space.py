@@ -70,7 +70,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
     def test_the_field_of_an_option(self, option):
-        """Its first value and the example of the table can be read; what is off at first is left to the model."""
+        """Its first value and the example of the table can be read. An option that is off at first is left to the model."""
         first = options.read_value(option, options.DEFAULTS[option.name])
         assert first == (64 if option.name == "max_new_tokens" else option.default)
         assert options.read_value(option, option.example) == option.example
@@ -132,7 +132,7 @@ class TestLinks:
         assert links.read_value(query["stop_at_eos"], "bool") is False
 
     def test_what_is_off_is_in_the_link_too(self):
-        """The page may have it on: a prompt, a form, the threshold of the second side of a comparison."""
+        """The page may have it on at first, such as the form, or the threshold of the second side of a comparison."""
         fields = {"prompt": "", "seed": 0, "b.confidence_threshold": 0, "b.block_cache": "none", "length": None}
         query = parse_qs(links.write_link("compare", fields)[1:], keep_blank_values=True)
         assert query == {
@@ -214,6 +214,32 @@ class TestFields:
         assert fields.can_hold(field, links.read_value(good, kind))
 
 
+class TestHeaderFields:
+    @pytest.fixture
+    def cards(self):
+        return space_models.small_card(SHIPPED_CHECKPOINT), ModelCard("plain", "plain")
+
+    @pytest.fixture
+    def header(self, cards):
+        import gradio as gr
+        from llada_space.header import HeaderFields
+
+        with gr.Blocks():
+            return HeaderFields(Models(list(cards)), cards[0])
+
+    def test_choices_have_an_english_gloss(self, header):
+        assert ("五言绝句 · four lines of five characters", "五言绝句") in header.components["form"].choices
+        assert header.components["form"].value == "五言绝句", "the first example"
+
+    def test_a_model_without_fields_has_no_header(self, header, cards):
+        poet, plain = cards
+        given = ("五言绝句", " 春夜 ", "")
+        assert header.values(poet, given) == {"form": "五言绝句", "title": "春夜", "author": ""}
+        assert header.values(plain, given) == {}
+        assert [update["visible"] for update in header.update(plain)] == [False] * 4
+        assert [update["visible"] for update in header.update(poet)] == [True] * 4
+
+
 class TestModels:
     @pytest.mark.parametrize("name", ["/etc/passwd", "../..", "evil/model", "", None, "GSAI-ML/LLaDA-8B-Instruct"])
     def test_only_the_list_is_loaded(self, runner, name, monkeypatch):
@@ -229,7 +255,7 @@ class TestModels:
         assert not named[0].prompt.fields and named[1].prompt.fields
 
     def test_a_checkpoint_without_prompt_fields_opens_only_when_it_is_named(self):
-        """Such as the solver of Sudoku beside the poets."""
+        """The solver of Sudoku lies beside the poets."""
         solver = SHIPPED_CHECKPOINT.parent / "llada-sudoku"
         assert solver not in space_models.find_shipped()
         card = space_models.allowed_models(str(solver), False)[0]
@@ -486,7 +512,7 @@ def client(poet_folder):
 
 
 class TestServer:
-    """The page as a program sees it, with another model in LLADA_MODEL."""
+    """The API of the page, with another model in LLADA_MODEL."""
 
     def test_the_named_model_comes_first(self, client, poet_folder):
         value = client.predict(prompt="床前", form="五言绝句", api_name="/generate")
@@ -513,7 +539,7 @@ class TestServer:
 
 
 def test_the_shipped_poet_knows_the_poem():
-    """What the page opens with."""
+    """The page opens with it."""
     runner = Runner(Models(space_models.allowed_models(str(SHIPPED_CHECKPOINT), False)))
     _, tokenizer = runner.models.load("llada-poet")
     ids = tuple(tokenizer("五言绝句\n床前明月光，").input_ids)
@@ -525,7 +551,7 @@ def test_the_shipped_poet_knows_the_poem():
 
 
 def test_the_fast_preset_keeps_the_poem():
-    """In fewer passes. space_presets.py does it with more poems."""
+    """It takes fewer passes. space_presets.py measures more poems."""
     from support.space_presets import measure
 
     [pure, fast] = [

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The Space in a real browser, as a person uses it. The built folder is what runs."""
+"""The built folder of the Space, in a real browser."""
 
 import json
 import os
@@ -24,7 +24,7 @@ TEXT = "五言绝句\n床前明月光，疑是地上霜。举头望明月，低�
 
 
 def missing(what: str) -> None:
-    """Skips, but for CI, where these tests have to run."""
+    """Skips the tests, but fails in CI, where they have to run."""
     if os.environ.get("CI"):
         pytest.fail(f"CI has to run the browser tests, but {what}")
     pytest.skip(what)
@@ -56,14 +56,14 @@ def browser():
 
 @pytest.fixture(scope="module")
 def context(browser):
-    """One profile for all tests: the files of the page are read once."""
+    """One profile for all tests, so that the files of the page are read once."""
     context = browser.new_context(accept_downloads=True)
     yield context
     context.close()
 
 
 class Visitor:
-    """Opens pages, and collects what is complained about in their consoles."""
+    """Opens pages, and collects the errors in their consoles."""
 
     def __init__(self, url, context) -> None:
         self.url, self.context = url, context
@@ -86,20 +86,20 @@ def visitor(server, context):
 
 @pytest.fixture(scope="module")
 def first_page(visitor):
-    """Opened once: it takes longer than most of what is done on it."""
+    """A page for most tests, because opening one takes longer than most tests."""
     return visitor.open()
 
 
 @pytest.fixture
 def no_errors(visitor):
-    """After the test nothing may have been complained about in a console."""
+    """Checks after the test that no console has an error."""
     yield
     assert visitor.errors == []
 
 
 @pytest.fixture
 def page(first_page, no_errors):
-    """The page that most tests share, in front."""
+    """The shared page, in front, with its first tab."""
     first_page.bring_to_front()
     open_tab(first_page, "Generate")
     return first_page
@@ -107,7 +107,7 @@ def page(first_page, no_errors):
 
 @pytest.fixture
 def open_page(visitor, no_errors):
-    """Opens pages of a test of its own."""
+    """Opens pages for one test."""
     pages = []
 
     def open_at(query="", width=1280):
@@ -166,7 +166,7 @@ def fill(page, element_id, text):
     page.locator(f"#{element_id} textarea, #{element_id} input").first.fill(text)
 
 
-# 256 passes of twice the work, which takes far longer than any test waits: the canvas has to become text to its end.
+# 256 passes with guidance and without an end of text, which takes far longer than any test waits.
 LONG_RUN = "?" + urlencode(
     {
         "tab": "generate",
@@ -198,7 +198,7 @@ class TestGenerate:
                 frames.add((player.get_attribute("data-step"), player.locator(".ll-mask").count()))
         assert len(frames) >= 10
         assert len({masks for _, masks in frames}) >= 8
-        assert first < 30  # space_latency.py measures it; tests share their machine
+        assert first < 30  # tests share their machine; space_latency.py measures the time
         assert player.get_attribute("data-text") == TEXT
         assert player.locator(".ll-end").count() == 1
 
@@ -259,7 +259,7 @@ class TestGenerate:
         server.wait_until_idle(seconds=3)
 
     def test_who_waits_sees_the_position(self, open_page, page):
-        first = start_long_run(open_page)  # in front: Chromium slows down pages that nobody sees
+        first = start_long_run(open_page)  # in front, because Chromium slows down hidden pages
         page.bring_to_front()
         page.get_by_role("button", name="Generate", exact=True).click()
         page.get_by_text(re.compile(r"queue: \d+/\d+")).locator("visible=true").first.wait_for()
@@ -278,7 +278,7 @@ class TestGenerate:
         assert page.locator(".ll-canvas img").count() == 0
 
     def test_a_link_may_come_from_anywhere(self, open_page):
-        """What no field can hold is left alone, and nothing of it becomes a part of the page."""
+        """A field ignores a value that it cannot hold, and no value becomes part of the page as HTML."""
         bad = '<img src="/x" onerror="window.hacked = 1">'
         values = {"form": bad, "remasking": bad, "seed": "1e300", "max_new_tokens": "1e9", "temperature": "-1"}
         page = open_page("?" + urlencode({"tab": "generate", "model": "/etc", **values}))
@@ -306,7 +306,7 @@ def played(visitor):
 class TestScrub:
     @pytest.fixture
     def page(self, played, no_errors):
-        """A page on which something was generated."""
+        """A page with a finished run."""
         played.bring_to_front()
         return played
 
@@ -363,7 +363,7 @@ class TestScrub:
         assert other.locator("#generate-prompt textarea").input_value() == "床前明月光，"
 
     def test_a_link_leads_to_empty_fields_too(self, open_page):
-        """Where the page has something at first."""
+        """A field may have another first value."""
         page = open_page()
         page.get_by_role("button", name="七言绝句《春江》").click()
         wait_for_value(page.locator("#generate-prompt textarea"), "")
@@ -469,7 +469,7 @@ def test_a_phone_shows_the_canvas_when_a_run_starts(open_page):
     cells = page.locator("#generate-player .ll-given:not(.ll-header)").evaluate_all(
         "cells => cells.map(cell => cell.getBoundingClientRect()).map(box => [box.top, box.width])"
     )
-    assert len({top for top, _ in cells}) == 1 and min(width for _, width in cells) > 36  # a line of verse a row
+    assert len({top for top, _ in cells}) == 1 and min(width for _, width in cells) > 36  # one line of verse in a row
 
 
 RUNS = {
@@ -493,7 +493,7 @@ def test_settings_that_are_no_preset_any_more(page):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_fits_the_screen(page, width):
-    """Nothing sticks out, whatever the tab. With SPACE_SHOTS pictures of all of them are written into that folder."""
+    """No tab is wider than the screen. The folder in SPACE_SHOTS gets a picture of each."""
     page.set_viewport_size({"width": width, "height": 900})
     for tab, (button, *players) in RUNS.items():
         open_tab(page, tab)

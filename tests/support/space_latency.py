@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""How long the Space takes: until it answers, and from the click to the first step that a browser shows.
+"""Measures how long the Space takes to start, and from a click to the first step in a browser.
 
 python tests/support/space_latency.py --starts 3
 """
@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from support.space_server import build, serve
 
 
-# Notes when the button is clicked, when the masks are there, and when the first step is drawn.
+# Notes the times of the click, of the canvas of masks, and of the first step.
 WATCH = """() => {
     const player = document.querySelector("#generate-player .ll-player"), times = window.times = {};
     document.querySelector("#generate-go").addEventListener("click", () => { times.click = performance.now(); });
@@ -29,7 +29,7 @@ WATCH = """() => {
 
 
 def measure_clicks(url: str, browser, count: int) -> list[dict]:
-    """Milliseconds to the canvas of masks and to the first step, for the first click and the next ones."""
+    """Milliseconds from each click to the canvas of masks and to the first step."""
     context = browser.new_context()
     times = []
     for _ in range(count):

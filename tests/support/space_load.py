@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Sixteen people at once: asks a running Space for as many poems, and says how each was served.
+"""Asks a running Space for many poems at once, and reports the times.
 
 python tests/support/space_load.py http://127.0.0.1:7860 --people 16 --rounds 3
 """
@@ -15,12 +15,12 @@ from gradio_client import Client
 
 
 FORM = "五言绝句"
-STARTS = "春夏秋冬山水风月花鸟云雨江海天地"  # a prompt of its own for each
+STARTS = "春夏秋冬山水风月花鸟云雨江海天地"  # one for each prompt
 
 
 @dataclass
 class Visit:
-    """How one person was served."""
+    """The answer to one person."""
 
     prompt: str
     text: str
@@ -29,7 +29,7 @@ class Visit:
 
 
 def visit(client: Client, prompt: str) -> Visit:
-    """Asks for a poem, and notes the positions in the queue on the way."""
+    """Asks for a poem, and notes its positions in the queue."""
     start, positions = time.monotonic(), []
     job = client.submit(form=FORM, title="", author="", prompt=prompt, api_name="/generate")
     while not job.done():
@@ -41,7 +41,7 @@ def visit(client: Client, prompt: str) -> Visit:
 
 
 def final_text(value: dict) -> str:
-    """The text that a player shows in the end."""
+    """The final text of a player."""
     cells = list(value["recording"]["cells"])
     for frame in value["recording"]["frames"]:
         for position, cell in frame["changes"]:
@@ -50,7 +50,7 @@ def final_text(value: dict) -> str:
 
 
 def visit_together(url: str, people: int) -> list[Visit]:
-    """Lets so many people, each with a session and a prompt of their own, ask at once."""
+    """Lets many people ask at once, each with their own session and prompt."""
     with ThreadPoolExecutor(people) as pool:
         clients = list(pool.map(lambda _: Client(url, verbose=False), range(people)))
         prompts = [f"{STARTS[index % len(STARTS)]}来无事{index // len(STARTS) or ''}，" for index in range(people)]

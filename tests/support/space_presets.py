@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What the presets of the Space do to the poems of llada-poet: forward passes, and how often the text stays the same.
+"""Measures the presets of the Space on poems of llada-poet: forward passes, and how often the text stays the same.
 
 python tests/support/space_presets.py
 """
@@ -34,7 +34,7 @@ LENGTHS = {"五言绝句": 24, "七言绝句": 32, "五言律诗": 48}
 
 @dataclass
 class Measured:
-    """What a preset did."""
+    """The results of a preset."""
 
     texts: list[str]
     passes: int
@@ -47,7 +47,7 @@ def open_poet() -> Models:
 
 
 def measure(preset: str, starts: list[str]) -> Measured:
-    """Completes each start with the settings of a preset, to the length of its form."""
+    """Completes each start with a preset, to the length of its form."""
     models = open_poet()
     model, tokenizer = models.load("llada-poet")
     texts, passes = [], 0

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The Space for tests: built, and served by `python app.py` as its users do."""
+"""Builds the Space for tests, and serves it with `python app.py`."""
 
 import os
 import socket
@@ -25,12 +25,12 @@ class Server:
     seconds_to_ready: float
 
     def cpu_seconds(self) -> float:
-        """The processor time that it has used so far."""
+        """The processor time so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def wait_until_idle(self, seconds: float) -> None:
-        """Waits until the server has had nothing to do for a second, which it must be after at most so many."""
+        """Waits until the server is idle for a second. Fails if that takes longer than the given seconds."""
         deadline = time.monotonic() + seconds
         while True:
             before = self.cpu_seconds()
@@ -40,7 +40,7 @@ class Server:
             assert time.monotonic() < deadline, f"the server still computes after {seconds} s"
 
     def resident_megabytes(self) -> float:
-        """The memory that it holds."""
+        """The memory of the process."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
