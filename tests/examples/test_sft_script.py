@@ -242,7 +242,6 @@ class TestArguments:
 
 
 class TestAccelerate:
-    @pytest.mark.slow
     def test_two_processes_equal_one(self, run, poet_folder, jsonl, tmp_path):
         options = ["--max_steps", "2", "--use_peft", "--optim", "sgd", "--lora_dropout", "0", "--sample_every", "1"]
         options += ["--sample_prompts", "明月", "--ddp_find_unused_parameters", "false", "--save_steps", "1"]

@@ -102,7 +102,6 @@ class TestWhatIsWritten:
             "it has learned something"
         )
 
-    @pytest.mark.slow
     def test_sampling_with_temperature_has_a_seed(self, trainer_of):
         texts = []
         for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -136,7 +135,6 @@ class TestWhatIsWritten:
 
 
 class TestKill:
-    @pytest.mark.slow
     def test_a_resumed_run_writes_the_same_file(self, trainer_of):
         whole = trainer_of("whole")
         whole.train()
@@ -151,7 +149,6 @@ class TestKill:
         resumed.train(f"{killed.args.output_dir}/checkpoint-2")
         assert samples_of(resumed) == samples_of(whole)
 
-    @pytest.mark.slow
     def test_a_new_run_starts_a_new_file(self, trainer_of):
         for _ in range(2):
             trainer = trainer_of(max_steps=2)

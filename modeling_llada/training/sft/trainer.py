@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from peft import PeftConfig
+from peft import PeftConfig, PeftModel
 from torch.utils.data import DataLoader
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
@@ -153,6 +153,8 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         eval_dataset = _like(eval_dataset, datasets.values())
         # `Trainer` sets the seed only after a new adapter was drawn, and loading a model draws numbers too.
         set_seed(args.seed)
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        forward = vars(base).get("forward")  # with hooks of accelerate, if there are any
         super().__init__(
             model=model,
             args=args,
@@ -163,6 +165,10 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             peft_config=with_default_targets(peft_config),
             **kwargs,
         )
+        # TRL has patched `forward` to add a head of its own, which is not used here and would call uncompiled layers.
+        vars(base).pop("forward", None)
+        if forward is not None:
+            base.forward = forward
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
         check_prepared_model(self.model, self.accelerator)

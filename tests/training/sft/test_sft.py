@@ -198,7 +198,7 @@ class TestLoss:
         loss = trainer.compute_loss(trainer.model, batch)
         assert loss.item() == pytest.approx(loss_by_hand(trainer.model, batch, normalization).item(), rel=1e-5)
 
-    @pytest.mark.parametrize("normalization", ["token", pytest.param("sequence", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("normalization", ["token", "sequence"])
     def test_is_unbiased(self, trainer_of, normalization):
         """With uniform predictions every token costs log(vocabulary), whatever the masks of a row."""
         model = LLaDAForMaskedLM.from_pretrained(trainer_of().model.name_or_path)
@@ -207,11 +207,11 @@ class TestLoss:
             MESSAGES,
             model=model,
             loss_normalization=normalization,
-            eval_num_samples=400,
+            eval_num_samples=200,
             per_device_eval_batch_size=500,
         )
         metrics = trainer.evaluate(MESSAGES)
-        assert metrics["eval_loss"] == pytest.approx(torch.tensor(model.config.vocab_size).log().item(), rel=0.02)
+        assert metrics["eval_loss"] == pytest.approx(torch.tensor(model.config.vocab_size).log().item(), rel=0.03)
 
     def test_falls_while_all_weights_change(self, trainer_of):
         trainer = trainer_of(MESSAGES, eval_dataset=MESSAGES, max_steps=40)
@@ -232,7 +232,7 @@ class TestLoss:
         [
             {"gradient_checkpointing": True},
             {"loss_chunk_size": 3},
-            pytest.param({"dataloader_num_workers": 2}, marks=pytest.mark.slow),
+            {"dataloader_num_workers": 2},
             {"train_sampling_strategy": "sequential", "pad_to_multiple_of": 16},
             {"bf16": True},
         ],
@@ -408,7 +408,6 @@ class TestAdapters:
         assert trainer.train().global_step == 3
 
 
-@pytest.mark.slow
 def test_importing_pre_training_needs_no_trl():
     """And who wants to fine-tune without it learns which extra to install."""
     script = """

@@ -16,9 +16,6 @@ from transformers import TrainerCallback
 from modeling_llada import LLaDAForMaskedLM
 
 
-pytestmark = pytest.mark.slow
-
-
 @pytest.fixture(autouse=True)
 def nothing_compiled():
     torch._dynamo.reset()
@@ -41,12 +38,11 @@ class GraphCounter(TrainerCallback):
     "settings",
     [
         {},
-        {"gradient_checkpointing": True},
         {"peft_config": LoraConfig(r=4)},
         {"bf16": True, "gradient_checkpointing": True},
-        {"torch_compile_backend": "inductor"},
+        pytest.param({"torch_compile_backend": "inductor"}, marks=pytest.mark.slow),  # C++ compilation takes minutes
     ],
-    ids=["all weights", "checkpointing", "LoRA", "bfloat16", "inductor"],
+    ids=["all weights", "LoRA", "bfloat16", "inductor"],
 )
 def test_same_losses_in_few_graphs(poet_folder, tmp_path, settings):
     """Layers share a graph: one for the first shape, and one for all others, however many layers there are."""

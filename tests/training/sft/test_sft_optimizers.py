@@ -27,10 +27,7 @@ LIBRARIES = {
 def needs(optim):
     library = LIBRARIES[optim]
     missing = library is not None and importlib.util.find_spec(library) is None
-    marks = [pytest.mark.skipif(missing, reason=f"{library} is not part of this environment")]
-    if optim not in ("adamw_torch", "adamw_bnb_8bit"):
-        marks.append(pytest.mark.slow)  # torchao compiles the step of each shape, and the others differ by a name
-    return pytest.param(optim, marks=marks)
+    return pytest.param(optim, marks=pytest.mark.skipif(missing, reason=f"{library} is not part of this environment"))
 
 
 @pytest.fixture
@@ -42,19 +39,18 @@ def trainer_of(poet_folder, tmp_path):
     )
 
 
-@pytest.mark.parametrize("adapter", [False, True], ids=["all weights", "LoRA"])
 @pytest.mark.parametrize("optim", [needs(optim) for optim in LIBRARIES])
-def test_the_loss_falls(trainer_of, optim, adapter):
-    settings = {"peft_config": LoraConfig(r=4)} if adapter else {}
+def test_the_loss_falls(trainer_of, optim):
     learning_rate = {"lion_8bit": 3e-3}.get(optim, 1e-2)
-    trainer = trainer_of(optim, eval_dataset=MESSAGES, max_steps=30, learning_rate=learning_rate, **settings)
+    settings = {"max_steps": 30, "learning_rate": learning_rate, "peft_config": LoraConfig(r=4)}
+    trainer = trainer_of(optim, eval_dataset=MESSAGES, **settings)
     before = trainer.evaluate()["eval_loss"]
     trainer.train()
     assert trainer.evaluate()["eval_loss"] < before - 0.3
 
 
 @pytest.mark.parametrize("optim", [needs(optim) for optim in LIBRARIES])
-def test_resumes(trainer_of, tmp_path, optim):
+def test_resumes_with_all_weights(trainer_of, tmp_path, optim):
     whole = trainer_of(optim, save_strategy="steps", save_steps=2)
     whole.train()
     resumed = trainer_of(optim)
@@ -62,7 +58,6 @@ def test_resumes(trainer_of, tmp_path, optim):
     assert losses_of(resumed) == pytest.approx(losses_of(whole), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_states_are_small(trainer_of):
     """In bytes of those of AdamW; tensors of less than 4096 elements stay in 32 bits."""
     pytest.importorskip("torchao", reason="the optimizer")

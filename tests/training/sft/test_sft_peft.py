@@ -59,7 +59,6 @@ def trainer_of(base, tmp_path):
             "report_to": "none",
             "disable_tqdm": True,
             "save_strategy": "no",
-            "dataloader_pin_memory": False,
             "gradient_checkpointing": False,
         }
         args = LLaDASFTConfig(str(tmp_path / "run"), **(defaults | quiet | {"use_cpu": True, "seed": 3} | settings))
@@ -115,7 +114,7 @@ def needs(library):
 
 QUANTIZATIONS = [
     pytest.param(nf4, marks=needs("bitsandbytes")),
-    pytest.param(int8, marks=[needs("bitsandbytes"), pytest.mark.slow]),
+    pytest.param(int8, marks=needs("bitsandbytes")),
     pytest.param(torchao_int8, marks=needs("torchao")),
 ]
 
