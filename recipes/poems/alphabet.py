@@ -25,5 +25,5 @@ def load_alphabet(path: Path = _HAN_PATH) -> list[str]:
 
 
 def is_han(character: str) -> bool:
-    """Says whether a character is a Chinese character, rare extensions included."""
+    """Whether a character is a Chinese character, rare extensions included."""
     return "\u3400" <= character <= "\u9fff" or character == "〇" or "\U00020000" <= character <= "\U0003ffff"

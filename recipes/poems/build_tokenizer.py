@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Builds the character tokenizer of the checkpoint llada-poet: one token a character, nothing added, nothing lost.
+"""Builds the character tokenizer of the checkpoint llada-poet: one token for each character, reversible, without added tokens.
 
 The ids are fixed by this file and vocab_han.json:
 
@@ -15,7 +15,7 @@ The ids are fixed by this file and vocab_han.json:
 | 8 to 102 | printable ASCII |
 | 103 to 120 | Chinese punctuation |
 | from 121 | Han characters, the most frequent first |
-| the rest | `<|reserved_0|>`..., so that the size is a multiple of 64 |
+| the rest | `<|reserved_0|>`..., which make the size a multiple of 64 |
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
         epilog="example:\n  python -m recipes.poems.build_tokenizer --output checkpoints/llada-poet",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", type=Path, required=True, help="the folder to write into; other files in it stay")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write into; its other files stay")
     args = parser.parse_args()
     tokenizer = build_tokenizer(load_alphabet())
     save(tokenizer, args.output)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def token_list(alphabet: list[str]) -> list[str]:
-    """Lists every token in the order of the ids; the padding of the list is special tokens that nothing uses."""
+    """Lists every token in the order of the ids, and then unused special tokens up to a multiple of 64."""
     tokens = [*SPECIAL_TOKENS, *alphabet]
     if len(set(tokens)) != len(tokens):
         doubled = sorted({token for token in tokens if tokens.count(token) > 1})
@@ -68,11 +68,11 @@ def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
             The characters, in the order of their ids.
 
     Returns:
-        [`PreTrainedTokenizerFast`]: It adds no token by itself and pads on the left, as decoding needs.
+        [`PreTrainedTokenizerFast`]: It adds no tokens and pads on the left, as decoding needs.
     """
     tokens = token_list(alphabet)
     backend = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
-    # "." would leave newlines out.
+    # "." does not match newlines.
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
     specials = [*SPECIAL_TOKENS, *(token for token in tokens if token.startswith("<|reserved_"))]
@@ -93,7 +93,7 @@ def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
 
 
 def save(tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
-    """Writes the files next to their place and then moves them in, beside the weights that may be there."""
+    """Writes the files into a temporary folder and then moves them to the output, which may have weights already."""
     partial = output.with_name(output.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     tokenizer.save_pretrained(partial)

@@ -2,9 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Checks whether a poem keeps the shape and the rhyme of its form.
 
-The rhyme groups are those of modern Standard Chinese (the thirteen tracks). Classical poets rhymed by sound classes
-that have drifted apart since (斜 xié rhymed with 家 jiā), so a good part of the real poems fails here too: compare a
-model with the pass rate of real poems, not with 100%.
+The rhyme groups are those of modern Standard Chinese (the thirteen tracks). Classical poets rhymed by sound classes that have
+changed since (斜 xié rhymed with 家 jiā), so many real poems fail too. Compare a model with the pass rate of real poems, not with
+100%.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recipes.poems.alphabet import is_han
 from recipes.poems.cleaning import line_lengths, split_lines
 
 
-# Lines, and characters a line.
+# The number of lines, and of characters in a line.
 SHAPES = {
     "五言绝句": (4, 5),
     "七言绝句": (4, 7),
@@ -50,12 +50,12 @@ _SIBILANTS = ("zh", "ch", "sh", "r", "z", "c", "s")
 
 @dataclass(frozen=True)
 class FormReport:
-    """What [`check_form`] found.
+    """The result of [`check_form`].
 
     Args:
-        line_count (`bool`): The poem has as many lines as its form asks for.
-        line_length (`bool`): Every line is as long as its form asks for, and all of it is Chinese characters.
-        rhyme (`bool`, *optional*): The even lines rhyme; `None` where the form asks for no fixed rhyme.
+        line_count (`bool`): Whether the number of lines is that of the form.
+        line_length (`bool`): Whether each line has the length of the form, in Chinese characters only.
+        rhyme (`bool`, *optional*): Whether the even lines rhyme; `None` if the form has no fixed rhyme.
     """
 
     line_count: bool
@@ -64,12 +64,12 @@ class FormReport:
 
     @property
     def shape(self) -> bool:
-        """Whether number and length of the lines are right."""
+        """Whether the number and the length of the lines are right."""
         return self.line_count and self.line_length
 
     @property
     def passed(self) -> bool:
-        """Whether everything that the form asks for is right."""
+        """Whether the poem keeps its form."""
         return self.shape and self.rhyme is not False
 
 
@@ -83,7 +83,7 @@ def check_form(text: str, form: str) -> FormReport:
             One of `SHAPES`.
 
     Returns:
-        [`FormReport`]: What is right and what is not.
+        [`FormReport`]: The result of each check.
     """
     if form not in SHAPES:
         raise ValueError(f"`form` must be a form with a fixed shape, one of {sorted(SHAPES)}; got {form!r}.")
@@ -96,14 +96,14 @@ def check_form(text: str, form: str) -> FormReport:
 
 
 def rhymes(lines: list[str]) -> bool:
-    """Says whether the last characters of the lines share a rhyme group; at least two lines are needed."""
+    """Whether the last characters of at least two lines share a rhyme group."""
     groups = [rhyme_groups(line[-1]) for line in lines if line]
     return len(groups) > 1 and bool(frozenset.intersection(*groups))
 
 
 @cache
 def rhyme_groups(character: str) -> frozenset[str]:
-    """Lists the rhyme groups of a character over all of its pronunciations; empty for what is no Chinese character."""
+    """The rhyme groups of all pronunciations of a character; empty if it is no Chinese character."""
     from pypinyin import Style, pinyin
 
     def read(style: Style) -> list[str]:
@@ -119,7 +119,7 @@ def _group(syllable: str) -> str | None:
     from pypinyin.contrib.tone_convert import to_finals, to_initials
 
     final = to_finals(syllable, strict=True)
-    # zi and zhi are written with the i of qi, but do not sound like it.
+    # zi and zhi are written with the i of qi but sound different.
     if final == "i" and to_initials(syllable, strict=True) in _SIBILANTS:
         final = "-i"
     return _GROUP_OF.get(final)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Turns the paragraphs of a source into one clean line of verse, and says what form it has."""
+"""Turns the paragraphs of a source into one clean line of verse, and detects its form."""
 
 import re
 
@@ -31,7 +31,7 @@ _REPEATED_STOP = re.compile(f"([{LINE_ENDS}{PAUSE}])[{LINE_ENDS}{PAUSE}]+")
 _LINE = re.compile(f"([^{LINE_ENDS}]+)[{LINE_ENDS}]")
 # Radicals alone are the two halves of a character that the source could not write.
 _MISSING = re.compile("[□○●\ufffd亻扌氵衤艹刂忄讠钅饣纟犭礻辶灬⺮]")
-_NOT_VERSE = re.compile("诗题：|首句：")  # headings of a list of poems, not a poem
+_NOT_VERSE = re.compile("诗题：|首句：")  # headings in a list of poems
 _REGULAR = {
     (5, 4): "五言绝句",
     (7, 4): "七言绝句",
@@ -42,15 +42,16 @@ _UNIFORM = {4: "四言诗", 5: "五言诗", 6: "六言诗", 7: "七言诗"}
 
 
 def clean_text(paragraphs: list[str]) -> str:
-    """Joins the paragraphs and takes out editors' notes, quotation marks and spaces.
+    """
+    Joins the paragraphs and removes editors' notes, quotation marks and spaces.
 
-    What cannot be repaired (a missing character, a described glyph, Latin) stays, so that [`reject_reason`] sees it.
+    Defects that cannot be repaired (a missing character, a described glyph, Latin) stay, so that [`reject_reason`] finds them.
     """
     text = "".join(_close(paragraph) for paragraph in paragraphs)
     text = remove_notes(text)
     text = _FOOTNOTE_NUMBER.sub("", text).translate(_MARKS).translate(_TO_FULL_WIDTH)
     text = _REPEATED_STOP.sub(r"\1", "".join(text.split())).lstrip(LINE_ENDS + PAUSE)
-    # A comma or a colon at the very end is the source's slip: the poem is over.
+    # A comma or a colon at the end is an error of the source.
     return text[:-1] + "。" if text.endswith(("，", "；", "：", PAUSE)) else text
 
 
@@ -61,8 +62,8 @@ def _close(paragraph: str) -> str:
 
 
 def remove_notes(text: str) -> str:
-    """Takes out the notes of editors, which stand in round or hollow brackets."""
-    # Notes hold notes: each round takes out the innermost.
+    """Removes the notes of editors, which are in round or hollow brackets."""
+    # Notes can be nested: each round removes the innermost.
     while (shorter := _NOTE.sub("", text)) != text:
         text = shorter
     return text
@@ -79,13 +80,13 @@ def line_lengths(text: str) -> list[int]:
 
 
 def reject_reason(text: str, alphabet: set[str] | None = None) -> str | None:
-    """Says why a cleaned text is no use for training, or `None` when it is fine.
+    """The reason why a cleaned text is not used for training; `None` if it is used.
 
     Args:
         text (`str`):
             The output of [`clean_text`], simplified and folded.
         alphabet (`set[str]`, *optional*):
-            The characters of the vocabulary; without it, rare Han characters pass.
+            The characters of the vocabulary. Without it, rare Han characters are accepted.
     """
     lengths = line_lengths(text)
     if not text:
@@ -112,7 +113,7 @@ def detect_form(text: str, genre: str | None = None) -> str:
         text (`str`):
             A clean poem.
         genre (`str`, *optional*):
-            `"词"`, `"曲"` or `"古文"` where the source says so: these have no shape of their own.
+            `"词"`, `"曲"` or `"古文"` if the source says so. These have no fixed shape.
     """
     if genre:
         return genre

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The famous poems that the repository ships, and their couplets: the questions of the recall benchmark."""
+"""The famous poems in this repository, and their couplets, which are the questions of the recall benchmark."""
 
 import json
 import lzma
@@ -22,7 +22,7 @@ def famous_poems(path: Path = FAMOUS_PATH) -> list[dict[str, str]]:
 
 
 def ended_lines(text: str) -> list[tuple[str, str]]:
-    """Splits a poem into its lines, each with the mark that ends it."""
+    """Splits a poem into its lines, each with its end mark."""
     return _ENDED_LINE.findall(text)
 
 
@@ -46,5 +46,5 @@ def famous_couplets(path: Path = FAMOUS_PATH) -> list[tuple[str, str]]:
     True
     ```
     """
-    # A dictionary keeps the first of equal couplets and the order of the file.
+    # A dictionary keeps the order of the file, and the first of equal couplets.
     return list(dict.fromkeys(couplet for poem in famous_poems(path) for couplet in strict_couplets(poem["text"])))

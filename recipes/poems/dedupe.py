@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Finds poems that repeat another one, and chooses the poems that training never sees."""
+"""Finds poems that repeat another poem, and chooses the held-out poems."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from hashlib import blake2b
 class NearDuplicates:
     """Remembers poems by their lines; a poem that shares half of its lines with an earlier one is a duplicate.
 
-    Editions differ by a character here and there, so whole poems never match; most of their lines do.
+    Editions differ in single characters, so whole poems rarely match, but most of their lines do.
     """
 
     def __init__(self, shared: float = 0.5):
@@ -21,7 +21,7 @@ class NearDuplicates:
         self._count = 0
 
     def add(self, lines: list[str]) -> bool:
-        """Adds a poem and returns `True`; a duplicate is not added, and gives `False`."""
+        """Adds a poem and returns `True`; a duplicate is not added and returns `False`."""
         distinct = sorted(set(lines))
         hits = Counter(poem for line in distinct for poem in self._poems_with.get(line, ()))
         if hits and max(hits.values()) >= self.shared * len(distinct):
@@ -33,9 +33,10 @@ class NearDuplicates:
 
 
 def find_repeated(poems: list[list[str]], others: Iterable[list[str]], shared: float = 0.5) -> set[int]:
-    """Finds the poems that share so many of their lines with one of the others; gives their positions.
+    """
+    Finds the positions of the poems that share a part of their lines with one of the others.
 
-    [`NearDuplicates`] keeps a long poem that quotes a short one: this finds the short one.
+    [`NearDuplicates`] keeps a long poem that quotes a short poem. This function finds the short poem.
     """
     sizes = [len(set(poem)) for poem in poems]
     poems_with = defaultdict(list)
@@ -50,5 +51,5 @@ def find_repeated(poems: list[list[str]], others: Iterable[list[str]], shared: f
 
 
 def is_held_out(text: str, percent: int = 1) -> bool:
-    """Chooses about `percent` of all poems by their text alone, so that the choice survives any reordering."""
+    """Chooses about `percent` of all poems by a hash of their text, so that the choice does not depend on their order."""
     return int.from_bytes(blake2b(text.encode("utf-8"), digest_size=8).digest(), "big") % 100 < percent

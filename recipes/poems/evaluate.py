@@ -1,19 +1,19 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Measures what the poet is judged by, and writes it to one JSON file.
+"""Evaluates llada-poet, and writes the result into one JSON file.
 
     python -m recipes.poems.evaluate recall
     python -m recipes.poems.evaluate recall --pairs my_pairs.json --device cuda
     python -m recipes.poems.evaluate held-out --corpus data/poems.safetensors.xz --device cuda
     python -m recipes.poems.evaluate forms --samples 200 --temperature 0.7
 
-- recall: every couplet of the famous poems, asked forwards (`LINE，` + masks + `。`) and backwards (masks + `，LINE。`) as
-  plain text, greedy, in float32; a hit is the whole line. `--pairs` takes a JSON list of [first, second] lines, or of
-  objects with these two keys, instead.
-- held-out: the bound on the negative log-likelihood (eq. 6 of the paper), in nats per token, on windows of 128 tokens
-  over the held-out poems.
-- forms: poems written to a header alone: line count, line lengths and rhyme of each, lines that come twice in a poem, and
-  lines that stand in a famous poem.
+- recall: each couplet of the famous poems is asked forwards (`LINE，` + masks + `。`) and backwards (masks + `，LINE。`) as
+  plain text, greedily, in float32; only a whole line is a hit. `--pairs` takes other couplets, as a JSON list of
+  [first, second] lines or of objects with these two keys.
+- held-out: the bound on the negative log-likelihood (eq. 6 of the paper), in nats per token, on windows of 128 tokens of
+  the held-out poems.
+- forms: poems written from a header with only a form: the number and length of their lines, their rhyme, repeated lines, and
+  lines of famous poems.
 """
 
 import argparse
@@ -39,10 +39,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["recall", "held-out", "forms"], help="what to measure")
     parser.add_argument("--model", default="checkpoints/llada-poet", help="folder of the checkpoint")
-    parser.add_argument("--device", default="cpu", help="where to run, for instance cuda")
+    parser.add_argument("--device", default="cpu", help="where to run, such as cuda")
     parser.add_argument("--batch-size", type=int, default=256, help="rows of a forward pass")
     parser.add_argument("--pairs", help="recall: JSON list of [first, second] lines in place of the famous couplets")
-    parser.add_argument("--limit", type=int, help="recall: only the first so many couplets")
+    parser.add_argument("--limit", type=int, help="recall: only the first N couplets")
     parser.add_argument("--corpus", help="held-out: tokenised corpus, see examples/pretrain.py --tokenize-only")
     parser.add_argument("--noise-samples", type=int, default=16, help="held-out: noise samples for each window")
     parser.add_argument("--samples", type=int, default=200, help="forms: poems for each form")
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
-    """Exact match of whole lines, in both directions."""
+    """Exact match of whole lines in both directions."""
     if args.pairs:
         pairs = json.loads(Path(args.pairs).read_text())
         pairs = [(pair["first"], pair["second"]) if isinstance(pair, dict) else tuple(pair) for pair in pairs]
@@ -93,7 +93,7 @@ def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
 
 
 def ask(pair: tuple[str, str], direction: str, mask_token: str) -> str:
-    """The couplet with one of its lines masked."""
+    """The couplet with one line masked."""
     first, second = pair
     if direction == "next":
         return f"{first}，{mask_token * len(second)}。"
@@ -101,7 +101,7 @@ def ask(pair: tuple[str, str], direction: str, mask_token: str) -> str:
 
 
 def fill(model, tokenizer, prompts: list[str], batch_size: int) -> list[str]:
-    """Fills the masks of prompts, in batches of equal length."""
+    """Fills the masks of prompts in batches of equal length."""
     by_length = defaultdict(list)
     ids = [tokenizer(prompt)["input_ids"] for prompt in prompts]
     for index, row in enumerate(ids):
@@ -117,20 +117,20 @@ def fill(model, tokenizer, prompts: list[str], batch_size: int) -> list[str]:
 
 
 def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
-    """Nats per token on packed windows of the held-out poems."""
+    """Nats per token on windows of the held-out poems."""
     windows = held_out_windows(Corpus.load(args.corpus)).to(model.device)
     loss = held_out_loss(model, windows, args.noise_samples, args.batch_size, args.seed)
     return {"nats_per_token": loss, "tokens": windows.numel(), "width": WIDTH, "noise_samples": args.noise_samples}
 
 
 def held_out_windows(corpus: Corpus) -> torch.LongTensor:
-    """The bare held-out poems, one behind the other, cut into windows without overlap."""
+    """The held-out poems without headers, concatenated and cut into windows."""
     layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
     return torch.from_numpy(layout.tokens[: len(layout.tokens) // WIDTH * WIDTH]).long().view(-1, WIDTH)
 
 
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
-    """Poems from a header with nothing but the form; how many keep it."""
+    """Writes poems from headers with only a form, and counts those that keep it."""
     from recipes.poems.check_form import check_form
     from recipes.poems.cleaning import split_lines
     from recipes.poems.couplets import famous_poems
@@ -166,7 +166,7 @@ def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:
 
 
 def count_lines(poems: list[list[str]], famous_lines: set[str]) -> dict:
-    """How much poems repeat themselves, and how much they quote."""
+    """The shares of poems that repeat a line, and of lines that are quoted."""
     lines = [line for poem in poems for line in poem]
     return {
         "repeats_a_line": sum(len(set(poem)) < len(poem) for poem in poems) / len(poems),

@@ -1,13 +1,13 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Asks a model the held-out instructions of instructions.py and counts the right answers.
+"""Asks a model the held-out instructions of instructions.py, and counts the right answers.
 
     python -m recipes.poems.evaluate_instructions --adapter checkpoints/llada-poet-instruct
     python -m recipes.poems.evaluate_instructions --chat-template recipes/poems/instruct_template.jinja --limit 5
 
-Answers are decoded with the chat template, up to EOS, with one generator for each row: an answer depends on nothing but
-the row and the options. They are written after each batch, and the same command goes on from there; a larger `--limit`
-asks only what is missing. instruction_checks.py says what is right, instructions.py what is held out.
+Answers are decoded with the chat template, up to EOS, with one generator for each row, so that an answer depends only on the
+row and the options. They are saved after each batch, and the same command continues from there; a larger `--limit` asks only the
+missing rows. instruction_checks.py defines the right answers, and instructions.py what is held out.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run_settings(args: argparse.Namespace, options: dict) -> dict:
-    """What the answers depend on, and so what a file of them cannot change."""
+    """The settings that the answers depend on. They must be the same in all calls for a file."""
     template = args.chat_template and args.chat_template.read_text(encoding="utf-8")
     return {
         "model": Path(args.model).name,
@@ -100,7 +100,7 @@ def run_settings(args: argparse.Namespace, options: dict) -> dict:
 
 
 def read_rows(path: Path, limit: int | None) -> list[dict]:
-    """Reads the first rows of each group, each with its place in the file."""
+    """Reads the first rows of each group, with their places in the file."""
     groups = defaultdict(list)
     for place, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line) | {"place": place}
@@ -126,7 +126,7 @@ def load_model(args: argparse.Namespace):
 
 
 def ask_all(model, tokenizer, rows: list[dict], options: dict, values: dict, args: argparse.Namespace) -> None:
-    """Asks the rows, those of similar length together, and saves after each batch."""
+    """Asks rows of similar length together, and saves after each batch."""
     rows = sorted(rows, key=lambda row: len(row["messages"][0]["content"]))
     with tqdm(total=len(rows), desc="ask", unit=" rows") as bar:
         for start in range(0, len(rows), args.batch_size):
@@ -143,7 +143,7 @@ def ask(model, tokenizer, rows: list[dict], options: dict, args: argparse.Namesp
     """Asks some rows at once.
 
     Returns:
-        `list[dict]`: For each, `text`, `is_ended`, whether it has an EOS, and `forward_passes`.
+        `list[dict]`: The `text` of each answer, whether it has an EOS (`is_ended`), and its `forward_passes`.
     """
     inputs = tokenizer.apply_chat_template(
         [row["messages"][:1] for row in rows],
@@ -172,13 +172,13 @@ def read(tokenizer, ids: list[int]) -> dict:
 
 
 def score(row: dict, answer: dict) -> dict:
-    """Says of an answer whether it is right."""
+    """Checks an answer."""
     keys = {key: row[key] for key in ("task", "items", "language", "phrasing")}
     return keys | check_answer(answer["text"], row["check"]) | answer
 
 
 def summarize(scored: list[dict], keys: tuple[str, ...]) -> list[dict]:
-    """Counts the right answers of each group, with the 95% interval of the rate."""
+    """Counts the right answers of each group, with the 95% interval of their rate."""
     groups = defaultdict(list)
     for answer in scored:
         groups[tuple(answer[key] for key in keys)].append(answer)
@@ -198,7 +198,7 @@ def count(answers: list[dict]) -> dict:
 
 
 def print_table(groups: list[dict]) -> None:
-    """One line for each task and source of its items, one column for each language and kind of phrasing."""
+    """Prints a line for each task and source of items, with a column for each language and phrasing."""
     cells = {(g["task"], g["items"], g["language"], g["phrasing"]): cell(g) for g in groups}
     print("right answers in %, their 95% interval, and after / the answers of the right shape in %")
     print(f"{'task':<10}{'items':<11}" + "".join(f"{' '.join(column):>21}" for column in COLUMNS))

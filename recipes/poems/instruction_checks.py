@@ -1,17 +1,17 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Says whether an answer is what an instruction asked for.
+"""Checks the answers to instructions.
 
-A check is a dictionary with the keys of `EMPTY`, so that a file of them has one schema:
+A check is a dictionary with the keys of `EMPTY`, so that all checks in a file have the same schema:
 
 | kind | shape | correct |
 |---|---|---|
-| `fill` | fits `pattern`, in which `_` stands for any Chinese character | one of `answers`, whatever mark ends it |
+| `fill` | fits `pattern`, in which `_` is any Chinese character | one of `answers`, with any end mark |
 | `author` | begins with 《a title》 and a name | the name is one of `answers` |
 | `title` | the same | the title is |
 | `form` | number and length of the lines are those of `form` | and the rhyme is, see `check_form` |
-| `acrostic` | the same | its lines begin with the characters of `heads`, one after the other; no rhyme is asked for |
-| `theme` | at least two lines | at least half of them are of one famous poem that is tagged with `theme` |
+| `acrostic` | the same | the lines begin with the characters of `heads`, in this order; the rhyme is not checked |
+| `theme` | at least two lines | at least half of them are from one famous poem with the tag `theme` |
 """
 
 import re
@@ -28,7 +28,7 @@ _SOURCE = re.compile(r"《(?P<title>[^》\n]+)》(?P<author>[^\s《》]+)(\n|$)"
 
 
 def make_check(kind: str, **fields) -> dict:
-    """Writes a check with all of its keys."""
+    """Makes a check with all keys."""
     return EMPTY | {"kind": kind} | fields
 
 
@@ -37,12 +37,12 @@ def check_answer(answer: str, check: dict) -> dict[str, bool]:
 
     Args:
         answer (`str`):
-            What the model wrote, without special tokens.
+            The text of the model, without special tokens.
         check (`dict`):
-            What was asked for: a `check` of the instructions.
+            The `check` of the instruction.
 
     Returns:
-        `dict[str, bool]`: `shape`, whether it is an answer to this kind of instruction at all, and `correct`.
+        `dict[str, bool]`: `shape`, whether the answer has the right shape, and `correct`.
 
     Example:
 

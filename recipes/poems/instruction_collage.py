@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Acrostics on phrases, put together from lines of several poems (集句, an old game).
+"""Acrostics on phrases, made of lines of several poems (集句, an old game).
 
-The heads of a real poem are hardly ever a word, and what people write acrostics on is. So a part of the training asks
-for phrases: titles of four characters and the first four characters of seven, such as 两个黄鹂. Each line of the answer
-begins with a character of the phrase and stands at the place where it stood in its own poem; the even lines rhyme.
+The first characters of the lines of a real poem rarely form a word, but people write acrostics on words. So a part of the
+training asks for phrases: titles of four characters and the first four characters of lines of seven, such as 两个黄鹂. Each line
+of the answer begins with a character of the phrase and keeps its place from its own poem; the even lines rhyme.
 """
 
 import random
@@ -15,8 +15,8 @@ from recipes.poems.cleaning import split_lines
 
 
 PHRASE_LENGTH = 4
-PHRASES = {"五言绝句": 1, "七言绝句": 1, "五言律诗": 2, "七言律诗": 2}  # that the heads of a form are
-NUM_TRIES = 4  # to have no rhyme word twice
+PHRASES = {"五言绝句": 1, "七言绝句": 1, "五言律诗": 2, "七言律诗": 2}  # the number of phrases in the heads of a form
+NUM_TRIES = 4  # to find a poem without a repeated rhyme word
 
 
 class LinePool:
@@ -38,11 +38,11 @@ class LinePool:
                     self._lines[poem["form"], place, line[0], rhyme].append(line)
 
     def draw_heads(self, form: str, rng: random.Random) -> str | None:
-        """A phrase, or two for a form of eight lines; `None` where there are no phrases."""
+        """Draws a phrase, or two for a form of eight lines; `None` if there are no phrases."""
         return "".join(rng.choice(self._phrases) for _ in range(PHRASES[form])) if self._phrases else None
 
     def compose(self, heads: str, form: str, rng: random.Random) -> str | None:
-        """A poem of the form whose lines begin with the heads; `None` where there are no such lines."""
+        """Composes a poem of the form whose lines begin with the heads; `None` if there are no such lines."""
         options = {rhyme: self._choices(heads, form, rhyme) for rhyme in RHYME_GROUPS}
         options = [choices for choices in options.values() if all(choices)]
         if not options:

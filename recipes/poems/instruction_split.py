@@ -1,10 +1,10 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Which poems and themes the training instructions may speak of, and which only the test ones.
+"""Splits poems and themes into those of training instructions and those of test instructions.
 
-The famous poems are halved by a hash of their text: the base model has read all of them, and is asked in training about
-one half alone. Of the corpus, its own split `test` is held out, which the base model has not read either. A training
-poem that shares a line of at least four characters with a test poem is left out.
+The famous poems are halved by a hash of their text. The base model has read all of them, and the training instructions ask only
+about one half. The split `test` of the corpus is held out; the base model has not read it either. A training poem that shares a
+line of at least four characters with a test poem is left out.
 """
 
 from collections.abc import Iterable
@@ -17,18 +17,18 @@ from recipes.poems.dedupe import is_held_out
 from recipes.poems.themes import famous_themes
 
 
-MIN_LINE_LENGTH = 4  # shorter ones, such as 归去来, belong to many poems
+MIN_LINE_LENGTH = 4  # shorter lines, such as 归去来, are in many poems
 HELD_OUT_THEMES = 20  # percent
 COLUMNS = ("text", "title", "author", "form")
 
 
 @dataclass(frozen=True)
 class Split:
-    """What may be asked about.
+    """The poems and themes of instructions.
 
     Args:
         famous (`list[dict]`): Famous poems, in the order of the file.
-        corpus (`list[dict]`): Poems of the corpus; the famous ones where there is no corpus.
+        corpus (`list[dict]`): Poems of the corpus, or the famous poems if there is no corpus.
         themes (`set[str]`): Names of themes.
     """
 
@@ -38,11 +38,11 @@ class Split:
 
 
 def split_poems(corpus: Path | None = None) -> tuple[Split, Split]:
-    """Splits what there is to ask about.
+    """Splits the poems and the themes.
 
     Args:
         corpus (`Path`, *optional*):
-            The folder that `prepare.py` writes; without it there are the famous poems.
+            The folder that `prepare.py` writes. Without it there are only the famous poems.
 
     Returns:
         `tuple[Split, Split]`: For training, and for the test.
@@ -71,10 +71,10 @@ def read_corpus(folder: Path) -> tuple[list[dict], list[dict]]:
 
 
 def lines_of(poems: Iterable[dict]) -> set[str]:
-    """The lines of poems that are long enough to be theirs alone."""
+    """The lines of poems that are long enough to identify them."""
     return {line for poem in poems for line in split_lines(poem["text"]) if len(line) >= MIN_LINE_LENGTH}
 
 
 def without(poems: list[dict], lines: set[str]) -> list[dict]:
-    """The poems that hold none of the lines."""
+    """The poems without any of the lines."""
     return [poem for poem in poems if lines.isdisjoint(split_lines(poem["text"]))]

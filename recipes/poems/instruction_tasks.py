@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The tasks: what can be asked about a poem, and the answer.
+"""The tasks: questions about a poem, with their answers.
 
-Each task is a function from a poem and a random number generator to an [`Item`], or `None` where the poem is no use.
-An item has no words yet: `instruction_wordings` gives it some.
+Each task is a function from a poem and a random number generator to an [`Item`], or to `None` if the poem does not fit.
+`instruction_wordings` puts an item into words.
 """
 
 import random
@@ -37,11 +37,11 @@ KINDS_IN_ENGLISH = {
     "五言律诗": "five-character regulated verse",
     "七言律诗": "seven-character regulated verse",
 }
-COMMON_HAN = 3000  # of the vocabulary: a rare character is no head to ask for
+COMMON_HAN = 3000  # only common characters are asked for as heads
 SENTENCE_ENDS = "。？！"
-SECOND_GAP = 0.3  # part of the couplets with gaps at two places
-ON_PHRASE = 0.5  # part of the acrostics on phrases, where there is a pool of lines
-# What people write acrostics on. Only the test asks for them.
+SECOND_GAP = 0.3  # share of the couplets with gaps in two places
+ON_PHRASE = 0.5  # share of the acrostics on phrases, if there is a pool of lines
+# Typical phrases for acrostics. Only the test asks for them.
 IDIOMS = [
     "春夏秋冬",
     "梅兰竹菊",
@@ -84,13 +84,13 @@ IDIOMS = [
 
 @dataclass(frozen=True)
 class Item:
-    """Something to ask.
+    """A question about a poem.
 
     Args:
         group (`str`): The group of phrasings.
-        slots (`dict[str, str]`): What the phrasings have in braces.
+        slots (`dict[str, str]`): The values for the braces in the phrasings.
         answer (`str`): A right answer.
-        check (`dict`): What is checked, see `instruction_checks`.
+        check (`dict`): The check of answers, see `instruction_checks`.
     """
 
     group: str
@@ -100,18 +100,18 @@ class Item:
 
     @property
     def key(self) -> tuple:
-        """Equal for items that ask the same."""
+        """A key that is equal for items with the same question."""
         return self.group, *self.slots.values()
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the tasks may ask.
+    """The scope of the tasks.
 
     Args:
         themes (`set[str]`): The themes.
-        is_strict (`bool`): Whether lines are asked only inside of couplets `LINE，LINE。`, as in the recall benchmark.
-        pool (`LinePool`, *optional*): What acrostics on phrases are put together from; without it there are none.
+        is_strict (`bool`): Whether lines are asked only within couplets `LINE，LINE。`, as in the recall benchmark.
+        pool (`LinePool`, *optional*): The lines of acrostics on phrases; without it there are no such acrostics.
     """
 
     themes: frozenset[str] = frozenset()
@@ -123,7 +123,7 @@ Pair = tuple[str, str, str, str]  # a line, its mark, the next line, its mark
 
 
 def line_pairs(text: str, is_strict: bool = False) -> list[Pair]:
-    """Lists the neighbouring lines of a poem, each with the mark that ends it."""
+    """Lists the neighboring lines of a poem, each with its end mark."""
     if is_strict:
         return [(first, "，", second, "。") for first, second in strict_couplets(text)]
     lines = ended_lines(text)
@@ -133,7 +133,7 @@ def line_pairs(text: str, is_strict: bool = False) -> list[Pair]:
 
 @cache
 def _famous_tables() -> dict[str, dict[str, set[str]]]:
-    """What stands beside each line of the famous poems, and who wrote and what is called the poem of a couplet."""
+    """The neighbors of each line of the famous poems, and the poet and the title of each couplet."""
     tables = {name: defaultdict(set) for name in ("next", "previous", "author", "title")}
     for poem in famous_poems():
         for pair in line_pairs(poem["text"]):
@@ -154,17 +154,17 @@ def _choose(options: list, rng: random.Random):
 
 
 def next_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The line after a line that has only one. The answer is both lines: beside the other the model remembers it best."""
+    """Asks for the line after a line, if it is unique. The answer has both lines, because the model recalls a line best beside the other."""
     following = _famous_tables()["next"]
     pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(following[p[0]]) == 1], rng)
-    if pair is None or PAUSE in pair[2]:  # a gap is no pause
+    if pair is None or PAUSE in pair[2]:  # a gap stands for a character, not for a pause
         return None
     pattern = pair[0] + pair[1] + GAP * len(pair[2]) + pair[3]
     return Item("next", {"line": pair[0]}, "".join(pair), make_check("fill", answers=["".join(pair)], pattern=pattern))
 
 
 def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The line before a line that has only one, and that line again."""
+    """Asks for the line before a line, if it is unique. The answer has both lines."""
     preceding = _famous_tables()["previous"]
     pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(preceding[p[2]]) == 1], rng)
     if pair is None or PAUSE in pair[0]:
@@ -176,9 +176,11 @@ def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
 
 
 def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The characters that are missing from a couplet, at one or two places."""
+    """Asks for the missing characters of a couplet, in one or two places."""
     pairs = line_pairs(poem["text"], is_strict=True)
-    pair = _choose([pair for pair in pairs if PAUSE not in "".join(pair)], rng)  # a gap is no pause
+    pair = _choose(
+        [pair for pair in pairs if PAUSE not in "".join(pair)], rng
+    )  # a gap stands for a character, not for a pause
     if pair is None:
         return None
     text = "".join(pair)
@@ -195,17 +197,17 @@ def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
 
 
 def author(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The poet of a couplet."""
+    """Asks for the poet of a couplet."""
     return _source("author", poem, rng)
 
 
 def title(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """The title of a couplet's poem, with or without its number in a cycle."""
+    """Asks for the title of a couplet's poem, with or without its number in a cycle."""
     return _source("title", poem, rng)
 
 
 def _source(asked: str, poem: dict, rng: random.Random) -> Item | None:
-    """Where a couplet comes from. The answer is the couplet below title and author, as the model has read it."""
+    """Asks for the source of a couplet. The answer is the couplet after title and author, as the model has read it."""
     values = _famous_tables()[asked]
     names = {
         "title": title_for_header(poem["title"], _alphabet()),
@@ -223,7 +225,7 @@ def _source(asked: str, poem: dict, rng: random.Random) -> Item | None:
 
 
 def acrostic(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """A poem whose lines begin with given characters, all different and none of them rare."""
+    """Asks for a poem whose lines begin with given characters, which are distinct and common."""
     if not keeps_form(poem):
         return None
     if scope.pool and rng.random() < ON_PHRASE:
@@ -245,13 +247,13 @@ def _are_good_heads(heads: str) -> bool:
 
 
 def acrostic_on(heads: str, form: str, answer: str = "") -> Item:
-    """An acrostic on characters that need not be the heads of any poem."""
+    """An acrostic on characters, which need not be the heads of a real poem."""
     slots = {"heads": heads, "listed": "、".join(heads), "spaced": " ".join(heads)} | _form_slots(form)
     return Item("acrostic", slots, answer, make_check("acrostic", heads=heads, form=form))
 
 
 def write(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """A poem of a form, to a title or in the manner of a poet or both or neither."""
+    """Asks for a poem of a form, with or without a title and a poet to imitate."""
     if not keeps_form(poem):
         return None
     name = author_for_header(poem["author"], _alphabet())
@@ -265,7 +267,7 @@ def write(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
 
 
 def theme(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """A famous poem about something."""
+    """Asks for a famous poem about a theme."""
     themes = sorted(_themes_of()[poem["text"]] & scope.themes)
     if not themes or len(poem["text"]) > MAX_ANSWER_LENGTH:
         return None
@@ -287,7 +289,7 @@ TASKS: dict[str, Callable[[dict, random.Random, Scope], Item | None]] = {
 
 
 def keeps_form(poem: dict) -> bool:
-    """Whether a poem is of one of the forms to write, and keeps it."""
+    """Whether a poem has one of the forms to write, and keeps it."""
     return poem["form"] in SHAPES_IN_ENGLISH and check_form(poem["text"], poem["form"]).passed
 
 

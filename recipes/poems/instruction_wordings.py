@@ -1,16 +1,16 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The words of the instructions: reads `instruction_phrasings.json`, a small grammar, and draws sentences from it.
+"""The wordings of the instructions. Reads `instruction_phrasings.json`, a small grammar, and draws sentences from it.
 
-The file has lists of words that many sentences share (`lists`, by language) and the sentences of each group (`groups`, by
+The file has lists of words that many sentences share (`lists`, by language), and the sentences of each group (`groups`, by
 language, then `trained` and `new`). In a sentence
 
 - `{line}` is a slot, which the item fills;
 - `[next|following|]` is a choice, here of two words and nothing;
-- `<please>` is a choice from that list. What is usual stands several times in a list.
+- `<please>` is a choice from the list of that name. Usual words are in a list several times.
 
-Sentences of `trained` stand for all of their wordings, hundreds for each group and language, so that a model learns the
-words that matter. Those of `new` are asked in the test alone, and share neither openers nor sentences with training.
+Each sentence of `trained` has many wordings, hundreds for each group and language, so that a model learns the words that
+matter. The sentences of `new` are only in the test, and share neither openers nor sentences with training.
 """
 
 import json
@@ -22,14 +22,14 @@ from pathlib import Path
 
 PHRASINGS_PATH = Path(__file__).with_name("instruction_phrasings.json")
 LANGUAGES = ("zh", "en")
-LOWER_CASE = 0.25  # part of the English instructions in small letters only
-NUM_TRIES = 8  # drawn wordings that may be too long, before the short ones are taken
+LOWER_CASE = 0.25  # share of the English instructions in lower case
+NUM_TRIES = 8  # tries to draw a wording that is short enough, before the shortest wordings are used
 
 Sentence = list  # of texts and of choices; a choice is a tuple of sentences
 
 
 def say(group: str, language: str, phrasing: str, slots: dict[str, str], limit: int, rng: random.Random) -> str | None:
-    """Puts an item into words of at most `limit` characters; `None` where each sentence is too long."""
+    """Puts an item into at most `limit` characters; `None` if each sentence is too long."""
     sentences = phrasings()[group][language][phrasing]
     for _ in range(NUM_TRIES):
         text = draw(rng.choice(sentences), rng).format(**slots)
@@ -40,24 +40,24 @@ def say(group: str, language: str, phrasing: str, slots: dict[str, str], limit: 
 
 
 def spell(text: str, language: str, rng: random.Random) -> str:
-    """Gives English a capital at the start, or none at all."""
+    """Writes English with a capital at the start, or in lower case."""
     if language == "en":
         return text.lower() if rng.random() < LOWER_CASE else text[:1].upper() + text[1:]
     return text
 
 
 def draw(sentence: Sentence, rng: random.Random) -> str:
-    """One wording, by chance."""
+    """Draws a wording."""
     return "".join(part if isinstance(part, str) else draw(rng.choice(part), rng) for part in sentence)
 
 
 def shortest(sentence: Sentence) -> str:
-    """The wording with the least words, and of several the first."""
+    """The shortest wording; the first of several."""
     return "".join(part if isinstance(part, str) else min(map(shortest, part), key=len) for part in sentence)
 
 
 def count_wordings(sentence: Sentence) -> int:
-    """How many wordings a sentence has; a word that stands twice in a list counts once."""
+    """Counts the wordings of a sentence; a repeated word in a list counts once."""
     number = 1
     for part in sentence:
         if not isinstance(part, str):
@@ -67,7 +67,7 @@ def count_wordings(sentence: Sentence) -> int:
 
 
 def to_pattern(sentence: Sentence) -> str:
-    """The regular expression of all wordings, which still have their slots."""
+    """The regular expression of all wordings, with their slots."""
     return "".join(
         re.escape(part) if isinstance(part, str) else f"(?:{'|'.join(dict.fromkeys(map(to_pattern, part)))})"
         for part in sentence
@@ -108,7 +108,7 @@ def _parse_options(tokens) -> tuple[Sentence, ...]:
 
 
 def count_all() -> dict[str, dict[str, dict[str, int]]]:
-    """Counts, for each group and language, the sentences and wordings of the training and the sentences of the test."""
+    """Counts the training sentences, their wordings and the test sentences of each group and language."""
     return {
         group: {
             language: {

@@ -1,27 +1,27 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Builds instructions about poems, each with an answer that a program can check.
+"""Builds instructions about poems, with answers that a program can check.
 
     python -m recipes.poems.instructions --output data/instructions                        # from the famous poems alone
     python -m recipes.poems.instructions --output data/instructions --corpus data/poems    # and from the whole corpus
 
 Writes train.jsonl, test.jsonl and statistics.json. A row has `messages` (a user's and an assistant's turn), `task`,
-`language` (zh or en, of the instruction; answers are Chinese), `phrasing` and `items` (what is new about it, see below),
+`language` (zh or en, of the instruction; answers are Chinese), `phrasing` and `items` (how it differs from training, see below),
 `id`, and `check`, which instruction_checks.py reads. evaluate_instructions.py asks the rows of test.jsonl.
 
-What a number on the test rows means. No test row is about a poem of the training, or asks for a whole line of four
-characters or more that is in a training answer (a title or the heads of an acrostic may be one by chance). `phrasing` is
-`trained` where training asks other things in words of the same grammar, else `new`, see instruction_wordings.py. The one
-instruction that both may have is a form and nothing else (写一首五言绝句), which has no end of answers.
+The test rows measure the following. No test row is about a poem of the training, or asks for a whole line of four characters or
+more that is in a training answer (a title or the heads of an acrostic may be such a line by chance). `phrasing` is `trained` if
+training has the same grammar for other items, else `new`, see instruction_wordings.py. The only instruction that both may have
+is a form without further details (写一首五言绝句), which has endless answers.
 - next, previous, author, title, and fill of `famous`: about the half of the famous poems that training never asks about.
-  The base model has read them as documents, so this measures whether instructions reach what it remembers.
+  The base model has read them as documents, so this measures whether instructions reach its memory.
 - write and acrostic (and fill of `corpus`), with `--corpus`: about poems that neither the base model nor the training has
-  seen. For write and acrostic many answers are right; fill asks for the very characters, of which only some follow from the rest.
-  Without `--corpus` these too are about the famous half, and a model may quote.
+  seen. For write and acrostic many answers are right. fill asks for the exact characters, and only some follow from the rest.
+  Without `--corpus` these tasks too are about the famous half, and a model may quote.
 - acrostic of `idiom`: phrases of four characters, which are the heads of no poem in training. Half of the training
   acrostics are on other phrases, see instruction_collage.py.
 - theme of `famous`: themes of the training in new words; of `new theme`: themes that training never asks for. An answer
-  is right when it quotes a famous poem with that tag, of either half.
+  is right if it quotes a famous poem with that tag, from either half.
 """
 
 import argparse
@@ -48,10 +48,10 @@ WEIGHTS = {
     "title": 0.09,
     "theme": 0.05,
 }
-FROM_CORPUS = ("write", "acrostic")  # the other tasks ask what the base model remembers, but for half of fill
-MAX_ROW_LENGTH = 128  # tokens: the longest rows that llada-poet was trained on
+FROM_CORPUS = ("write", "acrostic")  # the other tasks, and half of fill, ask for what the base model has read
+MAX_ROW_LENGTH = 128  # tokens of the longest rows in the training of llada-poet
 NUM_MARKS = 2  # the newline after the instruction and EOS, see instruct_template.jinja
-PATIENCE = 20  # misses in a row, for each poem of a pool, after which it has no new row
+PATIENCE = 20  # a pool is exhausted after so many misses in a row for each of its poems
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,13 +76,17 @@ def main(arguments: list[str] | None = None) -> None:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to write into")
-    parser.add_argument("--corpus", type=Path, metavar="DIR", help="what prepare.py writes (the famous poems alone)")
+    parser.add_argument("--corpus", type=Path, metavar="DIR", help="folder of prepare.py (only the famous poems)")
     parser.add_argument("--train", type=int, default=262_144, metavar="N", help="training rows (%(default)s)")
     parser.add_argument(
-        "--test", type=int, default=100, metavar="N", help="test rows of a task, language and phrasing (%(default)s)"
+        "--test",
+        type=int,
+        default=100,
+        metavar="N",
+        help="test rows for each task, language and phrasing (%(default)s)",
     )
     parser.add_argument(
-        "--english", type=float, default=0.4, metavar="P", help="part of the training rows in English (%(default)s)"
+        "--english", type=float, default=0.4, metavar="P", help="share of the training rows in English (%(default)s)"
     )
     parser.add_argument(
         "--weights",
@@ -91,12 +95,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="TASK=W",
         help=f"of the training mixture, in any unit; 0 leaves a task out (now: {' '.join(f'{t}={w}' for t, w in WEIGHTS.items())})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice and the order (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice and the order (%(default)s)")
     args = parser.parse_args(arguments)
     if args.train < 1 or args.test < 1:
         parser.error("`--train` and `--test` must be at least 1.")
     if not 0 <= args.english <= 1:
-        parser.error(f"`--english` must be a part, from 0 to 1; got {args.english}.")
+        parser.error(f"`--english` must be a share, from 0 to 1, but got {args.english}.")
     try:
         args.weights = WEIGHTS | dict(map(parse_weight, args.weights))
     except ValueError as error:
@@ -123,7 +127,7 @@ def parse_weight(text: str) -> tuple[str, float]:
 def training_rows(
     split: Split, weights: dict[str, float], num_rows: int, english: float, seed: int, has_corpus: bool = False
 ) -> list[dict]:
-    """Makes the training rows: all distinct, in random order. A task that has no more distinct rows gives fewer."""
+    """Makes distinct training rows in random order. A task without enough distinct rows gives fewer."""
     from tqdm.auto import tqdm
 
     rows = []
@@ -142,12 +146,12 @@ def training_rows(
 
 
 def task_poems(task: str, split: Split, has_corpus: bool, rng: random.Random) -> list[tuple[str, dict]]:
-    """The poems to ask about in training, each with the name of where it is from."""
+    """The poems to ask about in training, each with the name of its source."""
     from_corpus = has_corpus and (task in FROM_CORPUS or task == "fill")
     poems = [("corpus", poem) for poem in split.corpus] if from_corpus else []
     if not has_corpus or task not in FROM_CORPUS:
         famous = [("famous", poem) for poem in split.famous]
-        # Half of the gaps are in poems that the base model knows by heart.
+        # Half of the gaps are in famous poems.
         poems += famous * (len(poems) // len(famous) if poems else 1)
     rng.shuffle(poems)
     return poems
@@ -156,7 +160,7 @@ def task_poems(task: str, split: Split, has_corpus: bool, rng: random.Random) ->
 def distinct_rows(
     task: str, poems: list[tuple[str, dict]], scope: Scope, english: float, rng: random.Random, count: int
 ) -> Iterator[dict]:
-    """Goes round the poems until there are enough rows, or no new ones turn up."""
+    """Repeats the poems until there are enough rows, or no new rows are found."""
     seen, misses = set(), 0
     while poems and len(seen) < count and misses < PATIENCE * len(poems):
         for source, poem in poems:
@@ -175,7 +179,7 @@ def distinct_rows(
 
 
 def make_row(task: str, item: Item, language: str, phrasing: str, items: str, rng: random.Random) -> dict | None:
-    """Puts an item into words; `None` where each way to say it is too long."""
+    """Puts an item into words; `None` if each wording is too long."""
     instruction = say(item.group, language, phrasing, item.slots, MAX_ROW_LENGTH - row_length("", item.answer), rng)
     if len(item.answer) > MAX_ANSWER_LENGTH or not instruction:
         return None
@@ -191,7 +195,7 @@ def make_row(task: str, item: Item, language: str, phrasing: str, items: str, rn
 
 
 def row_length(instruction: str, answer: str) -> int:
-    """The tokens of a row: one a character."""
+    """The tokens of a row, one for each character."""
     return len(instruction) + len(answer) + NUM_MARKS
 
 
@@ -215,7 +219,7 @@ def test_rows(train: Split, test: Split, num_rows: int, seed: int, has_corpus: b
 def test_items(
     task: str, train: Split, test: Split, num_rows: int, seed: int, has_corpus: bool
 ) -> dict[str, list[Item]]:
-    """What the test asks in a task, by where it is from."""
+    """The test items of a task by source."""
     if task == "theme":
         return {
             name: choose_items(task, test.famous, Scope(frozenset(themes)), num_rows, seed)
@@ -232,7 +236,7 @@ def test_items(
 
 
 def choose_items(task: str, poems: list[dict], scope: Scope, num_rows: int, seed: int) -> list[Item]:
-    """One item of each of some poems, no two of which ask the same."""
+    """Chooses one item for each of some poems, all with distinct questions."""
     rng = random.Random(f"{seed} test {task}")
     items = {}
     for poem in rng.sample(poems, len(poems)):

@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Builds the poem corpus of the checkpoint llada-poet from the npm package `chinese-poetry` (MIT).
 
-Reads, cleans, converts to simplified script, drops near-duplicates and poems with rare characters, and writes a
-`datasets` folder with the splits `train`, `test` (about 1%, no famous poem among them) and `famous` (also in `train`).
+It cleans the poems, converts them to simplified script, drops near-duplicates and poems with rare characters, and writes a
+`datasets` folder with the splits `train`, `test` (about 1%, without famous poems) and `famous` (also in `train`).
 """
 
 import argparse
@@ -36,7 +36,7 @@ EXAMPLES = """examples:
     python -m recipes.poems.prepare --output data/poems --write-famous recipes/poems/famous.jsonl.xz
 """
 SHAPED = {"五言绝句", "七言绝句", "五言律诗", "七言律诗"}
-COMMON_TUNE = 20  # a title that so many 词 have is the name of a tune
+COMMON_TUNE = 20  # a title of so many 词 is the name of a tune
 
 
 @dataclass
@@ -122,7 +122,7 @@ def progress(items: Iterable, name: str) -> Iterable:
 
 
 def convert(raws: Iterable[RawPoem], rejected: Counter) -> Iterator[Poem]:
-    """Cleans the poems and writes them in simplified script; counts the reasons for those it drops."""
+    """Cleans the poems and converts them to simplified script; counts the reasons of dropped poems."""
     from opencc import OpenCC
 
     converter, fold = OpenCC("t2s"), VariantFolder()
@@ -142,19 +142,19 @@ def convert(raws: Iterable[RawPoem], rejected: Counter) -> Iterator[Poem]:
 
 
 def _is_spoken(raw: RawPoem) -> bool:
-    # Plays mix songs with speech, marked by stage directions: (正末云), ［净］.
+    # Plays mix songs with speech, which has stage directions: (正末云), ［净］.
     return raw.genre == "曲" and any(mark in paragraph for paragraph in raw.paragraphs for mark in "(（［")
 
 
 def _tune_genre(text: str, title: str, raw: RawPoem, tunes: Counter) -> str | None:
-    # The complete Tang poems hold early 词 under the name of their tune.
+    # The complete Tang poems have early 词 under the name of their tune.
     name = title.split()[0].split("·")[0] if title.split() else ""
     is_tune = raw.genre is None and not raw.is_folk_song and tunes[name] >= COMMON_TUNE
     return "词" if is_tune and detect_form(text) not in SHAPED else None
 
 
 def mark_pairs(poems: list[Poem], path: Path | None) -> None:
-    """Makes the poems famous that hold one of the user's pairs of lines."""
+    """Marks the poems with one of the user's pairs of lines as famous."""
     if path is None:
         return
     records = json.loads(path.read_text(encoding="utf-8"))
@@ -165,10 +165,10 @@ def mark_pairs(poems: list[Poem], path: Path | None) -> None:
 
 
 def write_vocabulary(poems: list[Poem], path: Path, size: int) -> None:
-    """Chooses every character of the famous poems and then the most frequent ones, and writes them by frequency."""
+    """Chooses all characters of the famous poems and then the most frequent characters, and writes them by frequency."""
     counts = Counter(c for poem in poems for c in poem.text if is_han(c))
     needed = {c for poem in poems if poem.famous for c in poem.text + poem.title + poem.author if is_han(c)}
-    # Ties are broken by the code point: the list must not depend on the order of reading.
+    # The code point breaks ties, so that the list does not depend on the order of reading.
     by_frequency = sorted(counts.keys() | needed, key=lambda c: (-counts[c], c))
     others = [c for c in by_frequency if c not in needed][: size - len(needed)]
     chosen = sorted(needed.union(others), key=lambda c: (-counts[c], c))
@@ -176,9 +176,9 @@ def write_vocabulary(poems: list[Poem], path: Path, size: int) -> None:
 
 
 def select(candidates: Iterable[Poem], alphabet: set[str], rejected: Counter) -> Iterator[Poem]:
-    """Yields the poems that the tokenizer can write and that repeat no earlier poem; famous ones come first."""
+    """Yields the poems that the tokenizer can write and that repeat no earlier poem, famous poems first."""
     seen = NearDuplicates()
-    # Sorting is stable: among the famous and among the others the order of the collections stays.
+    # Sorting is stable, so the order of the collections stays among famous poems and among the others.
     for poem in sorted(candidates, key=lambda poem: not poem.famous):
         if not alphabet.issuperset(poem.text):
             rejected["rare character"] += 1
@@ -189,7 +189,7 @@ def select(candidates: Iterable[Poem], alphabet: set[str], rejected: Counter) ->
 
 
 def add_headers(poems: list[Poem], alphabet: set[str]) -> None:
-    """Gives every poem the headers it can be trained with."""
+    """Adds to each poem the headers that it can be trained with."""
     for poem in poems:
         title = title_for_header(poem.title, alphabet)
         poem.headers = header_variants(poem.form, title, author_for_header(poem.author, alphabet))
@@ -207,7 +207,7 @@ def split(poems: list[Poem], seed: int) -> dict[str, list[Poem]]:
 
 
 def save_splits(splits: dict[str, list[Poem]], output: Path) -> None:
-    """Writes the data set folder next to its place and then moves it there."""
+    """Writes the data set folder under another name and then renames it."""
     from datasets import Dataset, DatasetDict
 
     columns = {name: [_row(poem) for poem in poems] for name, poems in splits.items()}
@@ -230,21 +230,21 @@ def _row(poem: Poem) -> dict:
 
 
 def write_famous(poems: list[Poem], path: Path) -> None:
-    """Writes the famous poems as compressed JSON lines; the headers follow from the other columns."""
+    """Writes the famous poems as compressed JSON lines, without the headers, which follow from the other columns."""
     keys = ("text", "title", "author", "form", "source")
     lines = [json.dumps({key: getattr(poem, key) for key in keys}, ensure_ascii=False) for poem in poems]
     replace_file(path, lzma.compress(("\n".join(lines) + "\n").encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file next to its place and then moves it there, so that nobody reads a half of it."""
+    """Writes a file under another name and then renames it, so that it is complete at any time."""
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(content)
     os.replace(partial, path)
 
 
 def print_summary(splits: dict[str, list[Poem]], rejected: Counter) -> None:
-    """Prints what was kept and why the rest was dropped."""
+    """Prints the numbers of kept poems, and of dropped poems by reason."""
     print(f"\n{'split':<10}{'poems':>10}{'lines':>12}{'tokens':>13}")
     for name, poems in splits.items():
         lines = sum(c in LINE_ENDS for poem in poems for c in poem.text)

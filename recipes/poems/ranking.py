@@ -1,13 +1,13 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Writes held-out couplets with 99 lines that compete with each of their own, for `llada eval reversal --candidates`.
+"""Writes held-out couplets with 99 competing lines for each of their lines, for `llada eval reversal --candidates`.
 
     python -m recipes.poems.ranking --corpus data/poems.safetensors.xz --output data/candidates.json
 
-The couplets are those of the poems that no model was trained on. A line that competes stands at the same place of another
-held-out couplet (first or second), is as long, and its last character shares a rhyme group of today's Standard Chinese
-with the true one, so that neither metre nor rhyme gives the true line away. Couplets with a line that training poems have
-too are left out. `--corpus` is the file of `examples/pretrain.py --tokenize-only`.
+The couplets are from poems that no model was trained on. A competing line has the same place in another held-out couplet (first
+or second) and the same length, and its last character shares a rhyme group of modern Standard Chinese with the true one, so
+that neither meter nor rhyme reveals the true line. Couplets with a line of a training poem are left out. `--corpus` is the file
+of `examples/pretrain.py --tokenize-only`.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def texts_of(documents: TokenizedDocuments, tokenizer) -> list[str]:
-    """The texts of a split, without those that have a token that is no character."""
+    """The texts of a split, without texts with a token that is no character."""
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     texts, start = [], 0
     for length in documents.lengths.tolist():
@@ -64,13 +64,13 @@ def texts_of(documents: TokenizedDocuments, tokenizer) -> list[str]:
 
 
 def choose(couplets: list[tuple[str, str]], number: int, num_distractors: int, seed: int) -> list[dict]:
-    """Draws couplets that have enough lines of their kind, and those lines.
+    """Draws couplets with enough competing lines, and these lines.
 
     Args:
-        couplets (`list[tuple[str, str]]`): All that there are to draw from.
-        number (`int`): Couplets to draw; fewer where not enough have lines of their kind.
-        num_distractors (`int`): Lines for each of the two.
-        seed (`int`): Fixes the choice.
+        couplets (`list[tuple[str, str]]`): The couplets to draw from.
+        number (`int`): Couplets to draw; fewer if not enough have competing lines.
+        num_distractors (`int`): Competing lines for each line.
+        seed (`int`): Seed of the choice.
 
     Returns:
         `list[dict]`: With the keys that [`~modeling_llada.evaluation.line_ranking.read_candidates`] reads.
@@ -101,7 +101,7 @@ def lines_by_kind(lines) -> dict[tuple[int, str], list[str]]:
 
 
 def same_kind(line: str, by_kind: dict[tuple[int, str], list[str]], excluded: tuple[str, str]) -> list[str]:
-    """The other lines that are as long and rhyme, in a fixed order."""
+    """The other lines of the same length that rhyme, in a fixed order."""
     pools = [by_kind.get((len(line), group), []) for group in sorted(rhyme_groups(line[-1]))]
     return [other for other in dict.fromkeys(sum(pools, [])) if other not in excluded]
 

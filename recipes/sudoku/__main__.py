@@ -10,7 +10,7 @@
     python -m recipes.sudoku sweep --model runs/sudoku4/llada/final --puzzles data/sudoku4.npz --size 4 \
         --json runs/sudoku4/steps.json
 
-    # All three sizes, 7 minutes on one H100, and as long for the twin. Stopped by the time limit, the same command goes on
+    # All three sizes, 7 minutes on one H100, and as long for the twin. After the time limit the same command continues
     python -m recipes.sudoku prepare --output data/sudoku.npz
     python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --max-minutes 9 --resume
     python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --max-minutes 9 --resume --twin
@@ -21,8 +21,7 @@
     python -m recipes.sudoku export --run runs/sudoku --results evidence/results/sudoku.json \
         --steps evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
 
-reasoning-gym makes and scores the held-out puzzles (`pip install modeling-llada[puzzles]`); training needs only the file that
-`prepare` wrote.
+reasoning-gym makes the held-out puzzles (`pip install modeling-llada[puzzles]`). Training needs only the file of `prepare`.
 """
 
 import argparse
@@ -38,18 +37,18 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         args.run_command(args)
     except ValueError as error:
-        sys.exit(f"sudoku.py {args.command}: {error}")
+        sys.exit(f"recipes.sudoku {args.command}: {error}")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    prepare = commands.add_parser("prepare", help="make puzzles to train on and held-out ones, once, into one file")
+    prepare = commands.add_parser("prepare", help="write puzzles to train on and held-out puzzles into one file")
     prepare.add_argument("--output", type=Path, default=Path("data/sudoku.npz"), help="the file (%(default)s)")
     prepare.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES), help="(all)")
-    prepare.add_argument("--held-out", type=int, default=1000, help="puzzles to test on, each size (%(default)s)")
-    prepare.add_argument("--trained", type=int, help="puzzles to train on, each size (1,000, 5,000 and 5,000)")
+    prepare.add_argument("--held-out", type=int, default=1000, help="test puzzles of each size (%(default)s)")
+    prepare.add_argument("--trained", type=int, help="training puzzles of each size (1,000, 5,000 and 5,000)")
     prepare.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     prepare.set_defaults(run_command=run_prepare)
 
@@ -57,10 +56,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
     train.add_argument("--twin", action="store_true", help="train an autoregressive Llama of the same shape instead")
     train.add_argument(
-        "--form", choices=("canvas", "answer"), help="what LLaDA reads: the board, or puzzle and answer"
+        "--form", choices=("canvas", "answer"), help="what LLaDA reads: the board, or the puzzle and its answer"
     )
     train.add_argument("--resume", action="store_true", help="continue from the last checkpoint, if there is one")
-    train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this long, loading included")
+    train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
     train.add_argument("--max-steps", type=int, help="optimiser steps of the whole run")
     train.add_argument("--output-dir", help="the folder of the run")
     train.add_argument("--puzzles", help="the file of prepare")
@@ -70,26 +69,28 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
     evaluate = commands.add_parser("evaluate", help="solve the held-out puzzles with all models of a run")
     evaluate.add_argument("--run", type=Path, required=True, help="the folder of the run")
-    evaluate.add_argument("--puzzles", type=Path, help="the file of prepare (that of the run)")
+    evaluate.add_argument("--puzzles", type=Path, help="the file of prepare (the one of the run)")
     evaluate.add_argument("--json", type=Path, required=True, help="where the results go")
     evaluate.add_argument("--limit", type=int, help="puzzles of each size, at most (all)")
     evaluate.add_argument("--device", help="(an accelerator, if there is one)")
     evaluate.set_defaults(run_command=run_evaluate)
 
-    sweep = commands.add_parser("sweep", help="solved puzzles against forward passes, for all ways of decoding")
+    sweep = commands.add_parser("sweep", help="count solved puzzles and forward passes for all ways of decoding")
     sweep.add_argument("--model", type=Path, required=True, help="folder of a LLaDA that fills boards")
     sweep.add_argument("--puzzles", type=Path, default=Path("data/sudoku.npz"), help="the file of prepare")
     sweep.add_argument("--size", type=int, choices=SIZES, nargs="+", default=[9], help="(%(default)s)")
     sweep.add_argument("--limit", type=int, default=500, help="puzzles, at most (%(default)s)")
-    sweep.add_argument("--seed", type=int, default=0, help="of random remasking (%(default)s)")
+    sweep.add_argument("--seed", type=int, default=0, help="seed of random remasking (%(default)s)")
     sweep.add_argument("--device", help="(an accelerator, if there is one)")
-    sweep.add_argument("--json", type=Path, required=True, help="where the results go, one setting at a time")
+    sweep.add_argument(
+        "--json", type=Path, required=True, help="where the results go; each setting is saved when it is done"
+    )
     sweep.set_defaults(run_command=run_sweep)
 
     export = commands.add_parser("export", help="write the folder for the Hub")
     export.add_argument("--run", type=Path, required=True, help="the folder of the run")
     export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
-    export.add_argument("--steps", type=Path, help="the file of sweep, for a table of the card")
+    export.add_argument("--steps", type=Path, help="the file of sweep, for more tables in the card")
     export.add_argument("--output", type=Path, default=Path("checkpoints/llada-sudoku"), help="(%(default)s)")
     export.set_defaults(run_command=run_export)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The folder for the Hub: weights, tokenizer, results, and a model card that is written from the results."""
+"""Writes the folder for the Hub: weights, tokenizer, results, and a model card with these results."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 from modeling_llada.writing import write_atomically
 from recipes.sudoku.puzzles import load
 from recipes.sudoku.text import BLANK, MASK, board_text
+from reporting.markdown import joined, table
 
 
 FILES = ("model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -109,7 +110,7 @@ python -m recipes.sudoku evaluate --run runs/sudoku --json results.json
 
 def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
     """
-    Writes the folder, first under another name, so that it is whole or as it was.
+    Writes the folder under another name and then renames it, so that it is complete or unchanged.
 
     Args:
         run (`Path`): The folder of the run.
@@ -120,7 +121,7 @@ def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
     final = run / "llada" / "final"
     for path in (final / "model.safetensors", results, *([steps] if steps else [])):
         if not path.is_file():
-            raise ValueError(f"there is no {path}. Train with `sudoku.py train`, then `sudoku.py evaluate`.")
+            raise ValueError(f"there is no {path}. Run `train` and then `evaluate` first.")
     models = json.loads(results.read_text(encoding="utf-8"))["models"]
     sweeps = json.loads(steps.read_text(encoding="utf-8")) if steps else {}
     partial = output.with_name(f".{output.name}.part")
@@ -132,7 +133,7 @@ def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
     config.pop("auto_map", None)  # the code of the model is not in this folder
     write_atomically(partial / "config.json", json.dumps(config, indent=2) + "\n")
     defaults = json.loads((final / "generation_config.json").read_text(encoding="utf-8"))
-    # A board is its own canvas: nothing follows it, unless it is asked for.
+    # A board is its own canvas, so by default nothing follows it.
     write_atomically(partial / "generation_config.json", json.dumps(defaults | {"max_new_tokens": 0}, indent=2) + "\n")
     log = json.loads((run / "llada" / "training_log.json").read_text(encoding="utf-8"))
     lines = ",\n".join(json.dumps(entry) for entry in log)
@@ -147,24 +148,24 @@ def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
 
 
 def card_of(models: dict, sweeps: dict, vocabulary: int) -> str:
-    """The model card from the results."""
+    """Renders the model card."""
     llada, recipe = models["llada"], models["llada"]["recipe"]
     shape, training = recipe["model"], recipe["training"]
     sizes = sorted(llada["sizes"])
     calls = llada["calls"]
     boxes = {"4x4": "2 rows and 2 columns", "6x6": "2 rows and 3 columns", "9x9": "3 rows and 3 columns"}
     trained = load(Path(recipe["puzzles"]), "train", [int(size[0]) for size in sizes])
-    counts = _listed([f"{len(part):,} puzzles of {size}x{size}" for size, part in trained.items()])
+    counts = joined([f"{len(part):,} puzzles of {size}x{size}" for size, part in trained.items()])
     tested = {way["puzzles"] for ways in llada["sizes"].values() for way in ways.values()}
     return CARD.format(
         millions=f"{llada['parameters'] / 1e6:.2f}",
-        sizes=_listed(sizes),
+        sizes=joined(sizes),
         minutes=_duration(sum(call["seconds"] for call in calls)),
         device=calls[-1]["device"],
         puzzle=f'"""{_example(recipe, sizes[-1])}"""',
-        boxes=_listed([f"{boxes[size]} ({size})" for size in sizes]),
+        boxes=joined([f"{boxes[size]} ({size})" for size in sizes]),
         prompt=_example(recipe, sizes[0]).replace(BLANK, MASK).replace("\n", "\\n"),
-        number=_listed([f"{number:,}" for number in sorted(tested)]),
+        number=joined([f"{number:,}" for number in sorted(tested)]),
         table=results_table(models, sizes),
         twin_note=_twin_note(models),
         steps=steps_section(sweeps),
@@ -189,45 +190,46 @@ def card_of(models: dict, sweeps: dict, vocabulary: int) -> str:
 
 
 def _example(recipe: dict, name: str) -> str:
-    """The first puzzle of the validation split, of a size, such as `"9x9"`."""
+    """The first puzzle of the validation split with a size such as `"9x9"`."""
     size = int(name[0])
     puzzle = load(Path(recipe["puzzles"]), "validation", [size])[size].puzzles[0]
     return board_text(puzzle, empty=BLANK)
 
 
 def results_table(models: dict, sizes: list[str]) -> str:
-    """Solved puzzles by model and way of decoding, a column for each size."""
-    lines = [
-        "| model, decoding | " + " | ".join(f"{size}, solved" for size in sizes) + " |",
-        "|---|" + "---|" * len(sizes),
+    """Solved puzzles by model and way of decoding, with a column for each size."""
+    rows = [
+        [f"{label}, {way}", *(solved_cell(models[name]["sizes"][size][way]) for size in sizes)]
+        for name, label in MODELS.items()
+        if name in models
+        for way in models[name]["sizes"][sizes[0]]
     ]
-    for name, label in MODELS.items():
-        for way in models.get(name, {"sizes": {sizes[0]: {}}})["sizes"][sizes[0]]:
-            cells = [models[name]["sizes"][size][way] for size in sizes]
-            lines.append(f"| {label}, {way} | " + " | ".join(map(solved_cell, cells)) + " |")
-    return "\n".join(lines)
+    return table(["model, decoding", *(f"{size}, solved" for size in sizes)], rows)
 
 
 def solved_cell(result: dict) -> str:
-    """A rate with its interval and what it cost."""
+    """A rate with its interval, and the forward passes."""
+    return f"{solved_rate(result)}, {result['forward_passes']:.1f} passes"
+
+
+def solved_rate(result: dict) -> str:
     low, high = result["interval"]
-    return f"{result['solved']:.1%} ({low:.1%} to {high:.1%}), {result['forward_passes']:.1f} passes"
+    return f"{result['solved']:.1%} ({low:.1%} to {high:.1%})"
 
 
 def steps_section(sweeps: dict) -> str:
-    """A few settings of the sweep, where it was run."""
+    """Some settings of the sweep; empty if it was not run."""
     if not sweeps:
         return ""
-    lines = [STEPS_NOTE.format(limit=sweeps["settings"]["limit"]), ""]
+    parts = [STEPS_NOTE.format(limit=sweeps["settings"]["limit"])]
     for size, results in sweeps["results"].items():
-        lines += [f"### {size}: ways of decoding", "", "| decoding | passes | solved |", "|---|---|---|"]
-        lines += [
-            f"| {name} | {result['forward_passes']:.1f} | {result['solved']:.1%} "
-            f"({result['interval'][0]:.1%} to {result['interval'][1]:.1%}) |"
-            for name, result in ((name, results[name]) for name in STEPS if name in results)
+        rows = [
+            [name, f"{results[name]['forward_passes']:.1f}", solved_rate(results[name])]
+            for name in STEPS
+            if name in results
         ]
-        lines += [""]
-    return "\n".join(lines) + "\n"
+        parts += [f"### {size}: ways of decoding", table(["decoding", "passes", "solved"], rows)]
+    return "\n\n".join(parts) + "\n\n"
 
 
 def _twin_note(models: dict) -> str:
@@ -240,7 +242,3 @@ def _twin_note(models: dict) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

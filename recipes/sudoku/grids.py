@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Sudoku grids: the rules, and what tells grids apart that no symmetry turns into each other.
+"""Sudoku grids: the rules, and keys that differ for grids that no symmetry turns into each other.
 
 A grid is an array of the digits 1 to n; 0 is an empty cell. The symmetries of the rules are: exchange digits, exchange
 bands of boxes or rows within a band, the same for stacks and columns, and transpose where boxes are square.
@@ -38,7 +38,7 @@ class Shape:
         return self.box_height == self.box_width
 
 
-# Empty cells of 4x4 and 9x9: the defaults of reasoning-gym, which has no 6x6.
+# The empty cells of 4x4 and 9x9 are the defaults of reasoning-gym, which has no 6x6.
 SHAPES = {4: Shape(4, 2, 2, 8, 12), 6: Shape(6, 2, 3, 14, 24), 9: Shape(9, 3, 3, 30, 50)}
 
 
@@ -50,24 +50,24 @@ def boxes_of(grid: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def is_solved(grid: np.ndarray, shape: Shape) -> np.ndarray:
-    """Whether each row, column and box of each grid holds each digit once, `(...)`."""
+    """Whether each row, column and box of a grid has each digit once, `(...)`."""
     digits = np.arange(1, shape.size + 1)
     units = np.concatenate([grid, np.swapaxes(grid, -1, -2), boxes_of(grid, shape)], axis=-2)
     return (np.sort(units, axis=-1) == digits).all((-1, -2))
 
 
 def solves(grid: np.ndarray, puzzle: np.ndarray, shape: Shape) -> np.ndarray:
-    """Whether each grid is solved and keeps the digits that its puzzle gives."""
+    """Whether each grid is solved and keeps the given digits of its puzzle."""
     return is_solved(grid, shape) & ((grid == puzzle) | (puzzle == 0)).all((-1, -2))
 
 
 def class_keys(grids: np.ndarray, shape: Shape) -> list[tuple]:
     """
-    A key of each grid that all its symmetric images share. Grids with different keys are essentially different.
+    A key for each grid, which is the same for all its symmetric images. Grids with different keys are essentially different.
 
-    Two rows make a permutation of the digits, from those of one row to those below them in the other. Neither other digits
-    nor other columns change the lengths of its cycles. The key is those of all pairs of rows, by band, and of all pairs of
-    columns.
+    Two rows define a permutation of the digits: each digit of one row goes to the digit below it in the other. Neither other
+    digits nor another order of the columns change the lengths of its cycles. The key has these lengths for all pairs of rows, by
+    band, and for all pairs of columns.
 
     Args:
         grids (`np.ndarray` of shape `(number, size, size)`): Solved grids.
@@ -80,7 +80,7 @@ def class_keys(grids: np.ndarray, shape: Shape) -> list[tuple]:
 
 
 def _pair_keys(grids: np.ndarray, band: int) -> list[tuple]:
-    """What the pairs of rows say, whatever the order of rows and bands."""
+    """The cycle lengths of all pairs of rows, independent of the order of rows and bands."""
     n = grids.shape[-1]
     pairs = list(combinations(range(n), 2))
     first, second = np.array(pairs).T
@@ -94,7 +94,7 @@ def _pair_keys(grids: np.ndarray, band: int) -> list[tuple]:
 
 
 def _cycle_types(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The lengths of the cycles from the digits of a row to those of another, `(..., size)` to `(...)`, as one number."""
+    """The cycle lengths of the permutation from one row to another, encoded as one number, `(..., size)` to `(...)`."""
     n = first.shape[-1]
     step = np.zeros(first.shape, dtype=np.int64)
     np.put_along_axis(step, first.astype(np.int64) - 1, second.astype(np.int64) - 1, axis=-1)

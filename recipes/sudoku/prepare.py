@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Makes the file of puzzles: those to train on, and held-out ones for curves and for results."""
+"""Makes the file of puzzles: those to train on, and held-out puzzles for curves and for results."""
 
 import time
 from functools import partial
@@ -20,9 +20,9 @@ def prepare(output: Path, sizes: list[int], num_test: int, num_trained: int | No
     Args:
         output (`Path`): The file.
         sizes (`list[int]`): Sizes of the grids.
-        num_test (`int`): Puzzles to test on, of each size; 200 more are for the curves.
-        num_trained (`int`, *optional*): Puzzles to train on; `None`: as many as the size needs.
-        seed (`int`): Fixes all.
+        num_test (`int`): Test puzzles of each size; 200 more are for the curves.
+        num_trained (`int`, *optional*): Training puzzles of each size; by default as many as the size needs.
+        seed (`int`): Seed of all puzzles.
     """
     splits = {split: {} for split in SPLITS}
     for size in sizes:

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Puzzles to train on, and others that no symmetry can turn into one of them.
+"""Puzzles to train on, and held-out puzzles that no symmetry can turn into one of them.
 
 The held-out puzzles are drawn first. Training then leaves out every grid of their classes (`grids.class_keys`), so that no
-symmetric image of a held-out solution is ever trained on. A 4x4 grid has two classes, of 192 and 96 grids: the second is
-held out. Of the 6x6 classes about a quarter is held out. 9x9 has five billion.
+symmetric image of a held-out solution is ever trained on. 4x4 grids have two classes, of 192 and 96 grids, and the second is
+held out. About a quarter of the 6x6 classes is held out. 9x9 grids have five billion classes.
 
-4x4 and 9x9 puzzles to test on are those of reasoning-gym with its own settings; it has no 6x6, which are made here.
+The held-out 4x4 and 9x9 puzzles are those of reasoning-gym with its default settings. It has no 6x6 puzzles, so these are made here.
 """
 
 import zlib
@@ -22,10 +22,10 @@ from recipes.sudoku.grids import SHAPES, Shape, class_keys
 from recipes.sudoku.solver import Solver, make_puzzle
 
 
-HELD_OUT_CLASSES = {4: 0.5, 6: 0.25, 9: 1.0}  # the part of the classes that held-out puzzles are taken from
+HELD_OUT_CLASSES = {4: 0.5, 6: 0.25, 9: 1.0}  # share of the classes that held-out puzzles may come from
 NUM_TRAINED = {4: 1000, 6: 5000, 9: 5000}
 SPLITS = ("train", "validation", "test")
-CHUNK = 500  # puzzles that are looked at together
+CHUNK = 500  # puzzles that are checked together
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Puzzles:
 
     Args:
         shape ([`Shape`]): The shape.
-        puzzles (`np.ndarray` of shape `(number, size, size)`): What is given, 0 for empty.
+        puzzles (`np.ndarray` of shape `(number, size, size)`): The given digits, 0 for an empty cell.
         solutions (`np.ndarray` of shape `(number, size, size)`): The only solution of each.
     """
 
@@ -50,14 +50,14 @@ class Puzzles:
 
 
 def own_puzzles(shape: Shape, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Puzzles and solutions of the generator here, without end."""
+    """Yields puzzles of our own generator with their solutions, without end."""
     solver, random = Solver(shape), Random(f"{shape.name} {seed}")
     while True:
         yield make_puzzle(solver, random)
 
 
 def gym_puzzles(shape: Shape, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Puzzles and solutions of reasoning-gym with its default settings, without end."""
+    """Yields puzzles of reasoning-gym with its default settings and their solutions, without end."""
     dataset = gym_dataset(shape, seed)
     for index in range(len(dataset)):
         metadata = dataset[index]["metadata"]
@@ -68,7 +68,7 @@ def gym_dataset(shape: Shape, seed: int, size: int = 10**9):
     """The dataset of reasoning-gym for a shape.
 
     Raises:
-        `ValueError`: if the package is not there, or has no such puzzles.
+        `ValueError`: If the package is not installed, or has no such puzzles.
     """
     try:
         from reasoning_gym.games.mini_sudoku import MiniSudokuConfig, MiniSudokuDataset
@@ -83,7 +83,7 @@ def gym_dataset(shape: Shape, seed: int, size: int = 10**9):
 
 
 def draw_held_out(shape: Shape, number: int, seed: int) -> Puzzles:
-    """Different puzzles of the classes that are held out."""
+    """Draws distinct puzzles of the classes that may be held out."""
     source = own_puzzles(shape, seed) if shape.size == 6 else gym_puzzles(shape, seed)
     found, seen = [], set()
     while len(found) < number:
@@ -100,7 +100,7 @@ def _may_be_held_out(key: tuple, shape: Shape) -> bool:
 
 
 def draw_train(shape: Shape, number: int, seed: int, held_out: Puzzles, progress=lambda done: None) -> Puzzles:
-    """Puzzles of other classes than those of the held-out ones."""
+    """Draws puzzles of other classes than those of the held-out puzzles."""
     classes = set(class_keys(held_out.solutions, shape))
     source, found = own_puzzles(shape, seed), []
     while len(found) < number:
@@ -129,14 +129,18 @@ def load(path: Path, split: str, sizes: list[int]) -> dict[int, Puzzles]:
     """Reads the puzzles of a split, by size.
 
     Raises:
-        `ValueError`: if there is no such file, or it lacks one of the sizes.
+        `ValueError`: If there is no such file, or it lacks one of the sizes.
     """
     if not path.is_file():
-        raise ValueError(f"`puzzles` must name a file, but there is no {path}. Make it with `sudoku.py prepare`.")
+        raise ValueError(
+            f"`puzzles` must name a file, but there is no {path}. Make it with `python -m recipes.sudoku prepare`."
+        )
     with np.load(path) as arrays:
         missing = [size for size in sizes if f"{split}_{size}_puzzles" not in arrays]
         if missing:
-            raise ValueError(f"{path} has no puzzles of size {missing[0]}. Make it again with `sudoku.py prepare`.")
+            raise ValueError(
+                f"{path} has no puzzles of size {missing[0]}. Make it again with `python -m recipes.sudoku prepare`."
+            )
         return {
             size: Puzzles(SHAPES[size], arrays[f"{split}_{size}_puzzles"], arrays[f"{split}_{size}_solutions"])
             for size in sizes

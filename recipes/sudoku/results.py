@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The held-out puzzles that the models of a run solve, with 95% intervals."""
+"""Counts the held-out puzzles that the models of a run solve, with 95% intervals."""
 
 import json
 import platform
@@ -13,10 +13,10 @@ from transformers import AutoModel, LlamaForCausalLM
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.evaluation.intervals import wilson_interval
-from modeling_llada.writing import write_atomically
 from recipes.sudoku.puzzles import Puzzles, gym_dataset, load
 from recipes.sudoku.solving import Solutions, answer, fill, write
 from recipes.sudoku.text import board_text
+from reporting.results import save
 
 
 def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, device: str | None) -> None:
@@ -25,12 +25,11 @@ def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, d
 
     Args:
         run (`Path`): The folder of the run.
-        puzzles (`Path`, *optional*): The file of puzzles; `None`: that of the run.
+        puzzles (`Path`, *optional*): The file of puzzles; by default the one of the run.
         output (`Path`): The results.
-        limit (`int`, *optional*): Puzzles of each size, at most.
+        limit (`int`, *optional*): The largest number of puzzles of each size.
         device (`str`, *optional*): Where to run.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)  # now, and not when all is measured
     results = {}
     for name in ("llada", "llada-answer", "twin"):
         folder = run / name
@@ -51,13 +50,13 @@ def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, d
             for label, value in cells.items():
                 print(f"{name:13} {size}x{size} {label:34} {describe(value)}", flush=True)
     if not results:
-        raise ValueError(f"`--run` must name the folder of a run, but {run} holds no llada/final and no twin/final.")
-    write_atomically(output, json.dumps({"device": device_name(device), "models": results}, indent=1) + "\n")
+        raise ValueError(f"`--run` must name the folder of a run, but {run} has no llada/final and no twin/final.")
+    save(output, {"device": device_name(device), "models": results})
     print(f"wrote {output}")
 
 
 def load_model(folder: Path, device: str | None):
-    """A model of a run, in float32: a LLaDA or a twin."""
+    """Loads a model of a run in float32: a LLaDA or a twin."""
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     classes = LlamaForCausalLM if kind == "llama" else AutoModel
     return classes.from_pretrained(folder, dtype=torch.float32).eval().to(device or best_device())
@@ -73,7 +72,7 @@ def device_name(device: str | None) -> str:
 
 
 def measure(name: str, model, puzzles: Puzzles) -> dict[str, dict]:
-    """The results of a model by how it decodes."""
+    """The results of a model by the way of decoding."""
     if name == "twin":
         return {"left to right": timed(puzzles, lambda: write(model, puzzles))}
     solve = fill if name == "llada" else answer
@@ -89,14 +88,14 @@ def measure(name: str, model, puzzles: Puzzles) -> dict[str, dict]:
 
 
 def timed(puzzles: Puzzles, solve) -> dict:
-    """Solves puzzles and says how well and how fast."""
+    """Solves puzzles, and returns the result with its seconds."""
     started = time.monotonic()
     solutions = solve()
     return result_of(solutions, puzzles) | {"seconds": round(time.monotonic() - started, 1)}
 
 
 def result_of(solutions: Solutions, puzzles: Puzzles) -> dict:
-    """The solved puzzles with an interval, the right cells and the forward passes; means over the puzzles."""
+    """The share of solved puzzles with its interval, and the means of right cells and forward passes."""
     solved = solutions.solved(puzzles)
     hits = int(solved.sum())
     return {
@@ -110,7 +109,7 @@ def result_of(solutions: Solutions, puzzles: Puzzles) -> dict:
 
 
 def gym_scores(solutions: Solutions, puzzles: Puzzles) -> np.ndarray:
-    """The scores of reasoning-gym for 4x4 and 9x9 puzzles, 1.0 where one is solved."""
+    """The scores of reasoning-gym for 4x4 and 9x9 puzzles; 1.0 is a solved puzzle."""
     dataset = gym_dataset(puzzles.shape, seed=0, size=1)
     scores = []
     for grid, solution in zip(solutions.grids, puzzles.solutions, strict=True):

@@ -1,11 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training rows: boards in random symmetric images, made on the device, and which of their cells are to be predicted.
+"""Training rows: random symmetric images of boards, made on the device, and the cells that are predicted.
 
-- `canvas`: the board alone. Given cells are never masked, as a prompt is not in fine-tuning; in a part of the rows all
-  cells may be masked, as in pre-training.
-- `answer`: the puzzle with `_` in its empty cells, and behind it the solution, which is predicted. What a model reads from
-  left to right needs this form.
+- `canvas`: the board alone. Given cells are never masked, like a prompt in fine-tuning. In some of the rows all cells may be
+  masked, as in pre-training.
+- `answer`: the puzzle with `_` in its empty cells, followed by the solution, which is predicted. A model that reads from left to
+  right needs this form.
 """
 
 import random
@@ -31,16 +31,16 @@ def row_width(shape: Shape, form: str) -> int:
 
 class BoardRows:
     """
-    A source of rows for [`LLaDAPretrainer`]: puzzles of several shapes, each step of one.
+    A source of rows for [`LLaDAPretrainer`]. Each step has puzzles of one of several shapes.
 
     Args:
         puzzles (`dict[int, Puzzles]`): By size.
         shares (`dict[int, float]`): The share of the steps of each size.
         form (`str`): `"canvas"` or `"answer"`.
-        free_share (`float`, *optional*, defaults to 0.0): The part of the canvases of which all cells may be masked.
-        device (`torch.device`, *optional*, defaults to `"cpu"`): Where they are made.
+        free_share (`float`, *optional*, defaults to 0.0): The share of the canvases in which all cells may be masked.
+        device (`torch.device`, *optional*, defaults to `"cpu"`): The device of the rows.
 
-    `draw` leaves in `maskable` which tokens of its rows are to be predicted.
+    `draw` sets `maskable`: the tokens of its rows that may be masked.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class BoardRows:
         self.maskable: torch.BoolTensor | None = None
 
     def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
-        """The shape that a step trains on: a function of the seed and the step alone."""
+        """The shape of a training step, which depends on the seed and the step only."""
         weights = [entry.share for entry in self.entries]
         return random.Random(f"entry {seed} {step}").choices(self.entries, weights)[0]
 
@@ -91,7 +91,7 @@ class Board:
         self.places = (self.template < 0).nonzero().squeeze(1)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[torch.LongTensor, torch.BoolTensor]:
-        """Random symmetric images of random puzzles: the tokens of their solutions, and which are empty; `(count, cells)`."""
+        """Random symmetric images of random puzzles: the tokens of their solutions, and the empty cells, `(count, cells)`."""
         n, device = self.shape.size, generator.device
         index = torch.randint(len(self.solutions), (count,), generator=generator, device=device)
         rows = shuffle_lines(count, n, self.shape.box_height, generator)
@@ -107,10 +107,10 @@ class Board:
         return digits.gather(1, solutions - 1) + FIRST_DIGIT, empty
 
     def rows(self, cells: torch.LongTensor, fixed: int | None = None) -> torch.LongTensor:
-        """Cells in their places, with the tokens between them, or `fixed` there."""
+        """Rows with these cells, and with the tokens of the board between them, or `fixed`."""
         between = self.template if fixed is None else torch.full_like(self.template, fixed)
         rows = between.repeat(len(cells), 1)
-        # An index, as a mask would wait for the device.
+        # By index, because a mask would wait for the device.
         return rows.index_copy(1, self.places, cells)
 
 
@@ -123,13 +123,13 @@ def shuffle_lines(count: int, size: int, band: int, generator: torch.Generator) 
 
 
 class SolvesPuzzles:
-    """Evaluates a trainer by the puzzles that its model solves, in place of a held-out loss."""
+    """Evaluates a trainer by the puzzles that its model solves, instead of a held-out loss."""
 
     def solve(self, puzzles: Puzzles) -> Solutions:
         raise NotImplementedError
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """The part of the held-out puzzles that are solved, for each size, as in `eval_4x4_solved`."""
+        """The share of solved held-out puzzles for each size, such as `eval_4x4_solved`."""
         started, metrics = time.monotonic(), {}
         for puzzles in (self.eval_dataset if eval_dataset is None else eval_dataset).values():
             solved = self.solve(puzzles).solved(puzzles).mean()
@@ -144,7 +144,7 @@ class BoardPretrainer(SolvesPuzzles, LLaDAPretrainer):
     """[`LLaDAPretrainer`] on boards."""
 
     def solve(self, puzzles: Puzzles) -> Solutions:
-        # Not recorded: a recording would hold the memory of weights that change.
+        # No recording, because it would keep the memory of weights that change.
         solve = fill if self.train_dataset.form == "canvas" else answer
         return solve(self.model, puzzles, disable_compile=True)
 

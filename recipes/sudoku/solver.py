@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Solving and making puzzles of any shape, with one solution each."""
+"""Solves puzzles of any shape, and makes puzzles with one solution."""
 
 from random import Random
 
@@ -33,7 +33,7 @@ class Solver:
         ]
 
     def solutions(self, cells: list[int], random: Random | None = None):
-        """All solutions of a puzzle, a list of n * n digits with 0 for empty; in random order with `random`."""
+        """Yields all solutions of a puzzle, a list of n * n digits with 0 for an empty cell; in random order with `random`."""
         n = self.shape.size
         cells = list(cells)
         rows, columns, boxes = [0] * n, [0] * n, [0] * n
@@ -99,12 +99,12 @@ class Solver:
 
 
 def random_grid(solver: Solver, random: Random) -> list[int]:
-    """A solved grid. Not exactly uniform: each grid can come up, and none is favoured on purpose."""
+    """A solved grid. Every grid is possible, but the distribution is not exactly uniform."""
     return next(solver.solutions([0] * solver.shape.size**2, random))
 
 
 def dig(solver: Solver, solution: list[int], num_empty: int, random: Random) -> list[int]:
-    """Empties cells in random order as long as the solution stays the only one, `num_empty` of them at most."""
+    """Empties up to `num_empty` cells in random order while the solution stays unique."""
     puzzle, emptied = list(solution), 0
     cells = list(range(len(solution)))
     random.shuffle(cells)
@@ -120,7 +120,7 @@ def dig(solver: Solver, solution: list[int], num_empty: int, random: Random) -> 
 
 
 def make_puzzle(solver: Solver, random: Random, solution: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A puzzle with one solution, and that solution, each `(size, size)`; of a random grid if none is given."""
+    """A puzzle with one solution, and that solution, each `(size, size)`. Without a given solution, it is a random grid."""
     shape = solver.shape
     solution = random_grid(solver, random) if solution is None else solution
     puzzle = dig(solver, solution, random.randint(shape.min_empty, shape.max_empty), random)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Solving puzzles with a model: LLaDA fills the board or answers, the twin writes the answer from left to right."""
+"""Solves puzzles with a model: LLaDA fills the board or the answer, the twin writes the answer from left to right."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,22 @@ from recipes.sudoku.text import BLANK, IDS, MASK, boards_to_ids, ids_to_grids
 
 @dataclass
 class Solutions:
-    """What a model made of puzzles.
+    """The grids that a model filled in.
 
     Args:
-        grids (`np.ndarray` of shape `(number, size, size)`): The grids, 0 for what is no digit.
-        forward_passes (`np.ndarray` of shape `(number,)`): What each took.
+        grids (`np.ndarray` of shape `(number, size, size)`): The grids, 0 for a token that is no digit.
+        forward_passes (`np.ndarray` of shape `(number,)`): The forward passes of each puzzle.
     """
 
     grids: np.ndarray
     forward_passes: np.ndarray
 
     def solved(self, puzzles: Puzzles) -> np.ndarray:
-        """Which follow all rules and keep what is given."""
+        """Whether each grid follows all rules and keeps the given digits."""
         return solves(self.grids, puzzles.puzzles, puzzles.shape)
 
     def right_cells(self, puzzles: Puzzles) -> float:
-        """The part of the empty cells that hold the right digit."""
+        """The share of the empty cells with the right digit."""
         empty = puzzles.puzzles == 0
         return float((self.grids == puzzles.solutions)[empty].mean())
 
@@ -41,16 +41,16 @@ def fill(model, puzzles: Puzzles, batch_size: int = 256, seed: int = 0, **option
 
     Args:
         model ([`LLaDAForMaskedLM`]): The model.
-        puzzles ([`Puzzles`]): What to solve.
-        batch_size (`int`, *optional*, defaults to 256): Puzzles of a forward pass, at most.
-        seed (`int`, *optional*, defaults to 0): Of the noise of each puzzle.
-        options: Of `generate`.
+        puzzles ([`Puzzles`]): The puzzles.
+        batch_size (`int`, *optional*, defaults to 256): The largest number of puzzles in a forward pass.
+        seed (`int`, *optional*, defaults to 0): Seed of the noise of each puzzle.
+        options: Options of `generate`.
     """
     return _denoise(model, puzzles, boards_to_ids(puzzles.puzzles, puzzles.shape, MASK), 0, batch_size, seed, options)
 
 
 def answer(model, puzzles: Puzzles, batch_size: int = 256, seed: int = 0, **options) -> Solutions:
-    """Writes the solutions behind the puzzles; see [`fill`]."""
+    """Writes the solutions after the puzzles; see [`fill`]."""
     ids = boards_to_ids(puzzles.puzzles, puzzles.shape, BLANK)
     return _denoise(model, puzzles, ids, ids.shape[1], batch_size, seed, options)
 
@@ -83,7 +83,7 @@ def _denoise(model, puzzles, ids, max_new_tokens, batch_size, seed, options) -> 
 
 @torch.no_grad()
 def write(twin, puzzles: Puzzles, batch_size: int = 256) -> Solutions:
-    """Writes the solutions behind the puzzles with the twin, greedily from left to right, one token a forward pass."""
+    """Writes the solutions after the puzzles with the twin, greedily from left to right, one token in a forward pass."""
     was_training = twin.training
     twin.eval()
     ids = boards_to_ids(puzzles.puzzles, puzzles.shape, BLANK)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Solved puzzles against forward passes, for all ways of decoding: one setting at a time into a file that can be continued."""
+"""Solved puzzles against forward passes for all ways of decoding. The run can be resumed after each setting."""
 
 import time
 from pathlib import Path
@@ -30,7 +30,7 @@ def settings_of(shape: Shape, mean_empty: float) -> dict[str, dict]:
 
     Args:
         shape ([`Shape`]): The shape of the puzzles.
-        mean_empty (`float`): Their empty cells, from which the number of steps follows.
+        mean_empty (`float`): The mean number of their empty cells, which gives the number of steps.
     """
     settings = {}
     for ranking in RANKINGS:
@@ -59,12 +59,12 @@ def _steps_label(tokens: int) -> str:
 
 class Blocks:
     """
-    Remasking that fills the board in blocks of positions from its beginning. `block_length` of `generate` splits what is
-    behind a prompt; here the masks stand in the board itself.
+    Remasking that fills the board in blocks of positions. `block_length` of `generate` only splits new tokens, and here the
+    masks are inside the prompt.
 
     Args:
-        length (`int`): Positions of a block. The two positions of the head belong to the first.
-        threshold (`float`, *optional*): Commit all masks of the block with this confidence, and the surest in any case.
+        length (`int`): Positions of a block. The two positions of the head belong to the first block.
+        threshold (`float`, *optional*): Commit all masks of the block with this confidence, and always the most confident one.
     """
 
     def __init__(self, length: int, threshold: float | None = None):
@@ -82,7 +82,7 @@ class Blocks:
 def sweep(
     model: Path, puzzles: Path, sizes: list[int], limit: int, seed: int, device: str | None, output: Path
 ) -> None:
-    """Runs the settings that the file does not have yet."""
+    """Runs the settings that are missing in the file."""
     solver = load_model(model, device)
     parts = {size: part[:limit] for size, part in load(puzzles, "test", sizes).items()}
     values = load_results(output, {"limit": limit, "seed": seed}, results={})

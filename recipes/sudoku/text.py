@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Boards as text, and the tokenizer that reads it: a head that names the size, then a line for each row.
+"""Boards as text, with a head that names the size and a line for each row, and their tokenizer.
 
     4x4
     1__4
@@ -8,7 +8,7 @@
     2_43
     43_1
 
-An empty cell is `[MASK]` where the board itself is the canvas, and `_` in a question.
+An empty cell is `[MASK]` if the board itself is the canvas, and `_` in a question.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ FIRST_DIGIT = IDS["1"]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each digit, line break and size. It adds none by itself and pads on the left, as decoding needs."""
+    """A token for each digit, line break and size. The tokenizer adds no tokens and pads on the left, as decoding needs."""
     backend = Tokenizer(models.WordLevel(dict(IDS), unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\dx\d|[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
@@ -55,7 +55,7 @@ def board_text(grid: np.ndarray, empty: str = MASK) -> str:
 
 
 def parse_board(text: str, shape: Shape) -> np.ndarray | None:
-    """The grid of a board as text, 0 for anything but a digit of the shape; `None` if it is no board of this shape."""
+    """The grid of a board as text, with 0 for anything but a digit of the shape; `None` if the board has another shape."""
     lines = text.replace(MASK, BLANK).strip().split("\n")
     if lines[0] == shape.name:
         lines = lines[1:]
@@ -75,7 +75,7 @@ def template(shape: Shape) -> np.ndarray:
 
 
 def boards_to_ids(grids: np.ndarray, shape: Shape, empty: str = MASK) -> np.ndarray:
-    """Boards as token ids, `(number, width)`, the same as the tokenizer makes of their text."""
+    """Boards as the token ids that the tokenizer makes of their text, `(number, width)`."""
     cells = np.where(grids > 0, grids.astype(np.int64) + FIRST_DIGIT - 1, IDS[empty])
     ids = np.tile(template(shape), (len(grids), 1))
     ids[:, template(shape) < 0] = cells.reshape(len(grids), -1)
@@ -83,12 +83,12 @@ def boards_to_ids(grids: np.ndarray, shape: Shape, empty: str = MASK) -> np.ndar
 
 
 def ids_to_grids(ids: np.ndarray, shape: Shape) -> np.ndarray:
-    """The cells of boards as token ids, 0 for what is no digit, `(number, size, size)`."""
+    """The grids of boards as token ids, with 0 for a token that is no digit, `(number, size, size)`."""
     cells = ids[:, template(shape) < 0] - FIRST_DIGIT + 1
     cells = np.where((cells >= 1) & (cells <= shape.size), cells, 0)
     return cells.reshape(-1, shape.size, shape.size).astype(np.int8)
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Writes the files of the tokenizer into a folder."""
+    """Saves the tokenizer in a folder."""
     build_tokenizer().save_pretrained(folder)

@@ -1,10 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training on boards from a recipe: LLaDA, or its autoregressive twin on the same puzzles."""
+"""Trains on boards from a YAML file: LLaDA, or its autoregressive twin on the same puzzles."""
 
 import dataclasses
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -13,13 +12,14 @@ import transformers
 import yaml
 from transformers import TrainerCallback, set_seed
 
-from examples.pretrain import parse_value, save_curve, save_final  # from examples
+from examples.pretrain import parse_value, save_curve, save_final
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
 from modeling_llada.training import LLaDAPretrainingConfig, autoregressive_twin, find_last_checkpoint
-from modeling_llada.writing import write_atomically
 from recipes.sudoku.puzzles import load
+from recipes.sudoku.results import device_name
 from recipes.sudoku.rows import BoardPretrainer, BoardRows, BoardTwinPretrainer
 from recipes.sudoku.text import END, IDS, MASK, START, TOKENS, save_tokenizer
+from reporting.results import save
 
 
 STARTED = time.monotonic()
@@ -33,7 +33,7 @@ SPECIAL_TOKENS = {
 
 
 def load_recipe(args) -> dict:
-    """The YAML file, with what the command line says in its place."""
+    """The values of the YAML file, overridden by those of the command line."""
     if not args.config.is_file():
         raise ValueError(f"`--config` must name a file, but there is no {args.config}.")
     recipe = {"form": "canvas"} | yaml.safe_load(args.config.read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def load_recipe(args) -> dict:
 
 
 def check_names(recipe: dict) -> None:
-    """A misspelt name would otherwise be a value that nothing reads."""
+    """Refuses missing and unknown names. A misspelt name would otherwise be ignored."""
     missing = [name for name in KEYS if name not in recipe]
     known = {
         "": {*KEYS, "form"},
@@ -83,13 +83,13 @@ def make_model(recipe: dict) -> LLaDAForMaskedLM:
 
 def train(recipe: dict, twin: bool, device: str | None, resume: bool, max_minutes: float | None) -> None:
     """
-    Trains a model and leaves it, its curve and the record of the run in a folder below that of the run.
+    Trains a model, and writes it, its curve and the record of the run into a subfolder of the run.
 
     Args:
         recipe (`dict`): The values of the YAML file.
-        twin (`bool`): Whether to train the twin in place of LLaDA.
-        device (`str`, *optional*): `"cpu"` or `"cuda"`; left out: an accelerator, if there is one.
-        resume (`bool`): Whether to go on from the last checkpoint.
+        twin (`bool`): Whether to train the twin instead of LLaDA.
+        device (`str`, *optional*): `"cpu"` or `"cuda"`; by default an accelerator, if there is one.
+        resume (`bool`): Whether to continue from the last checkpoint.
         max_minutes (`float`, *optional*): When to stop with a checkpoint.
     """
     if device == "cuda" and not torch.cuda.is_available():
@@ -122,7 +122,7 @@ def train(recipe: dict, twin: bool, device: str | None, resume: bool, max_minute
 
 
 def make_trainer(recipe: dict, twin: bool, training: LLaDAPretrainingConfig) -> BoardPretrainer | BoardTwinPretrainer:
-    """The trainer of a model with random weights, with its rows and the puzzles for its curve."""
+    """Makes the trainer of a model with random weights, with its rows and the puzzles for its curve."""
     path, shares, form = Path(recipe["puzzles"]), recipe["shares"], recipe["form"]
     free_share = 0.0 if twin else recipe["free_share"]
     rows = BoardRows(load(path, "train", list(shares)), shares, form, free_share, training.device)
@@ -135,7 +135,7 @@ def make_trainer(recipe: dict, twin: bool, training: LLaDAPretrainingConfig) -> 
 
 
 class Progress(TrainerCallback):
-    """A line for each log entry."""
+    """Prints a line for each log entry."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         keys = ("loss", "tokens_per_second", *(key for key in logs if key.endswith("_solved")))
@@ -145,12 +145,11 @@ class Progress(TrainerCallback):
 
 
 def save_record(folder: Path, recipe: dict, trainer, first_step: int, seconds: float) -> None:
-    """What was run where and for how long, one entry for each call."""
+    """Writes the record of a run, with an entry for each call: where it ran, and for how long."""
     path = folder / "run.json"
-    # A call that was killed leaves checkpoints and no record.
+    # A killed call leaves checkpoints but no record.
     is_known = first_step > 0 and path.is_file()
     record = json.loads(path.read_text(encoding="utf-8")) if is_known else {"calls": []}
-    device = torch.cuda.get_device_name() if trainer.args.device.type == "cuda" else platform.machine() + " CPU"
     record |= {"recipe": recipe, "parameters": trainer.model.num_parameters()}
     record["calls"].append(
         {
@@ -158,10 +157,10 @@ def save_record(folder: Path, recipe: dict, trainer, first_step: int, seconds: f
             "last_step": trainer.state.global_step,
             "seconds": round(seconds, 1),
             "cpu_seconds": round(time.process_time(), 1),
-            "device": device,
+            "device": device_name(trainer.args.device.type),
             "threads": torch.get_num_threads() if trainer.args.device.type == "cpu" else None,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
     )
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    save(path, record)

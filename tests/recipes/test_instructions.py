@@ -158,7 +158,7 @@ def test_a_pool_that_is_used_up_gives_fewer_rows(splits, monkeypatch):
             ],
             "at least one",
         ),
-        (["--english", "1.5"], "`--english` must be a part"),
+        (["--english", "1.5"], "`--english` must be a share"),
         (["--train", "0"], "`--train` and `--test`"),
     ],
 )
