@@ -63,9 +63,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=run)
     group = parser.add_argument_group("conversation")
-    group.add_argument(
-        "--system", metavar="TEXT", help="system message (llada-poet takes the form and the title of the poem)"
-    )
+    group.add_argument("--system", metavar="TEXT", help="system message, which comes before all turns")
     group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON after each turn")
     add_decoding_arguments(parser)
     add_model_arguments(parser, SHIPPED_CHECKPOINT)

@@ -68,9 +68,15 @@ def add_reversal_parser(benchmarks: argparse._SubParsersAction) -> None:
     task.add_argument("--twin", metavar="PATH_OR_ID", help="autoregressive model to compare with")
     task.add_argument("--limit", type=int, metavar="N", help="use only the first N pairs, and the first N candidates")
     words = parser.add_argument_group("words")
-    words.add_argument("--template-next", metavar="TEXT", help="question for the next line ({line}的下一句是什么？)")
     words.add_argument(
-        "--template-previous", metavar="TEXT", help="question for the previous line ({line}的上一句是什么？)"
+        "--template-next",
+        metavar="TEXT",
+        help='question for the next line ({line}的下一句是什么？ "what is the line after {line}?")',
+    )
+    words.add_argument(
+        "--template-previous",
+        metavar="TEXT",
+        help='question for the previous line ({line}的上一句是什么？ "what is the line before {line}?")',
     )
     words.add_argument("--template-document", metavar="TEXT", help="text with both lines ({first}，{second}。)")
     words.add_argument("--chat-template", action="store_true", help="turn each question into a chat")

@@ -41,6 +41,7 @@ def test_header_leaves_out_what_is_absent(parts, expected):
 
 def test_the_shipped_checkpoint_declares_the_same_headers():
     declared = PromptFields.load(POEMS.parents[1] / "checkpoints" / "llada-poet")
+    assert {choice.value for choice in declared.fields[0].choices} <= set(cleaning.FORMS)
     for parts in ({"form": "词", "title": "水调歌头", "author": "苏轼"}, {"form": "五言绝句"}, {"title": "静夜思"}):
         assert declared.header(parts) == poem_header(**parts)
 
