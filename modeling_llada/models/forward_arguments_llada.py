@@ -49,7 +49,7 @@ def check_keywords(forward: Callable) -> Callable:
     The cache can also have the name that it had before transformers 5.24, `past_key_values`. An argument that nothing
     reads is a `TypeError`, as it would be without `**kwargs`.
     """
-    known = KNOWN_KEYWORDS | SWITCHED_OFF.keys() | inspect.signature(forward).parameters.keys()
+    known = KNOWN_KEYWORDS | SWITCHED_OFF.keys() | named_arguments(forward)
 
     @wraps(forward)
     def checked(self, *args, past_key_values=None, **kwargs):
@@ -79,13 +79,19 @@ def check_keywords(forward: Callable) -> Callable:
 def check_attention_reads(model: nn.Module, names: list[str]) -> None:
     """Refuses arguments that are not named in the signature of the attention function either."""
     attention = ALL_ATTENTION_FUNCTIONS.get(model.config._attn_implementation)
-    read = () if attention is None else inspect.signature(attention).parameters
+    read = () if attention is None else named_arguments(attention)
     for name in names:
         if name not in read:
             raise TypeError(
                 f"`{type(model).__name__}.forward` got an unexpected keyword argument `{name}`, which nothing reads. "
                 "Leave it out."
             )
+
+
+def named_arguments(function: Callable) -> set[str]:
+    """The arguments that a signature names, without `**kwargs`."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
 
 
 __all__ = ["check_keywords"]

@@ -41,7 +41,7 @@ class TestCache:
 
 @BOTH_CLASSES
 class TestUnknown:
-    @pytest.mark.parametrize("name", ["token_type_ids", "past_key_value", "query_position", "seq_idx"])
+    @pytest.mark.parametrize("name", ["token_type_ids", "past_key_value", "query_position", "seq_idx", "kwargs"])
     def test_is_an_error(self, tiny_model, random_ids, model_class, name):
         with pytest.raises(TypeError, match=f"unexpected keyword argument `{name}`"):
             tiny_model(model_class)(random_ids(1, 4), **{name: torch.zeros(1, 4)})
