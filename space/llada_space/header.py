@@ -29,7 +29,7 @@ class HeaderFields:
             declared = {name: one for name, one in declared.items() if one.choices}
         first = first_example(card)
         self.components: dict[str, gr.components.Component] = {}
-        with gr.Group(visible=bool(card.prompt.fields)) as self.group, gr.Row():
+        with gr.Column(visible=bool(card.prompt.fields), scale=2, min_width=300) as self.group, gr.Group(), gr.Row():
             for name, one in declared.items():
                 self.components[name] = make_component(one, first.get(name, ""))
 
@@ -64,7 +64,7 @@ class HeaderFields:
 def make_component(one: PromptField, value: str) -> gr.components.Component:
     """The component of a field."""
     if one.choices:
-        return gr.Dropdown(choices_of(one), value=value, label=one.label, min_width=320)
+        return gr.Dropdown(choices_of(one), value=value, label=one.label, min_width=380)
     return gr.Textbox(value, label=one.label, max_length=40, min_width=120)
 
 
