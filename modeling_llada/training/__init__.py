@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training: masked diffusion pre-training on the Trainer of transformers, with its
-autoregressive twin to compare with, and masked supervised fine-tuning on TRL."""
+"""Masked supervised fine-tuning on TRL, and masked diffusion pre-training on the Trainer of transformers, with an
+autoregressive twin for comparison."""
 
 from .pretraining.configuration import LLaDAPretrainingConfig
 from .pretraining.corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # TRL takes seconds to import, and pre-training does without it.
+    # TRL takes seconds to import, and pre-training does not need it.
     if name not in ("LLaDASFTConfig", "LLaDASFTTrainer"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

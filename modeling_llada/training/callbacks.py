@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A time box for training."""
+"""A time limit for training."""
 
 import time
 
@@ -19,7 +19,7 @@ class TimeLimitCallback(TrainerCallback):
         minutes (`float`):
             The limit.
         started (`float`, *optional*):
-            The `time.monotonic()` that the limit counts from. Left out: now.
+            The `time.monotonic()` at which the time starts. By default now.
     """
 
     def __init__(self, minutes: float, started: float | None = None):

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Checkpoints of a run: which one is complete, and loading one whose weights carry the official names."""
+"""Finds the last complete checkpoint of a run, and loads checkpoints whose weights have the official names."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,10 @@ from transformers import PreTrainedModel
 
 class OfficialCheckpoints:
     """
-    A mixin for trainers, put before [`Trainer`] in the bases.
+    A mixin for trainers, placed before [`Trainer`] in the bases.
 
-    Trainer loads tensors by the names in the file and only warns when none fits. Saved models carry the official names,
-    which `from_pretrained` translates. Adapters, and the shards of FSDP and DeepSpeed, are no such files: those are loaded
-    as Trainer does it.
+    Trainer loads tensors by the names in the file, and only warns if none fits. Saved models have the official names, which
+    `from_pretrained` translates. Adapters, and the shards of FSDP and DeepSpeed, are loaded by Trainer itself.
     """
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
@@ -30,7 +29,7 @@ class OfficialCheckpoints:
             resume_from_checkpoint = find_last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:
                 raise ValueError(
-                    f"`resume_from_checkpoint=True` needs a complete checkpoint in {self.args.output_dir!r}, which has "
+                    f"`resume_from_checkpoint=True` needs a complete checkpoint in {self.args.output_dir!r}, but there is "
                     "none. Leave it out to start from the beginning."
                 )
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
@@ -59,10 +58,10 @@ def load_weights(model: PreTrainedModel, folder: str) -> None:
 
 
 def find_last_checkpoint(output_dir: str | Path) -> str | None:
-    """The last checkpoint in a folder that was written to the end, or `None`."""
-    # Trainer writes trainer_state.json last: a run killed while saving leaves a folder without it.
+    """The last complete checkpoint in a folder, or `None`."""
+    # Trainer writes trainer_state.json last, so a checkpoint without it is not complete.
     folders = [state.parent for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")]
-    # Others, such as a copy called checkpoint-best, are not of the run.
+    # Folders with other names, such as checkpoint-best, do not belong to the run.
     steps = {re.fullmatch(r"checkpoint-([0-9]+)", folder.name): folder for folder in folders}
     steps = {int(found[1]): folder for found, folder in steps.items() if found}
     return str(steps[max(steps)]) if steps else None

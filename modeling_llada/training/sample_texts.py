@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Text that the model writes while it is trained, to the same prompts each time."""
+"""Texts that the model writes during training, always to the same prompts."""
 
 import json
 import os
@@ -24,22 +24,21 @@ NUM_HELD_OUT = 4  # prompts of the evaluation rows, if none are given
 
 class SamplesCallback(TrainerCallback):
     """
-    Completes a few prompts every N steps, and before the first one.
+    Completes a few prompts before the first step, and then every N steps.
 
-    The texts are logged, and appended to `samples.jsonl` in the output folder, one line for each prompt with `step`,
-    `prompt` and `completion` (and `reference`, the response of a held-out row). Nothing that training draws from or
-    computes is changed. A resumed run goes on with the file behind the step of its checkpoint.
+    The texts are logged and appended to `samples.jsonl` in the output folder, one line for each prompt, with `step`,
+    `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change the training. A
+    resumed run drops the lines after the step of its checkpoint and continues the file.
 
     Args:
         trainer ([`LLaDASFTTrainer`]):
-            The trainer, which is prepared.
+            The trainer.
         every (`int`):
             Steps between samples.
         prompts (`list[dict]`):
-            `input_ids` of each prompt, and `reference` where there is one.
+            `input_ids` of each prompt, and `reference` if there is one.
         generation_kwargs (`dict`, *optional*):
-            Arguments of `generate`. Decoding is greedy unless these say otherwise, and its noise has the seed of the
-            training.
+            Arguments of `generate`. Decoding is greedy by default. Its noise follows from the seed of the training.
 
     Example:
 
@@ -71,7 +70,7 @@ class SamplesCallback(TrainerCallback):
 
     def _sample(self, step: int) -> None:
         trainer = self.trainer
-        # A sharded model needs all processes for a forward pass. Otherwise the others wait at the next gradient.
+        # A sharded model needs all processes for a forward pass. Otherwise the first process samples alone.
         if not (trainer.is_world_process_zero() or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
             return
         started = time.monotonic()
@@ -118,13 +117,13 @@ def sample_prompts(args, tokenizer, train_row: dict | None, held_out: Iterable[I
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer, with the chat template of the training.
         train_row (`dict`, *optional*):
-            A row as it was given. If it has messages, the texts are what a user says.
+            A row of the user. If it has messages, the prompts become messages of a user.
         held_out (`Iterable[Iterable[dict]]`, *optional*):
-            The tokenized documents of each evaluation dataset. If `args` has no prompts, they are those of the first one
-            that has any.
+            The tokenized documents of each evaluation dataset. If `args` has no prompts, those of the first dataset with
+            prompts are used.
 
     Returns:
-        `list[dict]`: `input_ids` of each prompt; with the `reference` of a held-out row.
+        `list[dict]`: `input_ids` of each prompt, and the `reference` of held-out rows.
 
     Raises:
         `ValueError`: if there is no prompt.
@@ -149,7 +148,7 @@ def _tokenized(text: str, tokenizer, as_messages: bool) -> list[int]:
 
 
 def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD_OUT) -> list[dict]:
-    """The prompts of the first tokenized documents that have one, each with its response."""
+    """The prompts of the first documents that have one, with their responses."""
     prompts = []
     for row in documents:
         labels = row["labels"]
@@ -166,16 +165,16 @@ def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD
 def _append(path: Path, lines: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    # One write, on the disk before training goes on. What a kill cuts off is dropped when the run is resumed.
+    # Written before training continues. An incomplete line of a killed run is dropped when it is resumed.
     with open(path, "ab", buffering=0) as file:
         file.write(text.encode())
         os.fsync(file.fileno())
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drops what a killed run wrote behind its checkpoint, and all of it if the run starts anew."""
+    """Drops lines that a killed run wrote after its checkpoint, or all lines if a run starts from the beginning."""
     if not path.exists():
         return
-    lines = path.read_bytes().split(b"\n")[:-1]  # what has no end is cut off
+    lines = path.read_bytes().split(b"\n")[:-1]  # without an incomplete last line
     kept = [line.decode() + "\n" for line in lines if step > 0 and json.loads(line)["step"] <= step]
     write_atomically(path, "".join(kept))

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""From rows to a noisy batch, padded on the right."""
+"""Makes noisy batches of rows, padded on the right."""
 
 from collections.abc import Sequence
 
@@ -10,37 +10,37 @@ from ...models.diffusion_llada import mask_tokens
 from .row_order import NumberedRow
 
 
-# What a packed batch gives to a model in the place of an attention mask.
+# The arguments of a model that replace the attention mask for packed rows.
 KEPT_APART = ("position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 
-# The number of positions that a loss is computed for is a multiple of this, so that few different shapes occur: each new
-# one costs a compiled graph, and on a CPU the preparation of bfloat16 kernels.
+# The number of masked positions is filled up to a multiple of this, so that few shapes occur: each new shape costs a
+# compiled graph, and on a CPU the preparation of bfloat16 kernels.
 POSITIONS_MULTIPLE = 64
 
 
 class MaskingCollator:
     """
-    Pads rows, or lists of documents that share one, on the right, and masks tokens of their responses.
+    Pads rows, or lists of documents that share a row, on the right, and masks tokens of their responses.
 
     A batch holds
 
     - `input_ids` and `attention_mask` of shape `(rows, length)`: the noisy rows;
     - `labels` of shape `(rows, length)`: the clean tokens where they are masked, -100 elsewhere;
-    - `masked_positions` of shape `(num_positions,)`: where these are in the flattened rows, filled up with -1. Known here,
-      so that the loss need not ask the device for their number;
-    - `rates` and `response_lengths` of shape `(documents,)`: t, and the number of tokens that could be masked. A row is one
-      document unless it is packed;
-    - `documents` of shape `(rows, length)`: to which of these a position belongs; -1 for padding;
-    - where rows are packed, `position_ids` that begin again with each document, and what keeps documents apart whatever
-      the attention, with padding as a document of its own: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
+    - `masked_positions` of shape `(num_positions,)`: their positions in the flattened rows, filled up with -1. They are
+      found here, because asking a device for their number would wait for it;
+    - `rates` and `response_lengths` of shape `(documents,)`: t, and the number of tokens that could be masked. A row that is
+      not packed is one document;
+    - `documents` of shape `(rows, length)`: the document of each position; -1 for padding;
+    - for packed rows, `position_ids` that restart with each document, and the arguments that separate documents in every
+      attention implementation, where padding counts as a document: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
       `max_length_k`.
 
     Args:
         mask_token_id (`int`), eos_token_id (`int`), pad_token_id (`int`):
             Ids of the special tokens.
         eos_fill (`"longest"` or `int`, *optional*):
-            Lengthens responses with EOS, which belong to them: up to the longest row of the batch, or to this length.
-            A response that was cut off, so that it does not end with EOS, is not filled.
+            Extends responses with EOS up to the longest row of the batch, or to this length. The added EOS belong to the
+            response. A response that was cut off, and so does not end with EOS, is not extended.
         pad_to_multiple_of (`int`, *optional*):
             Pads the length to a multiple of this.
     """
@@ -96,7 +96,7 @@ class MaskingCollator:
         } | (_kept_apart(documents) if number > len(packed) else {})
 
     def _filled(self, row: NumberedRow, fill_length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clean tokens of a row with the EOS that fill it, and which of them belong to the response."""
+        """The clean tokens of a row with the added EOS, and which of them belong to the response."""
         clean, labels = torch.tensor(row.input_ids), torch.tensor(row.labels)
         missing = fill_length - len(clean)
         if missing > 0 and labels[-1] == self.eos_token_id:
@@ -107,7 +107,7 @@ class MaskingCollator:
 
 
 def _kept_apart(documents: torch.Tensor) -> dict[str, torch.Tensor | int]:
-    """What tells a model, and the kernels of flash attention, where documents begin in the flattened batch."""
+    """Tells the model, and the kernels of flash attention, where documents begin in the flattened batch."""
     begins = torch.ones_like(documents, dtype=torch.bool)
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
     starts = begins.flatten().nonzero().flatten()
@@ -125,6 +125,6 @@ def _kept_apart(documents: torch.Tensor) -> dict[str, torch.Tensor | int]:
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:
     positions = mask.flatten().nonzero().flatten()
-    # At least one, so that the loss of a batch with nothing masked is a zero that has gradients.
+    # At least one position, so that the loss of a batch without masked tokens is a zero that has gradients.
     wanted = -(-max(1, len(positions)) // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE
     return torch.nn.functional.pad(positions, (0, wanted - len(positions)), value=-1)

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What is counted while a masked diffusion model trains or is evaluated, and the log line made of it."""
+"""The metrics that are logged while a masked diffusion model is trained or evaluated."""
 
 import torch
 from accelerate import Accelerator
@@ -13,19 +13,19 @@ QUARTILES = ("loss_t_0_25", "loss_t_25_50", "loss_t_50_75", "loss_t_75_100")
 
 class MaskedLossMeter:
     """
-    Sums over batches, kept on the device: nothing waits for it until they are asked for.
+    Sums over batches. They are kept on the device, so that nothing waits for it until they are read.
 
-    - the share of the loss, and the number of items that it is divided by;
+    - the loss before its division, and the number of items to divide it by;
     - tokens (without padding), masked tokens, and how many of these are predicted right;
     - cross-entropy and number of the masked tokens in each quarter of the mask rates.
 
     Args:
         device (`torch.device`):
-            Where the sums are kept.
+            The device of the sums.
     """
 
     def __init__(self, device: torch.device):
-        # float32 counts no further than 2^24, but MPS has nothing else.
+        # float32 counts up to 2^24 only, but MPS has no float64.
         dtype = torch.float if device.type == "mps" else torch.double
         self.sums = torch.zeros(4, dtype=dtype, device=device)
         self.quartiles = torch.zeros(2, len(QUARTILES), dtype=dtype, device=device)
@@ -45,7 +45,7 @@ class MaskedLossMeter:
 
         Args:
             loss (`torch.Tensor`), num_items (`torch.Tensor`), num_tokens (`torch.Tensor`):
-                Scalars: the sum of weighted cross-entropies, what it is divided by, and the number of tokens.
+                Scalars: the sum of weighted cross-entropies, the items to divide it by, and the number of tokens.
             outputs ([`LLaDAMaskedLossOutput`]):
                 The scores of the positions.
             is_masked (`torch.BoolTensor` of shape `(num_positions,)`), rates (`torch.FloatTensor` of shape `(num_positions,)`):
@@ -58,7 +58,7 @@ class MaskedLossMeter:
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
         """
-        The metrics over all processes since the last call, which must come from all of them.
+        The metrics over all processes since the last call. All processes must call it.
 
         Returns:
             `dict[str, float]`: `loss`, `masked_accuracy`, `num_tokens`, `num_masked_tokens`, and for each quarter of the

@@ -1,17 +1,17 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Noise that belongs to a row: a function of the seed, the epoch and the example, whoever draws it.
+"""The noise of a row, which is a function of the seed, the epoch and the example.
 
 - The mask rate comes from the place p of the row in the epoch's order, as a low-discrepancy sequence (documents that are
   packed into one row have places of their own, and so rates of their own):
 
       t = eps + (1 - eps) frac(u(seed, epoch) + p / golden ratio),   u uniform in [0, 1)
 
-  Any run of consecutive rows then covers (eps, 1] evenly, however it is cut into micro-batches and given to processes,
-  and t alone is uniform, since u is.
+  Any run of consecutive rows then covers (eps, 1] evenly, however it is split into micro-batches and over processes. Each
+  t alone is uniform, because u is.
 - Which tokens are masked comes from the seed, the epoch and the index of the example.
 
-So accumulation, data parallelism and a restart change nothing. Evaluation has a stream of its own.
+So accumulation, data parallelism and restarts do not change the noise. Evaluation has its own stream.
 """
 
 import torch
@@ -19,7 +19,7 @@ import torch
 from ...seeds import named_generator, named_random
 
 
-# 2^64 / golden ratio. Integers, so that no position is so large that the fraction loses digits.
+# 2^64 / golden ratio. With integers, the fraction loses no digits at large positions.
 GOLDEN_STEP = 0x9E3779B97F4A7C15
 ONE = 2**64
 
@@ -30,9 +30,9 @@ class RowNoise:
 
     Args:
         seed (`int`):
-            Fixes it.
+            Fixes the noise.
         stream (`str`):
-            Rows of different streams get unrelated noise at the same seed: `"train"`, `"eval"`.
+            `"train"` or `"eval"`. Streams with the same seed have unrelated noise.
         eps (`float`, *optional*, defaults to 1e-3):
             Lower bound of the mask rates.
 
@@ -59,5 +59,5 @@ class RowNoise:
         return self.eps + (1.0 - self.eps) * fraction
 
     def generator(self, epoch: int, index: int) -> torch.Generator:
-        """What the mask of an example is drawn from."""
+        """The generator of the mask of an example."""
         return named_generator(self.stream, self.seed, "mask", epoch, index)

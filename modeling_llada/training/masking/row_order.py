@@ -2,11 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The order of an epoch, and rows that know their place in it.
 
-A sampler hands out [`RowKey`]s in place of bare indices. They pass through the batch samplers of torch and accelerate, so
-each row learns its place in the order and its epoch wherever it is loaded: on any process, in a worker, after a restart.
+Samplers return [`RowKey`]s instead of indices. The keys pass through the batch samplers of torch and accelerate, so each row
+knows its epoch and its place in the order wherever it is loaded: on any process, in a worker, after a restart.
 
-A row is one document, or several that were packed into it. Places are counted in documents, so that the mask rates of any
-run of rows are spread as evenly as those of as many rows of one document.
+A row is one document, or several documents packed together. Places are counted in documents, so that the mask rates of
+consecutive packed rows are spread as evenly as those of single documents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,11 +25,11 @@ class RowKey(NamedTuple):
 
     epoch: int
     position: int
-    index: int | None  # None: fills up the last batch and trains nothing
+    index: int | None  # None: a filler of the last batch, on which nothing is trained
 
 
 class NumberedRow(NamedTuple):
-    """A clean row with the noise that belongs to it, or a document of a packed row."""
+    """A clean row, or a document of a packed row, with its noise."""
 
     input_ids: list[int]
     labels: list[int]
@@ -39,7 +39,7 @@ class NumberedRow(NamedTuple):
 
 class EpochSampler(Sampler[RowKey]):
     """
-    The rows of an epoch in an order that the seed and the epoch fix.
+    The rows of an epoch, in an order that follows from the seed and the epoch.
 
     Args:
         num_rows (`int`):
@@ -49,14 +49,14 @@ class EpochSampler(Sampler[RowKey]):
         shuffle (`bool`, *optional*, defaults to `True`):
             Whether to shuffle.
         lengths (`list[int]`, *optional*):
-            Lengths of the rows. Given: shuffles so that rows of similar lengths are neighbours.
+            Lengths of the rows. If given, rows of similar lengths become neighbours.
         group_size (`int`, *optional*, defaults to 1):
-            How many of them are neighbours: the rows of the global batch.
+            Number of such neighbours: the rows of the global batch.
         multiple (`int`, *optional*, defaults to 1):
-            The number of keys is filled up to a multiple of this. Otherwise accelerate would do so with rows from the
-            beginning of the epoch, and the last step would depend on the number of processes.
+            The number of keys is filled up to a multiple of this. Otherwise accelerate would add rows from the beginning
+            of the epoch, and the last step would depend on the number of processes.
         documents (`list[int]`, *optional*):
-            Number of documents in each row; one by default.
+            Number of documents in each row. By default one.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class EpochSampler(Sampler[RowKey]):
 
 class EvaluationSampler(Sampler[RowKey]):
     """
-    All rows in order, once for each noise sample; always the same.
+    All rows in order, once for each noise sample.
 
     Args:
         num_rows (`int`):
@@ -138,19 +138,19 @@ def _places(indices: list[int | None], documents: Sequence[int] | None) -> Itera
 
 class NumberedRows(Dataset):
     """
-    A tokenized dataset that is looked up by [`RowKey`]s.
+    A tokenized dataset that is indexed by [`RowKey`]s.
 
     Args:
         dataset ([`~datasets.Dataset`]):
-            Rows with `input_ids` and, unless every token is trained on, `labels`, -100 where a token is only given; if they
-            are packed, with the lengths of their documents as `seq_lengths`.
+            Rows with `input_ids`; with `labels`, -100 at the tokens of the prompt, unless every token is trained on; and
+            with the lengths of their documents as `seq_lengths` if they are packed.
         noise ([`RowNoise`]):
-            Where their noise comes from.
+            The noise of the rows.
         filler (`int`):
             The token of rows that fill up the last batch.
         sampler ([`EpochSampler`], *optional*):
-            Where keys come from. When a run resumes on several processes, accelerate announces the epoch to the dataset
-            alone.
+            The sampler of the keys. When a run resumes on several processes, accelerate tells the epoch only to the
+            dataset, which passes it on.
     """
 
     def __init__(self, dataset, noise: RowNoise, filler: int, sampler: EpochSampler | None = None):
@@ -175,7 +175,7 @@ class NumberedRows(Dataset):
         return [len(lengths) for lengths in self.rows["seq_lengths"]]
 
     def __getitem__(self, key: RowKey) -> NumberedRow | list[NumberedRow]:
-        """A row, or the documents of a packed row. Their masks are drawn from one generator, one after the other."""
+        """A row, or the documents of a packed row, whose masks are drawn one after the other from one generator."""
         if key.index is None:
             rate = self.noise.rate(key.epoch, key.position)
             return NumberedRow([self.filler], [-100], rate, self.noise.generator(key.epoch, -1))

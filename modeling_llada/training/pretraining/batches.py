@@ -2,9 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Noisy training batches, made on the device as a function of the seed and the step.
 
-The clean rows and the noise of an optimiser step are drawn for the global batch, then cut into the micro-batches of each
-process. So neither gradient accumulation nor the number of processes changes what a step trains on, and a run that
-resumes at step n continues with exactly the batches it would have seen.
+The clean rows and the noise of an optimizer step are drawn for the global batch, then split into the micro-batches of each
+process. So gradient accumulation and the number of processes do not change a step, and a run that resumes at step n sees
+the same batches as without an interruption.
 """
 
 import math
@@ -20,10 +20,10 @@ from .rows import RowEntry
 
 class RowSource(Protocol):
     """
-    What training rows come from: [`RowMixture`], or [`TensorRows`] for rows that are ready.
+    A source of training rows: [`RowMixture`], or [`TensorRows`] for rows that are ready.
 
-    A source of questions and answers also has `maskable`, a `torch.BoolTensor` of the shape of the rows that `draw` has just
-    returned: what is to be predicted. The rest is never masked, and counts in no loss.
+    A source of questions and answers also has `maskable`, a `torch.BoolTensor` of the shape of the rows that `draw` returned
+    last. Only tokens where it is true are masked and predicted.
     """
 
     entries: list[RowEntry]
@@ -41,9 +41,9 @@ class TensorRows:
         input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
             The rows.
         device (`torch.device`, *optional*, defaults to `"cpu"`):
-            Where they live.
+            The device of the rows.
         maskable (`torch.BoolTensor` of shape `(num_rows, width)`, *optional*):
-            What is to be predicted. Left out: everything.
+            The tokens to predict. By default all.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class TrainingBatches:
 
     Args:
         source ([`RowSource`]):
-            Where clean rows come from.
+            The source of the clean rows.
         mask_token_id (`int`):
             Id of the mask token.
         max_steps (`int`):
-            Optimiser steps of the run.
+            Optimizer steps of the run.
         tokens_per_step (`int`):
             Tokens of the global batch of one step; the number of rows follows from the width of the step's rows.
         device (`torch.device`):
-            Where batches are made.
+            The device on which batches are made.
         seed (`int`, *optional*, defaults to 0):
             Fixes rows and noise.
         eps (`float`, *optional*, defaults to 1e-3):
@@ -93,9 +93,9 @@ class TrainingBatches:
         random_length_ratio (`float`, *optional*, defaults to 0.01):
             Share of the `windows` steps whose rows are cut to random lengths.
         accumulation_steps (`int`, *optional*, defaults to 1), num_processes (`int`, *optional*, defaults to 1), process_index (`int`, *optional*, defaults to 0):
-            How the global batch is cut.
+            How the global batch is split.
         first_step (`Callable[[], int]`, *optional*):
-            Says at which step iteration begins. Left out: at step 0.
+            Returns the step at which iteration begins. By default 0.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class TrainingBatches:
         self.process_index = process_index
         self.first_step = first_step or (lambda: 0)
         self.generator = torch.Generator(self.device)
-        # Masked positions that found no slot (see `num_slots`), counted without waiting for the device.
+        # Masked positions without a slot (see `num_slots`), counted without waiting for the device.
         self.num_dropped = torch.zeros((), dtype=torch.long, device=self.device)
         for entry in source.entries:
             self.num_rows(entry)
@@ -180,7 +180,7 @@ class TrainingBatches:
         return *mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator), rates
 
     def find_maskable(self, attention_mask: torch.LongTensor | None) -> torch.Tensor | None:
-        """What is to be predicted of the rows that were drawn last; `None` for everything."""
+        """The tokens to predict of the rows that were drawn last; `None` for all."""
         maskable = getattr(self.source, "maskable", None)
         if maskable is None or attention_mask is None:
             return attention_mask if maskable is None else maskable
@@ -204,9 +204,10 @@ class TrainingBatches:
         """
         A static number of positions that holds the masked ones of a micro-batch.
 
-        With evenly spread rates about half of all tokens are masked, give or take a few times sqrt(tokens / 6); rates
-        that are a random part of the global batch add width^2 rows / 12 to that variance. Six standard deviations above
-        the mean are exceeded in about one of a billion batches; what then finds no slot is left out of the loss and counted.
+        With evenly spread rates, the number of masked tokens has a mean of about half of the tokens and a variance of
+        tokens / 6. If the rates are a random part of those of the global batch, width^2 rows / 12 is added to the variance.
+        About one batch in a billion exceeds the mean by six standard deviations; masked tokens without a slot are then
+        left out of the loss, and counted.
         """
         tokens = rows * width
         variance = tokens / 6
@@ -217,6 +218,6 @@ class TrainingBatches:
 
 
 def random_lengths_mask(rows: int, width: int, generator: torch.Generator) -> torch.LongTensor:
-    """Attention mask of rows that are cut to lengths uniform in 1 .. width, so that shapes stay the same."""
+    """An attention mask that cuts rows to lengths uniform in 1 .. width and keeps their shape."""
     lengths = torch.randint(1, width + 1, (rows, 1), generator=generator, device=generator.device)
     return (torch.arange(width, device=generator.device) < lengths).long()

@@ -16,8 +16,8 @@ class LLaDAPretrainingConfig(TrainingArguments):
 
     Args:
         tokens_per_step (`int`, *optional*, defaults to 98304):
-            Tokens of the global batch of an optimiser step, over all processes and accumulated micro-batches. Takes the
-            place of `per_device_train_batch_size`, as rows of different kinds have different widths.
+            Tokens of the global batch of an optimizer step, over all processes and accumulated micro-batches. It replaces
+            `per_device_train_batch_size`, because kinds of rows differ in their width.
         rate_eps (`float`, *optional*, defaults to 1e-3):
             Mask rates are uniform in (rate_eps, 1].
         random_length_ratio (`float`, *optional*, defaults to 0.01):
@@ -25,10 +25,10 @@ class LLaDAPretrainingConfig(TrainingArguments):
         decay_ratio (`float`, *optional*, defaults to 0.3):
             Part of `max_steps` over which the learning rate decays, with the `warmup_stable_decay` schedule.
         max_minutes (`float`, *optional*):
-            Time limit of one call of `train`, counted from the creation of the trainer. Training stops there with a
-            checkpoint to resume from; `max_steps` still says how long the whole run and its schedule are.
+            Time limit of one call of `train`, counted from the creation of the trainer. Training then stops with a
+            checkpoint to resume from. `max_steps` remains the length of the whole run and its schedule.
         compile_loss (`bool`, *optional*):
-            Whether to compile forward pass and loss, once for each shape. Left out: on CUDA.
+            Whether to compile forward pass and loss, once for each shape. By default on CUDA.
         eval_num_samples (`int`, *optional*, defaults to 16):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
@@ -53,11 +53,11 @@ class LLaDAPretrainingConfig(TrainingArguments):
     warmup_steps: float = field(default=300, metadata={"help": "Linear warmup over this many steps."})
     bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where CUDA supports it."})
     logging_steps: float = field(default=100, metadata={"help": "Log every this many steps."})
-    # The filter looks at each loss on the host, which would make every step wait for the device.
+    # The filter would make every step wait for the device.
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Filter nan and inf losses for logging."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
     report_to: None | str | list[str] = field(default="none", metadata={"help": "Reporting integrations."})
-    # Batches are functions of the step, so there is nothing to skip.
+    # Batches are functions of the step: there are none to skip.
     ignore_data_skip: bool = field(default=True, metadata={"help": "Do not replay data when resuming."})
 
     def __post_init__(self):

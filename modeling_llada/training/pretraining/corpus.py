@@ -2,9 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """A tokenised corpus in one small file, and its layout as one flat run of tokens.
 
-The file holds what a tokenizer made of the documents and nothing that can be computed from that: the token ids of all
-texts one after the other, their lengths, and the same for one header per document. Special tokens and the second,
-headed copy of every document come in when it is laid out, so that the file stays small enough to travel.
+To be small, the file holds only the token ids of all texts one after the other, their lengths, and the same for one header
+per document. Special tokens, and the second copy of each document with its header, are added when it is laid out.
 """
 
 import json
@@ -44,7 +43,7 @@ class TokenizedDocuments:
 @dataclass
 class Corpus:
     """
-    Tokenised splits and the ids that are needed to lay them out.
+    Tokenised splits and the special tokens of their layout.
 
     Args:
         splits (`dict[str, TokenizedDocuments]`):
@@ -74,7 +73,7 @@ class Corpus:
         }
         values = {key: value for key, value in vars(self).items() if key != "splits"}
         data = safetensors.numpy.save(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
-        # First under another name, so that the file is whole or absent.
+        # First under another name, so that the file is complete or absent.
         partial = Path(f"{path}.part")
         partial.write_bytes(lzma.compress(data, preset=6) if str(path).endswith(".xz") else data)
         os.replace(partial, path)
@@ -169,11 +168,11 @@ def lay_out(
         documents ([`TokenizedDocuments`]):
             The documents of one split.
         bos_token_id (`int`), eos_token_id (`int`):
-            What opens and what closes a document.
+            The tokens before and after a document.
         with_headers (`bool`, *optional*, defaults to `True`):
-            Whether each document comes twice, bare and with its header (bare again where it has none), or once, bare.
+            Whether each document appears twice, without and with its header (if it has one), or once, without it.
         seed (`int`, *optional*, defaults to 0):
-            Shuffles the copies, so that a window sees unrelated neighbours. `None` keeps the order.
+            Seed that shuffles the copies, so that neighbours in a window are unrelated. `None` keeps the order.
 
     Returns:
         [`Layout`].
@@ -181,7 +180,7 @@ def lay_out(
     count = len(documents)
     text_lengths = documents.lengths.astype(np.int64)
     header_lengths = documents.header_lengths.astype(np.int64)
-    # Everything is cut out of one source: BOS, EOS, the headers, the texts.
+    # All pieces are gathered from one source: BOS, EOS, the headers, the texts.
     source = np.concatenate([np.array([bos_token_id, eos_token_id]), documents.header_tokens, documents.tokens])
     source = source.astype(np.int32)
     header_starts = 2 + exclusive_cumsum(header_lengths)

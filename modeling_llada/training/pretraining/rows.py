@@ -1,15 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Training rows cut from a corpus that lies whole on the device.
+"""Training rows that are cut from a corpus on the device.
 
-Every kind of row is (start, length, width): take `length` tokens from `start` of one flat run of tokens and fill up to
-`width` with EOS. A kind is therefore a table of starts and lengths, and a batch is one gather.
+A row is (start, length, width): `length` tokens from `start` of one flat run of tokens, filled up to `width` with EOS. A kind
+of row is therefore a table of starts and lengths, and a batch is one gather.
 
-- `windows`: any `width` tokens of the run `BOS [header] text EOS ...`, across documents: what the paper pre-trains on.
-- `documents`: a whole document from its first token, without BOS, with or without its header, then its EOS and more EOS.
+- `windows`: any `width` tokens of the run `BOS [header] text EOS ...`, across documents, as in the paper's pre-training.
+- `documents`: a whole document without BOS, with or without its header, then EOS.
 - `spans`: two to four consecutive lines of one document, then EOS.
-- `exact`: consecutive lines of equal length that fill the width exactly, from the start of a sentence to the end of one,
-  as a couplet does. No EOS: this is the shape in which lines are infilled from the lines around them.
+- `exact`: consecutive lines of equal length that fill the width, from the start of a sentence to the end of one, like a
+  couplet. They have no EOS, as for infilling a line between others.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class RowPhase:
         fraction (`float`):
             Part of all steps, relative to the other phases.
         entries (`list[RowEntry]`):
-            What the steps of this phase train on.
+            The kinds of rows in this phase.
     """
 
     fraction: float
@@ -85,11 +85,11 @@ class RowPhase:
 @dataclass
 class RowTable:
     """
-    Where the rows of one kind lie.
+    The places of the rows of one kind.
 
     Args:
         starts (`torch.LongTensor` of shape `(num_rows,)` or `tuple[int, int]`):
-            First token of each row; or the range of all starts, when every place in it starts a row.
+            First token of each row, or the range of all starts if each place in it starts a row.
         lengths (`torch.LongTensor` of shape `(num_rows,)` or `int`):
             Tokens of each row.
     """
@@ -116,11 +116,11 @@ class RowMixture:
         corpus ([`Corpus`]):
             The tokenised documents.
         phases (`list[RowPhase]` or `list[dict]`):
-            What to train on, in order.
+            The phases, in order.
         device (`torch.device`, *optional*, defaults to `"cpu"`):
-            Where the tokens and the tables live.
+            The device of the tokens and the tables.
         seed (`int`, *optional*, defaults to 0):
-            Fixes the order in which the documents are laid out.
+            Fixes the order of the documents in the run.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class RowMixture:
         return [entry for phase in self.phases for entry in phase.entries]
 
     def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
-        """The kind of row that a step trains on: a function of the seed and the step alone."""
+        """The kind of row of a step, which follows from the seed and the step."""
         position = (step + 0.5) / max_steps * sum(phase.fraction for phase in self.phases)
         for phase in self.phases:  # noqa: B007 (the last phase also takes what rounding leaves)
             position -= phase.fraction
@@ -197,7 +197,7 @@ class RowMixture:
                 starts.append(drawn[0])
                 lengths.append(drawn[1])
         column = torch.arange(entry.width, device=self.tokens.device)
-        # A short row at the very end of the run reaches past it before its tail is filled.
+        # A short row at the end of the run reaches past it before it is filled up.
         index = (torch.cat(starts)[:, None] + column).clamp(max=len(self.tokens) - 1)
         rows = self.tokens[index].long()
         return torch.where(column < torch.cat(lengths)[:, None], rows, self.fill_token_id)
@@ -213,7 +213,7 @@ def find_rows(kind: str, width: int, documents: TokenizedDocuments, layout: Layo
         documents ([`TokenizedDocuments`]), layout ([`Layout`]):
             The split.
         corpus ([`Corpus`]):
-            Says which tokens end a line and a sentence.
+            Has the tokens that end a line and a sentence.
 
     Returns:
         [`RowTable`] with starts in the run of the layout.
@@ -242,7 +242,7 @@ class Lines:
 
 
 def find_lines(documents: TokenizedDocuments, line_ends: Sequence[int]) -> Lines:
-    """A line goes up to and with the token that ends it, or to the end of its document."""
+    """Finds all lines. A line ends with one of the `line_ends`, or at the end of its document."""
     text_ends = np.cumsum(documents.lengths.astype(np.int64))
     is_end = np.isin(documents.tokens, np.array(line_ends))
     is_end[text_ends[documents.lengths > 0] - 1] = True

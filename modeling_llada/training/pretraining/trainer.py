@@ -6,10 +6,11 @@ The loss is eq. 3 of the paper (https://huggingface.co/papers/2502.09992), norma
 
     L(theta) = 1 / (B L)  sum_b 1/t_b  sum_i 1[x_t^(b,i) = M]  (-log p_theta(x_0^(b,i) | x_t^b))
 
-- rows and noise are functions of (seed, step), made on the device (`batches.py`, `rows.py`);
-- logits for the masked positions alone, in a static number, and one compiled graph for each shape;
-- nothing waits for the device between two log lines;
-- evaluation on fixed noise; a time limit that leaves a checkpoint to resume from.
+- Rows and noise are functions of the seed and the step, made on the device (`batches.py`, `rows.py`).
+- Logits are computed for the masked positions only, in a static number, with one compiled graph for each shape. This is
+  the same alone and under DistributedDataParallel.
+- Nothing waits for the device between two log lines.
+- Evaluation uses fixed noise (`held_out_loss.py`). A time limit leaves a checkpoint to resume from.
 """
 
 import math
@@ -103,7 +104,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             callbacks=callbacks,
             **kwargs,
         )
-        # Before `loss_is_scaled_for_ga` (transformers < 5.19) the same was said by this flag and a count of items.
+        # The same for transformers < 5.19, together with the number of items.
         self.model_accepts_loss_kwargs = True
         self._token_losses = self.token_losses
         if args.compile_loss:
@@ -111,7 +112,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             many_graphs = torch._dynamo.config.patch(cache_size_limit=64)
             self._token_losses = many_graphs(torch.compile(self.token_losses, dynamic=False))
         self._batches: TrainingBatches | None = None
-        self._logged = (time.monotonic(), 0)  # when and at which step the last log line was written
+        self._logged = (time.monotonic(), 0)  # time and step of the last log line
         if args.max_minutes is not None:
             self.add_callback(TimeLimitCallback(args.max_minutes))
 
@@ -145,7 +146,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         return self.state.global_step
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
-        # Known to every process without asking the others, and without waiting for the device.
+        # Each process knows it, without asking the others or waiting for the device.
         return batch_samples[0]["num_items"] if batch_samples else None
 
     def compute_loss(
@@ -186,8 +187,8 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
         Held-out loss in nats per token, on noise that is the same at every call.
 
         Returns:
-            `dict[str, float]`: `eval_loss`, `eval_perplexity` (its exponential) and `eval_runtime`. With a dictionary of
-            datasets the names come in between, as in `eval_famous_loss`.
+            `dict[str, float]`: `eval_loss`, `eval_perplexity` (its exponential) and `eval_runtime`. For a dictionary of
+            datasets they contain its keys, as in `eval_famous_loss`.
         """
         override = eval_dataset is not None
         eval_dataset = eval_dataset if override else self.eval_dataset
@@ -223,7 +224,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             if dropped := int(self._batches.num_dropped):
                 logs["dropped_masked_tokens"] = dropped
         if self.state.max_steps > 0:
-            # What Trainer counts restarts at zero in a resumed run. Here: the part of the run that is done.
+            # The finished part of the run. Trainer's own count would restart at 0 in a resumed run.
             self.state.epoch = round(self.state.global_step / self.state.max_steps, 4)
         super().log(logs, start_time)
 

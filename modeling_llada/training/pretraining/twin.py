@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The autoregressive twin of a pre-training run: the same rows in the same order, with a causal model in place of LLaDA.
+"""The autoregressive twin of a pre-training run, for comparison: a causal model on the same rows in the same order.
 
-It is there to compare with. A twin differs from its LLaDA in the causal mask and in what is predicted, and in nothing
-else: rows, optimiser, schedule, checkpoints and held-out windows are those of [`LLaDAPretrainer`].
+A twin differs from its LLaDA only in the causal mask and in the tokens that are predicted. Rows, optimizer, schedule,
+checkpoints and held-out windows are those of [`LLaDAPretrainer`].
 """
 
 import torch
@@ -22,9 +22,9 @@ class AutoregressiveBatches(TrainingBatches):
 
     Args:
         source ([`RowSource`]):
-            Where rows come from.
+            The source of the rows.
         bos_token_id (`int`):
-            Id of the token that the first token of each row is predicted from.
+            Id of the token from which the first token of a row is predicted.
         settings:
             The other arguments of [`TrainingBatches`].
     """
@@ -36,7 +36,7 @@ class AutoregressiveBatches(TrainingBatches):
     def corrupt(
         self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
-        """Nothing is masked: the model reads the row one place to the right, and predicts what LLaDA would have to."""
+        """Nothing is masked: the row is shifted to the right, and the tokens that LLaDA may mask are predicted."""
         maskable = self.find_maskable(attention_mask)
         kept = torch.ones_like(clean) if maskable is None else maskable
         return shift_right(clean, self.bos_token_id), kept.bool(), torch.ones_like(rates)
@@ -60,10 +60,10 @@ def left_to_right_losses(
 
 class AutoregressivePretrainer(LLaDAPretrainer):
     """
-    Trainer for the autoregressive twin of a LLaDA, on the rows that [`LLaDAPretrainer`] would train on.
+    Trainer for the autoregressive twin of a LLaDA, on the rows of [`LLaDAPretrainer`].
 
-    Each row is read from a BOS token on, so that a row of L tokens has L predictions and `eval_loss`, the exact negative
-    log-likelihood in nats per token, stands beside the bound of the same windows.
+    Each row begins with BOS, so that a row of L tokens has L predictions. `eval_loss` is the exact negative log-likelihood
+    in nats per token, and can be compared with the bound of the same windows.
 
     Args:
         model ([`PreTrainedModel`]):
@@ -91,7 +91,7 @@ class AutoregressivePretrainer(LLaDAPretrainer):
 
 
 def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:
-    """Puts BOS before each row and drops the last token, so that place i reads the tokens before token i."""
+    """Puts BOS before each row and drops its last token, so that position i sees the tokens before token i."""
     return F.pad(input_ids[:, :-1], (1, 0), value=bos_token_id)
 
 
@@ -104,7 +104,7 @@ def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch
         model ([`PreTrainedModel`]):
             A causal language model.
         input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
-            The rows, on the device of the model. Each is read from a BOS token on.
+            The rows, on the device of the model, without BOS.
         batch_size (`int`):
             Rows of a forward pass.
 
@@ -120,7 +120,7 @@ def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch
 
 def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
     """
-    Makes a Llama with random weights that has the shape of a LLaDA, and so its number of parameters.
+    Makes a Llama with random weights, and the shape and number of parameters of a LLaDA.
 
     Args:
         config ([`LLaDAConfig`]):

@@ -17,42 +17,44 @@ class LLaDASFTConfig(SFTConfig):
 
     Args:
         loss_normalization (`str`, *optional*, defaults to `"token"`):
-            What the weighted cross-entropies of the global batch are divided by. `"token"`: the tokens of its responses,
-            masked or not, so that every token counts the same. `"sequence"`: each row by the length of its response, then
-            all by the number of rows, so that every row counts the same, as in the official guideline.
+            How the sum of the weighted cross-entropies of the global batch is divided. `"token"`: by the tokens of its
+            responses, masked or not, so that all tokens count the same. `"sequence"`: each row by the length of its
+            response, then the sum by the number of rows, so that all rows count the same, as in the official guideline.
         rate_eps (`float`, *optional*, defaults to 1e-3):
             Mask rates are uniform in (rate_eps, 1].
         eos_fill (`int` or `str`, *optional*):
-            Lengthens responses with EOS, which are attended to, masked and trained on, as the paper does. `"longest"`: up
-            to the longest row of the micro-batch. A number: until the whole row, prompt and response, has that many
-            tokens; it is not the length of the response, which is longer where the prompt is shorter. Left out: one EOS
-            ends a response, and padding is neither seen nor trained on. With `"longest"` the loss depends on which rows share a
-            micro-batch; with all of them the many EOS, which are easy, lower the loss. Not with `packing`.
+            Extends responses with EOS tokens, which are attended to, masked and trained on, as in the paper. `"longest"`: up
+            to the longest row of the micro-batch; the loss then depends on the rows that share a micro-batch. A number:
+            until prompt and response together have that many tokens. By default one EOS ends a response, and padding is
+            neither seen nor trained on. EOS tokens are easy to predict, so filling lowers the loss. Not with `packing`.
         packing (`bool`, *optional*, defaults to `False`):
-            Puts several documents into each row of `max_length`, which saves most of the padding. With `packing_strategy`
-            `"bfd"`, the default, a document sees itself alone, as in a row of its own, and counts as one: it has a mask
-            rate and, for `loss_normalization="sequence"`, a weight of its own. `per_device_train_batch_size` counts packed
-            rows. `"bfd_split"` makes documents of the pieces of those that are too long, which then lack what came before;
-            `"wrapped"` cuts the joined text into rows that are one document each, as in pre-training. Pieces that have
-            nothing of a response are left out.
+            Puts several documents into each row of `max_length`, which saves most of the padding.
+            `per_device_train_batch_size` counts packed rows. `packing_strategy` is one of:
+
+            - `"bfd"`, the default: a document does not see the others of its row, and has its own mask rate and, for
+              `loss_normalization="sequence"`, its own weight;
+            - `"bfd_split"`: documents that are too long are split, and each piece becomes a document;
+            - `"wrapped"`: the joined text is cut into rows of one document each, as in pre-training.
+
+            Pieces without a token of a response are dropped.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
             Masked tokens whose logits are in memory at a time.
         eval_num_samples (`int`, *optional*, defaults to 4):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
-            Fixes that noise.
+            Fixes the noise in evaluation.
         sample_every (`int`, *optional*):
-            Completes a few prompts every so many steps, logs the texts and appends them to `samples.jsonl` in the output
-            folder. Left out: never.
+            Number of steps after which a few prompts are completed. The texts are logged and appended to `samples.jsonl`
+            in the output folder. By default never.
         sample_prompts (`list[str]`, *optional*):
-            The prompts: what a user says where the data are messages, else texts. Left out: those of the first four rows
-            of the first evaluation dataset that has prompts.
+            The prompts: messages of a user if the rows have messages, else texts. By default those of the first four rows
+            of the first evaluation dataset with prompts.
         sample_kwargs (`dict` or `str`, *optional*):
-            Arguments of `generate` for these, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
+            Arguments of `generate` for these prompts, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
         torch_compile (`bool`, *optional*, defaults to `False`):
-            Compiles the layers, which share their graphs, in place of the whole model (which it is with accelerate < 1.15).
+            Compiles the layers, which share their graphs. With accelerate < 1.15 it compiles the whole model.
         bf16 (`bool`, *optional*):
-            Whether to train in bfloat16 autocast. Left out: where the GPU supports it; float32 on a CPU.
+            Whether to train in bfloat16 autocast. By default if the GPU supports it; float32 on a CPU.
 
     Example:
 

@@ -1,9 +1,8 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Texts and messages as they are given: what TRL would misread is refused, with the numbers of the rows.
+"""Checks of texts and messages before tokenization, as TRL would silently misread some. Errors name the rows.
 
-Of `messages`, the response is the last one, and what stands before it the prompt; with `assistant_only_loss`, TRL marks all
-answers.
+The last message is the response, and those before it are the prompt. With `assistant_only_loss`, TRL marks all answers.
 """
 
 from collections import defaultdict
@@ -23,7 +22,7 @@ def check_dataset(dataset: Dataset, name: str) -> None:
     """Raises a `ValueError` unless a dataset has numbered rows, and at least one."""
     if not isinstance(dataset, Dataset):
         raise ValueError(
-            f"`{name}` must be a `datasets.Dataset`, whose rows have numbers that their noise belongs to, but got "
+            f"`{name}` must be a `datasets.Dataset`, because the noise of a row depends on its number, but got "
             f"{type(dataset).__name__}. Turn a stream into one with `Dataset.from_generator`."
         )
     if len(dataset) == 0:
@@ -36,14 +35,14 @@ def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dat
 
     Args:
         dataset ([`~datasets.Dataset`]):
-            Rows as they are given. Those with `input_ids` are returned as they are.
+            The rows of the user. Rows with `input_ids` are not changed.
         name (`str`):
-            What the messages call it.
+            The name of the dataset in error messages.
         args ([`LLaDASFTConfig`]):
             The arguments.
 
     Raises:
-        `ValueError`: for other columns, and for rows that have no text or no messages in theirs.
+        `ValueError`: if there is no such column, or a row has no text or no messages in it.
     """
     columns = set(dataset.column_names)
     known = [{"input_ids"}, {"messages"}, {"conversations"}, {"prompt", "completion"}, {args.dataset_text_field}]
@@ -67,10 +66,10 @@ def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dat
 
 def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     """
-    Turns `messages` into a `prompt` and a `completion`, the last message; any other dataset is returned as it is.
+    Splits `messages` into a `prompt` and a `completion`, the last message. Other datasets are not changed.
 
     Raises:
-        `ValueError`: if a last message is not the assistant's.
+        `ValueError`: if a last message is not from the assistant.
     """
     if "messages" not in dataset.column_names:
         return dataset
@@ -81,8 +80,8 @@ def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Data
             roles |= _roles(messages)
     if unanswered:
         raise ValueError(
-            f"`{name}` must have `messages` that end with one of the assistant, which is what is trained on, after at "
-            f"least one other, but {numbered(unanswered, len(dataset))} do not. "
+            f"`{name}` must have `messages` that end with an answer of the assistant, the response, after at least one other "
+            f"message, but {numbered(unanswered, len(dataset))} do not. "
             + (
                 "Drop what follows the last answer, or train on all answers with `assistant_only_loss=True`."
                 if "assistant" in roles

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""From tokens to rows whose response is marked, ends with EOS, and is not empty.
+"""Rows whose response is marked, ends with EOS, and is not empty.
 
-TRL tokenizes and marks. What comes after it here, and for rows that were tokenized before:
+TRL tokenizes rows and marks their responses. Then, and for rows that the user has tokenized:
 
-- one EOS ends a response, whether or not the chat template wrote one, or something after it;
-- what is too long is cut, without an EOS, and documents are packed;
-- rows that cannot be trained on are errors, with their numbers.
+- each response ends with one EOS, whatever the chat template wrote;
+- rows that are too long are cut, and then have no EOS, and documents are packed;
+- rows that cannot be trained on are errors, which name them.
 """
 
 import functools
@@ -32,7 +32,7 @@ def tokenized_rows(
     dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int
 ) -> Dataset:
     """
-    Returns rows that were tokenized before, and are trained on as they are, packed or not, with labels.
+    Adds labels to rows that the user has tokenized, packed or not. Nothing else is changed.
 
     Args:
         dataset ([`~datasets.Dataset`]), name (`str`), args ([`LLaDASFTConfig`]), tokenizer (`PreTrainedTokenizerBase`),
@@ -57,11 +57,11 @@ def tokenized_rows(
 
 def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     """
-    Turns the masks of tokenized rows into `labels`, for which TRL's rules hold: labels that there are come first, and
-    `completion_mask` counts unless `completion_only_loss=False`.
+    Turns the masks of tokenized rows into `labels`, by the rules of TRL: existing labels win, and `completion_mask` counts
+    unless `completion_only_loss=False`.
 
     Raises:
-        `ValueError`: if labels or masks have not the length of their `input_ids`.
+        `ValueError`: if labels or masks differ in length from their `input_ids`.
     """
     check_lengths(dataset, name)
     masks = [mask for mask in MASKS if mask in dataset.column_names]
@@ -108,7 +108,7 @@ def check_lengths(dataset: Dataset, name: str) -> None:
 def finish_rows(
     dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, cut: bool = True
 ) -> Dataset:
-    """Ends each response with one EOS, then cuts rows that are longer than `max_length`, unless packing will."""
+    """Ends each response with one EOS, then cuts rows at `max_length`, unless packing does."""
     kept = slice(None)
     if cut and args.max_length is not None:
         kept = slice(-args.max_length, None) if args.truncation_mode == "keep_end" else slice(args.max_length)
@@ -132,8 +132,8 @@ def _ended(
     """
     Ends a row with EOS if it ends with its response.
 
-    Chat templates may write a line break after EOS. Behind the last response it is cut off, as nothing is generated there.
-    Between turns it stays, as the next prompt has it, but it is not trained on.
+    Chat templates may write a line break after EOS. After the last response it is removed, because nothing is generated
+    there. Between turns it stays, because it belongs to the next prompt, and is not trained on.
     """
     labels = list(labels)
     for place in [place for place, label in enumerate(labels) if label == eos]:
@@ -153,7 +153,7 @@ def _ended(
 
 
 def pack_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, eos_token_id: int) -> Dataset:
-    """Packs finished rows. Where packing cuts documents, pieces that have nothing of the response are dropped."""
+    """Packs finished rows. Where packing cuts documents, pieces without a token of the response are dropped."""
     strategy = args.packing_strategy
     with PartialState().main_process_first():
         if strategy == "bfd_split":
@@ -185,7 +185,7 @@ def _answered(dataset: Dataset, name: str, eos_token_id: int) -> Dataset:
     if len(kept) < len(dataset):
         logger.warning(
             f"Packing has cut `{name}` into {len(dataset)} pieces, {len(dataset) - len(kept)} of which have nothing of a "
-            "response and are left out."
+            "response and are dropped."
         )
     return kept
 
@@ -196,13 +196,13 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
 
     Args:
         dataset ([`~datasets.Dataset`]):
-            Tokenized rows; without `labels` every token is trained on. If they are packed, `seq_lengths` add up.
+            Tokenized rows; without `labels` every token is trained on. `seq_lengths` of packed rows add up.
         name (`str`):
-            What the messages call it.
+            The name of the dataset in error messages.
         args ([`LLaDASFTConfig`]):
             The arguments.
         tokenizer (`PreTrainedTokenizerBase`):
-            Its EOS alone is no response, and its mask token belongs to none.
+            A response must hold more than its EOS, and not its mask token.
         vocab_size (`int`):
             Rows of the embedding.
     """
@@ -227,13 +227,13 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
     if empty:
         what = "the response of a document" if "seq_lengths" in columns else "the response"
         raise ValueError(
-            f"`{name}` must have something to train on in every row, but in {numbered(empty, total)} {what} is empty"
+            f"`{name}` must have a response in every row, but in {numbered(empty, total)} {what} is empty"
             + (f" (after rows were cut at `max_length={args.max_length}`). " if args.max_length else ". ")
             + "Raise `max_length`, shorten the prompts, or drop these rows with `dataset.filter`."
         )
     if masked:
         raise ValueError(
-            f"`{name}` must have no mask token in a response, which the model is to fill in and never writes, but "
+            f"`{name}` must have no mask token in a response, because the model never writes it, but "
             f"{numbered(masked, total)} have {tokenizer.mask_token!r}. Take it out of the text, or drop these rows with "
             "`dataset.filter`."
         )
@@ -245,7 +245,7 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
 
 
 def _rows_without(marked: np.ndarray, batch: pa.Table, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The rows of a batch that have a document, or are one, without any marked token."""
+    """The rows of a batch with a document that has no marked token."""
     if "seq_lengths" not in batch.column_names:
         return np.setdiff1d(np.arange(len(lengths)), rows[marked])
     document_lengths, document_rows, _ = _flat(batch, "seq_lengths")
@@ -254,7 +254,7 @@ def _rows_without(marked: np.ndarray, batch: pa.Table, rows: np.ndarray, lengths
 
 
 def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None:
-    """Raises a `ValueError` unless rows that were packed before can be taken apart; see [`~trl.pack_dataset`]."""
+    """Raises a `ValueError` unless packed rows can be separated into documents; see [`~trl.pack_dataset`]."""
     if "seq_lengths" not in dataset.column_names:
         return
     if args.eos_fill is not None:
@@ -278,7 +278,7 @@ def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None
 
 
 def check_no_padding(dataset: Dataset, name: str) -> None:
-    """Raises a `ValueError` if tokenized rows are padded, which the collator does, on the right."""
+    """Raises a `ValueError` if tokenized rows are padded. The collator pads them, on the right."""
     if "attention_mask" not in dataset.column_names:
         return
     padded = []
@@ -294,7 +294,7 @@ def check_no_padding(dataset: Dataset, name: str) -> None:
 
 
 def _arrow_batches(dataset: Dataset, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
-    """Runs of rows that never become Python lists, each with the number of its first row."""
+    """Batches of rows that never become Python lists, each with the number of its first row."""
     batches = dataset.select_columns(columns).with_format("arrow").iter(BATCH_SIZE)
     return zip(range(0, len(dataset), BATCH_SIZE), batches, strict=True)
 
@@ -307,6 +307,6 @@ def _flat(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def numbered(numbers: list[int], total: int) -> str:
-    """How messages say which rows are meant."""
+    """Names rows in an error message."""
     shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
     return f"{len(numbers)} of {total} rows ({shown})"
