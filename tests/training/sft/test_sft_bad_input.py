@@ -101,7 +101,8 @@ class TestData:
 
     def test_messages_without_a_last_answer(self, refused):
         refused(
-            r"end with an answer of the assistant.*1 of 1 rows \(0\).*assistant_only_loss", talk(QUESTION, ANSWER, QUESTION)
+            r"end with an answer of the assistant.*1 of 1 rows \(0\).*assistant_only_loss",
+            talk(QUESTION, ANSWER, QUESTION),
         )
         refused("after at least one other", talk(ANSWER))
 
