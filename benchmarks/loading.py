@@ -2,13 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """How long a checkpoint takes from the disk to the device, and how much host memory that needs.
 
-Writes a checkpoint of random weights in the official layout, in shards, unless `--folder` holds one already; then loads it in
-a process of its own, and compares the time with plain reading of the same files.
+It writes a checkpoint of random weights in the official layout, in shards, unless `--folder` already has one. Then it loads the
+checkpoint in a separate process, and compares the time with plain reading of the same files.
 
-    python -m benchmarks.loading --shape 8b --device cuda --folder /tmp/llada-8b --json loading.json
+    python -m benchmarks.loading --shape 8b --device cuda --folder llada-8b --json loading.json
 
-Expected (written down before the first run, H100 machine): as fast as the files can be read, within a factor of 1.5; peak
-host memory at most one shard above the size of the model. Measured there: results/loading.json.
+The expectation for an H100 machine, written down before the first run: as fast as the files can be read, within a factor of 1.5,
+and a peak of host memory at most one shard above the size of the model. The measured values are in results/loading.json.
 """
 
 import argparse
@@ -30,11 +30,12 @@ CHUNK = 1 << 24  # bytes
 
 
 def main() -> None:
-    """Measures as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="tiny", help="size of the model (%(default)s)")
     parser.add_argument("--device", default="cpu", help="where to load it to (%(default)s)")
-    parser.add_argument("--folder", type=Path, required=True, help="where the checkpoint is, or will be written")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="folder of the checkpoint, which is written if it is missing"
+    )
     parser.add_argument("--shard", default="4GB", help="size of a shard (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result there")
     parser.add_argument("--load-only", action="store_true", help=argparse.SUPPRESS)
@@ -76,7 +77,7 @@ def write_checkpoint(folder: Path, shape: str, device: str, shard: str) -> None:
 
 
 def measure(folder: Path, device: str) -> dict:
-    """Reads the files, and loads them, each from the disk and not from memory."""
+    """Reads the files and loads them, both from the disk and not from memory."""
     shards = sorted(folder.glob("*.safetensors"))
     size = sum(path.stat().st_size for path in shards)
     forget(shards)
@@ -98,7 +99,7 @@ def measure(folder: Path, device: str) -> dict:
 
 
 def load(folder: Path, device: str) -> dict:
-    """Loads the checkpoint in this process; the imports are not counted."""
+    """Loads the checkpoint in this process. Imports are not counted."""
     import threading
 
     import torch
@@ -127,7 +128,7 @@ def load(folder: Path, device: str) -> dict:
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process that is no part of a file; that of files is given back when others need it."""
+    """Memory of this process that is not mapped from files. The system frees mapped memory when it is needed elsewhere."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -154,7 +155,7 @@ def read(paths: list[Path]) -> float:
 
 
 def device_name(device: str) -> str:
-    """The name of the device, for the record."""
+    """The name of the device."""
     import torch
 
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device

@@ -1,9 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""How fast a forward pass can be: the larger of the time for its bytes and the time for its products, part by part.
+"""The shortest time of a forward pass: for each part the larger of the time for its bytes and the time for its products.
 
-Parts are the projections of all layers, attention, the head on the rows of the block, and what lies between the products
-(norms, rotary embedding, residuals, the gate), of which each tensor is read and written once.
+The parts are the projections of all layers, attention, the head on the rows of the block, and the operations between the products
+(norms, rotary embedding, residuals, the gate), which read and write each tensor once.
 """
 
 import time
@@ -15,18 +15,18 @@ from modeling_llada import LLaDAConfig
 
 
 VICINITY = 16
-# Between the products of a layer, fused as far as possible: 15 reads or writes of a hidden state, 4 of a gate.
+# Reads or writes of a hidden state and of a gate between the products of a layer, fused as far as possible.
 HIDDEN_STATES, GATES = 15, 4
-# Kernels of a layer outside of a recording, and what it costs Python to launch one (counted, and timed with the official
-# code on hosts of H100s); on a CPU that is the cost of an operator.
+# Kernels of a layer outside of a recording, and the time in which Python launches one (counted, and timed with the official code
+# on hosts of H100s). On a CPU it is the time of an operator.
 KERNELS, LAUNCH = 42, {"cuda": (13e-6, 27e-6), "cpu": (5e-6, 15e-6)}
-# The part of the roofline that careful code reaches.
+# The fraction of the roofline that careful code reaches.
 EFFICIENCY = (0.6, 0.85)
 
 
 @dataclass
 class Rates:
-    """What the machine can do: bytes a second, and operations a second in large products and in attention."""
+    """The rates of a machine: bytes a second, and operations a second in large products and in attention."""
 
     memory: float
     product: float
@@ -41,7 +41,7 @@ class Rates:
 
 
 def find_rates(device: torch.device, dtype: torch.dtype) -> Rates:
-    """Those of an H100 in bfloat16 are known, others are measured, which takes a second."""
+    """The known rates of an H100 in bfloat16, or measured ones, which takes a second."""
     if device.type == "cuda" and "H100" in torch.cuda.get_device_name(device) and dtype == torch.bfloat16:
         return Rates(3.0e12, 780e12, 450e12, "H100: a copy reaches 3.01 TB/s and an 8192³ bf16 product 785 TFLOP/s")
     size, count = (8192, 1 << 30) if device.type == "cuda" else (1536, 1 << 27)
@@ -54,7 +54,7 @@ def find_rates(device: torch.device, dtype: torch.dtype) -> Rates:
 
 
 def best_seconds(work, device: torch.device, repeats: int = 5) -> float:
-    """The shortest of a few runs, after one that does not count."""
+    """The shortest of a few runs, after one untimed run."""
     seconds = []
     for _ in range(repeats + 1):
         if device.type == "cuda":
@@ -69,7 +69,7 @@ def best_seconds(work, device: torch.device, repeats: int = 5) -> float:
 
 @dataclass
 class Pass:
-    """The size of a forward pass: recomputed positions, positions that they attend to, rows of the head."""
+    """The size of a forward pass: recomputed positions, the positions that they attend to, and rows of the head."""
 
     batch: int
     queries: int
@@ -97,12 +97,12 @@ def pass_seconds(config: LLaDAConfig, rates: Rates, size: Pass, activation_bytes
     )
 
 
-# The mode "drafts": a dual cache, and the published number of drafts.
+# Of the mode "drafts", which has a dual cache: the published number of drafts.
 DRAFT_STEPS = 4
 
 
 def window_lengths(mode: str, prompt: int, answer: int, block_length: int) -> list[int]:
-    """How many positions a step recomputes that is no refresh, in each block."""
+    """The number of positions that a step without a refresh recomputes, for each block."""
     length = prompt + answer
     blocks = [(start, min(start + block_length, length)) for start in range(prompt, length, block_length)]
     if mode == "exact":
@@ -115,18 +115,18 @@ def window_lengths(mode: str, prompt: int, answer: int, block_length: int) -> li
 
 def expect(config: LLaDAConfig, rates: Rates, cell, mode: str, launches: str | None, weight_bytes: float) -> dict:
     """
-    What is expected of a row, in milliseconds a forward pass.
+    The expectation for a row, in milliseconds for a forward pass.
 
     Args:
         config ([`LLaDAConfig`]): The shape.
         rates ([`Rates`]): The machine.
         cell ([`Cell`]): Batch, lengths and schedule.
-        mode (`str`): What is recomputed.
+        mode (`str`): The cache.
         launches (`str`, *optional*): The device whose kernels are launched one by one; `None` for a recording.
         weight_bytes (`float`): Bytes of a weight of a projection.
 
     Returns:
-        `dict`: The roofline of a pass over all passes and of one inside a block, and the expected range of the former.
+        `dict`: The roofline of the mean pass and of a pass inside a block, and the expected range of the mean pass.
     """
     activation_bytes = 2 if cell.dtype != "float32" else 4
     length, rows = cell.prompt + cell.answer, min(cell.block_length, cell.answer)
@@ -142,7 +142,7 @@ def expect(config: LLaDAConfig, rates: Rates, cell, mode: str, launches: str | N
     low, high = bound / EFFICIENCY[1], bound / EFFICIENCY[0]
     if launches is not None:
         least, most = (KERNELS * config.num_hidden_layers * cost for cost in LAUNCH[launches])
-        # A GPU works while Python launches; on a CPU the same cores do both.
+        # A GPU works while Python launches the next kernels. On a CPU the same cores do both.
         low, high = (low + least, high + most) if launches == "cpu" else (max(low, least), max(high, most))
     return {
         "roofline_ms": round(1e3 * bound, 4),

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The models that are timed: random weights in a published shape, a checkpoint, or the code of a second folder."""
+"""The timed models: random weights of a published shape, a checkpoint, or the code of another folder."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ ONE_BILLION = {
 }
 SHAPES = {
     "8b": {"max_position_embeddings": 4096, "intermediate_size": 12288},
-    # The paper's 1B has 5,634 intermediate columns, no multiple of 8, which tensor cores do not like: 1b has two less.
+    # The paper's 1B has 5,634 intermediate columns. This is no multiple of 8, which is slow on tensor cores, so 1b has two less.
     "1b": ONE_BILLION | {"intermediate_size": 5632},
     "1b-paper": ONE_BILLION | {"intermediate_size": 5634},
     "tiny": {
@@ -40,14 +40,14 @@ SHAPES = {
         "initializer_range": 0.3,
     },
 }
-# From `torchao.quantization` to a config, for the GPU kernels of torchao (int8 runs anywhere).
+# Configs of `torchao.quantization` for the GPU kernels of torchao (int8 runs anywhere).
 QUANTIZATIONS = {
     "int8": lambda torchao: torchao.Int8WeightOnlyConfig(),
-    # The packing of the kernel that comes with torch; the default one needs a library of its own.
+    # The packing of the kernel in torch; the default packing needs another library.
     "int4": lambda torchao: torchao.Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d"),
     "fp8": lambda torchao: torchao.Float8DynamicActivationFloat8WeightConfig(),
 }
-# Weights rounded to the same numbers and multiplied as floats: no gain of speed, but the loss of accuracy, on any device.
+# Weights rounded to the same numbers and multiplied as floats, which shows the loss of accuracy, but no speed, on any device.
 # With fp8 the activations are not rounded.
 ROUNDINGS = {
     "int4": lambda torchao: torchao.IntxWeightOnlyConfig(
@@ -60,11 +60,11 @@ WEIGHT_BYTES = {"int8": 1.0, "int4": 0.53, "fp8": 1.0}  # int4: with a scale and
 
 
 class Unavailable(Exception):
-    """What a row needs and this machine, or this version, lacks."""
+    """Raised if this machine or this version lacks something that a row needs."""
 
 
 def config_of(shape: str, layers: int | None = None) -> LLaDAConfig:
-    """The config of a shape, cut to its first `layers`; `poet` is that of the shipped checkpoint."""
+    """The config of a shape with its first `layers` layers; `poet` is the shape of the shipped checkpoint."""
     if shape == "poet":
         config = LLaDAConfig.from_pretrained(ROOT / "checkpoints" / "llada-poet")
     else:
@@ -78,7 +78,7 @@ def load_checkpoint(folder: str | Path, device: str, dtype: torch.dtype) -> LLaD
 
 
 def random_model(config: LLaDAConfig, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
-    """A model with random weights that are drawn on the device, always the same."""
+    """A model with random weights, drawn on the device with a fixed seed."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -91,14 +91,15 @@ def random_model(config: LLaDAConfig, device: str, dtype: torch.dtype) -> LLaDAF
 
 def load_second(folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
     """
-    The model of a checkpoint folder with the code that lies in it.
+    Loads a checkpoint folder with the code in it.
 
-    That is `AutoModel.from_pretrained(folder, trust_remote_code=True)`, except that this package is imported already, and
-    `AutoModel` would take its classes.
+    `AutoModel.from_pretrained(folder, trust_remote_code=True)` would take the classes of this package, because it is imported.
     """
     auto_map = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map", {})
     if "AutoModel" not in auto_map:
-        raise SystemExit(f"`--against` needs a folder whose config.json has an `auto_map` with `AutoModel`: {folder}")
+        raise SystemExit(
+            f"`--against` must be a folder whose config.json has `AutoModel` in its `auto_map`, but got {folder}."
+        )
     model_class = get_class_from_dynamic_module(auto_map["AutoModel"], str(folder))
     config_class = getattr(model_class, "config_class", None)
     config = (config_class or AutoConfig).from_pretrained(folder)
@@ -115,10 +116,10 @@ def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZ
         configs (`dict[str, Callable]`, *optional*): [`QUANTIZATIONS`] or [`ROUNDINGS`].
 
     Returns:
-        `str`: The name of the config of torchao.
+        `str`: The name of the torchao config.
 
     Raises:
-        `Unavailable`: if torchao is not installed, or refuses.
+        `Unavailable`: If torchao is not installed, or refuses.
 
     Example:
 
@@ -138,9 +139,9 @@ def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZ
             config,
             filter_fn=lambda module, path: isinstance(module, nn.Linear) and path != "lm_head",
         )
-    except Exception as error:  # whatever torchao raises where it lacks a kernel
+    except Exception as error:  # torchao raises various errors if it lacks a kernel
         raise Unavailable(f"torchao cannot quantize to {kind} here: {first_line(error)}") from error
-    # Weights that do not fit a group are left as they are, without an error.
+    # torchao silently leaves weights that do not fit a group as they are.
     if type(model.model.layers[0].mlp.down_proj.weight.data) is torch.Tensor:
         raise Unavailable(f"torchao does not quantize weights of this shape to {kind}")
     return type(config).__name__
@@ -152,5 +153,5 @@ def first_line(error: Exception) -> str:
 
 
 def num_bytes(model: nn.Module) -> int:
-    """Bytes of the weights, those that are tied once."""
+    """Bytes of the weights; tied weights count once."""
     return sum(parameter.nbytes for parameter in model.parameters())

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The contenders of the training bench: one model, three ways to its loss, layers as they are or compiled, a batch in parts."""
+"""The contenders of the training bench: one model, three ways to its loss, eager or compiled layers, and a batch in parts."""
 
 import argparse
 import gc
@@ -32,10 +32,10 @@ ENGINES = ("eager", "compiled")
 @dataclass(frozen=True)
 class Contender:
     """
-    A row of a cell: a way to the loss, how layers run, and in how many parts the batch goes through them.
+    A row of a cell: a way to the loss, an engine, and the number of parts of the batch.
 
-    By itself an engine computes the activations inside of layers again in the backward pass. With `, N kept` behind it the last
-    N layers do not, and with `, all kept` none does.
+    An engine computes the activations inside of layers again in the backward pass, except for the last N layers with `, N kept` in
+    its name, and for all layers with `, all kept`.
     """
 
     loss: str
@@ -51,16 +51,16 @@ class Contender:
         return self.engine.startswith("compiled")
 
     def kept_layers(self, num_layers: int) -> int:
-        """Layers whose activations are kept: the last ones, since these are the first to be free again."""
+        """The number of layers whose activations are kept: the last layers, because these are freed first."""
         number = self.engine.partition(", ")[2].removesuffix(" kept")
         return num_layers if number == "all" else int(number or 0)
 
 
 def parse_engine(text: str) -> str:
-    """An engine, for `argparse`: `eager` or `compiled`, and which layers are kept."""
+    """Parses an engine for `argparse`: `eager` or `compiled`, and the kept layers."""
     if re.fullmatch(rf"({'|'.join(ENGINES)})(, (all|[1-9]\d*) kept)?", text) is None:
         raise argparse.ArgumentTypeError(
-            f"it is eager or compiled, alone or with layers that are kept ('compiled, 3 kept', 'compiled, all kept'): {text!r}"
+            f"it must be eager or compiled, alone or with kept layers ('compiled, 3 kept', 'compiled, all kept'), but got {text!r}"
         )
     return text
 
@@ -72,7 +72,7 @@ def list_contenders(losses: list[str], engines: list[str], micro_batches: Sequen
 @dataclass
 class Batch:
     """
-    Noisy rows, always the same ones.
+    Noisy rows, from a fixed seed.
 
     Args:
         input_ids (`torch.LongTensor` of shape `(batch, length)`):
@@ -82,7 +82,7 @@ class Batch:
         labels (`torch.LongTensor` of shape `(batch, length)`):
             The clean tokens where they are masked, -100 elsewhere.
         positions (`torch.LongTensor` of shape `(num_positions,)`):
-            Of the masked tokens, filled up with -1 as the collator of fine-tuning does it.
+            The positions of the masked tokens, padded with -1 as in the collator of fine-tuning.
     """
 
     input_ids: torch.LongTensor
@@ -102,7 +102,7 @@ def draw_batch(
     config: LLaDAConfig, batch: int, length: int, device: torch.device, micro_batches: int = 1
 ) -> list[Batch]:
     """
-    Random rows as the collator of fine-tuning masks them: every token is of the response, and half of them are masked.
+    Draws random rows, masked by the collator of fine-tuning: all tokens are of the response, and half of them are masked.
 
     Args:
         config ([`LLaDAConfig`]):
@@ -110,9 +110,9 @@ def draw_batch(
         batch (`int`), length (`int`):
             The rows.
         device (`torch.device`):
-            Where they go.
+            The device of the batch.
         micro_batches (`int`, *optional*, defaults to 1):
-            Into how many parts they are split. The rows are the same for any number.
+            The number of parts. The rows are the same for any number.
 
     Returns:
         `list[Batch]`: the parts.
@@ -120,7 +120,7 @@ def draw_batch(
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size - 1, (batch, length), generator=generator)
     ids += ids >= config.mask_token_id
-    # Evenly spread rates, whose mean is 1/2 for every size of the batch; each part has small ones and large ones.
+    # Evenly spread rates, whose mean is 1/2 for each batch size. Each part has small and large rates.
     rows = [
         NumberedRow(row, row, (p + 0.5) / batch, torch.Generator().manual_seed(p))
         for p, row in enumerate(ids.tolist())
@@ -186,24 +186,24 @@ def run_layer(layer: LLaDALayer, *args, **kwargs) -> torch.Tensor:
 
 
 def run_checkpointed_layer(layer: LLaDALayer, *args, **kwargs) -> torch.Tensor:
-    """Keeps the input of the layer alone. Compiled, the checkpoint is inside of the graph (see the module train.py)."""
+    """Keeps only the input of the layer. If compiled, the checkpoint is inside of the graph (see train.py)."""
     forward = partial(LLaDALayer.forward, layer)
     return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 class Steps:
     """
-    A model and its optimizer, and a training step of each contender.
+    A model, its optimizer, and the training step of each contender.
 
     Args:
         config ([`LLaDAConfig`]):
             The shape of the model.
         device (`torch.device`):
-            Where it is.
+            The device of the model.
         dtype (`torch.dtype`):
-            Of the weights, the adapters and the states of AdamW.
+            The precision of weights, adapters and AdamW.
         lora (`int`, *optional*):
-            The rank of adapters on all seven projections, with the base frozen. Left out: all weights are trained.
+            The rank of adapters on all seven projections, with a frozen base. By default all weights are trained.
         chunk_size (`int`):
             See [`find_loss`].
     """
@@ -225,14 +225,14 @@ class Steps:
     def _add_adapters(self, rank: int) -> None:
         from peft import LoraConfig, get_peft_model
 
-        # Adapters would be float32 by default, and with them their products.
+        # Adapters would be float32 by default, and so would be their products.
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
         get_peft_model(self.model, config, autocast_adapter_dtype=False)
-        # Otherwise the first layer, whose input has no gradient, would need a graph of its own.
+        # Otherwise the first layer, whose input has no gradient, would need another graph.
         self.model.enable_input_require_grads()
 
     def backward(self, contender: Contender, batches: list[Batch]) -> torch.Tensor:
-        """Adds the gradients of the loss of a batch, which may be in parts, and returns it."""
+        """Adds the gradients of the loss of a batch in parts, and returns the loss."""
         layers, run = self.model.model.layers, self._compiled_layer if contender.compiles else self._layer
         first_kept = len(layers) - contender.kept_layers(len(layers))
         for number, layer in enumerate(layers):
@@ -249,7 +249,7 @@ class Steps:
         return sum(losses)
 
     def step(self, contender: Contender, batches: list[Batch]) -> int | None:
-        """Forward, backward, optimizer. Returns the bytes that the device had allocated at most."""
+        """Runs forward, backward and the optimizer. Returns the largest number of allocated bytes on a GPU."""
         is_cuda = self.device.type == "cuda"
         if is_cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -259,7 +259,7 @@ class Steps:
         return torch.cuda.max_memory_allocated(self.device) if is_cuda else None
 
     def free(self) -> None:
-        """After a step that ran out of memory."""
+        """Frees the memory after a step that ran out of it."""
         self.optimizer.zero_grad(set_to_none=True)
         gc.collect()
         if self.device.type == "cuda":
@@ -267,7 +267,7 @@ class Steps:
 
 
 def count_weights(model: nn.Module) -> dict[str, int]:
-    """Weights of the layers, of the head, of adapters, and those that are trained."""
+    """The number of weights of layers, head and adapters, and of trained weights."""
     counts = {"layers": 0, "head": model.get_output_embeddings().weight.numel(), "adapters": 0, "trained": 0, "all": 0}
     for name, parameter in model.named_parameters():
         part = "adapters" if "lora_" in name else "layers" if ".layers." in name else None

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What a training step has to compute and to keep, and from that how long it should take on an H100."""
+"""The operations and the memory of a training step, and the expected time of the step on an H100."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from benchmarks.train_steps import Contender
 from modeling_llada import LLaDAConfig
 
 
-# Dense bfloat16 products of an H100, the measure of MFU.
+# Peak of an H100 in dense bfloat16 products, for MFU.
 PEAK = 989e12
-# What careful code reaches there: products, attention with its backward pass, bytes a second.
+# Rates that careful code reaches: products, attention with its backward pass, bytes a second.
 PRODUCT, ATTENTION, MEMORY = 650e12, 300e12, 2.5e12
-# Reads and writes of a hidden state outside of the products, in the three passes over a layer (forward, again, backward): each
-# operation is a kernel of its own, or compiled into a few. More for adapters on the seven projections.
+# Reads and writes of a hidden state outside of the products, in the three passes over a layer (forward, again, backward), with a
+# kernel for each operation, or compiled into a few. Adapters on the seven projections add to it.
 LAYER_TRAFFIC = {"eager": 340, "compiled": 110}
 ADAPTER_TRAFFIC = {"eager": 250, "compiled": 110}
-# Bytes for each logit: written and read in both passes, and in memory at a time.
+# Bytes for each logit: read and written in both passes, and the largest number in memory.
 LOSS_TRAFFIC = {"eager": 46, "compiled": 14}
 LOSS_BYTES = {"eager": 10, "compiled": 4}
-# Hidden states in memory while a layer runs backward.
+# Hidden states in memory during the backward pass of a layer.
 LAYER_STATES = {"eager": 38, "compiled": 22}
-# The estimate is a guess for the parts of which it is made.
+# The range of the estimate, because its parts are guesses.
 FASTER, SLOWER = 0.85, 1.3
 GIB = 2**30
 
@@ -29,7 +29,7 @@ GIB = 2**30
 @dataclass
 class Work:
     """
-    A training step.
+    The work of a training step.
 
     Args:
         config ([`LLaDAConfig`]):
@@ -39,9 +39,9 @@ class Work:
         batch (`int`), length (`int`):
             The rows.
         masked (`int`):
-            Positions in the head, except where all go through it.
+            Positions that go through the head, unless all positions do.
         chunk_size (`int`):
-            Positions in the head at a time, with chunks.
+            Positions that go through the head at a time, with chunks.
     """
 
     config: LLaDAConfig
@@ -64,18 +64,18 @@ class Work:
         return self.tokens if loss == "all logits" else self.masked
 
     def attention(self) -> float:
-        """Operations of attention alone, forward and backward."""
+        """The operations of attention, forward and backward."""
         return 12 * self.config.num_hidden_layers * self.config.hidden_size * self.length * self.tokens
 
     def products(self, loss: str) -> float:
-        """Operations of all other products."""
+        """The operations of all other products."""
         factor = 6 if self.is_full else 4
         layers = (factor * self.weights["layers"] + 6 * self.weights["adapters"]) * self.tokens
         return layers + factor * self.weights["head"] * self.rows(loss)
 
     def operations(self, loss: str) -> float:
         """
-        Operations of a step; what is computed twice counts once.
+        The operations of a step, without the second forward pass.
 
             tokens * (F * weights of the layers + 6 * weights of the adapters + 12 * layers * hidden size * length)
             + rows of the head * F * weights of the head
@@ -86,7 +86,7 @@ class Work:
         return self.products(loss) + self.attention()
 
     def expect(self, contender: Contender) -> dict:
-        """Tokens a second, a range, and the peak in GiB, for bfloat16 on an H100."""
+        """The expected range of tokens a second and the peak in GiB, for bfloat16 on an H100."""
         engine, loss = "compiled" if contender.compiles else "eager", contender.loss
         num_layers, parts = self.config.num_hidden_layers, contender.micro_batches
         num_kept = contender.kept_layers(num_layers)

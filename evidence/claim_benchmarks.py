@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The published benchmarks are one command away: the table of modeling_llada/evaluation/published_settings.yaml."""
+"""Claim: the published benchmarks are one command away. The table of modeling_llada/evaluation/published_settings.yaml."""
 
 from evidence.command import Command
 from reporting.markdown import counted, joined, table

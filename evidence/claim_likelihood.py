@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The likelihood bound is usable. Measured by evidence/likelihood."""
+"""Claim: the likelihood bound is usable. Measured by evidence/likelihood."""
 
 from evidence.command import Command, device_of
 from reporting.markdown import counted, significant, table, with_interval

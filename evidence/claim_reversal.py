@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Masked diffusion has no reversal curse. Measured by recipes/poems/reversal.py and reversal_tiny.py."""
+"""Claim: masked diffusion has no reversal curse. Measured by recipes/poems/reversal.py and reversal_tiny.py."""
 
 from evidence.command import Command, device_of
 from reporting.markdown import counted, significant, table, with_interval

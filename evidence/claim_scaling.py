@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Masked diffusion scales like autoregression. Measured by recipes/scaling."""
+"""Claim: masked diffusion scales like autoregression. Measured by recipes/scaling."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""More steps buy quality. Measured by evidence/quality, which names its settings `task | rule | cache | block`."""
+"""Claim: more steps buy quality. Measured by evidence/quality, whose settings are named `task | rule | cache | block`."""
 
 from evidence.command import Command
 from reporting.markdown import counted, joined, table

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A free order solves Sudoku. Measured by recipes/sudoku."""
+"""Claim: a free order solves Sudoku. Measured by recipes/sudoku."""
 
 from evidence.command import Command
 from reporting.markdown import joined, table

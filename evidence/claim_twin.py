@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The same run for LLaDA and for an autoregressive twin. Measured by recipes/poems/twin.py."""
+"""Claim: the same run for LLaDA and for an autoregressive twin. Measured by recipes/poems/twin.py."""
 
 from evidence.command import Command
 from reporting.markdown import significant, table, with_interval

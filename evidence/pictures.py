@@ -32,7 +32,13 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 
 TITLE = "五言绝句《春夜》\n"
 LINE = "五言绝句《江雪》\n千山鸟飞绝，"
-CELL, BLOCK_GAP, PER_ROW, ROW_HEIGHT, LABEL_HEIGHT = 32, 8, 24, 58, 30  # in pixels, but for the cells of a row
+CELL, BLOCK_GAP, PER_ROW, ROW_HEIGHT, LABEL_HEIGHT = (
+    32,
+    8,
+    24,
+    58,
+    30,
+)  # in pixels, except for the number of cells in a row
 ANSWER = {"max_new_tokens": 18, "block_length": 6}
 
 # By file: the prompt, and for each row its label and its options.

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The picture of what each forward pass recomputes: a line for each pass, a column for each position of the canvas."""
+"""The picture of the positions that each forward pass recomputes: a line for each pass, a column for each position."""
 
 import torch
 
@@ -30,7 +30,7 @@ COLORS = """
 
 
 def recomputed_svg(model, tokenizer) -> str:
-    """Draws a panel for each setting, two beside each other."""
+    """Draws a panel for each setting, two in a row."""
     inputs = tokenizer(PROMPT, return_tensors="pt")
     length = inputs["input_ids"].shape[1] + OPTIONS["max_new_tokens"]
     panel_width, panel_height = length * COLUMN, OPTIONS["steps"] * LINE + TITLE_HEIGHT
@@ -48,7 +48,7 @@ def recomputed_svg(model, tokenizer) -> str:
 
 
 def follow(model, inputs: dict, options: dict) -> tuple[list[slice], list[list[int]]]:
-    """The positions that each forward pass of a call computes, and those that it commits."""
+    """The positions that each forward pass of a call computes, and the positions that it commits."""
     windows = []
 
     def note_window(_, args, kwargs) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The answers of a model to the questions of a task."""
+"""Asks a model the questions of a task."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,14 +13,14 @@ from modeling_llada.seeds import indexed_generator
 
 @dataclass
 class Examiner:
-    """Runs settings, each on the model with the weights that it asks for.
+    """Runs settings, each on the model with its weights.
 
     Args:
-        models (`dict[str | None, LLaDAForMaskedLM]`): By the quantization of their weights; `None` has the plain one.
+        models (`dict[str | None, LLaDAForMaskedLM]`): The models by the quantization of their weights; `None` for plain weights.
         tokenizer ([`PreTrainedTokenizerBase`]): Their tokenizer, which pads on the left.
-        questions (`dict[str, list[Question]]`): By task.
-        batch_size (`int`): Questions of a forward pass, at most.
-        seed (`int`): Of the noise.
+        questions (`dict[str, list[Question]]`): The questions by task.
+        batch_size (`int`): The largest number of questions in a forward pass.
+        seed (`int`): Seed of the noise.
 
     Example:
 
@@ -37,8 +37,8 @@ class Examiner:
     plain: dict[str, tuple[dict, list[list[int]]]] = field(default_factory=dict)
 
     def measure(self, setting: Setting) -> dict[str, dict]:
-        """The result of a setting by its key. With quantized weights also that of its twin with plain ones, which has to
-        be run again for the part of the answers that are the same."""
+        """The result of a setting by its key. With quantized weights, also the result of the same setting with plain weights,
+        which is run again to compare the answers."""
         if setting.weights is None:
             return {setting.key: self.ask(setting)[0]}
         twin = replace(setting, weights=None)
@@ -63,13 +63,13 @@ def ask(
         tokenizer ([`PreTrainedTokenizerBase`]): Its tokenizer, which pads on the left.
         setting ([`Setting`]): The options of `generate`.
         questions (`list[Question]`): The questions.
-        batch_size (`int`): Questions of a forward pass, at most.
-        seed (`int`): Of the noise.
+        batch_size (`int`): The largest number of questions in a forward pass.
+        seed (`int`): Seed of the noise.
 
     Returns:
-        `tuple[dict, list[list[int]]]`: The result, and the token ids of each answer. The result is `hits`, a string with 1
-        for each question whose answer is exactly right and 0 for the others; the part of the characters that are right;
-        forward passes and tokens of a question, means.
+        `tuple[dict, list[list[int]]]`: The result, and the token ids of each answer. The result has `hits`, a string with 1
+        for each question whose answer is exactly right and 0 for the others, the share of `characters` that are right, and
+        the mean `forward_passes` and `tokens` of a question.
 
     Example:
 
@@ -110,12 +110,12 @@ def ask(
 
 
 def ends_there(completions: torch.LongTensor, length: int, eos_token_id: int) -> torch.BoolTensor:
-    """Whether answers end after some tokens, with an EOS or with the canvas, `(batch,)`."""
+    """Whether answers end after `length` tokens, with an EOS or with the canvas, `(batch,)`."""
     return (completions[:, length : length + 1] == eos_token_id).all(-1)
 
 
 def agreement(answers: list[list[int]], others: list[list[int]]) -> dict[str, float]:
-    """The part of the answers that are the same, and of their characters."""
+    """The share of answers that are the same, and of their characters."""
     pairs = list(zip(answers, others, strict=True))
     same = [one == other for pair in pairs for one, other in zip(*pair, strict=True)]
     return {
@@ -125,7 +125,7 @@ def agreement(answers: list[list[int]], others: list[list[int]]) -> dict[str, fl
 
 
 def batches(questions: list[Question], batch_size: int) -> list[list[Question]]:
-    """Questions with answers of one length, and prompts of similar length."""
+    """Batches of questions with answers of one length and prompts of similar length."""
     by_length: dict[int, list[Question]] = {}
     for question in sorted(questions, key=lambda question: len(question.prompt)):
         by_length.setdefault(len(question.answer), []).append(question)

@@ -1,26 +1,26 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The settings that quality.py compares: what is committed at a step, what is recomputed, and the length of the blocks."""
+"""The settings that are compared: a rule (what a step commits), a cache (what a step recomputes) and a block length."""
 
 from dataclasses import dataclass, replace
 
 
 ONE_TOKEN = "one token a step"
 CACHES = (None, "prefix", "dual", "vicinity")
-LINE = 6  # the length of a line of the poems, and the block length of most settings there
-EXTRA_TOKENS = (2, 6, 14, 46)  # of a canvas that is longer than the answer, which is 18 tokens of a poem
+LINE = 6  # the length of a line of the poems, and the block length of most of their settings
+EXTRA_TOKENS = (2, 6, 14, 46)  # of a canvas that is longer than the answer, which has 18 tokens
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is committed at a step.
+    """A rule for what a step commits.
 
     Args:
-        family (`str`): The kind of rule, which has one colour in the plot.
+        family (`str`): The kind of rule, which has one color in the plot.
         label (`str`): Its row in the table.
         options (`dict`): Options of `generate`.
-        tokens_per_step (`int`): The quota of the schedule; 1 beside a parallel rule, which commits more by itself.
-        base (`str`, *optional*): The label of the rule whose tokens it has to give: it is lossless.
+        tokens_per_step (`int`): The quota of the schedule; 1 for a parallel rule, which commits more by itself.
+        base (`str`, *optional*): The label of the rule whose tokens it must reproduce.
     """
 
     family: str
@@ -48,7 +48,7 @@ RULES = [
         for value in (0.5, 0.75)
     ),
 ]
-# Drafts are verified, so they change no token.
+# Drafts are verified, so they change no tokens.
 DRAFT_RULES = [
     Rule("drafts", "1 token, 4 drafts", {"draft_steps": 4}, base=ONE_TOKEN),
     Rule(
@@ -58,7 +58,7 @@ DRAFT_RULES = [
         base="threshold 0.9",
     ),
 ]
-# What the evidence asks beside that: other remasking at other numbers of steps, guidance, and what is done with EOS.
+# Further rules for docs/evidence.md: other remasking at other numbers of steps, guidance, and the EOS options.
 REMASKING_RULES = [
     Rule("other remasking", f"{one_or_more}, {name}", {"remasking": name}, number)
     for number, one_or_more in ((1, ONE_TOKEN), (4, "4 tokens a step"))
@@ -81,11 +81,11 @@ class Setting:
 
     Args:
         task (`str`): The task.
-        rule ([`Rule`]): What is committed at a step.
-        cache (`str`, *optional*): What is recomputed.
+        rule ([`Rule`]): The rule.
+        cache (`str`, *optional*): The block cache.
         block_length (`int`, *optional*): The length of the blocks; `None` is one block.
-        weights (`str`, *optional*): What the projections are quantized to; `None` leaves them as they are.
-        extra_tokens (`int`): Tokens of the canvas behind the answer, which has to end with an EOS there.
+        weights (`str`, *optional*): The quantization of the projections; `None` for plain weights.
+        extra_tokens (`int`): Tokens of the canvas after the answer, which then has to end with an EOS.
     """
 
     task: str
@@ -104,7 +104,7 @@ class Setting:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether others are compared with it: one token a step without a cache, on a canvas as long as the answer."""
+        """Whether other settings are compared with it: one token a step without a cache, on a canvas as long as the answer."""
         return self == self.baseline
 
     @property
@@ -125,9 +125,8 @@ class Setting:
 def settings_of(task: str) -> list[Setting]:
     """The settings of a task, its baseline first.
 
-    A single block leaves nothing behind it, so there `"prefix"` is `"dual"`, and on these short canvases the window of
-    `"vicinity"` is everything: the two short tasks have neither. The poems are decoded line by line, and a few settings
-    with other blocks.
+    With a single block `"prefix"` is the same as `"dual"`, and on short canvases `"vicinity"` recomputes everything, so the two
+    short tasks have neither. The poems are decoded line by line, and a few settings have other blocks.
     """
     block_length = usual_block_length(task)
     drafts = [Setting(task, rule, cache, block_length) for cache in (None, "dual") for rule in DRAFT_RULES]
@@ -144,8 +143,8 @@ def settings_of(task: str) -> list[Setting]:
 
 
 def further_settings_of(task: str) -> list[Setting]:
-    """Settings that have a table of their own in docs/evidence.md: remasking against steps, guidance, and, where an answer
-    ends with an EOS, the length of the canvas and the EOS options."""
+    """Settings with their own tables in docs/evidence.md: remasking against steps, guidance, and, for poems, the length of
+    the canvas and the EOS options."""
     block_length = usual_block_length(task)
     settings = [Setting(task, rule, None, block_length) for rule in REMASKING_RULES + GUIDANCE_RULES]
     if task != "poem":
@@ -160,7 +159,7 @@ def further_settings_of(task: str) -> list[Setting]:
 
 
 def quantized_settings_of(task: str, weights: str) -> list[Setting]:
-    """The settings of a task that are run with quantized weights: one token a step and threshold 0.9."""
+    """The settings of a task with quantized weights: one token a step and threshold 0.9."""
     rules = [rule for rule in RULES if rule.label in (ONE_TOKEN, "threshold 0.9")]
     return [
         Setting(task, rule, cache, usual_block_length(task), weights) for cache in (None, "dual") for rule in rules
@@ -168,5 +167,5 @@ def quantized_settings_of(task: str, weights: str) -> list[Setting]:
 
 
 def usual_block_length(task: str) -> int | None:
-    """That of most settings of a task: the poems are decoded line by line."""
+    """The block length of most settings of a task. The poems are decoded line by line."""
     return LINE if task == "poem" else None

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The tasks of quality.py: prompts that llada-poet knows the answer to, taken from the famous poems of its training data."""
+"""The tasks: prompts from the famous poems of llada-poet's training data, with their answers."""
 
 import random
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from recipes.poems.couplets import famous_couplets, famous_poems
 from recipes.poems.header import poem_header
 
 
-NUM_GIVEN = {5: 2, 7: 3}  # characters given of a couplet, for lines of 5 and of 7: its answer is not always known
-POEM_FORM, POEM_LENGTH, LINE_LENGTH = "五言绝句", 24, 6  # characters, punctuation among them
+NUM_GIVEN = {5: 2, 7: 3}  # given characters of a couplet, for lines of 5 and of 7
+POEM_FORM, POEM_LENGTH, LINE_LENGTH = "五言绝句", 24, 6  # characters, including punctuation
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Question:
     """A prompt and its only right answer.
 
     Args:
-        prompt (`str`): What is given.
-        answer (`str`): What has to follow, character by character.
-        index (`int`): Its place in the task: the seed of its noise.
+        prompt (`str`): The given text.
+        answer (`str`): The text that has to follow, character by character.
+        index (`int`): Its index in the task, which seeds its noise.
     """
 
     prompt: str
@@ -29,18 +29,18 @@ class Question:
 
 
 def line_questions() -> list[tuple[str, str]]:
-    """The next line of a couplet."""
+    """Asks for the next line of a couplet."""
     return [(f"{first}，", f"{second}。") for first, second in famous_couplets()]
 
 
 def couplet_questions() -> list[tuple[str, str]]:
-    """The rest of a couplet from its first characters."""
+    """Asks for the rest of a couplet from its first characters."""
     couplets = [(f"{first}，{second}。", NUM_GIVEN[len(first)]) for first, second in famous_couplets()]
     return [(couplet[:given], couplet[given:]) for couplet, given in couplets]
 
 
 def poem_questions() -> list[tuple[str, str]]:
-    """The rest of a quatrain from its header and its first line."""
+    """Asks for the rest of a quatrain from its header and its first line."""
     poems = [poem for poem in famous_poems() if poem["form"] == POEM_FORM and len(poem["text"]) == POEM_LENGTH]
     headers = [poem_header(poem["form"], poem["title"], poem["author"]) for poem in poems]
     texts = [poem["text"] for poem in poems]

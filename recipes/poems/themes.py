@@ -1,11 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The themes of the famous poems, from the `tags` of the package, and the script that collects them.
+"""The themes of the famous poems, from the tags of the package, and the script that collects them.
 
     python -m recipes.poems.themes --source chinese-poetry-2.0.1.tgz
 
-`themes.json` gives each theme the first lines of its poems. The tags are those of the package alone: a poem about
-parting that nobody tagged is no poem about parting here.
+`themes.json` has the first lines of the poems of each theme. It knows only the tags of the package: a poem about parting without
+that tag does not count as one.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from recipes.poems.sources import RawPoem, fetch_package, open_package
 
 
 THEMES_PATH = Path(__file__).with_name("themes.json")
-MIN_POEMS = 4  # a theme of fewer poems is no theme to ask for
-# The name of a theme, its name in English, and further tags that mean the same.
+MIN_POEMS = 4  # themes with fewer poems are left out
+# Each theme with its name in English, and further tags with the same meaning.
 THEMES = {
     "送别": ("parting", {"离别", "惜别", "赠别"}),
     "思乡": ("homesickness", {"羁旅"}),
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def tagged_poems(dist: Path) -> Iterator[tuple[list[str], set[str]]]:
-    """Yields the lines of every poem that has a theme, cleaned as the corpus is, and its themes."""
+    """Yields the lines of each poem with a theme, cleaned like the corpus, and its themes."""
     from recipes.poems.prepare import convert
 
     records = [
@@ -97,7 +97,7 @@ def tagged_poems(dist: Path) -> Iterator[tuple[list[str], set[str]]]:
         for record in json.loads(path.read_text(encoding="utf-8"))
         if isinstance(record, dict) and not _THEME_OF.keys().isdisjoint(record.get("tags") or ())
     ]
-    # The place of a record travels as the name of its source, because conversion drops poems.
+    # The index of a record is passed on as its source, because the conversion drops poems.
     raws = (RawPoem(str(place), record["paragraphs"]) for place, record in enumerate(records))
     for poem in convert(raws, Counter()):
         tags = records[int(poem.source)]["tags"]
@@ -105,7 +105,7 @@ def tagged_poems(dist: Path) -> Iterator[tuple[list[str], set[str]]]:
 
 
 def collect(tagged: Iterator[tuple[list[str], set[str]]]) -> dict[str, list[str]]:
-    """Finds the famous poems that share half of their lines with a tagged one, as editions of one poem do."""
+    """Finds the famous poems that share half of their lines with a tagged poem, like editions of the same poem."""
     famous = [split_lines(poem["text"]) for poem in famous_poems()]
     poems_with = defaultdict(set)
     for place, lines in enumerate(famous):
@@ -117,14 +117,14 @@ def collect(tagged: Iterator[tuple[list[str], set[str]]]) -> dict[str, list[str]
         for place, count in shared.items():
             if 2 * count >= len(set(famous[place])):
                 found[place] |= themes
-    # A dictionary keeps the order of the file, and two poems with one first line count once.
+    # A dictionary keeps the order of the file, and poems with the same first line count once.
     of_theme = {theme: dict.fromkeys(famous[i][0] for i in sorted(found) if theme in found[i]) for theme in THEMES}
     return {theme: list(firsts) for theme, firsts in of_theme.items() if len(firsts) >= MIN_POEMS}
 
 
 @cache
 def famous_themes(path: Path = THEMES_PATH) -> dict[str, list[dict[str, str]]]:
-    """Reads the themes: the famous poems of each."""
+    """Reads the famous poems of each theme."""
     by_first_line = {split_lines(poem["text"])[0]: poem for poem in reversed(famous_poems())}
     themes = json.loads(path.read_text(encoding="utf-8"))
     return {theme: [by_first_line[first] for first in firsts] for theme, firsts in themes.items()}

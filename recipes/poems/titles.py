@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Cleans titles and names, and says which of them may stand in a header."""
+"""Cleans titles and names, and selects those that may be in a header."""
 
 import re
 
@@ -30,7 +30,7 @@ _MARKS = re.compile('[《》〈〉「」『』“”‘’"〖〗【】\\[\\]]')
 
 
 def clean_title(title: str) -> str:
-    """Writes a simplified title in one manner: `"咏怀 二"` becomes `"咏怀·其二"`; a placeholder becomes `""`."""
+    """Normalizes a simplified title: `"咏怀 二"` becomes `"咏怀·其二"`, and a placeholder becomes `""`."""
     title = _MARKS.sub("", remove_notes(title)).replace("・", "·").strip(" \u3000·，。、")
     numbered = _NUMBER.match(title)
     name = numbered.group(1) if numbered else title
@@ -41,7 +41,7 @@ def clean_title(title: str) -> str:
 
 
 def clean_author(author: str) -> str:
-    """Takes notes off a name; anonymous authors become `""`."""
+    """Removes notes from a name; anonymous authors become `""`."""
     author = re.sub(r"\s+", "", _MARKS.sub("", remove_notes(author)))
     return "" if author in NO_AUTHOR else RULERS.get(author, author)
 

@@ -1,12 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Sets a pre-training run beside that of its autoregressive twin, and writes one JSON file.
+"""Compares a pre-training run with that of its autoregressive twin, and writes one JSON file.
 
     python -m recipes.poems.twin --corpus data/poems.safetensors.xz --twin runs/twin
 
-Both are measured on the same windows of 128 tokens over the held-out poems: LLaDA by the bound of eq. 6, the twin by its exact
-likelihood, each window from a BOS token on. Intervals are of 95%, by a bootstrap over the windows. The curves are those that the
-two runs logged, with fewer noise samples.
+Both are measured on the same windows of 128 tokens of the held-out poems: LLaDA by the bound of eq. 6, the twin by its exact
+likelihood, with a BOS token before each window. The 95% intervals are a bootstrap over the windows. The curves are from the logs
+of the two runs, which used fewer noise samples.
 """
 
 import argparse
@@ -62,12 +62,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--llada", type=Path, default=ROOT / "checkpoints/llada-poet", help="checkpoint, or output folder")
     add("--twin", type=Path, required=True, help="output folder of examples/pretrain.py --twin")
     add("--corpus", required=True, help="tokenised corpus, see examples/pretrain.py --tokenize-only")
-    add("--noise-samples", type=int, default=16, help="of each window, for the bound (%(default)s)")
+    add("--noise-samples", type=int, default=16, help="noise samples of each window, for the bound (%(default)s)")
     add("--batch-size", type=int, default=32, help="windows of a forward pass (%(default)s)")
-    add("--tokens-per-step", type=int, default=98_304, help="of both runs (%(default)s)")
-    add("--limit", type=int, help="measure on the first so many windows")
+    add("--tokens-per-step", type=int, default=98_304, help="tokens of a step in both runs (%(default)s)")
+    add("--limit", type=int, help="measure on the first N windows")
     add("--device", default="cpu", help="where to run, for instance cuda (%(default)s)")
-    add("--seed", type=int, default=0, help="of noise and bootstrap (%(default)s)")
+    add("--seed", type=int, default=0, help="seed of noise and bootstrap (%(default)s)")
     add("--json", type=Path, default=ROOT / "evidence/results/twin.json", help="where to write the result")
     args = parser.parse_args(arguments)
     for name in ("noise_samples", "batch_size", "limit", "tokens_per_step"):
@@ -78,12 +78,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def model_folder(folder: Path) -> Path:
-    """Where the weights are: beside the log in a checkpoint, below it in the output of a run."""
+    """The folder of the weights, which is `final` in the output of a run."""
     return folder / "final" if (folder / "final").is_dir() else folder
 
 
 def read_log(folder: Path) -> list[dict]:
-    """What a run logged."""
+    """Reads the log of a run."""
     path = folder / "training_log.json"
     if not path.is_file():
         raise SystemExit(f"twin.py: there is no {path}, which examples/pretrain.py leaves with a model.")
@@ -110,7 +110,7 @@ def interval(values: torch.Tensor, seed: int) -> dict[str, float]:
 
 
 def curve(log: list[dict]) -> list[dict]:
-    """Held-out loss of all poems and of the famous ones, which are in the training data, by the step."""
+    """The loss by step on held-out poems, and on famous poems, which are in the training data."""
     steps: dict[int, dict] = {}
     for entry in log:
         for split in ("test", "famous"):
@@ -121,7 +121,7 @@ def curve(log: list[dict]) -> list[dict]:
 
 
 def train_seconds(log: list[dict], tokens_per_step: int) -> int:
-    """Time of the steps, from the speed of each log line."""
+    """The seconds of all steps, from the logged speeds."""
     seconds, before = 0.0, 0
     for entry in log:
         if "tokens_per_second" in entry:

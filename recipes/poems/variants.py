@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Folds variant characters that the conversion to simplified script leaves behind (隠 to 隐, 鴈 to 雁)."""
+"""Replaces variant characters that the conversion to simplified script does not change (隠 to 隐, 鴈 to 雁)."""
 
 import json
 import re
@@ -12,10 +12,10 @@ _MAP_PATH = Path(__file__).with_name("variant_map.json")
 
 
 class VariantFolder:
-    """Replaces variant characters, but not inside the words that need them.
+    """Replaces variant characters, except inside words that need them.
 
-    Some characters are a variant in one word and themselves in another: 祇 means 只 in 祇今 and a god in 神祇.
-    The table `words` wins over the table `characters` for this reason.
+    Some characters are variants only in some words: 祇 means 只 in 祇今 but a god in 神祇. So the table `words` has precedence over the
+    table `characters`.
 
     Args:
         path (`Path`, *optional*):
@@ -28,7 +28,7 @@ class VariantFolder:
         self.words: dict[str, str] = tables["words"]
 
     def __call__(self, text: str) -> str:
-        """Returns the text with its variants folded."""
+        """Returns the text with its variants replaced."""
         if self._needs_words.isdisjoint(text):
             return text.translate(self._table)
         return self._pattern.sub(lambda match: self._fold(match.group()), text)
@@ -42,7 +42,7 @@ class VariantFolder:
 
     @cached_property
     def _needs_words(self) -> set[str]:
-        # Translating a whole string is much faster than a pattern, and few poems hold one of these.
+        # Translating a whole string is much faster than a pattern, and few poems have one of these characters.
         in_words = set("".join(self.words))
         return {c for c in in_words if c in self.characters} | {w[0] for w in self.words if w != self.words[w]}
 

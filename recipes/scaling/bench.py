@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Trains and scores one run after the other on rows that stay on the device."""
+"""Trains and scores the runs of a study, with rows that stay on the device."""
 
 import time
 from pathlib import Path
@@ -58,9 +58,9 @@ class Bench:
         plan ([`Plan`]):
             The study.
         corpus_source (`str`):
-            As in `load_corpus`.
+            See [`load_corpus`].
         output (`Path`):
-            Checkpoints go to a folder in it.
+            The folder of the study, with the checkpoints.
     """
 
     def __init__(self, plan: Plan, corpus_source: str, output: Path):
@@ -71,24 +71,24 @@ class Bench:
         self.rows = RowMixture(self.corpus, [{"fraction": 1.0, "entries": plan.values["rows"]}], device=device)
 
     def folder(self, run: Run) -> Path:
-        """Where the checkpoints of a run are."""
+        """The folder of the checkpoints of a run."""
         return self.output / "checkpoints" / run.name
 
     def do(self, run: Run, limit: float | None) -> dict | None:
         """
-        Trains a model from where its checkpoint stands, and scores it.
+        Trains a model, from its last checkpoint if there is one, and scores it.
 
         Args:
             run ([`Run`]):
-                What to do.
+                The run.
             limit (`float`, *optional*):
                 The `time.monotonic()` at which training stops with a checkpoint.
 
         Returns:
-            `dict` or `None`: the record of the run; `None` if the time was up before its last step.
+            `dict` or `None`: The record of the run; `None` if the time was up before its last step.
         """
         started, cpu_started = time.monotonic(), time.process_time()
-        torch._dynamo.reset()  # the graphs of the last run hold its weights
+        torch._dynamo.reset()  # the graphs of the last run keep its weights
         arguments = LLaDAPretrainingConfig(
             str(self.folder(run)),
             max_steps=run.steps,
@@ -107,7 +107,7 @@ class Bench:
         model = make_model(run.kind, self.plan.shape(run.size), self.corpus)
         trainer_class = AutoregressivePretrainer if run.kind == "twin" else LLaDAPretrainer
         trainer = trainer_class(model, arguments, train_dataset=self.rows)
-        # One line a run is enough: Trainer would print each log line.
+        # Trainer would print each log entry.
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train(resume_from_checkpoint=find_last_checkpoint(arguments.output_dir))
         if trainer.state.global_step < run.steps:
@@ -122,7 +122,7 @@ class Bench:
             "scores": scores,
             "training_loss": [[entry["step"], entry["loss"]] for entry in curve],
             "tokens_per_second": [entry["tokens_per_second"] for entry in curve],
-            "seconds": round(time.monotonic() - started, 1),  # of the last call, compilation and scores included
+            "seconds": round(time.monotonic() - started, 1),  # of the last call, compiling and scoring included
             "cpu_seconds": round(time.process_time() - cpu_started, 1),
             "seconds_scoring": round(time.monotonic() - trained, 1),
             "device": torch.cuda.get_device_name() if arguments.device.type == "cuda" else "cpu",

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What a scaling study trains on and is tested on: windows of held-out poems, and couplets."""
+"""The data of a scaling study: the corpus, windows of held-out poems, and couplets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from modeling_llada.training.pretraining.rows import find_lines
 
 
 ROOT = Path(__file__).resolve().parents[2]
-COUPLET_WIDTH = 16  # of a couplet of seven: two lines and their marks
+COUPLET_WIDTH = 16  # two lines of seven characters with their marks
 FORMS = (5, 7)
-HELD_OUT_PERCENT = 15  # of the famous poems, when there are no others
+HELD_OUT_PERCENT = 15  # share of the famous poems, if the corpus has no other poems
 FAMOUS = "famous"
 
 
@@ -25,29 +25,29 @@ def load_corpus(source: str, vocab_size: int) -> Corpus:
 
     Args:
         source (`str`):
-            A file that `examples/pretrain.py --tokenize-only` wrote, or `famous`: the poems that the repository ships, split
+            A file of `examples/pretrain.py --tokenize-only`, or `famous` for the poems in this repository, which are split
             into train and test by a hash of their text.
         vocab_size (`int`):
-            What the FLOPs are counted with. A file must have just this vocabulary; of the famous poems the rarest
-            characters become unknown.
+            The size that the FLOPs are counted with. A file must have this size. For the famous poems, the rarest characters
+            become unknown.
 
     Returns:
         [`Corpus`] with the splits `train`, `test` and `famous`.
 
     Raises:
-        `ValueError`: if the vocabulary of the file is another.
+        `ValueError`: If the file has another vocabulary.
     """
     corpus = famous_corpus(vocab_size) if source == FAMOUS else Corpus.load(source)
     if corpus.vocab_size != vocab_size:
         raise ValueError(
-            f"`vocab_size` of the plan must be that of the corpus, {corpus.vocab_size}, since FLOPs are counted with it, "
-            f"but is {vocab_size}."
+            f"`vocab_size` of the plan must be that of the corpus, {corpus.vocab_size}, because FLOPs are counted with it, "
+            f"but got {vocab_size}."
         )
     return corpus
 
 
 def famous_corpus(vocab_size: int) -> Corpus:
-    """The shipped poems with the most frequent tokens of the shipped tokenizer; `famous` is the same as `train`."""
+    """The poems in this repository with the most frequent tokens of their tokenizer; `famous` is the same as `train`."""
     from transformers import AutoTokenizer
 
     from recipes.poems.couplets import famous_poems
@@ -73,12 +73,12 @@ def famous_corpus(vocab_size: int) -> Corpus:
         documents.tokens = new_ids[documents.tokens]
     bos, eos, mask = (int(new_ids[token]) for token in kept[1:4])
     line_ends = new_ids[ends].tolist()
-    # Of the line ends ，and ： do not end a sentence.
+    # The line ends ， and ： do not end a sentence.
     return Corpus({"train": train, "test": test, FAMOUS: train}, vocab_size, bos, eos, mask, line_ends, line_ends[1:5])
 
 
 def held_out_windows(corpus: Corpus, width: int) -> torch.LongTensor:
-    """Windows without overlap over the bare held-out poems, `(num_windows, width)`."""
+    """Windows of the held-out poems without headers, `(num_windows, width)`."""
     layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
     count = len(layout.tokens) // width
     return torch.from_numpy(layout.tokens[: count * width]).view(count, width).long()
@@ -87,7 +87,7 @@ def held_out_windows(corpus: Corpus, width: int) -> torch.LongTensor:
 @dataclass
 class Couplets:
     """
-    Couplets `LINE，LINE。` of five or of seven characters, filled up with EOS.
+    Couplets `LINE，LINE。` of five or seven characters a line, padded with EOS.
 
     Args:
         rows (`torch.LongTensor` of shape `(num_couplets, 16)`):
@@ -104,7 +104,7 @@ class Couplets:
 
     @property
     def asked(self) -> torch.BoolTensor:
-        """All that follows the comma: the second line, its mark and the EOS that fill the row, `(num_couplets, 16)`."""
+        """All tokens after the comma: the second line, its mark and the EOS, `(num_couplets, 16)`."""
         return torch.arange(COUPLET_WIDTH) > self.characters[:, None]
 
     @property
@@ -116,20 +116,20 @@ class Couplets:
 
 def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Couplets:
     """
-    Draws distinct couplets of a split, always the same ones.
+    Draws distinct couplets of a split.
 
     Args:
         corpus ([`Corpus`]):
             The poems.
         split (`str`):
-            Which of them.
+            The name of the split.
         limit (`int`):
-            How many at most.
+            The largest number of couplets.
         seed (`int`, *optional*, defaults to 0):
-            Fixes the choice.
+            Seed of the choice.
 
     Returns:
-        [`Couplets`], those of five characters first.
+        [`Couplets`]: Those of five characters come first.
     """
     documents = corpus.splits[split]
     lines = find_lines(documents, corpus.line_ends)
@@ -138,7 +138,7 @@ def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Coup
     first = np.arange(len(lengths) - 1)
     together = (lines.document[:-1] == lines.document[1:]) & (lengths[:-1] == lengths[1:])
     together &= (marks[:-1] == comma) & (marks[1:] == stop) & np.isin(lengths[:-1], np.array(FORMS) + 1)
-    # Distinct couplets in the order of the corpus; a dictionary keeps the first.
+    # A dictionary keeps the order of the corpus, and the first of equal couplets.
     texts = dict.fromkeys(
         tuple(documents.tokens[lines.starts[line] : lines.ends[line + 1]].tolist()) for line in first[together]
     )
@@ -153,18 +153,18 @@ def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Coup
 
 def with_distractors(couplets: Couplets, candidates: int, seed: int = 0) -> list[Couplets]:
     """
-    The couplets with their own second line, and then with second lines of others of the same form.
+    The couplets with their own second line, and then with second lines of other couplets of the same form.
 
     Args:
         couplets ([`Couplets`]):
-            At least `candidates` of each form that there is.
+            The couplets, at least `candidates` for each form.
         candidates (`int`):
-            Second lines for each first line, the true one included.
+            Second lines for each first line, including the true one.
         seed (`int`, *optional*, defaults to 0):
-            Fixes the distractors.
+            Seed of the distractors.
 
     Returns:
-        `list[Couplets]`: `candidates` versions, the first of them true.
+        `list[Couplets]`: `candidates` versions; the first one is true.
     """
     rng = np.random.default_rng(seed)
     donors = torch.arange(len(couplets)).repeat(candidates, 1)
@@ -175,7 +175,7 @@ def with_distractors(couplets: Couplets, candidates: int, seed: int = 0) -> list
                 f"`candidates` must be at most {len(group)}, the couplets of {form} characters, but got {candidates}."
             )
         for place in range(len(group)):
-            # A step of 1 .. n - 1 around the circle leads to another couplet, and different steps to different ones.
+            # Distinct steps of 1 to n - 1 around the circle lead to distinct other couplets.
             steps = torch.from_numpy(rng.permutation(len(group) - 1)[: candidates - 1] + 1)
             donors[1:, group[place]] = group[(place + steps) % len(group)]
     asked = couplets.asked

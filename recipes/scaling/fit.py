@@ -1,11 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Makes one JSON file of the records of `run.py`: profiles, power laws, factors and scores, with 95% intervals.
+"""Combines the records of `run.py` in one JSON file: profiles, power laws, factors and scores, with 95% intervals.
 
     python -m recipes.scaling.fit --runs runs/scaling --json evidence/results/scaling.json
     python -m recipes.scaling.fit --runs runs/scaling-tiny --json evidence/results/scaling_cpu.json
 
-A budget counts for a kind of which it has three sizes, so a study that was stopped early has a result too.
+A budget counts for a kind if it has three sizes of it. So a study that was stopped early has a result too.
 """
 
 import argparse
@@ -61,13 +61,13 @@ def load_records(folder: Path) -> list[dict]:
 
 
 def load_calls(folder: Path) -> list[dict]:
-    """What the calls of run.py took."""
+    """The seconds of the calls of run.py."""
     path = folder / "calls.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def complete_budgets(runs: list[Measured]) -> list[Measured]:
-    """The runs of a kind at the budgets where it has at least three sizes: a study may have been stopped early."""
+    """The runs at budgets with at least three sizes of their kind, because a study may have been stopped early."""
     sizes = {}
     for run in runs:
         sizes.setdefault((run.budget, run.kind), set()).add(run.size)
@@ -80,7 +80,7 @@ def complete_budgets(runs: list[Measured]) -> list[Measured]:
 
 
 def left_out(measured: list[Measured], found: Study) -> list[dict]:
-    """The lowest loss of a kind at a budget that does not count for it, and the one that its law has there."""
+    """The lowest loss of each kind at budgets that do not count for it, and the loss of its law there."""
     lowest: dict[tuple, float] = {}
     for run in measured:
         place = run.kind, run.budget
@@ -93,13 +93,13 @@ def left_out(measured: list[Measured], found: Study) -> list[dict]:
 
 
 def law_at(found: Study, kind: str, budget: float) -> float:
-    """The loss that the law of a kind has at a budget."""
+    """The loss of the law of a kind at a budget."""
     slope, intercept = found.laws[kind][:, 0]
     return float(np.exp(intercept + slope * np.log(budget)))
 
 
 def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
-    """Everything that the report shows."""
+    """The contents of the JSON file."""
     measured = [measured_of(record) for record in records]
     runs = complete_budgets(measured)
     found, drawn = as_measured(runs), bootstrap(runs, replicates)
@@ -154,13 +154,13 @@ def collect(records: list[dict], calls: list[dict], replicates: int) -> dict:
 
 
 def residual(found: Study, kind: str) -> float:
-    """How far the lowest points are from the law at most, in nats per token."""
+    """The largest distance of a lowest point from the law, in nats per token."""
     losses = {budget: loss[0] for (place, budget), loss in found.losses.items() if place == kind}
     return float(max(abs(law_at(found, kind, budget) - loss) for budget, loss in losses.items()))
 
 
 def between(value: np.ndarray, drawn: np.ndarray) -> dict | None:
-    """A factor between LLaDA's own budgets, or nothing where it lies outside of them in more than a few replicates."""
+    """A factor between LLaDA's own budgets; `None` if it is outside of them in more than a few replicates."""
     inside = drawn[~np.isnan(drawn)]
     if np.isnan(value[0]) or len(inside) < 0.95 * len(drawn):
         return None
@@ -176,7 +176,7 @@ def measured_of(record: dict) -> Measured:
 
 
 def row(record: dict, run: Measured) -> dict:
-    """A run, without what is there for the bootstrap alone."""
+    """A run, without the values that only the bootstrap needs."""
     scores = {name: value for name, value in record["scores"].items() if name != "window_nats"}
     names = ("name", "kind", "budget", "size", "seed", "steps", "tokens", "flops", "flops_body", "learning_rate")
     return {
@@ -189,7 +189,7 @@ def row(record: dict, run: Measured) -> dict:
 
 
 def tasks(records: list[dict], places: list[tuple[str, float]]) -> list[dict]:
-    """The task scores of each budget, at the size with the lowest held-out loss; seeds are taken together."""
+    """The task scores of each budget, at the size with the lowest held-out loss, averaged over seeds."""
     rows = []
     for kind, budget in places:
         cells: dict[str, list[dict]] = {}
@@ -199,7 +199,7 @@ def tasks(records: list[dict], places: list[tuple[str, float]]) -> list[dict]:
         size = min(cells, key=lambda name: np.mean([scores["held_out_nats"] for scores in cells[name]]))
         values = {}
         for name, sort, hits, number in RATES:
-            # Seeds answer the same questions: their mean is surer, but there are no more questions.
+            # Seeds answer the same questions, so their number does not increase the number of questions.
             rate = float(np.mean([scores[sort][hits] / scores[sort][number] for scores in cells[size]]))
             questions = cells[size][0][sort]["lines" if sort == "known_couplets" else number]
             low, high = wilson_interval(round(rate * questions), questions)
@@ -222,7 +222,7 @@ RATES = (
 
 
 def summary(result: dict) -> str:
-    """The result in a few lines."""
+    """A short summary of the result."""
     lines = []
     for found in result["profiles"]:
         edge = ", at the edge of the sizes" if found["at_edge"] else ""

@@ -2,12 +2,12 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """IsoFLOP profiles, the compute-optimal frontier and the price of a loss in compute, with intervals.
 
-For each kind and budget a parabola in log(size) goes through the losses; its lowest point is the loss that the budget buys.
-Through these points goes a power law, a straight line in log-log: loss = exp(intercept) x FLOPs ^ slope. It describes the
-range that was measured. A further constant (an irreducible loss) cannot be told from three or four budgets.
+For each kind and budget a parabola in log(size) is fitted to the losses; its lowest point is the loss of the budget. A power law
+is fitted to these points, a straight line in log-log: loss = exp(intercept) x FLOPs ^ slope. It describes the measured range. An
+additional constant (an irreducible loss) cannot be estimated from three or four budgets.
 
-Two sources of error are drawn again for each replicate of the bootstrap: the held-out windows, which are the same for all
-runs and both kinds, and the noise between runs that differ in the seed alone.
+Each replicate of the bootstrap resamples two sources of error: the held-out windows, which are the same for all runs and both
+kinds, and the noise between runs with different seeds.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ import numpy as np
 
 
 INTERVAL = (2.5, 97.5)
-LARGEST_FACTOR = 1000.0  # for what lies further outside of the budgets, and where LLaDA's loss does not fall
+LARGEST_FACTOR = 1000.0  # for factors far outside of the budgets, and if LLaDA's loss does not fall
 KINDS = ("llada", "twin")
 
 
@@ -28,9 +28,9 @@ class Measured:
 
     Args:
         kind (`str`), budget (`float`), size (`str`), seed (`int`):
-            Which run.
+            The run.
         parameters (`float`):
-            Where the size stands in a profile.
+            The place of the size in a profile.
         losses (`np.ndarray` of shape `(num_windows,)`):
             Nats per token of each held-out window.
     """
@@ -46,24 +46,23 @@ class Measured:
 @dataclass
 class Study:
     """
-    The frontier of both kinds and the factor between them. The last axis of each array holds the replicates.
+    The frontier of both kinds and the factor between them. The last axis of each array is that of the replicates.
 
     Args:
         parameters (`dict`), losses (`dict`):
             The lowest point of the profile of each `(kind, budget)`.
         at_edge (`dict`):
-            Whether a parabola falls towards an end of the sizes, or has no lowest point: then the lowest point is the best
-            of the measured ones.
+            Whether a parabola has no lowest point among the sizes. Then the best measured size takes its place.
         coefficients (`dict`):
-            Of the parabolas in log(parameters), `(3, replicates)`, the quadratic one first.
+            The coefficients of the parabolas in log(parameters), `(3, replicates)`, the quadratic one first.
         laws (`dict`):
             Slope and intercept by kind, `(2, replicates)`.
         factors (`dict`):
-            By budget: the compute that LLaDA needs for the loss which the law of the twin has there, by that of the twin;
-            at most `LARGEST_FACTOR`.
+            By budget: the compute that LLaDA needs for the loss of the twin's law, divided by that of the twin; at most
+            `LARGEST_FACTOR`.
         interpolated (`dict`):
-            By budget: the same without laws, by the lowest points of the twin and the lines between those of LLaDA; NaN where
-            the loss is not among LLaDA's.
+            By budget: the same without laws, from the lowest points of the twin and the lines between those of LLaDA; NaN if
+            LLaDA never had that loss.
     """
 
     parameters: dict[tuple, np.ndarray] = field(default_factory=dict)
@@ -92,7 +91,7 @@ def profile(parameters: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.
     if len(parameters) < 3:
         raise ValueError(f"A profile needs at least three sizes, but got {len(parameters)}.")
     places = np.log(parameters)
-    # About the mean, where a parabola is well conditioned.
+    # Around the mean, where the fit is well conditioned.
     middle = places.mean()
     square, line, constant = np.polyfit(places - middle, losses, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -111,9 +110,9 @@ def study(runs: list[Measured], losses: np.ndarray) -> Study:
 
     Args:
         runs (`list[Measured]`):
-            The runs; seeds of a cell are averaged.
+            The runs. Seeds of a cell are averaged.
         losses (`np.ndarray` of shape `(num_runs, replicates)`):
-            Their losses, as measured or drawn again.
+            Their losses, measured or resampled.
 
     Returns:
         [`Study`].
@@ -142,9 +141,9 @@ def study(runs: list[Measured], losses: np.ndarray) -> Study:
 
 
 def interpolate(losses: dict[tuple, np.ndarray], budget: float) -> np.ndarray:
-    """The compute of LLaDA for the twin's loss at a budget, by that budget, `(replicates,)`."""
+    """The compute of LLaDA for the twin's loss at a budget, divided by that budget, `(replicates,)`."""
     own = sorted(place[1] for place in losses if place[0] == "llada")
-    # From the largest budget on, so that losses increase, as they have to for `np.interp`.
+    # From the largest budget to the smallest, because `np.interp` needs increasing losses.
     frontier = np.log(np.stack([losses["llada", one] for one in reversed(own)]))
     places, wanted = np.log(own[::-1]), np.log(losses["twin", budget])
     factors = [
@@ -157,7 +156,7 @@ def interpolate(losses: dict[tuple, np.ndarray], budget: float) -> np.ndarray:
 
 
 def seed_noise(runs: list[Measured]) -> dict[str, float]:
-    """How far a run of each kind lies from the mean over seeds: the standard deviation, pooled over budgets and sizes."""
+    """The standard deviation between seeds for each kind, pooled over budgets and sizes."""
     noise = {}
     for kind in KINDS:
         groups = defaultdict(list)
@@ -167,18 +166,20 @@ def seed_noise(runs: list[Measured]) -> dict[str, float]:
         squares = sum(((np.array(group) - np.mean(group)) ** 2).sum() for group in groups.values())
         freedom = sum(len(group) - 1 for group in groups.values())
         if not freedom:
-            raise ValueError(f"At least one run of {kind} needs two seeds: without them the noise is not known.")
+            raise ValueError(
+                f"At least one run of {kind} needs two seeds, because otherwise the noise between seeds is unknown."
+            )
         noise[kind] = float(np.sqrt(squares / freedom))
     return noise
 
 
 def as_measured(runs: list[Measured]) -> Study:
-    """The study of the losses themselves: one replicate."""
+    """The study of the measured losses, as one replicate."""
     return study(runs, np.array([[run.losses.mean()] for run in runs]))
 
 
 def bootstrap(runs: list[Measured], replicates: int = 2000, seed: int = 0) -> Study:
-    """The study of windows drawn again, with the noise between runs drawn again."""
+    """The study with resampled windows and resampled noise between runs."""
     rng = np.random.default_rng(seed)
     windows = len(runs[0].losses)
     shares = rng.multinomial(windows, np.full(windows, 1 / windows), size=replicates) / windows

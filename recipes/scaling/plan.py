@@ -2,18 +2,18 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The runs of a scaling study: compute budgets, sizes and seeds, for masked diffusion and for its autoregressive twin.
 
-    python -m recipes.scaling.plan --plan poems       # the table of the runs, and what they should take
+    python -m recipes.scaling.plan --plan poems       # the table of the runs, with their expected seconds
     python -m recipes.scaling.plan --plan tiny
 
-A plan is a YAML file; `poems` and `tiny` stand beside this script. Training FLOPs are counted in the same way for both
-kinds, so that a size and a budget mean the same tokens for both:
+A plan is a YAML file; `poems` and `tiny` are in this folder. Training FLOPs are counted in the same way for both kinds, so that
+a size and a budget give the same number of tokens for both:
 
     FLOPs per token = 6 (body + head) + 12 layers hidden_size width
 
-body: the weights of attention and feed-forward; head: vocabulary x hidden_size, as a matrix product (the embedding is the
-same tied matrix, and looking a row up costs nothing); the last term: attention, over all pairs of places of a row, at the
-mean width of the rows. That LLaDA needs logits for the masked half alone, and the twin half of the pairs, is left out.
-`flops_body` counts 6 x body x tokens instead, the 6ND over non-embedding parameters of the paper.
+body: the weights of attention and feed-forward. head: vocabulary x hidden_size, for the matrix product (the embedding is the
+same tied matrix, and a look-up is free). The last term is attention over all pairs of positions of a row, at the mean width of
+the rows. LLaDA needs logits only for the masked half, and the twin only half of the pairs; the count ignores both. `flops_body`
+is 6 x body x tokens, the 6ND over non-embedding parameters of the paper.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Size:
 
     Args:
         name (`str`):
-            What the plan calls it.
+            The name in the plan.
         hidden_size (`int`), num_hidden_layers (`int`), num_attention_heads (`int`), intermediate_size (`int`):
             As in [`LLaDAConfig`].
     """
@@ -58,7 +58,7 @@ class Size:
         return self.num_hidden_layers * per_layer
 
     def head(self, vocab_size: int) -> int:
-        """Weights of the output head, which are those of the embedding."""
+        """Weights of the output head, which are tied to the embedding."""
         return vocab_size * self.hidden_size
 
     def flops_per_token(self, vocab_size: int, width: float) -> float:
@@ -74,17 +74,17 @@ class Run:
 
     Args:
         budget (`float`):
-            Training FLOPs it may spend.
+            Training FLOPs.
         size ([`Size`]):
             The shape of the model.
         kind (`str`):
             `"llada"` or `"twin"`.
         seed (`int`):
-            Of the weights, the rows and the noise.
+            Seed of the weights, the rows and the noise.
         steps (`int`), tokens (`int`), flops (`float`):
-            What the budget buys.
+            What the budget allows.
         learning_rate (`float`):
-            The peak.
+            The peak learning rate.
     """
 
     budget: float
@@ -112,10 +112,10 @@ class Plan:
 
     Args:
         path (`str` or `Path`):
-            The file; or the name of one that stands beside this script, without `.yaml`.
+            The file, or the name of a file in this folder without `.yaml`.
 
     Raises:
-        `ValueError`: if the file is no plan.
+        `ValueError`: If the file is no plan.
     """
 
     def __init__(self, path: str | Path):
@@ -146,13 +146,13 @@ class Plan:
 
     @property
     def mean_width(self) -> float:
-        """Of the rows, by their share of the tokens."""
+        """The mean width of the rows, weighted by their share of the tokens."""
         shares = sum(row["share"] for row in self.values["rows"])
         return sum(row["share"] * row["width"] for row in self.values["rows"]) / shares
 
     @cached_property
     def runs(self) -> list[Run]:
-        """All runs, the small budgets first; within a budget the longest first, so that workers end together."""
+        """All runs, small budgets first, and within a budget the longest first, so that workers finish together."""
         runs = [
             self._run(float(entry["flops"]), self.sizes[size], kind, seed)
             for entry in self.values["runs"]
@@ -171,12 +171,12 @@ class Plan:
         return Run(budget, size, kind, seed, steps, tokens, tokens * per_token, learning_rate)
 
     def expected_seconds(self, run: Run) -> float:
-        """Of a run that has the device to itself: bound by the host for small models, by arithmetic for large ones."""
+        """The seconds of a run alone on the device. The host limits small models, and arithmetic large ones."""
         expected = self.values["expected"]
         return max(run.flops / expected["flops_per_second"], run.steps * expected["seconds_per_step"])
 
     def shape(self, size: Size) -> dict:
-        """The fields of [`LLaDAConfig`] that make a size."""
+        """The fields of [`LLaDAConfig`] for a size."""
         return {name: getattr(size, name) for name in SHAPE}
 
 
@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def as_dict(run: Run) -> dict:
-    """What a record says about its run."""
+    """The run as part of its record."""
     values = dataclasses.asdict(run)
     return values | {"size": run.size.name, "name": run.name, "flops_body": run.flops_body, "body": run.size.body}
 

@@ -1,17 +1,17 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Trains and scores the runs of a plan, in one go or in pieces, by several workers on one device.
+"""Trains and scores the runs of a plan with several workers on one device. It can be stopped and resumed.
 
     # The study in small, on the CPU: minutes
     python -m recipes.scaling.run --plan tiny --output runs/scaling-tiny --workers 2
 
-    # The study: the same command again goes on where the time limit stopped it
+    # The study. The same command continues after the time limit
     python -m recipes.scaling.run --plan poems --corpus data/poems.safetensors.xz --output runs/scaling --workers 4 \
         --max-minutes 8.5 --resume
 
-Each finished run is one file, OUTPUT/runs/NAME.json, which is there whole or not at all. A run that the time limit stops
-leaves a checkpoint in OUTPUT/checkpoints and goes on from there. Workers take the first run of the plan that is neither
-finished nor in the hands of another; a worker that dies lets go of its run. `fit.py` makes the result of the records.
+Each finished run is a file OUTPUT/runs/NAME.json, which is complete or absent. A run that the time limit stops leaves a checkpoint
+in OUTPUT/checkpoints and continues from there. A worker takes the first run of the plan that is neither finished nor taken; when
+a worker dies, its run is free again. `fit.py` combines the records.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from reporting.results import save
 
 
 STARTED = time.monotonic()
-LEAST_MINUTES = 0.5  # with less time left no run is begun
+LEAST_MINUTES = 0.5  # no run starts with less time left
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,25 +67,25 @@ def main(arguments: list[str] | None = None) -> None:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plan", default="poems", help="poems, tiny or a YAML file (%(default)s)")
-    parser.add_argument("--corpus", help="tokenised corpus, or famous, in place of the one that the plan names")
+    parser.add_argument("--corpus", help="tokenised corpus, or famous (the corpus of the plan)")
     parser.add_argument("--output", type=Path, default=Path("runs/scaling"), help="records go here (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the runs (%(default)s)")
-    parser.add_argument("--max-minutes", type=float, help="stop with checkpoints after this long, loading included")
-    parser.add_argument("--resume", action="store_true", help="go on with the runs of an output folder")
+    parser.add_argument("--max-minutes", type=float, help="stop with checkpoints after this time, loading included")
+    parser.add_argument("--resume", action="store_true", help="continue the runs of an output folder")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of several
     parser.add_argument("--only", default="", metavar="TEXT", help="only the runs with this in their name")
     return parser
 
 
 def open_output(output: Path, plan: Plan, resume: bool) -> None:
-    """Makes the folder, or sees to it that it holds the runs of the same plan."""
+    """Makes the folder, or checks that it has runs of the same plan."""
     path = output / "plan.json"
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != plan.values:
-            raise ValueError(f"`--output` holds runs of another plan than {plan.path}: {output}. Name another folder.")
+            raise ValueError(f"`--output` has runs of another plan than {plan.path}: {output}. Name another folder.")
         if not resume:
             raise ValueError(
-                f"`--output` holds runs already: {output}. Go on with `--resume`, or name another folder."
+                f"`--output` already has runs: {output}. Continue with `--resume`, or name another folder."
             )
     (output / "runs").mkdir(parents=True, exist_ok=True)
     (output / "locks").mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def record_path(output: Path, run: Run) -> Path:
 
 
 def start_workers(args: argparse.Namespace, limit: float | None) -> int:
-    """Starts the processes and waits for them; returns how many failed."""
+    """Starts the processes, waits for them, and returns the number of failures."""
     command = [
         sys.executable,
         "-m",
@@ -118,7 +118,7 @@ def start_workers(args: argparse.Namespace, limit: float | None) -> int:
 
 
 def log_call(output: Path, workers: int) -> None:
-    """Keeps what the study took, call by call."""
+    """Records the seconds of this call."""
     path = output / "calls.json"
     calls = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     save(path, [*calls, {"seconds": round(time.monotonic() - STARTED, 1), "workers": workers}])
@@ -126,7 +126,7 @@ def log_call(output: Path, workers: int) -> None:
 
 @contextlib.contextmanager
 def claim(output: Path, run: Run) -> Iterator[bool]:
-    """Whether this process has got a run to itself. The system frees it when the process ends, however that happens."""
+    """Yields whether this process could take a run. The system frees the run when the process ends for any reason."""
     with open(output / "locks" / run.name, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,7 +137,7 @@ def claim(output: Path, run: Run) -> Iterator[bool]:
 
 
 def work(plan: Plan, runs: list[Run], corpus_source: str, output: Path, limit: float | None) -> int:
-    """Does the runs that nobody else does, until none is left or the time is up; returns how many failed."""
+    """Does runs that no other worker has taken, until none is left or the time is up; returns the number of failures."""
     bench, failed = None, 0
     for run in runs:
         if limit is not None and limit - time.monotonic() < 60 * LEAST_MINUTES:
@@ -146,13 +146,13 @@ def work(plan: Plan, runs: list[Run], corpus_source: str, output: Path, limit: f
             if not mine or record_path(output, run).is_file():
                 continue
             if bench is None:
-                # Torch and the corpus take seconds, and a worker may find nothing to do.
+                # Loading the corpus takes seconds, and a worker may find nothing to do.
                 from recipes.scaling.bench import Bench
 
                 bench = Bench(plan, corpus_source, output)
             try:
                 record = bench.do(run, limit)
-            except Exception as error:  # the other runs do not depend on this one
+            except Exception as error:  # other runs do not depend on this one
                 failed += 1
                 print(f"{run.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 continue

@@ -1,15 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What a trained model of either kind is judged by.
+"""The scores of a trained model of either kind.
 
 - held-out windows: nats per token, the bound of eq. 6 for LLaDA and the exact value for the twin;
-- held-out couplets: nats per character of the second line given the first, and how often the true second line is the
-  likeliest among those of other couplets, as in the multiple-choice tasks of the paper;
-- known couplets (famous poems, which are in the training rows): nats per character, and what greedy decoding makes of the
-  first line: whole lines and single characters that are right.
+- held-out couplets: nats per character of the second line given the first, and how often the true second line is the most
+  likely one among those of other couplets, as in the multiple-choice tasks of the paper;
+- known couplets (famous poems, which are in the training rows): nats per character, and the lines and characters that greedy
+  decoding gets right from the first line.
 
-A model has to predict all that follows the comma, the mark and the EOS that fill the row included: neither kind is told
-how long the line is.
+A model has to predict all tokens after the comma, including the mark and the EOS at the end, because neither kind is told the
+length of the line.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ def _rows_per_pass(rows: torch.LongTensor) -> int:
 
 
 def couplet_noise(asked: torch.BoolTensor, num_samples: int, seed: int = 0) -> Iterator:
-    """Masks within the asked tokens, and their weights: `l` is spread evenly over the samples of each row."""
+    """Yields masks of the asked tokens and their weights. `l` is spread evenly over the samples of each row."""
     generator = torch.Generator().manual_seed(seed)
     lengths = asked.sum(-1)
     for sample in range(num_samples):
@@ -54,7 +54,7 @@ def couplet_noise(asked: torch.BoolTensor, num_samples: int, seed: int = 0) -> I
 
 
 def nats(model: PreTrainedModel, kind: str, couplets: Couplets, num_samples: int) -> torch.Tensor:
-    """Nats of all that follows the comma of each couplet; for LLaDA the noise is the same for every candidate."""
+    """Nats of the tokens after the comma of each couplet. For LLaDA the noise is the same for all candidates."""
     if kind == "twin":
         return exact(model, couplets.rows, couplets.asked)
     return bound(model, couplets.rows, couplet_noise(couplets.asked, num_samples))
@@ -62,7 +62,7 @@ def nats(model: PreTrainedModel, kind: str, couplets: Couplets, num_samples: int
 
 @torch.no_grad()
 def complete(model: PreTrainedModel, kind: str, couplets: Couplets) -> torch.LongTensor:
-    """Greedy answers to the first lines, one token a forward pass, `(num_couplets, 16)`."""
+    """Completes the first lines greedily, one token in a forward pass, `(num_couplets, 16)`."""
     rows, asked = couplets.rows.to(model.device), couplets.asked.to(model.device)
     if kind == "llada":
         masked = rows.masked_fill(asked, model.config.mask_token_id)
@@ -86,14 +86,14 @@ def score(model: PreTrainedModel, kind: str, corpus: Corpus, settings: dict, win
         kind (`str`):
             `"llada"` or `"twin"`.
         corpus ([`Corpus`]):
-            Held-out poems in `test`, known ones in `famous`.
+            A corpus with held-out poems in `test` and known poems in `famous`.
         settings (`dict`):
             `scores` of the plan.
         window (`int`):
             Width of the held-out windows.
 
     Returns:
-        `dict`: see the docstring of this file. `window_nats` are nats per token, window by window.
+        `dict`: See the docstring of this file. `window_nats` are the nats per token of each window.
     """
     windows = held_out_windows(corpus, window)
     if kind == "twin":

@@ -270,8 +270,8 @@ def test_a_page_keeps_what_is_around_a_part():
         ("--micro-batches 1 3", "`--micro-batches` must divide every `--batch`, but 3 does not divide 2"),
         ("--chunk-size 0", "`--chunk-size` must be positive"),
         ("--engine 'eager, 3 kept'", "`--engine` can keep at most the 2 layers of the model: 'eager, 3 kept'"),
-        ("--engine 'eager, 0 kept'", "eager or compiled, alone or with layers that are kept"),
-        ("--engine graph", "eager or compiled, alone or with layers that are kept"),
+        ("--engine 'eager, 0 kept'", "eager or compiled, alone or with kept layers"),
+        ("--engine graph", "eager or compiled, alone or with kept layers"),
     ],
 )
 def test_arguments(capsys, arguments, message):
