@@ -51,9 +51,9 @@ CLAIMS = [
 ]
 INTRODUCTION = """# Evidence
 
-What the paper claims, measured on models that anyone can train, and where it does not come out. `make evidence` writes this
-page and its plots from the results in the repository, in seconds; each number below comes from one of these files. Intervals
-are of 95%. What the paper says is from {source}.
+The claims of the paper, measured on models that anyone can train, and where they could not be reproduced. `make evidence` writes
+this page and its plots from the results in the repository, in seconds; each number below comes from one of these files. Intervals
+are of 95%. The statements of the paper are from {source}.
 
 {summary}
 """

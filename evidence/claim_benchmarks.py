@@ -16,7 +16,7 @@ def summary(results: dict) -> str:
     number = sum(len(settings) for settings in published(found).values())
     return (
         f"{counted(number, 'published setting')} of {counted(len(found['models']), 'checkpoint')} run by name. "
-        "Their scores were not measured here: that takes the official weights."
+        "Their scores were not measured here, because that takes the official weights."
     )
 
 
@@ -25,18 +25,18 @@ def paper(results: dict) -> str:
     titles = [entry["title"] for entry in found["benchmarks"].values() if entry["in_paper"]]
     return (
         f"The paper evaluates {counted(len(titles), 'benchmark')}: {joined(titles)} ({results['paper']['benchmarks']['place']}). "
-        f"The published scores below are from {found['source']}, where the settings are too, and beside them stands what the "
-        f"paper has ({results['paper']['benchmarks']['tables']})."
+        f"The published scores and the settings below are from {found['source']}, beside the scores of the paper "
+        f"({results['paper']['benchmarks']['tables']})."
     )
 
 
 def measured(results: dict) -> str:
     found = results["settings"]
     parts = [
-        "`llada eval lm` looks a setting up by checkpoint and benchmark, runs it in lm-evaluation-harness, and prints the "
+        "`llada eval lm` looks up a setting by checkpoint and benchmark, runs it in lm-evaluation-harness, and prints the "
         "published score beside the measured one. **No score of this table was measured here.** The command is tested on "
-        "small local tasks with the models of this repository. Commands name the headline setting; `--setting NAME` takes "
-        "another one."
+        "small local tasks with the models of this repository. The commands run the headline setting; `--setting NAME` "
+        "chooses another one."
     ]
     parts += [f"{model}:\n\n{model_table(results, model)}" for model in found["models"]]
     return "\n\n".join(parts)
@@ -52,9 +52,9 @@ def differences(results: dict) -> str:
             "- Nothing was measured on the official checkpoints.",
             f"- No setting was at hand for {listed(found, gaps)}.",
             f"- A part of a setting was not at hand for {listed(found, unknown)}.",
-            "- In brackets stands what another source says of a setting. Where the paper has another number of examples, the "
-            "task of the harness does not have so many.",
-            "- The scores of the instruct checkpoint come from other toolkits, whose prompts are not those of the harness.",
+            "- Values of another source are in brackets. If the paper has another number of examples, the task of the harness does "
+            "not have that many.",
+            "- The scores of the instruct checkpoint come from other toolkits, with other prompts than those of the harness.",
         ]
     )
 

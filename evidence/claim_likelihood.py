@@ -32,7 +32,7 @@ def paper(results: dict) -> str:
         "Eq. 5 masks each token with a probability `t` and divides by `t`; eq. 6 masks exactly `l` of `L` tokens and weighs by "
         f"`L / l`. Their expectation is the same. The paper: eq. 5 needs over {said['rate_form_samples']:,} Monte Carlo "
         f"estimates for stable results, eq. 6 is stable with {said['count_form_samples']} ({said['place']}). It gives no "
-        "variances. It also says that the objective is the mean over all orders of an autoregressive log-likelihood (eq. 15)."
+        "variances. It also says that the objective is the mean of autoregressive log-likelihoods over all orders (eq. 15)."
     )
 
 
@@ -41,28 +41,28 @@ def measured(results: dict) -> str:
     settings, order = found["settings"], found["any_order"]
     return "\n\n".join(
         [
-            f"On the openings of {settings['texts']} held-out poems, with {settings['model']}, a model of our own. Up to a "
-            "couplet all masks of a text are run through the model, so the error of independent samples is exact, and of "
-            "coupled ones it is that of "
-            f"{counted(settings['repeats'], 'estimate')} of each text. Error is the standard deviation, the root of the mean "
+            f"Measured on the openings of {settings['texts']} held-out poems, with {settings['model']}, a model of our own. Up to a "
+            "couplet, all masks of a text are run through the model, so the error of independent samples is exact. The error of "
+            "coupled samples comes from "
+            f"{counted(settings['repeats'], 'estimate')} of each text. The error is the standard deviation, the root of the mean "
             "variance over the texts.",
             "**Error at equal cost.** A sample is a forward pass. The package spreads `l` evenly over the samples of an "
-            "estimate; `antithetic=True` also couples what is masked.",
+            "estimate; `antithetic=True` also couples their masks.",
             error_table(found),
             "**Samples that eq. 5 needs** for the error of "
             f"{results['paper']['likelihood']['count_form_samples']} samples of eq. 6:",
             samples_table(found, results["paper"]["likelihood"]),
-            "The rate `t` has to have a smallest value: a mask of one token comes about as often as `t` says and weighs "
-            "`1 / t`, so without one the variance of eq. 5 is infinite. Eq. 6 has no such masks.",
+            "The rate `t` needs a smallest value: a mask of one token has about the probability `t` and the weight "
+            "`1 / t`, so without a smallest rate the variance of eq. 5 is infinite. Eq. 6 has no such masks.",
             f"**Any order.** Over {order['orders']} orders of {order['tokens']} tokens and {counted(order['texts'], 'text')}, "
             "the mean of the autoregressive log-likelihoods and eq. 6 over all masks differ by at most "
-            f"{tiny(order['float32'])} nats in float32 and {tiny(order['float64'])} in float64, with forward passes of their own. "
-            f"One order differs from another by {order['deviation_over_orders']:.1f} nats (standard deviation).",
+            f"{tiny(order['float32'])} nats in float32 and {tiny(order['float64'])} in float64, with separate forward passes. "
+            f"Single orders differ by {order['deviation_over_orders']:.1f} nats (standard deviation).",
             "**Bound and truth.** The truth is the log-likelihood of the sampler that fills in one token after another in a "
             "random order: the probability of a text is the mean over all orders, summed exactly.",
             bound_table(found),
-            "**The reported error.** How often the bound is within two reported standard errors of an estimate, and how many "
-            "times too large the reported one is:",
+            "**The reported error.** How often the bound is within two reported standard errors of an estimate, and the ratio of "
+            "the reported to the true error:",
             coverage_table(found),
         ]
     )
@@ -77,9 +77,9 @@ def differences(results: dict) -> str:
     return "\n".join(
         [
             f"- The paper's factor of about {ratio:.0f} is inside our interval for: "
-            f"{', '.join(row['span'] for row in agree) or 'no span'}. It is smaller for: {', '.join(below) or 'no span'}, and "
-            f"larger for: {', '.join(above) or 'no span'}. The factor falls with the length, and it depends on the smallest "
-            "rate, which the paper does not give.",
+            f"{', '.join(row['span'] for row in agree) or 'no span'}. The factor is smaller for: {', '.join(below) or 'no span'}, "
+            f"and larger for: {', '.join(above) or 'no span'}. It falls with the length, and it depends on the smallest rate, "
+            "which the paper does not give.",
             '- "Stable" is not defined in the paper. We compare standard deviations.',
             "- The model is small and the texts are short. Nothing was measured on the official checkpoints.",
         ]

@@ -57,7 +57,7 @@ def paper(results: dict) -> str:
     return (
         f"Exact match in percent ({said['place']}):\n\n"
         + table(["", *said["columns"]], rows)
-        + "\n\nThe models of the table have read different texts. Here they have read the same."
+        + "\n\nThe models of the table have read different texts. Here all models have read the same texts."
     )
 
 
@@ -70,27 +70,27 @@ def measured(results: dict) -> str:
             f"llada-poet and a Llama of the same shape, {found['models']['llada']['base']['parameters']:,} parameters each, have "
             f"read the same poems from left to right. Both are fine-tuned on questions about {counts['train']:,} famous couplets, "
             f"which line comes after and which before, and asked about {counts['test']:,} others that they have read just as "
-            "often. The twin is taken twice: after as many tokens as LLaDA, and *early*, after "
+            "often. There are two twins: one after as many tokens as LLaDA, and an *early* one, after "
             f"{significant(llada_steps(results) / EARLY_STEP)} times fewer, when it recalls a line after nearly as surely as LLaDA "
             f"does, and before it overfits ({early_loss(results):.2f} nats per token of held-out poems). Exact match of whole "
             "lines, greedy. Recall, before any question: LLaDA by infilling, a twin by going on after the first line.",
             table(
                 ["", "line after", "line before"], [[NAMES[name], *recall(found, name)] for name in found["models"]]
             ),
-            "By questions. The answer is the line that is asked for, or both lines in their order, since LLaDA may write the "
-            "other one first. *Characters*: those of the line before that are right.",
+            "By questions. The answer is the line that is asked for, or both lines in their order, because LLaDA may write the "
+            "other line first. *Characters*: the share of characters of the line before that are right.",
             table(["answer", "", "seed", "line after", "line before", "characters"], question_rows(found)),
             "With other learning rates of the fine-tuning, and the line as the answer (one seed):",
             table(["learning rate", "", "line after", "line before"], rate_rows(results)),
-            "Couplets that nobody has read: where the true line stands by its log-likelihood among lines of the same length and "
+            "Couplets that no model has read: the rank of the true line by its log-likelihood among lines of the same length and "
             f"rhyme, in {counts['ranked']:,} couplets. LLaDA scores a line by eq. 6, a twin exactly. By text a twin ranks a line "
-            "before by Bayes, with the likelihood of the couplet; by question either is the answer.",
+            "before by Bayes, with the likelihood of the couplet; by question both lines are answers.",
             table(["", "asked by", "line", "mean rank", "first", "of"], rank_rows(found)),
             f"In small: two models of {max(tiny_sizes):,} parameters, trained from scratch on {tiny['couplets']} couplets and on "
             f"questions about half of them, {counted(len(tiny['seeds']), 'seed')} with couplets of their own, taken together. The "
             "other half:",
             table(["", *TASKS], tiny_rows(tiny)),
-            "The same where the questions are predicted too, as in pre-training "
+            "The same, but the questions are predicted too, as in pre-training "
             f"({counted(len(masked['seeds']), 'seed')}):",
             table(["", *TASKS], tiny_rows(masked)),
         ]
@@ -105,21 +105,20 @@ def differences(results: dict) -> str:
     early = next(iter(found["models"]["llada"]["fine_tuned"]["line"].values()))["curve"][0]
     apart = [rate for rate, forward, backward in rate_means(results) if abs(backward - forward) > ALLOWED * forward]
     return (
-        "- The lines before are somewhat fewer all the same, and come later: after the first "
+        "- Still, LLaDA finds somewhat fewer lines before, and finds them later: after the first "
         f"{early['step']} steps of fine-tuning {early['question next']['mean']:.0%} of the lines after are right and "
         f"{early['question previous']['mean']:.0%} of those before.\n"
-        f"- By question the most that a twin finds of the lines after is {after:.0%}, far less than by going on; why was not "
-        "examined. So they are matched with LLaDA in what they recall, not in what a question finds; the small models are "
-        "matched in both.\n"
-        f"- The most that a twin finds of the lines before, at any point of any fine-tuning, is {most:.1%}.\n"
+        f"- By question a twin finds at most {after:.0%} of the lines after, far less than by continuing a text. The reason was not "
+        "examined. So the twins match LLaDA in recall, but not in answers to questions; the small models match in both.\n"
+        f"- At any point of any fine-tuning, a twin finds at most {most:.1%} of the lines before.\n"
         + "".join(
-            f"- With a learning rate of {rate:g} LLaDA's two directions are apart by more than {ALLOWED:.0%}.\n"
+            f"- With a learning rate of {rate:g} LLaDA's two directions differ by more than {ALLOWED:.0%}.\n"
             for rate in apart
         )
         + "- By question the twins rank unread lines before lower than lines after; by text neither kind of model does.\n"
-        "- What is masked matters. Where questions are masked too, the small LLaDA finds "
-        f"{results['masked']['held_out']['llada']['question previous']['mean']:.0%} of the lines before: what is asked has to be "
-        "given, as in the fine-tuning of the paper, or the case that is asked for hardly ever comes in training.\n"
+        "- The masking matters. If questions are masked too, the small LLaDA finds "
+        f"{results['masked']['held_out']['llada']['question previous']['mean']:.0%} of the lines before. Training has "
+        "to leave the question unmasked, as in the fine-tuning of the paper, or it rarely has the case of the test.\n"
         "- The pairs of the paper were not asked of the official checkpoint here."
     )
 

@@ -32,8 +32,8 @@ def summary(results: dict) -> str:
     first = found["factors"][0]
     return (
         f"Held-out loss falls as a power of the compute: exponent {slopes[0]} for LLaDA's bound, {slopes[1]} for the twin. The "
-        f"loss of the twin at {flops(first['budget'])} FLOPs costs LLaDA {times(measured_or_law(first), found)} times as many. That "
-        "of its larger budgets no LLaDA of the study reached."
+        f"loss of the twin at {flops(first['budget'])} FLOPs costs LLaDA {times(measured_or_law(first), found)} times as many. No "
+        "LLaDA of the study reached the loss of the twin's larger budgets."
     )
 
 
@@ -66,17 +66,17 @@ def measured(results: dict) -> str:
             "rows in the same order, with the same optimiser and schedule. FLOPs count the layers, the output head and "
             "attention, the same for both ([how](../recipes/scaling/README.md)). Loss is nats per token of "
             f"{counted(found['held_out_windows'], 'held-out window')}: the bound of eq. 6 for LLaDA, the exact value for the "
-            "twin. With the seed a run varies by "
+            "twin. Between seeds a run varies by "
             + joined([f"{found['noise_between_seeds'][kind]:.3f} ({name})" for kind, name in KINDS.items()])
             + " nats (standard deviation).",
-            "**What a budget buys**, at the lowest point of a parabola through the sizes:",
+            "**The loss of a budget**, at the lowest point of a parabola through the sizes:",
             profile_table(found),
-            "Edge: the parabola has no lowest point among the sizes. Then the best size that was measured stands there, and a "
-            "better one would have a lower loss.",
+            "Edge: the parabola has no lowest point among the sizes. Then the table has the best measured size, and a better size "
+            "would have a lower loss.",
             f"The exponents differ by {difference}. No point in the table is further from its law than "
             f"{max(law['largest_residual'] for law in found['laws'].values()):.3f} nats.",
-            "**The price of the twin's loss** in LLaDA's compute, by the two power laws and, where LLaDA had that loss, by the "
-            "line between its own points. Beyond: LLaDA had no run with so much compute.",
+            "**The compute of LLaDA for the twin's loss**, by the two power laws and, if LLaDA had that loss, by the line between "
+            "its own points. Beyond: LLaDA had no run with so much compute.",
             factor_table(found),
             "**Tasks**, at the best measured size of each budget. *Choice*: the second line of a held-out couplet among "
             "four, by likelihood. *Known*: the second line of a famous couplet, which is in the training rows, by greedy "
@@ -153,13 +153,13 @@ def differences(results: dict) -> str:
     lines = [
         f"- Our largest budget is {flops(max(row['budget'] for row in found['runs']))} FLOPs, the paper's smallest "
         f"{flops(min(row[2] for row in said['rows']))}. "
-        "None of its benchmarks means anything for models of this size, so other tasks stand in their place.",
-        "- The bound is compared with an exact value. How far the bound is from LLaDA's own likelihood is measured under "
+        "Its benchmarks mean nothing for models of this size, so other tasks take their place.",
+        "- The bound is compared with an exact value. The gap between the bound and LLaDA's likelihood is measured under "
         "[likelihood](#the-likelihood-bound-is-usable).",
-        "- Learning rates follow one rule for both kinds and were not tuned for either. The small corpus is read several times by "
-        "the small models, and more often by the runs with more compute.",
-        "- A power law without an irreducible loss describes the measured range alone. Its intervals hold the noise of seeds and "
-        "of held-out windows, not the choice of the law. " + poet_against_the_law(results),
+        "- Learning rates follow one rule for both kinds and were tuned for neither. Small models read the small corpus several "
+        "times, and runs with more compute read it more often.",
+        "- A power law without an irreducible loss describes only the measured range. Its intervals cover the noise of seeds and "
+        "of held-out windows, but not the choice of the law. " + poet_against_the_law(results),
     ]
     for row in found["left_out"]:
         lines.append(
@@ -207,12 +207,12 @@ def poet_against_the_law(results: dict) -> str:
     lower = [row["budget"] for row in of_kind(found["profiles"], "twin") if row["loss"]["mean"] < loss]
     text = (
         f"llada-poet, of the largest size, has {with_interval(poet['held_out']['llada'], 2)} after {flops(compute)} FLOPs, where "
-        f"the law has {law:.2f}: it does not hold so far out."
+        f"the law has {law:.2f}. So the law does not hold that far outside of its range."
     )
     if lower:
         text += (
-            f" With {compute / lower[0]:.0f} times the FLOPs it has not reached what the twin buys with {flops(lower[0])}, so a "
-            "factor that is marked as beyond is too small for a model of this size."
+            f" With {compute / lower[0]:.0f} times the FLOPs it has not reached the loss of the twin at {flops(lower[0])}, so a "
+            "factor marked as beyond is too small for a model of this size."
         )
     return text
 

@@ -96,7 +96,7 @@ def measured(results: dict) -> str:
     ]
     if has(found, further_key()):
         parts += [
-            "**The length of the answer**, on poems: the canvas is longer than the answer, which has to end with an EOS at "
+            "**The length of the answer**, on poems: the canvas is longer than the answer, which has to end with an EOS in "
             "the right place. One token a step.",
             length_table(found),
             "**Guidance**, one token a step.",
@@ -108,9 +108,9 @@ def measured(results: dict) -> str:
 def differences(results: dict) -> str:
     found = results["measured"]
     lines = [
-        "- The questions are of a model's own training data, because a small model has no other questions with one right "
-        "answer. The paper's benchmarks were not run: they need the official checkpoints.",
-        "- On single lines steps buy nothing: the model knows them by heart, "
+        "- The questions are from the model's own training data, because a small model has no other questions with one right "
+        "answer. The paper's benchmarks were not run, because they need the official checkpoints.",
+        "- On single lines more steps gain nothing, because the model has memorized them: "
         f"{value(found, key('line', STEPS[8])):.1f}% with eight tokens a step.",
     ]
     margin, low = (value(found, key("poem", f"2 tokens a step{name}")) for name in (", margin", ""))
@@ -134,17 +134,17 @@ def differences(results: dict) -> str:
         f"{difference(change(found, many, size))} with {many} more"
         for size in ("one", TASKS["poem"])
     ]
-    lines.append(f"- The length is said not to matter. On poems: {joined(changes)}.")
+    lines.append(f"- The paper says that the length does not matter. On poems: {joined(changes)}.")
     plain, inf = (further_key(many, "one", ENDS[name]) for name in ("as it is", "`confidence_eos_eot_inf`"))
     lines.append(
-        "- `confidence_eos_eot_inf` is for models that end too early. This one, which was pre-trained on poems with EOS behind "
+        "- `confidence_eos_eot_inf` is for models that end too early. This model, which was pre-trained on poems with EOS after "
         f"them, does not: in one block with {many} more tokens it has {interval(found, inf)} with it and {interval(found, plain)} "
         "without."
     )
     best = max(SCALES, key=lambda scale: value(found, key("poem", f"one token a step, cfg {scale}")))
     gain = found["statistics"][key("poem", f"one token a step, cfg {best}")]["difference"]
     lines.append(
-        f"- Guidance is said to help consistently. On poems the best scale, {best:g}, makes a difference of "
+        f"- The paper says that guidance helps consistently. On poems the best scale, {best:g}, makes a difference of "
         f"{difference(gain)} points."
     )
     return "\n".join(lines)

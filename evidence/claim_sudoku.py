@@ -14,7 +14,7 @@ RESULTS = {
     "small": "evidence/results/sudoku_cpu.json",
     "small_steps": "evidence/results/sudoku_steps_cpu.json",
 }
-NAMES = {"llada": "LLaDA", "twin": "twin", "llada-answer": "LLaDA, answer behind the puzzle"}
+NAMES = {"llada": "LLaDA", "twin": "twin", "llada-answer": "LLaDA, answer after the puzzle"}
 SAME_FORMAT = {"llada-answer": "one token a step", "twin": "left to right"}
 FLAGS = {"llada": "", "twin": " --twin", "llada-answer": " --form answer"}
 RANKINGS = ("low_confidence", "margin", "entropy", "random")
@@ -39,15 +39,15 @@ def summary(results: dict) -> str:
     size = sizes_of(small)[0]
     behind = [percent(small[name]["sizes"][size][way]) for name, way in SAME_FORMAT.items()]
     return (
-        f"LLaDA, which fills the surest cell first, against its twin, from left to right, on new puzzles: {joined(pairs)}. The twin "
-        f"has another format too, and there a small LLaDA solves {behind[0]} of {size} and its twin {behind[1]}."
+        f"LLaDA, which fills the most confident cell first, against its twin, from left to right, on new puzzles: {joined(pairs)}. "
+        f"The twin also has another format. In that format a small LLaDA solves {behind[0]} of {size} and its twin {behind[1]}."
     )
 
 
 def paper(results: dict) -> str:
     return (
-        "No Sudoku in the paper. Its remasking strategies let any position be decided first, and a puzzle is "
-        "where the order matters and where an answer can be checked without doubt."
+        "The paper has no Sudoku. Its remasking strategies can commit any position first. In a puzzle the order matters, and an "
+        "answer can be checked without doubt."
     )
 
 
@@ -56,7 +56,7 @@ def measured(results: dict) -> str:
     llada, small = models["llada"], results["small"]["models"]
     parts = [
         f"One model of {llada['parameters'] / 1e6:.2f} million parameters solves {joined(sizes_of(models))}: the puzzle with "
-        "`[MASK]` in its empty cells is the canvas. The twin is a Llama of the same shape that writes the solution behind the "
+        "`[MASK]` in its empty cells is the canvas. The twin is a Llama of the same shape that writes the solution after the "
         "puzzle, trained for as many steps of as many tokens, which are half as many boards. No symmetric image of a held-out solution was trained on. "
         f"Solved in percent, of {counts(models)} held-out puzzles of each size; forward passes of a puzzle in brackets.",
         solved_table(models),
@@ -84,13 +84,13 @@ def differences(results: dict) -> str:
     twin = results["small"]["models"]["twin"]["sizes"][small_size]["left to right"]
     return "\n".join(
         [
-            "- The twin differs from LLaDA in two ways, order and format, and the first table does not tell them apart. On "
+            "- The twin differs from LLaDA in order and in format, and the first table does not separate the two. On "
             f"the canvas LLaDA itself solves {percent(found['low_confidence, one token a step'])} of {size} in its own order, "
             f"{percent(found['left to right, one token a step'])} when it has to go from left to right and "
-            f"{percent(found['random, one token a step'])} in a random order. With the answer behind the puzzle the small LLaDA "
+            f"{percent(found['random, one token a step'])} in a random order. With the answer after the puzzle the small LLaDA "
             f"solves {percent(small['one token a step'])} of {small_size}, and its twin {percent(twin)}.",
-            "- The twin reads the puzzle before it writes, but has to decide the first cell first. That need not be a limit of "
-            "autoregression: a twin that may write its steps of thought was not trained.",
+            "- The twin reads the puzzle before it writes, but has to decide the first cell first. This need not be a limit of "
+            "autoregression: no twin was trained that may write intermediate steps.",
             "- Puzzles that are harder than those of the default settings of reasoning-gym were not measured.",
         ]
     )

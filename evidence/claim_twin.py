@@ -32,8 +32,8 @@ def summary(results: dict) -> str:
 
 def paper(results: dict) -> str:
     return (
-        "The paper compares LLaDA with autoregressive models that its authors trained on the same data. Which of the two gains "
-        "more from reading few data again and again it does not say."
+        "The paper compares LLaDA with autoregressive models that its authors trained on the same data. It does not say which of "
+        "the two gains more from reading few data repeatedly."
     )
 
 
@@ -57,13 +57,13 @@ def measured(results: dict) -> str:
         [
             "llada-poet and a Llama of the same shape, with as many parameters: the same rows in the same order, the same "
             "optimiser and schedule. Only the causal mask and the target differ. Nats per token on "
-            f"{settings['windows']:,} windows of {settings['width']} tokens: for LLaDA the bound of eq. 6, so that what is compared "
-            "is in the twin's favour.",
+            f"{settings['windows']:,} windows of {settings['width']} tokens: for LLaDA the bound of eq. 6, so the comparison "
+            "favors the twin.",
             table(
                 ["", "held out, at the end", "held out, at its best", "famous, at the end", "training, one H100"], rows
             ),
             f"At the end the twin is {with_interval(found['difference'], 3)} nats above LLaDA's bound. It knows the famous poems "
-            "better: it needs fewer readings to know a text by heart, and reads on all the same.",
+            "better: it needs fewer readings to memorize a text, but continues to read it.",
             f"In small, on a CPU, nothing is read twice: after {small_tokens(results['small'])} LLaDA is at "
             f"{with_interval(results['small']['held_out']['llada'], 2)} and the twin at "
             f"{with_interval(results['small']['held_out']['twin'], 2)} on {results['small']['settings']['windows']} windows.",
@@ -76,9 +76,10 @@ def differences(results: dict) -> str:
     best = min(found["curves"]["twin"], key=lambda row: row["test"])
     return (
         f"- A twin that is stopped after {billions(best['step'], found)} is nearly as good as LLaDA at the end, "
-        f"{best['test']:.2f}, and that is before its learning rate falls. So this does not say which kind of model is better: it "
-        "says which one can read the same poems more often.\n"
-        "- One seed, and hyperparameters that were chosen for LLaDA. Dropout or a larger weight decay for the twin were not tried."
+        f"{best['test']:.2f}, and that is before its learning rate falls. So the result does not show which kind of model is "
+        "better. It shows which one can read the same poems more often.\n"
+        "- There is one seed, and the hyperparameters were chosen for LLaDA. Dropout or a larger weight decay for the twin were not "
+        "tried."
     )
 
 
