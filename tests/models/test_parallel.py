@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY
+from packaging.version import Version
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
@@ -19,7 +20,7 @@ from transformers import AutoModel
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
 
-pytest.importorskip("accelerate", reason="accelerate is not part of this environment")
+accelerate = pytest.importorskip("accelerate", reason="accelerate is not part of this environment")
 
 SCRIPT = Path(__file__).parents[1] / "support" / "tensor_parallel_script.py"
 ATTENTIONS = ("eager", "sdpa")
@@ -153,6 +154,8 @@ class TestDeviceMap:
     @pytest.mark.parametrize("part", OFFLOADED)
     def test_offloaded_to_the_disk(self, golden_path, golden_model, prompt, tmp_path, part):
         """The tokens are the same if the first weights are offloaded, and on no device."""
+        if part == "everything" and Version(accelerate.__version__) < Version("1.15"):
+            pytest.skip("accelerate before 1.15 refuses to put a whole model on the disk")
         model = AutoModel.from_pretrained(
             golden_path, dtype=torch.float32, device_map=OFFLOADED[part], offload_folder=tmp_path / "offload"
         )
