@@ -22,7 +22,7 @@ slow_tests:
 newest:
 	.ci/newest
 
-# Writes docs/evidence.md and its plots from the results, and the tables of decoding options; measures nothing.
+# Writes docs/evidence.md, docs/quality.md and their plots from the results, and the tables of decoding options; measures nothing.
 evidence:
 	python -m evidence
 	python -m evidence.options_table
