@@ -1,24 +1,24 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Pre-trains a small LLaDA on a corpus of short documents, in one go or in pieces.
+"""Pre-trains a small LLaDA on a corpus of short documents, in one run or in several.
 
-    # 1. Tokenise once, where `datasets` and the tokenizer are: one small file that holds all there is to train on
+    # 1. Tokenise the corpus once, into one small file. Only this step needs `datasets` and the tokenizer
     python examples/pretrain.py --tokenize-only data/poems --tokenizer checkpoints/llada-poet --corpus data/poems.safetensors.xz
 
-    # 2. How fast is it here? Compiles and times each kind of row, and says how long the plan takes
+    # 2. Time each kind of row, and estimate the time of the whole run
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --rehearse 100
 
-    # 3. Train. With a time limit the run stops with a checkpoint; the same command goes on from there
+    # 3. Train. At the time limit the run stops with a checkpoint; the same command continues from it
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --max-minutes 9 --resume
 
-    # The autoregressive twin: a Llama of the same shape on the same rows in the same order
+    # Train the autoregressive twin: a Llama of the same shape, on the same rows in the same order
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
         --output-dir runs/twin
 
-    # Any value of the YAML can be given on the command line
+    # Override any value of the YAML file
     python examples/pretrain.py --config examples/configs/tiny.yaml --set training.learning_rate=1e-3 model.num_hidden_layers=3
 
-Each call ends with the model so far in OUTPUT_DIR/final (bfloat16, with the tokenizer) and the curve in
+Each call writes the current model to OUTPUT_DIR/final (bfloat16, with the tokenizer) and the curve to
 OUTPUT_DIR/training_log.json.
 """
 
@@ -32,7 +32,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import PreTrainedModel, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
 from modeling_llada.training import (
@@ -50,32 +50,47 @@ from modeling_llada.writing import write_atomically
 
 
 STARTED = time.monotonic()
-REQUIRED_KEYS = ("model", "training", "phases", "line_ends", "sentence_ends", "eval_width", "eval_splits")
-OPTIONAL_KEYS = ("corpus", "tokenizer", "generation", "expected_tokens_per_second")
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*")
+
+
+@dataclasses.dataclass
+class Recipe:
+    """A YAML file of examples/configs."""
+
+    model: dict  # arguments of LLaDAConfig
+    training: dict  # arguments of LLaDAPretrainingConfig
+    phases: list[dict]  # of RowPhase
+    line_ends: str
+    sentence_ends: str
+    eval_width: int
+    eval_splits: list[str]
+    corpus: str | None = None
+    tokenizer: str | None = None
+    generation: dict = dataclasses.field(default_factory=dict)  # arguments of LLaDAGenerationConfig
+    expected_tokens_per_second: float | None = None
 
 
 def main() -> None:
     args = parse_arguments()
-    config = load_config(args)
+    recipe = load_recipe(args)
     if args.tokenize_only:
-        tokenize(args.tokenize_only, config)
+        tokenize(args.tokenize_only, recipe)
         return
 
     torch.set_float32_matmul_precision("high")
-    corpus = Corpus.load(config["corpus"])
-    training = LLaDAPretrainingConfig(**config["training"])
+    corpus = Corpus.load(recipe.corpus)
+    training = LLaDAPretrainingConfig(**recipe.training)
     set_seed(training.seed)
-    model = make_model(config, corpus)
+    model = make_model(recipe, corpus)
     model = autoregressive_twin(model.config) if args.twin else model
     trainer_class = AutoregressivePretrainer if args.twin else LLaDAPretrainer
-    rows = RowMixture(corpus, config["phases"], device=training.device, seed=training.seed)
-    print_plan(model, rows, training, config)
+    rows = RowMixture(corpus, recipe.phases, device=training.device, seed=training.seed)
+    print_plan(model, rows, training, recipe)
     if args.rehearse:
-        rehearse(trainer_class, model, rows, config, steps=args.rehearse)
+        rehearse(trainer_class, model, rows, recipe, steps=args.rehearse)
         return
     if args.max_minutes is not None:
-        # Loading counts too. At least one step is made, so that a run in pieces always gets on.
+        # Loading counts too. Each call makes at least one step, so that a run with time limits always advances.
         training.max_minutes = max(args.max_minutes - (time.monotonic() - STARTED) / 60, 1e-9)
 
     checkpoint = find_last_checkpoint(training.output_dir)
@@ -84,13 +99,13 @@ def main() -> None:
             f"`output_dir` already holds the checkpoints of a run, {checkpoint} the last. Continue it with `--resume`, or "
             "choose another folder with `--output-dir`."
         )
-    trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=held_out(corpus, config))
+    trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=held_out(corpus, recipe))
     print(f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
         trainer.evaluate()
     save_curve(trainer)
-    save_final(trainer, config)
+    save_final(trainer, recipe)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -120,45 +135,33 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def load_config(args: argparse.Namespace) -> dict:
-    """The YAML file, with what the command line says in its place."""
-    config = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+def load_recipe(args: argparse.Namespace) -> Recipe:
+    """Reads the YAML file and overrides values by those of the command line."""
+    values = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
     for name in ("corpus", "tokenizer"):
-        config[name] = getattr(args, name) or config.get(name)
+        values[name] = getattr(args, name) or values.get(name)
     for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
         if getattr(args, name) is not None:
-            config["training"][name] = getattr(args, name)
+            values["training"][name] = getattr(args, name)
     for assignment in args.set:
         key, equals, value = assignment.partition("=")
         if not equals:
-            raise ValueError(f"`--set` takes KEY=VALUE, for instance training.seed=1, but got {assignment!r}.")
+            raise ValueError(f"`--set` must be KEY=VALUE, as in training.seed=1, but got {assignment!r}.")
         *parents, name = key.split(".")
-        place = config
+        place = values
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         place[name] = parse_value(value)
-    check_names(config)
-    return config
-
-
-def check_names(config: dict) -> None:
-    """A misspelt name would otherwise be a value that nothing reads."""
-    for name in REQUIRED_KEYS:
-        if name not in config:
-            raise ValueError(f"`{name}` is missing in the recipe. See examples/configs/poet.yaml.")
-    known = {
-        "": {*REQUIRED_KEYS, *OPTIONAL_KEYS},
-        "training.": {field.name for field in dataclasses.fields(LLaDAPretrainingConfig)},
-        "model.": {field.name for field in dataclasses.fields(LLaDAConfig)} | {"rope_theta"},
-    }
-    for place, names in known.items():
-        section = config.get(place[:-1]) or {} if place else config
-        if unknown := sorted(section.keys() - names):
-            raise ValueError(f"`{place}{unknown[0]}` is no value of the recipe. See examples/configs/poet.yaml.")
+    recipe = Recipe(**values)
+    # LLaDAConfig would accept any name.
+    unknown = recipe.model.keys() - {field.name for field in dataclasses.fields(LLaDAConfig)} - {"rope_theta"}
+    if unknown:
+        raise ValueError(f"`model` must hold arguments of `LLaDAConfig`, but got {sorted(unknown)}.")
+    return recipe
 
 
 def parse_value(text: str):
-    """As in a YAML file, except that 1e-3 is a number too."""
+    """Reads a value as in a YAML file, and 1e-3 as a number."""
     value = yaml.safe_load(text)
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
@@ -166,12 +169,12 @@ def parse_value(text: str):
     return value
 
 
-def tokenize(dataset: str, config: dict) -> None:
+def tokenize(dataset: str, recipe: Recipe) -> None:
     """Writes the corpus file from a saved `DatasetDict` with the columns `text` and `headers`."""
     from datasets import load_from_disk
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(config["tokenizer"])
+    tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
     splits = {}
     for name, split in load_from_disk(dataset).items():
         started = time.monotonic()
@@ -185,14 +188,14 @@ def tokenize(dataset: str, config: dict) -> None:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         mask_token_id=tokenizer.mask_token_id,
-        line_ends=tokenizer.convert_tokens_to_ids(list(config["line_ends"])),
-        sentence_ends=tokenizer.convert_tokens_to_ids(list(config["sentence_ends"])),
+        line_ends=tokenizer.convert_tokens_to_ids(list(recipe.line_ends)),
+        sentence_ends=tokenizer.convert_tokens_to_ids(list(recipe.sentence_ends)),
     )
-    corpus.save(config["corpus"])
-    print(f"{config['corpus']}: {Path(config['corpus']).stat().st_size / 1e6:.1f} MB")
+    corpus.save(recipe.corpus)
+    print(f"{recipe.corpus}: {Path(recipe.corpus).stat().st_size / 1e6:.1f} MB")
 
 
-def make_model(config: dict, corpus: Corpus) -> LLaDAForMaskedLM:
+def make_model(recipe: Recipe, corpus: Corpus) -> LLaDAForMaskedLM:
     """A model with random weights. Vocabulary and special tokens are those of the corpus."""
     special_tokens = {
         "mask_token_id": corpus.mask_token_id,
@@ -200,24 +203,24 @@ def make_model(config: dict, corpus: Corpus) -> LLaDAForMaskedLM:
         "eos_token_id": corpus.eos_token_id,
         "pad_token_id": corpus.eos_token_id,
     }
-    model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=corpus.vocab_size, **special_tokens, **config["model"]))
-    model.generation_config = LLaDAGenerationConfig(**special_tokens, **(config.get("generation") or {}))
+    model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=corpus.vocab_size, **special_tokens, **recipe.model))
+    model.generation_config = LLaDAGenerationConfig(**special_tokens, **recipe.generation)
     return model
 
 
-def held_out(corpus: Corpus, config: dict) -> dict[str, torch.Tensor]:
-    """Windows without overlap over the bare documents, in their own order."""
-    width, rows = config["eval_width"], {}
-    for name in config["eval_splits"]:
+def held_out(corpus: Corpus, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Windows without overlap over the documents without headers, in their order."""
+    width, rows = recipe.eval_width, {}
+    for name in recipe.eval_splits:
         layout = lay_out(corpus.splits[name], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
         count = len(layout.tokens) // width
         rows[name] = torch.from_numpy(layout.tokens[: count * width]).view(count, width)
     return rows
 
 
-def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrainingConfig, config: dict) -> None:
+def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrainingConfig, recipe: Recipe) -> None:
     tokens = training.tokens_per_step * training.max_steps
-    speed = config.get("expected_tokens_per_second")
+    speed = recipe.expected_tokens_per_second
     print(f"model      {model.num_parameters():,} parameters, vocabulary {model.config.vocab_size:,}")
     print(f"corpus     {len(rows.tokens):,} tokens laid out, on {rows.tokens.device}")
     print(
@@ -237,7 +240,7 @@ def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrain
 
 
 class OneKind:
-    """A mixture reduced to one of its entries."""
+    """One entry of a mixture."""
 
     def __init__(self, rows: RowMixture, entry):
         self.entries, self.draw = [entry], rows.draw
@@ -246,39 +249,25 @@ class OneKind:
         return self.entries[0]
 
 
-class StepTimer(TrainerCallback):
-    """The time of the steps after the first few, which compile and warm up."""
-
-    def __init__(self, first: int):
-        self.first = first
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step in (1, self.first, state.max_steps):
-            torch.cuda.synchronize() if args.device.type == "cuda" else None
-            setattr(self, {1: "compiled", self.first: "begin"}.get(state.global_step, "end"), time.monotonic())
-
-
 def rehearse(
-    trainer_class: type[LLaDAPretrainer], model: PreTrainedModel, rows: RowMixture, config: dict, steps: int
+    trainer_class: type[LLaDAPretrainer], model: PreTrainedModel, rows: RowMixture, recipe: Recipe, steps: int
 ) -> None:
-    """Times the training loop on each kind of row, and from that the plan."""
-    warmup = 3
-    off = {"save_strategy": "no", "eval_strategy": "no", "logging_steps": 10**9, "disable_tqdm": True}
-    training = LLaDAPretrainingConfig(**{**config["training"], **off, "max_steps": warmup + steps})
-    planned = config["training"]["max_steps"] * training.tokens_per_step
-    seconds, compiling = 0.0, 0.0
-    speeds = {}
+    """Times the training loop on each kind of row, and estimates the time of the whole run."""
+    off = {"save_strategy": "no", "eval_strategy": "no", "disable_tqdm": True}
+    # The first half of the steps compiles and warms up; the second log line has the speed of the others.
+    training = LLaDAPretrainingConfig(**{**recipe.training, **off, "max_steps": 2 * steps, "logging_steps": steps})
+    planned = recipe.training["max_steps"] * training.tokens_per_step
+    compiling, speeds = 0.0, {}
     for entry in {(entry.kind, entry.width): entry for entry in rows.entries}.values():
-        timer, started = StepTimer(warmup), time.monotonic()
-        trainer_class(model, training, OneKind(rows, entry), callbacks=[timer]).train()
-        speeds[entry.kind, entry.width] = steps * training.tokens_per_step / (timer.end - timer.begin)
-        compiling += timer.compiled - started
-        print(
-            f"{entry.kind:<9} width {entry.width:<4} {speeds[entry.kind, entry.width]:>12,.0f} tokens/s, first step "
-            f"{timer.compiled - started:.1f} s",
-            flush=True,
-        )
-    fractions = sum(phase.fraction for phase in rows.phases)
+        started = time.monotonic()
+        trainer = trainer_class(model, training, OneKind(rows, entry))
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        speed = [line["tokens_per_second"] for line in trainer.state.log_history if "tokens_per_second" in line][-1]
+        speeds[entry.kind, entry.width] = speed
+        compiling += time.monotonic() - started - 2 * steps * training.tokens_per_step / speed
+        print(f"{entry.kind:<9} width {entry.width:<4} {speed:>12,} tokens/s", flush=True)
+    seconds, fractions = 0.0, sum(phase.fraction for phase in rows.phases)
     for phase in rows.phases:
         shares = sum(entry.share for entry in phase.entries)
         for entry in phase.entries:
@@ -297,8 +286,8 @@ def save_curve(trainer: LLaDAPretrainer) -> None:
     print(f"wrote {path}")
 
 
-def save_final(trainer: LLaDAPretrainer, config: dict) -> None:
-    """Writes the model in bfloat16 with its tokenizer, first under another name, so that the folder is whole or absent."""
+def save_final(trainer: LLaDAPretrainer, recipe: Recipe) -> None:
+    """Writes the model in bfloat16 with its tokenizer, first under another name, so that the folder is complete or absent."""
     folder = Path(trainer.args.output_dir) / "final"
     temporary = folder.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -306,8 +295,8 @@ def save_final(trainer: LLaDAPretrainer, config: dict) -> None:
     model.generation_config = trainer.model.generation_config
     model.load_state_dict(trainer.model.state_dict())
     model.save_pretrained(temporary, max_shard_size="15MB")
-    for pattern in TOKENIZER_FILES if config.get("tokenizer") else ():
-        for file in Path(config["tokenizer"]).glob(pattern):
+    for pattern in TOKENIZER_FILES if recipe.tokenizer else ():
+        for file in Path(recipe.tokenizer).glob(pattern):
             shutil.copy(file, temporary)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
