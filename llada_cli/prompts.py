@@ -10,7 +10,7 @@ from .light_import import light_import
 
 
 prompt_fields = light_import("modeling_llada.prompt_fields")
-MASK = prompt_fields.MASK
+MASK, count_tokens = prompt_fields.MASK, prompt_fields.count_tokens
 
 
 def field_values(args: argparse.Namespace) -> dict[str, str | None]:
@@ -66,11 +66,6 @@ def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tup
         return header + fields.line_before(args.prompt, masks), 0
     start = (args.prompt or "").replace(MASK, mask_token)
     return header + start, fields.answer_length(values, count_tokens(start, tokenizer))
-
-
-def count_tokens(text: str, tokenizer) -> int:
-    """The length of a text in tokens."""
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
 
 
 def warn_about_unknown_characters(prompt: str, tokenizer, checkpoint: str) -> None:

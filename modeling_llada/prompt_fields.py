@@ -234,6 +234,11 @@ class PromptFields:
         }
 
 
+def count_tokens(text: str, tokenizer) -> int:
+    """The length of a text in tokens."""
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
+
+
 def check_unicode(name: str, text: str) -> None:
     """Raises a `ValueError` for bytes that are not UTF-8: Python reads them as surrogates, which no tokenizer accepts."""
     if any("\ud800" <= character <= "\udfff" for character in text):

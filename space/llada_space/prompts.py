@@ -6,7 +6,7 @@ import html
 import re
 
 from modeling_llada.conversation import Conversation
-from modeling_llada.prompt_fields import MASK, PromptFields, check_unicode
+from modeling_llada.prompt_fields import MASK, PromptFields, check_unicode, count_tokens
 
 from .models import ModelCard
 
@@ -84,11 +84,6 @@ def as_text(content) -> str:
 def as_html(text: str) -> str:
     """A text for the chat component, which would interpret tags."""
     return html.escape(text, quote=False)
-
-
-def count_tokens(text: str, tokenizer) -> int:
-    """The length of a text in tokens."""
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
 
 
 def open_masks(text: str, tokenizer) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import threading
 import time
 from base64 import b64decode
@@ -26,15 +25,16 @@ from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'modeling-llada[space]'")
-SPACE = Path(__file__).parents[2] / "space"
-sys.path.insert(0, str(SPACE))
 
-from llada_space import exports, links, options, prompts, stepping  # noqa: E402
-from llada_space import models as space_models  # noqa: E402
-from llada_space.models import ModelCard, Models  # noqa: E402
-from llada_space.runner import Runner, toast  # noqa: E402
-from llada_space.runs import Run, RunArchive  # noqa: E402
-from llada_space.stepping import Task, denoise, run_together  # noqa: E402
+from llada_space import exports, links, options, prompts, stepping
+from llada_space import models as space_models
+from llada_space.models import ModelCard, Models
+from llada_space.runner import Runner, toast
+from llada_space.runs import Run, RunArchive
+from llada_space.stepping import Task, denoise, run_together
+
+
+SPACE = Path(__file__).parents[2] / "space"
 
 
 @pytest.fixture(scope="module")

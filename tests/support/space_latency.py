@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Measures how long the Space takes to start, and from a click to the first step in a browser.
 
-python tests/support/space_latency.py --starts 3
+PYTHONPATH=tests python tests/support/space_latency.py --starts 3
 """
 
 import argparse

@@ -2,20 +2,15 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Measures the presets of the Space on poems of llada-poet: forward passes, and how often the text stays the same.
 
-python tests/support/space_presets.py
+PYTHONPATH=space python tests/support/space_presets.py
 """
 
 import sys
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-
-SPACE = Path(__file__).parents[2] / "space"
-sys.path.insert(0, str(SPACE))
-
-from llada_space.models import Models, allowed_models  # noqa: E402
-from llada_space.options import PRESETS, preset_values, read_options  # noqa: E402
+from llada_space.models import Models, allowed_models
+from llada_space.options import PRESETS, preset_values, read_options
 
 
 STARTS = [
@@ -29,7 +24,6 @@ STARTS = [
     "五言律诗《山居》王维\n",
     "白日依山尽，",
 ]
-LENGTHS = {"五言绝句": 24, "七言绝句": 32, "五言律诗": 48}
 
 
 @dataclass
@@ -52,8 +46,10 @@ def measure(preset: str, starts: list[str]) -> Measured:
     model, tokenizer = models.load("llada-poet")
     texts, passes = [], 0
     for start in starts:
-        values = preset_values(preset, models.card("llada-poet"))
-        values["max_new_tokens"] = LENGTHS.get(start[:4], 64) - len(start.rpartition("\n")[2]) + 1
+        card = models.card("llada-poet")
+        values, given = preset_values(preset, card), len(start.rpartition("\n")[2])
+        length = card.prompt.answer_length(card.prompt.values_named_in(start), given)
+        values["max_new_tokens"] = length or 64 - given + 1
         options = read_options(values, 256)
         output = model.generate(**tokenizer(start, return_tensors="pt"), **options, return_dict_in_generate=True)
         texts.append(tokenizer.decode(output.sequences[0], skip_special_tokens=True))

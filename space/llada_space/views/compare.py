@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from modeling_llada.prompt_fields import count_tokens
+
 from ..fields import OptionFields, make_seed
 from ..header import HeaderFields, first_example
 from ..links import write_link
 from ..options import PRESETS, choose_seed
 from ..player import make_player
-from ..prompts import check_text, count_tokens
+from ..prompts import check_text
 from ..runner import Runner
 from ..runs import Run
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from modeling_llada.prompt_fields import count_tokens
+
 from ..fields import OptionFields
 from ..header import HeaderFields, first_example, label_of
 from ..links import write_link
 from ..player import make_player
-from ..prompts import check_text, count_tokens
+from ..prompts import check_text
 from ..runner import Runner
 
 

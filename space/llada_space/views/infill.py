@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from modeling_llada.prompt_fields import MASK
+
 from ..fields import OptionFields
 from ..header import first_example, label_of
 from ..links import write_link
@@ -88,7 +90,7 @@ class InfillTab:
         link = {"text": text, "model": model, **settings.values, "seed": settings.seed}
         about = {
             "title": "infilling",
-            "columns": card.prompt.columns({}, opened.replace("[MASK]", "口")),
+            "columns": card.prompt.columns({}, opened.replace(MASK, "口")),
             "label": settings.label(task),
             "link": write_link(self.name, link),
         }

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from modeling_llada.prompt_fields import MASK
+
 from ..fields import OptionFields
 from ..header import first_example, label_of
 from ..links import write_link
@@ -87,7 +89,7 @@ class ReverseTab:
         link = {"line": line, "length": length, "model": model, **settings.values, "seed": settings.seed}
         tasks = [settings.task(settings.encode(text), max_new_tokens=0) for text in texts]
         # Both lines in one row, if lines of verse have a length.
-        columns = (len(texts[0].replace("[MASK]", "口")) + 1) // 2 * 2 if card.prompt.fields else None
+        columns = (len(texts[0].replace(MASK, "口")) + 1) // 2 * 2 if card.prompt.fields else None
         about = {"columns": columns, "link": write_link(self.name, link)}
         for before, after in self.runner.play(tasks, [about | {"title": title} for title in TITLES]):
             yield before.value(), after.value(), before.name, after.name
