@@ -207,7 +207,7 @@ class TestLoss:
             MESSAGES,
             model=model,
             loss_normalization=normalization,
-            eval_num_samples=200,
+            eval_num_samples=800,
             per_device_eval_batch_size=500,
         )
         metrics = trainer.evaluate(MESSAGES)

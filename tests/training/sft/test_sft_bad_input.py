@@ -30,6 +30,13 @@ def refused(poet_folder, tmp_path):
     return check
 
 
+def split_rows(name):
+    """A config of accelerate that splits rows. Before 1.12 it has no argument `sp_size`."""
+    config = ParallelismConfig()
+    vars(config)[name] = 2
+    return config
+
+
 @pytest.fixture
 def tokenizer(poet_folder):
     return AutoTokenizer.from_pretrained(poet_folder)
@@ -294,8 +301,8 @@ class TestArguments:
             ({"eval_num_samples": 0}, "`eval_num_samples` must be a positive integer"),
             ({"peft_config": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)}, "prompt learning"),
             ({"peft_config": LoraConfig(target_modules=["c_attn"])}, "`target_modules`.*has no c_attn"),
-            ({"parallelism_config": ParallelismConfig(cp_size=2)}, "`cp_size=2` is not supported.*whole rows.*FSDP"),
-            ({"parallelism_config": ParallelismConfig(sp_size=2)}, "`sp_size=2` is not supported"),
+            ({"parallelism_config": split_rows("cp_size")}, "`cp_size=2` is not supported.*whole rows.*FSDP"),
+            ({"parallelism_config": split_rows("sp_size")}, "`sp_size=2` is not supported"),
             ({"peft_config": LoraConfig(target_modules=["q_proj", "lm_head"])}, "`lm_head` is not supported"),
         ],
         # Not of the values: a set has another order in each process.
