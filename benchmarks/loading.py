@@ -17,21 +17,25 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import torch
 
-SHAPES = {
-    "tiny": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 512},
-    "1b": {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "vocab_size": 126464},
-    "8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 32, "vocab_size": 126464},
-}
+from benchmarks.shapes import config_of, random_model
+from modeling_llada import LLaDAForMaskedLM
+from reporting.results import describe_machine, save
+
+
 CHUNK = 1 << 24  # bytes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="tiny", help="size of the model (%(default)s)")
+    parser.add_argument(
+        "--shape", choices=("tiny", "1b", "8b"), default="tiny", help="shape of the model (%(default)s)"
+    )
     parser.add_argument("--device", default="cpu", help="where to load it to (%(default)s)")
     parser.add_argument(
         "--folder", type=Path, required=True, help="folder of the checkpoint, which is written if it is missing"
@@ -41,39 +45,18 @@ def main() -> None:
     parser.add_argument("--load-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.load_only:
-        sys.stdout.write(json.dumps(load(args.folder, args.device)) + "\n")
+        print(json.dumps(load(args.folder, args.device)))
         return
     if not (args.folder / "config.json").exists():
-        write_checkpoint(args.folder, args.shape, args.device, args.shard)
-    result = {"shape": args.shape, "device": device_name(args.device), **measure(args.folder, args.device)}
+        model = random_model(config_of(args.shape), args.device, torch.bfloat16)
+        model.save_pretrained(args.folder, max_shard_size=args.shard)
+        del model
+    device = describe_machine(args.device)["name"]
+    result = {"shape": args.shape, "device": device, **measure(args.folder, args.device)}
     for name, value in result.items():
         print(f"{name:24} {value:.2f}" if isinstance(value, float) else f"{name:24} {value}")
     if args.json:
-        from modeling_llada.writing import write_atomically
-
-        write_atomically(args.json, json.dumps(result, indent=1) + "\n")
-
-
-def write_checkpoint(folder: Path, shape: str, device: str, shard: str) -> None:
-    """Writes random bfloat16 weights in the official layout."""
-    import torch
-
-    from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
-
-    heads = SHAPES[shape]["hidden_size"] // (128 if shape != "tiny" else 16)
-    config = LLaDAConfig(
-        **SHAPES[shape],
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=4096,
-        mask_token_id=SHAPES[shape]["vocab_size"] - 128,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device(device):
-        model = LLaDAForMaskedLM(config)
-    model.save_pretrained(folder, max_shard_size=shard)
+        save(args.json, result)
 
 
 def measure(folder: Path, device: str) -> dict:
@@ -83,7 +66,7 @@ def measure(folder: Path, device: str) -> dict:
     forget(shards)
     read_seconds = read(shards)
     forget(shards)
-    command = [sys.executable, __file__, "--folder", str(folder), "--device", device, "--load-only"]
+    command = [sys.executable, "-m", "benchmarks.loading", "--folder", str(folder), "--device", device, "--load-only"]
     loaded = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
     gib = 2**30
     return {
@@ -100,12 +83,6 @@ def measure(folder: Path, device: str) -> dict:
 
 def load(folder: Path, device: str) -> dict:
     """Loads the checkpoint in this process. Imports are not counted."""
-    import threading
-
-    import torch
-
-    from modeling_llada import LLaDAForMaskedLM
-
     torch.empty(1, device=device)  # the context of the device
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     anonymous, done = [anonymous_bytes()], threading.Event()
@@ -152,13 +129,6 @@ def read(paths: list[Path]) -> float:
             while file.read(CHUNK):
                 pass
     return time.perf_counter() - start
-
-
-def device_name(device: str) -> str:
-    """The name of the device."""
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 if __name__ == "__main__":
