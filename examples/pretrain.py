@@ -105,7 +105,7 @@ def main() -> None:
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
         trainer.evaluate()
     save_curve(trainer)
-    save_final(trainer, recipe)
+    save_final(trainer, recipe.tokenizer)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -286,7 +286,7 @@ def save_curve(trainer: LLaDAPretrainer) -> None:
     print(f"wrote {path}")
 
 
-def save_final(trainer: LLaDAPretrainer, recipe: Recipe) -> None:
+def save_final(trainer: LLaDAPretrainer, tokenizer: str | Path | None) -> None:
     """Writes the model in bfloat16 with its tokenizer, first under another name, so that the folder is complete or absent."""
     folder = Path(trainer.args.output_dir) / "final"
     temporary = folder.with_suffix(".tmp")
@@ -295,8 +295,8 @@ def save_final(trainer: LLaDAPretrainer, recipe: Recipe) -> None:
     model.generation_config = trainer.model.generation_config
     model.load_state_dict(trainer.model.state_dict())
     model.save_pretrained(temporary, max_shard_size="15MB")
-    for pattern in TOKENIZER_FILES if recipe.tokenizer else ():
-        for file in Path(recipe.tokenizer).glob(pattern):
+    for pattern in TOKENIZER_FILES if tokenizer else ():
+        for file in Path(tokenizer).glob(pattern):
             shutil.copy(file, temporary)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)

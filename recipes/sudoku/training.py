@@ -118,7 +118,7 @@ def train(recipe: dict, twin: bool, device: str | None, resume: bool, max_minute
     save_record(folder, recipe, trainer, first_step, time.monotonic() - started)
     save_curve(trainer)
     save_tokenizer(folder / "tokenizer")
-    save_final(trainer, {"tokenizer": folder / "tokenizer"})
+    save_final(trainer, folder / "tokenizer")
 
 
 def make_trainer(recipe: dict, twin: bool, training: LLaDAPretrainingConfig) -> BoardPretrainer | BoardTwinPretrainer:
