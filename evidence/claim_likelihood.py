@@ -155,7 +155,7 @@ def percent(value: dict) -> str:
 
 
 def needed(row: dict, paper: dict, name: str = "times") -> dict:
-    """How many samples of eq. 5, with the interval."""
+    """The samples of eq. 5 with the same error, with the interval."""
     return {end: paper["count_form_samples"] * value for end, value in row[name].items()}
 
 
@@ -174,7 +174,7 @@ def error_of(found: dict, span: str, estimator: str, number: int) -> dict:
 
 
 def draw_error(figure, results, theme) -> None:
-    """A panel for each span; lines in double logarithmic axes."""
+    """Draws a panel for each span, with double logarithmic axes."""
     found = results["measured"]
     for place, span in (((0.07, 0.15, 0.41, 0.66), "a line"), ((0.57, 0.15, 0.41, 0.66), "a couplet")):
         tokens = of_span(found["samples"], span)["tokens"]
@@ -189,7 +189,7 @@ def draw_error(figure, results, theme) -> None:
 
 
 def draw_samples(figure, results, theme) -> None:
-    """How many samples of eq. 5 match those of eq. 6 against the length of the span."""
+    """Draws the samples of eq. 5 that match those of eq. 6, against the length of the span."""
     found, said = results["measured"], results["paper"]["likelihood"]
     axes = panel(
         figure,

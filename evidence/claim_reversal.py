@@ -148,18 +148,18 @@ def llada_steps(results: dict) -> int:
 
 
 def early_loss(results: dict) -> float:
-    """Of the early twin, on held-out poems."""
+    """The loss of the early twin on held-out poems."""
     return next(row["test"] for row in results["twin"]["curves"]["twin"] if row["step"] == EARLY_STEP)
 
 
 def recall(found: dict, name: str) -> list[str]:
-    """What a model recalls without questions."""
+    """The recall of a model without questions."""
     rates = {task: one["exact"] for task, one in found["models"][name]["base"]["summary"].items()}
     return [asked(rates, TASKS[f"line {word}, by text"]) for word in WAYS.values()]
 
 
 def asked(rates: dict, forms: tuple[str, ...]) -> str:
-    """The rate of the form that a model can be asked by, empty where there is none."""
+    """The rate of the first form that a model can be asked by; empty if there is none."""
     return next((percent(rates[form]) for form in forms if form in rates), "")
 
 
@@ -175,7 +175,7 @@ def question_rows(found: dict) -> list[list[str]]:
 
 
 def rank_rows(found: dict) -> list[list[str]]:
-    """By text before the fine-tuning, by question behind it."""
+    """Ranks by text before the fine-tuning, and by question after it."""
     rows = []
     for name, entry in found["models"].items():
         tuned = next(run for run in entry["fine_tuned"]["line"].values() if "ranks" in run)
@@ -229,7 +229,7 @@ def mean_of(found: dict, name: str, answer: str, way: str) -> float:
 
 
 def range_of(rates: list[float]) -> str:
-    """From the lowest to the highest; small ones with a decimal."""
+    """The range of rates; small rates have a decimal."""
     digits = 0 if max(rates) > ALLOWED else 1
     ends = dict.fromkeys(f"{rate:.{digits}%}" for rate in (min(rates), max(rates)))
     return " to ".join(ends)

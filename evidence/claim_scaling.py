@@ -116,7 +116,7 @@ def measured_or_law(row: dict) -> dict:
 
 
 def times(value: dict, found: dict) -> str:
-    """A factor with its interval; what is at the largest that is told apart is at least that."""
+    """A factor with its interval; a value at the upper limit is written as over that limit."""
     digits = 0 if value["mean"] >= 10 else 1
     parts = [
         f"over {value[end]:,.0f}" if value[end] >= found["largest_factor"] else f"{value[end]:,.{digits}f}"
@@ -224,12 +224,12 @@ def device(found: dict) -> str:
 
 
 def budgets(found: dict) -> list[float]:
-    """Those that count for a kind at least."""
+    """The budgets that count for at least one kind."""
     return sorted({row["budget"] for row in found["profiles"]})
 
 
 def of_kind(rows: list[dict], kind: str) -> list[dict]:
-    """By the budget, which is the order of the file."""
+    """The rows of a kind, in the order of the budgets."""
     return [row for row in rows if row["kind"] == kind]
 
 
@@ -239,12 +239,12 @@ def law_at(law: dict, compute):
 
 
 def one_of(rows: list[dict], kind: str, budget: float) -> dict | None:
-    """Of a kind that has enough runs there."""
+    """The row of a kind at a budget; `None` if it has too few runs there."""
     return next((row for row in rows if (row["kind"], row["budget"]) == (kind, budget)), None)
 
 
 def flops(value: float) -> str:
-    """Scientific, without the plus sign of the exponent."""
+    """Scientific notation without the plus sign of the exponent."""
     return f"{value:.1e}".replace("e+", "e")
 
 

@@ -175,12 +175,12 @@ def key(task: str, rule: str, block: str | None = None, cache: str = "no cache")
 
 
 def further_key(extra: int = EXTRA_TOKENS[0], block: str = "one", end: str = "") -> str:
-    """A poem on a longer canvas."""
+    """The key of a poem on a longer canvas."""
     return f"{key('poem', STEPS[1] + end, block)} | {extra} extra tokens"
 
 
 def change(found: dict, extra: int, size: str) -> list[float]:
-    """What a longer canvas changes, in points."""
+    """The difference of a longer canvas in points, with its interval."""
     return found["statistics"][further_key(extra, size)]["difference"]
 
 

@@ -131,7 +131,7 @@ def commands(results: dict) -> list[Command]:
 
 
 def training(models: dict, command: str, what: str = "") -> list[Command]:
-    """What trains the models of a run."""
+    """The commands that train the models of a run."""
     return [
         Command(command + flag, what + NAMES[name], *trained(models[name]))
         for name, flag in FLAGS.items()
@@ -140,24 +140,24 @@ def training(models: dict, command: str, what: str = "") -> list[Command]:
 
 
 def evaluated(results: dict) -> tuple[float, str]:
-    """What the table of solved puzzles took."""
+    """The seconds and the device of the table of solved puzzles."""
     ways = [way for model in results["models"].values() for size in model["sizes"].values() for way in size.values()]
     return sum(way["seconds"] for way in ways), shared(results["device"])
 
 
 def spent(by_size: dict) -> tuple[float, str]:
-    """What the settings of a sweep took."""
+    """The seconds and the device of a sweep."""
     found = [result for by_name in by_size.values() for result in by_name.values()]
     return sum(result["seconds"] for result in found), shared(found[0]["device"])
 
 
 def shared(device: str) -> str:
-    """A processor did other work beside it, which a clock on the wall does not tell apart."""
+    """The device, with a note for a CPU, because other work ran there during the wall-clock time."""
     return f"{device}, shared with other work" if device.endswith("CPU") else device
 
 
 def trained(model: dict) -> tuple[float, str]:
-    """What training took; on a CPU the time of its own, whatever else ran beside it."""
+    """The seconds and the device of training; on a CPU its processor time, because other work ran beside it."""
     calls = model["calls"]
     on_cpu = calls[0]["threads"] is not None
     seconds = sum(call["cpu_seconds" if on_cpu else "seconds"] for call in calls)

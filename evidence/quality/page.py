@@ -126,7 +126,7 @@ def render(values: dict, picture: str) -> str:
 
 
 def task_table(tasks: list[str], values: dict) -> str:
-    """What each task asks, and the exact match of the baseline."""
+    """The tasks, and the exact match of the baseline."""
     rows = []
     for task in tasks:
         key = settings_of(task)[0].key
@@ -139,7 +139,7 @@ def task_table(tasks: list[str], values: dict) -> str:
 
 
 def expectation_table(values: dict) -> str:
-    """What was expected of some settings, beside what was measured."""
+    """The expectations for some settings, beside the measured values."""
     rows = []
     for expectation, places in EXPECTATIONS:
         found = [(place, find(*place, values)) for place in places]

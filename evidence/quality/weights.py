@@ -68,7 +68,7 @@ def weights_section(values: dict) -> str:
 
 
 def describe(kind: str, how: dict[str, str | None]) -> str:
-    """How torchao quantized to a kind, and what it refused."""
+    """The config of torchao for a kind, and its error if it refused another one."""
     if how["config"] is None:
         return f"- {kind}: not run. {how['refused']}"
     if how["refused"] is None:
@@ -77,7 +77,7 @@ def describe(kind: str, how: dict[str, str | None]) -> str:
 
 
 def expectation_table(run: dict[str, list[Setting]], values: dict) -> str:
-    """What was expected of a kind on a task, beside the range over its settings."""
+    """The expectation for a kind on a task, beside the range over its settings."""
     rows = []
     for (kind, task), expectation in EXPECTATIONS.items():
         chosen = [setting for setting in run.get(kind, []) if setting.task == task]
