@@ -2,22 +2,22 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 r"""Fine-tunes a LLaDA on instructions: all weights, or a LoRA adapter, on one device or several.
 
-    # A LoRA adapter. Any value of the YAML can be given on the command line
+    # A LoRA adapter. The command line overrides values of the YAML file
     python examples/sft.py --config examples/configs/poet_instruct.yaml --max_steps 3 --per_device_train_batch_size 4
 
-    # All weights, from a JSONL file of one's own, evaluated on rows that are held out
+    # All weights, on a JSONL file, evaluated on held-out rows
     python examples/sft.py --model_name_or_path checkpoints/llada-poet --dataset_name data/instructions/train.jsonl \
         --max_length 128 --learning_rate 1e-4 --max_steps 3 --eval_rows 8 --eval_strategy steps --eval_steps 2 \
         --output_dir runs/full
 
-    # Two processes (`--use_cpu true` without GPUs) of half the rows train the same. This one goes on with the first run
+    # Continues the first run on two processes with half the rows each (without GPUs, add `--use_cpu true`)
     accelerate launch --config_file examples/accelerate/ddp.yaml examples/sft.py \
         --config examples/configs/poet_instruct.yaml --max_steps 4 --per_device_train_batch_size 2 --save_steps 2 \
         --resume_from_checkpoint true
 
-Rows have `messages`, or a `prompt` and a `completion`, or a `text`. The adapter or the model, with the tokenizer and its
-chat template, is in OUTPUT_DIR at the end. `--resume_from_checkpoint true` goes on from the last checkpoint there, or starts
-if there is none. Flags are those of `trl sft`, and a few more: see `--help`.
+Rows have `messages`, or a `prompt` and a `completion`, or a `text`. At the end, OUTPUT_DIR holds the adapter or the model, with
+the tokenizer and its chat template. `--resume_from_checkpoint true` continues from the last checkpoint there, or starts if
+there is none. The flags are those of `trl sft`, and a few more: see `--help`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
 
 
-# What is trained on. Other columns, such as those that an evaluation reads, are left behind.
+# The columns that training reads. All others are dropped.
 COLUMNS = (
     *("messages", "conversations", "prompt", "completion", "tools", "chat_template_kwargs"),
     *("input_ids", "labels", "seq_lengths", "attention_mask", "completion_mask", "assistant_masks"),
@@ -46,7 +46,7 @@ COLUMNS = (
 
 @dataclass
 class DataArguments:
-    """Where the rows are."""
+    """The datasets."""
 
     dataset_name: str | None = field(
         default=None, metadata={"help": "A .json, .jsonl or .parquet file, a folder of `save_to_disk`, or a Hub name."}
@@ -64,7 +64,7 @@ class DataArguments:
 
 @dataclass
 class AdapterArguments(ModelConfig):
-    """The model and its adapter. `--use_peft` without targets adapts all seven projections, and not the head."""
+    """The model and its adapter. `--use_peft` without targets adapts all seven projections, but not the head."""
 
     trainable_token_indices: list[str] | None = field(
         default=None,
@@ -83,7 +83,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
 def main(arguments: list[str] | None = None) -> None:
     train(*parse_arguments(arguments))
     if torch.distributed.is_initialized():
-        # The trainer goes first: with gloo a process can wait for itself for ever where DDP is the last to let go of the group.
+        # First the trainer: a process can wait for itself if DDP is the last user of a gloo group.
         gc.collect()
         torch.distributed.destroy_process_group()
 
@@ -136,7 +136,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, 
 
 
 def check_processes(training: LLaDASFTConfig) -> None:
-    """Without a GPU, processes that were launched together would each train alone and write into the same folder."""
+    """Without GPUs, each process would train alone, and all would write to the same folder."""
     launched = int(os.environ.get("WORLD_SIZE", 1))
     if launched != training.world_size:
         raise ValueError(
@@ -146,13 +146,13 @@ def check_processes(training: LLaDASFTConfig) -> None:
 
 
 def show_samples() -> None:
-    """Sampled text is logged by the package; everything else stays at warnings."""
+    """Shows the log of the package, which has the samples. Other logs show warnings only."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("modeling_llada").setLevel(logging.INFO)
 
 
 def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
-    """The checkpoint to go on from. `true` starts from the beginning if there is none."""
+    """The checkpoint to continue from. `true` starts from the beginning if there is none."""
     wanted, last = training.resume_from_checkpoint, find_last_checkpoint(training.output_dir)
     if str(wanted).lower() == "true":
         return last
@@ -167,7 +167,7 @@ def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
 
 
 def load_rows(data: DataArguments, training: LLaDASFTConfig) -> tuple[Dataset, Dataset | None]:
-    """The rows to train on, and those to evaluate on or to take prompts of samples from."""
+    """The rows to train on, and the rows to evaluate on or to take the prompts of samples from."""
     with PartialState().main_process_first():
         splits = load_splits(data.dataset_name, data.dataset_config)
         train_dataset = pick_split(splits, data.dataset_train_split, "dataset_train_split", training)
@@ -184,7 +184,7 @@ def load_rows(data: DataArguments, training: LLaDASFTConfig) -> tuple[Dataset, D
 
 
 def load_splits(name: str, config: str | None = None) -> DatasetDict:
-    """A file and a dataset without splits have one, `train`."""
+    """Loads a dataset. Files and datasets without splits get one, `train`."""
     path = Path(name)
     if path.is_file():
         kind = path.suffix.lstrip(".").replace("jsonl", "json")
@@ -198,7 +198,7 @@ def load_splits(name: str, config: str | None = None) -> DatasetDict:
 
 
 def pick_split(splits: DatasetDict, split: str, argument: str, training: LLaDASFTConfig) -> Dataset:
-    """A split, reduced to the columns that are trained on."""
+    """A split, reduced to the columns that training reads."""
     if split not in splits:
         raise ValueError(
             f"`{argument}` must be one of {sorted(splits)}, but got {split!r}. To evaluate without a split of its own, "
@@ -214,14 +214,16 @@ def adapter_config(model: AdapterArguments) -> PeftConfig | None:
     if config is None:
         return None
     if isinstance(config.target_modules, str) and config.target_modules.isidentifier():
-        config.target_modules = {config.target_modules}  # TRL makes one name an expression, which matches no layer
+        config.target_modules = {
+            config.target_modules
+        }  # TRL makes a single name a regular expression, which matches no layer
     if model.trainable_token_indices:
         config.trainable_token_indices = [token for part in model.trainable_token_indices for token in token_ids(part)]
     return config
 
 
 def round_adapter(trainer: LLaDASFTTrainer, dtype: torch.dtype) -> None:
-    """Rounds what was trained. Checkpoints of the run, which can be resumed, stay as they are."""
+    """Rounds the trained weights. The checkpoints of the run are not rounded, so that they can be resumed."""
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
