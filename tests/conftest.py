@@ -10,11 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 
-# Before transformers is imported: no test may reach for the network.
+# Set before transformers is imported: no test may use the Hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Of the processes that tests start: with a thread for each core they would wait for each other.
+# For the processes that tests start: with a thread for each core they would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# What torchao says when it is imported would otherwise be repeated below the closing line of pytest.
+# torchao logs when it is imported, and pytest would repeat that below its closing line.
 os.environ.setdefault("TORCH_LOGS", "-torch.utils._pytree")
 logging.getLogger("torchao").setLevel(logging.ERROR)
 

@@ -7,12 +7,8 @@ import warnings
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-
-
-pytest.importorskip("peft", reason="adapters need PEFT")
-
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from support.official_model import OfficialModel
 from transformers import AutoModelForMaskedLM
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-
-from modeling_llada.drawing import animated_svg, denoising_page, pictures_of
-
-
-pytest.importorskip("PIL", reason="GIF and WebP need Pillow: pip install 'modeling-llada[space]'")
-
 from PIL import Image  # noqa: E402
 
-from modeling_llada.drawing import fonts  # noqa: E402
+from modeling_llada.drawing import (
+    animated_svg,
+    denoising_page,
+    fonts,  # noqa: E402
+    pictures_of,
+)
 from modeling_llada.drawing.animation import denoising_animation  # noqa: E402
 
 

@@ -11,22 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from lm_eval import simple_evaluate  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
 from torch.multiprocessing import start_processes
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
 from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.evaluation import LLaDAHarnessLM  # noqa: E402
 from modeling_llada.evaluation.stop_strings import StopStrings, cut_answer
 from modeling_llada.seeds import content_generator
-
-
-pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not part of this environment")
-
-from lm_eval import simple_evaluate  # noqa: E402
-from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.tasks import TaskManager  # noqa: E402
-
-from modeling_llada.evaluation import LLaDAHarnessLM  # noqa: E402
 
 
 REPO = Path(__file__).parents[2]

@@ -5,6 +5,7 @@
 The tokens of Fast-dLLM's prefix and dual cache are in test_golden.py.
 """
 
+import peft
 import pytest
 import torch
 from support.parallel_rules import PARALLEL_RULES
@@ -500,7 +501,6 @@ class TestWithTheOtherArguments:
 
     def test_adapters(self, model, prompt):
         """They change keys and values as if they were merged into the weights."""
-        peft = pytest.importorskip("peft", reason="not in the oldest supported environment")
         config = peft.LoraConfig(target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
         options = {**SMALL, "block_cache": "dual", "cache_refresh_interval": 3}
         plain = model.generate(**prompt, **options)

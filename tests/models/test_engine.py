@@ -13,6 +13,8 @@ import weakref
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import accelerate
+import peft
 import pytest
 import torch
 import transformers
@@ -398,7 +400,6 @@ class TestObstacle:
 
     def test_several_devices(self, static, model, random_ids):
         """Then, or when weights are offloaded, accelerate moves what is needed to where it is needed."""
-        accelerate = pytest.importorskip("accelerate")
         accelerate.hooks.add_hook_to_module(model, accelerate.hooks.AlignDevicesHook("cpu"))
         assert "devices" in self.reason(model)
         model.generate(random_ids(1, 12), **SMALL)
@@ -407,7 +408,6 @@ class TestObstacle:
     @pytest.mark.parametrize("is_wrapped", [True, False])
     def test_adapters(self, static, model, random_ids, is_wrapped):
         """By `get_peft_model`, and by the model's own `add_adapter`."""
-        peft = pytest.importorskip("peft", reason="not in the oldest supported environment")
         config = peft.LoraConfig(target_modules=["q_proj"], init_lora_weights=False)
         if is_wrapped:
             peft.get_peft_model(model, config)

@@ -5,6 +5,7 @@
 import copy
 import threading
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -75,7 +76,8 @@ class TestFused:
         results[0].sum().backward()
 
     def test_quantized_weights_are_left_alone(self, model, random_ids, linears_called):
-        quantization = pytest.importorskip("torchao.quantization", reason="not in the oldest supported environment")
+        from torchao import quantization
+
         quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
         types = [type(parameter.data) for parameter in model.parameters()]
         expected = model(random_ids(1, 8)).logits
@@ -175,7 +177,6 @@ class TestFuseWeights:
         assert torch.equal(fuse(linears), torch.cat([linear.weight.data for linear in linears]))
 
     def test_adapters_are_left_alone(self, model):
-        peft = pytest.importorskip("peft", reason="not in the oldest supported environment")
         peft.get_peft_model(model, peft.LoraConfig(target_modules=["k_proj", "gate_proj"]))
         pointers = [parameter.data_ptr() for parameter in model.parameters()]
         self.fuse_all(model)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import accelerate
 import pytest
 import torch
 from conftest import TINY
@@ -19,8 +20,6 @@ from transformers import AutoModel
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
-
-accelerate = pytest.importorskip("accelerate", reason="accelerate is not part of this environment")
 
 SCRIPT = Path(__file__).parents[1] / "support" / "tensor_parallel_script.py"
 ATTENTIONS = ("eager", "sdpa")

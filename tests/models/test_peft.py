@@ -6,11 +6,6 @@ import warnings
 
 import pytest
 import torch
-from safetensors.torch import load_file
-
-
-pytest.importorskip("peft", reason="these are tests of PEFT")
-
 from peft import (
     AutoPeftModelForCausalLM,
     IA3Config,
@@ -21,6 +16,7 @@ from peft import (
     get_peft_model,
     prepare_model_for_kbit_training,
 )
+from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, BitsAndBytesConfig, TextStreamer, TorchAoConfig
 
 from modeling_llada import LLaDAForMaskedLM
@@ -189,7 +185,6 @@ class TestTraining:
     @pytest.mark.filterwarnings("ignore")
     def test_quantized_base(self, tiny_model, batch, tmp_path, library):
         """QLoRA: the layers have 8 or 4 bits, the head and the adapter full precision."""
-        pytest.importorskip(library, reason="the quantizer")
         tiny_model(hidden_size=64, intermediate_size=64).save_pretrained(tmp_path / "base")
 
         def load():

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Quantized weights: loaded from the official layout, saved under its names, and loaded again."""
 
-import importlib.util
 import logging
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, BitsAndBytesConfig, TorchAoConfig
 
 
-def needs(library):
-    missing = importlib.util.find_spec(library) is None
-    return pytest.mark.skipif(missing, reason=f"{library} is not part of this environment")
-
-
-pytest.importorskip("accelerate", reason="accelerate is not part of this environment")
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
@@ -80,7 +73,6 @@ def assert_reloads_equal(model, folder, prompt):
     assert torch.equal(*sampled)
 
 
-@needs("torchao")
 class TestTorchAo:
     @pytest.mark.parametrize("device", DEVICES)
     def test_int8(self, golden_path, golden_model, golden, random_ids, tmp_path, device):
@@ -100,7 +92,6 @@ class TestTorchAo:
         assert_reloads_equal(model, tmp_path, random_ids(2, 6))
 
 
-@needs("bitsandbytes")
 class TestBitsAndBytes:
     @pytest.mark.parametrize("double", [False, True], ids=["", "double"])
     @pytest.mark.parametrize("device", DEVICES)

@@ -44,7 +44,6 @@ def folder(tmp_path):
 
 @pytest.mark.slow
 def test_common_model_tests(folder):
-    pytest.importorskip("parameterized", reason="the tests of transformers import parameterized")
     # Without our pytest settings, which turn warnings of these tests into errors.
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "--disable-warnings"]
     run = subprocess.run([*command, "tests/test_modeling_llada.py"], cwd=folder, capture_output=True, text=True)
