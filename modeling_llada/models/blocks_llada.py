@@ -18,30 +18,18 @@ PER_ROW = ("start", "length", "num_masks", "num_steps", "step")
 
 @dataclass
 class Block:
-    """
-    The active block of each row.
+    """The active block of each row. The numbers that are no tensors are known without asking the device."""
 
-    Args:
-        start (`torch.LongTensor` of shape `(batch,)`): The first position of the block.
-        length (`torch.LongTensor` of shape `(batch,)`): Its number of positions.
-        num_masks (`torch.LongTensor` of shape `(batch,)`): The masks that it holds before its first step.
-        num_steps (`torch.LongTensor` of shape `(batch,)`): The denoising steps that the schedule gives it.
-        step (`torch.LongTensor` of shape `(batch,)`): The index of its next step, from 0.
-        span (`slice`): From the first position of any row to the last one; known without asking the device, as are:
-        width (`int`): The length of the longest block.
-        max_steps (`int`): The largest number of steps.
-        num_passes (`int`): The forward passes that all rows have made in their blocks.
-    """
-
-    start: torch.LongTensor
-    length: torch.LongTensor
-    num_masks: torch.LongTensor
-    num_steps: torch.LongTensor
-    step: torch.LongTensor
-    span: slice
-    width: int
-    max_steps: int
-    num_passes: int = 0
+    start: torch.LongTensor  # the first position of the block, (batch,)
+    length: torch.LongTensor  # its number of positions, (batch,)
+    num_masks: torch.LongTensor  # the masks that it holds before its first step, (batch,)
+    num_steps: torch.LongTensor  # the denoising steps that the schedule gives it, (batch,)
+    step: torch.LongTensor  # the index of its next step, from 0, (batch,)
+    span: slice  # from the first position of any row to the last one
+    width: int  # the length of the longest block
+    max_steps: int  # the largest number of steps
+    num_passes: int = 0  # the forward passes that the rows have made in their blocks
+    is_aligned: bool = True  # whether the block stands at the same positions in every row
 
     @classmethod
     def at(cls, span: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, max_steps: int) -> "Block":
@@ -61,10 +49,8 @@ class Block:
     @classmethod
     def join(cls, blocks: list["Block"]) -> "Block":
         """
-        The blocks of several groups of rows as that of one batch.
-
-        Raises:
-            `ValueError`: if some rows are at the first forward pass of their block, which fills the cache, and others are not.
+        The blocks of several groups of rows as that of one batch. Either all rows are at the first forward pass of their
+        block, which fills the cache, or none of them.
         """
         if len({block.num_passes == 0 for block in blocks}) > 1:
             passes = [block.num_passes for block in blocks]
@@ -78,12 +64,8 @@ class Block:
             width=max(block.width for block in blocks),
             max_steps=max(block.max_steps for block in blocks),
             num_passes=max(block.num_passes for block in blocks),
+            is_aligned=all(block.is_aligned and block.span == blocks[0].span for block in blocks),
         )
-
-    @property
-    def is_aligned(self) -> bool:
-        """Whether the block stands at the same positions in every row."""
-        return self.span.stop - self.span.start == self.width
 
     @property
     def inside(self) -> torch.BoolTensor:
@@ -116,20 +98,8 @@ def plan_blocks(
 ) -> list[Block]:
     """
     The blocks of a call, from left to right: the prompt is one of its own, for the masks inside it, and the answer is cut
-    every `block_length` tokens.
-
-    Args:
-        masked (`torch.BoolTensor` of shape `(batch, length)`):
-            The masks of the canvas, before the first step.
-        prompt_length (`int`):
-            Where the answer begins.
-        block_length (`int`, *optional*):
-            The length of the blocks of the answer. By default the answer is one block.
-        steps (`int`, *optional*):
-            The denoising steps of the call, which are split over the blocks. By default one for each mask.
-
-    Returns:
-        `list[Block]`.
+    every `block_length` tokens; by default it is one block. `masked`, `(batch, length)`, are the masks of the canvas. The
+    denoising `steps`, by default one for each mask, are split over the blocks.
     """
     end = masked.shape[1]
     block_length = block_length or max(end - prompt_length, 1)

@@ -356,7 +356,8 @@ class RecordedDenoiser(Denoiser):
             position_ids=position_ids,
             logits_to_keep=None,
             cache=self.cache,
-            query_positions=None if queries.shape == tokens.shape else queries,
+            # Where only the block is recomputed, it is all that the model sees.
+            query_positions=queries if positions is None or queries.shape != tokens.shape else None,
         )
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import CompileConfig
 
+from modeling_llada.models import engine_llada
 from modeling_llada.models.blocks_llada import Block, plan_blocks
 from modeling_llada.models.canvas_llada import Canvas
 from modeling_llada.models.engine_llada import open_denoiser
@@ -46,6 +47,7 @@ class TestPositions:
         assert block.positions(canvas_length=8).tolist() == [[2, 3, 4], [5, 6, 7]]
         assert block.inside.tolist() == [[True, True, True], [True, True, False]]
         assert not block.is_aligned and block_at(2, 3).is_aligned
+        assert not Block.join([block_at(2, 6), block_at(4, 2)]).is_aligned, "one inside the other"
 
     def test_none_occurs_twice_at_the_end_of_the_canvas(self):
         """A short block at the end beside a long one: what is behind it would otherwise be written twice."""
@@ -55,6 +57,16 @@ class TestPositions:
     def test_rows_that_fill_the_cache_and_rows_that_read_it_do_not_join(self):
         with pytest.raises(ValueError, match="`blocks` must all be at their first forward pass"):
             Block.join([block_at(0, 4), block_at(4, 4, num_passes=1)])
+
+
+def denoise(model, canvas, options, generators, blocks):
+    """Fills the blocks of a canvas, one after the other, and returns the canvas."""
+    config = model._merge_generation_config(None, options)
+    with torch.no_grad(), open_denoiser(model, canvas, config, None, generators, None, False) as denoiser:
+        for block in blocks:
+            for _ in denoiser.steps(block):
+                denoiser.step(block)
+        return denoiser.canvas.view(canvas.tokens.shape[1]).copy()
 
 
 class Rows:
@@ -94,21 +106,15 @@ class Rows:
 
     def together(self):
         """The same of one batch, in which the second row begins when the first is at its second block."""
-        config, canvas = self.model._merge_generation_config(None, self.options), self.canvas()
+        canvas = self.canvas()
         masked = canvas.masked()
         plans = [
-            plan_blocks(masked[row : row + 1, :end], len(prompt), config.block_length, config.steps)
+            plan_blocks(masked[row : row + 1, :end], len(prompt), block_length=4, steps=self.options.get("steps"))
             for row, (prompt, end) in enumerate(zip(self.prompts, self.ends, strict=True))
         ]
-        with (
-            torch.no_grad(),
-            open_denoiser(self.model, canvas, config, None, self.generators(), None, False) as denoiser,
-        ):
-            for first, second in ((1, 0), (2, 1), (3, 2), (0, 3)):
-                block = Block.join([plans[0][first], plans[1][second]])
-                for _ in denoiser.steps(block):
-                    denoiser.step(block)
-            canvas = denoiser.canvas.view(max(self.ends)).copy()
+        pairs = ((1, 0), (2, 1), (3, 2), (0, 3))
+        blocks = [Block.join([plans[0][first], plans[1][second]]) for first, second in pairs]
+        canvas = denoise(self.model, canvas, self.options, self.generators(), blocks)
         for row, end in enumerate(self.ends):
             yield canvas.tokens[row, :end], canvas.step[row, :end], canvas.num_forward_passes[row].item()
 
@@ -144,6 +150,22 @@ def test_rows_at_different_blocks_get_the_tokens_of_each_alone(tiny_model, rando
         assert torch.equal(together[0], alone[0])
         assert torch.equal(together[1], alone[1])
         assert together[2] == alone[2]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("options", [{}, {"cfg_scale": 0.5}, {"draft_steps": 2}], ids=str)
+@pytest.mark.parametrize("start, length", [(0, 24), (3, 20)], ids=["all of the canvas", "a part of it"])
+def test_a_block_inside_that_of_another_row(tiny_model, random_ids, monkeypatch, start, length, options, engine):
+    model, tokens = tiny_model(), random_ids(2, 24)
+    tokens[0, start : start + length] = tokens[1, 13:17] = MASK
+    expected = model.generate(tokens, max_new_tokens=0, disable_compile=True, **options)
+    if engine == "recorded":
+        monkeypatch.setattr(torch, "compile", lambda function, **kwargs: function)
+        monkeypatch.setattr(engine_llada, "LENGTH_MULTIPLE", 8)
+        options = {**options, "compile_config": CompileConfig()}
+    canvas = Canvas.create(tokens, torch.ones_like(tokens), MASK, max_new_tokens=0)
+    block = Block.join([block_at(start, length), block_at(13, 4)])
+    assert torch.equal(denoise(model, canvas, options, [None], [block]).tokens, expected)
 
 
 @pytest.mark.parametrize("block_cache", [None, "dual", "prefix"])
