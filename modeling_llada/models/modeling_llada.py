@@ -454,8 +454,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         '光'
         ```
         """
-        if masked_positions is not None and labels is None:
-            raise ValueError("`masked_positions` needs `labels`, the clean tokens: without them there is no loss.")
+        if masked_positions is not None and (labels is None or query_positions is not None):
+            raise ValueError("`masked_positions` needs `labels`, the clean tokens, and no `query_positions`.")
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

@@ -109,9 +109,10 @@ def test_nothing_masked_is_a_zero_with_gradients(tiny_model, batch):
     assert all((gradient == 0).all() for gradient in gradients(model, loss).values())
 
 
-def test_needs_labels(tiny_model, batch):
-    with pytest.raises(ValueError, match="`masked_positions` needs `labels`"):
-        tiny_model()(batch["input_ids"], masked_positions=batch["masked_positions"])
+@pytest.mark.parametrize("changes", [{"labels": None}, {"query_positions": torch.arange(4)}])
+def test_needs_labels_and_all_positions(tiny_model, batch, changes):
+    with pytest.raises(ValueError, match="`masked_positions` needs `labels`, .* and no `query_positions`"):
+        tiny_model()(**(batch | changes))
 
 
 def test_bfloat16_autocast_scores_in_float32(tiny_model, batch):
@@ -128,6 +129,6 @@ def test_gradient_checkpointing_changes_nothing(tiny_model, batch):
     for checkpointing in (False, True):
         model = tiny_model().train()
         if checkpointing:
-            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+            model.activation_checkpointing_enable()
         results.append(gradients(model, model(**batch, loss_chunk_size=16).losses.sum()))
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
