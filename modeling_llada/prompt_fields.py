@@ -19,52 +19,24 @@ MASK = "[MASK]"  # what users type for a mask, whatever the tokenizer calls it
 
 @dataclass(frozen=True)
 class Choice:
-    """
-    One value of a field.
+    """One value of a field."""
 
-    Args:
-        value (`str`):
-            The text in the prompt.
-        gloss (`str`, *optional*):
-            What it means, in English.
-        length (`int`, *optional*):
-            The tokens of an answer, if the value fixes them. EOS is not counted.
-        columns (`int`, *optional*):
-            The cells in a row of a drawing.
-    """
-
-    value: str
-    gloss: str = ""
-    length: int | None = None
-    columns: int | None = None
+    value: str  # the text in the prompt
+    gloss: str = ""  # what it means, in English
+    length: int | None = None  # the tokens of an answer, without EOS, if the value fixes them
+    columns: int | None = None  # the cells in a row of a drawing
 
 
 @dataclass(frozen=True)
 class PromptField:
-    """
-    One part of the header of a prompt.
+    """One part of the header of a prompt."""
 
-    Args:
-        name (`str`):
-            A Python identifier. The command has the option `--name`.
-        help (`str`):
-            What it is, in English.
-        label (`str`, *optional*):
-            The label in the Space. By default the capitalized name.
-        template (`str`, *optional*, defaults to `"{value}"`):
-            The text in the header.
-        needs (`str`, *optional*):
-            Another field that must be given too.
-        choices (`tuple[Choice, ...]`, *optional*):
-            The allowed values. Without choices any text is allowed.
-    """
-
-    name: str
-    help: str
-    label: str = ""
-    template: str = "{value}"
-    needs: str | None = None
-    choices: tuple[Choice, ...] = ()
+    name: str  # a Python identifier; the command has the option `--name`
+    help: str  # what it is, in English
+    label: str = ""  # in the Space; by default the capitalized name
+    template: str = "{value}"  # the text in the header
+    needs: str | None = None  # another field that must be given too
+    choices: tuple[Choice, ...] = ()  # the allowed values; without choices any text is allowed
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -142,14 +114,8 @@ class PromptFields:
 
     def header(self, values: Mapping[str, str | None]) -> str:
         """
-        Writes the header of a prompt.
-
-        Args:
-            values (`Mapping[str, str | None]`):
-                Values by the names of the fields. Empty ones are left out.
-
-        Returns:
-            `str`: The header with its end, or `""` without any value.
+        The header of a prompt with its end, from values by the names of the fields. Empty ones are left out; without any
+        value the header is empty.
 
         Raises:
             `ValueError`: if there is no such field or choice, if a field needs another one, or if a value has a line
@@ -173,19 +139,8 @@ class PromptFields:
 
     def answer_length(self, values: Mapping[str, str | None], num_given: int) -> int | None:
         """
-        The masks for an answer whose length is fixed by a choice, one of them for EOS.
-
-        Args:
-            values (`Mapping[str, str | None]`):
-                Values by the names of the fields.
-            num_given (`int`):
-                The tokens of the answer that the prompt already has.
-
-        Returns:
-            `int`: The number of masks, or `None` if no choice fixes it.
-
-        Raises:
-            `ValueError`: if the prompt has the whole answer already.
+        The number of masks for an answer whose length is fixed by a choice, one of them for EOS; `None` if no choice fixes
+        it. The prompt already has `num_given` tokens of the answer; a `ValueError` says that these are all.
         """
         for name, choice in self._chosen(values).items():
             if choice.length is not None:

@@ -68,11 +68,7 @@ class LLaDACacheLayer(CacheLayerMixin):
 
 class LLaDACache(Cache):
     """
-    The block cache of a model, for one call of [`~LLaDAForMaskedLM.generate`].
-
-    Args:
-        num_layers (`int`):
-            Layers of the model.
+    The block cache of a model with `num_layers` layers, for one call of [`~LLaDAForMaskedLM.generate`].
 
     Example:
 
@@ -135,18 +131,11 @@ def positions_of(states: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Window:
-    """
-    The positions that a step recomputes, around the active block of each row.
+    """The positions that a step recomputes, around the active block of each row."""
 
-    Args:
-        start (`torch.LongTensor` of shape `(batch,)`): The first one.
-        stop (`torch.LongTensor` of shape `(batch,)`): The one behind the last.
-        width (`int`): The number of positions in the longest window.
-    """
-
-    start: torch.LongTensor
-    stop: torch.LongTensor
-    width: int
+    start: torch.LongTensor  # the first one, (batch,)
+    stop: torch.LongTensor  # the one behind the last, (batch,)
+    width: int  # the number of positions in the longest window
 
     @property
     def positions(self) -> torch.LongTensor:
@@ -157,17 +146,8 @@ class Window:
 
 def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -> Window:
     """
-    The positions that a step of the active block recomputes.
-
-    Args:
-        block ([`Block`]):
-            The active block.
-        kind (`str`):
-            `"dual"`, `"prefix"` or `"vicinity"`.
-        visible (`torch.LongTensor` of shape `(batch,)`):
-            The number of positions that each row sees.
-        length (`int`):
-            The largest of them, known without asking the device.
+    The positions that a step of the active block recomputes, with a cache of a kind. `visible`, `(batch,)`, is the number
+    of positions that each row sees, and `length` the largest of them, known without asking the device.
     """
     first, stop = block.span.start, block.span.stop
     if kind == "dual":
@@ -176,8 +156,9 @@ def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -
         return Window(block.start, visible, length - first)
     start = (block.start - VICINITY).clamp(min=0)
     stop_of_row = (block.start + block.length + VICINITY).minimum(visible)
-    is_known = block.is_aligned  # else rows have windows of different lengths
-    width = min(length, stop + VICINITY) - max(0, first - VICINITY) if is_known else block.width + 2 * VICINITY
+    width = block.width + 2 * VICINITY  # the windows of rows at different blocks have different lengths
+    if block.is_aligned:
+        width = min(length, stop + VICINITY) - max(0, first - VICINITY)
     return Window(start, stop_of_row, width)
 
 

@@ -73,16 +73,7 @@ UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "hidden_act": "silu",
 
 
 def check_no_conflict(config_dict: dict) -> None:
-    """
-    Checks that a config does not give one field different values under its official and its canonical name.
-
-    Args:
-        config_dict (`dict`):
-            The keyword arguments of a config, in either naming or a mix of both.
-
-    Raises:
-        `ValueError`: if a field is present twice and the values differ.
-    """
+    """Raises a `ValueError` if a config gives one field different values under its official and its canonical name."""
     for official, canonical in OFFICIAL_TO_CANONICAL_FIELD.items():
         first, second = config_dict.get(official), config_dict.get(canonical)
         if first is not None and second is not None and first != second:
@@ -99,16 +90,7 @@ def check_no_conflict(config_dict: dict) -> None:
 
 
 def check_supported(config_dict: dict) -> None:
-    """
-    Checks that a config has no switch that this package does not implement. To ignore it would give wrong results.
-
-    Args:
-        config_dict (`dict`):
-            The fields of an official config.json that [`LLaDAConfig`] does not have.
-
-    Raises:
-        `ValueError`: if a switch has another value than the supported one.
-    """
+    """Raises a `ValueError` for a switch that this package does not implement. To ignore it would give wrong results."""
     for name, supported in (SUPPORTED_SWITCHES | UNSUPPORTED_CANONICAL_SWITCHES).items():
         value = config_dict.get(name)
         if value is not None and value != supported:
@@ -119,16 +101,7 @@ def check_supported(config_dict: dict) -> None:
 
 
 def check_family(architectures: list[str] | None) -> None:
-    """
-    Checks that a checkpoint is not of the LLaDA-MoE family, which has the same `model_type: llada`.
-
-    Args:
-        architectures (`list[str]`, *optional*):
-            The class names in the checkpoint's config.json.
-
-    Raises:
-        `ValueError`: if an architecture is a mixture of experts.
-    """
+    """Raises a `ValueError` for a checkpoint of the LLaDA-MoE family, which has the same `model_type: llada`."""
     for architecture in architectures or []:
         if "moe" in architecture.lower():
             raise ValueError(
@@ -140,16 +113,7 @@ def check_family(architectures: list[str] | None) -> None:
 
 
 def to_official_config(config_dict: dict) -> dict:
-    """
-    Gives the fields of a config their official names, each field once.
-
-    Args:
-        config_dict (`dict`):
-            The fields under their canonical names, as [`LLaDAConfig`] holds them.
-
-    Returns:
-        `dict`: The content of config.json, sorted by name as in the official files.
-    """
+    """The content of config.json: the fields of [`LLaDAConfig`] under their official names, sorted as in the official files."""
     official = dict(SUPPORTED_SWITCHES)
     names = {canonical: name for name, canonical in OFFICIAL_TO_CANONICAL_FIELD.items()}
     official.update({names.get(field, field): value for field, value in config_dict.items()})

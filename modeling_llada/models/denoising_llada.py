@@ -33,21 +33,9 @@ class Prediction(NamedTuple):
 
 class Denoiser:
     """
-    Makes the denoising steps of a call of [`~LLaDAForMaskedLM.generate`].
+    Makes the denoising steps of a call of [`~LLaDAForMaskedLM.generate`], which change the canvas in place.
 
-    Args:
-        model (`nn.Module`):
-            The mask predictor.
-        canvas ([`Canvas`]):
-            The canvas, which the steps change in place.
-        config ([`LLaDAGenerationConfig`]):
-            The options.
-        strategy (`Callable`, *optional*):
-            A remasking of the user.
-        generators (`list[torch.Generator | None]`):
-            One source of randomness for the batch, or one for each row.
-        logits_processor (`LogitsProcessorList`, *optional*):
-            Changes the scores before tokens are proposed.
+    `strategy` is a remasking of the user. There is one generator for the batch, or one for each row.
     """
 
     def __init__(

@@ -138,16 +138,8 @@ def mask_tokens(
 def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
     """
     Draws the number of masked tokens of each sequence, for the forward process that masks exactly `l` of `L` tokens
-    (eq. 6 and 14). Each `l` is uniform in `1 .. L`, and together they are spread evenly over the sequences.
-
-    Args:
-        lengths (`torch.LongTensor` of shape `(batch_size,)`):
-            The number `L` of tokens that can be masked in each sequence.
-        generator (`torch.Generator`, *optional*):
-            Source of the randomness, on the device of `lengths`.
-
-    Returns:
-        `torch.LongTensor` of shape `(batch_size,)`.
+    (eq. 6 and 14). Each `l` is uniform in `1 .. L`, and together they are spread evenly over the sequences. `lengths` are
+    the numbers `L` of tokens that can be masked; they and the result are `(batch_size,)`.
     """
     batch_size, device = len(lengths), lengths.device
     strata = torch.randperm(batch_size, generator=generator, device=device)
@@ -158,16 +150,7 @@ def sample_counts(lengths: torch.LongTensor, generator: torch.Generator | None =
 def random_ranks(maskable: torch.BoolTensor, generator: torch.Generator | None = None) -> torch.LongTensor:
     """
     Puts the tokens of each sequence that can be masked in a random order. The first `l` of them are a draw of `l` tokens
-    without replacement: `mask = maskable & (ranks < l)`.
-
-    Args:
-        maskable (`torch.BoolTensor` of shape `(batch_size, length)`):
-            The tokens that can be masked; the others come after them.
-        generator (`torch.Generator`, *optional*):
-            Source of the randomness, on the device of `maskable`.
-
-    Returns:
-        `torch.LongTensor` of shape `(batch_size, length)`.
+    without replacement: `mask = maskable & (ranks < l)`. Both are `(batch_size, length)`.
     """
     keys = torch.rand(maskable.shape, generator=generator, device=maskable.device)
     return keys.masked_fill(~maskable, torch.inf).argsort(-1).argsort(-1)

@@ -23,11 +23,8 @@ class DraftingDenoiser:
     """
     Makes denoising steps like the [`Denoiser`] that it is given, several in a forward pass.
 
-    Args:
-        denoiser ([`Denoiser`]):
-            Makes the first step of each block, from which the first drafts are known.
-        verifier ([`Denoiser`]):
-            Makes a step from each draft. Its canvas has `config.draft_steps` rows for each row of the denoiser's.
+    The denoiser makes the first step of each block, from which the first drafts are known. The verifier makes a step from
+    each draft; its canvas has `config.draft_steps` rows for each row of the denoiser's.
     """
 
     def __init__(self, denoiser: Denoiser, verifier: Denoiser) -> None:

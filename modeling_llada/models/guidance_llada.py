@@ -23,34 +23,9 @@ def guided_logits(
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
     https://huggingface.co/papers/2502.09992): `(1 + w) conditional - w unconditional`.
 
-    Without guidance this is the plain forward pass. With guidance the batch also holds the same sequences with all given
-    tokens masked.
-
-    Args:
-        model (`nn.Module`):
-            The mask predictor.
-        input_ids (`torch.LongTensor` of shape `(batch, length)`):
-            The noisy sequences.
-        given (`torch.BoolTensor` of shape `(batch, length)`):
-            The tokens that the prediction is conditioned on.
-        mask_token_id (`int`):
-            Id of the mask token.
-        cfg_scale (`float`):
-            The scale `w`; 0 means no guidance.
-        attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
-            0 for padding.
-        position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
-            Positions.
-        logits_to_keep (`torch.BoolTensor` of shape `(batch, length)`, or `(batch, num_positions)`, *optional*):
-            The positions whose logits are returned, among the `query_positions`; all by default.
-        cache (`Cache`, *optional*):
-            Keys and values of positions that are not recomputed; with guidance, of both halves of the batch.
-        query_positions (`torch.LongTensor` of shape `(num_positions,)` or `(batch, num_positions)`, *optional*):
-            The positions that the model computes to the end; all by default.
-
-    Returns:
-        `torch.FloatTensor` of shape `(num_kept, vocab_size)`; without `logits_to_keep` of shape `(batch, length,
-        vocab_size)`, or `(batch, num_positions, vocab_size)`.
+    Without guidance this is the plain forward pass. With guidance the batch also holds the same sequences with all `given`
+    tokens, `(batch, length)`, masked, and the cache those of both halves. The other arguments are those of
+    [`LLaDAForMaskedLM.forward`]; `logits_to_keep` is a boolean mask, or `None` for all positions.
     """
     if cfg_scale > 0:
         input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])

@@ -16,79 +16,32 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """
-    A decoding option. `None` always means that it is unset.
+    """A decoding option. `None` always means that it is unset."""
 
-    Args:
-        name (`str`):
-            The name of the keyword argument of `generate`.
-        kind (`str`):
-            `"int"`, `"float"`, `"bool"`, `"choice"`, `"token"` (a token id), `"tokens"` (one or several token ids) or the
-            name of a class.
-        help (`str`):
-            What it does, in one or two sentences.
-        default (*optional*):
-            The value that `generate` uses when the option is unset everywhere.
-        unset (`str`, *optional*, defaults to `"off"`):
-            In words, what happens when it is unset and has no default.
-        minimum (`float`, *optional*):
-            The lowest number that is allowed.
-        maximum (`float`, *optional*):
-            The highest number that is allowed; only a `"float"` has one.
-        choices (`tuple[str, ...]`, *optional*):
-            The values of a choice.
-        also (`str`, *optional*):
-            What else `generate` accepts for it.
-        refines (`str`, *optional*):
-            The option without which it means nothing.
-        below (`str`, *optional*):
-            The option whose value it has to be below.
-        is_parallel_rule (`bool`, *optional*, defaults to `False`):
-            Whether it is one of the parallel rules, of which at most one can be set. `remasking_llada.py` has the rules.
-        finishes_early (`bool`, *optional*, defaults to `False`):
-            Whether it is another option with which a block can be complete before all steps of its schedule have been made.
-        shapes_output (`bool`, *optional*, defaults to `False`):
-            Whether it changes the form of what `generate` returns. A server, which returns one text, refuses it.
-        is_recorded (`bool`, *optional*, defaults to `True`):
-            Whether the steps that the engine records depend on its value.
-        example (*optional*):
-            A typical value, published where there is one.
-        purpose (`str`, *optional*):
-            What a user wants who sets it to `example`. The README lists the options that have a purpose.
-        beside (`tuple[str, ...]`, *optional*):
-            The options that should be set beside it for that purpose.
-        published (`str`, *optional*):
-            Its name in the official code, or in the code that is named.
-        label (`str`, *optional*):
-            Its name in the Space, which does not offer it without one.
-        form_maximum (`float`, *optional*):
-            The highest number that the Space offers, if that is lower than `maximum`.
-        on_command_line (`bool`, *optional*, defaults to `True`):
-            Whether the commands have a flag for it.
-    """
-
-    name: str
-    kind: str
-    help: str
-    default: Any = None
-    unset: str = "off"
+    name: str  # of the keyword argument of `generate`
+    kind: str  # "int", "float", "bool", "choice", "token" (a token id), "tokens" (one or several), or the name of a class
+    help: str  # what it does, in one or two sentences
+    default: Any = None  # the value that `generate` uses when the option is unset everywhere
+    unset: str = "off"  # in words, what happens when it is unset and has no default
     minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    also: str | None = None
-    refines: str | None = None
-    below: str | None = None
-    is_parallel_rule: bool = False
-    finishes_early: bool = False
-    shapes_output: bool = False
-    is_recorded: bool = True
-    example: Any = None
-    purpose: str | None = None
-    beside: tuple[str, ...] = ()
-    published: str | None = None
-    label: str | None = None
-    form_maximum: float | None = None
-    on_command_line: bool = True
+    maximum: float | None = None  # only a "float" has one
+    choices: tuple[str, ...] = ()  # the values of a "choice"
+    also: str | None = None  # what else `generate` accepts for it
+    refines: str | None = None  # the option without which it means nothing
+    below: str | None = None  # the option whose value it has to be below
+    is_parallel_rule: bool = False  # one of the rules of `remasking_llada.py`, of which at most one can be set
+    finishes_early: bool = False  # no parallel rule, but a block can be complete before its schedule ends all the same
+    shapes_output: bool = (
+        False  # changes the form of the output of `generate`; a server, which returns a text, refuses it
+    )
+    is_recorded: bool = True  # the steps that the engine records depend on its value
+    example: Any = None  # a typical value, published where there is one
+    purpose: str | None = None  # what a user wants who sets it to `example`; the README lists options with a purpose
+    beside: tuple[str, ...] = ()  # the options that should be set beside it for that purpose
+    published: str | None = None  # its name in the official code, or in the code that is named
+    label: str | None = None  # its name in the Space, which does not offer it without one
+    form_maximum: float | None = None  # the highest number that the Space offers, if that is lower than `maximum`
+    on_command_line: bool = True  # the commands have a flag for it
 
     @property
     def default_text(self) -> str:

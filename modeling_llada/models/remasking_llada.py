@@ -184,19 +184,8 @@ def confidences_of(
     uniform: torch.Tensor | None,
 ) -> Confidences:
     """
-    The confidences in the proposals that the options ask for.
-
-    Args:
-        scores (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`):
-            The logits that confidences are taken from.
-        proposal (`torch.LongTensor` of shape `(num_predicted,)`):
-            The proposed tokens.
-        config ([`LLaDAGenerationConfig`]):
-            The options.
-        deferred (`torch.LongTensor`, *optional*):
-            Tokens that are committed last. Random remasking ignores them.
-        uniform (`torch.Tensor` of shape `(num_predicted,)`, *optional*):
-            Random numbers, for random remasking.
+    The confidences in the proposals that the options ask for, of the scores `(num_predicted, vocab_size)`. Tokens that are
+    `deferred` are committed last; random remasking, which takes the `uniform` numbers, ignores that.
     """
     rule = parallel_rule(config)
     names = ["low_confidence", config.remasking, *([] if rule is None else [rule.confidence])]
@@ -238,7 +227,7 @@ def call_strategy(
     budget: torch.LongTensor,
     fallback: torch.BoolTensor,
 ) -> torch.BoolTensor:
-    """What a callable of the user commits, and `fallback` in rows where that is nothing: they would never end."""
+    """The commits of a callable of the user. Rows in which it commits nothing take `fallback`, or they would never end."""
     commit = strategy(confidence, mask, budget)
     is_tensor = isinstance(commit, torch.Tensor)
     if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:
@@ -256,20 +245,11 @@ def call_strategy(
 
 def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTensor:
     """
-    Splits the denoising steps of a call over its blocks.
+    Splits the denoising steps of a call, `None` for one a mask, over its blocks: `(batch, num_blocks)`.
 
     In proportion to the masks of each block, at least one step for each block with masks and never more steps than
     masks; the remainder goes to the earliest blocks. The split adds up to `steps`, unless there are more blocks than
     steps or fewer masks.
-
-    Args:
-        num_masks (`torch.LongTensor` of shape `(batch, num_blocks)`):
-            How many masks each block holds.
-        steps (`int`, *optional*):
-            Denoising steps of the whole call. `None`: as many as there are masks.
-
-    Returns:
-        `torch.LongTensor` of shape `(batch, num_blocks)`: The steps of each block.
     """
     if steps is None:
         return num_masks
@@ -289,19 +269,8 @@ def step_budget(
     num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int | torch.LongTensor
 ) -> torch.LongTensor:
     """
-    How many masks a step of a block commits: of `n` masks in `s` steps the first `n mod s` steps commit
-    `ceil(n / s)` and the others `floor(n / s)`.
-
-    Args:
-        num_masks (`torch.LongTensor` of shape `(batch,)`):
-            The masks that the block held at its start.
-        num_steps (`torch.LongTensor` of shape `(batch,)`):
-            The steps that it was given.
-        step (`int` or `torch.LongTensor` of shape `(batch,)`):
-            The index of the step, from 0.
-
-    Returns:
-        `torch.LongTensor` of shape `(batch,)`: The budget, at least one.
+    How many masks each row commits in a step of its block, at least one: of `n` masks in `s` steps the first `n mod s`
+    steps, counted from 0, commit `ceil(n / s)` and the others `floor(n / s)`.
     """
     num_steps = num_steps.clamp(min=1)
     return (num_masks // num_steps + (step < num_masks % num_steps)).clamp(min=1)

@@ -31,20 +31,8 @@ def propose(
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
-    from `softmax(logits / temperature)`. The mask token itself is never proposed.
-
-    Args:
-        logits (`torch.FloatTensor` of shape `(num_masked, vocab_size)`):
-            The logits of the masks.
-        uniform (`torch.Tensor` of shape `(num_masked, vocab_size)`, *optional*):
-            The numbers `u`, in (0, 1). `None` is greedy.
-        mask_token_id (`int`):
-            Id of the mask token.
-        temperature (`float` or `torch.Tensor`):
-            The temperature.
-
-    Returns:
-        `torch.LongTensor` of shape `(num_masked,)`.
+    from `softmax(logits / temperature)`. The mask token itself is never proposed. The numbers `u`, in (0, 1), are of the
+    shape of the logits, `(num_masked, vocab_size)`; without them the choice is greedy.
     """
     if uniform is not None:
         # Float64 where the device has it: in float32 the tail of the noise is cut off.
@@ -90,20 +78,8 @@ def scatter_to_block(
     values: torch.Tensor, places: torch.LongTensor, shape: torch.Size, fill_value: float
 ) -> torch.Tensor:
     """
-    Puts values at their places in the active block.
-
-    Args:
-        values (`torch.Tensor` of shape `(num_predicted,)`):
-            A value for each predicted position.
-        places (`torch.LongTensor` of shape `(num_predicted,)`):
-            Their indices in the flattened block.
-        shape (`torch.Size`):
-            The shape of the block, `(batch, block_length)`.
-        fill_value (`float`):
-            The value of every other position.
-
-    Returns:
-        `torch.Tensor` of shape `(batch, block_length)`.
+    Puts values, `(num_predicted,)`, at their places in the active block, `(batch, block_length)`. A place is an index in
+    the flattened block. Every other position gets `fill_value`.
     """
     block = values.new_full((math.prod(shape),), fill_value)
     return block.index_copy(0, places, values).view(shape)
