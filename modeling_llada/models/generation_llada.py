@@ -80,7 +80,8 @@ class LLaDAGenerationMixin:
         The call works as follows:
 
         1. Append `max_new_tokens` mask tokens to the prompt. Split the canvas into blocks: the masks inside the
-           prompt are one, the answer is cut every `block_length` tokens. Split the `steps` over the blocks.
+           prompt are the first one, and the answer is cut every `block_length` tokens. Split the `steps` over the
+           blocks.
         2. For each block, from left to right, and for each denoising step, until the block holds no mask:
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
@@ -102,11 +103,11 @@ class LLaDAGenerationMixin:
             stopping_criteria (`StoppingCriteriaList` or `list[StoppingCriteria]`, *optional*):
                 Called after each step with the canvas, `(batch, length)`, masks among its tokens, and with the scores
                 of the masks of the active block, `(num_masked, vocab_size)`. A row stops as soon as its criterion is
-                true, also inside a block. Costs a host synchronisation a step.
+                true, also inside a block. The host then waits for the device in each step.
             streamer (`BaseStreamer`, *optional*):
-                Gets each position once through `put`: the prompt (when its own masks are filled), then each finished
-                block. After each step it gets the rest of the canvas through `put_draft`, if it has that method. Costs
-                a host synchronisation a step.
+                Gets each position once through `put`: the prompt (once its own masks are filled), then each finished
+                block. After each step it gets the rest of the canvas through `put_draft`, if it has that method. The host
+                then waits for the device in each step.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of randomness; a list has one for each row of the output, which makes rows independent.
             kwargs:

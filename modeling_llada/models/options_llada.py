@@ -141,7 +141,8 @@ OPTIONS = (
              "this lower threshold (LocalLeap).",
         example=0.75, label="Parallel: leap"),
     Option("leap_radius", "int", minimum=1, default=4,
-        help="How many positions away from such a token `leap_threshold` applies, within the active block.",
+        help="Up to how many positions from a token that reached `confidence_threshold` the lower `leap_threshold` applies, "
+             "within the active block.",
         example=4, label="Leap radius"),
     Option("confidence_factor", "float", minimum=0.0, is_parallel_rule=True,
         help="Parallel rule: commit the n most probable tokens as long as (n + 1)(1 - probability of the n-th) is at most "
@@ -159,7 +160,7 @@ OPTIONS = (
 
     # What is recomputed
     Option("block_cache", "choice", choices=("prefix", "dual", "vicinity"), unset="no cache, which is exact",
-        help="What a step recomputes inside a block: the block and everything behind it (prefix), the block alone (dual), "
+        help="What a step recomputes inside a block: the block and everything after it (prefix), the block alone (dual), "
              "or the block and 16 positions on both sides (vicinity). The other keys and values stay as they were at the "
              "last refresh.",
         example="dual", purpose="cheaper forward passes for long prompts and batches", beside=("block_length",),
@@ -169,7 +170,7 @@ OPTIONS = (
         help="Denoising steps between two refreshes of the cache inside a block. 1 is exact.",
         example=8, label="Cache refresh"),
     Option("suffix_window", "int", minimum=0, unset="all of them",
-        help="How many positions behind the active block the model sees.",
+        help="How many positions after the active block the model sees.",
         example=256, label="Suffix window"),
 
     # Where a completion ends
@@ -179,8 +180,7 @@ OPTIONS = (
         example=True, published="`confidence_eos_eot_inf`", label="Commit the end last"),
     Option("stop_at_eos", "bool", default=True, is_recorded=False,
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
-        example=False, purpose="the tokens of the official sampler, beside its own options",
-        published="never stops", label="Stop at the end"),
+        example=False, purpose="the tokens of the official sampler, which never stops early", label="Stop at the end"),
 
     # What is returned
     Option("num_return_sequences", "int", minimum=1, default=1, shapes_output=True, is_recorded=False,
@@ -203,7 +203,7 @@ OPTIONS = (
     Option("bos_token_id", "token", unset="that of the model's config", is_recorded=False, on_command_line=False,
         help="The token at the beginning of a text."),
     Option("pad_token_id", "token", unset="that of the model's config", is_recorded=False, on_command_line=False,
-        help="The token that fills a row behind its EOS."),
+        help="The token that fills a row after its EOS."),
     Option("mask_token_id", "token", unset="that of the model's config", on_command_line=False,
         help="The mask token.", published="`mask_id`"),
     Option("eos_token_id", "tokens", unset="that of the model's config", on_command_line=False,

@@ -17,7 +17,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
     Args:
         tokens_per_step (`int`, *optional*, defaults to 98304):
             Tokens of the global batch of an optimizer step, over all processes and accumulated micro-batches. It replaces
-            `per_device_train_batch_size`, because kinds of rows differ in their width.
+            `per_device_train_batch_size`, because rows of different kinds have different lengths.
         rate_eps (`float`, *optional*, defaults to 1e-3):
             Mask rates are uniform in (rate_eps, 1].
         random_length_ratio (`float`, *optional*, defaults to 0.01):
@@ -33,6 +33,14 @@ class LLaDAPretrainingConfig(TrainingArguments):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
             Fixes that noise.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import LLaDAPretrainingConfig
+
+    >>> args = LLaDAPretrainingConfig("runs/poet", max_steps=1000, tokens_per_step=8192)
+    ```
     """
 
     tokens_per_step: int = field(default=98_304, metadata={"help": "Tokens of the global batch of a step."})
