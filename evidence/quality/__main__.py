@@ -11,7 +11,7 @@ decoded greedily, in float32, without a stop at EOS. There are three tasks:
 
 - line: the next line of a couplet (saturated: nearly always right);
 - couplet: the rest of a couplet from its first two characters (lines of five) or three (lines of seven);
-- poem: the last three lines of a 五言绝句 from its header and first line.
+- poem: the last three lines of a quatrain (五言绝句) from its header and first line.
 
 A setting is a rule (what a step commits), a cache (what a step recomputes) and a block length. Each setting is compared with one
 token a step without a cache, on the same task and with the same block length. A result is written as soon as it is known, and

@@ -19,7 +19,7 @@ def draw(figure, values: dict, theme) -> None:
     for number, task in enumerate(reversed(tasks)):
         height = 0.9 / len(tasks)
         place = (0.08, 0.06 + number * height, 0.9, height - 0.09)
-        title = f"{task}: {TASKS[task][1]}".replace("五言绝句", "quatrain")  # the font has no such characters
+        title = f"{task}: {TASKS[task][1]}".replace(" (五言绝句)", "")  # the font has no Chinese
         axes = panel(figure, place, title, "", "exact match, difference in points")
         axes.axhline(0, color=theme.ink, linewidth=1.2, linestyle="--")
         for index, family in enumerate(FAMILIES):

@@ -50,7 +50,7 @@ def poem_questions() -> list[tuple[str, str]]:
 TASKS = {
     "line": (line_questions, "the next line of a couplet"),
     "couplet": (couplet_questions, "the rest of a couplet from its first 2 or 3 characters"),
-    "poem": (poem_questions, "the last three lines of a 五言绝句 from its header and first line"),
+    "poem": (poem_questions, "the last three lines of a quatrain (五言绝句) from its header and first line"),
 }
 
 

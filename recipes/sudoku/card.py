@@ -18,9 +18,10 @@ STEPS = (
     *("margin, one token a step", "random, one token a step", "row by row, one token a step"),
     *("left to right, one token a step", "confidence_threshold 0.9", "confidence_threshold 0.99", "entropy_bound 0.1"),
 )
-STEPS_NOTE = """`recipes/sudoku sweep`, on the first {limit} of these puzzles. The names are those of `remasking` and of the parallel rules of
-`generate`; a fixed number of tokens a step is set by `steps`. Row by row and left to right are in `recipes/sudoku/sweep.py`."""
-MODELS = {"llada": "LLaDA", "llada-answer": "LLaDA with the answer behind the puzzle", "twin": "autoregressive twin"}
+STEPS_NOTE = """`python -m recipes.sudoku sweep` ran on the first {limit} of these puzzles. The names are those of `remasking` and of the parallel
+rules of `generate`; a fixed number of tokens a step is set by `steps`. Row by row and left to right are in
+`recipes/sudoku/sweep.py`."""
+MODELS = {"llada": "LLaDA", "llada-answer": "LLaDA with the answer after the puzzle", "twin": "autoregressive twin"}
 CARD = """---
 license: apache-2.0
 library_name: transformers
@@ -62,10 +63,10 @@ The model takes no instructions and does not chat.
 
 ## Measured
 
-`recipes/sudoku evaluate`, in float32 on {number} held-out puzzles of each size; the numbers are in `evaluation.json`, the
-training curve in `training_log.json`. A puzzle is solved when every row, column and box holds each digit once and the
-given digits are kept; each puzzle has one solution. The intervals are 95% Wilson intervals, and the passes are the mean number of
-forward passes for a puzzle.
+`python -m recipes.sudoku evaluate` measured these numbers, in float32 on {number} held-out puzzles of each size. They are in
+`evaluation.json`, and the training curve is in `training_log.json`. A puzzle is solved when every row, column and box holds
+each digit once and the given digits are kept; each puzzle has one solution. The intervals are 95% Wilson intervals, and the
+passes are the mean number of forward passes for a puzzle.
 
 {table}
 
