@@ -248,13 +248,6 @@ class TestExact:
 
         assert_same(draw(block_cache=block_cache, cache_refresh_interval=1), draw())
 
-    @CACHES
-    def test_a_refresh_at_every_step_on_the_golden_model(self, golden_model, block_cache):
-        prompt = {"input_ids": torch.randint(0, 300, (2, 9), generator=torch.Generator().manual_seed(0))}
-        exact = details(golden_model, prompt, max_new_tokens=24, block_length=8)
-        cached = {"block_cache": block_cache, "cache_refresh_interval": 1}
-        assert_same(details(golden_model, prompt, max_new_tokens=24, block_length=8, **cached), exact)
-
     @WITH_OPTIONS
     def test_a_vicinity_of_the_whole_canvas(self, model, prompt, options, monkeypatch):
         monkeypatch.setattr(cache_llada, "VICINITY", 100)
@@ -302,18 +295,6 @@ class TestRowsAreIndependent:
             assert torch.equal(batch.sequences[row, zeros:], alone.sequences[0])
             assert batch.num_forward_passes[row] == alone.num_forward_passes[0]
             assert torch.equal(batch.trajectory[0][row, zeros:], alone.trajectory[0][0])
-
-    @CACHES
-    def test_on_the_golden_model(self, golden_model, block_cache):
-        generator = torch.Generator().manual_seed(0)
-        input_ids = torch.randint(0, 300, (3, 9), generator=generator)
-        attention_mask = (torch.arange(9) >= torch.tensor([[0], [3], [6]])).long()
-        prompt = {"input_ids": input_ids, "attention_mask": attention_mask}
-        options = {"max_new_tokens": 24, "block_length": 8, "block_cache": block_cache, "confidence_threshold": 0.3}
-        batch = golden_model.generate(**prompt, **options)
-        for row in range(3):
-            single, zeros = row_of(prompt, row)
-            assert torch.equal(golden_model.generate(**single, **options)[0], batch[row, zeros:])
 
     @CACHES
     @pytest.mark.parametrize("cfg_scale", [0.0, 1.0])
@@ -493,12 +474,6 @@ class TestWithTheOtherArguments:
         assert not (output.sequences[prompt["attention_mask"].sum(-1) == 12] == MASK).any()
         assert (output.trajectory[0][:, 12:].diff(dim=-1) == 1).all()
 
-    @CACHES
-    def test_num_return_sequences(self, model, prompt, block_cache):
-        options = {**SIZES, "block_cache": block_cache}
-        twice = model.generate(**prompt, num_return_sequences=2, **options)
-        assert torch.equal(twice, model.generate(**prompt, **options).repeat_interleave(2, dim=0))
-
     def test_adapters(self, model, prompt):
         """They change keys and values as if they were merged into the weights."""
         config = peft.LoraConfig(target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)
@@ -513,12 +488,3 @@ class TestWithTheOtherArguments:
     def test_bfloat16(self, model, prompt, block_cache):
         sequences = model.to(torch.bfloat16).generate(**prompt, block_cache=block_cache, stop_at_eos=False, **SIZES)
         assert not (sequences[:, 12:] == MASK).any()
-
-    def test_a_saved_option(self, model, prompt, recomputed, tmp_path):
-        """In generation_config.json it is the default of the checkpoint."""
-        model.generation_config.update(block_cache="dual", max_new_tokens=8)
-        model.save_pretrained(tmp_path)
-        again = type(model).from_pretrained(tmp_path)
-        assert again.generation_config.block_cache == "dual"
-        assert torch.equal(again.generate(**prompt), model.generate(**prompt))
-        assert len(recomputed) and {length for _, length in recomputed} == {20, 12, 8}

@@ -31,13 +31,12 @@ from modeling_llada.models.engine_llada import (
     MAX_REPLAYS,
     POLL_INTERVAL,
     RecordedDenoiser,
-    pad_canvas,
     recordings_of,
     why_not_recordable,
 )
 
 
-MASK, PAD = 98, 1
+MASK = 98
 SMALL = {"max_new_tokens": 12, "block_length": 5}
 OPTIONS = [
     SMALL,
@@ -336,36 +335,7 @@ class TestRecordings:
         assert all(torch.equal(one, expected[index]) for index in range(4) for one in results[index])
 
 
-class TestPadCanvas:
-    def canvas(self, length, zeros=0):
-        ids, mask = torch.full((2, length), 5), torch.ones(2, length).long()
-        mask[0, :zeros] = 0
-        return Canvas.create(ids, mask, MASK, max_new_tokens=4)
-
-    @pytest.mark.parametrize("length, padded", [(1, 64), (60, 64), (61, 128), (124, 128), (125, 192)])
-    def test_to_a_multiple_of_64(self, length, padded):
-        canvas = pad_canvas(self.canvas(length), MASK)
-        assert canvas.tokens.shape == canvas.given.shape == canvas.step.shape == (2, padded)
-        # What is added is neither seen nor filled, and is no EOS, which would end the row.
-        added = slice(length + 4, None)
-        assert not canvas.attention_mask[:, added].any() and not canvas.masked()[:, added].any()
-        assert (canvas.tokens[:, added] == MASK).all()
-        assert canvas.masked().sum() == 8
-
-    def test_positions_stay(self):
-        for zeros in (0, 3):
-            canvas = self.canvas(20, zeros)
-            positions = canvas.position_ids if zeros else torch.arange(24).expand(2, -1)
-            assert torch.equal(pad_canvas(canvas, MASK).position_ids[:, :24], positions)
-
-    def test_view_is_the_way_back(self):
-        canvas = self.canvas(20, zeros=3)
-        again = pad_canvas(canvas, MASK).view(24)
-        for name, value in vars(canvas).items():
-            torch.testing.assert_close(getattr(again, name), value, equal_nan=True)
-
-
-class TestObstacle:
+class TestWhyNotRecordable:
     def reason(self, model, **options):
         canvas = Canvas.create(torch.full((1, 4), 5), torch.ones(1, 4).long(), MASK, max_new_tokens=4)
         return why_not_recordable(model, as_if_on_cuda(canvas), LLaDAGenerationConfig(**options))
@@ -525,14 +495,6 @@ class TestWatchers:
         for ours, theirs in zip(*calls, strict=True):
             assert torch.equal(ours[0], theirs[0])
             torch.testing.assert_close(ours[1], theirs[1], rtol=1e-3, atol=1e-4)
-
-    def test_each_has_its_recording(self, static, model, random_ids):
-        """One that nobody watches keeps no logits."""
-        ids = random_ids(1, 12)
-        model.generate(ids, **SMALL)
-        model.generate(ids, streamer=Recorder(), **SMALL)
-        recordings = recordings_of(model).by_key.values()
-        assert [one.is_watched for one in recordings] == [False, True]
 
 
 class TestEndedRows:

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from support.mock_model import EOS, MASK, PAD, MockModel, context_script, peaked
+from support.mock_model import EOS, MASK, PAD, MockModel, context_script
 from transformers import AutoModel, GenerationConfig
 from transformers.utils import logging
 
@@ -100,10 +100,6 @@ class TestMerging:
         model.generation_config.confidence_threshold = 0.7
         with pytest.raises(ValueError, match="`leap_threshold` must be below `confidence_threshold`"):
             resolved(model, leap_threshold=0.75)
-
-    def test_the_published_radius_is_the_default(self, model):
-        assert resolved(model).leap_radius == 4
-        assert resolved(model, leap_radius=None).leap_radius == 4
 
     def test_the_given_config_is_not_changed(self, model):
         config = LLaDAGenerationConfig(max_new_tokens=4)
@@ -249,7 +245,7 @@ class TestFiles:
         """Otherwise text-generation pipelines fill in `do_sample=True, temperature=0.7, max_new_tokens=256`."""
         LLaDAGenerationConfig().save_pretrained(tmp_path)
         written = json.loads((tmp_path / "generation_config.json").read_text())
-        assert written.pop("transformers_version", None) is None or True
+        written.pop("transformers_version", None)
         assert written == {"do_sample": False, "max_new_tokens": 128}
 
     def test_do_sample_says_what_will_happen(self):
@@ -282,15 +278,6 @@ class TestFiles:
         LLaDAGenerationConfig(max_new_tokens=3, steps=2).save_pretrained(tmp_path)
         read = LLaDAGenerationConfig.from_pretrained(tmp_path)
         assert resolved(model, read).steps == 2
-
-    def test_save_and_reload(self, tmp_path):
-        config = LLaDAGenerationConfig(**self.OPTIONS)
-        config.save_pretrained(tmp_path)
-        again = LLaDAGenerationConfig.from_pretrained(tmp_path)
-        assert type(again) is LLaDAGenerationConfig
-        assert again.to_diff_dict() | {"transformers_version": None} == config.to_diff_dict() | {
-            "transformers_version": None
-        }
 
     @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))])
     def test_copies(self, duplicate):
@@ -351,21 +338,3 @@ class TestFiles:
         tiny_model().save_pretrained(tmp_path)
         config = LLaDAGenerationConfig(max_new_tokens=7)
         assert AutoModel.from_pretrained(tmp_path, generation_config=config).generation_config.max_new_tokens == 7
-
-
-class TestNamesOfTheReference:
-    def test_published_settings_can_be_typed_in(self):
-        """GSM8K of LLaDA-8B-Instruct in the official EVAL.md; only `gen_length` has another name here."""
-        model = MockModel(peaked([5] * 128, [0.9] * 128))
-        model.generate(
-            PROMPT,
-            max_new_tokens=64,
-            steps=32,
-            block_length=8,
-            temperature=0.0,
-            cfg_scale=0.0,
-            remasking="low_confidence",
-            logits_eos_inf=False,
-            confidence_eos_eot_inf=False,
-        )
-        assert len(model.calls) == 32

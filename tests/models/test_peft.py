@@ -17,7 +17,7 @@ from peft import (
     prepare_model_for_kbit_training,
 )
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, BitsAndBytesConfig, TextStreamer, TorchAoConfig
+from transformers import AutoModelForMaskedLM, BitsAndBytesConfig, TorchAoConfig
 
 from modeling_llada import LLaDAForMaskedLM
 
@@ -106,33 +106,6 @@ class TestUse:
         if options["max_new_tokens"]:
             with model.disable_adapter():
                 assert not torch.equal(completions, generate(model)), "the adapter has a say"
-
-    def test_generate_takes_what_the_model_takes(self, adapted, random_ids):
-        class Pieces(TextStreamer):
-            def __init__(self):
-                self.pieces = []
-
-            def put(self, value):
-                self.pieces.append(value.flatten())
-
-            def end(self):
-                pass
-
-        model, input_ids, streamer = adapted(), random_ids(1, 6), Pieces()
-        attention_mask = torch.ones_like(input_ids)
-        attention_mask[:, :2] = 0
-        output = model.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            max_new_tokens=8,
-            block_length=4,
-            streamer=streamer,
-            return_dict_in_generate=True,
-        )
-        assert torch.equal(torch.cat(streamer.pieces), output.sequences[0])
-        assert output.num_forward_passes.tolist() == [8]
-        with pytest.raises(ValueError, match="model_kwargs"):
-            model.generate(input_ids=input_ids, num_beam_groups_of_tomorrow=2)
 
     def test_likelihood(self, adapted, random_ids):
         model, input_ids = adapted(), random_ids(1, 10)

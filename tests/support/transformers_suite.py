@@ -45,9 +45,7 @@ class ModelTester:
 class CommonTests(ModelTesterMixin):
     all_generative_model_classes = ()  # `generate` is our own: its options are not those of `GenerationMixin`
 
-    @skip(
-        "`from_pretrained` refuses a checkpoint without the weights of the backbone (tests/models/test_bad_input.py)"
-    )
+    @skip("`from_pretrained` refuses a checkpoint without the weights of the backbone: test_conversion.py")
     def test_can_init_all_missing_weights(self):
         pass
 
