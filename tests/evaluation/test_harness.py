@@ -3,9 +3,7 @@
 """LLaDA as a model of lm-evaluation-harness, with a tiny random model and with the shipped poet."""
 
 import json
-import os
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import torch
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
-from torch.multiprocessing import start_processes
+from support.harness_runs import TASKS, write_answers
+from support.processes import run_together
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
@@ -25,7 +24,6 @@ from modeling_llada.seeds import content_generator
 
 
 REPO = Path(__file__).parents[2]
-TASKS = REPO / "tests" / "evaluation" / "harness_tasks"
 POET = REPO / "checkpoints" / "llada-poet"
 LINE, NEXT = "床前明月光，", "疑是地上霜"
 
@@ -129,47 +127,15 @@ class TestTasks:
         )
         assert prompt.endswith(LINE) and prompt != LINE
 
-    def test_two_processes_give_the_answers_of_one(self, poet_folder, tasks, tmp_path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        answers_of(poet_folder, tasks, tmp_path / "one.json")
-        start_processes(
-            answers_of_rank, (port, poet_folder, tasks, tmp_path / "two.json"), nprocs=2, start_method="fork"
-        )
+    def test_two_processes_give_the_answers_of_one(self, poet_folder, tmp_path):
+        write_answers(poet_folder, tmp_path / "one.json")
+        run_together(write_answers, poet_folder, tmp_path / "two.json")
         one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
         assert (one.pop("processes"), two.pop("processes")) == (1, 2)
         assert one["poet_next_line"] == two["poet_next_line"]
         for choices, others in zip(one["poet_next_line_choice"], two["poet_next_line_choice"], strict=True):
             for (score, greedy), (other, other_greedy) in zip(choices, others, strict=True):
                 assert score == pytest.approx(other, abs=1e-3) and greedy == other_greedy
-
-
-def answers_of_rank(rank, port, folder, tasks, path):
-    """Answers as one of two processes. The first one writes the answers of both."""
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()  # what an earlier test left in the process that was forked
-    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    answers_of(folder, tasks, path)
-
-
-def answers_of(folder, tasks, path):
-    """Writes the answers to both tasks: those of five documents, so that two processes have different numbers."""
-    lm = LLaDAHarnessLM(str(folder), device="cpu", num_samples=2, max_new_tokens=4)
-    names = ["poet_next_line", "poet_next_line_choice"]
-    results = simple_evaluate(lm, tasks=names, task_manager=tasks, limit=5, bootstrap_iters=0)
-    if lm.rank == 0:
-        answers = {
-            name: [
-                [answer for answer, *_ in sample["resps"]]
-                for sample in sorted(samples, key=lambda sample: sample["doc_id"])
-            ]
-            for name, samples in results["samples"].items()
-        }
-        path.write_text(json.dumps({"processes": lm.world_size, **answers}))
 
 
 class TestLikelihood:

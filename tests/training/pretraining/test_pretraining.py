@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 from support.made_up_corpus import EOS, MASK
 from support.pretraining_runs import result_of, run_script, train, train_compiled
-from support.processes import run_together, start_process
+from support.processes import kill, run_together, start_process
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, TrainerCallback
 
@@ -278,10 +278,11 @@ class TestExample:
 
     def test_killed_and_resumed_equals_straight(self, recipe, call, tmp_path):
         process = start_process(run_script, *recipe, "--output-dir", tmp_path / "killed")
+        deadline = time.monotonic() + 300
         while find_last_checkpoint(tmp_path / "killed") is None and process.is_alive():
+            assert time.monotonic() < deadline, "no checkpoint after 300 seconds"
             time.sleep(0.01)
-        process.kill()
-        process.join()
+        kill(process)
         killed_at = int(find_last_checkpoint(tmp_path / "killed").rsplit("-", 1)[1])
         assert 0 < killed_at < 60 and not (tmp_path / "killed" / "final").exists()
 
