@@ -11,8 +11,7 @@ from types import ModuleType
 
 def light_import(name: str) -> ModuleType:
     """
-    Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds. The package
-    may lie in a wheel, as in a deployed Space.
+    Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds.
     """
     if name not in sys.modules:
         package, *folders, _ = name.split(".")

@@ -4,20 +4,21 @@
 
 import argparse
 import os
-import runpy
 import shutil
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from .arguments import SHIPPED_CHECKPOINTS
 from .errors import CommandError
+from .light_import import light_import
 
+
+writing = light_import("modeling_llada.writing")
 
 CLONE = Path(__file__).resolve().parent.parent
-PACKAGES = ("modeling_llada", "llada_cli")  # the content of the wheel
+PACKAGES = ("modeling_llada", "llada_cli")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 EXAMPLES = """examples:
   open the Space in a browser, on http://127.0.0.1:7860:
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
             raise CommandError("`llada space` needs gradio and pillow: pip install 'modeling-llada[space]'.")
     given = {"LLADA_MODEL": args.model, "GRADIO_SERVER_NAME": args.host, "GRADIO_SERVER_PORT": args.port}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-    runpy.run_path(str(source / "app.py"), run_name="__main__")
+    # In a process of its own, which finds `llada_space` beside app.py.
+    sys.exit(subprocess.call([sys.executable, str(source / "app.py")]))
 
 
 def find_source() -> Path:
@@ -99,7 +101,7 @@ def refuse_server_options(args: argparse.Namespace) -> None:
 
 
 def build(source: Path, destination: Path, overwrite: bool = False) -> None:
-    """Writes a self-contained folder: the source, a wheel of the package, and the shipped checkpoints.
+    """Writes a self-contained folder: the source, the package, and the shipped checkpoints.
 
     Args:
         source (`Path`):
@@ -110,16 +112,14 @@ def build(source: Path, destination: Path, overwrite: bool = False) -> None:
             Whether a folder that was built earlier may be replaced.
 
     Raises:
-        `CommandError`: if the destination has other files, or the wheel cannot be built.
+        `CommandError`: if the destination has other files.
     """
-    from modeling_llada.writing import complete_or_absent
-
     destination = destination.expanduser().resolve()
     check_destination(destination, source, overwrite)
-    with complete_or_absent(destination) as folder:
+    with writing.complete_or_absent(destination) as folder:
         shutil.copytree(source, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
-        build_wheel(folder)
-        shutil.copytree(CLONE / SHIPPED_CHECKPOINTS, folder / SHIPPED_CHECKPOINTS, ignore=NOT_COPIED)
+        for name in (*PACKAGES, SHIPPED_CHECKPOINTS):
+            shutil.copytree(CLONE / name, folder / name, ignore=NOT_COPIED)
 
 
 def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
@@ -141,20 +141,4 @@ def check_destination(destination: Path, source: Path, overwrite: bool) -> None:
         raise CommandError(
             f"`--overwrite` only replaces a folder that `--build` wrote and that is not a git repository, but got "
             f"{str(destination)!r}: give another folder."
-        )
-
-
-def build_wheel(folder: Path) -> None:
-    """Builds the wheel of the package into a folder. It uses a copy, because a build leaves files in its source."""
-    with tempfile.TemporaryDirectory() as copy:
-        for name in PACKAGES:
-            shutil.copytree(CLONE / name, Path(copy) / name, ignore=NOT_COPIED)
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(CLONE / name, copy)
-        script = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-        result = subprocess.run([sys.executable, "-c", script], cwd=copy, capture_output=True, text=True)
-    if result.returncode != 0:
-        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CommandError(
-            f"the wheel cannot be built: {reason}. This needs setuptools 77 or newer: pip install 'modeling-llada[space]'."
         )

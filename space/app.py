@@ -4,15 +4,8 @@
 
 import contextlib
 import os
-import sys
-from pathlib import Path
 
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [
-    str(HERE),
-    *map(str, HERE.glob("modeling_llada-*.whl")),
-]  # a deployed folder holds a wheel of the package
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 on_gpu = {}
