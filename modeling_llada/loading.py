@@ -61,7 +61,7 @@ def load_checkpoint(
 
 
 def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
-    """Reads a checkpoint onto the CPU. Raises whatever a damaged file makes the libraries raise."""
+    """Reads a checkpoint onto the CPU. A damaged file can make the libraries raise any error."""
     base = find_base(name)
     whole = base or name
     config = AutoConfig.from_pretrained(whole)

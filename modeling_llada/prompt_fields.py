@@ -14,7 +14,7 @@ from pathlib import Path
 
 FILE_NAME = "prompt_fields.json"
 ADAPTER_FILE = "adapter_config.json"
-MASK = "[MASK]"  # what users type for a mask, whatever the tokenizer calls it
+MASK = "[MASK]"  # users type this for a mask; the tokenizer may have another name for it
 
 
 @dataclass(frozen=True)

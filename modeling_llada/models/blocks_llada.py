@@ -50,7 +50,7 @@ class Block:
     def join(cls, blocks: list["Block"]) -> "Block":
         """
         The blocks of several groups of rows as that of one batch. Either all rows are at the first forward pass of their
-        block, which fills the cache, or none of them.
+        block, which fills the cache, or none of them. `cache_refresh_interval` then counts the most passes of any row.
         """
         if len({block.num_passes == 0 for block in blocks}) > 1:
             passes = [block.num_passes for block in blocks]

@@ -138,7 +138,7 @@ class LLaDAGenerationMixin:
         # 1. Prepare the options and the canvas
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
-            kwargs["remasking"] = None  # that of the model's own options has no say beside it
+            kwargs["remasking"] = None  # the callable also replaces the option of the model's own config
         config = self._merge_generation_config(generation_config, kwargs)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)

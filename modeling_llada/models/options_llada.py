@@ -30,7 +30,7 @@ class Option:
     refines: str | None = None  # the option without which it means nothing
     below: str | None = None  # the option whose value it has to be below
     is_parallel_rule: bool = False  # one of the rules of `remasking_llada.py`, of which at most one can be set
-    finishes_early: bool = False  # no parallel rule, but a block can be complete before its schedule ends all the same
+    finishes_early: bool = False  # like a parallel rule, it can complete a block before the end of the schedule
     shapes_output: bool = (
         False  # changes the form of the output of `generate`; a server, which returns a text, refuses it
     )

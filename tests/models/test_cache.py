@@ -180,7 +180,7 @@ class TestForward:
             part = model(canvas[:, 9:17], position_ids=position_ids[:, 9:17], **options).logits
         torch.testing.assert_close(part, whole[:, 9:17])
 
-    def test_what_is_outside_the_window_is_as_old_as_the_last_refresh(self, model, random_ids):
+    def test_positions_outside_the_window_are_as_old_as_the_last_refresh(self, model, random_ids):
         canvas, cache, window = random_ids(1, 24), LLaDACache(2), torch.arange(8, 16)[None]
 
         def logits():
@@ -318,7 +318,7 @@ class TestRowsAreIndependent:
         assert sum(rows for rows, _ in recomputed) == output.num_forward_passes.sum()
 
 
-class TestWhatIsRecomputed:
+class TestRecomputedPositions:
     """A prompt of 12 without masks, an answer of 20 in blocks of 8, 8 and 4, one token a step."""
 
     WINDOWS = {

@@ -63,7 +63,7 @@ def test_tokens_are_masked_at_their_rate():
     assert not mask[0].any() and mask[3].all()
 
 
-def test_what_is_not_maskable_stays():
+def test_tokens_that_are_not_maskable_stay():
     ids = torch.randint(0, 90, (4, 50), generator=seeded())
     maskable = torch.arange(50).expand(4, 50) >= 20
     for form in (maskable, maskable.long()):

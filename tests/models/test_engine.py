@@ -187,7 +187,7 @@ class TestSteps:
         assert torch.equal(model.generate(ids, max_new_tokens=0), ids)
         assert not static.replayed
 
-    def test_what_a_step_recomputes(self, static, model, random_ids):
+    def test_shapes_of_the_replays(self, static, model, random_ids):
         """All positions at the start of a block, then the window of the cache."""
         options = {"max_new_tokens": 6, "block_length": 3, "stop_at_eos": False}
         model.generate(random_ids(1, 12), block_cache="dual", **options)

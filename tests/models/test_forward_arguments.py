@@ -47,7 +47,7 @@ class TestUnknown:
             tiny_model(model_class)(random_ids(1, 4), **{name: torch.zeros(1, 4)})
 
     @pytest.mark.parametrize("name", ["use_cache", "is_causal"])
-    def test_what_cannot_be_switched_on(self, tiny_model, random_ids, model_class, name):
+    def test_arguments_that_cannot_be_switched_on(self, tiny_model, random_ids, model_class, name):
         model, ids = tiny_model(model_class), random_ids(1, 4)
         with pytest.raises(ValueError, match=f"`{name}=True` is not possible"):
             model(ids, **{name: True})
@@ -62,7 +62,7 @@ class TestUnknown:
 
 @BOTH_CLASSES
 class TestKnown:
-    def test_what_libraries_pass(self, tiny_model, random_ids, model_class):
+    def test_arguments_that_libraries_pass(self, tiny_model, random_ids, model_class):
         """Trainers, pipelines and PEFT pass these names, most of them with `None`."""
         model, ids = tiny_model(model_class), random_ids(1, 4)
         passed = {
@@ -78,7 +78,7 @@ class TestKnown:
         }
         torch.testing.assert_close(model(ids, **passed)[0], model(ids)[0])
 
-    def test_what_the_attention_names(self, tiny_model, random_ids, model_class):
+    def test_arguments_of_the_attention_function(self, tiny_model, random_ids, model_class):
         """An attention function that a user registers can have arguments of its own."""
         received = []
 

@@ -398,7 +398,7 @@ class TestRemasking:
 
 class TestGuidance:
     def test_equation_16(self):
-        """`(1 + w) conditional - w unconditional`; the unconditional canvas masks whatever was given."""
+        """`(1 + w) conditional - w unconditional`; the unconditional canvas masks all given tokens."""
         conditional, unconditional = peaked([0, 0, 0, 10], [0.5] * 4), peaked([0, 0, 0, 11], [0.5] * 4)
         unconditional[3, 10] = 0.7
 
@@ -414,7 +414,7 @@ class TestGuidance:
         assert token == logits.argmax().item()
         assert output.trajectory[1][0, 3].item() == pytest.approx(logits.softmax(-1)[token].item(), rel=1e-5)
 
-    def test_what_was_generated_stays_visible(self):
+    def test_generated_tokens_stay_visible(self):
         model = scripted([0.9, 0.8])
         model.generate(PROMPT, max_new_tokens=2, cfg_scale=1.0)
         assert model.calls[1].input_ids.tolist() == [[2, 3, 4, 10, MASK], [MASK] * 3 + [10, MASK]]

@@ -164,7 +164,7 @@ class TestTemperature:
 
 
 class TestPlainGenerationConfig:
-    """What TRL, pipelines and older checkpoints hand over."""
+    """Configs as TRL, pipelines and older checkpoints pass them."""
 
     # As `GRPOTrainer.__init__` builds it from the defaults of `GRPOConfig`.
     GRPO = {

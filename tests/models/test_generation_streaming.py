@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""What goes in and out of the reverse process while it runs: logits processors and streamers."""
+"""Logits processors and streamers, which take part in the reverse process while it runs."""
 
 import pytest
 import torch

@@ -39,7 +39,7 @@ def batch(random_ids):
 
 
 def dense_losses(model, batch):
-    """What the chunks must equal, of the logits of every position."""
+    """The losses from the logits of every position, which those of the chunks must equal."""
     logits = model(input_ids=batch["input_ids"]).logits
     return F.cross_entropy(logits.transpose(1, 2), batch["labels"], reduction="none")
 

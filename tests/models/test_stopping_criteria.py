@@ -39,7 +39,7 @@ def test_a_stop_inside_a_block_pads_the_masks_that_are_left():
     assert output.stopped.tolist() == [True]
 
 
-def test_what_they_get():
+def test_arguments_of_a_criterion():
     """The canvas after the step, masks among its tokens, and the scores of what was masked before the step."""
     stop = StopAfter(99)
     scripted([0.5, 0.9, 0.3]).generate(PROMPT, max_new_tokens=3, stopping_criteria=StoppingCriteriaList([stop]))
@@ -58,7 +58,7 @@ def test_later_blocks_are_padded_too():
     assert len(model.calls) == 3
 
 
-def test_what_was_committed_behind_a_gap_stays():
+def test_tokens_behind_a_gap_stay():
     """The gap is often padded with the EOS token; that is no end of the text."""
     model = scripted([0.5, 0.9, 0.3, 0.8], pad_token_id=EOS)
     output = details(model, max_new_tokens=4, stopping_criteria=[StopAfter(2)])

@@ -79,7 +79,7 @@ for name, step in steps.items():
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory):
-    """What each step said, or raised."""
+    """The warnings, log messages and errors of each step."""
     folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
     command = [sys.executable, "-W", "error::FutureWarning", "-W", "error::DeprecationWarning", "-c", ALL_STEPS]
     process = subprocess.run([*command, str(folder), json.dumps(STEPS)], capture_output=True, text=True, timeout=300)
