@@ -25,6 +25,7 @@ reasoning-gym makes the held-out puzzles (`pip install modeling-llada[puzzles]`)
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -32,12 +33,24 @@ from pathlib import Path
 SIZES = (4, 6, 9)
 
 
+# The function of each command, in a module that is imported only when the command runs.
+COMMANDS = {
+    "prepare": "prepare.prepare",
+    "train": "training.train",
+    "evaluate": "results.evaluate",
+    "sweep": "sweep.sweep",
+    "export": "card.export",
+}
+
+
 def main(arguments: list[str] | None = None) -> None:
-    args = parse_arguments(arguments)
+    options = vars(parse_arguments(arguments))
+    command = options.pop("command")
+    module, function = COMMANDS[command].split(".")
     try:
-        args.run_command(args)
+        getattr(importlib.import_module(f"recipes.sudoku.{module}"), function)(**options)
     except ValueError as error:
-        sys.exit(f"recipes.sudoku {args.command}: {error}")
+        sys.exit(f"recipes.sudoku {command}: {error}")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -47,10 +60,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     prepare = commands.add_parser("prepare", help="write puzzles to train on and held-out puzzles into one file")
     prepare.add_argument("--output", type=Path, default=Path("data/sudoku.npz"), help="the file (%(default)s)")
     prepare.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES), help="(all)")
-    prepare.add_argument("--held-out", type=int, default=1000, help="test puzzles of each size (%(default)s)")
-    prepare.add_argument("--trained", type=int, help="training puzzles of each size (1,000, 5,000 and 5,000)")
+    prepare.add_argument(
+        "--held-out", dest="num_held_out", type=int, default=1000, help="test puzzles of each size (%(default)s)"
+    )
+    prepare.add_argument(
+        "--trained", dest="num_trained", type=int, help="training puzzles of each size (1,000, 5,000 and 5,000)"
+    )
     prepare.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    prepare.set_defaults(run_command=run_prepare)
 
     train = commands.add_parser("train", help="train LLaDA, or with --twin the autoregressive twin")
     train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
@@ -64,73 +80,44 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--output-dir", help="the folder of the run")
     train.add_argument("--puzzles", help="the file of prepare")
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
-    train.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
-    train.set_defaults(run_command=run_train)
+    train.add_argument(
+        "--set",
+        dest="assignments",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other value of the YAML file",
+    )
 
     evaluate = commands.add_parser("evaluate", help="solve the held-out puzzles with all models of a run")
     evaluate.add_argument("--run", type=Path, required=True, help="the folder of the run")
     evaluate.add_argument("--puzzles", type=Path, help="the file of prepare (the one of the run)")
-    evaluate.add_argument("--json", type=Path, required=True, help="where the results go")
+    evaluate.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
     evaluate.add_argument("--limit", type=int, help="puzzles of each size, at most (all)")
     evaluate.add_argument("--device", help="(an accelerator, if there is one)")
-    evaluate.set_defaults(run_command=run_evaluate)
 
     sweep = commands.add_parser("sweep", help="count solved puzzles and forward passes for all ways of decoding")
     sweep.add_argument("--model", type=Path, required=True, help="folder of a LLaDA that fills boards")
     sweep.add_argument("--puzzles", type=Path, default=Path("data/sudoku.npz"), help="the file of prepare")
-    sweep.add_argument("--size", type=int, choices=SIZES, nargs="+", default=[9], help="(%(default)s)")
+    sweep.add_argument("--size", dest="sizes", type=int, choices=SIZES, nargs="+", default=[9], help="(%(default)s)")
     sweep.add_argument("--limit", type=int, default=500, help="puzzles, at most (%(default)s)")
     sweep.add_argument("--seed", type=int, default=0, help="seed of random remasking (%(default)s)")
     sweep.add_argument("--device", help="(an accelerator, if there is one)")
-    sweep.add_argument(
-        "--json", type=Path, required=True, help="where the results go; each setting is saved when it is done"
-    )
-    sweep.set_defaults(run_command=run_sweep)
+    sweep.add_argument("--json", dest="output", type=Path, required=True, help="the results, saved after each setting")
 
     export = commands.add_parser("export", help="write the folder for the Hub")
     export.add_argument("--run", type=Path, required=True, help="the folder of the run")
     export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
     export.add_argument("--steps", type=Path, help="the file of sweep, for more tables in the card")
     export.add_argument("--output", type=Path, default=Path("checkpoints/llada-sudoku"), help="(%(default)s)")
-    export.set_defaults(run_command=run_export)
 
     args = parser.parse_args(arguments)
-    for name in ("held_out", "trained", "limit", "max_minutes", "max_steps"):
+    for name in ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps"):
         value = getattr(args, name, None)
         if value is not None and value <= 0:
-            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {value}.")
+            flag = name.removeprefix("num_").replace("_", "-")
+            parser.error(f"`--{flag}` must be positive, but got {value}.")
     return args
-
-
-def run_prepare(args: argparse.Namespace) -> None:
-    from recipes.sudoku.prepare import prepare
-
-    prepare(args.output, args.sizes, args.held_out, args.trained, args.seed)
-
-
-def run_train(args: argparse.Namespace) -> None:
-    from recipes.sudoku.training import load_recipe, train
-
-    recipe = load_recipe(args)
-    train(recipe, twin=args.twin, device=args.device, resume=args.resume, max_minutes=args.max_minutes)
-
-
-def run_evaluate(args: argparse.Namespace) -> None:
-    from recipes.sudoku.results import evaluate
-
-    evaluate(args.run, args.puzzles, args.json, args.limit, args.device)
-
-
-def run_sweep(args: argparse.Namespace) -> None:
-    from recipes.sudoku.sweep import sweep
-
-    sweep(args.model, args.puzzles, args.size, args.limit, args.seed, args.device, args.json)
-
-
-def run_export(args: argparse.Namespace) -> None:
-    from recipes.sudoku.card import export
-
-    export(args.run, args.results, args.steps, args.output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from modeling_llada.writing import write_atomically
+from modeling_llada.writing import check_destination, complete_or_absent, write_atomically
 from recipes.sudoku.puzzles import load
 from recipes.sudoku.text import BLANK, MASK, board_text
 from reporting.markdown import joined, table
@@ -110,40 +110,31 @@ python -m recipes.sudoku evaluate --run runs/sudoku --json results.json
 
 
 def export(run: Path, results: Path, steps: Path | None, output: Path) -> None:
-    """
-    Writes the folder under another name and then renames it, so that it is complete or unchanged.
-
-    Args:
-        run (`Path`): The folder of the run.
-        results (`Path`): The file of `evaluate`.
-        steps (`Path`, *optional*): The file of `sweep`.
-        output (`Path`): The folder.
-    """
+    """Writes the folder from those of the run and the files of `evaluate` and `sweep`. It is complete or absent."""
     final = run / "llada" / "final"
     for path in (final / "model.safetensors", results, *([steps] if steps else [])):
         if not path.is_file():
             raise ValueError(f"there is no {path}. Run `train` and then `evaluate` first.")
     models = json.loads(results.read_text(encoding="utf-8"))["models"]
     sweeps = json.loads(steps.read_text(encoding="utf-8")) if steps else {}
-    partial = output.with_name(f".{output.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in FILES:
-        shutil.copyfile(final / name, partial / name)
-    config = json.loads((final / "config.json").read_text(encoding="utf-8"))
-    config.pop("auto_map", None)  # the code of the model is not in this folder
-    write_atomically(partial / "config.json", json.dumps(config, indent=2) + "\n")
-    defaults = json.loads((final / "generation_config.json").read_text(encoding="utf-8"))
-    # A board is its own canvas, so by default nothing follows it.
-    write_atomically(partial / "generation_config.json", json.dumps(defaults | {"max_new_tokens": 0}, indent=2) + "\n")
-    log = json.loads((run / "llada" / "training_log.json").read_text(encoding="utf-8"))
-    lines = ",\n".join(json.dumps(entry) for entry in log)
-    write_atomically(partial / "training_log.json", f"[\n{lines}\n]\n")
-    kept = {name: {key: value for key, value in model.items() if key != "curve"} for name, model in models.items()}
-    write_atomically(partial / "evaluation.json", json.dumps(kept, indent=1) + "\n")
-    write_atomically(partial / "README.md", card_of(models, sweeps, config["vocab_size"]))
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    check_destination(output.resolve(), run.resolve(), overwrite=True, config_file="config.json")
+    with complete_or_absent(output) as partial:
+        for name in FILES:
+            shutil.copyfile(final / name, partial / name)
+        config = json.loads((final / "config.json").read_text(encoding="utf-8"))
+        config.pop("auto_map", None)  # the code of the model is not in this folder
+        write_atomically(partial / "config.json", json.dumps(config, indent=2) + "\n")
+        defaults = json.loads((final / "generation_config.json").read_text(encoding="utf-8"))
+        # A board is its own canvas, so by default nothing follows it.
+        write_atomically(
+            partial / "generation_config.json", json.dumps(defaults | {"max_new_tokens": 0}, indent=2) + "\n"
+        )
+        log = json.loads((run / "llada" / "training_log.json").read_text(encoding="utf-8"))
+        lines = ",\n".join(json.dumps(entry) for entry in log)
+        write_atomically(partial / "training_log.json", f"[\n{lines}\n]\n")
+        kept = {name: {key: value for key, value in model.items() if key != "curve"} for name, model in models.items()}
+        write_atomically(partial / "evaluation.json", json.dumps(kept, indent=1) + "\n")
+        write_atomically(partial / "README.md", card_of(models, sweeps, config["vocab_size"]))
     size = sum(path.stat().st_size for path in output.iterdir())
     print(f"wrote {output}: {size:,} bytes")
 

@@ -14,13 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a Sudoku.
-
-    Args:
-        size (`int`): Rows, columns and digits.
-        box_height (`int`), box_width (`int`): Rows and columns of a box; their product is the size.
-        min_empty (`int`), max_empty (`int`): Empty cells of a puzzle.
-    """
+    """The shape of a Sudoku: its digits, its boxes, and how many empty cells a puzzle has."""
 
     size: int
     box_height: int
@@ -63,15 +57,12 @@ def solves(grid: np.ndarray, puzzle: np.ndarray, shape: Shape) -> np.ndarray:
 
 def class_keys(grids: np.ndarray, shape: Shape) -> list[tuple]:
     """
-    A key for each grid, which is the same for all its symmetric images. Grids with different keys are essentially different.
+    A key for each solved grid, which is the same for all its symmetric images. Grids with different keys are essentially
+    different.
 
     Two rows define a permutation of the digits: each digit of one row goes to the digit below it in the other. Neither other
     digits nor another order of the columns change the lengths of its cycles. The key has these lengths for all pairs of rows, by
     band, and for all pairs of columns.
-
-    Args:
-        grids (`np.ndarray` of shape `(number, size, size)`): Solved grids.
-        shape ([`Shape`]): Their shape.
     """
     rows = _pair_keys(grids, shape.box_height)
     columns = _pair_keys(np.swapaxes(grids, 1, 2), shape.box_width)

@@ -13,25 +13,16 @@ from recipes.sudoku.puzzles import NUM_TRAINED, SPLITS, draw_held_out, draw_trai
 NUM_VALIDATION = 200
 
 
-def prepare(output: Path, sizes: list[int], num_test: int, num_trained: int | None, seed: int) -> None:
-    """
-    Writes the puzzles of all splits into one file.
-
-    Args:
-        output (`Path`): The file.
-        sizes (`list[int]`): Sizes of the grids.
-        num_test (`int`): Test puzzles of each size; 200 more are for the curves.
-        num_trained (`int`, *optional*): Training puzzles of each size; by default as many as the size needs.
-        seed (`int`): Seed of all puzzles.
-    """
+def prepare(output: Path, sizes: list[int], num_held_out: int, num_trained: int | None, seed: int) -> None:
+    """Writes the puzzles of all splits into one file: `num_held_out` to test on, 200 for the curves, and those to train on."""
     splits = {split: {} for split in SPLITS}
     for size in sizes:
         shape, started = SHAPES[size], time.monotonic()
-        held_out = draw_held_out(shape, num_test + NUM_VALIDATION, seed + 1)
+        held_out = draw_held_out(shape, num_held_out + NUM_VALIDATION, seed + 1)
         number = num_trained or NUM_TRAINED[size]
         train = draw_train(shape, number, seed, held_out, progress=partial(_say, shape.name, number))
-        splits["test"][size] = held_out[:num_test]
-        splits["validation"][size] = held_out[num_test:]
+        splits["test"][size] = held_out[:num_held_out]
+        splits["validation"][size] = held_out[num_held_out:]
         splits["train"][size] = train
         classes = [len(set(class_keys(part.solutions, shape))) for part in (train, held_out)]
         print(

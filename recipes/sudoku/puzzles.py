@@ -9,6 +9,7 @@ held out. About a quarter of the 6x6 classes is held out. 9x9 grids have five bi
 The held-out 4x4 and 9x9 puzzles are those of reasoning-gym with its default settings. It has no 6x6 puzzles, so these are made here.
 """
 
+import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from random import Random
 
 import numpy as np
 
+from modeling_llada.writing import write_atomically
 from recipes.sudoku.grids import SHAPES, Shape, class_keys
 from recipes.sudoku.solver import Solver, make_puzzle
 
@@ -30,13 +32,7 @@ CHUNK = 500  # puzzles that are checked together
 
 @dataclass
 class Puzzles:
-    """Puzzles of one shape with their solutions.
-
-    Args:
-        shape ([`Shape`]): The shape.
-        puzzles (`np.ndarray` of shape `(number, size, size)`): The given digits, 0 for an empty cell.
-        solutions (`np.ndarray` of shape `(number, size, size)`): The only solution of each.
-    """
+    """Puzzles of one shape with their solutions, each `(number, size, size)`. An empty cell is 0."""
 
     shape: Shape
     puzzles: np.ndarray
@@ -65,11 +61,7 @@ def gym_puzzles(shape: Shape, seed: int) -> Iterator[tuple[np.ndarray, np.ndarra
 
 
 def gym_dataset(shape: Shape, seed: int, size: int = 10**9):
-    """The dataset of reasoning-gym for a shape.
-
-    Raises:
-        `ValueError`: If the package is not installed, or has no such puzzles.
-    """
+    """The dataset of reasoning-gym for a shape."""
     try:
         from reasoning_gym.games.mini_sudoku import MiniSudokuConfig, MiniSudokuDataset
         from reasoning_gym.games.sudoku import SudokuConfig, SudokuDataset
@@ -118,19 +110,14 @@ def save(path: Path, splits: dict[str, dict[int, Puzzles]]) -> None:
         for size, part in by_size.items():
             arrays[f"{split}_{size}_puzzles"] = part.puzzles
             arrays[f"{split}_{size}_solutions"] = part.solutions
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with open(partial, "wb") as file:
-        np.savez_compressed(file, **arrays)
-    partial.replace(path)
+    write_atomically(path, content.getvalue())
 
 
 def load(path: Path, split: str, sizes: list[int]) -> dict[int, Puzzles]:
-    """Reads the puzzles of a split, by size.
-
-    Raises:
-        `ValueError`: If there is no such file, or it lacks one of the sizes.
-    """
+    """Reads the puzzles of a split, by size."""
     if not path.is_file():
         raise ValueError(
             f"`puzzles` must name a file, but there is no {path}. Make it with `python -m recipes.sudoku prepare`."

@@ -20,16 +20,7 @@ from reporting.results import save
 
 
 def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, device: str | None) -> None:
-    """
-    Solves the test split with all models of a run and writes the results.
-
-    Args:
-        run (`Path`): The folder of the run.
-        puzzles (`Path`, *optional*): The file of puzzles; by default the one of the run.
-        output (`Path`): The results.
-        limit (`int`, *optional*): The largest number of puzzles of each size.
-        device (`str`, *optional*): Where to run.
-    """
+    """Solves the test split with all models of a run, at most `limit` puzzles of each size, and writes the results."""
     results = {}
     for name in ("llada", "llada-answer", "twin"):
         folder = run / name
@@ -57,6 +48,8 @@ def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, d
 
 def load_model(folder: Path, device: str | None):
     """Loads a model of a run in float32: a LLaDA or a twin."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"`--model` must name the folder of a model, but there is no {folder / 'config.json'}.")
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     classes = LlamaForCausalLM if kind == "llama" else AutoModel
     return classes.from_pretrained(folder, dtype=torch.float32).eval().to(device or best_device())

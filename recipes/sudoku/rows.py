@@ -31,16 +31,8 @@ def row_width(shape: Shape, form: str) -> int:
 
 class BoardRows:
     """
-    A source of rows for [`LLaDAPretrainer`]. Each step has puzzles of one of several shapes.
-
-    Args:
-        puzzles (`dict[int, Puzzles]`): By size.
-        shares (`dict[int, float]`): The share of the steps of each size.
-        form (`str`): `"canvas"` or `"answer"`.
-        free_share (`float`, *optional*, defaults to 0.0): The share of the canvases in which all cells may be masked.
-        device (`torch.device`, *optional*, defaults to `"cpu"`): The device of the rows.
-
-    `draw` sets `maskable`: the tokens of its rows that may be masked.
+    A source of rows for [`LLaDAPretrainer`]. Each step has puzzles of one of several shapes. All cells may be masked in a share
+    of the canvases, `free_share`. `draw` sets `maskable`: the tokens of its rows that may be masked.
     """
 
     def __init__(

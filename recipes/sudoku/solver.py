@@ -10,19 +10,7 @@ from recipes.sudoku.grids import Shape
 
 
 class Solver:
-    """
-    Depth-first search that fills the cell with the fewest candidates first.
-
-    Args:
-        shape ([`Shape`]): The shape of the puzzles.
-
-    Example:
-
-    ```python
-    >>> Solver(SHAPES[4]).count([1, 0, 0, 0] + [0] * 12, limit=1000)  # a quarter of all 288 grids
-    72
-    ```
-    """
+    """Depth-first search that fills the cell with the fewest candidates first."""
 
     def __init__(self, shape: Shape):
         n, height, width = shape.size, shape.box_height, shape.box_width
@@ -119,10 +107,10 @@ def dig(solver: Solver, solution: list[int], num_empty: int, random: Random) -> 
     return puzzle
 
 
-def make_puzzle(solver: Solver, random: Random, solution: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A puzzle with one solution, and that solution, each `(size, size)`. Without a given solution, it is a random grid."""
+def make_puzzle(solver: Solver, random: Random) -> tuple[np.ndarray, np.ndarray]:
+    """A puzzle with one solution, which is a random grid, and that solution, each `(size, size)`."""
     shape = solver.shape
-    solution = random_grid(solver, random) if solution is None else solution
+    solution = random_grid(solver, random)
     puzzle = dig(solver, solution, random.randint(shape.min_empty, shape.max_empty), random)
     square = (shape.size, shape.size)
     return np.array(puzzle, np.int8).reshape(square), np.array(solution, np.int8).reshape(square)

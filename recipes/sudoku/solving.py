@@ -15,12 +15,7 @@ from recipes.sudoku.text import BLANK, IDS, MASK, boards_to_ids, ids_to_grids
 
 @dataclass
 class Solutions:
-    """The grids that a model filled in.
-
-    Args:
-        grids (`np.ndarray` of shape `(number, size, size)`): The grids, 0 for a token that is no digit.
-        forward_passes (`np.ndarray` of shape `(number,)`): The forward passes of each puzzle.
-    """
+    """The grids that a model filled in, `(number, size, size)`, with 0 for a token that is no digit, and its forward passes, `(number,)`."""
 
     grids: np.ndarray
     forward_passes: np.ndarray
@@ -36,16 +31,7 @@ class Solutions:
 
 
 def fill(model, puzzles: Puzzles, batch_size: int = 256, seed: int = 0, **options) -> Solutions:
-    """
-    Fills the empty cells of the boards themselves.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]): The model.
-        puzzles ([`Puzzles`]): The puzzles.
-        batch_size (`int`, *optional*, defaults to 256): The largest number of puzzles in a forward pass.
-        seed (`int`, *optional*, defaults to 0): Seed of the noise of each puzzle.
-        options: Options of `generate`.
-    """
+    """Fills the empty cells of the boards themselves. The options are those of `generate`, and the seed is that of the noise."""
     return _denoise(model, puzzles, boards_to_ids(puzzles.puzzles, puzzles.shape, MASK), 0, batch_size, seed, options)
 
 
@@ -60,22 +46,19 @@ def _denoise(model, puzzles, ids, max_new_tokens, batch_size, seed, options) -> 
     was_training = model.training
     model.eval()
     grids, passes = [], []
+    needs_noise = options.get("remasking") == "random" or options.get("temperature", 0) > 0
     for start in range(0, len(ids), batch_size):
         part = torch.from_numpy(ids[start : start + batch_size]).to(model.device)
-        needs_noise = options.get("remasking") == "random" or options.get("temperature", 0) > 0
-        generators = (
-            [indexed_generator(seed, start + row, model.device) for row in range(len(part))] if needs_noise else None
-        )
+        generators = [indexed_generator(seed, start + row, model.device) for row in range(len(part))]
         output = model.generate(
             part,
             max_new_tokens=max_new_tokens,
             stop_at_eos=False,
-            generator=generators,
+            generator=generators if needs_noise else None,
             return_dict_in_generate=True,
             **options,
         )
-        width = ids.shape[1]
-        grids.append(ids_to_grids(output.sequences[:, -width:].cpu().numpy(), puzzles.shape))
+        grids.append(ids_to_grids(output.sequences[:, -ids.shape[1] :].cpu().numpy(), puzzles.shape))
         passes.append(output.num_forward_passes.cpu().numpy())
     model.train(was_training)
     return Solutions(np.concatenate(grids), np.concatenate(passes))

@@ -2,14 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Solved puzzles against forward passes for all ways of decoding. The run can be resumed after each setting."""
 
-import time
 from pathlib import Path
 
 import torch
 
 from recipes.sudoku.grids import SHAPES, Shape
-from recipes.sudoku.puzzles import Puzzles, load
-from recipes.sudoku.results import describe, device_name, load_model, result_of
+from recipes.sudoku.puzzles import load
+from recipes.sudoku.results import describe, device_name, load_model, timed
 from recipes.sudoku.solving import fill
 from reporting.results import load as load_results
 from reporting.results import save
@@ -25,18 +24,13 @@ PARALLEL_RULES = {
 
 
 def settings_of(shape: Shape, mean_empty: float) -> dict[str, dict]:
-    """
-    The options of `generate` by the name of the setting.
-
-    Args:
-        shape ([`Shape`]): The shape of the puzzles.
-        mean_empty (`float`): The mean number of their empty cells, which gives the number of steps.
-    """
+    """The options of `generate` by the name of the setting. The mean number of empty cells gives the number of steps."""
     settings = {}
     for ranking in RANKINGS:
         for tokens in TOKENS_A_STEP:
+            label = "one token a step" if tokens == 1 else f"{tokens} tokens a step"
             steps = {} if tokens == 1 else {"steps": round(mean_empty / tokens)}
-            settings[f"{ranking}, {_steps_label(tokens)}"] = {"remasking": ranking, **steps}
+            settings[f"{ranking}, {label}"] = {"remasking": ranking, **steps}
         settings[f"{ranking}, one step"] = {"remasking": ranking, "steps": 1}
     for rule, values in PARALLEL_RULES.items():
         settings |= {f"{rule} {value:g}": {rule: value} for value in values}
@@ -53,18 +47,12 @@ def settings_of(shape: Shape, mean_empty: float) -> dict[str, dict]:
     return settings
 
 
-def _steps_label(tokens: int) -> str:
-    return "one token a step" if tokens == 1 else f"{tokens} tokens a step"
-
-
 class Blocks:
     """
-    Remasking that fills the board in blocks of positions. `block_length` of `generate` only splits new tokens, and here the
-    masks are inside the prompt.
+    Remasking that fills the board in blocks of `length` positions; the two positions of the head belong to the first block.
+    `block_length` of `generate` only splits new tokens, and here the masks are inside the prompt.
 
-    Args:
-        length (`int`): Positions of a block. The two positions of the head belong to the first block.
-        threshold (`float`, *optional*): Commit all masks of the block with this confidence, and always the most confident one.
+    With a threshold, all masks of the block with this confidence are committed, and always the most confident one.
     """
 
     def __init__(self, length: int, threshold: float | None = None):
@@ -83,20 +71,15 @@ def sweep(
     model: Path, puzzles: Path, sizes: list[int], limit: int, seed: int, device: str | None, output: Path
 ) -> None:
     """Runs the settings that are missing in the file."""
-    solver = load_model(model, device)
     parts = {size: part[:limit] for size, part in load(puzzles, "test", sizes).items()}
     values = load_results(output, {"limit": limit, "seed": seed}, results={})
+    solver = load_model(model, device)
     for size, part in parts.items():
         results = values["results"].setdefault(f"{size}x{size}", {})
         for name, options in settings_of(SHAPES[size], float((part.puzzles == 0).sum((1, 2)).mean())).items():
             if name not in results:
-                results[name] = run_setting(solver, part, seed, options) | {"device": device_name(device)}
+                result = timed(part, lambda part=part, options=options: fill(solver, part, seed=seed, **options))
+                results[name] = result | {"device": device_name(device)}
                 save(output, values)
                 print(f"{size}x{size} {name:44} {describe(results[name])}", flush=True)
     print(f"{output} has all settings")
-
-
-def run_setting(model, puzzles: Puzzles, seed: int, options: dict) -> dict:
-    started = time.monotonic()
-    solutions = fill(model, puzzles, seed=seed, **options)
-    return result_of(solutions, puzzles) | {"seconds": round(time.monotonic() - started, 1)}

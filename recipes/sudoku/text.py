@@ -11,8 +11,6 @@
 An empty cell is `[MASK]` if the board itself is the canvas, and `_` in a question.
 """
 
-from pathlib import Path
-
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -87,8 +85,3 @@ def ids_to_grids(ids: np.ndarray, shape: Shape) -> np.ndarray:
     cells = ids[:, template(shape) < 0] - FIRST_DIGIT + 1
     cells = np.where((cells >= 1) & (cells <= shape.size), cells, 0)
     return cells.reshape(-1, shape.size, shape.size).astype(np.int8)
-
-
-def save_tokenizer(folder: Path) -> None:
-    """Saves the tokenizer in a folder."""
-    build_tokenizer().save_pretrained(folder)

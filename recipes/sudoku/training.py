@@ -18,7 +18,7 @@ from modeling_llada.training import LLaDAPretrainingConfig, autoregressive_twin,
 from recipes.sudoku.puzzles import load
 from recipes.sudoku.results import device_name
 from recipes.sudoku.rows import BoardPretrainer, BoardRows, BoardTwinPretrainer
-from recipes.sudoku.text import END, IDS, MASK, START, TOKENS, save_tokenizer
+from recipes.sudoku.text import END, IDS, MASK, START, TOKENS, build_tokenizer
 from reporting.results import save
 
 
@@ -32,16 +32,15 @@ SPECIAL_TOKENS = {
 }
 
 
-def load_recipe(args) -> dict:
-    """The values of the YAML file, overridden by those of the command line."""
-    if not args.config.is_file():
-        raise ValueError(f"`--config` must name a file, but there is no {args.config}.")
-    recipe = {"form": "canvas"} | yaml.safe_load(args.config.read_text(encoding="utf-8"))
-    for name in ("output_dir", "puzzles", "form"):
-        recipe[name] = getattr(args, name) or recipe.get(name)
-    if args.max_steps is not None:
-        recipe["training"]["max_steps"] = args.max_steps
-    for assignment in args.set:
+def load_recipe(config: Path, values: dict, max_steps: int | None, assignments: list[str]) -> dict:
+    """The values of the YAML file, overridden by those of the command line, which are `None` where they are not given."""
+    if not config.is_file():
+        raise ValueError(f"`--config` must name a file, but there is no {config}.")
+    recipe = {"form": "canvas"} | yaml.safe_load(config.read_text(encoding="utf-8"))
+    recipe |= {name: value or recipe.get(name) for name, value in values.items()}
+    if max_steps is not None:
+        recipe["training"]["max_steps"] = max_steps
+    for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise ValueError(f"`--set` takes KEY=VALUE, for instance training.seed=2, but got {assignment!r}.")
@@ -81,17 +80,21 @@ def make_model(recipe: dict) -> LLaDAForMaskedLM:
     return model
 
 
-def train(recipe: dict, twin: bool, device: str | None, resume: bool, max_minutes: float | None) -> None:
-    """
-    Trains a model, and writes it, its curve and the record of the run into a subfolder of the run.
-
-    Args:
-        recipe (`dict`): The values of the YAML file.
-        twin (`bool`): Whether to train the twin instead of LLaDA.
-        device (`str`, *optional*): `"cpu"` or `"cuda"`; by default an accelerator, if there is one.
-        resume (`bool`): Whether to continue from the last checkpoint.
-        max_minutes (`float`, *optional*): When to stop with a checkpoint.
-    """
+def train(
+    config: Path,
+    puzzles: str | None,
+    output_dir: str | None,
+    form: str | None,
+    max_steps: int | None,
+    assignments: list[str],
+    twin: bool,
+    device: str | None,
+    resume: bool,
+    max_minutes: float | None,
+) -> None:
+    """Trains a model, and writes it, its curve and the record of the run into a subfolder of the run."""
+    values = {"output_dir": output_dir, "puzzles": puzzles, "form": form}
+    recipe = load_recipe(config, values, max_steps, assignments)
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("`--device cuda` needs a GPU, and PyTorch sees none. Leave it out, or use `--device cpu`.")
     form = "answer" if twin else recipe["form"]
@@ -117,7 +120,7 @@ def train(recipe: dict, twin: bool, device: str | None, resume: bool, max_minute
     first_step = int(Path(checkpoint).name.rpartition("-")[2]) if checkpoint else 0
     save_record(folder, recipe, trainer, first_step, time.monotonic() - started)
     save_curve(trainer)
-    save_tokenizer(folder / "tokenizer")
+    build_tokenizer().save_pretrained(folder / "tokenizer")
     save_final(trainer, folder / "tokenizer")
 
 
