@@ -61,15 +61,7 @@ def token_list(alphabet: list[str]) -> list[str]:
 
 
 def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
-    """Builds the tokenizer.
-
-    Args:
-        alphabet (`list[str]`):
-            The characters, in the order of their ids.
-
-    Returns:
-        [`PreTrainedTokenizerFast`]: It adds no tokens and pads on the left, as decoding needs.
-    """
+    """Builds the tokenizer of an alphabet. It adds no tokens and pads on the left, as decoding needs."""
     tokens = token_list(alphabet)
     backend = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
     # "." does not match newlines.

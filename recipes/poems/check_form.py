@@ -50,17 +50,11 @@ _SIBILANTS = ("zh", "ch", "sh", "r", "z", "c", "s")
 
 @dataclass(frozen=True)
 class FormReport:
-    """The result of [`check_form`].
-
-    Args:
-        line_count (`bool`): Whether the number of lines is that of the form.
-        line_length (`bool`): Whether each line has the length of the form, in Chinese characters only.
-        rhyme (`bool`, *optional*): Whether the even lines rhyme; `None` if the form has no fixed rhyme.
-    """
+    """The result of [`check_form`]."""
 
     line_count: bool
-    line_length: bool
-    rhyme: bool | None = None
+    line_length: bool  # in Chinese characters only
+    rhyme: bool | None = None  # of the even lines; `None` if the form has no fixed rhyme
 
     @property
     def shape(self) -> bool:
@@ -74,17 +68,7 @@ class FormReport:
 
 
 def check_form(text: str, form: str) -> FormReport:
-    """Checks a poem against a form.
-
-    Args:
-        text (`str`):
-            The poem as one line, without its header.
-        form (`str`):
-            One of `SHAPES`.
-
-    Returns:
-        [`FormReport`]: The result of each check.
-    """
+    """Checks a poem, as one line without its header, against one of the forms of `SHAPES`."""
     if form not in SHAPES:
         raise ValueError(f"`form` must be a form with a fixed shape, one of {sorted(SHAPES)}; got {form!r}.")
     count, length = SHAPES[form]
@@ -106,12 +90,8 @@ def rhyme_groups(character: str) -> frozenset[str]:
     """The rhyme groups of all pronunciations of a character; empty if it is no Chinese character."""
     from pypinyin import Style, pinyin
 
-    def read(style: Style) -> list[str]:
-        return pinyin(
-            character, style=style, heteronym=True, strict=True, neutral_tone_with_five=True, errors="ignore"
-        )
-
-    found = read(Style.NORMAL)
+    options = {"heteronym": True, "strict": True, "neutral_tone_with_five": True, "errors": "ignore"}
+    found = pinyin(character, style=Style.NORMAL, **options)
     return frozenset(group for syllable in (found[0] if found else []) if (group := _group(syllable)))
 
 

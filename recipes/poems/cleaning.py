@@ -79,15 +79,8 @@ def line_lengths(text: str) -> list[int]:
     return [len(line) - line.count(PAUSE) for line in split_lines(text)]
 
 
-def reject_reason(text: str, alphabet: set[str] | None = None) -> str | None:
-    """The reason why a cleaned text is not used for training; `None` if it is used.
-
-    Args:
-        text (`str`):
-            The output of [`clean_text`], simplified and folded.
-        alphabet (`set[str]`, *optional*):
-            The characters of the vocabulary. Without it, rare Han characters are accepted.
-    """
+def reject_reason(text: str) -> str | None:
+    """The reason why a cleaned text, simplified and folded, is not used for training; `None` if it is used."""
     lengths = line_lengths(text)
     if not text:
         return "empty"
@@ -101,20 +94,11 @@ def reject_reason(text: str, alphabet: set[str] | None = None) -> str | None:
         return "single line"
     if max(lengths) > MAX_LINE_LENGTH or min(lengths) == 0:
         return "line too long"
-    if alphabet is not None and not alphabet.issuperset(text):
-        return "rare character"
     return None
 
 
 def detect_form(text: str, genre: str | None = None) -> str:
-    """Names the form of a poem by its shape.
-
-    Args:
-        text (`str`):
-            A clean poem.
-        genre (`str`, *optional*):
-            `"词"`, `"曲"` or `"古文"` if the source says so. These have no fixed shape.
-    """
+    """Names the form of a clean poem by its shape, unless the source says that it is `"词"`, `"曲"` or `"古文"`, which have none."""
     if genre:
         return genre
     lengths = line_lengths(text)

@@ -15,9 +15,9 @@ FAMOUS_PATH = Path(__file__).with_name("famous.jsonl.xz")
 _ENDED_LINE = re.compile(f"([^{LINE_ENDS}]+)([{LINE_ENDS}])")
 
 
-def famous_poems(path: Path = FAMOUS_PATH) -> list[dict[str, str]]:
+def famous_poems() -> list[dict[str, str]]:
     """Reads the famous poems: dictionaries with `text`, `title`, `author`, `form` and `source`."""
-    lines = lzma.decompress(Path(path).read_bytes()).decode("utf-8").splitlines()
+    lines = lzma.decompress(FAMOUS_PATH.read_bytes()).decode("utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -36,15 +36,7 @@ def strict_couplets(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def famous_couplets(path: Path = FAMOUS_PATH) -> list[tuple[str, str]]:
-    """Lists the distinct strict couplets of the famous poems, always in the same order.
-
-    Example:
-
-    ```python
-    >>> ("床前明月光", "疑是地上霜") in famous_couplets()
-    True
-    ```
-    """
+def famous_couplets() -> list[tuple[str, str]]:
+    """Lists the distinct strict couplets of the famous poems, always in the same order."""
     # A dictionary keeps the order of the file, and the first of equal couplets.
-    return list(dict.fromkeys(couplet for poem in famous_poems(path) for couplet in strict_couplets(poem["text"])))
+    return list(dict.fromkeys(couplet for poem in famous_poems() for couplet in strict_couplets(poem["text"])))

@@ -13,10 +13,7 @@ class NearDuplicates:
     Editions differ in single characters, so whole poems rarely match, but most of their lines do.
     """
 
-    def __init__(self, shared: float = 0.5):
-        if not 0 < shared <= 1:
-            raise ValueError(f"`shared` is a fraction of the lines, above 0 and at most 1; got {shared}. Use 0.5.")
-        self.shared = shared
+    def __init__(self):
         self._poems_with: dict[str, list[int]] = defaultdict(list)
         self._count = 0
 
@@ -24,7 +21,7 @@ class NearDuplicates:
         """Adds a poem and returns `True`; a duplicate is not added and returns `False`."""
         distinct = sorted(set(lines))
         hits = Counter(poem for line in distinct for poem in self._poems_with.get(line, ()))
-        if hits and max(hits.values()) >= self.shared * len(distinct):
+        if hits and 2 * max(hits.values()) >= len(distinct):
             return False
         for line in distinct:
             self._poems_with[line].append(self._count)
@@ -32,9 +29,9 @@ class NearDuplicates:
         return True
 
 
-def find_repeated(poems: list[list[str]], others: Iterable[list[str]], shared: float = 0.5) -> set[int]:
+def find_repeated(poems: list[list[str]], others: Iterable[list[str]]) -> set[int]:
     """
-    Finds the positions of the poems that share a part of their lines with one of the others.
+    Finds the positions of the poems that share half of their lines with one of the others.
 
     [`NearDuplicates`] keeps a long poem that quotes a short poem. This function finds the short poem.
     """
@@ -46,7 +43,7 @@ def find_repeated(poems: list[list[str]], others: Iterable[list[str]], shared: f
     repeated = set()
     for other in others:
         hits = Counter(i for line in set(other) for i in poems_with.get(line, ()))
-        repeated.update(i for i, count in hits.items() if count >= shared * sizes[i])
+        repeated.update(i for i, count in hits.items() if 2 * count >= sizes[i])
     return repeated
 
 

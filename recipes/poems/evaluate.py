@@ -53,6 +53,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of noise and samples")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
+    if args.part == "held-out" and not (args.corpus and Path(args.corpus).is_file()):
+        parser.error(f"`--corpus` must name a tokenised corpus, but got {args.corpus}.")
+    if args.limit is not None and args.limit < 1:
+        parser.error(f"`--limit` must be at least 1, but got {args.limit}.")
 
     model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -69,25 +73,23 @@ def main() -> None:
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
     """Exact match of whole lines in both directions."""
     if args.pairs:
-        pairs = json.loads(Path(args.pairs).read_text())
+        pairs = json.loads(Path(args.pairs).read_text(encoding="utf-8"))
         pairs = [(pair["first"], pair["second"]) if isinstance(pair, dict) else tuple(pair) for pair in pairs]
     else:
         from recipes.poems.couplets import famous_couplets
 
         pairs = famous_couplets()
     pairs = pairs[: args.limit]
-    hits = {"next": [], "previous": []}
-    for direction in hits:
+    rates = {}
+    for direction in ("next", "previous"):
         prompts = [ask(pair, direction, tokenizer.mask_token) for pair in pairs]
         answers = fill(model, tokenizer, prompts, args.batch_size)
-        hits[direction] = [
-            answer == f"{first}，{second}。" for answer, (first, second) in zip(answers, pairs, strict=True)
-        ]
+        hits = sum(answer == f"{first}，{second}。" for answer, (first, second) in zip(answers, pairs, strict=True))
+        rates[direction] = hits / len(pairs)
     return {
         "pairs": len(pairs),
         "source": args.pairs or "famous couplets",
-        "next": sum(hits["next"]) / len(pairs),
-        "previous": sum(hits["previous"]) / len(pairs),
+        **rates,
         "settings": "generate(ids, max_new_tokens=0), defaults, float32",
     }
 
@@ -123,10 +125,10 @@ def measure_held_out(model, tokenizer, args: argparse.Namespace) -> dict:
     return {"nats_per_token": loss, "tokens": windows.numel(), "width": WIDTH, "noise_samples": args.noise_samples}
 
 
-def held_out_windows(corpus: Corpus) -> torch.LongTensor:
-    """The held-out poems without headers, concatenated and cut into windows."""
+def held_out_windows(corpus: Corpus, width: int = WIDTH) -> torch.LongTensor:
+    """The held-out poems without headers, concatenated and cut into windows, `(num_windows, width)`."""
     layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
-    return torch.from_numpy(layout.tokens[: len(layout.tokens) // WIDTH * WIDTH]).long().view(-1, WIDTH)
+    return torch.from_numpy(layout.tokens[: len(layout.tokens) // width * width]).long().view(-1, width)
 
 
 def measure_forms(model, tokenizer, args: argparse.Namespace) -> dict:

@@ -6,15 +6,7 @@ MAX_TITLE_LENGTH = 16
 
 
 def poem_header(form: str | None = None, title: str | None = None, author: str | None = None) -> str:
-    """Writes the header of a poem, as `checkpoints/llada-poet/prompt_fields.json` declares it. Empty parts are left out.
-
-    Example:
-
-    ```python
-    >>> poem_header("五言绝句", "静夜思", "李白")
-    '五言绝句《静夜思》李白\\n'
-    ```
-    """
+    """Writes the header of a poem, as `checkpoints/llada-poet/prompt_fields.json` declares it. Empty parts are left out."""
     line = (form or "") + (f"《{title}》" if title else "") + (author or "")
     return line + "\n" if line else ""
 

@@ -33,25 +33,7 @@ def make_check(kind: str, **fields) -> dict:
 
 
 def check_answer(answer: str, check: dict) -> dict[str, bool]:
-    """Checks an answer.
-
-    Args:
-        answer (`str`):
-            The text of the model, without special tokens.
-        check (`dict`):
-            The `check` of the instruction.
-
-    Returns:
-        `dict[str, bool]`: `shape`, whether the answer has the right shape, and `correct`.
-
-    Example:
-
-    ```python
-    >>> check = make_check("fill", answers=["床前明月光，疑是地上霜。"], pattern="床前明月光，_____。")
-    >>> check_answer("床前明月光，疑是地上霜", check)
-    {'shape': True, 'correct': True}
-    ```
-    """
+    """Checks an answer without special tokens: whether it has the right shape, and whether it is `correct`."""
     shape, correct = _CHECKERS[check["kind"]](answer.strip(), check)
     return {"shape": shape, "correct": shape and correct}
 

@@ -20,11 +20,7 @@ NUM_TRIES = 4  # to find a poem without a repeated rhyme word
 
 
 class LinePool:
-    """The lines of some poems.
-
-    Args:
-        poems (`list[dict]`): Poems that keep their form, which is one of `PHRASES`.
-    """
+    """The lines of some poems that keep their form, which is one of `PHRASES`."""
 
     def __init__(self, poems: list[dict]) -> None:
         self._phrases = []

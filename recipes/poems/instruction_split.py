@@ -24,13 +24,7 @@ COLUMNS = ("text", "title", "author", "form")
 
 @dataclass(frozen=True)
 class Split:
-    """The poems and themes of instructions.
-
-    Args:
-        famous (`list[dict]`): Famous poems, in the order of the file.
-        corpus (`list[dict]`): Poems of the corpus, or the famous poems if there is no corpus.
-        themes (`set[str]`): Names of themes.
-    """
+    """The poems and the names of the themes of instructions. Without a corpus, the famous poems take its place."""
 
     famous: list[dict]
     corpus: list[dict]
@@ -38,15 +32,7 @@ class Split:
 
 
 def split_poems(corpus: Path | None = None) -> tuple[Split, Split]:
-    """Splits the poems and the themes.
-
-    Args:
-        corpus (`Path`, *optional*):
-            The folder that `prepare.py` writes. Without it there are only the famous poems.
-
-    Returns:
-        `tuple[Split, Split]`: For training, and for the test.
-    """
+    """Splits the poems and the themes for training and for the test. The corpus is the folder that `prepare.py` writes."""
     halves = {False: [], True: []}
     for poem in famous_poems():
         halves[is_held_out(poem["text"], percent=50)].append(poem)

@@ -42,61 +42,23 @@ SENTENCE_ENDS = "。？！"
 SECOND_GAP = 0.3  # share of the couplets with gaps in two places
 ON_PHRASE = 0.5  # share of the acrostics on phrases, if there is a pool of lines
 # Typical phrases for acrostics. Only the test asks for them.
+# fmt: off
 IDIOMS = [
-    "春夏秋冬",
-    "梅兰竹菊",
-    "花好月圆",
-    "风花雪月",
-    "东西南北",
-    "江山如画",
-    "国泰民安",
-    "山高水长",
-    "天长地久",
-    "鸟语花香",
-    "青山绿水",
-    "明月清风",
-    "琴棋书画",
-    "高山流水",
-    "春暖花开",
-    "万事如意",
-    "前程似锦",
-    "平安喜乐",
-    "金玉满堂",
-    "松鹤延年",
-    "诗酒年华",
-    "人间天上",
-    "长风破浪",
-    "一帆风顺",
-    "海阔天空",
-    "清风徐来",
-    "云淡风轻",
-    "秋水长天",
-    "烟雨江南",
-    "白日青天",
-    "四海为家",
-    "千里同风",
-    "生日快乐",
-    "百年好合",
-    "心想事成",
-    "龙马精神",
+    "春夏秋冬", "梅兰竹菊", "花好月圆", "风花雪月", "东西南北", "江山如画", "国泰民安", "山高水长", "天长地久", "鸟语花香", "青山绿水", "明月清风",
+    "琴棋书画", "高山流水", "春暖花开", "万事如意", "前程似锦", "平安喜乐", "金玉满堂", "松鹤延年", "诗酒年华", "人间天上", "长风破浪", "一帆风顺",
+    "海阔天空", "清风徐来", "云淡风轻", "秋水长天", "烟雨江南", "白日青天", "四海为家", "千里同风", "生日快乐", "百年好合", "心想事成", "龙马精神",
 ]
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Item:
-    """A question about a poem.
+    """A question about a poem."""
 
-    Args:
-        group (`str`): The group of phrasings.
-        slots (`dict[str, str]`): The values for the braces in the phrasings.
-        answer (`str`): A right answer.
-        check (`dict`): The check of answers, see `instruction_checks`.
-    """
-
-    group: str
-    slots: dict[str, str]
-    answer: str
-    check: dict
+    group: str  # of phrasings
+    slots: dict[str, str]  # the values for the braces in the phrasings
+    answer: str  # a right one
+    check: dict  # of answers, see `instruction_checks`
 
     @property
     def key(self) -> tuple:
@@ -106,17 +68,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Scope:
-    """The scope of the tasks.
-
-    Args:
-        themes (`set[str]`): The themes.
-        is_strict (`bool`): Whether lines are asked only within couplets `LINE，LINE。`, as in the recall benchmark.
-        pool (`LinePool`, *optional*): The lines of acrostics on phrases; without it there are no such acrostics.
-    """
+    """The scope of the tasks."""
 
     themes: frozenset[str] = frozenset()
-    is_strict: bool = False
-    pool: LinePool | None = None
+    is_strict: bool = False  # lines are asked only within couplets `LINE，LINE。`, as in the recall benchmark
+    pool: LinePool | None = None  # the lines of acrostics on phrases; without it there are no such acrostics
 
 
 Pair = tuple[str, str, str, str]  # a line, its mark, the next line, its mark
@@ -154,33 +110,32 @@ def _choose(options: list, rng: random.Random):
 
 
 def next_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """Asks for the line after a line, if it is unique. The answer has both lines, because the model recalls a line best beside the other."""
-    following = _famous_tables()["next"]
-    pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(following[p[0]]) == 1], rng)
-    if pair is None or PAUSE in pair[2]:  # a gap stands for a character, not for a pause
-        return None
-    pattern = pair[0] + pair[1] + GAP * len(pair[2]) + pair[3]
-    return Item("next", {"line": pair[0]}, "".join(pair), make_check("fill", answers=["".join(pair)], pattern=pattern))
+    """Asks for the line after a line."""
+    return _neighbor("next", poem, rng, scope)
 
 
 def previous_line(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
-    """Asks for the line before a line, if it is unique. The answer has both lines."""
-    preceding = _famous_tables()["previous"]
-    pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(preceding[p[2]]) == 1], rng)
-    if pair is None or PAUSE in pair[0]:
+    """Asks for the line before a line."""
+    return _neighbor("previous", poem, rng, scope)
+
+
+def _neighbor(asked: str, poem: dict, rng: random.Random, scope: Scope) -> Item | None:
+    """Asks for a neighbor, if it is unique. The answer has both lines, because the model recalls a line best beside the other."""
+    neighbors = _famous_tables()[asked]
+    given, missing = (0, 2) if asked == "next" else (2, 0)
+    pair = _choose([p for p in line_pairs(poem["text"], scope.is_strict) if len(neighbors[p[given]]) == 1], rng)
+    if pair is None or PAUSE in pair[missing]:  # a gap stands for a character, not for a pause
         return None
-    pattern = GAP * len(pair[0]) + "".join(pair[1:])
-    return Item(
-        "previous", {"line": pair[2]}, "".join(pair), make_check("fill", answers=["".join(pair)], pattern=pattern)
-    )
+    answer = "".join(pair)
+    pattern = "".join(GAP * len(part) if place == missing else part for place, part in enumerate(pair))
+    return Item(asked, {"line": pair[given]}, answer, make_check("fill", answers=[answer], pattern=pattern))
 
 
 def fill(poem: dict, rng: random.Random, scope: Scope) -> Item | None:
     """Asks for the missing characters of a couplet, in one or two places."""
     pairs = line_pairs(poem["text"], is_strict=True)
-    pair = _choose(
-        [pair for pair in pairs if PAUSE not in "".join(pair)], rng
-    )  # a gap stands for a character, not for a pause
+    # A gap stands for a character, not for a pause.
+    pair = _choose([pair for pair in pairs if PAUSE not in "".join(pair)], rng)
     if pair is None:
         return None
     text = "".join(pair)

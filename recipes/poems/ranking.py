@@ -45,8 +45,8 @@ def main() -> None:
     couplets = []
     for text in texts_of(corpus.splits["test"], tokenizer):
         couplets += [couplet for couplet in strict_couplets(text) if read.isdisjoint(couplet)]
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     candidates = choose(couplets, args.couplets, args.distractors, args.seed)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(args.output, json.dumps(candidates, ensure_ascii=False) + "\n")
     print(f"{len(candidates)} of {len(couplets):,} couplets: {args.output}")
 
@@ -64,16 +64,9 @@ def texts_of(documents: TokenizedDocuments, tokenizer) -> list[str]:
 
 
 def choose(couplets: list[tuple[str, str]], number: int, num_distractors: int, seed: int) -> list[dict]:
-    """Draws couplets with enough competing lines, and these lines.
-
-    Args:
-        couplets (`list[tuple[str, str]]`): The couplets to draw from.
-        number (`int`): Couplets to draw; fewer if not enough have competing lines.
-        num_distractors (`int`): Competing lines for each line.
-        seed (`int`): Seed of the choice.
-
-    Returns:
-        `list[dict]`: With the keys that [`~modeling_llada.evaluation.line_ranking.read_candidates`] reads.
+    """
+    Draws couplets with enough competing lines, and these lines. There may be fewer than `number`. The result has the keys that
+    [`~modeling_llada.evaluation.line_ranking.read_candidates`] reads.
     """
     generator = random.Random(seed)
     couplets = list(dict.fromkeys(couplets))

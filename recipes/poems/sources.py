@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,25 +32,15 @@ FAMOUS_ELEGIES = {"国殇", "山鬼", "橘颂"}
 
 @dataclass
 class RawPoem:
-    """A poem of the package, in traditional or simplified script.
+    """A poem of the package, in traditional or simplified script."""
 
-    Args:
-        source (`str`): Its folder in the package.
-        paragraphs (`list[str]`): The text, usually a couplet each.
-        title (`str`): The title, or the tune of a 词.
-        author (`str`): The poet.
-        genre (`str`, *optional*): 词, 曲 or 古文; `None` if the form follows from the shape.
-        famous (`bool`): Whether it is in a well-known anthology or a school book.
-        is_folk_song (`bool`): Whether it is a 乐府. These share titles with tunes of 词.
-    """
-
-    source: str
-    paragraphs: list[str]
-    title: str = ""
+    source: str  # its folder in the package
+    paragraphs: list[str]  # usually a couplet each
+    title: str = ""  # or the tune of a 词
     author: str = ""
-    genre: str | None = None
-    famous: bool = False
-    is_folk_song: bool = False
+    genre: str | None = None  # 词, 曲 or 古文; `None` if the form follows from the shape
+    famous: bool = False  # in a well-known anthology or a school book
+    is_folk_song: bool = False  # a 乐府; these share titles with tunes of 词
 
 
 def fetch_package(cache: Path) -> Path:
@@ -87,10 +78,10 @@ def _unpack(archive: Path, cache: Path) -> Path:
         raise ValueError(f"`source` must be the archive {TARBALL}, but {archive} is no tar archive.")
     folder = cache / archive.stem
     if not folder.exists():
-        partial = cache / f"{archive.stem}.part"
+        unfinished = cache / f"{archive.stem}.part"
         with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
-        partial.rename(folder)
+            tar.extractall(unfinished, filter="data")
+        unfinished.rename(folder)
     return folder
 
 
@@ -127,29 +118,22 @@ def _caocao(dist: Path) -> Iterator[RawPoem]:
         yield RawPoem("caocaoshiji", r["paragraphs"], r["title"], "曹操", famous=True)
 
 
-def _ci(record: dict, source: str, famous: bool = False) -> RawPoem:
+def _ci(record: dict, famous: bool = False) -> RawPoem:
     # "酹江月・念奴娇" gives two names of one tune.
     tune = record["rhythmic"].split("・")[0]
-    return RawPoem(
-        source, record["paragraphs"], tune, record["author"], "词", famous or bool(FAMOUS_TAGS & _tags(record))
-    )
+    famous = famous or bool(FAMOUS_TAGS & _tags(record))
+    return RawPoem("songci", record["paragraphs"], tune, record["author"], "词", famous)
 
 
 def _ci_300(dist: Path) -> Iterator[RawPoem]:
     for r in _load(dist / "songci/宋词三百首.json"):
-        yield _ci(r, "songci", famous=True)
+        yield _ci(r, famous=True)
 
 
 def _shi(record: dict, famous: bool = False) -> RawPoem:
-    tags = _tags(record)
-    return RawPoem(
-        "quantangshi",
-        record["paragraphs"],
-        record["title"],
-        record["author"],
-        famous=famous or bool(FAMOUS_TAGS & tags),
-        is_folk_song="乐府" in tags,
-    )
+    tags, names = _tags(record), (record["title"], record["author"])
+    famous = famous or bool(FAMOUS_TAGS & tags)
+    return RawPoem("quantangshi", record["paragraphs"], *names, famous=famous, is_folk_song="乐府" in tags)
 
 
 def _shi_300(dist: Path) -> Iterator[RawPoem]:
@@ -160,7 +144,7 @@ def _shi_300(dist: Path) -> Iterator[RawPoem]:
 def _songci(dist: Path) -> Iterator[RawPoem]:
     for path in _numbered(dist / "songci", "ci.song.*.json"):
         for r in _load(path):
-            yield _ci(r, "songci")
+            yield _ci(r)
 
 
 def _quantangshi(dist: Path) -> Iterator[RawPoem]:
@@ -201,12 +185,12 @@ def _yuanqu(dist: Path) -> Iterator[RawPoem]:
         yield RawPoem("yuanqu", r["paragraphs"], title, author, "曲")
 
 
-def _anthology(dist: Path, name: str, famous: bool) -> Iterator[RawPoem]:
+def _anthology(dist: Path, name: str) -> Iterator[RawPoem]:
     for section in _load(dist / f"mengxue/{name}.json")["content"]:
         for r in section["content"]:
             title = r.get("subchapter") or r["chapter"]
             for part_title, paragraphs in _parts(r["paragraphs"]):
-                yield RawPoem("mengxue", paragraphs, f"{title} {part_title}".strip(), r["author"], famous=famous)
+                yield RawPoem("mengxue", paragraphs, f"{title} {part_title}".strip(), r["author"], famous=True)
 
 
 def _parts(paragraphs: list) -> list[tuple[str, list[str]]]:
@@ -214,14 +198,6 @@ def _parts(paragraphs: list) -> list[tuple[str, list[str]]]:
     if isinstance(paragraphs[0], str):
         return [("", paragraphs)]
     return [(part["subchapter"], part["paragraphs"]) for part in paragraphs]
-
-
-def _thousand_masters(dist: Path) -> Iterator[RawPoem]:
-    yield from _anthology(dist, "qianjiashi", famous=True)
-
-
-def _tang_300(dist: Path) -> Iterator[RawPoem]:
-    yield from _anthology(dist, "tangshisanbaishou", famous=True)
 
 
 def _primers(dist: Path) -> Iterator[RawPoem]:
@@ -275,9 +251,9 @@ def _prose(dist: Path) -> Iterator[RawPoem]:
 READERS: list[Callable[[Path], Iterator[RawPoem]]] = [
     # These have the editions that schools use today (床前明月光). The complete Tang poems follow older editions.
     _shuimotangshi,
-    _thousand_masters,
+    partial(_anthology, name="qianjiashi"),
     _shi_300,
-    _tang_300,
+    partial(_anthology, name="tangshisanbaishou"),
     _ci_300,
     _caocao,
     _songci,

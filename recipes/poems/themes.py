@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from modeling_llada.writing import write_atomically
 from recipes.poems.cleaning import split_lines
 from recipes.poems.couplets import famous_poems
 from recipes.poems.sources import RawPoem, fetch_package, open_package
@@ -78,8 +79,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/llada-poems").expanduser(), help="(%(default)s)")
     parser.add_argument("--output", type=Path, default=THEMES_PATH, help="the file to write (%(default)s)")
     args = parser.parse_args()
-    from modeling_llada.writing import write_atomically
-
     dist = open_package(args.source or fetch_package(args.cache), args.cache)
     themes = collect(tagged_poems(dist))
     lines = [json.dumps({theme: firsts}, ensure_ascii=False)[1:-1] for theme, firsts in themes.items()]
@@ -123,10 +122,10 @@ def collect(tagged: Iterator[tuple[list[str], set[str]]]) -> dict[str, list[str]
 
 
 @cache
-def famous_themes(path: Path = THEMES_PATH) -> dict[str, list[dict[str, str]]]:
+def famous_themes() -> dict[str, list[dict[str, str]]]:
     """Reads the famous poems of each theme."""
     by_first_line = {split_lines(poem["text"])[0]: poem for poem in reversed(famous_poems())}
-    themes = json.loads(path.read_text(encoding="utf-8"))
+    themes = json.loads(THEMES_PATH.read_text(encoding="utf-8"))
     return {theme: [by_first_line[first] for first in firsts] for theme, firsts in themes.items()}
 
 

@@ -16,14 +16,10 @@ class VariantFolder:
 
     Some characters are variants only in some words: 祇 means 只 in 祇今 but a god in 神祇. So the table `words` has precedence over the
     table `characters`.
-
-    Args:
-        path (`Path`, *optional*):
-            A JSON file with the tables `characters` and `words`, both from a string to its replacement.
     """
 
-    def __init__(self, path: Path = _MAP_PATH):
-        tables = json.loads(Path(path).read_text(encoding="utf-8"))
+    def __init__(self):
+        tables = json.loads(_MAP_PATH.read_text(encoding="utf-8"))
         self.characters: dict[str, str] = tables["characters"]
         self.words: dict[str, str] = tables["words"]
 

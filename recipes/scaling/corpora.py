@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modeling_llada.training import Corpus, TokenizedDocuments, lay_out, tokenize_documents
+from modeling_llada.training import Corpus, TokenizedDocuments, tokenize_documents
 from modeling_llada.training.pretraining.rows import find_lines
 
 
@@ -21,21 +21,8 @@ FAMOUS = "famous"
 
 def load_corpus(source: str, vocab_size: int) -> Corpus:
     """
-    Loads a tokenised corpus.
-
-    Args:
-        source (`str`):
-            A file of `examples/pretrain.py --tokenize-only`, or `famous` for the poems in this repository, which are split
-            into train and test by a hash of their text.
-        vocab_size (`int`):
-            The size that the FLOPs are counted with. A file must have this size. For the famous poems, the rarest characters
-            become unknown.
-
-    Returns:
-        [`Corpus`] with the splits `train`, `test` and `famous`.
-
-    Raises:
-        `ValueError`: If the file has another vocabulary.
+    Loads a tokenised corpus with the splits `train`, `test` and `famous`: a file of `examples/pretrain.py --tokenize-only`, or for
+    `famous` the poems in this repository, split by a hash of their text, where the rarest characters become unknown.
     """
     corpus = famous_corpus(vocab_size) if source == FAMOUS else Corpus.load(source)
     if corpus.vocab_size != vocab_size:
@@ -77,23 +64,11 @@ def famous_corpus(vocab_size: int) -> Corpus:
     return Corpus({"train": train, "test": test, FAMOUS: train}, vocab_size, bos, eos, mask, line_ends, line_ends[1:5])
 
 
-def held_out_windows(corpus: Corpus, width: int) -> torch.LongTensor:
-    """Windows of the held-out poems without headers, `(num_windows, width)`."""
-    layout = lay_out(corpus.splits["test"], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
-    count = len(layout.tokens) // width
-    return torch.from_numpy(layout.tokens[: count * width]).view(count, width).long()
-
-
 @dataclass
 class Couplets:
     """
-    Couplets `LINE，LINE。` of five or seven characters a line, padded with EOS.
-
-    Args:
-        rows (`torch.LongTensor` of shape `(num_couplets, 16)`):
-            The couplets.
-        characters (`torch.LongTensor` of shape `(num_couplets,)`):
-            Characters of a line, 5 or 7.
+    Couplets `LINE，LINE。` of five or seven characters a line, padded with EOS, `(num_couplets, 16)`, and the characters of a line,
+    `(num_couplets,)`.
     """
 
     rows: torch.LongTensor
@@ -115,22 +90,7 @@ class Couplets:
 
 
 def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Couplets:
-    """
-    Draws distinct couplets of a split.
-
-    Args:
-        corpus ([`Corpus`]):
-            The poems.
-        split (`str`):
-            The name of the split.
-        limit (`int`):
-            The largest number of couplets.
-        seed (`int`, *optional*, defaults to 0):
-            Seed of the choice.
-
-    Returns:
-        [`Couplets`]: Those of five characters come first.
-    """
+    """Draws at most `limit` distinct couplets of a split; those of five characters come first."""
     documents = corpus.splits[split]
     lines = find_lines(documents, corpus.line_ends)
     lengths, marks = lines.ends - lines.starts, documents.tokens[lines.ends - 1]
@@ -153,18 +113,7 @@ def find_couplets(corpus: Corpus, split: str, limit: int, seed: int = 0) -> Coup
 
 def with_distractors(couplets: Couplets, candidates: int, seed: int = 0) -> list[Couplets]:
     """
-    The couplets with their own second line, and then with second lines of other couplets of the same form.
-
-    Args:
-        couplets ([`Couplets`]):
-            The couplets, at least `candidates` for each form.
-        candidates (`int`):
-            Second lines for each first line, including the true one.
-        seed (`int`, *optional*, defaults to 0):
-            Seed of the distractors.
-
-    Returns:
-        `list[Couplets]`: `candidates` versions; the first one is true.
+    The couplets with their own second line, and then `candidates - 1` times with second lines of other couplets of the same form.
     """
     rng = np.random.default_rng(seed)
     donors = torch.arange(len(couplets)).repeat(candidates, 1)

@@ -21,7 +21,8 @@ from modeling_llada.models.diffusion_llada import random_ranks
 from modeling_llada.training import Corpus
 from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses, shift_right
-from recipes.scaling.corpora import Couplets, find_couplets, held_out_windows, with_distractors
+from recipes.poems.evaluate import held_out_windows
+from recipes.scaling.corpora import Couplets, find_couplets, with_distractors
 
 
 TOKENS_PER_PASS = 32_768
@@ -78,22 +79,8 @@ def complete(model: PreTrainedModel, kind: str, couplets: Couplets) -> torch.Lon
 
 def score(model: PreTrainedModel, kind: str, corpus: Corpus, settings: dict, window: int) -> dict:
     """
-    All scores of a model.
-
-    Args:
-        model ([`PreTrainedModel`]):
-            The model, on its device.
-        kind (`str`):
-            `"llada"` or `"twin"`.
-        corpus ([`Corpus`]):
-            A corpus with held-out poems in `test` and known poems in `famous`.
-        settings (`dict`):
-            `scores` of the plan.
-        window (`int`):
-            Width of the held-out windows.
-
-    Returns:
-        `dict`: See the docstring of this file. `window_nats` are the nats per token of each window.
+    All scores of a model, see the docstring of this file, on a corpus with held-out poems in `test` and known poems in `famous`.
+    `window_nats` are the nats per token of each held-out window.
     """
     windows = held_out_windows(corpus, window)
     if kind == "twin":
