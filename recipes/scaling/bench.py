@@ -51,17 +51,7 @@ def make_model(kind: str, shape: dict, corpus: Corpus) -> PreTrainedModel:
 
 
 class Bench:
-    """
-    The corpus and the rows of a study.
-
-    Args:
-        plan ([`Plan`]):
-            The study.
-        corpus_source (`str`):
-            See [`load_corpus`].
-        output (`Path`):
-            The folder of the study, with the checkpoints.
-    """
+    """The corpus and the rows of a study, whose output folder has the checkpoints."""
 
     def __init__(self, plan: Plan, corpus_source: str, output: Path):
         torch.set_float32_matmul_precision("high")
@@ -76,16 +66,8 @@ class Bench:
 
     def do(self, run: Run, limit: float | None) -> dict | None:
         """
-        Trains a model, from its last checkpoint if there is one, and scores it.
-
-        Args:
-            run ([`Run`]):
-                The run.
-            limit (`float`, *optional*):
-                The `time.monotonic()` at which training stops with a checkpoint.
-
-        Returns:
-            `dict` or `None`: The record of the run; `None` if the time was up before its last step.
+        Trains a model, from its last checkpoint if there is one, and scores it. Training stops with a checkpoint at `limit`, a
+        `time.monotonic()`, and then there is no record.
         """
         started, cpu_started = time.monotonic(), time.process_time()
         torch._dynamo.reset()  # the graphs of the last run keep its weights

@@ -23,70 +23,41 @@ KINDS = ("llada", "twin")
 
 @dataclass
 class Measured:
-    """
-    A finished run.
-
-    Args:
-        kind (`str`), budget (`float`), size (`str`), seed (`int`):
-            The run.
-        parameters (`float`):
-            The place of the size in a profile.
-        losses (`np.ndarray` of shape `(num_windows,)`):
-            Nats per token of each held-out window.
-    """
+    """A finished run."""
 
     kind: str
     budget: float
     size: str
     seed: int
-    parameters: float
-    losses: np.ndarray
+    parameters: float  # the place of the size in a profile
+    losses: np.ndarray  # nats per token of each held-out window
 
 
 @dataclass
 class Study:
-    """
-    The frontier of both kinds and the factor between them. The last axis of each array is that of the replicates.
+    """The frontier of both kinds and the factor between them. The last axis of each array is that of the replicates."""
 
-    Args:
-        parameters (`dict`), losses (`dict`):
-            The lowest point of the profile of each `(kind, budget)`.
-        at_edge (`dict`):
-            Whether a parabola has no lowest point among the sizes. Then the best measured size takes its place.
-        coefficients (`dict`):
-            The coefficients of the parabolas in log(parameters), `(3, replicates)`, the quadratic one first.
-        laws (`dict`):
-            Slope and intercept by kind, `(2, replicates)`.
-        factors (`dict`):
-            By budget: the compute that LLaDA needs for the loss of the twin's law, divided by that of the twin; at most
-            `LARGEST_FACTOR`.
-        interpolated (`dict`):
-            By budget: the same without laws, from the lowest points of the twin and the lines between those of LLaDA; NaN if
-            LLaDA never had that loss.
-    """
-
+    # By (kind, budget): the lowest point of the profile, and whether the parabola has none among the sizes, so that the best
+    # measured size takes its place.
     parameters: dict[tuple, np.ndarray] = field(default_factory=dict)
     losses: dict[tuple, np.ndarray] = field(default_factory=dict)
     at_edge: dict[tuple, np.ndarray] = field(default_factory=dict)
+    # By (kind, budget): the parabola in log(parameters), `(3, replicates)`, the quadratic coefficient first.
     coefficients: dict[tuple, np.ndarray] = field(default_factory=dict)
+    # By kind: slope and intercept, `(2, replicates)`.
     laws: dict[str, np.ndarray] = field(default_factory=dict)
+    # By budget: the compute that LLaDA needs for the loss of the twin's law, divided by that of the twin.
     factors: dict[float, np.ndarray] = field(default_factory=dict)
+    # The same without laws, from the lowest points of the twin and the lines between those of LLaDA; NaN if LLaDA never had
+    # that loss.
     interpolated: dict[float, np.ndarray] = field(default_factory=dict)
 
 
 def profile(parameters: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
-    Fits parabolas in log(parameters).
+    Fits parabolas in log(parameters) to the losses of at least three sizes, `(num_sizes, replicates)`.
 
-    Args:
-        parameters (`np.ndarray` of shape `(num_sizes,)`):
-            At least three sizes.
-        losses (`np.ndarray` of shape `(num_sizes, replicates)`):
-            Their losses.
-
-    Returns:
-        `tuple(np.ndarray)`: parameters and loss of the lowest point, whether it is at the edge, `(replicates,)`, and the
-        coefficients, `(3, replicates)`.
+    Returns parameters and loss of the lowest point, whether it is at the edge, `(replicates,)`, and the coefficients.
     """
     if len(parameters) < 3:
         raise ValueError(f"A profile needs at least three sizes, but got {len(parameters)}.")
@@ -105,18 +76,7 @@ def profile(parameters: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def study(runs: list[Measured], losses: np.ndarray) -> Study:
-    """
-    Fits the profiles and the laws.
-
-    Args:
-        runs (`list[Measured]`):
-            The runs. Seeds of a cell are averaged.
-        losses (`np.ndarray` of shape `(num_runs, replicates)`):
-            Their losses, measured or resampled.
-
-    Returns:
-        [`Study`].
-    """
+    """Fits the profiles and the laws to losses, measured or resampled, `(num_runs, replicates)`. Seeds of a cell are averaged."""
     cells = defaultdict(lambda: defaultdict(list))
     for run, loss in zip(runs, losses, strict=True):
         cells[run.kind, run.budget][run.parameters].append(loss)

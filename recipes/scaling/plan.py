@@ -35,15 +35,7 @@ MINIMUM_STEPS = 40
 
 @dataclass(frozen=True)
 class Size:
-    """
-    The shape of a model.
-
-    Args:
-        name (`str`):
-            The name in the plan.
-        hidden_size (`int`), num_hidden_layers (`int`), num_attention_heads (`int`), intermediate_size (`int`):
-            As in [`LLaDAConfig`].
-    """
+    """The shape of a model, with the names of [`LLaDAConfig`]."""
 
     name: str
     hidden_size: int
@@ -69,23 +61,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Run:
-    """
-    One training run.
-
-    Args:
-        budget (`float`):
-            Training FLOPs.
-        size ([`Size`]):
-            The shape of the model.
-        kind (`str`):
-            `"llada"` or `"twin"`.
-        seed (`int`):
-            Seed of the weights, the rows and the noise.
-        steps (`int`), tokens (`int`), flops (`float`):
-            What the budget allows.
-        learning_rate (`float`):
-            The peak learning rate.
-    """
+    """One training run, for as many steps as its budget of FLOPs allows."""
 
     budget: float
     size: Size
@@ -107,16 +83,7 @@ class Run:
 
 
 class Plan:
-    """
-    The runs of a study, from a YAML file.
-
-    Args:
-        path (`str` or `Path`):
-            The file, or the name of a file in this folder without `.yaml`.
-
-    Raises:
-        `ValueError`: If the file is no plan.
-    """
+    """The runs of a study, from a YAML file, or from the one with that name in this folder."""
 
     def __init__(self, path: str | Path):
         beside = Path(__file__).parent / f"{path}.yaml"
@@ -182,16 +149,8 @@ class Plan:
 
 def plan_table(plan: Plan) -> str:
     """The runs as a Markdown table; both kinds share a row."""
-    head = [
-        "budget, FLOPs",
-        "size",
-        "parameters: body + head",
-        "steps",
-        "tokens",
-        "learning rate",
-        "seeds",
-        "seconds, each kind",
-    ]
+    head = ["budget, FLOPs", "size", "parameters: body + head", "steps", "tokens"]
+    head += ["learning rate", "seeds", "seconds, each kind"]
     cells: dict[tuple, list[Run]] = {}
     for run in plan.runs:
         cells.setdefault((run.budget, run.size.name), []).append(run)
@@ -200,16 +159,8 @@ def plan_table(plan: Plan) -> str:
         run, seeds = runs[0], sorted({run.seed for run in runs})
         parameters = f"{run.size.body / 1e6:.2f} M + {run.size.head(plan.values['vocab_size']) / 1e6:.2f} M"
         length = [f"{run.steps:,}", f"{run.tokens / 1e6:.1f} M", f"{run.learning_rate:.1e}"]
-        rows.append(
-            [
-                f"{budget:.1e}",
-                size,
-                parameters,
-                *length,
-                ", ".join(map(str, seeds)),
-                f"{plan.expected_seconds(run):.0f}",
-            ]
-        )
+        seconds = f"{plan.expected_seconds(run):.0f}"
+        rows.append([f"{budget:.1e}", size, parameters, *length, ", ".join(map(str, seeds)), seconds])
     return table(head, rows)
 
 

@@ -98,18 +98,8 @@ def record_path(output: Path, run: Run) -> Path:
 
 def start_workers(args: argparse.Namespace, limit: float | None) -> int:
     """Starts the processes, waits for them, and returns the number of failures."""
-    command = [
-        sys.executable,
-        "-m",
-        "recipes.scaling.run",
-        "--plan",
-        args.plan,
-        "--output",
-        str(args.output),
-        "--resume",
-        "--worker",
-    ]
-    command += ["--only", args.only] + (["--corpus", args.corpus] if args.corpus else [])
+    command = [sys.executable, "-m", "recipes.scaling.run", "--plan", args.plan, "--output", str(args.output)]
+    command += ["--resume", "--worker", "--only", args.only] + (["--corpus", args.corpus] if args.corpus else [])
     processes = []
     for _ in range(args.workers):
         minutes = [] if limit is None else ["--max-minutes", str((limit - time.monotonic()) / 60)]
