@@ -141,17 +141,16 @@ def coverage_table(found: dict) -> str:
                 )
                 for coupled in (False, True)
             )
-            cells = [f"{percent(row['within'])}, {row['reported_over_true']:.2f}x" for row in (plain, antithetic)]
+            cells = [
+                f"{with_interval(row['within'], 0, scale=100)}, {row['reported_over_true']:.2f}x"
+                for row in (plain, antithetic)
+            ]
             rows.append([span, str(number), *cells])
     return table(["scored", "samples", "plain", "antithetic"], rows)
 
 
 def tiny(value: float) -> str:
     return f"{value:.0e}" if value else f"{value:g}"
-
-
-def percent(value: dict) -> str:
-    return with_interval({name: 100 * number for name, number in value.items()}, 0)
 
 
 def needed(row: dict, paper: dict, name: str = "times") -> dict:

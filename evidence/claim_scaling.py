@@ -6,7 +6,7 @@ import numpy as np
 
 from evidence.command import Command
 from reporting.markdown import counted, joined, table, with_interval
-from reporting.plots import Plot, panel, series
+from reporting.plots import Plot, logarithmic, panel, series
 
 
 TITLE = "Masked diffusion scales like autoregression"
@@ -141,7 +141,9 @@ def task_table(found: dict) -> str:
             row = one_of(found["tasks"], kind, budget)
             if row is None:
                 continue
-            rates = [percent(row[score]) for score in ("choice", "known_lines", "known_characters")]
+            rates = [
+                with_interval(row[score], 1, scale=100) for score in ("choice", "known_lines", "known_characters")
+            ]
             nats = with_interval(row["held_out_couplets_nats"], 2)
             rows.append([flops(budget), name, row["size"], *rates, nats])
     return table(head, rows)
@@ -252,17 +254,6 @@ def span(values: list[float]) -> str:
     return f"{flops(min(values))} to {flops(max(values))}"
 
 
-def percent(value: dict) -> str:
-    return with_interval({name: 100 * number for name, number in value.items()}, 1)
-
-
-def scientific(axes, which: str, values: list[float]) -> None:
-    """A logarithmic axis with these ticks."""
-    getattr(axes, f"set_{which}scale")("log")
-    getattr(axes, f"set_{which}ticks")(values, [flops(value) for value in values], minor=False)
-    getattr(axes, f"set_{which}ticks")([], minor=True)
-
-
 def draw_frontier(figure, results, theme) -> None:
     """The profiles of each budget on the left, what a budget buys on the right."""
     found = results["measured"]
@@ -278,11 +269,9 @@ def draw_frontier(figure, results, theme) -> None:
         series(right, theme, index, name, [row["budget"] for row in rows], *columns, line=False)
         ends = np.array([rows[0]["budget"], rows[-1]["budget"]])
         right.plot(ends, law_at(found["laws"][kind], ends), color=theme.series[index])
-    left.set_xscale("log")
     sizes = sorted({row["parameters"] for row in found["runs"]})
-    left.set_xticks(sizes, [f"{size / 1e6:.2g} M" for size in sizes], minor=False)
-    left.set_xticks([], minor=True)
-    scientific(right, "x", budgets(found))
+    logarithmic(left, "x", sizes, lambda size: f"{size / 1e6:.2g} M")
+    logarithmic(right, "x", budgets(found), flops)
     right.legend(loc="upper right", fontsize=9)
 
 
@@ -313,7 +302,7 @@ def draw_tasks(figure, results, theme) -> None:
         rows = of_kind(found["tasks"], kind)
         columns = [[100 * row["choice"][end] for row in rows] for end in ("mean", "low", "high")]
         series(axes, theme, index, name, [row["budget"] for row in rows], *columns)
-    scientific(axes, "x", [min(budgets(found)), max(budgets(found))])
+    logarithmic(axes, "x", [min(budgets(found)), max(budgets(found))], flops)
     axes.legend(loc="upper left", fontsize=8)
     for left, task in zip((0.39, 0.72), DRAWN, strict=True):
         axes = panel(figure, (left, 0.15, 0.26, 0.64), "The paper", "training FLOPs", f"{task} (%)")
@@ -329,7 +318,7 @@ def draw_tasks(figure, results, theme) -> None:
                 label=name,
             )
         places = [row[2] for row in said["rows"]]
-        scientific(axes, "x", [min(places), max(places)])
+        logarithmic(axes, "x", [min(places), max(places)], flops)
         axes.legend(loc="lower right", fontsize=8)
 
 

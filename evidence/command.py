@@ -9,19 +9,11 @@ from reporting.markdown import counted, duration
 
 @dataclass(frozen=True)
 class Command:
-    """
-    A command that repeats a measurement.
+    """A command that repeats a measurement."""
 
-    Args:
-        text (`str`): The command line, from the root of the repository.
-        does (`str`): What it measures.
-        seconds (`float`, *optional*): How long it took, from the file of results. Left out if it was not run here.
-        device (`str`, *optional*): Where it ran.
-    """
-
-    text: str
-    does: str
-    seconds: float | None = None
+    text: str  # the command line, from the root of the repository
+    does: str  # the part that it measures
+    seconds: float | None = None  # from the file of results; `None` if it was not run here
     device: str | None = None
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RULES, Option
 from modeling_llada.writing import write_atomically
-from reporting.markdown import table
+from reporting.markdown import fill, table
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,10 +27,8 @@ def main() -> None:
 def render(page: str) -> str:
     """A page with the parts that it has marks for."""
     for name, make in {"goals": goals, "options": reference, "exclusions": exclusions}.items():
-        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-        if begin in page:
-            before, rest = page.split(begin)
-            page = f"{before}{begin}{make()}\n{end}{rest.split(end)[1]}"
+        if f"<!-- {name}: begin -->" in page:
+            page = fill(page, name, make() + "\n")
     return page
 
 

@@ -46,15 +46,16 @@ def fill(page: str, name: str, text: str) -> str:
     return f"{before}{begin}{text}{end}{after}"
 
 
-def with_interval(value: dict, digits: int, unit: str = "") -> str:
-    """A mean and the ends of its interval, `{"mean": ..., "low": ..., "high": ...}`."""
-    return f"{value['mean']:.{digits}f}{unit} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+def with_interval(value: dict, digits: int, scale: float = 1) -> str:
+    """A mean and the ends of its interval, `{"mean": ..., "low": ..., "high": ...}`, times a scale, which is 100 for percent."""
+    mean, low, high = (f"{scale * value[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
-def significant(value: float, digits: int = 2) -> str:
-    """A number with few significant digits: 0.012, 1.2, 123."""
-    rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"
+def significant(value: float) -> str:
+    """A number with two significant digits: 0.012, 1.2, 120."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10 else f"{rounded:.2g}"
 
 
 def duration(seconds: float) -> str:

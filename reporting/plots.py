@@ -31,20 +31,16 @@ class Theme:
     series: tuple[str, ...]
 
 
+# fmt: off
 LIGHT = Theme(
-    "light",
-    "#ffffff",
-    "#1f2328",
-    "#d8dee4",
+    "light", "#ffffff", "#1f2328", "#d8dee4",
     ("#0072b2", "#d55e00", "#009e73", "#8c4a7f", "#6e7781", "#a8730a", "#cf2260"),
 )
 DARK = Theme(
-    "dark",
-    "#0d1117",
-    "#e6edf3",
-    "#30363d",
+    "dark", "#0d1117", "#e6edf3", "#30363d",
     ("#56b4e9", "#ff8c42", "#2fd0a0", "#e0a3d0", "#9198a1", "#f0e442", "#ff7aa8"),
 )
+# fmt: on
 THEMES = (LIGHT, DARK)
 MARKERS = ("o", "s", "^", "D", "v", "X", "P")  # each series has its own marker
 SETTINGS = {
@@ -71,20 +67,12 @@ ATTRIBUTE = re.compile(r'(?<= )(d|x|y|x1|x2|y1|y2|cx|cy|r|width|height|points|tr
 
 @dataclass(frozen=True)
 class Plot:
-    """
-    A plot of a page.
+    """A plot of a page."""
 
-    Args:
-        name (`str`): The beginning of its file names.
-        alt (`str`): A description for readers who cannot see it.
-        draw (`Callable[[Figure, Any, Theme], None]`): Draws results on a figure; [`panel`] makes the axes.
-        size (`tuple[float, float]`): Width and height in inches.
-    """
-
-    name: str
-    alt: str
-    draw: Callable[[Figure, Any, Theme], None]
-    size: tuple[float, float] = (8.0, 4.0)
+    name: str  # the beginning of its file names
+    alt: str  # a description for readers who cannot see it
+    draw: Callable[[Figure, Any, Theme], None]  # draws results on a figure; [`panel`] makes the axes
+    size: tuple[float, float] = (8.0, 4.0)  # in inches
 
 
 def draw_themes(plot: Plot, results: Any) -> dict[str, str]:
@@ -127,13 +115,8 @@ def round_number(match: re.Match) -> str:
 
 def panel(figure: Figure, place: tuple[float, float, float, float], title: str, x: str, y: str) -> Axes:
     """
-    Adds axes at a fixed place.
-
-    Args:
-        figure (`Figure`): The figure.
-        place (`tuple[float, float, float, float]`): Left, bottom, width and height, as fractions of the figure.
-        title, x (`str`): The title, and the label of the x axis with its unit.
-        y (`str`): The label of the y axis. It stands above the axis, where it is easy to read.
+    Adds axes at a fixed place: left, bottom, width and height, as fractions of the figure. The label of the y axis stands above
+    it, where it is easy to read.
     """
     axes = figure.add_axes(place)
     axes.set_title(f"{title}\n{y}" if title else y, linespacing=1.4)
@@ -142,28 +125,17 @@ def panel(figure: Figure, place: tuple[float, float, float, float], title: str, 
     return axes
 
 
-def logarithmic(axes: Axes, which: str, ticks: list[float]) -> None:
-    """Makes an axis logarithmic, with these ticks as plain numbers."""
+def logarithmic(axes: Axes, which: str, ticks: list[float], write: Callable[[float], str] = "{:,g}".format) -> None:
+    """Makes an axis logarithmic, with these ticks, by default as plain numbers."""
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(matplotlib.ticker.FixedLocator(ticks))
-    axis.set_major_formatter(matplotlib.ticker.FixedFormatter([f"{tick:,g}" for tick in ticks]))
+    axis.set_major_formatter(matplotlib.ticker.FixedFormatter(list(map(write, ticks))))
     axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
-def series(
-    axes: Axes,
-    theme: Theme,
-    index: int,
-    label: str,
-    x: list,
-    value: list,
-    low: list,
-    high: list,
-    line: bool = True,
-    filled: bool = True,
-) -> None:
-    """Draws points with their intervals, joined by a line."""
+def series(axes: Axes, theme: Theme, index: int, label: str, x, value, low, high, line=True, filled=True) -> None:
+    """Draws points with the ends of their intervals, joined by a line."""
     colour = theme.series[index]
     below = [a - b for a, b in zip(value, low, strict=True)]
     above = [b - a for a, b in zip(value, high, strict=True)]

@@ -11,18 +11,8 @@ from scipy import stats
 
 def bootstrap(*samples: ArrayLike, statistic: Callable = np.mean, seed: int = 0) -> dict[str, float]:
     """
-    A statistic of samples of one length, which are resampled together, with its interval.
-
-    Args:
-        samples (`ArrayLike` of shape `(number,)`):
-            One or several samples, for instance the two sides of a ratio.
-        statistic (`Callable`, *optional*, defaults to the mean):
-            Computed from the samples along `axis`.
-        seed (`int`, *optional*, defaults to 0):
-            Seed of the 10,000 resamples.
-
-    Returns:
-        `dict[str, float]`: `mean`, the statistic of the samples themselves, and `low` and `high`.
+    A statistic of samples of one length, such as the two sides of a ratio, which are resampled together 10,000 times. The
+    statistic is computed along `axis`. Returns it as `mean`, and the ends of its interval as `low` and `high`.
     """
     arrays = [np.asarray(sample, dtype=float) for sample in samples]
     value = low = high = float(statistic(*arrays, axis=-1))

@@ -20,16 +20,6 @@ class MaskTable(LLaDALikelihoodMixin):
     Texts of one length under every mask of the scored positions, which are the same in all texts. The method
     `log_likelihood` is the one of the model, but it reads the table instead of running the network.
 
-    Args:
-        texts (`torch.LongTensor` of shape `(texts, length)`):
-            The token ids.
-        positions (`torch.LongTensor` of shape `(scored,)`):
-            The scored positions.
-        log_probs (`torch.DoubleTensor` of shape `(texts, 2^scored, scored)`):
-            The log-probabilities of the tokens that a mask hides, and 0 for the others.
-        config ([`LLaDAConfig`]):
-            The config of the model.
-
     Example:
 
     ```python
@@ -38,9 +28,9 @@ class MaskTable(LLaDALikelihoodMixin):
     ```
     """
 
-    texts: torch.LongTensor
-    positions: torch.LongTensor
-    log_probs: torch.DoubleTensor
+    texts: torch.LongTensor  # (texts, length)
+    positions: torch.LongTensor  # (scored,)
+    log_probs: torch.DoubleTensor  # (texts, 2^scored, scored), of the tokens that a mask hides, and 0 for the others
     config: object
     device: torch.device = torch.device("cpu")
 
@@ -154,13 +144,8 @@ def variances(
     means: torch.DoubleTensor, squares: torch.DoubleTensor, rate_eps: float
 ) -> tuple[torch.DoubleTensor, torch.DoubleTensor]:
     """
-    The variance of one sample of eq. 5 and of eq. 6, each `(texts,)`.
-
-    Args:
-        means, squares (`torch.DoubleTensor` of shape `(texts, scored)`):
-            The means by count of the sums, and of their squares, over all masks or over some masks of each count.
-        rate_eps (`float`):
-            The smallest rate of eq. 5.
+    The variance of one sample of eq. 5 and of eq. 6, each `(texts,)`, from the means by count of the sums, and of their squares,
+    over all masks or over some masks of each count. `rate_eps` is the smallest rate of eq. 5.
     """
     scored = means.shape[-1]
     inverse = 1.0 / torch.arange(1, scored + 1, dtype=torch.double)

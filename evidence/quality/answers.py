@@ -13,24 +13,10 @@ from modeling_llada.seeds import indexed_generator
 
 @dataclass
 class Examiner:
-    """Runs settings, each on the model with its weights.
+    """Runs settings, each on the model with its weights."""
 
-    Args:
-        models (`dict[str | None, LLaDAForMaskedLM]`): The models by the quantization of their weights; `None` for plain weights.
-        tokenizer ([`PreTrainedTokenizerBase`]): Their tokenizer, which pads on the left.
-        questions (`dict[str, list[Question]]`): The questions by task.
-        batch_size (`int`): The largest number of questions in a forward pass.
-        seed (`int`): Seed of the noise.
-
-    Example:
-
-    ```python
-    >>> Examiner({None: model}, tokenizer, {"line": questions}, batch_size=64, seed=0).measure(settings_of("line")[0])
-    ```
-    """
-
-    models: dict
-    tokenizer: object
+    models: dict  # by the quantization of their weights; `None` for plain weights
+    tokenizer: object  # pads on the left
     questions: dict[str, list[Question]]
     batch_size: int
     seed: int
@@ -49,64 +35,43 @@ class Examiner:
         return {twin.key: twin_result, setting.key: result | agreement(answers, twin_answers)}
 
     def ask(self, setting: Setting) -> tuple[dict, list[list[int]]]:
-        questions = self.questions[setting.task]
-        return ask(self.models[setting.weights], self.tokenizer, setting, questions, self.batch_size, self.seed)
-
-
-def ask(
-    model, tokenizer, setting: Setting, questions: list[Question], batch_size: int, seed: int
-) -> tuple[dict, list[list[int]]]:
-    """Answers all questions with one setting.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]): The model.
-        tokenizer ([`PreTrainedTokenizerBase`]): Its tokenizer, which pads on the left.
-        setting ([`Setting`]): The options of `generate`.
-        questions (`list[Question]`): The questions.
-        batch_size (`int`): The largest number of questions in a forward pass.
-        seed (`int`): Seed of the noise.
-
-    Returns:
-        `tuple[dict, list[list[int]]]`: The result, and the token ids of each answer. The result has `hits`, a string with 1
-        for each question whose answer is exactly right and 0 for the others, the share of `characters` that are right, and
-        the mean `forward_passes` and `tokens` of a question.
-
-    Example:
-
-    ```python
-    >>> result, answers = ask(model, tokenizer, settings_of("line")[0], questions, batch_size=64, seed=0)
-    ```
-    """
-    hits, given = ["0"] * len(questions), [[]] * len(questions)
-    right = passes = tokens = 0
-    for batch in batches(questions, batch_size):
-        inputs = tokenizer([question.prompt for question in batch], return_tensors="pt", padding=True).to(model.device)
-        answers = tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
-        length = answers.shape[1] + setting.extra_tokens
-        output = model.generate(
-            **inputs,
-            **setting.options(length),
-            max_new_tokens=length,
-            stop_at_eos=False,
-            return_dict_in_generate=True,
-            # One for each row: a question's noise depends on nothing but its index.
-            generator=[indexed_generator(seed, question.index, model.device) for question in batch],
-        )
-        completions = output.sequences[:, -length:].cpu()
-        is_right = completions[:, : answers.shape[1]] == answers
-        is_exact = is_right.all(-1) & ends_there(completions, answers.shape[1], tokenizer.eos_token_id)
-        for question, completion, is_hit in zip(batch, completions.tolist(), is_exact.tolist(), strict=True):
-            hits[question.index], given[question.index] = str(int(is_hit)), completion
-        right += is_right.sum().item()
-        tokens += answers.numel()
-        passes += output.num_forward_passes.sum().item()
-    result = {
-        "hits": "".join(hits),
-        "characters": round(right / tokens, 4),
-        "forward_passes": round(passes / len(questions), 4),
-        "tokens": round(tokens / len(questions), 4),
-    }
-    return result, given
+        """
+        Answers all questions of the task with a setting. Returns the result, and the token ids of each answer. The result has
+        `hits`, a string with 1 for each question whose answer is exactly right and 0 for the others, the share of `characters`
+        that are right, and the mean `forward_passes` and `tokens` of a question.
+        """
+        questions, model = self.questions[setting.task], self.models[setting.weights]
+        hits, given = ["0"] * len(questions), [[]] * len(questions)
+        right = passes = tokens = 0
+        for batch in batches(questions, self.batch_size):
+            prompts = [question.prompt for question in batch]
+            inputs = self.tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
+            answers = self.tokenizer([question.answer for question in batch], return_tensors="pt")["input_ids"]
+            length = answers.shape[1] + setting.extra_tokens
+            output = model.generate(
+                **inputs,
+                **setting.options(length),
+                max_new_tokens=length,
+                stop_at_eos=False,
+                return_dict_in_generate=True,
+                # One for each row: a question's noise depends on nothing but its index.
+                generator=[indexed_generator(self.seed, question.index, model.device) for question in batch],
+            )
+            completions = output.sequences[:, -length:].cpu()
+            is_right = completions[:, : answers.shape[1]] == answers
+            is_exact = is_right.all(-1) & ends_there(completions, answers.shape[1], self.tokenizer.eos_token_id)
+            for question, completion, is_hit in zip(batch, completions.tolist(), is_exact.tolist(), strict=True):
+                hits[question.index], given[question.index] = str(int(is_hit)), completion
+            right += is_right.sum().item()
+            tokens += answers.numel()
+            passes += output.num_forward_passes.sum().item()
+        result = {
+            "hits": "".join(hits),
+            "characters": round(right / tokens, 4),
+            "forward_passes": round(passes / len(questions), 4),
+            "tokens": round(tokens / len(questions), 4),
+        }
+        return result, given
 
 
 def ends_there(completions: torch.LongTensor, length: int, eos_token_id: int) -> torch.BoolTensor:

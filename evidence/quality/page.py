@@ -97,16 +97,7 @@ machine with other work. `python -m evidence.quality --help` tells more about th
 
 
 def render(values: dict, picture: str) -> str:
-    """
-    Renders the page.
-
-    Args:
-        values (`dict`): The file of results.
-        picture (`str`): The plot, in Markdown.
-
-    Returns:
-        `str`: Markdown.
-    """
+    """Renders the page from the file of results and the plot in Markdown."""
     results = values["results"]
     tasks = [task for task in TASKS if settings_of(task)[0].key in results]
     return PAGE.format(

@@ -13,21 +13,13 @@ EXTRA_TOKENS = (2, 6, 14, 46)  # of a canvas that is longer than the answer, whi
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule for what a step commits.
+    """A rule that decides which tokens a step commits."""
 
-    Args:
-        family (`str`): The kind of rule, which has one color in the plot.
-        label (`str`): Its row in the table.
-        options (`dict`): Options of `generate`.
-        tokens_per_step (`int`): The quota of the schedule; 1 for a parallel rule, which commits more by itself.
-        base (`str`, *optional*): The label of the rule whose tokens it must reproduce.
-    """
-
-    family: str
-    label: str
-    options: dict
-    tokens_per_step: int = 1
-    base: str | None = None
+    family: str  # the kind of rule, which has one color in the plot
+    label: str  # its row in the table
+    options: dict  # of `generate`
+    tokens_per_step: int = 1  # the quota of the schedule; 1 for a parallel rule, which commits more by itself
+    base: str | None = None  # the label of the rule whose tokens it must reproduce
 
 
 RULES = [
@@ -51,12 +43,7 @@ RULES = [
 # Drafts are verified, so they change no tokens.
 DRAFT_RULES = [
     Rule("drafts", "1 token, 4 drafts", {"draft_steps": 4}, base=ONE_TOKEN),
-    Rule(
-        "drafts",
-        "threshold 0.9, 4 drafts",
-        {"confidence_threshold": 0.9, "draft_steps": 4},
-        base="threshold 0.9",
-    ),
+    Rule("drafts", "threshold 0.9, 4 drafts", {"confidence_threshold": 0.9, "draft_steps": 4}, base="threshold 0.9"),
 ]
 # Further rules for docs/evidence.md: other remasking at other numbers of steps, guidance, and the EOS options.
 REMASKING_RULES = [
@@ -77,23 +64,14 @@ FEW_RULES = [
 
 @dataclass(frozen=True)
 class Setting:
-    """One decoder on one task.
-
-    Args:
-        task (`str`): The task.
-        rule ([`Rule`]): The rule.
-        cache (`str`, *optional*): The block cache.
-        block_length (`int`, *optional*): The length of the blocks; `None` is one block.
-        weights (`str`, *optional*): The quantization of the projections; `None` for plain weights.
-        extra_tokens (`int`): Tokens of the canvas after the answer, which then has to end with an EOS.
-    """
+    """One decoder on one task."""
 
     task: str
     rule: Rule
     cache: str | None
-    block_length: int | None
-    weights: str | None = None
-    extra_tokens: int = 0
+    block_length: int | None  # `None` is one block
+    weights: str | None = None  # the quantization of the projections; `None` for plain weights
+    extra_tokens: int = 0  # of the canvas after the answer, which then has to end with an EOS
 
     @property
     def key(self) -> str:

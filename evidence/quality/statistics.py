@@ -12,14 +12,8 @@ from reporting.statistics import bootstrap
 
 def statistics_of(result: dict, baseline: dict) -> dict[str, list[float]]:
     """
-    Exact match of a result, and its difference from the baseline: a value and the ends of its interval, in percent.
-
-    Args:
-        result, baseline (`dict`):
-            Their `hits` are strings with 1 for each prompt that was answered exactly and 0 for the others.
-
-    Raises:
-        `ValueError`: if the two do not have the same number of prompts.
+    Exact match of a result, and its difference from the baseline: a value and the ends of its interval, in percent. Their `hits`
+    are strings with 1 for each prompt that was answered exactly and 0 for the others.
     """
     hits, others = (100.0 * np.array(list(one["hits"]), dtype=float) for one in (result, baseline))
     if len(hits) != len(others):

@@ -15,13 +15,7 @@ POEM_FORM, POEM_LENGTH, LINE_LENGTH = "五言绝句", 24, 6  # characters, inclu
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt and its only right answer.
-
-    Args:
-        prompt (`str`): The given text.
-        answer (`str`): The text that has to follow, character by character.
-        index (`int`): Its index in the task, which seeds its noise.
-    """
+    """A prompt, its only right answer, which has to follow character by character, and its index, which seeds its noise."""
 
     prompt: str
     answer: str

@@ -44,15 +44,7 @@ floats, and the activations are left as they are. That shows what the rounding c
 
 
 def weights_section(values: dict) -> str:
-    """
-    Renders the section, which is empty if no weights were quantized.
-
-    Args:
-        values (`dict`): The file of results.
-
-    Returns:
-        `str`: Markdown.
-    """
+    """Renders the section from the file of results; it is empty if no weights were quantized."""
     kinds = values.get("weights", {})
     if not kinds:
         return ""
