@@ -134,12 +134,7 @@ class Models:
 
 
 def bind(contender: Contender, models: Models, cell: Cell, prompts: torch.LongTensor) -> Callable[..., object]:
-    """
-    A function that runs the generation of a contender, with all passes of the schedule or with the given `steps`.
-
-    Raises:
-        `Unavailable`: If this machine cannot run it.
-    """
+    """A function that runs the generation of a contender, with all passes of the schedule or with the given `steps`."""
     if contender.needs_cuda and prompts.device.type != "cuda":
         raise Unavailable("steps are recorded on a CUDA device only; the rows below are not recorded either")
     model = models.of(contender)

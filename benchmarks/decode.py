@@ -90,7 +90,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--batch", type=int, nargs="+", default=[1], help="rows (%(default)s)")
     add(
-        "--prompt", type=int, nargs="+", default=[128], help="lengths of the prompt, one for each answer (%(default)s)"
+        "--prompt",
+        type=int,
+        nargs="+",
+        default=[128],
+        help="lengths of the prompts, one for each answer (%(default)s)",
     )
     add("--answer", type=int, nargs="+", default=[256], help="lengths of the answer (%(default)s)")
     add("--tokens-per-step", type=int, nargs="+", default=[1], help="the forced schedules (%(default)s)")

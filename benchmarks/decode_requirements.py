@@ -10,14 +10,7 @@ from reporting.markdown import table
 ENGINES = ("graph", "compiled", "eager")
 # Rows that count have the whole model and plain weights. The number of tokens that a step commits costs nothing.
 MODEL, DEVICE = "shape 8b", "H100"
-ROW = {
-    "who": "ours",
-    "weights": None,
-    "prompt": 128,
-    "answer": 256,
-    "block_length": 32,
-    "dtype": "bfloat16",
-}
+ROW = {"who": "ours", "weights": None, "prompt": 128, "answer": 256, "block_length": 32, "dtype": "bfloat16"}
 SECTION = """### Required and reached
 
 {model} in bfloat16 on an {device}, plain weights, {prompt} + {answer} in blocks of {block_length}. If several files have such a
@@ -29,22 +22,12 @@ row, the slowest counts. Bold: reached. `graph` is what `generate` does by defau
 
 @dataclass(frozen=True)
 class Requirement:
-    """
-    The largest value of a column that is good enough.
+    """The largest value of a column that is good enough, and the rows that count."""
 
-    Args:
-        text (`str`): Its row in the table.
-        column (`str`): The measured value.
-        at_most (`float`): The largest value.
-        aim (`str`): The value that was hoped for.
-        modes (`tuple[str, ...]`), batches (`tuple[int, ...]`): The rows that count.
-        engines (`tuple[str, ...]`): The engines with this requirement.
-    """
-
-    text: str
+    text: str  # its row in the table
     column: str
     at_most: float
-    aim: str = ""
+    aim: str = ""  # the value that was hoped for
     modes: tuple[str, ...] = ("exact", "dual")
     batches: tuple[int, ...] = (1, 8)
     engines: tuple[str, ...] = ENGINES

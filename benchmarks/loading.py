@@ -33,16 +33,13 @@ CHUNK = 1 << 24  # bytes
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--shape", choices=("tiny", "1b", "8b"), default="tiny", help="shape of the model (%(default)s)"
-    )
-    parser.add_argument("--device", default="cpu", help="where to load it to (%(default)s)")
-    parser.add_argument(
-        "--folder", type=Path, required=True, help="folder of the checkpoint, which is written if it is missing"
-    )
-    parser.add_argument("--shard", default="4GB", help="size of a shard (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result there")
-    parser.add_argument("--load-only", action="store_true", help=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("--shape", choices=("tiny", "1b", "8b"), default="tiny", help="shape of the model (%(default)s)")
+    add("--device", default="cpu", help="where to load it to (%(default)s)")
+    add("--folder", type=Path, required=True, help="folder of the checkpoint, which is written if it is missing")
+    add("--shard", default="4GB", help="size of a shard (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="also write the result there")
+    add("--load-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.load_only:
         print(json.dumps(load(args.folder, args.device)))

@@ -6,11 +6,11 @@ The parts are the projections of all layers, attention, the head on the rows of 
 (norms, rotary embedding, residuals, the gate), which read and write each tensor once.
 """
 
-import time
 from dataclasses import dataclass
 
 import torch
 
+from benchmarks.timing import seconds_of
 from modeling_llada import LLaDAConfig
 
 
@@ -55,16 +55,8 @@ def find_rates(device: torch.device, dtype: torch.dtype) -> Rates:
 
 def best_seconds(work, device: torch.device, repeats: int = 5) -> float:
     """The shortest of a few runs, after one untimed run."""
-    seconds = []
-    for _ in range(repeats + 1):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    work()
+    return min(seconds_of(work, device)[0] for _ in range(repeats))
 
 
 @dataclass
@@ -115,18 +107,8 @@ def window_lengths(mode: str, prompt: int, answer: int, block_length: int) -> li
 
 def expect(config: LLaDAConfig, rates: Rates, cell, mode: str, launches: str | None, weight_bytes: float) -> dict:
     """
-    The expectation for a row, in milliseconds for a forward pass.
-
-    Args:
-        config ([`LLaDAConfig`]): The shape.
-        rates ([`Rates`]): The machine.
-        cell ([`Cell`]): Batch, lengths and schedule.
-        mode (`str`): The cache.
-        launches (`str`, *optional*): The device whose kernels are launched one by one; `None` for a recording.
-        weight_bytes (`float`): Bytes of a weight of a projection.
-
-    Returns:
-        `dict`: The roofline of the mean pass and of a pass inside a block, and the expected range of the mean pass.
+    The expectation for a row, in milliseconds for a forward pass: the roofline of the mean pass and of a pass inside a block, and
+    the expected range of the mean pass. `launches` is the device whose kernels are launched one by one; `None` for a recording.
     """
     activation_bytes = 2 if cell.dtype != "float32" else 4
     length, rows = cell.prompt + cell.answer, min(cell.block_length, cell.answer)

@@ -108,25 +108,8 @@ def load_second(folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
 
 def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZATIONS) -> str:
     """
-    Quantizes the projections in place with torchao; embedding and head stay as they are.
-
-    Args:
-        model (`nn.Module`): The model.
-        kind (`str`): `"int8"`, `"int4"` or `"fp8"`.
-        configs (`dict[str, Callable]`, *optional*): [`QUANTIZATIONS`] or [`ROUNDINGS`].
-
-    Returns:
-        `str`: The name of the torchao config.
-
-    Raises:
-        `Unavailable`: If torchao is not installed, or refuses.
-
-    Example:
-
-    ```python
-    >>> quantize(model, "int8")
-    'Int8WeightOnlyConfig'
-    ```
+    Quantizes the projections in place with torchao; embedding and head stay as they are. Returns the name of the torchao config,
+    which is in [`QUANTIZATIONS`] or [`ROUNDINGS`].
     """
     try:
         from torchao import quantization
@@ -134,11 +117,8 @@ def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZ
         raise Unavailable(NOT_INSTALLED) from error
     try:
         config = configs[kind](quantization)
-        quantization.quantize_(
-            model,
-            config,
-            filter_fn=lambda module, path: isinstance(module, nn.Linear) and path != "lm_head",
-        )
+        is_projection = lambda module, path: isinstance(module, nn.Linear) and path != "lm_head"  # noqa: E731
+        quantization.quantize_(model, config, filter_fn=is_projection)
     except Exception as error:  # torchao raises various errors if it lacks a kernel
         raise Unavailable(f"torchao cannot quantize to {kind} here: {first_line(error)}") from error
     # torchao silently leaves weights that do not fit a group as they are.

@@ -129,26 +129,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "'compiled, all kept' those of all",
     )
     add("--micro-batches", type=int, nargs="+", default=[1], help="parts that a batch is split into (%(default)s)")
-    add(
-        "--lora",
-        type=int,
-        metavar="R",
-        help="train adapters of rank R on the seven projections (all weights)",
-    )
+    add("--lora", type=int, metavar="R", help="train adapters of rank R on the seven projections (all weights)")
     add("--batch", type=int, nargs="+", default=[2], help="rows of a step, one for each length (%(default)s)")
     add("--length", type=int, nargs="+", default=[64], help="tokens of a row (%(default)s)")
-    add(
-        "--chunk-size",
-        type=int,
-        default=1024,
-        help="masked positions that go through the head at a time (%(default)s)",
-    )
-    add(
-        "--warmup",
-        type=int,
-        default=2,
-        help="untimed steps of each row, the first one included (%(default)s)",
-    )
+    add("--chunk-size", type=int, default=1024, help="masked positions in the head at a time (%(default)s)")
+    add("--warmup", type=int, default=2, help="untimed steps of each row, with the first one (%(default)s)")
     add("--repeats", type=int, default=4, help="timed steps of each row (%(default)s)")
     args = parser.parse_args(arguments)
     settle_device(parser, args)
@@ -179,33 +164,23 @@ def start_cell(
 ) -> tuple[dict[int, list[Batch]], Work, dict[Contender, dict]]:
     """The batch of a cell in each number of parts, its work, and its rows with their expectations."""
     batches = {parts: draw_batch(config, *size, device, parts) for parts in args.micro_batches}
-    head_rows = sum(len(batch.positions) for batch in batches[args.micro_batches[0]])
+    parts = batches[args.micro_batches[0]]  # the rows are the same for each number of parts
+    head_rows, num_masked = sum(len(part.positions) for part in parts), sum(part.num_masked for part in parts)
     work = Work(config, weights, *size, head_rows, args.chunk_size)
     is_known = device.type == "cuda" and args.dtype == "bfloat16" and "H100" in torch.cuda.get_device_name(device)
     rows = {
         contender: asdict(contender)
         | {"batch": size[0], "length": size[1]}
-        | {"masked": count_masked(batches), "head_rows": work.rows(contender.loss)}
+        | {"masked": num_masked, "head_rows": work.rows(contender.loss)}
         | {"expected": work.expect(contender) if is_known else None, "measured": None, "skipped": None}
         for contender in list_contenders(args.loss, args.engine, args.micro_batches)
     }
     return batches, work, rows
 
 
-def count_masked(batches: dict[int, list[Batch]]) -> int:
-    """The masked tokens of a batch, which are the same for each number of parts."""
-    return sum(batch.num_masked for batch in next(iter(batches.values())))
-
-
-def run_cell(
-    steps: Steps,
-    batches: dict[int, list[Batch]],
-    work: Work,
-    rows: dict[Contender, dict],
-    args: argparse.Namespace,
-) -> None:
+def run_cell(steps: Steps, batches: dict[int, list[Batch]], work: Work, rows: dict[Contender, dict], args) -> None:
     """Fills the rows of a cell."""
-    num_masked = count_masked(batches)
+    num_masked = next(iter(rows.values()))["masked"]
     progress(f"batch {work.batch} x {work.length}, {num_masked} masked")
     works, peaks, firsts = {}, {}, {}
 

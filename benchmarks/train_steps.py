@@ -71,25 +71,13 @@ def list_contenders(losses: list[str], engines: list[str], micro_batches: Sequen
 
 @dataclass
 class Batch:
-    """
-    Noisy rows, from a fixed seed.
+    """Noisy rows, from a fixed seed."""
 
-    Args:
-        input_ids (`torch.LongTensor` of shape `(batch, length)`):
-            The noisy rows.
-        clean (`torch.LongTensor` of shape `(batch * length,)`), weights (`torch.FloatTensor` of the same shape):
-            The clean tokens, and 1/t where they are masked, 0 elsewhere.
-        labels (`torch.LongTensor` of shape `(batch, length)`):
-            The clean tokens where they are masked, -100 elsewhere.
-        positions (`torch.LongTensor` of shape `(num_positions,)`):
-            The positions of the masked tokens, padded with -1 as in the collator of fine-tuning.
-    """
-
-    input_ids: torch.LongTensor
-    clean: torch.LongTensor
-    weights: torch.Tensor
-    labels: torch.LongTensor
-    positions: torch.LongTensor
+    input_ids: torch.LongTensor  # (batch, length)
+    clean: torch.LongTensor  # the clean tokens, (batch * length,)
+    weights: torch.Tensor  # 1/t where they are masked, 0 elsewhere, (batch * length,)
+    labels: torch.LongTensor  # the clean tokens where they are masked, -100 elsewhere, (batch, length)
+    positions: torch.LongTensor  # of the masked tokens, padded with -1 as in the collator of fine-tuning
 
     def __post_init__(self):
         self.rows = self.positions.clamp(min=0)
@@ -102,20 +90,8 @@ def draw_batch(
     config: LLaDAConfig, batch: int, length: int, device: torch.device, micro_batches: int = 1
 ) -> list[Batch]:
     """
-    Draws random rows, masked by the collator of fine-tuning: all tokens are of the response, and half of them are masked.
-
-    Args:
-        config ([`LLaDAConfig`]):
-            The vocabulary.
-        batch (`int`), length (`int`):
-            The rows.
-        device (`torch.device`):
-            The device of the batch.
-        micro_batches (`int`, *optional*, defaults to 1):
-            The number of parts. The rows are the same for any number.
-
-    Returns:
-        `list[Batch]`: the parts.
+    Draws random rows, masked by the collator of fine-tuning: all tokens are of the response, and half of them are masked. Returns
+    the parts; the rows are the same for any number of parts.
     """
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size - 1, (batch, length), generator=generator)
@@ -148,22 +124,8 @@ def find_loss(
     model: LLaDAForMaskedLM, batch: Batch, loss: str, cross_entropy: Callable, chunk_size: int = 1024
 ) -> torch.Tensor:
     """
-    The loss of eq. 3 of the paper, for each token.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The mask predictor.
-        batch ([`Batch`]):
-            The rows.
-        loss (`str`):
-            One of [`LOSSES`].
-        cross_entropy (`Callable`):
-            [`weighted_cross_entropy`], as it is or compiled.
-        chunk_size (`int`, *optional*, defaults to 1024):
-            Positions whose logits are in memory at a time, with chunks.
-
-    Returns:
-        `torch.FloatTensor`: a scalar, the same for each way up to rounding.
+    The loss of eq. 3 of the paper, for each token, which is the same for each way up to rounding. `cross_entropy` is
+    [`weighted_cross_entropy`], as it is or compiled.
     """
     if loss == "masked rows + chunks":
         losses = model(
@@ -193,19 +155,8 @@ def run_checkpointed_layer(layer: LLaDALayer, *args, **kwargs) -> torch.Tensor:
 
 class Steps:
     """
-    A model, its optimizer, and the training step of each contender.
-
-    Args:
-        config ([`LLaDAConfig`]):
-            The shape of the model.
-        device (`torch.device`):
-            The device of the model.
-        dtype (`torch.dtype`):
-            The precision of weights, adapters and AdamW.
-        lora (`int`, *optional*):
-            The rank of adapters on all seven projections, with a frozen base. By default all weights are trained.
-        chunk_size (`int`):
-            See [`find_loss`].
+    A model, its optimizer, and the training step of each contender. With `lora`, adapters of that rank are on all seven
+    projections of a frozen base; otherwise all weights are trained.
     """
 
     def __init__(self, config, device, dtype, lora: int | None, chunk_size: int):

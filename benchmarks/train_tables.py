@@ -22,27 +22,15 @@ GPU. Bold: reached.
 
 @dataclass(frozen=True)
 class Requirement:
-    """
-    The requirement for a cell from before it was measured.
-
-    Args:
-        shape (`str`), is_full (`bool`), batch (`int`), length (`int`):
-            The cell.
-        official (`int`, *optional*):
-            Tokens a second of the official model code with all logits, if it was measured.
-        times (`float`):
-            The least speedup over all logits.
-        gib (`float`):
-            The largest peak memory.
-    """
+    """The requirement for a cell from before it was measured."""
 
     shape: str
     is_full: bool
     batch: int
     length: int
-    official: int | None
-    times: float
-    gib: float
+    official: int | None  # tokens a second of the official model code with all logits, if it was measured
+    times: float  # the least speedup over all logits
+    gib: float  # the largest peak memory
 
     @property
     def name(self) -> str:

@@ -28,28 +28,14 @@ GIB = 2**30
 
 @dataclass
 class Work:
-    """
-    The work of a training step.
-
-    Args:
-        config ([`LLaDAConfig`]):
-            The shape of the model.
-        weights (`dict[str, int]`):
-            See [`count_weights`].
-        batch (`int`), length (`int`):
-            The rows.
-        masked (`int`):
-            Positions that go through the head, unless all positions do.
-        chunk_size (`int`):
-            Positions that go through the head at a time, with chunks.
-    """
+    """The work of a training step."""
 
     config: LLaDAConfig
-    weights: dict[str, int]
+    weights: dict[str, int]  # see [`count_weights`]
     batch: int
     length: int
-    masked: int
-    chunk_size: int
+    masked: int  # positions that go through the head, unless all positions do
+    chunk_size: int  # positions that go through the head at a time, with chunks
 
     @property
     def tokens(self) -> int:
@@ -69,20 +55,13 @@ class Work:
 
     def products(self, loss: str) -> float:
         """The operations of all other products."""
+        # 2 forward, 2 for the gradient of the input, 2 for that of a trained weight.
         factor = 6 if self.is_full else 4
         layers = (factor * self.weights["layers"] + 6 * self.weights["adapters"]) * self.tokens
         return layers + factor * self.weights["head"] * self.rows(loss)
 
     def operations(self, loss: str) -> float:
-        """
-        The operations of a step, without the second forward pass.
-
-            tokens * (F * weights of the layers + 6 * weights of the adapters + 12 * layers * hidden size * length)
-            + rows of the head * F * weights of the head
-
-        F is 6 for weights that are trained: 2 forward, 2 for the gradient of the input, 2 for that of the weight. It is 4
-        for frozen ones.
-        """
+        """The operations of a step, without the second forward pass; the docstring of train.py has the formula."""
         return self.products(loss) + self.attention()
 
     def expect(self, contender: Contender) -> dict:

@@ -84,11 +84,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add_model_arguments(parser, shape="tiny", dtypes=("float32", "bfloat16"))
     add(
-        "--weights",
-        nargs="+",
-        choices=list(WEIGHTS),
-        default=list(WEIGHTS),
-        help="weights of the base model (nf4 bfloat16)",
+        "--weights", nargs="+", choices=list(WEIGHTS), default=list(WEIGHTS), help="weights of the base (nf4 bfloat16)"
     )
     add("--engine", nargs="+", choices=list(ENGINES), default=["eager"], help="how the model runs (eager)")
     add("--batch", type=int, default=2, help="rows of a step (%(default)s)")
