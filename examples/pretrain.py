@@ -104,8 +104,9 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
         trainer.evaluate()
-    save_curve(trainer)
-    save_final(trainer, recipe.tokenizer)
+    if trainer.is_world_process_zero():
+        save_curve(trainer)
+        save_final(trainer, recipe.tokenizer)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -83,7 +83,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
                 "`max_steps` must be positive, since rows are drawn with replacement and there is no epoch to count, "
                 f"but got {self.max_steps}."
             )
-        for name in ("rate_eps", "random_length_ratio", "decay_ratio"):
+        if not 0 <= self.rate_eps < 1:
+            raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
+        for name in ("random_length_ratio", "decay_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
         if self.eval_num_samples < 1:

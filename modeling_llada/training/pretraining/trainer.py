@@ -104,6 +104,12 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             callbacks=callbacks,
             **kwargs,
         )
+        # The constructor sets it to 1 for a model that is split over GPUs.
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"`args.n_gpu` must be 1, but got {args.n_gpu}: `nn.DataParallel` would split masked positions from their "
+                "rows. Start the script with `torchrun`, or show it one GPU with `CUDA_VISIBLE_DEVICES=0`."
+            )
         # The same for transformers < 5.19, together with the number of items.
         self.model_accepts_loss_kwargs = True
         self._token_losses = self.token_losses

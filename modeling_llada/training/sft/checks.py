@@ -21,19 +21,24 @@ from .configuration import LLaDASFTConfig
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def check_run(
+def check_model(
     args: LLaDASFTConfig,
     model: PreTrainedModel | PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
     datasets: "dict[str, Dataset]",  # noqa: F821
     peft_config: PeftConfig | None,
 ) -> None:
-    """Raises a `ValueError` unless model, tokenizer, datasets and adapter fit together."""
-    _check_model(model)
+    """Raises a `ValueError` unless the model is a mask predictor that fits the datasets and the adapter."""
+    config = model.config
+    if getattr(config, "model_type", None) != "llada" or model.get_output_embeddings() is None:
+        raise ValueError(
+            f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
+            "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
+        )
+    if config.mask_token_id is None:
+        raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)
     _check_adapter(model, peft_config)
-    _check_tokenizer(tokenizer, model)
 
 
 def check_prepared_model(model: PreTrainedModel | PeftModel, accelerator: Accelerator) -> None:
@@ -122,17 +127,6 @@ def _check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F82
                 f"`parallelism_config` with `{name}={size}` is not supported: it splits rows, and the loss needs the masked "
                 "positions of whole rows. For long rows use `gradient_checkpointing=True`, `tp_size` or FSDP."
             )
-
-
-def _check_model(model: PreTrainedModel) -> None:
-    config = model.config
-    if getattr(config, "model_type", None) != "llada" or model.get_output_embeddings() is None:
-        raise ValueError(
-            f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
-            "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
-        )
-    if config.mask_token_id is None:
-        raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
 
 
 def _check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
@@ -244,8 +238,8 @@ def keep_gradients(model: PreTrainedModel | PeftModel) -> None:
         module.support_avx512bf16_for_cpu = False
 
 
-def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """The tokenizer must have the special tokens of the model."""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raises a `ValueError` unless the tokenizer has the special tokens of the model."""
     config, rows = model.config, model.get_input_embeddings().weight.shape[0]
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"`processing_class` must be a tokenizer, but got {type(tokenizer).__name__}.")

@@ -45,8 +45,9 @@ from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
     check_arguments,
     check_chat_template,
+    check_model,
     check_prepared_model,
-    check_run,
+    check_tokenizer,
     keep_gradients,
     with_default_targets,
 )
@@ -142,9 +143,15 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
             model = _load_model(model, args, quantization_config)
             # TRL would warn that it ignores them.
             args.model_init_kwargs = quantization_config = None
-        processing_class = processing_class or _load_tokenizer(model, args, model_init_kwargs)
-        check_run(args, model, processing_class, datasets, peft_config)
+        check_model(args, model, datasets, peft_config)
         keep_gradients(model)
+        if processing_class is None:
+            processing_class = AutoTokenizer.from_pretrained(
+                model.config._name_or_path,
+                revision=model_init_kwargs.get("revision", "main"),
+                trust_remote_code=args.trust_remote_code,
+            )
+        check_tokenizer(processing_class, model)
 
         self._formatting_func = kwargs.get("formatting_func")
         self._num_embeddings = model.get_input_embeddings().weight.shape[0]
@@ -457,10 +464,3 @@ def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrai
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
     return create_model_from_path(path, AutoModelForMaskedLM, **options)
-
-
-def _load_tokenizer(model, args: LLaDASFTConfig, model_init_kwargs: dict) -> PreTrainedTokenizerBase:
-    revision = model_init_kwargs.get("revision", "main")
-    return AutoTokenizer.from_pretrained(
-        model.config._name_or_path, revision=revision, trust_remote_code=args.trust_remote_code
-    )

@@ -185,9 +185,15 @@ class TestTrainer:
         assert largest_difference(weights_of(straight), weights_of(boxed)) == 0
 
     def test_config_errors(self):
-        for name, value in (("max_steps", -1), ("rate_eps", 2.0), ("decay_ratio", -0.1), ("eval_num_samples", 0)):
+        for name, value in (("max_steps", -1), ("rate_eps", 1.0), ("decay_ratio", -0.1), ("eval_num_samples", 0)):
             with pytest.raises(ValueError, match=f"`{name}`"):
                 LLaDAPretrainingConfig("unused", use_cpu=True, **({"max_steps": 5} | {name: value}))
+
+    def test_several_gpus_of_one_process_are_an_error(self, trainer_of, monkeypatch):
+        """Trainer would use `nn.DataParallel`."""
+        monkeypatch.setattr(LLaDAPretrainingConfig, "n_gpu", 2)
+        with pytest.raises(ValueError, match="`args.n_gpu` must be 1, but got 2.*torchrun"):
+            trainer_of()
 
     def test_a_model_without_mask_token_is_an_error(self, tiny_model, mixture, tmp_path):
         model = tiny_model()
@@ -291,6 +297,17 @@ class TestExample:
         call(*recipe, "--output-dir", tmp_path / "straight")
         finals = [tmp_path / name / "final" / "model.safetensors" for name in ("killed", "straight")]
         assert finals[0].read_bytes() == finals[1].read_bytes()
+
+    def test_two_processes_write_one_model(self, recipe, call, tmp_path):
+        arguments = [*recipe, "training.max_steps=2", "training.optim=sgd", "--output-dir"]
+        run_together(run_script, *arguments, tmp_path / "two")
+        call(*arguments, tmp_path / "one")
+        one, two = (
+            LLaDAForMaskedLM.from_pretrained(tmp_path / name / "final").state_dict() for name in ("one", "two")
+        )
+        assert largest_difference(one, two) < 1e-4
+        curves = [json.loads((tmp_path / name / "training_log.json").read_text()) for name in ("one", "two")]
+        assert [entry["step"] for entry in curves[0]] == [entry["step"] for entry in curves[1]]
 
     def test_time_limit_final_model_and_curve(self, recipe, call, tmp_path):
         (tmp_path / "tokenizer").mkdir()

@@ -220,9 +220,12 @@ class TestTokenizer:
 
 
 class TestModel:
-    def test_that_is_no_llada(self, refused):
+    def test_that_is_no_llada(self, tmp_path):
+        """It is refused before the tokenizer is looked for."""
         config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-        refused("LLaDA mask predictor.*BertForMaskedLM", model=BertForMaskedLM(config))
+        args = LLaDASFTConfig(str(tmp_path), use_cpu=True)
+        with pytest.raises(ValueError, match="LLaDA mask predictor.*BertForMaskedLM"):
+            LLaDASFTTrainer(BertForMaskedLM(config), args, train_dataset=MESSAGES)
 
     def test_that_is_a_backbone(self, refused, poet_folder):
         refused("LLaDA mask predictor.*LLaDAModel", model=LLaDAForMaskedLM.from_pretrained(poet_folder).model)
