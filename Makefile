@@ -22,7 +22,10 @@ slow_tests:
 newest:
 	.ci/newest
 
-# Writes docs/evidence.md, docs/quality.md and their plots from the results, and the tables of decoding options; measures nothing.
+# Writes docs/evidence.md, docs/quality.md, their plots and all tables of other pages that are made from results or code. It
+# measures nothing.
 evidence:
 	python -m evidence
 	python -m evidence.options_table
+	python -m evidence.memory_table
+	python -m benchmarks
