@@ -31,15 +31,7 @@ environment:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        arguments (`Sequence[str]`, *optional*):
-            The arguments. By default those of the process.
-
-    Returns:
-        `int`: The exit code: 0, or 2 after an error of the user, or 130 after Ctrl-C.
-    """
+    """Runs the command. Returns its exit code: 0, or 2 after an error of the user, or 130 after Ctrl-C."""
     args = build_parser().parse_args(arguments)
     try:
         args.run(args)

@@ -34,10 +34,9 @@ def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT
 
 
 def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
-    """Chooses the checkpoint: the value of `--model`, that of `LLADA_MODEL`, or the shipped one.
-
-    Raises:
-        `CommandError`: if none is named, and the package was not installed from a clone.
+    """
+    The checkpoint: the value of `--model`, or that of `LLADA_MODEL`, or the shipped one. It is an error if there is
+    none.
     """
     name = name or os.environ.get("LLADA_MODEL")
     if name:
@@ -53,19 +52,8 @@ def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
 
 def open_checkpoint(name: str, args: argparse.Namespace, check: Callable[[], None] = lambda: None):
     """
-    Loads the checkpoint of a command and its tokenizer.
-
-    Args:
-        name (`str`):
-            The checkpoint.
-        args (`argparse.Namespace`):
-            The arguments of the command.
-        check (`Callable`, *optional*):
-            Checks other arguments with the library, before the weights are read.
-
-    Raises:
-        `CommandError`: if the checkpoint cannot be loaded.
-        `ValueError`: if the device is not available, or the check fails.
+    Loads the checkpoint of a command and its tokenizer. `check` checks other arguments with the library, before the
+    weights are read.
     """
     with spinner(f"loading {name}"):
         quiet_libraries()

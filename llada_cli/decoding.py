@@ -54,11 +54,7 @@ def replace_parallel_rule(options: dict) -> dict:
 
 
 def choose_seed(args: argparse.Namespace) -> int:
-    """The value of `--seed`, or a random one.
-
-    Raises:
-        `CommandError`: if it is not a seed.
-    """
+    """The value of `--seed`, or a random one."""
     if args.seed is None:
         return secrets.randbelow(2**31)
     check_seed(args.seed)

@@ -143,11 +143,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks the arguments before the harness is loaded.
-
-    Raises:
-        `CommandError`: if an argument is out of range, or a path does not exist.
-    """
+    """Checks the arguments before the harness is loaded."""
     check_minimum(args, limit=1, num_fewshot=0, batch_size=1)
     if args.include_path is not None and not args.include_path.is_dir():
         raise CommandError(f"`--include-path` must be a folder with tasks, but got {args.include_path}.")
@@ -158,11 +154,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def import_harness():
-    """Imports the function of the harness that runs tasks, and silences its log.
-
-    Raises:
-        `CommandError`: if the harness is not installed.
-    """
+    """Imports the function of the harness that runs tasks, and silences its log."""
     quiet_libraries()
     try:
         from lm_eval import simple_evaluate
@@ -191,11 +183,9 @@ def uses_chat_template(args: argparse.Namespace, setting) -> bool:
 
 
 def find_task(name: str, include_path: Path | None):
-    """Finds a task of the harness, and a manager that knows it. The user's folder and that of the package come first,
+    """
+    Finds a task of the harness, and a manager that knows it. The user's folder and that of the package come first,
     because the harness takes long to read its own tasks.
-
-    Raises:
-        `CommandError`: if there is no such task.
     """
     from lm_eval.tasks import TaskManager
 
@@ -231,11 +221,7 @@ def load_model(name: str, args: argparse.Namespace, options: dict):
 
 
 def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
-    """Runs the harness. Only the first process gets results, the others get `None`.
-
-    Raises:
-        `CommandError`: if the task has too few examples for a prompt, or runs code without permission.
-    """
+    """Runs the harness. Only the first process gets results, the others get `None`."""
     try:
         return simple_evaluate(lm, **kwargs)
     except (AssertionError, ValueError) as error:

@@ -130,11 +130,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks the arguments before a model is loaded.
-
-    Raises:
-        `CommandError`: if an argument is out of range, or a file cannot be written.
-    """
+    """Checks the arguments before a model is loaded."""
     check_minimum(args, limit=1, batch_size=1)
     if args.num_samples is not None and (args.num_samples < 2 or args.num_samples % 2):
         raise CommandError(f"`--num-samples` must be even and at least 2, but got {args.num_samples}.")
@@ -147,11 +143,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def read_task(args: argparse.Namespace, name: str):
-    """Reads the pairs, the candidates, and the templates of the questions.
-
-    Raises:
-        `CommandError`: if a file or a template is invalid.
-    """
+    """Reads the pairs, the candidates, and the templates of the questions."""
     from modeling_llada.evaluation.line_ranking import read_candidates
     from modeling_llada.evaluation.reversal import Templates, read_pairs
 
@@ -171,11 +163,7 @@ def checked(option: str, function, *args, **kwargs):
 
 
 def shipped_pairs(checkpoint: str) -> Path:
-    """The file with the pairs of a checkpoint, such as llada-poet.
-
-    Raises:
-        `CommandError`: if there is none.
-    """
+    """The file with the pairs of a checkpoint, such as llada-poet."""
     path = Path(checkpoint).expanduser() / PAIRS_FILE
     if not path.is_file():
         raise CommandError(
@@ -201,11 +189,7 @@ def load_llada(name: str, args: argparse.Namespace, templates, options: dict):
 
 
 def load_twin(args: argparse.Namespace, templates):
-    """Loads the autoregressive model for the questions.
-
-    Raises:
-        `CommandError`: if it cannot be loaded, or is not autoregressive.
-    """
+    """Loads the autoregressive model for the questions."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from modeling_llada import LLaDAConfig
@@ -260,11 +244,7 @@ def settings_of(args: argparse.Namespace, name: str, models: dict, options: dict
 
 
 def open_results(args: argparse.Namespace, settings: dict) -> dict:
-    """Reads the answers and ranks of an interrupted run.
-
-    Raises:
-        `CommandError`: if the file belongs to another run.
-    """
+    """Reads the answers and ranks of an interrupted run."""
     empty = {"settings": settings, "seconds": 0.0, "answers": {}, "ranks": {}}
     if args.output is None or not args.output.exists():
         return empty

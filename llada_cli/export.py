@@ -129,11 +129,7 @@ def quiet_library() -> Iterator[None]:
 
 
 def push(args: argparse.Namespace, folder) -> str:
-    """Uploads the folder.
-
-    Raises:
-        `CommandError`: if the upload fails.
-    """
+    """Uploads the folder."""
     from modeling_llada.export import push_folder
 
     options = {"commit_message": args.commit_message} if args.commit_message else {}

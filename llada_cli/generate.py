@@ -151,27 +151,9 @@ def run(args: argparse.Namespace) -> None:
 
 def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, delay: float | None):
     """
-    Generates, and draws the denoising unless `delay` is `None`.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The model.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        prompt (`str`):
-            The text, with a mask token for each token to fill.
-        options (`dict`):
-            Decoding options.
-        seed (`int`):
-            The seed of the first completion. Each further one has the next seed.
-        rows (`int`):
-            The number of completions.
-        delay (`float`, *optional*):
-            The shortest time between two drawn steps.
-
-    Returns:
-        `tuple`: The [`LLaDAGenerationOutput`] on the CPU, the coloured texts (an empty list if nothing was drawn), and the
-        seconds that the model took.
+    Generates, and draws the denoising unless `delay` is `None`. The first completion has the seed `seed`, and each
+    further one has the next seed. Returns the output on the CPU, the coloured texts (an empty list if nothing was
+    drawn), and the seconds that the model took.
     """
     from modeling_llada.drawing import LiveDenoising
     from modeling_llada.seeds import row_generators

@@ -19,12 +19,7 @@ def field_values(args: argparse.Namespace) -> dict[str, str | None]:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks the arguments before the checkpoint is loaded.
-
-    Raises:
-        `CommandError`: if an argument is missing, contradicts another one, or names a file that cannot be written.
-        `ValueError`: if a prompt field has a wrong value, or a text is not UTF-8.
-    """
+    """Checks the arguments before the checkpoint is loaded."""
     if args.infill is not None and (args.prompt is not None or args.reverse):
         raise CommandError("`--infill` takes the whole text: leave PROMPT and `--reverse` out.")
     if args.infill is not None and MASK not in args.infill:
@@ -42,19 +37,8 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tuple[str, int | None]:
     """
-    Builds the prompt.
-
-    Args:
-        args (`argparse.Namespace`):
-            The checked arguments.
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer of the checkpoint.
-        mask_token_id (`int`):
-            The mask token of the checkpoint.
-
-    Returns:
-        `tuple[str, int | None]`: The prompt, and the number of masks to append: 0 when masks inside the text are
-        filled, the rest of the answer when a prompt field fixes its length, else `None`.
+    The prompt, and the number of masks to append: 0 when masks inside the text are filled, the rest of the answer
+    when a prompt field fixes its length, else `None`.
     """
     fields, values = args.prompt_fields, field_values(args)
     header = fields.header(values)

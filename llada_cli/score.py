@@ -111,11 +111,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Checks the arguments before the checkpoint is loaded.
-
-    Raises:
-        `CommandError`: if an argument is missing, contradicts another one or is out of range.
-    """
+    """Checks the arguments before the checkpoint is loaded."""
     if bool(args.texts) == (args.file is not None):
         raise CommandError("give the texts to score either as TEXT or with `--file`.")
     if args.infill and args.prompt is not None:
@@ -140,11 +136,7 @@ def check_numbers(args: argparse.Namespace) -> None:
 
 
 def check_lengths(texts: list[ScoredText], encoded: list, args: argparse.Namespace, limit: int) -> None:
-    """Checks that texts with a given part fit into the context, as they cannot be cut into windows.
-
-    Raises:
-        `CommandError`: if one is too long.
-    """
+    """Checks that texts with a given part fit into the context, as they cannot be cut into windows."""
     for text, (input_ids, _) in zip(texts, encoded, strict=True):
         if len(input_ids) > limit and (args.infill or args.prompt):
             raise CommandError(
@@ -169,11 +161,7 @@ def fitting_batch_size(model, encoded: list, args: argparse.Namespace) -> int:
 def score(
     model, texts: list[ScoredText], encoded: list, args: argparse.Namespace, options: dict
 ) -> Iterator[dict[str, object]]:
-    """Scores the texts in their order, with the arguments `options` of [`~LLaDAForMaskedLM.log_likelihood`].
-
-    Raises:
-        `CommandError`: if the memory is too small for the batch.
-    """
+    """Scores the texts in their order, with the arguments `options` of [`~LLaDAForMaskedLM.log_likelihood`]."""
     import torch
 
     at_a_time = max(1, options["batch_size"] // options["num_samples"])  # texts in a forward pass

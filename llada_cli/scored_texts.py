@@ -15,17 +15,7 @@ OPEN, CLOSE = "[[", "]]"  # the marks around a span that `--infill` scores
 
 @dataclass
 class ScoredText:
-    """
-    A text in which some characters are scored, given the others.
-
-    Args:
-        shown (`str`):
-            The text as it was typed.
-        text (`str`):
-            The whole text, with the prompt and without the marks.
-        spans (`list[tuple[int, int]]`):
-            The start and the end of each span of `text` that is scored.
-    """
+    """A text in which some characters are scored, given the others."""
 
     shown: str
     text: str
@@ -37,21 +27,10 @@ class ScoredText:
         return "".join(self.text[start:end] for start, end in self.spans)
 
     def encode(self, tokenizer, config, eos: bool) -> tuple[list[int], list[int]]:
-        """Tokenizes the whole text. A token is scored if one of its characters is.
-
-        Args:
-            tokenizer (`PreTrainedTokenizerBase`):
-                The tokenizer.
-            config ([`LLaDAConfig`]):
-                The config of the model.
-            eos (`bool`):
-                Whether EOS follows the text. It is scored if the last character is scored.
-
-        Returns:
-            `tuple[list[int], list[int]]`: The token ids, and the labels, which are -100 for given tokens.
-
-        Raises:
-            `CommandError`: if a mask token would be scored, or no token.
+        """
+        Tokenizes the whole text. Returns the token ids, and the labels, which are -100 for given tokens. A token is
+        scored if one of its characters is. With `eos`, EOS follows the text, and it is scored if the last character
+        is.
         """
         encoded = tokenizer(self.text, return_offsets_mapping=True)
         input_ids = list(encoded["input_ids"])
@@ -78,25 +57,9 @@ class ScoredText:
 
 
 def scored_texts(texts: list[str], prompt: str | None, infill: bool) -> list[ScoredText]:
-    """Finds the characters of each text that are scored.
-
-    Args:
-        texts (`list[str]`):
-            The texts as they were typed.
-        prompt (`str`, *optional*):
-            The prompt that the texts complete.
-        infill (`bool`):
-            Whether the texts have marks around their scored spans.
-
-    Raises:
-        `CommandError`: if a text is empty, or its marks do not match.
-
-    Example:
-
-    ```python
-    >>> scored_texts(["床前[[明月]]光"], None, infill=True)[0].spans
-    [(2, 4)]
-    ```
+    """
+    Finds the characters of each text that are scored: all of them, or with `infill` those between the marks. The
+    prompt comes before them.
     """
     if "" in texts:
         raise CommandError("TEXT is empty: give a text to score.")
@@ -122,11 +85,7 @@ def marked_text(shown: str) -> ScoredText:
 
 
 def read_lines(name: str) -> list[str]:
-    """Reads the lines of a file, or of stdin for `-`, that are not blank.
-
-    Raises:
-        `CommandError`: if the file cannot be read as UTF-8, or has no text.
-    """
+    """Reads the lines of a file, or of stdin for `-`, that are not blank."""
     try:
         data = sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
     except OSError as error:

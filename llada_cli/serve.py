@@ -75,12 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """
-    Reserves an address. Nobody can connect before the server listens on it.
-
-    Raises:
-        `CommandError`: if there is no such address, or another program uses it.
-    """
+    """Reserves an address. Nobody can connect before the server listens on it."""
     listener = None
     try:
         if not 0 <= port < 2**16:  # a system may read a negative number as a large one

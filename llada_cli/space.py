@@ -76,11 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def find_source() -> Path:
-    """Finds the source of the Space.
-
-    Raises:
-        `CommandError`: if the package was not installed from a clone.
-    """
+    """Finds the source of the Space, which only a clone of the repository has."""
     source = CLONE / "space"
     if not (source / "app.py").is_file():
         raise CommandError(
@@ -101,19 +97,7 @@ def refuse_server_options(args: argparse.Namespace) -> None:
 
 
 def build(source: Path, destination: Path, overwrite: bool = False) -> None:
-    """Writes a self-contained folder: the source, the package, and the shipped checkpoints.
-
-    Args:
-        source (`Path`):
-            The folder `space` of the clone.
-        destination (`Path`):
-            The folder to write. It is complete or absent.
-        overwrite (`bool`, *optional*, defaults to `False`):
-            Whether a folder that was built earlier may be replaced.
-
-    Raises:
-        `CommandError`: if the destination has other files.
-    """
+    """Writes a self-contained folder, complete or not at all: the source, the package, and the shipped checkpoints."""
     destination = destination.expanduser().resolve()
     check_destination(destination, source, overwrite)
     with writing.complete_or_absent(destination) as folder:

@@ -27,11 +27,7 @@ def add_animation_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def animation_delay(args: argparse.Namespace) -> float | None:
-    """The value of `--delay`, or `None` if nothing is to be drawn.
-
-    Raises:
-        `CommandError`: if the value is out of range.
-    """
+    """The value of `--delay`, or `None` if nothing is to be drawn."""
     if not 0 <= args.delay <= 60:
         raise CommandError(f"`--delay` must be a number of seconds in [0, 60], but got {args.delay}.")
     return args.delay if sys.stdout.isatty() and not args.no_animation else None

@@ -18,11 +18,8 @@ LAYER = re.compile(r"\.(0|[1-9]\d{0,3})(?=\.)")
 
 class ModuleNames:
     """
-    The modules with weights, under the names of the source and of the destination.
-
-    Args:
-        to (`str`):
-            The naming of the destination, `"canonical"` or `"official"`.
+    The modules with weights, under the names of the source and of the destination, which is `"canonical"` or
+    `"official"`.
     """
 
     def __init__(self, to: str):

@@ -37,16 +37,8 @@ class Layout:
 
 def lay_out(result: Picture, max_width: int) -> Layout:
     """
-    Arranges the tokens of the result in lines. Pads are left out, and a token of line breaks alone gets no box.
-
-    Args:
-        result ([`Picture`]):
-            The last picture of the call.
-        max_width (`int`):
-            The width at which a line is wrapped, in half Han characters.
-
-    Returns:
-        [`Layout`]: In pixels, from the upper left corner.
+    Arranges the tokens of the result in lines of at most `max_width` half Han characters. Pads are left out, and a
+    token of line breaks alone gets no box.
     """
     places, x, y, used, right = [], 0, 0, 0, 0
     for position, cell in enumerate(result.cells):

@@ -19,15 +19,7 @@ FORMS = ("text", "question")
 
 @dataclass(frozen=True)
 class RankedPair:
-    """
-    A pair and the lines that compete with its lines.
-
-    Args:
-        pair (`tuple[str, str]`):
-            The first and the second line.
-        first_distractors (`tuple[str, ...]`), second_distractors (`tuple[str, ...]`):
-            The lines that compete with the first and with the second line.
-    """
+    """A pair and the lines that compete with its lines."""
 
     pair: tuple[str, str]
     first_distractors: tuple[str, ...]
@@ -40,17 +32,9 @@ class RankedPair:
 
 def read_candidates(path: str | Path) -> list[RankedPair]:
     """
-    Reads pairs with their distractors.
-
-    Args:
-        path (`str` or `Path`):
-            A JSON list of objects with the keys `first`, `second`, `first_distractors` and `second_distractors`.
-
-    Returns:
-        `list[RankedPair]`: The pairs with their distractors.
-
-    Raises:
-        `ValueError`: if the file is no such list, or a true line is among its distractors.
+    Reads pairs with their distractors: a JSON list of objects with the keys `first`, `second`, `first_distractors`
+    and `second_distractors`. Raises a `ValueError` if the file is no such list, or if a true line is among its
+    distractors.
     """
     ranked = []
     for number, entry in enumerate(read_list(path)):
@@ -93,23 +77,9 @@ def rank_pairs(
     seed: int = 0,
 ) -> Iterator[tuple[str, int]]:
     """
-    Ranks the true lines of all pairs in both directions. Known ranks are not computed again.
-
-    Args:
-        model ([`LLaDALines`] or [`CausalLines`]):
-            The model.
-        ranked (`list[RankedPair]`):
-            The pairs.
-        ranks (`dict[str, dict[str, float]]`):
-            The ranks so far, by the name of the task (such as `"text previous"`) and the key of the pair. New ranks are
-            added to it.
-        forms (`Sequence[str]`, *optional*):
-            `"text"` ranks the lines within their text, `"question"` as answers that end with EOS. By default both.
-        seed (`int`, *optional*, defaults to 0):
-            The seed of the noise.
-
-    Yields:
-        `tuple[str, int]`: The name of the task and the number of new ranks.
+    Ranks the true lines of all pairs in both directions: within their text, and as answers that end with EOS. New
+    ranks are added to `ranks`, by the name of the task (such as `"text previous"`) and the key of the pair, and known
+    ones are not computed again. Yields the name of the task and the number of new ranks.
     """
     for form in forms:
         for direction in DIRECTIONS:

@@ -85,18 +85,9 @@ def asked_line(pair: tuple[str, str], direction: str) -> str:
 
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
     """
-    Reads pairs of lines.
-
-    Args:
-        path (`str` or `Path`):
-            A JSON list of `[first, second]`, or of objects with the keys `first` and `second`, as in `poem_data.json` of
-            the public repository of LLaDA.
-
-    Returns:
-        `list[tuple[str, str]]`: The pairs, without repetitions.
-
-    Raises:
-        `ValueError`: if the file is no such list, or a line in it is empty.
+    Reads pairs of lines, without repetitions: a JSON list of `[first, second]`, or of objects with the keys `first`
+    and `second`, as in `poem_data.json` of the public repository of LLaDA. Raises a `ValueError` if the file is no
+    such list, or if a line is empty.
     """
     pairs = []
     for number, entry in enumerate(read_list(path)):
@@ -178,19 +169,8 @@ def proposed_line(answer: str, line: str, given: str) -> str:
 
 def summarise_answers(answers: dict[str, str], pairs: list[tuple[str, str]], direction: str) -> dict:
     """
-    The measures of the answers to all pairs.
-
-    Args:
-        answers (`dict[str, str]`):
-            The answers by the keys of the pairs.
-        pairs (`list[tuple[str, str]]`):
-            The pairs.
-        direction (`str`):
-            `"next"` or `"previous"`.
-
-    Returns:
-        `dict`: The number of `pairs`, and for each measure of [`compare`] its `mean` and the ends of its 95% interval,
-        `low` and `high`.
+    The measures of the answers to all pairs: the number of `pairs`, and for each measure of [`compare`] its `mean`
+    and the ends of its 95% interval, `low` and `high`.
     """
     measures = [
         compare(answers[pair_key(pair)], asked_line(pair, direction), given_line(pair, direction)) for pair in pairs
@@ -217,19 +197,9 @@ def mean(values: list[float], least: float, most: float) -> dict[str, float]:
 
 def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, str]]) -> Iterator[tuple[str, int]]:
     """
-    Asks a model for both lines of all pairs, in all ways that it supports. Known answers are not asked again.
-
-    Args:
-        model ([`LLaDALines`] or [`CausalLines`]):
-            The model.
-        pairs (`list[tuple[str, str]]`):
-            The pairs.
-        answers (`dict[str, dict[str, str]]`):
-            The answers so far, by the name of the task (such as `"question previous"`) and the key of the pair. New
-            answers are added to it.
-
-    Yields:
-        `tuple[str, int]`: The name of the task and the number of new answers.
+    Asks a model for both lines of all pairs, in all ways that it supports. New answers are added to `answers`, by the
+    name of the task (such as `"question previous"`) and the key of the pair, and known ones are not asked again.
+    Yields the name of the task and the number of new answers.
     """
     for form, direction in model.tasks:
         known = answers.setdefault(f"{form} {direction}", {})

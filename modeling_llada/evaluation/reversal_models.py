@@ -89,18 +89,7 @@ class Lines:
     def answer(
         self, form: str, direction: str, pairs: list[tuple[str, str]]
     ) -> Iterator[tuple[list[tuple[str, str]], list[str]]]:
-        """
-        Asks for a line of each pair, greedily.
-
-        Args:
-            form (`str`), direction (`str`):
-                One of `tasks`.
-            pairs (`list[tuple[str, str]]`):
-                The pairs.
-
-        Yields:
-            `tuple[list[tuple[str, str]], list[str]]`: Some of the pairs, and the answers for them.
-        """
+        """Asks for a line of each pair, greedily. Yields some of the pairs, and the answers for them."""
         rows = [(pair, *self.prompt(form, direction, pair)) for pair in pairs]
         for batch in batches_of_equal(rows, lambda row: (len(row[1]), row[2]), self.batch_size):
             ids = torch.tensor([row[1] for row in batch], device=self.model.device)
@@ -134,18 +123,8 @@ class Lines:
 
     def score(self, before: list[int], lines: list[str], after: list[int], seed: int = 0) -> list[float]:
         """
-        The log-likelihoods of lines between other tokens, up to a constant that all lines share.
-
-        Args:
-            before (`list[int]`), after (`list[int]`):
-                The tokens around the line, from [`~Lines.sides`].
-            lines (`list[str]`):
-                The candidates.
-            seed (`int`, *optional*, defaults to 0):
-                The seed of the noise. All candidates of the same length share the noise.
-
-        Returns:
-            `list[float]`: The log-likelihood of each line in nats.
+        The log-likelihoods of lines between other tokens, in nats, up to a constant that all lines share. All
+        candidates of the same length share the noise.
         """
         rows = [(index, self.encode(line)) for index, line in enumerate(lines)]
         scores = [0.0] * len(lines)

@@ -8,22 +8,11 @@ from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 class StopStrings(StoppingCriteria):
     """
-    Stops a row when the text before its first mask contains a stop string or an end token.
+    Stops a row when the text before its first mask contains a stop string, which may hold special tokens, or an end
+    token.
 
-    That text is final, so decoding to the end and cutting the text would give the same answer. Masks of one block need
-    not be filled from the left, so rows stop earlier with short blocks.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        strings (`list[str]`):
-            The strings that end an answer. They may contain special tokens.
-        end_token_ids (`list[int]`):
-            The tokens that end an answer.
-        mask_token_id (`int`):
-            The mask token.
-        prompt_length (`int`):
-            The first position of the answers.
+    That text is final, so decoding to the end and cutting the text would give the same answer. Masks of one block
+    need not be filled from the left, so rows stop earlier with short blocks.
     """
 
     def __init__(
@@ -66,30 +55,7 @@ class StopStrings(StoppingCriteria):
 def cut_answer(
     tokenizer: PreTrainedTokenizerBase, tokens: list[int], strings: list[str], end_token_ids: list[int]
 ) -> str:
-    """
-    The text of an answer before its first end token and its first stop string.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        tokens (`list[int]`):
-            The answer.
-        strings (`list[str]`):
-            The stop strings.
-        end_token_ids (`list[int]`):
-            The end tokens.
-
-    Returns:
-        `str`: The text without special tokens.
-
-    Example:
-
-    ```python
-    >>> tokens = tokenizer("疑是地上霜。举头")["input_ids"]
-    >>> cut_answer(tokenizer, tokens, ["。"], [])
-    '疑是地上霜'
-    ```
-    """
+    """The text of an answer before its first end token and its first stop string, without special tokens."""
     end = next((index for index, token in enumerate(tokens) if token in end_token_ids), len(tokens))
     text = tokenizer.decode(tokens[:end])
     text = text[: min((text.find(string) for string in strings if string in text), default=len(text))]

@@ -81,24 +81,8 @@ def write_model_card(
     base_model: str | None = None,
 ) -> str:
     """
-    The model card: how to load the model, how to decode, and which files there are.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The exported model.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*):
-            The tokenizer, if the folder has one.
-        name (`str`):
-            The folder or Hub id that the card loads.
-        layout (`str`):
-            `"transformers"` or `"official"`.
-        license (`str`, *optional*):
-            The licence, as the Hub spells it.
-        base_model (`str`, *optional*):
-            The Hub id of the model that this one is derived from.
-
-    Returns:
-        `str`: The text of README.md.
+    The model card: how to load the model, how to decode, and which files there are. `name` is the folder or Hub id
+    that the card loads.
     """
     front_matter = ModelCardData(
         library_name="transformers", pipeline_tag="text-generation", tags=TAGS, license=license, base_model=base_model

@@ -75,23 +75,8 @@ FORMATS = {
 
 def export(record: dict, tokenizer, about: dict, name: str) -> tuple[str, str, bytes]:
     """
-    Exports a run.
-
-    Args:
-        record (`dict`):
-            The record of [`Run.record`].
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer of its model.
-        about (`dict`):
-            The texts for the page.
-        name (`str`):
-            The format.
-
-    Returns:
-        `tuple[str, str, bytes]`: The name, the media type and the content of the file.
-
-    Raises:
-        `ValueError`: if there is no such format.
+    Exports the record of a run in one of the formats. `about` has the texts for the page. Returns the name, the media
+    type and the content of the file.
     """
     if not isinstance(name, str) or name not in FORMATS:
         raise ValueError(f"the format must be one of {', '.join(FORMATS)}.")

@@ -66,23 +66,8 @@ def can_hold(field: gr.components.Component, value) -> bool:
 
 class OptionFields:
     """
-    The fields of a tab: presets, the options that are used most, and the others folded away.
-
-    Args:
-        models ([`Models`]):
-            The models; their cards have the limits.
-        model (`gr.Dropdown`):
-            The field with the name of the model.
-        length (`int`, *optional*, defaults to 64):
-            The length at first.
-        with_length (`bool`, *optional*, defaults to `True`):
-            Whether there is a length to choose.
-        with_seed (`bool`, *optional*, defaults to `True`):
-            Whether there is a seed to choose.
-        preset (`str`, *optional*):
-            The preset to begin with.
-        label (`str`, *optional*):
-            The label of the presets.
+    The fields of a tab: presets, the options that are used most, and the others folded away. `model` is the field
+    with the name of the model, and `length` the length at first.
     """
 
     def __init__(

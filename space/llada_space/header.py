@@ -12,15 +12,8 @@ from .prompts import check_text
 
 class HeaderFields:
     """
-    A group of fields. The page has those of all models, and shows those of the chosen one.
-
-    Args:
-        models ([`Models`]):
-            The models.
-        card ([`ModelCard`]):
-            The card of the model that is chosen at first.
-        only_choices (`bool`, *optional*, defaults to `False`):
-            Whether fields with free text are left out.
+    A group of fields. The page has those of all models, and shows those of the chosen one, which is `card` at first.
+    With `only_choices`, fields with free text are left out.
     """
 
     def __init__(self, models: Models, card: ModelCard, only_choices: bool = False) -> None:

@@ -27,16 +27,7 @@ TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab)
 
 
 def build(runner: Runner) -> gr.Blocks:
-    """
-    Builds the page.
-
-    Args:
-        runner ([`Runner`]):
-            Runs the tasks.
-
-    Returns:
-        `gr.Blocks`: The page. Launch it with `launch_options()`.
-    """
+    """Builds the page. Launch it with `launch_options()`."""
     names = runner.models.names
     with gr.Blocks(title="LLaDA, live", analytics_enabled=False) as page:
         with gr.Row(equal_height=False):

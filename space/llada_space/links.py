@@ -11,16 +11,8 @@ MAX_LINK = 6000  # characters; browsers and proxies cut longer ones
 
 def write_link(tab: str, fields: Mapping[str, object]) -> str:
     """
-    Writes the query of a link.
-
-    Args:
-        tab (`str`):
-            The tab that the link opens.
-        fields (`Mapping[str, object]`):
-            The values of all fields of the tab: a field that is missing in a link has its first value. `None` is left out.
-
-    Returns:
-        `str`: The query with its `?`, or `""` if it is too long for a link.
+    The query of a link that opens a tab, with its `?`, or `""` if it is too long for a link. `fields` has the values
+    of all fields of the tab, because a field that is missing in a link has its first value. `None` is left out.
     """
     kept = {name: write_value(value) for name, value in fields.items() if value is not None}
     link = "?" + urlencode({"tab": tab} | kept)

@@ -100,16 +100,8 @@ def find_shipped() -> list[Path]:
 
 def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
     """
-    Makes the allow-list. The official checkpoints are on it if there is an accelerator for their 16 GB.
-
-    Args:
-        named (`str`, *optional*):
-            The value of `LLADA_MODEL`: a folder or a Hub id. It comes first.
-        has_accelerator (`bool`):
-            Whether there is an accelerator.
-
-    Raises:
-        `ValueError`: if the list is empty.
+    Makes the allow-list. The model that `LLADA_MODEL` names, a folder or a Hub id, comes first. The official
+    checkpoints are on the list if there is an accelerator for their 16 GB.
     """
     cards = [small_card(folder) for folder in find_shipped()]
     if has_accelerator:
@@ -134,15 +126,7 @@ def card_of(named: str) -> ModelCard:
 
 
 class Models:
-    """
-    Loads the models of the allow-list and keeps them: all small ones, and the last large one.
-
-    Args:
-        cards (`list[ModelCard]`):
-            The allow-list.
-        device (`str`, *optional*):
-            The device of the models. By default an accelerator if there is one.
-    """
+    """Loads the models of the allow-list and keeps them: all small ones, and the last large one."""
 
     def __init__(self, cards: list[ModelCard], device: str | None = None) -> None:
         self.cards = {card.name: card for card in cards}
@@ -156,32 +140,20 @@ class Models:
         return list(self.cards)
 
     def card(self, name: str) -> ModelCard:
-        """
-        The card of a model.
-
-        Raises:
-            `ValueError`: if the model is not on the list.
-        """
+        """The card of a model. Raises a `ValueError` if the model is not on the list."""
         if not isinstance(name, str) or name not in self.cards:
             raise ValueError(f"the model must be one of {', '.join(self.cards)}, but got {str(name)[:80]!r}.")
         return self.cards[name]
 
     def chat_card(self, name: str) -> ModelCard:
-        """
-        The card of the model that answers chats: the chosen one, or its adapter.
-
-        Raises:
-            `ValueError`: if the model is not on the list.
-        """
+        """The card of the model that answers chats: the chosen one, or its adapter."""
         card = self.card(name)
         return self.card(card.chats_by) if card.chats_by else card
 
     def load(self, name: str) -> tuple:
         """
-        The model of that name and its tokenizer.
-
-        Raises:
-            `ValueError`: if the model is not on the list, or cannot be loaded.
+        The model of that name and its tokenizer. Raises a `ValueError` if the model is not on the list, or cannot be
+        loaded.
         """
         card = self.card(name)
         if loaded := self._loaded.get(name):  # without the lock, which is held while another model is read

@@ -60,19 +60,9 @@ DEFAULTS = {option.name: first_value(option) for option in OPTIONS}
 
 def read_options(values: dict, max_new_tokens: int) -> dict:
     """
-    Turns what the fields hold into options of `generate`.
-
-    Args:
-        values (`dict`):
-            The values of the fields, by the names of their options.
-        max_new_tokens (`int`):
-            The longest completion that the model may write here.
-
-    Returns:
-        `dict`: Options. One that is off is `None`, which also resets what generation_config.json of the model says.
-
-    Raises:
-        `ValueError`: if an option cannot have its value, or options contradict each other.
+    Turns the values of the fields, by the names of their options, into options of `generate`. An option that is off
+    is `None`, which also resets what generation_config.json of the model says. Raises a `ValueError` if an option
+    cannot have its value, or if options contradict each other.
     """
     unknown = sorted(set(values) - set(NAMES))
     if unknown:
@@ -106,12 +96,7 @@ def read_value(option: Option, value):
 
 
 def choose_seed(value) -> int:
-    """
-    The seed of a field, or a random one if it is empty or -1.
-
-    Raises:
-        `ValueError`: if it is not a seed.
-    """
+    """The seed of a field, or a random one if it is empty or -1."""
     if value in (None, "", -1):
         return secrets.randbelow(MAX_SEED)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
@@ -130,15 +115,8 @@ class OfCard:
 @dataclass(frozen=True)
 class Preset:
     """
-    Options under one name.
-
-    Args:
-        name (`str`):
-            What it is called.
-        note (`str`):
-            When to use it, and what it costs.
-        options (`dict`):
-            Its options; the others are at their default. [`OfCard`] stands for a value of the model's card.
+    Options under one name. The note says when to use them, and what they cost. The other options are at their
+    default.
     """
 
     name: str
@@ -179,12 +157,7 @@ PRESETS = (
 
 
 def preset_values(name: str, card: ModelCard) -> dict:
-    """
-    The values of the fields after a preset was chosen; the length stays as it is unless the preset names one.
-
-    Raises:
-        `ValueError`: if there is no such preset.
-    """
+    """The values of the fields after a preset was chosen; the length stays as it is unless the preset names one."""
     for preset in PRESETS:
         if preset.name == name:
             chosen = {

@@ -28,22 +28,8 @@ def make_player(
     save: Callable, placeholder: str, elem_id: str, group: str | None = None, links: bool = True
 ) -> gr.HTML:
     """
-    A player.
-
-    Args:
-        save (`Callable`):
-            Takes `{"run": ..., "format": ...}` and returns a file, see `exports.py`.
-        placeholder (`str`):
-            The text in the empty canvas.
-        elem_id (`str`):
-            Its id on the page.
-        group (`str`, *optional*):
-            The players of a group scrub and play together.
-        links (`bool`, *optional*, defaults to `True`):
-            Whether its runs have links.
-
-    Returns:
-        `gr.HTML`: The player. Its values are those of [`Run.value`].
+    A player, whose values are those of [`Run.value`]. `save` takes `{"run": ..., "format": ...}` and returns a file,
+    see `exports.py`. The players of a group scrub and play together. Without `links`, its runs have no links.
     """
 
     def save_run(request: dict) -> dict:  # Gradio sets an attribute on it, which a method does not allow

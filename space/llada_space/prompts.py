@@ -17,12 +17,7 @@ MASK_GLYPH = "░"  # stands for a mask in a reply that is not finished
 
 
 def check_text(name: str, text: str | None) -> str:
-    """
-    The text of a field.
-
-    Raises:
-        `ValueError`: if it is not text, or too long.
-    """
+    """The text of a field. Raises a `ValueError` if it is not text, or too long."""
     text = text or ""
     if not isinstance(text, str):
         raise ValueError(f"{name} must be text.")
@@ -33,12 +28,7 @@ def check_text(name: str, text: str | None) -> str:
 
 
 def encode(text: str, model, tokenizer, card: ModelCard) -> tuple[int, ...]:
-    """
-    The tokens of a text, in which `[MASK]` stands for the mask token.
-
-    Raises:
-        `ValueError`: if the text is empty, or longer than the model allows here.
-    """
+    """The tokens of a text, in which `[MASK]` stands for the mask token."""
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     ids = tokenizer(text.replace(MASK, mask_token))["input_ids"]
     if not ids:
@@ -51,12 +41,7 @@ def encode(text: str, model, tokenizer, card: ModelCard) -> tuple[int, ...]:
 
 
 def encode_chat(history: list[dict], text: str, system: str, model, tokenizer, card: ModelCard) -> tuple[int, ...]:
-    """
-    The tokens of a chat: the latest turns that fit, and the new message.
-
-    Raises:
-        `ValueError`: if the model has no chat template, or the message does not fit.
-    """
+    """The tokens of a chat: the latest turns that fit, and the new message."""
     if tokenizer.chat_template is None:
         raise ValueError(f"{card.name} has no chat template: use the tab Generate.")
     conversation = Conversation(tokenizer, model.config.mask_token_id, card.max_prompt_tokens, system or None)
@@ -87,12 +72,7 @@ def as_html(text: str) -> str:
 
 
 def open_masks(text: str, tokenizer) -> str:
-    """
-    The text with a `[MASK]` for each token of the words in double brackets.
-
-    Raises:
-        `ValueError`: if there is nothing to fill.
-    """
+    """The text with a `[MASK]` for each token of the words in double brackets."""
     opened = REOPENED.sub(lambda match: MASK * count_tokens(match[1], tokenizer), text)
     if MASK not in opened:
         raise ValueError(f"there is nothing to fill: write {MASK} for each missing token, or put words into [[ ]].")
@@ -101,20 +81,8 @@ def open_masks(text: str, tokenizer) -> str:
 
 def neighbours(line: str, length: int, tokenizer, fields: PromptFields) -> tuple[str, str]:
     """
-    The text with masks for the line before a line, and the text with masks for the line after it.
-
-    Args:
-        line (`str`):
-            The given line.
-        length (`int`):
-            The tokens of the other line; 0: as many as those of the given line.
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        fields ([`PromptFields`]):
-            What a line is in the texts of the model.
-
-    Raises:
-        `ValueError`: if there is no line.
+    The text with masks for the line before a line, and the text with masks for the line after it. The other line has
+    `length` tokens; 0: as many as the given line.
     """
     line = line.strip()
     first_line = fields.first_line(line)

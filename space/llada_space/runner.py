@@ -24,23 +24,7 @@ from .stepping import Task, run_together
 
 @dataclass(frozen=True)
 class RunSettings:
-    """
-    A model and its decoding options, as the fields of a tab say.
-
-    Args:
-        card ([`ModelCard`]):
-            The card of the model.
-        model ([`LLaDAForMaskedLM`]):
-            The model.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        values (`dict`):
-            The values of the option fields.
-        options (`dict`):
-            The same as options of `generate`.
-        seed (`int`):
-            The seed.
-    """
+    """A model and its decoding options, as the fields of a tab say."""
 
     card: ModelCard
     model: object
@@ -64,15 +48,7 @@ class RunSettings:
 
 
 class Runner:
-    """
-    Runs tasks for the tabs.
-
-    Args:
-        models ([`Models`]):
-            The models of the allow-list.
-        on_gpu (`Callable`, *optional*):
-            Decorates the generator that does the work: `spaces.GPU` on ZeroGPU.
-    """
+    """Runs tasks for the tabs. `on_gpu` decorates the generator that does the work: `spaces.GPU` on ZeroGPU."""
 
     def __init__(self, models: Models, on_gpu=lambda function: function) -> None:
         self.models = models
@@ -81,12 +57,7 @@ class Runner:
         self._exporting = threading.Semaphore(1)
 
     def read(self, card: ModelCard, values: dict, seed) -> RunSettings:
-        """
-        Reads the fields of a tab, and loads the model.
-
-        Raises:
-            `ValueError`: if a value is not allowed, or the model cannot be loaded.
-        """
+        """Reads the fields of a tab, and loads the model."""
         options, seed = read_options(values, card.max_new_tokens), choose_seed(seed)
         return RunSettings(card, *self.models.load(card.name), values, options, seed)
 
@@ -95,19 +66,7 @@ class Runner:
 
     def play(self, tasks: list[Task], abouts: list[dict]) -> Iterator[list[Run]]:
         """
-        Runs tasks in lockstep.
-
-        Args:
-            tasks (`list[Task]`):
-                The tasks.
-            abouts (`list[dict]`):
-                The texts for the page, for each task.
-
-        Yields:
-            `list[Run]`: the runs, at their start and after each step.
-
-        Raises:
-            `ValueError`: if the model refuses a task.
+        Runs tasks in lockstep, each with its texts for the page. Yields the runs, at their start and after each step.
         """
         runs = [Run(task, *self.models.load(task.model), about) for task, about in zip(tasks, abouts, strict=True)]
         for run in runs:
@@ -134,15 +93,8 @@ class Runner:
 
     def stop(self, name: str | None) -> dict:
         """
-        Closes a run whose event was cancelled.
-
-        Args:
-            name (`str`, *optional*):
-                The name of the run.
-
-        Returns:
-            `dict`: The value for its player, or an update without change if there is no such run. A run that was over
-            gives its result once more, because the page may have missed it.
+        Closes a run whose event was cancelled. Returns the value for its player, or an update without change if there
+        is no such run. A run that was over gives its result once more, because the page may have missed it.
         """
         run = self.archive.find_open(name) if name else None
         if run is not None:
@@ -184,28 +136,9 @@ class Runner:
         stop_button: gr.Button,
     ):
         """
-        Connects the buttons of a tab: one run at a time in one queue for all tabs.
-
-        Args:
-            name (`str`):
-                The name in the API.
-            triggers (`list`):
-                The events that start a run.
-            function (`Callable`):
-                Yields the values of the outputs.
-            inputs (`dict`):
-                The components whose values it gets, by their names in the API.
-            outputs (`list`):
-                The components that it sets.
-            players (`list`):
-                The players.
-            run_names (`list`):
-                The states with the names of their runs.
-            stop_button (`gr.Button`):
-                Stops the runs.
-
-        Returns:
-            The event, which other buttons may cancel.
+        Connects the buttons of a tab: one run at a time in one queue for all tabs. `inputs` has the components by
+        their names in the API, and `function` yields the values of the outputs. `stop_button` stops the runs that
+        `run_names` hold. Returns the event, which other buttons may cancel.
         """
 
         def run(*values):

@@ -18,19 +18,7 @@ from .stepping import Task, start_of
 
 
 class Run:
-    """
-    One run and its steps so far.
-
-    Args:
-        task ([`Task`]):
-            The call of `generate`.
-        model ([`LLaDAForMaskedLM`]):
-            The model.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        about (`dict`):
-            The `title`, `link`, `label` and `columns` for the page.
-    """
+    """One run and its steps so far. `about` has the `title`, `link`, `label` and `columns` for the page."""
 
     def __init__(self, task: Task, model, tokenizer, about: dict) -> None:
         self.name = secrets.token_urlsafe(12)
@@ -104,13 +92,7 @@ def describe_cost(cost: dict | None, settings: dict) -> list[list[str]]:
 
 
 class RunArchive:
-    """
-    Keeps the last runs, compressed, each under a name that cannot be guessed.
-
-    Args:
-        size (`int`, *optional*, defaults to 64):
-            The number of kept runs.
-    """
+    """Keeps the last runs, compressed, each under a name that cannot be guessed."""
 
     def __init__(self, size: int = 64) -> None:
         self.size = size
@@ -142,10 +124,8 @@ class RunArchive:
 
     def read(self, name: str) -> tuple[dict, str, dict]:
         """
-        The record of a run that is over, the name of its model, and its texts for the page.
-
-        Raises:
-            `ValueError`: if the run is no longer kept.
+        The record of a run that is over, the name of its model, and its texts for the page. Raises a `ValueError` if
+        the run is no longer kept.
         """
         with self._lock:
             if name not in self._kept:

@@ -19,19 +19,7 @@ IDLE_SECONDS = 60.0  # a run ends if nobody asks for its next step for so long
 
 @dataclass(frozen=True)
 class Task:
-    """
-    A call of `generate`. Its values can be sent to another process.
-
-    Args:
-        model (`str`):
-            The name of the model.
-        input_ids (`tuple[int, ...]`):
-            The prompt.
-        options (`dict`):
-            Decoding options.
-        seed (`int`):
-            The seed of the sampling.
-    """
+    """A call of `generate`. Its values can be sent to another process."""
 
     model: str
     input_ids: tuple[int, ...]
@@ -71,16 +59,8 @@ class SteppedStreamer(CanvasIteratorStreamer):
 
 def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
     """
-    Runs a task step by step.
-
-    Args:
-        task ([`Task`]):
-            The task.
-        load (`Callable[[str], tuple]`):
-            Returns the model and the tokenizer of a name.
-
-    Yields:
-        `dict`: the changes of each step, as in a [`DenoisingRecord`] that begins with `start_of`, and then the `cost`.
+    Runs a task step by step. Yields the changes of each step, as in a [`DenoisingRecord`] that begins with
+    `start_of`, and then the `cost`.
     """
     model, tokenizer = load(task.model)
     eos_token_id = None if task.options.get("stop_at_eos", True) else []
@@ -134,10 +114,8 @@ def cost_of(output, seconds: float) -> dict:
 
 def run_together(tasks: list[Task], load: Callable[[str], tuple]) -> Iterator[tuple[dict | None, ...]]:
     """
-    Runs tasks in lockstep. They take turns, so that each step has the machine for itself.
-
-    Yields:
-        `tuple`: the next event of each task, `None` for tasks that have ended.
+    Runs tasks in lockstep. They take turns, so that each step has the machine for itself. Yields the next event of
+    each task, `None` for tasks that have ended.
     """
     runs = [denoise(task, load) for task in tasks]
     try:

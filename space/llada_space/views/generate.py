@@ -20,15 +20,7 @@ PLACEHOLDER = "The masks will appear here and become text."
 
 
 class GenerateTab:
-    """
-    The tab.
-
-    Args:
-        runner ([`Runner`]):
-            Runs the tasks.
-        model (`gr.Dropdown`):
-            The field with the name of the model.
-    """
+    """The tab. `model` is the field with the name of the model."""
 
     name = "generate"
 
