@@ -70,9 +70,9 @@ def open_checkpoint(name: str, args: argparse.Namespace, check: Callable[[], Non
             ) from error
 
 
-def check_seed(seed: int) -> None:
+def check_seed(seed: int | None) -> None:
     """Raises a `CommandError` if a generator does not accept the value of `--seed`."""
-    if not 0 <= seed < 2**63:
+    if seed is not None and not 0 <= seed < 2**63:
         raise CommandError(f"`--seed` must be an integer in [0, 2**63), but got {seed}.")
 
 

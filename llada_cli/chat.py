@@ -19,7 +19,6 @@ from .decoding import (
     chosen_options,
     effective_options,
     is_random,
-    replace_parallel_rule,
 )
 from .errors import CommandError, warn
 from .generate import summary
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     if args.save:
         check_output_file("--save", args.save)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
-    options = replace_parallel_rule(chosen_options(args)) | {"num_return_sequences": 1}
+    options = chosen_options(args) | {"num_return_sequences": 1}
     model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
     if tokenizer.chat_template is None:
         raise CommandError(

@@ -42,23 +42,16 @@ def argument_of(option) -> dict:
 
 
 def chosen_options(args: argparse.Namespace) -> dict:
-    """The decoding options that the command line gives."""
-    return {name: value for name, value in pick(vars(args)).items() if value is not None}
-
-
-def replace_parallel_rule(options: dict) -> dict:
-    """The options, in which a parallel rule resets the other rules: the checkpoint may have set one of them."""
-    if not any(rule in options for rule in TABLE.PARALLEL_RULES):
-        return options
-    return dict.fromkeys(TABLE.PARALLEL_RULES) | options
+    """The options that the command line gives. A parallel rule resets the others, as the checkpoint may have set one."""
+    options = {name: getattr(args, name, None) for name in DECODING_OPTIONS}
+    options = {name: value for name, value in options.items() if value is not None}
+    return dict.fromkeys(TABLE.PARALLEL_RULES) | options if options.keys() & TABLE.PARALLEL_RULES else options
 
 
 def choose_seed(args: argparse.Namespace) -> int:
     """The value of `--seed`, or a random one."""
-    if args.seed is None:
-        return secrets.randbelow(2**31)
     check_seed(args.seed)
-    return args.seed
+    return secrets.randbelow(2**31) if args.seed is None else args.seed
 
 
 def check_options(options: dict) -> None:
@@ -78,8 +71,3 @@ def effective_options(model, options: dict) -> dict:
 def is_random(options: dict) -> bool:
     """Whether the effective options make the result depend on the seed."""
     return options["temperature"] > 0 or options["remasking"] == "random"
-
-
-def pick(options: dict) -> dict:
-    """The decoding options among some arguments."""
-    return {name: value for name, value in options.items() if name in DECODING_OPTIONS}

@@ -149,8 +149,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError(f"`--include-path` must be a folder with tasks, but got {args.include_path}.")
     if args.output is not None:
         check_output_file("--output", args.output)
-    if args.seed is not None:
-        check_seed(args.seed)
+    check_seed(args.seed)
 
 
 def import_harness():

@@ -138,8 +138,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--temperature` must be 0, because the test decodes greedily: leave it out.")
     if args.output is not None:
         check_output_file("--output", args.output)
-    if args.seed is not None:
-        check_seed(args.seed)
+    check_seed(args.seed)
 
 
 def read_task(args: argparse.Namespace, name: str):

@@ -18,7 +18,6 @@ from .decoding import (
     chosen_options,
     effective_options,
     is_random,
-    replace_parallel_rule,
 )
 from .errors import CommandError, warn
 from .parsing import CommandParser
@@ -111,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     name = find_checkpoint(args.model)
     check_arguments(args)
     seed, delay = choose_seed(args), animation_delay(args)
-    options = replace_parallel_rule(chosen_options(args))
+    options = chosen_options(args)
     model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
 
     prompt, length = build_prompt(args, tokenizer, model.config.mask_token_id)

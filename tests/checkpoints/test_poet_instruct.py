@@ -129,11 +129,9 @@ def test_the_folder_is_small():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 4e6
 
 
-def test_a_parallel_rule_of_the_command_line_replaces_that_of_the_checkpoint():
-    from llada_cli.decoding import replace_parallel_rule
-    from modeling_llada.models.options_llada import PARALLEL_RULES
-
-    assert json.loads((FOLDER / "generation_config.json").read_text())["confidence_threshold"] == 0.9
-    assert replace_parallel_rule({"steps": 3}) == {"steps": 3}
-    replaced = replace_parallel_rule({"entropy_bound": 0.3})
-    assert replaced == dict.fromkeys(PARALLEL_RULES) | {"entropy_bound": 0.3}
+@pytest.mark.parametrize(("given", "rules"), [([], (0.9, None)), (["--entropy-bound", "0.3"], (None, 0.3))])
+def test_a_parallel_rule_of_the_command_line_replaces_that_of_the_checkpoint(capsys, given, rules):
+    command = ["generate", "床前", "--model", str(FOLDER), "--max-new-tokens", "2", "--json"]
+    assert main([*command, *given]) == 0
+    options = json.loads(capsys.readouterr().out)["options"]
+    assert (options["confidence_threshold"], options["entropy_bound"]) == rules
