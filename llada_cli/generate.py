@@ -21,7 +21,7 @@ from .decoding import (
 )
 from .errors import CommandError, warn
 from .parsing import CommandParser
-from .prompts import MASK, build_prompt, check_arguments, prompt_fields, warn_about_unknown_characters
+from .prompts import MASK, build_prompt, check_arguments, flag_of, prompt_fields, warn_about_unknown_characters
 from .terminal import add_animation_arguments, animation_delay, note, write_text
 
 
@@ -77,10 +77,12 @@ def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arg
         group.description = f"{name} declares them in its {prompt_fields.FILE_NAME}."
     for one in fields.fields:
         meanings = ", ".join(f"{each.value} ({each.gloss})" if each.gloss else each.value for each in one.choices)
-        text = one.help + (f": {meanings}" if meanings else "") + (f"; needs --{one.needs}" if one.needs else "")
+        text = (
+            one.help + (f": {meanings}" if meanings else "") + (f"; needs {flag_of(one.needs)}" if one.needs else "")
+        )
         try:
             group.add_argument(
-                f"--{one.name.replace('_', '-')}",
+                flag_of(one.name),
                 dest=f"field_{one.name}",
                 metavar=one.name.upper(),
                 choices=[each.value for each in one.choices] or None,
@@ -91,7 +93,7 @@ def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arg
                 f"{prompt_fields.FILE_NAME} of {name} declares `{one.name}`, which is an option of the command"
             )
     parser.set_defaults(prompt_fields=fields)
-    declared = ", ".join(f"--{one.name}" for one in fields.fields) or "no prompt fields"
+    declared = ", ".join(flag_of(one.name) for one in fields.fields) or "no prompt fields"
     parser.hint = f"The checkpoint {name} declares {declared}"
 
 

@@ -13,6 +13,11 @@ prompt_fields = light_import("modeling_llada.prompt_fields")
 MASK, count_tokens = prompt_fields.MASK, prompt_fields.count_tokens
 
 
+def flag_of(field: str) -> str:
+    """The option of a prompt field."""
+    return f"--{field.replace('_', '-')}"
+
+
 def field_values(args: argparse.Namespace) -> dict[str, str | None]:
     """The values of the options that the checkpoint declares."""
     return {one.name: getattr(args, f"field_{one.name}") for one in args.prompt_fields.fields}
@@ -28,7 +33,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--reverse` needs PROMPT: the line after the one to write.")
     header = args.prompt_fields.header(field_values(args))
     if not (args.prompt or args.infill or header):
-        options = ["PROMPT", "`--infill`", *(f"`--{one.name}`" for one in args.prompt_fields.fields)]
+        options = ["PROMPT", "`--infill`", *(f"`{flag_of(one.name)}`" for one in args.prompt_fields.fields)]
         raise CommandError(f"there is nothing to start from: give {', '.join(options[:-1])} or {options[-1]}.")
     if args.svg:
         check_output_file("--svg", args.svg)
