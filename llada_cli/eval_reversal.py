@@ -35,11 +35,12 @@ EXAMPLES = """examples:
   compare with a twin, and rank held-out lines:
     llada eval reversal --twin runs/twin/final --candidates data/candidates.json --output reversal.json
   use the published setting, on the pairs of the public repository:
-    llada eval reversal --model GSAI-ML/LLaDA-8B-Instruct --pairs poem_data.json --chat-template --max-new-tokens 28
-        --template-next "{line}的下一句是什么？ 直接输出句子即可。" --template-previous "{line}的上一句是什么？ 直接输出句子即可。"
+    llada eval reversal --model GSAI-ML/LLaDA-8B-Instruct --pairs poem_data.json --chat-template --max-new-tokens 28 \\
+        --template-next "{line}的下一句是什么？ 直接输出句子即可。" \\
+        --template-previous "{line}的上一句是什么？ 直接输出句子即可。"
   use pairs in another language:
-    llada eval reversal --pairs pairs.json --template-next "What follows {line}?" --template-previous
-        "What comes before {line}?" --template-document "{first} {second}"
+    llada eval reversal --pairs pairs.json --template-next "What follows {line}?" \\
+        --template-previous "What comes before {line}?" --template-document "{first} {second}"
 
 A file of --pairs is a JSON list of [first, second], or of objects with these two keys. recipes/poems/ranking.py writes
 files of --candidates. With --output, each answer is kept: after an interruption, the same command continues, also with

@@ -522,9 +522,3 @@ class TestCommand:
         assert main(["convert-adapter", str(source), converted, "--overwrite"]) == 0
         assert main(["convert-adapter", converted, str(tmp_path / "back"), "--to", "official"]) == 0
         assert "layers.*.self_attn.q_proj -> model.transformer.blocks.*.q_proj" in capsys.readouterr().out
-
-    def test_help(self, capsys):
-        with pytest.raises(SystemExit):
-            main(["convert-adapter", "--help"])
-        out = capsys.readouterr().out
-        assert "llada convert-adapter official-adapter adapter --overwrite" in out and "--to" in out

@@ -568,16 +568,6 @@ class TestCommand:
         assert (card.data.license, card.data.base_model) == ("mit", "a/b")
         assert not (out / "tokenizer.json").exists()
 
-    def test_help_has_examples_that_parse(self, capsys):
-        from llada_cli import build_parser
-        from llada_cli.export import EXAMPLES
-
-        examples = EXAMPLES.replace("\\\n", " ").splitlines()
-        commands = [line.split()[1:] for line in examples if line.strip().startswith("llada ")]
-        assert len(commands) >= 3
-        for command in commands:
-            assert build_parser().parse_args(command).source
-
     def test_errors(self, official, out, fail):
         assert "exclude each other" in fail(official, out, "--no-tokenizer", "--tokenizer", "x")
         assert "`--private` needs" in fail(official, out, "--private")
