@@ -2,14 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The models that the Space may load: an allow-list, with the limits of each model."""
 
-import json
 import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modeling_llada.loading import load_checkpoint
-from modeling_llada.prompt_fields import PromptFields, find_base
+from modeling_llada.prompt_fields import PromptFields, find_base, read_json
 
 
 HERE = Path(__file__).resolve().parent.parent
@@ -22,33 +21,8 @@ class ModelCard:
     """
     A model of the allow-list.
 
-    Args:
-        name (`str`):
-            The name on the page.
-        source (`str`):
-            A folder or a Hub id.
-        max_prompt_tokens (`int`):
-            The longest prompt.
-        max_new_tokens (`int`):
-            The largest number of masks after the prompt.
-        new_tokens (`int`):
-            The number of masks at first.
-        block_length (`int`):
-            The block length of the semi-autoregressive preset.
-        fast_block_length, fast_refresh (`int`):
-            Block length and cache refresh of the fast preset; 0: one block, one refresh a block.
-        is_small (`bool`):
-            Whether the model stays in memory beside others.
-        prompt ([`PromptFields`]):
-            What the checkpoint declares about its prompts.
-        base (`str`, *optional*):
-            For an adapter, the name of the model below it.
-        chats_by (`str`, *optional*):
-            The name of the adapter that answers chats instead of this model.
-    """
-
-    name: str
-    source: str
+    name: str  # on the page
+    source: str  # a folder or a Hub id
     max_prompt_tokens: int = 768
     max_new_tokens: int = 512
     new_tokens: int = 64
@@ -57,8 +31,8 @@ class ModelCard:
     fast_refresh: int = 0
     is_small: bool = False
     prompt: PromptFields = field(default_factory=PromptFields)
-    base: str | None = None
-    chats_by: str | None = None
+    base: str | None = None  # the name of the model below an adapter
+    chats_by: str | None = None  # the name of the adapter that answers chats instead of this model
 
 
 def small_card(folder: Path) -> ModelCard:
@@ -77,8 +51,8 @@ def small_card(folder: Path) -> ModelCard:
     base = find_base(folder)
     if base is None:
         return card
-    options = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    return replace(card, base=Path(base).name, new_tokens=options["max_new_tokens"])
+    options = read_json(folder, "generation_config.json", download=False)  # an adapter may be saved without one
+    return replace(card, base=Path(base).name, new_tokens=options.get("max_new_tokens", card.new_tokens))
 
 
 def is_small_with_fields(folder: Path) -> bool:

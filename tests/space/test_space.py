@@ -267,7 +267,9 @@ class TestModels:
         (other / "prompt_fields.json").unlink()
         assert not space_models.card_of(str(other)).is_small
         (other / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(poet_folder)}))
-        assert space_models.is_small_with_fields(other), "an adapter has the fields of its base"
+        (other / "generation_config.json").unlink()
+        card = space_models.card_of(str(other))
+        assert card.is_small and card.base == poet_folder.name, "an adapter has the fields of its base"
 
     def test_an_adapter_answers_the_chats_of_its_base(self):
         models = Models(space_models.allowed_models(None, False))
