@@ -5,6 +5,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from modeling_llada.drawing import Picture, animated_svg, denoising_page, pictures_of
 from modeling_llada.drawing.animation import denoising_animation
@@ -15,25 +16,10 @@ from .runs import describe_cost
 
 @dataclass(frozen=True)
 class Format:
-    """
-    A file format.
+    """A file format. `write` makes the file from the record, the pictures, and the texts for the page."""
 
-    Args:
-        label (`str`):
-            The text of its button.
-        help (`str`):
-            What it is for.
-        suffix (`str`):
-            The end of the file name.
-        media_type (`str`):
-            The media type.
-        write (`Callable`):
-            Writes the file from the record, the pictures, and the texts for the page.
-    """
-
-    label: str
+    label: str  # of its button
     help: str
-    suffix: str
     media_type: str
     write: Callable[[dict, list[Picture], dict], bytes]
 
@@ -54,22 +40,19 @@ def write_svg(record: dict, pictures: list[Picture], about: dict) -> bytes:
     return animated_svg(pictures, about.get("title", ""), about.get("columns")).encode()
 
 
-def write_gif(record: dict, pictures: list[Picture], about: dict) -> bytes:
-    """An animation that every program shows."""
-    return denoising_animation(pictures, "GIF", title=about.get("title", ""), columns=about.get("columns"))
-
-
-def write_webp(record: dict, pictures: list[Picture], about: dict) -> bytes:
-    """A smaller animation."""
-    return denoising_animation(pictures, "WEBP", title=about.get("title", ""), columns=about.get("columns"))
+def write_animation(format: str, record: dict, pictures: list[Picture], about: dict) -> bytes:
+    """An animated GIF or WebP."""
+    return denoising_animation(pictures, format, title=about.get("title", ""), columns=about.get("columns"))
 
 
 FORMATS = {
-    "gif": Format("GIF", "an animated GIF, which every program shows", "gif", "image/gif", write_gif),
-    "webp": Format("WebP", "an animated WebP, smaller and sharper than a GIF", "webp", "image/webp", write_webp),
-    "svg": Format("SVG", "an animated SVG, sharp at any size", "svg", "image/svg+xml", write_svg),
-    "json": Format("JSON", "the trajectory: each token of each step", "json", "application/json", write_json),
-    "html": Format("Web page", "a page that plays the run and needs no other file", "html", "text/html", write_page),
+    "gif": Format("GIF", "an animated GIF, which every program shows", "image/gif", partial(write_animation, "GIF")),
+    "webp": Format(
+        "WebP", "an animated WebP, smaller and sharper than a GIF", "image/webp", partial(write_animation, "WEBP")
+    ),
+    "svg": Format("SVG", "an animated SVG, sharp at any size", "image/svg+xml", write_svg),
+    "json": Format("JSON", "the trajectory: each token of each step", "application/json", write_json),
+    "html": Format("Web page", "a page that plays the run and needs no other file", "text/html", write_page),
 }
 
 
@@ -82,4 +65,4 @@ def export(record: dict, tokenizer, about: dict, name: str) -> tuple[str, str, b
         raise ValueError(f"the format must be one of {', '.join(FORMATS)}.")
     form = FORMATS[name]
     pictures = pictures_of(DenoisingRecord.from_dict(record, tokenizer).frames)
-    return f"denoising.{form.suffix}", form.media_type, form.write(record, pictures, about)
+    return f"denoising.{name}", form.media_type, form.write(record, pictures, about)

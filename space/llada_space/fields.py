@@ -129,9 +129,9 @@ class OptionFields:
         return fields | ({"seed": (self.seed, "int")} if self.seed else {})
 
     @property
-    def inputs(self) -> list[gr.components.Component]:
-        """The inputs of an event of the tab: the options, and the seed last."""
-        return [*self.components.values(), *([self.seed] if self.seed else [])]
+    def inputs(self) -> dict[str, gr.components.Component]:
+        """The inputs of an event of the tab by name: the options, and the seed last."""
+        return self.components | ({"seed": self.seed} if self.seed else {})
 
     @property
     def shown(self) -> list[gr.components.Component]:

@@ -72,6 +72,13 @@ def first_example(card: ModelCard, task: str = "complete") -> dict:
     return next(iter(card.prompt.examples.get(task, [])), {})
 
 
+def show_prompts(examples: list[dict], field: gr.Textbox) -> None:
+    """Shows the prompts of examples below a field, which a click fills."""
+    if examples:
+        labels = [label_of(one, one["prompt"]) for one in examples]
+        gr.Examples([[one["prompt"]] for one in examples], [field], label="Try", example_labels=labels)
+
+
 def label_of(example: dict, text: str) -> str:
     """The label of an example: its text in one line, and its meaning in English."""
     text = " ".join(text.split())

@@ -18,18 +18,17 @@ SMALL_BYTES = 200e6
 
 @dataclass(frozen=True)
 class ModelCard:
-    """
-    A model of the allow-list.
+    """A model of the allow-list, and its limits."""
 
     name: str  # on the page
     source: str  # a folder or a Hub id
     max_prompt_tokens: int = 768
     max_new_tokens: int = 512
-    new_tokens: int = 64
-    block_length: int = 32
-    fast_block_length: int = 32
-    fast_refresh: int = 0
-    is_small: bool = False
+    new_tokens: int = 64  # at first
+    block_length: int = 32  # of the semi-autoregressive preset
+    fast_block_length: int = 32  # of the fast preset; 0: one block
+    fast_refresh: int = 0  # steps between cache refreshes in the fast preset; 0: one refresh a block
+    is_small: bool = False  # a small model stays in memory beside others
     prompt: PromptFields = field(default_factory=PromptFields)
     base: str | None = None  # the name of the model below an adapter
     chats_by: str | None = None  # the name of the adapter that answers chats instead of this model

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import gradio as gr
 
 from ..fields import OptionFields
-from ..header import first_example, label_of
+from ..header import first_example, show_prompts
 from ..models import ModelCard
 from ..player import make_player
 from ..prompts import MASK_GLYPH, as_html, check_text, encode_chat
@@ -44,10 +44,7 @@ class ChatTab:
                     stop = gr.Button("Stop", min_width=80)
                     clear = gr.Button("Clear", elem_id="chat-clear", min_width=80)
                 with gr.Column(visible=bool(examples)) as shown_examples:
-                    if examples:
-                        labels = [label_of(one, one["prompt"]) for one in examples]
-                        prompts = [[one["prompt"]] for one in examples]
-                        gr.Examples(prompts, [self.message], label="Try", example_labels=labels)
+                    show_prompts(examples, self.message)
                 self.system = gr.Textbox(
                     label="System message", info=describe_system(card), max_length=1000, visible=card.base is None
                 )
@@ -56,12 +53,17 @@ class ChatTab:
             with gr.Column(elem_classes="ll-set"):
                 self.fields = OptionFields(runner.models, model, length=card.new_tokens, preset=preset_of(card))
         run_name = gr.State()
-        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
         event = runner.connect(
             self.name,
             [go.click, self.message.submit],
             self.run,
-            {"model": model, "history": self.chat, "message": self.message, "system": self.system, **options},
+            {
+                "model": model,
+                "history": self.chat,
+                "message": self.message,
+                "system": self.system,
+                **self.fields.inputs,
+            },
             [self.chat, self.message, self.player, run_name],
             [self.player],
             [run_name],

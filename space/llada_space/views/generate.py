@@ -47,12 +47,11 @@ class GenerateTab:
             with gr.Column(elem_classes="ll-set"):
                 self.fields = OptionFields(runner.models, model)
         run_name = gr.State()
-        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
         runner.connect(
             self.name,
             [self.go.click, self.prompt.submit],
             self.run,
-            {"model": model, **self.header.components, "prompt": self.prompt, **options},
+            {"model": model, **self.header.components, "prompt": self.prompt, **self.fields.inputs},
             [self.player, run_name],
             [self.player],
             [run_name],

@@ -9,7 +9,7 @@ import gradio as gr
 from modeling_llada.prompt_fields import MASK
 
 from ..fields import OptionFields
-from ..header import first_example, label_of
+from ..header import first_example, show_prompts
 from ..links import write_link
 from ..player import make_player
 from ..prompts import check_text, open_masks
@@ -34,7 +34,6 @@ class InfillTab:
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
         self.runner = runner
         card = runner.models.card(runner.models.names[0])
-        examples = card.prompt.examples.get("infill", [])
         with gr.Row(equal_height=False, elem_classes="ll-tab"):
             with gr.Column(elem_classes="ll-ask"):
                 self.text = gr.Textbox(
@@ -49,9 +48,7 @@ class InfillTab:
                     self.go = gr.Button("Fill", variant="primary", elem_id="infill-go")
                     self.reopen = gr.Button("Re-open selection", elem_id="infill-reopen", min_width=140)
                     self.stop = gr.Button("Stop", min_width=80)
-                if examples:
-                    labels = [label_of(one, one["prompt"]) for one in examples]
-                    gr.Examples([[one["prompt"]] for one in examples], [self.text], label="Try", example_labels=labels)
+                show_prompts(card.prompt.examples.get("infill", []), self.text)
             with gr.Column(elem_classes="ll-show"):
                 self.player = make_player(runner.save_run, "The model fills the gaps here.", "infill-player")
                 self.result = gr.Textbox(
@@ -61,12 +58,11 @@ class InfillTab:
             with gr.Column(elem_classes="ll-set"):
                 self.fields = OptionFields(runner.models, model, with_length=False)
         run_name = gr.State()
-        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
         runner.connect(
             self.name,
             [self.go.click, self.text.submit],
             self.run,
-            {"model": model, "text": self.text, **options},
+            {"model": model, "text": self.text, **self.fields.inputs},
             [self.player, self.result, run_name],
             [self.player],
             [run_name],

@@ -9,7 +9,7 @@ import gradio as gr
 from modeling_llada.prompt_fields import MASK
 
 from ..fields import OptionFields
-from ..header import first_example, label_of
+from ..header import first_example, show_prompts
 from ..links import write_link
 from ..player import make_player
 from ..prompts import check_text, neighbours
@@ -31,7 +31,6 @@ class ReverseTab:
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
         self.runner = runner
         card = runner.models.card(runner.models.names[0])
-        examples = card.prompt.examples.get("reverse", [])
         gr.Markdown(NOTE, elem_classes="ll-lead")
         with gr.Row(equal_height=False):
             self.line = gr.Textbox(
@@ -53,9 +52,7 @@ class ReverseTab:
         with gr.Row():
             self.go = gr.Button("Write both", variant="primary", elem_id="reverse-go")
             self.stop = gr.Button("Stop", min_width=80)
-        if examples:
-            labels = [label_of(one, one["prompt"]) for one in examples]
-            gr.Examples([[one["prompt"]] for one in examples], [self.line], label="Try", example_labels=labels)
+        show_prompts(card.prompt.examples.get("reverse", []), self.line)
         players = []
         with gr.Row(equal_height=False):
             for title, elem_id in zip(TITLES, ("reverse-before", "reverse-after"), strict=True):
@@ -63,12 +60,11 @@ class ReverseTab:
                     players.append(make_player(runner.save_run, title, elem_id, group="reverse"))
         self.fields = OptionFields(runner.models, model, with_length=False)
         run_names = [gr.State(), gr.State()]
-        options = dict(zip([*self.fields.names, "seed"], self.fields.inputs, strict=True))
         runner.connect(
             self.name,
             [self.go.click, self.line.submit],
             self.run,
-            {"model": model, "line": self.line, "length": self.length, **options},
+            {"model": model, "line": self.line, "length": self.length, **self.fields.inputs},
             [*players, *run_names],
             players,
             run_names,
