@@ -3,22 +3,21 @@
 """LLaDA as a model of lm-evaluation-harness, with a tiny random model and with the shipped poet."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from lm_eval import simple_evaluate  # noqa: E402
-from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.tasks import TaskManager  # noqa: E402
+from lm_eval import simple_evaluate
+from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
 from support.harness_runs import TASKS, write_answers
 from support.processes import run_together
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
 from modeling_llada import LLaDAForMaskedLM
-from modeling_llada.evaluation import LLaDAHarnessLM  # noqa: E402
+from modeling_llada.evaluation import LLaDAHarnessLM
 from modeling_llada.evaluation.stop_strings import StopStrings, cut_answer
 from modeling_llada.seeds import content_generator
 
@@ -283,8 +282,6 @@ class TestGenerateUntil:
             make_lm(gen_length=8)
         with pytest.raises(ValueError, match="top_p"):
             make_lm().generate_until(requests_of("generate_until", (LINE, {"do_sample": True, "top_p": 0.5})))
-        with pytest.raises(ValueError, match="must leave room for a prompt"):
-            make_lm().generate_until(requests_of("generate_until", (LINE, {"max_gen_toks": 4096})))
 
 
 class TestStopStrings:
@@ -371,12 +368,6 @@ class TestArguments:
         from lm_eval.api.registry import get_model
 
         assert get_model("llada") is LLaDAHarnessLM
-
-    def test_only_the_module_of_the_model_imports_the_harness(self):
-        files = [path for folder in ("modeling_llada", "llada_cli") for path in (REPO / folder).rglob("*.py")]
-        at_the_top = re.compile(r"^(from|import) lm_eval", re.MULTILINE)
-        found = [path.name for path in files if at_the_top.search(path.read_text(encoding="utf-8"))]
-        assert found == ["harness.py"]
 
     def test_without_the_harness_the_extra_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "lm_eval", None)
