@@ -125,7 +125,7 @@ class LLaDAHarnessLM(TemplateLM):
         self.tokenizer = tokenizer
         self._device = self.model.device
 
-    # What the harness needs to know of a model
+    # Properties and methods that the harness calls
 
     @property
     def batch_size(self) -> int:
@@ -372,7 +372,7 @@ class LLaDAHarnessLM(TemplateLM):
         answers = sequences[:, prompt_length:].tolist()
         return [cut_answer(self.tokenizer, answer, strings, end_token_ids) for answer in answers]
 
-    # What likelihood and decoding share
+    # Helpers of likelihood and decoding
 
     def _pad(self, rows: list[list[int]]) -> tuple[torch.LongTensor, torch.LongTensor]:
         """The rows padded on the left to one length, and their attention mask."""

@@ -22,7 +22,7 @@ class RankedPair:
     """A pair and the lines that compete with its lines."""
 
     pair: tuple[str, str]
-    first_distractors: tuple[str, ...]
+    first_distractors: tuple[str, ...]  # compete with the first line
     second_distractors: tuple[str, ...]
 
     def distractors(self, direction: str) -> tuple[str, ...]:
@@ -77,9 +77,9 @@ def rank_pairs(
     seed: int = 0,
 ) -> Iterator[tuple[str, int]]:
     """
-    Ranks the true lines of all pairs in both directions: within their text, and as answers that end with EOS. New
-    ranks are added to `ranks`, by the name of the task (such as `"text previous"`) and the key of the pair, and known
-    ones are not computed again. Yields the name of the task and the number of new ranks.
+    Ranks the true lines of all pairs in both directions. The form `"text"` ranks the lines within their text, and
+    `"question"` as answers that end with EOS. New ranks are added to `ranks`, by the name of the task (such as
+    `"text previous"`) and the key of the pair; known ranks stay. Yields the name of the task and the number of new ranks.
     """
     for form in forms:
         for direction in DIRECTIONS:

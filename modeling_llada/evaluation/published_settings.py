@@ -54,11 +54,6 @@ class PublishedSetting:
     differs: dict = field(default_factory=dict)
     not_at_hand: tuple[str, ...] = ()
 
-    @property
-    def scores_likelihood(self) -> bool:
-        """Whether answers are scored by eq. 6 of the paper instead of decoded."""
-        return "num_samples" in self.options
-
 
 @dataclass(frozen=True)
 class PublishedSettings:
@@ -70,8 +65,6 @@ class PublishedSettings:
             Where they were published.
         benchmarks (`dict[str, str]`):
             The title of each benchmark.
-        paper_benchmarks (`tuple[str, ...]`):
-            The benchmarks of the paper.
         settings (`tuple[PublishedSetting, ...]`):
             The settings. The first one of a model and a benchmark is the headline setting.
         gaps (`dict[tuple[str, str], str]`):
@@ -80,7 +73,6 @@ class PublishedSettings:
 
     source: str
     benchmarks: dict[str, str]
-    paper_benchmarks: tuple[str, ...]
     settings: tuple[PublishedSetting, ...]
     gaps: dict[tuple[str, str], str]
 
@@ -152,7 +144,6 @@ def load_settings() -> PublishedSettings:
     return PublishedSettings(
         source=document["source"],
         benchmarks={name: entry["title"] for name, entry in document["benchmarks"].items()},
-        paper_benchmarks=tuple(name for name, entry in document["benchmarks"].items() if entry["in_paper"]),
         settings=tuple(settings),
         gaps=gaps,
     )

@@ -19,7 +19,7 @@ LIKELIHOOD_OPTIONS = {"num_samples", "antithetic", "cfg_scale", "check_greedy"}
 
 class TestFile:
     def test_each_model_has_a_setting_for_each_benchmark_or_a_reason(self, settings):
-        assert len(settings.models) == 3 and len(settings.paper_benchmarks) == 15
+        assert len(settings.models) == 3 and len(settings.benchmarks) == 17
         covered = {(one.model, one.benchmark) for one in settings.settings}
         assert covered.isdisjoint(settings.gaps)
         assert covered | {*settings.gaps} == {
@@ -29,7 +29,7 @@ class TestFile:
 
     def test_one_token_a_step_and_whole_blocks(self, settings):
         for one in settings.settings:
-            if not one.scores_likelihood:
+            if "num_samples" not in one.options:  # it is decoded, not scored
                 assert one.options["steps"] == one.options["max_new_tokens"]
                 assert one.options["max_new_tokens"] % one.options["block_length"] == 0
                 assert one.options["block_length"] == one.options["steps"] or one.name == "blocks"
@@ -46,7 +46,9 @@ class TestFile:
     def test_options_are_those_of_the_harness(self, settings):
         """Whatever is not at hand is no option of the setting."""
         for one in settings.settings:
-            known = LIKELIHOOD_OPTIONS if one.scores_likelihood else {*vars(LLaDAGenerationConfig(**one.options))}
+            known = (
+                LIKELIHOOD_OPTIONS if "num_samples" in one.options else {*vars(LLaDAGenerationConfig(**one.options))}
+            )
             others = {name for values in one.differs.values() for name in values}
             assert {*one.options, *one.not_at_hand, *others} <= known | {"subset", "num_fewshot"}
             assert {*one.options}.isdisjoint(one.not_at_hand)
