@@ -34,10 +34,7 @@ def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT
 
 
 def find_checkpoint(name: str | None, shipped: str = SHIPPED_CHECKPOINT) -> str:
-    """
-    The checkpoint: the value of `--model`, or that of `LLADA_MODEL`, or the shipped one. It is an error if there is
-    none.
-    """
+    """Chooses the checkpoint: the value of `--model`, that of `LLADA_MODEL`, or the shipped one."""
     name = name or os.environ.get("LLADA_MODEL")
     if name:
         return name

@@ -7,18 +7,11 @@ from collections.abc import Callable, Sequence
 
 
 class CommandParser(argparse.ArgumentParser):
-    """
-    A parser that keeps the layout of its examples and answers a mistake in one line instead of a page of usage.
+    """A parser that keeps the layout of its examples and answers a mistake in one line instead of a page of usage."""
 
-    Attributes:
-        prepare (`Callable`, *optional*):
-            Is called with the arguments before they are parsed, and may add options that depend on them.
-        hint (`str`):
-            A sentence for the error about an unknown option.
-    """
-
+    # Gets the arguments before they are parsed, and may add options that depend on them.
     prepare: Callable[[Sequence[str]], None] | None = None
-    hint = ""
+    hint = ""  # a sentence for the error about an unknown option
 
     def __init__(self, **kwargs) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)

@@ -17,9 +17,9 @@ OPEN, CLOSE = "[[", "]]"  # the marks around a span that `--infill` scores
 class ScoredText:
     """A text in which some characters are scored, given the others."""
 
-    shown: str
-    text: str
-    spans: list[tuple[int, int]]
+    shown: str  # as it was typed
+    text: str  # with the prompt and without the marks
+    spans: list[tuple[int, int]]  # the parts of `text` that are scored
 
     @property
     def scored(self) -> str:

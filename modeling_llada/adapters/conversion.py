@@ -134,7 +134,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
         reason = str(error).split("\n")[0]
         raise OSError(f"`source` has a damaged or unsafe file {path.name}: {reason}") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise ValueError(f"`source` has a {path.name} that is no dictionary of tensors.")
+        raise ValueError(f"`source` has a {path.name} that is not a dictionary of tensors.")
     return tensors
 
 
@@ -150,7 +150,7 @@ def group_by_module(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, tor
             modules[match["module"]][match["part"]] = tensor
     if unknown:
         raise ValueError(
-            f"`source` has {len(unknown)} tensors that are no parts of a LoRA adapter: {listed(unknown)}."
+            f"`source` has {len(unknown)} tensors that do not belong to a LoRA adapter: {listed(unknown)}."
         )
     if not modules:
         raise ValueError("`source` has no tensors.")

@@ -83,7 +83,7 @@ def check_generation_config(source: str) -> list[str]:
     try:
         options = json.loads(read_file(source, "generation_config.json") or "{}")
         if not isinstance(options, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except ValueError as error:
         raise ValueError(
             f"`source={source!r}` has a damaged generation_config.json: {error}. Repair it, or remove it to export the "
@@ -104,4 +104,4 @@ def read_file(source: str, name: str) -> str | None:
     try:
         return None if path is None else Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"`source={source!r}` has a {name} that is no text in UTF-8. Repair it.") from error
+        raise ValueError(f"`source={source!r}` has a {name} that is not UTF-8 text. Repair it.") from error

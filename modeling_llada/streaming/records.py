@@ -121,7 +121,7 @@ class DenoisingRecord:
         The record that `to_dict` described.
 
         Raises:
-            `ValueError`: if `values` is no record, or one of another version.
+            `ValueError`: if `values` is not a record, or one of another version.
         """
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise ValueError(
@@ -154,7 +154,7 @@ class DenoisingRecord:
                 The tokenizer of the recorded model. The file holds token ids.
 
         Raises:
-            `ValueError`: if the file is no record.
+            `ValueError`: if the file is not a record.
         """
         return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")), tokenizer)
 

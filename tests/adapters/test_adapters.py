@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
+from peft import AutoPeftModel, AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from support.official_model import OfficialModel
 from transformers import AutoModelForMaskedLM
@@ -278,8 +278,6 @@ class TestConfig:
         mapping = {"base_model_class": "LLaDAModelLM", "parent_library": "transformers_modules.modeling_llada"}
         edit_config(source, auto_mapping=mapping, task_type=None)
         convert_adapter(source, tmp_path / "converted")
-        from peft import AutoPeftModel
-
         model = AutoPeftModel.from_pretrained(tmp_path / "converted")
         assert type(model.base_model.model) is LLaDAForMaskedLM
 
@@ -428,9 +426,9 @@ class TestErrors:
             (with_tensor(f"{FIRST_LAYER}.q_proj.lora_B.weight", 16, 2), r"blocks.\*.q_proj has other shapes in other"),
             (
                 with_tensor(f"{FIRST_LAYER}.q_proj.lora_C.weight", 2, 2),
-                "1 tensors that are no parts of a LoRA adapter",
+                "1 tensors that do not belong to a LoRA adapter",
             ),
-            (with_tensor("q_proj.lora_A.weight", 2, 2), "no parts of a LoRA adapter: q_proj.lora_A.weight"),
+            (with_tensor("q_proj.lora_A.weight", 2, 2), "do not belong to a LoRA adapter: q_proj.lora_A.weight"),
             (with_tensor(f"{FIRST_LAYER}.att_proj.lora_A.weight", 2, 2), "1 modules that the model does not have"),
             (with_tensor("base_model.model.lm_head.lora_A.weight", 2, 2), "not have: lm_head"),
             (with_tensor(f"{FIRST_LAYER}.q_proj.lora_magnitude_vector", 32), "`use_dora=False`"),

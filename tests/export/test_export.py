@@ -130,10 +130,6 @@ class TestTransformersLayout:
         options = read_json(out / "generation_config.json")
         assert (options["do_sample"], options["max_new_tokens"], options["mask_token_id"]) == (False, 128, 319)
 
-    def test_the_weights_are_the_same(self, official, out):
-        export_checkpoint(official, out)
-        assert_same_tensors(stored(out), load_file(official / "model.safetensors"))
-
     def test_hugging_face_names_become_official_ones(self, official, out, golden_model, golden_path):
         save_file(golden_model.state_dict(), official / "model.safetensors", metadata={"format": "pt"})
         export_checkpoint(official, out)
@@ -240,12 +236,6 @@ class TestStrict:
             export_checkpoint(official, out)
         assert not out.parent.exists()
 
-    def test_ten_names_are_enough(self, official, out):
-        change_weights(official, lambda w: w.update({f"extra{i}": torch.zeros(1) for i in range(12)}))
-        with pytest.raises(ValueError, match=r"12 unexpected \(.*, \.\.\.\)") as error:
-            export_checkpoint(official, out)
-        assert str(error.value).count("extra") == 10
-
     def test_a_bare_backbone_has_no_head(self, tiny_model, out, tmp_path):
         tiny_model(LLaDAModel).save_pretrained(tmp_path / "backbone")
         with pytest.raises(ValueError, match=r"missing \(lm_head\.weight\)"):
@@ -266,8 +256,9 @@ class TestStrict:
             ({"mask_token_id": None}, "no `mask_token_id`"),
             ({"quantization_config": {"quant_method": "torchao", "quant_type": "int8"}}, "is quantized"),
             ({"architectures": ["LLaDAMoEModelLM"]}, "LLaDA-MoE"),
+            ({"d_model": "wide"}, "no config.json that this package can read"),
         ],
-        ids=["no mask token", "quantized", "another family"],
+        ids=["no mask token", "quantized", "another family", "a field of another type"],
     )
     def test_configs_that_cannot_be_exported(self, official, out, fields, message):
         change_json(official / "config.json", **fields)
@@ -289,11 +280,6 @@ class TestStrict:
         (tmp_path / "config.json").write_text('{"model_type": "foreign", "auto_map": {"AutoConfig": "code.Config"}}')
         with pytest.raises(ValueError, match="no config.json that this package can read"):
             export_checkpoint(tmp_path, out)
-
-    def test_a_field_of_another_type(self, official, out):
-        change_json(official / "config.json", d_model="wide")
-        with pytest.raises(ValueError, match="no config.json that this package can read"):
-            export_checkpoint(official, out)
 
     @pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}'])
     def test_a_damaged_index(self, official, out, index, tmp_path):
@@ -331,10 +317,8 @@ class TestTokenizer:
         assert (tokenizer.mask_token, tokenizer.mask_token_id, len(tokenizer)) == ("<|mdm_mask|>", 319, 320)
         assert tokenizer("a<|mdm_mask|>").input_ids[-1] == 319
         assert "mask token: <|mdm_mask|> (319)" in exported.notes
-
-    def test_how_it_was_loaded_is_not_written(self, official, out):
-        export_checkpoint(official, out)
-        assert not {"is_local", "local_files_only"} & read_json(out / "tokenizer_config.json").keys()
+        how_it_was_loaded = {"is_local", "local_files_only"}
+        assert not how_it_was_loaded & read_json(out / "tokenizer_config.json").keys()
 
     def test_from_elsewhere(self, official, out, tmp_path):
         official_tokenizer().save_pretrained(tmp_path / "tokenizer")
@@ -473,7 +457,7 @@ class TestModelCard:
 
     def test_a_card_that_is_no_text(self, official, out):
         (official / "README.md").write_bytes(b"\xff\xfe")
-        with pytest.raises(ValueError, match="has a README.md that is no text in UTF-8"):
+        with pytest.raises(ValueError, match="has a README.md that is not UTF-8 text"):
             export_checkpoint(official, out)
 
     def test_options_that_are_left_out_are_said(self, official, out):
@@ -481,12 +465,7 @@ class TestModelCard:
         (note,) = (note for note in export_checkpoint(official, out).notes if note.startswith("generation config"))
         assert "left out" in note and "{'top_p': 0.9}" in note
         assert read_json(out / "generation_config.json")["steps"] == 64
-
-    def test_published_settings_are_listed(self, official, out):
-        (official / "generation_config.json").write_text('{"steps": 64, "block_length": 32, "max_new_tokens": 64}')
-        export_checkpoint(official, out)
         assert "| `steps` | `64` |" in (out / "README.md").read_text()
-        assert read_json(out / "generation_config.json")["block_length"] == 32
 
 
 class TestDestination:
