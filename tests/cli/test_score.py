@@ -298,7 +298,6 @@ class TestErrors:
             ([LINE, "--window", "0"], "`window`"),
             ([LINE, "--window", "129"], "`window`"),
             ([LINE, "--stride", "9", "--window", "8"], "`stride`"),
-            ([LINE, "--file", "/no/such"], "give the texts to score"),
             (["--file", "/no/such"], "`--file` '/no/such' cannot be read: No such file"),
             (["床\udcff"], "'床\\udcff' is not UTF-8 text"),
             (["床[MASK]"], "'床[MASK]' has a mask token in the part that is scored"),
