@@ -12,21 +12,13 @@ logger = logging.get_logger(__name__)
 
 
 class TimeLimitCallback(TrainerCallback):
-    """
-    Stops training at a time limit and leaves a checkpoint to resume from.
+    """Stops training some minutes after the creation of the callback, and leaves a checkpoint to resume from."""
 
-    Args:
-        minutes (`float`):
-            The limit.
-        started (`float`, *optional*):
-            The `time.monotonic()` at which the time starts. By default now.
-    """
-
-    def __init__(self, minutes: float, started: float | None = None):
+    def __init__(self, minutes: float):
         if minutes <= 0:
             raise ValueError(f"`minutes` must be positive, but got {minutes}.")
         self.minutes = minutes
-        self.started = time.monotonic() if started is None else started
+        self.started = time.monotonic()
 
     def on_step_end(self, args, state, control, **kwargs):
         if time.monotonic() - self.started >= 60 * self.minutes and not control.should_training_stop:

@@ -30,15 +30,8 @@ class SamplesCallback(TrainerCallback):
     `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change the training. A
     resumed run drops the lines after the step of its checkpoint and continues the file.
 
-    Args:
-        trainer ([`LLaDASFTTrainer`]):
-            The trainer.
-        every (`int`):
-            Steps between samples.
-        prompts (`list[dict]`):
-            `input_ids` of each prompt, and `reference` if there is one.
-        generation_kwargs (`dict`, *optional*):
-            Arguments of `generate`. Decoding is greedy by default. Its noise follows from the seed of the training.
+    A prompt has `input_ids`, and a `reference` if there is one. Decoding is greedy, unless the arguments of `generate` say
+    otherwise, and its noise follows from the seed of the training.
 
     Example:
 
@@ -109,24 +102,8 @@ class SamplesCallback(TrainerCallback):
 
 def sample_prompts(args, tokenizer, train_row: dict | None, held_out: Iterable[Iterable[dict]] = ()) -> list[dict]:
     """
-    Tokenizes the prompts of the samples.
-
-    Args:
-        args ([`LLaDASFTConfig`]):
-            The arguments, with the texts of the prompts or without.
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer, with the chat template of the training.
-        train_row (`dict`, *optional*):
-            A row of the user. If it has messages, the prompts become messages of a user.
-        held_out (`Iterable[Iterable[dict]]`, *optional*):
-            The tokenized documents of each evaluation dataset. If `args` has no prompts, those of the first dataset with
-            prompts are used.
-
-    Returns:
-        `list[dict]`: `input_ids` of each prompt, and the `reference` of held-out rows.
-
-    Raises:
-        `ValueError`: if there is no prompt.
+    The tokenized prompts of `args`, messages of a user if `train_row` has messages. Without any, those of the first
+    evaluation dataset with prompts, whose tokenized documents are `held_out`.
     """
     if args.sample_prompts:
         as_messages = train_row is not None and is_conversational(maybe_convert_to_chatml(train_row))

@@ -35,14 +35,8 @@ class MaskingCollator:
       attention implementation, where padding counts as a document: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
       `max_length_k`.
 
-    Args:
-        mask_token_id (`int`), eos_token_id (`int`), pad_token_id (`int`):
-            Ids of the special tokens.
-        eos_fill (`"longest"` or `int`, *optional*):
-            Extends responses with EOS up to the longest row of the batch, or to this length. The added EOS belong to the
-            response. A response that was cut off, and so does not end with EOS, is not extended.
-        pad_to_multiple_of (`int`, *optional*):
-            Pads the length to a multiple of this.
+    `eos_fill` extends responses with EOS, which belong to them, up to the longest row of the batch or to a length. A
+    response that was cut off, and so does not end with EOS, is not extended.
     """
 
     def __init__(

@@ -18,10 +18,6 @@ class MaskedLossMeter:
     - the loss before its division, and the number of items to divide it by;
     - tokens (without padding), masked tokens, and how many of these are predicted right;
     - cross-entropy and number of the masked tokens in each quarter of the mask rates.
-
-    Args:
-        device (`torch.device`):
-            The device of the sums.
     """
 
     def __init__(self, device: torch.device):
@@ -40,30 +36,14 @@ class MaskedLossMeter:
         is_masked: torch.BoolTensor,
         rates: torch.Tensor,
     ) -> None:
-        """
-        Adds a batch.
-
-        Args:
-            loss (`torch.Tensor`), num_items (`torch.Tensor`), num_tokens (`torch.Tensor`):
-                Scalars: the sum of weighted cross-entropies, the items to divide it by, and the number of tokens.
-            outputs ([`LLaDAMaskedLossOutput`]):
-                The scores of the positions.
-            is_masked (`torch.BoolTensor` of shape `(num_positions,)`), rates (`torch.FloatTensor` of shape `(num_positions,)`):
-                Whether a position counts, and the mask rate of its document.
-        """
+        """Adds a batch: the sum of its weighted cross-entropies, and the mask rate and the score of each position."""
         self.sums += torch.stack([loss, num_items, num_tokens, outputs.correct.sum()]).to(self.sums)
         quartile = (rates * len(QUARTILES)).ceil().long().clamp(1, len(QUARTILES)) - 1
         self.quartiles[0].index_add_(0, quartile, outputs.losses.to(self.sums))
         self.quartiles[1].index_add_(0, quartile, is_masked.to(self.sums))
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
-        """
-        The metrics over all processes since the last call. All processes must call it.
-
-        Returns:
-            `dict[str, float]`: `loss`, `masked_accuracy`, `num_tokens`, `num_masked_tokens`, and for each quarter of the
-            mask rates that occurred the mean cross-entropy of its masked tokens, as `loss_t_0_25`.
-        """
+        """The metrics over all processes since the last call. All processes must call it."""
         totals = accelerator.reduce(torch.cat([self.sums, self.quartiles.flatten()]), "sum").tolist()
         self.sums.zero_()
         self.quartiles.zero_()

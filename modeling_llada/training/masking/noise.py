@@ -26,15 +26,7 @@ ONE = 2**64
 
 class RowNoise:
     """
-    The noise of all rows of a run.
-
-    Args:
-        seed (`int`):
-            Fixes the noise.
-        stream (`str`):
-            `"train"` or `"eval"`. Streams with the same seed have unrelated noise.
-        eps (`float`, *optional*, defaults to 1e-3):
-            Lower bound of the mask rates.
+    The noise of all rows of a run, with rates in (eps, 1]. Streams with the same seed have unrelated noise.
 
     Example:
 

@@ -41,22 +41,9 @@ class EpochSampler(Sampler[RowKey]):
     """
     The rows of an epoch, in an order that follows from the seed and the epoch.
 
-    Args:
-        num_rows (`int`):
-            Number of rows.
-        seed (`int`, *optional*, defaults to 0):
-            Fixes the orders.
-        shuffle (`bool`, *optional*, defaults to `True`):
-            Whether to shuffle.
-        lengths (`list[int]`, *optional*):
-            Lengths of the rows. If given, rows of similar lengths become neighbours.
-        group_size (`int`, *optional*, defaults to 1):
-            Number of such neighbours: the rows of the global batch.
-        multiple (`int`, *optional*, defaults to 1):
-            The number of keys is filled up to a multiple of this. Otherwise accelerate would add rows from the beginning
-            of the epoch, and the last step would depend on the number of processes.
-        documents (`list[int]`, *optional*):
-            Number of documents in each row. By default one.
+    With the `lengths` of the rows, `group_size` neighbours have similar lengths. The keys are filled up to a `multiple`;
+    otherwise accelerate would add rows from the beginning of the epoch, and the last step would depend on the number of
+    processes. `documents` are the numbers of documents in the rows, by default one each.
     """
 
     def __init__(
@@ -102,17 +89,7 @@ class EpochSampler(Sampler[RowKey]):
 
 
 class EvaluationSampler(Sampler[RowKey]):
-    """
-    All rows in order, once for each noise sample.
-
-    Args:
-        num_rows (`int`):
-            Number of rows.
-        num_samples (`int`, *optional*, defaults to 1):
-            Noise samples of each.
-        multiple (`int`, *optional*, defaults to 1), documents (`list[int]`, *optional*):
-            As in [`EpochSampler`].
-    """
+    """All rows in order, once for each noise sample; the rest as in [`EpochSampler`]."""
 
     def __init__(self, num_rows: int, num_samples: int = 1, multiple: int = 1, documents: Sequence[int] | None = None):
         self.num_rows = num_rows
@@ -138,19 +115,10 @@ def _places(indices: list[int | None], documents: Sequence[int] | None) -> Itera
 
 class NumberedRows(Dataset):
     """
-    A tokenized dataset that is indexed by [`RowKey`]s.
+    A tokenized dataset that is indexed by [`RowKey`]s. Rows that fill up the last batch have the token `filler`.
 
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Rows with `input_ids`; with `labels`, -100 at the tokens of the prompt, unless every token is trained on; and
-            with the lengths of their documents as `seq_lengths` if they are packed.
-        noise ([`RowNoise`]):
-            The noise of the rows.
-        filler (`int`):
-            The token of rows that fill up the last batch.
-        sampler ([`EpochSampler`], *optional*):
-            The sampler of the keys. When a run resumes on several processes, accelerate tells the epoch only to the
-            dataset, which passes it on.
+    When a run resumes on several processes, accelerate tells the epoch only to the dataset, which passes it on to the
+    `sampler`.
     """
 
     def __init__(self, dataset, noise: RowNoise, filler: int, sampler: EpochSampler | None = None):

@@ -34,17 +34,7 @@ class RowSource(Protocol):
 
 
 class TensorRows:
-    """
-    Rows of one width that are ready to train on, drawn with replacement.
-
-    Args:
-        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
-            The rows.
-        device (`torch.device`, *optional*, defaults to `"cpu"`):
-            The device of the rows.
-        maskable (`torch.BoolTensor` of shape `(num_rows, width)`, *optional*):
-            The tokens to predict. By default all.
-    """
+    """Rows of one width, `(num_rows, width)`, drawn with replacement. Only `maskable` tokens are predicted; by default all."""
 
     def __init__(
         self,
@@ -75,27 +65,9 @@ class TrainingBatches:
     `masked_positions` in the flattened micro-batch (a static number, filled up with -1) and the mask `rates` of their rows,
     and the number of tokens of the global batch, `num_items`.
 
-    Args:
-        source ([`RowSource`]):
-            The source of the clean rows.
-        mask_token_id (`int`):
-            Id of the mask token.
-        max_steps (`int`):
-            Optimizer steps of the run.
-        tokens_per_step (`int`):
-            Tokens of the global batch of one step; the number of rows follows from the width of the step's rows.
-        device (`torch.device`):
-            The device on which batches are made.
-        seed (`int`, *optional*, defaults to 0):
-            Fixes rows and noise.
-        eps (`float`, *optional*, defaults to 1e-3):
-            Lower bound of the mask rates.
-        random_length_ratio (`float`, *optional*, defaults to 0.01):
-            Share of the `windows` steps whose rows are cut to random lengths.
-        accumulation_steps (`int`, *optional*, defaults to 1), num_processes (`int`, *optional*, defaults to 1), process_index (`int`, *optional*, defaults to 0):
-            How the global batch is split.
-        first_step (`Callable[[], int]`, *optional*):
-            Returns the step at which iteration begins. By default 0.
+    A step trains on `tokens_per_step` tokens, whose rows and noise follow from the `seed`. They are split into
+    `accumulation_steps` micro-batches for each of `num_processes`. `random_length_ratio` of the steps on `windows` cut their
+    rows to random lengths. `first_step` returns the step at which iteration begins.
     """
 
     def __init__(

@@ -16,18 +16,8 @@ def fixed_noise(num_rows: int, width: int, sample: int, seed: int) -> tuple[torc
     The mask of every row for one noise sample, and the weight L / l of its masked tokens.
 
     In each row exactly l tokens are masked, chosen without replacement; l is uniform in 1 .. L and evenly spread over the
-    rows. The noise is drawn on the CPU, so that it is the same on every device.
-
-    Args:
-        num_rows (`int`), width (`int`):
-            Shape of the rows.
-        sample (`int`):
-            Index of the noise sample.
-        seed (`int`):
-            Fixes all samples.
-
-    Returns:
-        `tuple(torch.BoolTensor, torch.FloatTensor)` of the shapes `(num_rows, width)` and `(num_rows,)`.
+    rows. The noise is drawn on the CPU, so that it is the same on every device. The results are `(num_rows, width)` and
+    `(num_rows,)`.
     """
     generator = indexed_generator(seed, sample)
     num_masked = sample_counts(torch.full((num_rows,), width), generator)
@@ -42,22 +32,7 @@ def row_bounds(
     noise: Iterable[tuple[torch.BoolTensor, torch.Tensor]],
     batch_size: int,
 ) -> torch.DoubleTensor:
-    """
-    Estimates the bound on the negative log-likelihood of each row in nats.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The mask predictor.
-        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
-            The clean rows, on the device of the model.
-        noise (`Iterable[tuple(torch.BoolTensor, torch.Tensor)]`):
-            For each sample the masks, `(num_rows, width)`, and the weights L / l, `(num_rows,)`; see [`fixed_noise`].
-        batch_size (`int`):
-            Rows of a forward pass.
-
-    Returns:
-        `torch.DoubleTensor` of shape `(num_rows,)`, on the CPU.
-    """
+    """Estimates the bound on the negative log-likelihood of each row, in nats, from the [`fixed_noise`] of each sample."""
     bounds = []
     for mask, weights in noise:
         batches = zip(input_ids.split(batch_size), mask.to(input_ids.device).split(batch_size), strict=True)
@@ -69,24 +44,7 @@ def row_bounds(
 def held_out_loss(
     model: PreTrainedModel, input_ids: torch.LongTensor, num_samples: int, batch_size: int, seed: int = 0
 ) -> float:
-    """
-    Estimates the bound on the negative log-likelihood of rows, in nats per token.
-
-    Args:
-        model ([`LLaDAForMaskedLM`]):
-            The mask predictor.
-        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
-            The clean rows, on the device of the model.
-        num_samples (`int`):
-            Noise samples for each row.
-        batch_size (`int`):
-            Rows of a forward pass. It does not change the noise.
-        seed (`int`, *optional*, defaults to 0):
-            Fixes the noise.
-
-    Returns:
-        `float`: the mean over all tokens.
-    """
+    """Estimates the bound on the negative log-likelihood of rows, in nats per token, on noise that only the seed changes."""
     num_rows, width = input_ids.shape
     noise = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
     return row_bounds(model, input_ids, noise, batch_size).mean().item() / width

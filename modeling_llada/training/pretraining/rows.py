@@ -84,15 +84,7 @@ class RowPhase:
 
 @dataclass
 class RowTable:
-    """
-    The places of the rows of one kind.
-
-    Args:
-        starts (`torch.LongTensor` of shape `(num_rows,)` or `tuple[int, int]`):
-            First token of each row, or the range of all starts if each place in it starts a row.
-        lengths (`torch.LongTensor` of shape `(num_rows,)` or `int`):
-            Tokens of each row.
-    """
+    """The places of the rows of one kind: first tokens, or the range of all first tokens, and lengths."""
 
     starts: torch.Tensor | tuple[int, int]
     lengths: torch.Tensor | int
@@ -175,20 +167,7 @@ class RowMixture:
         return named_random("entry", seed, step).choices(phase.entries, shares)[0]
 
     def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor:
-        """
-        Draws a batch of one kind of row.
-
-        Args:
-            entry ([`RowEntry`]):
-                The kind.
-            count (`int`):
-                Number of rows; the famous ones come last.
-            generator (`torch.Generator`):
-                Source of the randomness, on the device of the mixture.
-
-        Returns:
-            `torch.LongTensor` of shape `(count, entry.width)`.
-        """
+        """Draws `count` rows of one kind, `(count, entry.width)`; the famous ones come last."""
         famous = round(count * entry.famous)
         starts, lengths = [], []
         for source, part in (("train", count - famous), ("famous", famous)):
@@ -204,20 +183,7 @@ class RowMixture:
 
 
 def find_rows(kind: str, width: int, documents: TokenizedDocuments, layout: Layout, corpus: Corpus) -> RowTable:
-    """
-    Finds all rows of one kind in a split.
-
-    Args:
-        kind (`str`), width (`int`):
-            As in [`RowEntry`].
-        documents ([`TokenizedDocuments`]), layout ([`Layout`]):
-            The split.
-        corpus ([`Corpus`]):
-            Has the tokens that end a line and a sentence.
-
-    Returns:
-        [`RowTable`] with starts in the run of the layout.
-    """
+    """Finds all rows of one kind in a split."""
     if kind == "windows":
         return RowTable((0, max(0, len(layout.tokens) - width + 1)), width)
     if kind == "documents":

@@ -17,17 +17,7 @@ from .trainer import LLaDAPretrainer
 
 
 class AutoregressiveBatches(TrainingBatches):
-    """
-    The batches of [`TrainingBatches`] with every token predicted from those before it.
-
-    Args:
-        source ([`RowSource`]):
-            The source of the rows.
-        bos_token_id (`int`):
-            Id of the token from which the first token of a row is predicted.
-        settings:
-            The other arguments of [`TrainingBatches`].
-    """
+    """The batches of [`TrainingBatches`], with every token predicted from those before it, and the first one from BOS."""
 
     def __init__(self, source: RowSource, *, bos_token_id: int, **settings):
         self.bos_token_id = bos_token_id
@@ -97,20 +87,7 @@ def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTen
 
 @torch.no_grad()
 def next_token_losses(model: PreTrainedModel, input_ids: torch.LongTensor, batch_size: int) -> torch.FloatTensor:
-    """
-    The cross-entropy of each token given those before it, in nats.
-
-    Args:
-        model ([`PreTrainedModel`]):
-            A causal language model.
-        input_ids (`torch.LongTensor` of shape `(num_rows, width)`):
-            The rows, on the device of the model, without BOS.
-        batch_size (`int`):
-            Rows of a forward pass.
-
-    Returns:
-        `torch.FloatTensor` of shape `(num_rows, width)`.
-    """
+    """The cross-entropy of each token of rows without BOS, `(num_rows, width)`, given those before it, in nats."""
     losses = []
     for rows in input_ids.split(batch_size):
         logits = model(input_ids=shift_right(rows, model.config.bos_token_id)).logits.float()

@@ -30,20 +30,7 @@ def check_dataset(dataset: Dataset, name: str) -> None:
 
 
 def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
-    """
-    Returns a dataset that can be tokenized, its `conversations` renamed to `messages`.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            The rows of the user. Rows with `input_ids` are not changed.
-        name (`str`):
-            The name of the dataset in error messages.
-        args ([`LLaDASFTConfig`]):
-            The arguments.
-
-    Raises:
-        `ValueError`: if there is no such column, or a row has no text or no messages in it.
-    """
+    """Checks texts or messages, and renames `conversations` to `messages`. Rows with `input_ids` are not changed."""
     columns = set(dataset.column_names)
     known = [{"input_ids"}, {"messages"}, {"conversations"}, {"prompt", "completion"}, {args.dataset_text_field}]
     if not any(needed <= columns for needed in known):
@@ -65,12 +52,7 @@ def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dat
 
 
 def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
-    """
-    Splits `messages` into a `prompt` and a `completion`, the last message. Other datasets are not changed.
-
-    Raises:
-        `ValueError`: if a last message is not from the assistant.
-    """
+    """Splits `messages` into a `prompt` and a `completion`, the last message. Other datasets are not changed."""
     if "messages" not in dataset.column_names:
         return dataset
     unanswered, roles = [], set()

@@ -31,17 +31,7 @@ MASKS = ("completion_mask", "assistant_masks")
 def tokenized_rows(
     dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int
 ) -> Dataset:
-    """
-    Adds labels to rows that the user has tokenized, packed or not. Nothing else is changed.
-
-    Args:
-        dataset ([`~datasets.Dataset`]), name (`str`), args ([`LLaDASFTConfig`]), tokenizer (`PreTrainedTokenizerBase`),
-        vocab_size (`int`):
-            As in [`check_rows`].
-
-    Raises:
-        `ValueError`: if they cannot be trained on.
-    """
+    """Checks rows that the user has tokenized, packed or not, and adds labels. Nothing else is changed."""
     if "input_ids" not in dataset.column_names:
         raise ValueError(
             f"`{name}` must have a column `input_ids`, as nothing prepares it, but has {sorted(dataset.column_names)}. "
@@ -59,9 +49,6 @@ def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     """
     Turns the masks of tokenized rows into `labels`, by the rules of TRL: existing labels win, and `completion_mask` counts
     unless `completion_only_loss=False`.
-
-    Raises:
-        `ValueError`: if labels or masks differ in length from their `input_ids`.
     """
     check_lengths(dataset, name)
     masks = [mask for mask in MASKS if mask in dataset.column_names]
@@ -192,19 +179,8 @@ def _answered(dataset: Dataset, name: str, eos_token_id: int) -> Dataset:
 
 def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int):
     """
-    Raises a `ValueError` unless every row can be trained on.
-
-    Args:
-        dataset ([`~datasets.Dataset`]):
-            Tokenized rows; without `labels` every token is trained on. `seq_lengths` of packed rows add up.
-        name (`str`):
-            The name of the dataset in error messages.
-        args ([`LLaDASFTConfig`]):
-            The arguments.
-        tokenizer (`PreTrainedTokenizerBase`):
-            A response must hold more than its EOS, and not its mask token.
-        vocab_size (`int`):
-            Rows of the embedding.
+    Raises a `ValueError` unless every row can be trained on: a response holds more than EOS, and no mask token. Without
+    `labels` every token is trained on.
     """
     check_lengths(dataset, name)
     empty, outside, masked, too_long = [], [], [], []
