@@ -72,7 +72,8 @@ def sweep(
 ) -> None:
     """Runs the settings that are missing in the file."""
     parts = {size: part[:limit] for size, part in load(puzzles, "test", sizes).items()}
-    values = load_results(output, {"limit": limit, "seed": seed}, results={})
+    settings = {"model": "/".join(model.parts[-3:]), "limit": limit, "seed": seed}  # no full path
+    values = load_results(output, settings, results={})
     solver = load_model(model, device)
     for size, part in parts.items():
         results = values["results"].setdefault(f"{size}x{size}", {})

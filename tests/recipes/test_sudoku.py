@@ -303,17 +303,8 @@ class TestCommands:
         assert cell["forward_passes"] == cell["empty_cells"] and cell["puzzles"] == 10
         assert cell["interval"][0] <= cell["solved"] <= cell["interval"][1]
 
-        sweep = [
-            "sweep",
-            "--model",
-            str(run / "llada/final"),
-            "--puzzles",
-            str(file_4x4),
-            "--size",
-            "4",
-            "--device",
-            "cpu",
-        ]
+        sweep = ["sweep", "--model", str(run / "llada/final"), "--puzzles", str(file_4x4), "--size", "4"]
+        sweep += ["--device", "cpu"]
         main([*sweep, "--limit", "4", "--json", str(steps)])
         settings = json.loads(steps.read_text())["results"]["4x4"]
         assert settings["random, one step"]["forward_passes"] == 1
@@ -321,10 +312,17 @@ class TestCommands:
         before = steps.read_text()
         main([*sweep, "--limit", "4", "--json", str(steps)])  # nothing is run again
         assert steps.read_text() == before
+        with pytest.raises(SystemExit, match="a file of the same run"):
+            main([*sweep[:2], str(run / "twin/final"), *sweep[3:], "--limit", "4", "--json", str(steps)])
 
         folder = tmp_path / "llada-sudoku"
-        arguments = ["--run", str(run), "--results", str(results), "--steps", str(steps), "--output", str(folder)]
-        main(["export", *arguments])
+        arguments = ["--run", str(run), "--results", str(results), "--steps", str(steps)]
+        with pytest.raises(SystemExit, match="must not contain the source"):
+            main(["export", *arguments, "--output", str(run)])
+        with pytest.raises(SystemExit, match="there is no .*config.json"):
+            main([*sweep[:2], str(tmp_path), *sweep[3:], "--json", str(tmp_path / "other.json")])
+        for _ in range(2):  # the second call replaces the folder
+            main(["export", *arguments, "--output", str(folder)])
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         board = "4x4\n" + "[MASK][MASK]34\n" * 4
@@ -343,6 +341,7 @@ class TestCommands:
             (["train", "--config", "CPU", "--puzzles", "none.npz"], "there is no none.npz"),
             (["train", "--config", "CPU", "--form", "grid"], "invalid choice: 'grid'"),
             (["evaluate", "--run", "none", "--json", "x.json"], "has no llada/final"),
+            (["sweep", "--model", "none", "--puzzles", "none.npz", "--json", "x.json"], "there is no none.npz"),
             (["export", "--run", "none", "--results", "x.json"], "there is no none/llada/final"),
         ],
     )
