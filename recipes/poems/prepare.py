@@ -53,7 +53,7 @@ class Poem:
 
 def main() -> None:
     """Builds the corpus as the command line asks."""
-    args = parse_args()
+    args = parse_arguments()
     dist = open_package(args.source or fetch_package(args.cache), args.cache)
     rejected: Counter[str] = Counter()
     candidates = list(convert(progress(read_poems(dist), "read"), rejected))
@@ -70,8 +70,7 @@ def main() -> None:
     print_summary(splits, rejected)
 
 
-def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -87,7 +86,7 @@ def parse_args() -> argparse.Namespace:
     add("--vocabulary-size", type=int, default=6260, metavar="N", help="how many to choose (%(default)s)")
     add("--write-famous", type=Path, metavar="PATH", help="also write the famous poems as .jsonl.xz")
     add("--seed", type=int, default=0, help="of the order of the training split (%(default)s)")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def progress(items: Iterable, name: str) -> Iterable:
