@@ -4,6 +4,7 @@
 
 from collections import Counter
 
+from benchmarks.report import shown
 from benchmarks.shapes import NOT_INSTALLED
 from reporting.markdown import joined, report_table
 
@@ -95,24 +96,20 @@ def cells(row: dict) -> dict[str, str]:
 def measured_cells(values: dict | None, expected: str) -> dict[str, str]:
     is_measured, values = values is not None, values or {}
 
-    def show(column: str, form: str) -> str:
-        value = values.get(column)
-        return "" if value is None else format(value, form)
-
     def with_percentiles(column: str, form: str) -> str:
         median, p10, p90 = (format(values[column][part], form) for part in ("median", "p10", "p90"))
         return f"{median} ({p10} to {p90})"
 
     return {
-        "passes": show("passes", "d"),
+        "passes": shown(values, "passes", "d"),
         TIME: with_percentiles("ms_per_pass", ".3g") if is_measured else "-",
         "expected": expected,
-        "ms inside a block": show("ms_inside_block", ".3g"),
-        "tokens/s": show("tokens_per_second", ",.0f"),
+        "ms inside a block": shown(values, "ms_inside_block", ".3g"),
+        "tokens/s": shown(values, "tokens_per_second", ",.0f"),
         "times baseline (p10 to p90)": with_percentiles("times_baseline", ".2f") if is_measured else "",
-        "same tokens": show("same_tokens", ".1%"),
-        "syncs a step": show("syncs_per_step", ".2f"),
-        "peak GiB": show("peak_gib", ".1f"),
-        "% of roofline": show("roofline_percent", ".0f"),
-        "first call s": show("first_call_seconds", ".1f"),
+        "same tokens": shown(values, "same_tokens", ".1%"),
+        "syncs a step": shown(values, "syncs_per_step", ".2f"),
+        "peak GiB": shown(values, "peak_gib", ".1f"),
+        "% of roofline": shown(values, "roofline_percent", ".0f"),
+        "first call s": shown(values, "first_call_seconds", ".1f"),
     }

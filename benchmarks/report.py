@@ -62,6 +62,12 @@ def save_report(report: dict, path: Path | None) -> None:
         save(path, report)
 
 
+def shown(values: dict, column: str, form: str) -> str:
+    """A measured value, of several the median; empty if there is none."""
+    value = values.get(column)
+    return "" if value is None else format(value["median"] if isinstance(value, dict) else value, form)
+
+
 def progress(text: str) -> None:
     """Prints a line for the person who waits."""
     Console(stderr=True).print(text, highlight=False)

@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 
+from benchmarks.report import shown
 from benchmarks.train_steps import Contender
 from reporting.markdown import joined, report_table
 from reporting.markdown import table as markdown_table
@@ -70,26 +71,21 @@ def contender_of(row: dict) -> Contender:
 def cells(row: dict) -> dict[str, str]:
     """The texts of a row by column; a measured value is empty if there is none."""
     values, expected = row["measured"] or {}, row["expected"] or {}
-
-    def show(column: str, form: str) -> str:
-        value = values.get(column)
-        return "" if value is None else format(value["median"] if isinstance(value, dict) else value, form)
-
     speeds = expected.get("tokens_per_second")
     return {
         "loss": row["loss"],
         "engine": row["engine"],
         "batch x length": row_size(row),
         "micro-batches": str(row["micro_batches"]),
-        "tokens/s": "out of memory" if row["skipped"] else show("tokens_per_second", ",.0f"),
+        "tokens/s": "out of memory" if row["skipped"] else shown(values, "tokens_per_second", ",.0f"),
         "expected": "" if speeds is None else f"{speeds[0]:,} to {speeds[1]:,}",
-        "masked tokens/s": show("masked_tokens_per_second", ",.0f"),
-        "ms a step": show("ms_per_step", ".4g"),
-        "times baseline": show("times_baseline", ".2f"),
-        "peak GiB": show("peak_gib", ".1f"),
+        "masked tokens/s": shown(values, "masked_tokens_per_second", ",.0f"),
+        "ms a step": shown(values, "ms_per_step", ".4g"),
+        "times baseline": shown(values, "times_baseline", ".2f"),
+        "peak GiB": shown(values, "peak_gib", ".1f"),
         "expected GiB": str(expected.get("peak_gib", "")),
-        "MFU %": show("mfu_percent", ".1f"),
-        "first step s": show("first_step_seconds", ".1f"),
+        "MFU %": shown(values, "mfu_percent", ".1f"),
+        "first step s": shown(values, "first_step_seconds", ".1f"),
     }
 
 

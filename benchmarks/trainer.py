@@ -43,7 +43,15 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from benchmarks.report import add_model_arguments, check_layers, progress, save_report, settle_device, start_report
+from benchmarks.report import (
+    add_model_arguments,
+    check_layers,
+    progress,
+    save_report,
+    settle_device,
+    shown,
+    start_report,
+)
 from benchmarks.shapes import ROOT, config_of, first_line, random_model
 from benchmarks.train_work import GIB
 from reporting.markdown import report_table
@@ -173,11 +181,7 @@ def table(rows: list[dict]) -> str:
     """The rows as a Markdown table, and why rows are missing."""
     cells = []
     for row in rows:
-        values = row["measured"] or {}
-        texts = {
-            title: format(values[name], form) if values.get(name) is not None else ""
-            for name, (title, form) in COLUMNS.items()
-        }
+        texts = {title: shown(row["measured"] or {}, name, form) for name, (title, form) in COLUMNS.items()}
         cells.append({"weights": row["weights"], "engine": row["engine"]} | texts)
     return report_table(
         cells, {f"{row['weights']}, {row['engine']}": row["skipped"] for row in rows if row["skipped"]}

@@ -32,14 +32,10 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 
 TITLE = "五言绝句《春夜》\n"
 LINE = "五言绝句《江雪》\n千山鸟飞绝，"
-CELL, BLOCK_GAP, PER_ROW, ROW_HEIGHT, LABEL_HEIGHT = (
-    32,
-    8,
-    24,
-    58,
-    30,
-)  # in pixels, except for the number of cells in a row
+CELL, BLOCK_GAP, ROW_HEIGHT, LABEL_HEIGHT = 32, 8, 58, 30  # in pixels
+PER_ROW = 24  # cells
 ANSWER = {"max_new_tokens": 18, "block_length": 6}
+LONG = {"max_new_tokens": 48, "stop_at_eos": False}
 
 # By file: the prompt, and for each row its label and its options.
 COMMITS = {
@@ -88,13 +84,9 @@ COMMITS = {
     "end.svg": (
         TITLE,
         {
-            "one block": {"max_new_tokens": 48, "stop_at_eos": False},
-            "one block, confidence_eos_eot_inf=True": {
-                "max_new_tokens": 48,
-                "stop_at_eos": False,
-                "confidence_eos_eot_inf": True,
-            },
-            "block_length=12": {"max_new_tokens": 48, "stop_at_eos": False, "block_length": 12},
+            "one block": LONG,
+            "one block, confidence_eos_eot_inf=True": {**LONG, "confidence_eos_eot_inf": True},
+            "block_length=12": {**LONG, "block_length": 12},
         },
     ),
 }
@@ -102,9 +94,8 @@ COMMITS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", default=PICTURES.parents[1] / "checkpoints/llada-poet", help="folder of the checkpoint"
-    )
+    shipped = PICTURES.parents[1] / "checkpoints/llada-poet"
+    parser.add_argument("--model", default=shipped, help="folder of the checkpoint")
     parser.add_argument("--output", type=Path, default=PICTURES, help="folder of the pictures (%(default)s)")
     args = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
