@@ -149,18 +149,6 @@ def test_comparison_is_paired():
         statistics_of({"hits": "1"}, {"hits": hits})
 
 
-def test_interval_covers_the_truth():
-    """Of 40 intervals of a difference whose mean is 0 about 38 hold it; fewer than 33 would come about once in 10,000 times."""
-    generator = torch.Generator().manual_seed(0)
-    held = 0
-    for _ in range(40):
-        first, second = (torch.randint(0, 2, (100,), generator=generator).tolist() for _ in range(2))
-        results = [{"hits": "".join(map(str, hits))} for hits in (first, second)]
-        _, low, high = statistics_of(*results)["difference"]
-        held += low <= 0 <= high
-    assert held >= 33
-
-
 def test_comparison_in_words():
     setting = next(one for one in settings_of("line") if one.rule.label == "threshold 0.9")
     passes = {setting.key: {"forward_passes": 2.0}, setting.baseline.key: {"forward_passes": 6.0}}
@@ -241,17 +229,6 @@ def test_agreement():
     }
 
 
-def test_drafts_are_settings():
-    for task in TASKS:
-        settings = settings_of(task)
-        drafts = [one for one in settings if one.rule.family == "drafts"]
-        assert {(one.rule.label, one.cache) for one in drafts} == {
-            (rule.label, cache) for rule in DRAFT_RULES for cache in (None, "dual")
-        }
-        assert {one.block_length for one in drafts} == {settings[0].block_length}
-        assert all(one.options(12)["draft_steps"] == 4 for one in drafts)
-
-
 def test_a_draft_that_changes_a_hit_is_seen():
     """Each rule with drafts stands beside the rule without them, and a page names those that have other hits."""
     settings = [one for one in settings_of("line") if one.rule.label in ("one token a step", "threshold 0.9")]
@@ -293,4 +270,5 @@ def test_drafts_change_no_token(rule, cache):
 
 def test_drafts_of_the_shipped_results_change_no_hit():
     values = json.loads((ROOT / "evidence/results/quality.json").read_text(encoding="utf-8"))
-    assert all(result["hits"] == base["hits"] for _, result, base in draft_pairs(values["results"]))
+    pairs = list(draft_pairs(values["results"]))
+    assert pairs and all(result["hits"] == base["hits"] for _, result, base in pairs)

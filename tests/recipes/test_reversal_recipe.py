@@ -3,6 +3,7 @@
 """The scripts of the reversal test in recipes/poems: what is asked, what competes, and runs in small."""
 
 import json
+import shlex
 
 import pytest
 from transformers import AutoTokenizer, CompileConfig
@@ -96,18 +97,7 @@ class TestProtocol:
         entry |= {f"{place}_distractors": ["白日依山尽"] for place in ("first", "second")}
         candidates.write_text(json.dumps([entry]), encoding="utf-8")
         command = ["--model", str(poet_folder), "--twin", f"twin={twin_folder}", "--candidates", str(candidates)]
-        command += [
-            "--steps",
-            "2",
-            "--batch-size",
-            "2",
-            "--limit",
-            "1",
-            "--evaluations",
-            "1",
-            "--json",
-            "results.json",
-        ]
+        command += shlex.split("--steps 2 --batch-size 2 --limit 1 --evaluations 1 --json results.json")
         reversal.main([*command, "--seeds", "0", "--answers", "line"])
         first = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
         assert first["couplets"]["ranked"] == 1 and set(first["models"]) == {"llada", "twin"}

@@ -75,11 +75,8 @@ def test_runs_spend_their_budget_and_both_kinds_the_same(name):
     cells = {}
     for run in Plan(name).runs:
         assert run.flops == pytest.approx(run.budget, rel=0.02)
-        cells.setdefault((run.budget, run.size.name, run.seed), {})[run.kind] = (
-            run.steps,
-            run.tokens,
-            run.learning_rate,
-        )
+        spent = (run.steps, run.tokens, run.learning_rate)
+        cells.setdefault((run.budget, run.size.name, run.seed), {})[run.kind] = spent
     assert all(cell["llada"] == cell["twin"] for cell in cells.values())
     budgets = {budget for budget, _, _ in cells}
     assert len(budgets) >= 3
@@ -320,14 +317,8 @@ def test_a_profile_that_falls_to_its_end_says_so():
 
 
 def test_a_budget_counts_for_the_kind_that_has_three_sizes(tmp_path):
-    (tmp_path / "runs").mkdir()
-    for run in made_up_study(seed=3):
-        if (run.kind, run.budget, run.size) == ("twin", BUDGETS[3], "2.5"):
-            continue
-        name = f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json"
-        (tmp_path / "runs" / name).write_text(json.dumps(record_of(run)))
-    fit.main(["--runs", str(tmp_path), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
-    found = json.loads((tmp_path / "found.json").read_text())
+    runs = made_up_study(seed=3)
+    found = fitted(tmp_path, [run for run in runs if (run.kind, run.budget, run.size) != ("twin", BUDGETS[3], "2.5")])
     places = {(one["kind"], one["budget"]) for one in found["profiles"]}
     assert places == {(kind, budget) for kind in ("llada", "twin") for budget in BUDGETS} - {("twin", BUDGETS[3])}
     assert [one["budget"] for one in found["factors"]] == list(BUDGETS[:3])
@@ -337,14 +328,7 @@ def test_a_budget_counts_for_the_kind_that_has_three_sizes(tmp_path):
 
 
 def test_makes_one_file_of_the_records(tmp_path, capsys):
-    folder = tmp_path / "study"
-    (folder / "runs").mkdir(parents=True)
-    for run in made_up_study(seed=3):
-        (folder / "runs" / f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json").write_text(
-            json.dumps(record_of(run))
-        )
-    fit.main(["--runs", str(folder), "--json", str(tmp_path / "found.json"), "--replicates", "200"])
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = fitted(tmp_path, made_up_study(seed=3))
     assert len(found["runs"]) == 48
     assert "window_nats" not in json.dumps(found)
     factor = found["factors"][0]["factor"]
@@ -353,6 +337,16 @@ def test_makes_one_file_of_the_records(tmp_path, capsys):
     assert choice["mean"] == 0.5
     assert choice["low"] < 0.5 < choice["high"]
     assert "times as many" in capsys.readouterr().out
+
+
+def fitted(folder, runs):
+    """What fit.py writes from the records of these runs."""
+    (folder / "runs").mkdir()
+    for run in runs:
+        name = f"{run.kind}-{run.budget}-{run.size}-{run.seed}.json"
+        (folder / "runs" / name).write_text(json.dumps(record_of(run)))
+    fit.main(["--runs", str(folder), "--json", str(folder / "found.json"), "--replicates", "200"])
+    return json.loads((folder / "found.json").read_text())
 
 
 def record_of(run):

@@ -18,35 +18,19 @@ PROMPT = torch.tensor([[2, 3, 4]])
 
 class MockModel(LLaDAGenerationMixin):
     """
-    The generation mixin on scripted logits. Each forward pass is recorded in `calls`.
-
-    Args:
-        script (`torch.Tensor` of shape `(length, vocab_size)` or `Callable`):
-            The logits of each position, whatever the input; or a function of `input_ids` that returns logits of shape
-            `(batch, length, vocab_size)`.
-        **config: Fields of the config that differ from the defaults here.
+    The generation mixin on scripted logits, `(length, vocab_size)` whatever the input, or a function of `input_ids` that returns
+    `(batch, length, vocab_size)`. Each forward pass is recorded in `calls`. Keyword arguments are fields of the config.
     """
 
     device = torch.device("cpu")
 
     def __init__(self, script: torch.Tensor | Callable, **config):
         self.script = script
-        self.config = LLaDAConfig(
-            **{
-                "vocab_size": VOCAB_SIZE,
-                "hidden_size": 8,
-                "intermediate_size": 8,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 1,
-                "max_position_embeddings": 256,
-                "mask_token_id": MASK,
-                "eos_token_id": EOS,
-                "eot_token_id": EOT,
-                "pad_token_id": PAD,
-                "bos_token_id": BOS,
-            }
-            | config
-        )
+        sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+        sizes |= {"vocab_size": VOCAB_SIZE, "max_position_embeddings": 256}
+        tokens = {"mask": MASK, "eos": EOS, "eot": EOT, "pad": PAD, "bos": BOS}
+        ids = {f"{name}_token_id": token for name, token in tokens.items()}
+        self.config = LLaDAConfig(**sizes | ids | config)
         self.generation_config = LLaDAGenerationConfig.from_model_config(self.config)
         self.calls = []
 
