@@ -61,9 +61,8 @@ ON_TWO_PROCESSES = [(case, "two processes, 4") for case in CASES] + [
 
 def sft_trainer(folder, output_dir, train_dataset=PROMPTS_AND_COMPLETIONS, eval_dataset=None, model=None, **settings):
     """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
-    options = {
-        name: settings.pop(name) for name in ("peft_config", "callbacks", "processing_class") if name in settings
-    }
+    names = ("peft_config", "callbacks", "processing_class", "formatting_func", "quantization_config")
+    options = {name: settings.pop(name) for name in names if name in settings}
     defaults = {
         "output_dir": str(output_dir),
         "max_steps": 3,

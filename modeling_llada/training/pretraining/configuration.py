@@ -65,6 +65,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Filter nan and inf losses for logging."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
     report_to: None | str | list[str] = field(default="none", metadata={"help": "Reporting integrations."})
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "All weights are used in each step."}
+    )
     # Batches are functions of the step: there are none to skip.
     ignore_data_skip: bool = field(default=True, metadata={"help": "Do not replay data when resuming."})
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig
 from support.sft_runs import (
     MESSAGES,
     POEMS,
@@ -121,7 +121,7 @@ class TestData:
 
     def test_a_formatting_function(self, trainer_of):
         rows = Dataset.from_dict({"title": ["明", "月"]})
-        trainer = sft_trainer_with(trainer_of, rows, formatting_func=lambda row: row["title"] + "光")
+        trainer = trainer_of(rows, formatting_func=lambda row: row["title"] + "光")
         assert parts(trainer) == ("", "明光<|endoftext|>")
 
     @pytest.mark.parametrize(
@@ -157,20 +157,6 @@ class TestData:
         trainer = trainer_of(MESSAGES)
         metrics = trainer.evaluate(MESSAGES.select(range(4)))
         assert metrics["eval_loss"] == trainer.evaluate(PROMPTS_AND_COMPLETIONS.select(range(4)))["eval_loss"] > 0
-
-    def test_wrapped_packing(self, trainer_of):
-        trainer = trainer_of(PROMPTS_AND_COMPLETIONS, packing=True, packing_strategy="wrapped", max_length=32)
-        rows = trainer.train_dataset
-        assert {len(tokens) for tokens in rows["input_ids"][:-1]} == {32}
-        assert trainer.train().global_step == 3
-
-
-def sft_trainer_with(trainer_of, rows, **options):
-    """A trainer whose further options are those of the trainer, not of its arguments."""
-    trainer = trainer_of(MESSAGES)
-    return LLaDASFTTrainer(
-        trainer.model, trainer.args, train_dataset=rows, processing_class=trainer.processing_class, **options
-    )
 
 
 def loss_by_hand(model, batch, normalization):
@@ -363,49 +349,23 @@ class TestModel:
 
 
 class TestAdapters:
-    def lora(self, **options):
-        return LoraConfig(r=4, **options)
-
     def test_default_targets_are_the_projections(self, trainer_of):
-        config = self.lora()
+        config = LoraConfig(r=4)
         trainer = trainer_of(MESSAGES, peft_config=config)
         trainable = {name.split(".")[-4] for name, value in trainer.model.named_parameters() if value.requires_grad}
         assert trainable == set(PROJECTIONS)
         assert config.target_modules is None, "that of the caller stays"
 
-    def test_other_targets_stay(self, trainer_of):
-        trainer = trainer_of(MESSAGES, peft_config=self.lora(target_modules=["q_proj"]))
-        assert trainer.model.peft_config["default"].target_modules == {"q_proj"}
-
-    @pytest.mark.parametrize("checkpointing", [False, True])
-    @pytest.mark.parametrize("dora", [False, True])
-    def test_trains_the_adapter_alone(self, trainer_of, checkpointing, dora):
+    def test_trains_the_adapter_alone(self, trainer_of):
+        """Also with gradient checkpointing, where the input of the first layer needs gradients."""
         trainer = trainer_of(
-            MESSAGES,
-            eval_dataset=MESSAGES,
-            peft_config=self.lora(use_dora=dora),
-            gradient_checkpointing=checkpointing,
-            max_steps=30,
+            MESSAGES, eval_dataset=MESSAGES, peft_config=LoraConfig(r=4), gradient_checkpointing=True, max_steps=30
         )
         before, loss = weights_of(trainer), trainer.evaluate()["eval_loss"]
         trainer.train()
         for name, value in weights_of(trainer).items():
             assert torch.equal(value, before[name]) != ("lora" in name), name
         assert trainer.evaluate()["eval_loss"] < loss - 0.3
-
-    def test_saved_and_reloaded(self, trainer_of, poet_folder, tmp_path):
-        trainer = trainer_of(MESSAGES, peft_config=self.lora())
-        trainer.train()
-        trainer.save_model(str(tmp_path / "adapter"))
-        model = PeftModel.from_pretrained(LLaDAForMaskedLM.from_pretrained(poet_folder), tmp_path / "adapter").eval()
-        input_ids = torch.arange(10, 20)[None]
-        with torch.no_grad():
-            assert torch.equal(model(input_ids).logits, trainer.model.eval()(input_ids).logits)
-
-    def test_a_model_with_an_adapter(self, trainer_of, poet_folder):
-        model = get_peft_model(LLaDAForMaskedLM.from_pretrained(poet_folder), self.lora(target_modules="all-linear"))
-        trainer = trainer_of(MESSAGES, model=model)
-        assert trainer.train().global_step == 3
 
 
 def test_importing_pre_training_needs_no_trl():

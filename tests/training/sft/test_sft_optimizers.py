@@ -56,38 +56,3 @@ def test_resumes_with_all_weights(trainer_of, tmp_path, optim):
     resumed = trainer_of(optim)
     resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
     assert losses_of(resumed) == pytest.approx(losses_of(whole), rel=1e-5)
-
-
-def test_states_are_small(trainer_of):
-    """In bytes of those of AdamW; tensors of less than 4096 elements stay in 32 bits."""
-    pytest.importorskip("torchao", reason="the optimizer")
-    sizes = []
-    for optim in ("adamw_torch", "adamw_torch_8bit"):
-        trainer = trainer_of(optim, max_steps=1)
-        trainer.train()
-        sizes.append(size_of(trainer.optimizer.state_dict()["state"]))
-    assert sizes[1] < 0.35 * sizes[0]
-
-
-def size_of(states):
-    """Bytes of all tensors, those inside of quantized ones too."""
-    total = 0
-    for value in states.values():
-        if isinstance(value, dict):
-            total += size_of(value)
-        elif hasattr(value, "__tensor_flatten__"):
-            total += size_of({name: getattr(value, name) for name in value.__tensor_flatten__()[0]})
-        elif hasattr(value, "nbytes"):
-            total += value.nbytes
-    return total
-
-
-@pytest.mark.skipif(importlib.util.find_spec("galore_torch") is not None, reason="GaLore is there")
-def test_a_library_that_is_missing(trainer_of):
-    with pytest.raises(ImportError, match="pip install"):
-        trainer_of("galore_adamw").train()
-
-
-def test_an_unknown_name(trainer_of):
-    with pytest.raises(ValueError, match="adamw_torch_fused"):
-        trainer_of("adam_8bit")

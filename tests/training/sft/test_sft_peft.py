@@ -20,7 +20,6 @@ from support.sft_runs import MESSAGES, losses_of, sft_trainer, weights_of
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 from modeling_llada.adapters import convert_adapter
-from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
 
 
 INPUT_IDS = torch.arange(10, 30)[None]
@@ -51,25 +50,9 @@ def trainer_of(base, tmp_path):
     """Makes a trainer of the adapter of a model that is loaded by the trainer, or given; settings are arguments."""
 
     def make(quantization_config=None, model=None, **settings):
-        if quantization_config is None:
-            return sft_trainer(base, tmp_path / "run", MESSAGES, model=model, **settings)
-        options = {"peft_config": settings.pop("peft_config", None)}
-        defaults = {"max_steps": 3, "learning_rate": 1e-2, "logging_steps": 1, "per_device_train_batch_size": 8}
-        quiet = {
-            "report_to": "none",
-            "disable_tqdm": True,
-            "save_strategy": "no",
-            "gradient_checkpointing": False,
-        }
-        args = LLaDASFTConfig(str(tmp_path / "run"), **(defaults | quiet | {"use_cpu": True, "seed": 3} | settings))
-        return LLaDASFTTrainer(
-            str(base),
-            args,
-            train_dataset=MESSAGES,
-            eval_dataset=MESSAGES,
-            quantization_config=quantization_config,
-            **options,
-        )
+        if quantization_config is not None:
+            model, settings["quantization_config"] = str(base), quantization_config
+        return sft_trainer(base, tmp_path / "run", MESSAGES, eval_dataset=MESSAGES, model=model, **settings)
 
     return make
 
@@ -230,10 +213,6 @@ class TestVariants:
         again.merge_and_unload().save_pretrained(tmp_path / "merged")
         torch.testing.assert_close(logits(load(tmp_path / "merged")), expected, rtol=1e-4, atol=1e-4)
 
-    def test_rslora_divides_by_the_root_of_the_rank(self, trainer_of):
-        trainer = trainer_of(peft_config=LoraConfig(r=4, lora_alpha=8, use_rslora=True))
-        assert trainer.model.get_base_model().model.layers[0].mlp.up_proj.scaling["default"] == 8 / 4**0.5
-
 
 class TestBegunElsewhere:
     """Adapters that were trained on the official modules."""
@@ -258,7 +237,7 @@ class TestBegunElsewhere:
         model = PeftModel.from_pretrained(load(base), tmp_path / "adapter", is_trainable=True)
         begun = logits(model)
         assert (begun - logits(load(base))).abs().max() > 0.1
-        trainer = trainer_of(model=model, eval_dataset=MESSAGES, max_steps=30)
+        trainer = trainer_of(model=model, max_steps=30)
         assert adapted_modules(model) == {"q_proj", "o_proj", "gate_proj"}
         assert torch.equal(logits(trainer.model), begun)
         before, loss = weights_of(trainer), trainer.evaluate()["eval_loss"]
