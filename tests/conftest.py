@@ -22,6 +22,7 @@ import pytest
 import torch
 import torch.utils.collect_env
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
@@ -103,6 +104,13 @@ def poet_folder(tmp_path_factory):
     from support.tiny_poet import save_tiny_poet
 
     return save_tiny_poet(tmp_path_factory.mktemp("checkpoints") / "tiny-poet")
+
+
+@pytest.fixture(scope="session")
+def tiny_poet(poet_folder):
+    """The model and the tokenizer of this checkpoint. Shared by the tests of a session: do not change them."""
+    model = LLaDAForMaskedLM.from_pretrained(poet_folder).eval()
+    return model, AutoTokenizer.from_pretrained(poet_folder)
 
 
 @pytest.fixture

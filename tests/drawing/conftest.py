@@ -1,18 +1,15 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A tiny random model and the record of one of its calls."""
+"""The tiny poet and the record of one of its calls."""
 
 import pytest
-from transformers import AutoTokenizer
 
-from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.streaming import RecordingStreamer
 
 
 @pytest.fixture(scope="session")
-def poet(poet_folder):
-    """A tiny random model and the tokenizer of the shipped checkpoint. Shared by the tests: do not change them."""
-    return LLaDAForMaskedLM.from_pretrained(poet_folder).eval(), AutoTokenizer.from_pretrained(poet_folder)
+def poet(tiny_poet):
+    return tiny_poet
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from PIL import Image  # noqa: E402
+from PIL import Image
 
 from modeling_llada.drawing import (
     animated_svg,
     denoising_page,
-    fonts,  # noqa: E402
+    fonts,
     pictures_of,
 )
-from modeling_llada.drawing.animation import denoising_animation  # noqa: E402
+from modeling_llada.drawing.animation import denoising_animation
 
 
 @pytest.fixture

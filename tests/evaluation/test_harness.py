@@ -33,12 +33,6 @@ def poet():
     return LLaDAForMaskedLM.from_pretrained(POET, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(POET)
 
 
-@pytest.fixture(scope="module")
-def tiny(poet_folder):
-    """A tiny random model."""
-    return LLaDAForMaskedLM.from_pretrained(poet_folder).eval(), AutoTokenizer.from_pretrained(poet_folder)
-
-
 @pytest.fixture(autouse=True)
 def no_report_of_the_machine(monkeypatch):
     """The harness runs a dozen commands to describe the machine, which takes seconds each time."""
@@ -57,9 +51,9 @@ def lm_of(poet, **options):
 
 
 @pytest.fixture
-def make_lm(tiny):
-    """Makes the tiny model a model of the harness."""
-    return lambda **options: lm_of(tiny, **options)
+def make_lm(tiny_poet):
+    """Makes the tiny poet a model of the harness."""
+    return lambda **options: lm_of(tiny_poet, **options)
 
 
 @pytest.fixture
@@ -165,19 +159,19 @@ class TestLikelihood:
         assert [greedy for _, greedy in results] == [True, False, False, False]
 
     @pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
-    def test_one_token_has_the_score_of_the_estimator(self, make_lm, tiny, cfg_scale):
-        model, tokenizer = tiny
+    def test_one_token_has_the_score_of_the_estimator(self, make_lm, tiny_poet, cfg_scale):
+        model, tokenizer = tiny_poet
         input_ids = tokenizer("床前明月霜", return_tensors="pt").input_ids
         labels = input_ids.masked_fill(torch.arange(5) < 4, -100)
         expected = model.log_likelihood(input_ids, labels, num_samples=1, cfg_scale=cfg_scale).log_likelihood.item()
         [(score, _)] = make_lm(cfg_scale=cfg_scale).loglikelihood(requests_of("loglikelihood", ("床前明月", "霜")))
         assert score == pytest.approx(expected, abs=1e-4)
 
-    def test_two_tokens_come_close_to_enumeration(self, make_lm, tiny):
+    def test_two_tokens_come_close_to_enumeration(self, make_lm, tiny_poet):
         """Eq. 6 with `L = 2`: half of the time both are masked, else one of them, with weight 2."""
-        first, second = tiny[1]("地霜").input_ids
-        both = [log_probs_of(tiny, LINE + "[MASK][MASK]", position) for position in (0, 1)]
-        one = log_probs_of(tiny, LINE + "[MASK]霜")[first] + log_probs_of(tiny, LINE + "地[MASK]")[second]
+        first, second = tiny_poet[1]("地霜").input_ids
+        both = [log_probs_of(tiny_poet, LINE + "[MASK][MASK]", position) for position in (0, 1)]
+        one = log_probs_of(tiny_poet, LINE + "[MASK]霜")[first] + log_probs_of(tiny_poet, LINE + "地[MASK]")[second]
         exact = (both[0][first] + both[1][second] + one).item() / 2
         lm = make_lm(num_samples=512, antithetic=True, batch_size=256, check_greedy=False)
         [(score, greedy)] = lm.loglikelihood(requests_of("loglikelihood", (LINE, "地霜")))
@@ -286,9 +280,9 @@ class TestGenerateUntil:
 
 class TestStopStrings:
     @pytest.fixture
-    def stops(self, tiny):
+    def stops(self, tiny_poet):
         """Whether an answer stops; `_` is a mask."""
-        model, tokenizer = tiny
+        model, tokenizer = tiny_poet
 
         def check(answer, *strings, end_token_ids=()):
             tokens = tokenizer(answer.replace("_", "[MASK]"), return_tensors="pt").input_ids
@@ -310,8 +304,8 @@ class TestStopStrings:
         assert stops("疑是<|endoftext|>__", end_token_ids=[0])
         assert not stops("疑_<|endoftext|>_", end_token_ids=[0])
 
-    def test_the_text_is_cut_at_what_comes_first(self, tiny):
-        tokenizer = tiny[1]
+    def test_the_text_is_cut_at_what_comes_first(self, tiny_poet):
+        tokenizer = tiny_poet[1]
         tokens = tokenizer("疑是<|startoftext|>地上霜。举<|endoftext|>头").input_ids
         assert cut_answer(tokenizer, tokens, ["。"], [0]) == "疑是地上霜"
         assert cut_answer(tokenizer, tokens, ["望"], [0]) == "疑是地上霜。举"
@@ -340,9 +334,9 @@ class TestCache:
 
 
 class TestArguments:
-    def test_a_loaded_model_needs_its_tokenizer(self, tiny):
+    def test_a_loaded_model_needs_its_tokenizer(self, tiny_poet):
         with pytest.raises(ValueError, match="needs a `tokenizer`"):
-            LLaDAHarnessLM(tiny[0])
+            LLaDAHarnessLM(tiny_poet[0])
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -3,7 +3,6 @@
 """The parts of the Space that need no browser, and `llada space`."""
 
 import json
-import os
 import re
 import shutil
 import threading
@@ -15,10 +14,8 @@ from urllib.parse import parse_qs
 import pytest
 import torch
 from support.tiny_poet import SHIPPED_CHECKPOINT
-from transformers import AutoTokenizer
 
 from llada_cli import main
-from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.models.options_llada import OPTIONS
 from modeling_llada.prompt_fields import PromptFields
 from modeling_llada.streaming import DenoisingRecord
@@ -26,7 +23,7 @@ from modeling_llada.streaming import DenoisingRecord
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'modeling-llada[space]'")
 
-from llada_space import exports, links, options, prompts, stepping
+from llada_space import links, options, prompts, stepping
 from llada_space import models as space_models
 from llada_space.models import ModelCard, Models
 from llada_space.runner import Runner, toast
@@ -35,12 +32,6 @@ from llada_space.stepping import Task, denoise, run_together
 
 
 SPACE = Path(__file__).parents[2] / "space"
-
-
-@pytest.fixture(scope="module")
-def poet(poet_folder):
-    """A tiny random model and its tokenizer."""
-    return LLaDAForMaskedLM.from_pretrained(poet_folder).eval(), AutoTokenizer.from_pretrained(poet_folder)
 
 
 @pytest.fixture
@@ -139,10 +130,11 @@ class TestLinks:
 
 
 class TestPrompts:
-    def test_words_in_brackets_are_opened(self, poet):
-        assert prompts.open_masks("春[[眠不]]觉[MASK]，", poet[1]) == "春[MASK][MASK]觉[MASK]，"
+    def test_words_in_brackets_are_opened(self, tiny_poet):
+        tokenizer = tiny_poet[1]
+        assert prompts.open_masks("春[[眠不]]觉[MASK]，", tokenizer) == "春[MASK][MASK]觉[MASK]，"
         with pytest.raises(ValueError, match="there is nothing to fill"):
-            prompts.open_masks("春眠", poet[1])
+            prompts.open_masks("春眠", tokenizer)
 
     @pytest.mark.parametrize(
         ("line", "before", "behind"),
@@ -152,12 +144,12 @@ class TestPrompts:
             ("床前明月光", "MMMMM，床前明月光。", "床前明月光，MMMMM。"),
         ],
     )
-    def test_neighbours(self, poet, line, before, behind):
-        texts = prompts.neighbours(line, 0, poet[1], PromptFields.load(SHIPPED_CHECKPOINT))
+    def test_neighbours(self, tiny_poet, line, before, behind):
+        texts = prompts.neighbours(line, 0, tiny_poet[1], PromptFields.load(SHIPPED_CHECKPOINT))
         assert [text.replace("[MASK]", "M") for text in texts] == [before, behind]
 
-    def test_limits(self, poet):
-        model, tokenizer = poet
+    def test_limits(self, tiny_poet):
+        model, tokenizer = tiny_poet
         card = ModelCard("tiny", "", max_prompt_tokens=4)
         with pytest.raises(ValueError, match="the prompt has 5 tokens, and tiny allows at most 4 here"):
             prompts.encode("床前明月光", model, tokenizer, card)
@@ -166,8 +158,8 @@ class TestPrompts:
         with pytest.raises(ValueError, match="nothing to start from"):
             prompts.encode("", model, tokenizer, card)
 
-    def test_chat(self, poet):
-        model, tokenizer = poet
+    def test_chat(self, tiny_poet):
+        model, tokenizer = tiny_poet
         history = [
             {"role": "user", "content": "床前"},
             {"role": "assistant", "content": [{"type": "text", "text": "明月"}]},
@@ -340,10 +332,6 @@ class TestRunning:
         wait_until(lambda: threading.active_count() == before)
         run.close()
 
-    def test_errors_of_generate_come_through(self, runner):
-        with pytest.raises(ValueError, match="max_position_embeddings"):
-            list(denoise(task_of(runner, max_new_tokens=1000), runner.models.load))
-
     def test_two_in_step(self, runner):
         tasks = [task_of(runner), task_of(runner, confidence_threshold=0.0)]
         ticks = list(run_together(tasks, runner.models.load))
@@ -371,20 +359,22 @@ class TestRunner:
         assert values[-1][0]["cost"][0] == ["6", "forward passes"]
         json.dumps([value for value, _ in values])
 
-    @pytest.mark.parametrize("name", ["json", "svg", "html"])
-    def test_exports(self, runner, name):
+    @pytest.mark.parametrize(
+        ("name", "content"), [("json", '"status":"done"'), ("svg", "<svg"), ("html", '["6", "forward passes"]')]
+    )
+    def test_exports(self, runner, name, content):
         run = self.play(runner)[-1][1]
         answer = runner.save_run({"run": run, "format": name})
-        assert answer["name"] == f"denoising.{name}" and answer["data"]
+        assert answer["name"] == f"denoising.{name}" and content in b64decode(answer["data"]).decode()
 
     @pytest.mark.parametrize("request_", [{}, None, {"run": "x", "format": "json"}, {"run": 3, "format": "../x"}])
     def test_exports_of_nothing(self, runner, request_):
         assert runner.save_run(request_)["error"].startswith("The export failed")
 
-    def test_export_names_are_a_list(self, runner):
+    def test_other_exports(self, runner):
         run = self.play(runner)[-1][1]
-        assert "one of gif" in runner.save_run({"run": run, "format": "../../x"})["error"]
-        assert set(exports.FORMATS) == {"gif", "webp", "svg", "json", "html"}
+        error = runner.save_run({"run": run, "format": "../../x"})["error"]
+        assert "must be one of gif, webp, svg, json, html" in error
 
     def test_stop(self, runner):
         run = runner.play_one(task_of(runner), {"title": "", "columns": None, "link": ""})
@@ -416,11 +406,6 @@ class TestRunner:
             values.extend(failing.play_one(task_of(runner), {"title": ""}))
         value, name = values[-1]
         assert value["status"] == "stopped" and failing.archive.find_open(name) is None
-
-    def test_the_web_page_tells_the_cost(self, runner):
-        run = self.play(runner)[-1][1]
-        page = b64decode(runner.save_run({"run": run, "format": "html"})["data"]).decode()
-        assert '["6", "forward passes"]' in page
 
     def test_masks_are_there_before_the_first_step(self, runner):
         waiting = Runner(runner.models, on_gpu=lambda work: lambda tasks: pytest.fail("it was asked for a step"))
@@ -528,18 +513,6 @@ class TestServer:
     def test_no_other_is_loaded(self, client):
         with pytest.raises(Exception, match="model must be one of|not in the list"):
             client.predict(model="/etc", prompt="床前", api_name="/generate")
-
-
-def test_the_shipped_poet_knows_the_poem():
-    """The page opens with it."""
-    runner = Runner(Models(space_models.allowed_models(str(SHIPPED_CHECKPOINT), False)))
-    _, tokenizer = runner.models.load("llada-poet")
-    ids = tuple(tokenizer("五言绝句\n床前明月光，").input_ids)
-    values = list(runner.play_one(Task("llada-poet", ids, {"max_new_tokens": 19}, 0), {"title": ""}))
-    assert values[-1][0]["status"] == "done"
-    record, _, _ = runner.archive.read(values[-1][1])
-    assert record["text"] == "五言绝句\n床前明月光，疑是地上霜。举头望明月，低头思故乡。"
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
 def test_the_fast_preset_keeps_the_poem():

@@ -10,14 +10,12 @@ import pytest
 import torch
 from support.mock_model import EOS, MASK, PAD, PROMPT, MockModel, context_script, details, scripted
 from transformers import (
-    AutoTokenizer,
     StoppingCriteria,
     TextDiffusionStreamer,
     TextIteratorStreamer,
     TextStreamer,
 )
 
-from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.streaming import (
     CanvasIteratorStreamer,
     CanvasStreamer,
@@ -48,12 +46,6 @@ class LetterTokenizer:
         if skip_special_tokens:
             tokens = [token for token in tokens if token not in (EOS, PAD)]
         return "".join(names.get(token, chr(ord("a") + token)) for token in tokens)
-
-
-@pytest.fixture(scope="module")
-def poet(poet_folder):
-    """A tiny random model and its tokenizer. Shared by the tests of this file: do not change them."""
-    return LLaDAForMaskedLM.from_pretrained(poet_folder).eval(), AutoTokenizer.from_pretrained(poet_folder)
 
 
 def record_of(model, input_ids=PROMPT, tokenizer=None, streamer_options=(), **options):
@@ -367,11 +359,6 @@ class TestIterator:
         assert torch.equal(streamer.output, frame.tokens)
         assert list(streamer) == []
 
-    def test_callback(self):
-        frames = []
-        streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10, callback=frames.append)
-        assert list(streamer.start(scripted([0.9]).generate, input_ids=PROMPT, max_new_tokens=1)) == frames
-
     def test_a_call_that_is_running_is_an_error(self):
         release = threading.Event()
         streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10).start(
@@ -542,30 +529,30 @@ class TestStreamersOfTransformers:
         ("床前[MASK]月光，", {"max_new_tokens": 12, "block_length": 6}),
     ]
 
-    def generate(self, poet, prompt, streamer, options):
-        model, tokenizer = poet
+    def generate(self, tiny_poet, prompt, streamer, options):
+        model, tokenizer = tiny_poet
         output = model.generate(**tokenizer(prompt, return_tensors="pt"), streamer=streamer, **options)
         return tokenizer.decode(output[0], skip_special_tokens=True)
 
     @pytest.mark.parametrize(("prompt", "options"), CASES)
-    def test_text_streamer(self, poet, capsys, prompt, options):
-        text = self.generate(poet, prompt, TextStreamer(poet[1], skip_special_tokens=True), options)
+    def test_text_streamer(self, tiny_poet, capsys, prompt, options):
+        text = self.generate(tiny_poet, prompt, TextStreamer(tiny_poet[1], skip_special_tokens=True), options)
         assert capsys.readouterr().out == text + "\n"
         assert "MASK" not in text
 
     @pytest.mark.parametrize(("prompt", "options"), CASES)
-    def test_text_iterator_streamer(self, poet, prompt, options):
-        streamer = TextIteratorStreamer(poet[1], timeout=30, skip_special_tokens=True)
+    def test_text_iterator_streamer(self, tiny_poet, prompt, options):
+        streamer = TextIteratorStreamer(tiny_poet[1], timeout=30, skip_special_tokens=True)
         texts = []
-        thread = threading.Thread(target=lambda: texts.append(self.generate(poet, prompt, streamer, options)))
+        thread = threading.Thread(target=lambda: texts.append(self.generate(tiny_poet, prompt, streamer, options)))
         thread.start()
         pieces = list(streamer)
         thread.join()
         assert "".join(pieces) == texts[0]
 
     @pytest.mark.parametrize(("prompt", "options"), CASES)
-    def test_text_diffusion_streamer(self, poet, capsys, prompt, options):
-        text = self.generate(poet, prompt, TextDiffusionStreamer(poet[1], skip_special_tokens=True), options)
+    def test_text_diffusion_streamer(self, tiny_poet, capsys, prompt, options):
+        text = self.generate(tiny_poet, prompt, TextDiffusionStreamer(tiny_poet[1], skip_special_tokens=True), options)
         printed = capsys.readouterr().out
         # What is between the saved cursor and its return is a draft, which is wiped away.
         confirmed = "".join(part.split("\0338\033[J")[-1] for part in printed.split("\0337"))
