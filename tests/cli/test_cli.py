@@ -171,9 +171,6 @@ class TestOptions:
         assert result["options"]["max_new_tokens"] == 7  # that of the tiny poet
         assert result["num_forward_passes"] == 7
 
-    def test_every_option_is_reported(self, generate_json):
-        assert generate_json(LINE, "--remasking", "margin")["options"]["remasking"] == "margin"
-
     def test_repeated_completions_warn(self, capsys):
         assert main(["generate", LINE, "--num-return-sequences", "2"]) == 0
         assert "warning: `--num-return-sequences` gives equal completions" in capsys.readouterr().err

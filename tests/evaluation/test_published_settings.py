@@ -66,13 +66,6 @@ class TestFile:
             assert all(isinstance(text, str) for text in (one.name, one.task, one.metric))
         assert len({(one.model, one.benchmark, one.name) for one in settings.settings}) == len(settings.settings)
 
-    def test_what_another_source_says_is_kept(self, settings):
-        base, instruct = "GSAI-ML/LLaDA-8B-Base", "GSAI-ML/LLaDA-8B-Instruct"
-        assert settings.find(base, "gsm8k").differs == {"eval_llada_lm_eval.sh": {"num_fewshot": 5}}
-        assert settings.find(base, "mbpp").differs == {"paper": {"num_fewshot": 4}}
-        assert settings.find(instruct, "math", "blocks").differs == {"paper": {"block_length": 32}}
-        assert settings.find(base, "mmlu").differs == {}
-
     @pytest.mark.slow
     def test_the_harness_has_all_tasks(self, settings):
         tasks = pytest.importorskip("lm_eval.tasks").TaskManager(include_path=str(TASKS_FOLDER)).all_tasks

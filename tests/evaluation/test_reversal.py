@@ -333,9 +333,6 @@ class TestCausalLines:
             ids = torch.cat([ids, twin.model(ids).logits[:, -1:].argmax(-1)], dim=1)
         assert pairs == [PAIR] and answer == twin.decode(ids[0, 7:])
 
-    def test_it_cannot_be_asked_for_a_line_before(self, twin):
-        assert ("continuation", "previous") not in twin.tasks
-
     @pytest.mark.parametrize("direction", ["next", "previous"])
     def test_scores_are_likelihoods_of_the_rest_of_the_text(self, twin, direction):
         """With that, previous lines are ranked by Bayes: p(first) p(second | first)."""

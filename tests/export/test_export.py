@@ -113,6 +113,8 @@ class TestTransformersLayout:
         }
         assert list(out.parent.iterdir()) == [out]
         assert exported.folder == out and exported.dtype == "float32"
+        options = read_json(out / "generation_config.json")
+        assert (options["do_sample"], options["max_new_tokens"], options["mask_token_id"]) == (False, 128, 319)
         assert exported.num_parameters == sum(w.numel() for w in load_file(official / "model.safetensors").values())
         assert exported.num_bytes == sum(len(content) for content in contents(out).values())
 
@@ -124,11 +126,6 @@ class TestTransformersLayout:
             "AutoModelForMaskedLM": "modeling_llada.LLaDAForMaskedLM",
             "AutoModelForCausalLM": "modeling_llada.LLaDAForMaskedLM",
         }
-
-    def test_generation_config(self, official, out):
-        export_checkpoint(official, out)
-        options = read_json(out / "generation_config.json")
-        assert (options["do_sample"], options["max_new_tokens"], options["mask_token_id"]) == (False, 128, 319)
 
     def test_hugging_face_names_become_official_ones(self, official, out, golden_model, golden_path):
         save_file(golden_model.state_dict(), official / "model.safetensors", metadata={"format": "pt"})
