@@ -31,9 +31,9 @@ def run(tmp_path, capsys, monkeypatch):
     """Runs decode.py and returns the JSON report and what was printed."""
     monkeypatch.setattr(decode, "find_rates", lambda *_: RATES)
 
-    def run(*arguments, start=SMALL):
+    def run(*arguments):
         path = tmp_path / "results" / "decode.json"
-        decode.main([*start, "--json", str(path), *arguments])
+        decode.main([*SMALL, "--json", str(path), *arguments])
         return json.loads(path.read_text()), capsys.readouterr().out
 
     return run
@@ -107,16 +107,6 @@ def test_forced_schedules(run):
     exact = [row for row in report["rows"] if (row["who"], row["mode"]) == ("ours", "exact")]
     assert all(row["measured"]["same_tokens"] == 1 for row in exact), "as the plain loop, in each schedule"
     assert {row["tokens a step"] for row in table_of(text)} == {"1", "2", "4"}
-
-
-def test_the_whole_plan_fits_one_command(run, monkeypatch):
-    monkeypatch.setattr(decode, "run_cell", lambda *args: None)
-    monkeypatch.setattr(decode.gc, "collect", lambda: None)  # a second for each cell, in a process with many tests
-    plan = shlex.split("--shape 8b --batch 1 8 32 --prompt 128 896 3840 --answer 256 128 256 --tokens-per-step 1 2 4")
-    report, _ = run(*plan, start=shlex.split("--device cpu --layers 2"))
-    cells = {(row["batch"], row["prompt"], row["answer"], row["tokens_per_step"]) for row in report["rows"]}
-    assert len(cells) == 27 and {cell[1:3] for cell in cells} == {(128, 256), (896, 128), (3840, 256)}
-    assert {batch for batch, *_ in cells} == {1, 8, 32}
 
 
 def test_a_shape_is_cut_to_a_few_layers(run):
@@ -284,31 +274,6 @@ def test_pages_are_those_of_the_results():
         assert path.read_text(encoding="utf-8") == page, "run `python -m benchmarks`"
         headings = [line for line in page.splitlines() if line.startswith("#")]
         assert len(set(headings)) == len(headings)
-
-
-def test_a_section_has_the_rows_of_its_report(report):
-    report["arguments"]["title"] = "A title"
-    [section] = decode_tables.sections({"decode": report})
-    assert section.startswith("## A title\n") and f"`{report['command']}`" in section
-    assert table_of(section) == table_of(decode_tables.table(report["rows"]))
-
-
-def test_titles_say_what_varies(report):
-    report["arguments"] |= {"batch": [1, 2]}
-    assert decode_tables.title(report) == "shape tiny on cpu: exact and dual, batch 1 and 2"
-    plan = {"prompt": [8, 24], "answer": [16, 8], "tokens_per_step": [1, 2, 4]}
-    others = {
-        "shape tiny on cpu: ladder, batch 1 and 2": {"ladder": True, "quantize": ["int8"]},
-        "shape tiny on cpu: exact and dual with int8, int4 and fp8 weights, batch 1 and 2": {
-            "quantize": ["int8", "int4", "fp8"]
-        },
-        "shape tiny on cpu: exact and dual, batch 1 and 2, 8 + 16 and 24 + 8, 1, 2 and 4 tokens a step": plan,
-        "As given": {"title": "As given"},
-    }
-    for expected, changes in others.items():
-        assert decode_tables.title(report | {"arguments": report["arguments"] | changes}) == expected
-    headings = [part.splitlines()[0] for part in decode_tables.sections({"one": report, "two": report})]
-    assert headings == [f"## {decode_tables.title(report)} ({name})" for name in ("one", "two")]
 
 
 def test_rows_that_lack_a_package_are_left_out(report):

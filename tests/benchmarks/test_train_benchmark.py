@@ -242,13 +242,6 @@ def test_required_and_reached():
     assert section([report_of(rates, batch=7)]) == "", "nothing was required of this size"
 
 
-def test_a_section_has_the_rows_of_its_report(run):
-    report, text = run()
-    [section] = train_tables.sections({"train": report})
-    assert section.startswith("## shape tiny, in full, 2 x 48\n")
-    assert "| masked rows + chunks | eager" in section and "| masked rows + chunks | eager" in text
-
-
 def test_a_page_keeps_what_is_around_a_part():
     page = "before\n<!-- x: begin -->\nold\n<!-- x: end -->\nafter"
     assert fill(page, "x", "new\n") == page.replace("old", "new")

@@ -12,7 +12,7 @@ import torch
 from support.tiny_poet import save_tiny_poet
 
 import evidence.likelihood.__main__ as likelihood
-from evidence.likelihood.table import MaskTable, all_masks, variances
+from evidence.likelihood.table import MaskTable, variances
 from modeling_llada.models.diffusion_llada import mask_tokens, sample_rates
 
 
@@ -105,16 +105,6 @@ def test_without_a_smallest_rate_eq_5_has_no_variance(table):
     growth = [variances(*moments, 10.0**-power)[0] for power in (3, 6, 9)]
     torch.testing.assert_close(growth[1] - growth[0], growth[2] - growth[1], rtol=0.02, atol=0)
     assert (growth[1] > growth[0]).all()
-
-
-def test_one_token_has_no_error(tiny_model):
-    table = MaskTable.of(tiny_model(), torch.randint(2, 98, (2, 4), generator=seeded()), [2])
-    assert variances(table.by_count(), table.by_count(2), 1e-3)[1].abs().max() < 1e-6
-    torch.testing.assert_close(table.bound, table.exact)
-
-
-def test_masks_are_numbers():
-    assert all_masks(2).tolist() == [[False, False], [True, False], [False, True], [True, True]]
 
 
 def test_rates_of_training_have_that_smallest_rate():
