@@ -46,7 +46,7 @@ from modeling_llada.training import (
     lay_out,
     tokenize_documents,
 )
-from modeling_llada.writing import write_atomically
+from modeling_llada.writing import complete_or_absent, write_atomically
 
 
 STARTED = time.monotonic()
@@ -288,19 +288,16 @@ def save_curve(trainer: LLaDAPretrainer) -> None:
 
 
 def save_final(trainer: LLaDAPretrainer, tokenizer: str | Path | None) -> None:
-    """Writes the model in bfloat16 with its tokenizer, first under another name, so that the folder is complete or absent."""
+    """Writes the model in bfloat16 with its tokenizer."""
     folder = Path(trainer.args.output_dir) / "final"
-    temporary = folder.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     model = type(trainer.model)(trainer.model.config).to(torch.bfloat16)
     model.generation_config = trainer.model.generation_config
     model.load_state_dict(trainer.model.state_dict())
-    model.save_pretrained(temporary, max_shard_size="15MB")
-    for pattern in TOKENIZER_FILES if tokenizer else ():
-        for file in Path(tokenizer).glob(pattern):
-            shutil.copy(file, temporary)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with complete_or_absent(folder) as partial:
+        model.save_pretrained(partial, max_shard_size="15MB")
+        for pattern in TOKENIZER_FILES if tokenizer else ():
+            for file in Path(tokenizer).glob(pattern):
+                shutil.copy(file, partial)
     step, steps = trainer.state.global_step, trainer.args.max_steps
     print(
         f"wrote {folder} at step {step:,} of {steps:,}" + ("" if step >= steps else ": go on with --resume"),

@@ -3,6 +3,7 @@
 """Makes noisy batches of rows, padded on the right."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +19,7 @@ KEPT_APART = ("position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", 
 POSITIONS_MULTIPLE = 64
 
 
+@dataclass
 class MaskingCollator:
     """
     Pads rows, or lists of documents that share a row, on the right, and masks tokens of their responses.
@@ -39,26 +41,18 @@ class MaskingCollator:
     response that was cut off, and so does not end with EOS, is not extended.
     """
 
-    def __init__(
-        self,
-        mask_token_id: int,
-        eos_token_id: int,
-        pad_token_id: int,
-        eos_fill: str | int | None = None,
-        pad_to_multiple_of: int | None = None,
-    ):
-        self.mask_token_id = mask_token_id
-        self.eos_token_id = eos_token_id
-        self.pad_token_id = pad_token_id
-        self.eos_fill = eos_fill
-        self.pad_to_multiple_of = pad_to_multiple_of or 1
+    mask_token_id: int
+    eos_token_id: int
+    pad_token_id: int
+    eos_fill: str | int | None = None
+    pad_to_multiple_of: int | None = None
 
     def __call__(self, rows: Sequence[NumberedRow | list[NumberedRow]]) -> dict[str, torch.Tensor | int]:
         packed = [[row] if isinstance(row, NumberedRow) else row for row in rows]
         longest = max(sum(len(document.input_ids) for document in row) for row in packed)
         fill_length = {None: 0, "longest": longest}.get(self.eos_fill, self.eos_fill)
-        length = max(longest, fill_length)
-        length = -(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of
+        multiple = self.pad_to_multiple_of or 1
+        length = -(-max(longest, fill_length) // multiple) * multiple
 
         noisy = torch.full((len(packed), length), self.pad_token_id)
         labels = torch.full((len(packed), length), -100)

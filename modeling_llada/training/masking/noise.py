@@ -14,6 +14,8 @@
 So accumulation, data parallelism and restarts do not change the noise. Evaluation has its own stream.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from ...seeds import named_generator, named_random
@@ -24,6 +26,7 @@ GOLDEN_STEP = 0x9E3779B97F4A7C15
 ONE = 2**64
 
 
+@dataclass
 class RowNoise:
     """
     The noise of all rows of a run, with rates in (eps, 1]. Streams with the same seed have unrelated noise.
@@ -39,10 +42,9 @@ class RowNoise:
     ```
     """
 
-    def __init__(self, seed: int, stream: str, eps: float = 1e-3):
-        self.seed = seed
-        self.stream = stream
-        self.eps = eps
+    seed: int
+    stream: str  # "train" or "eval"
+    eps: float = 1e-3
 
     def rate(self, epoch: int, position: int) -> float:
         """The mask rate t in (eps, 1] of the row at a place of the epoch's order."""

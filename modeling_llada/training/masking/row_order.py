@@ -10,6 +10,7 @@ consecutive packed rows are spread as evenly as those of single documents.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class NumberedRow(NamedTuple):
     generator: torch.Generator
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[RowKey]):
     """
     The rows of an epoch, in an order that follows from the seed and the epoch.
@@ -46,25 +48,15 @@ class EpochSampler(Sampler[RowKey]):
     processes. `documents` are the numbers of documents in the rows, by default one each.
     """
 
-    def __init__(
-        self,
-        num_rows: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = True,
-        lengths: Sequence[int] | None = None,
-        group_size: int = 1,
-        multiple: int = 1,
-        documents: Sequence[int] | None = None,
-    ):
-        self.num_rows = num_rows
-        self.seed = seed
-        self.shuffle = shuffle
-        self.lengths = lengths
-        self.group_size = group_size
-        self.multiple = multiple
-        self.documents = documents
-        self.epoch = 0
+    num_rows: int
+    _: KW_ONLY
+    seed: int = 0
+    shuffle: bool = True
+    lengths: Sequence[int] | None = None
+    group_size: int = 1
+    multiple: int = 1
+    documents: Sequence[int] | None = None
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -88,14 +80,14 @@ class EpochSampler(Sampler[RowKey]):
             yield RowKey(epoch, position, index)
 
 
+@dataclass(eq=False)
 class EvaluationSampler(Sampler[RowKey]):
     """All rows in order, once for each noise sample; the rest as in [`EpochSampler`]."""
 
-    def __init__(self, num_rows: int, num_samples: int = 1, multiple: int = 1, documents: Sequence[int] | None = None):
-        self.num_rows = num_rows
-        self.num_samples = num_samples
-        self.multiple = multiple
-        self.documents = documents
+    num_rows: int
+    num_samples: int = 1
+    multiple: int = 1
+    documents: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return -(-self.num_rows * self.num_samples // self.multiple) * self.multiple

@@ -9,6 +9,7 @@ the same batches as without an interruption.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 import torch
@@ -57,6 +58,7 @@ class TensorRows:
         return self.input_ids[index].long()
 
 
+@dataclass(eq=False)
 class TrainingBatches:
     """
     The micro-batches of a run for one process, as a `DataLoader` would hand them out.
@@ -67,41 +69,30 @@ class TrainingBatches:
 
     A step trains on `tokens_per_step` tokens, whose rows and noise follow from the `seed`. They are split into
     `accumulation_steps` micro-batches for each of `num_processes`. `random_length_ratio` of the steps on `windows` cut their
-    rows to random lengths. `first_step` returns the step at which iteration begins.
+    rows to random lengths. `first_step` returns the step at which iteration begins, by
+    default 0.
     """
 
-    def __init__(
-        self,
-        source: RowSource,
-        *,
-        mask_token_id: int,
-        max_steps: int,
-        tokens_per_step: int,
-        device: torch.device,
-        seed: int = 0,
-        eps: float = 1e-3,
-        random_length_ratio: float = 0.01,
-        accumulation_steps: int = 1,
-        num_processes: int = 1,
-        process_index: int = 0,
-        first_step: Callable[[], int] | None = None,
-    ):
-        self.source = source
-        self.mask_token_id = mask_token_id
-        self.max_steps = max_steps
-        self.tokens_per_step = tokens_per_step
-        self.device = torch.device(device)
-        self.seed = seed
-        self.eps = eps
-        self.random_length_ratio = random_length_ratio
-        self.accumulation_steps = accumulation_steps
-        self.num_processes = num_processes
-        self.process_index = process_index
-        self.first_step = first_step or (lambda: 0)
+    source: RowSource
+    _: KW_ONLY
+    mask_token_id: int | None
+    max_steps: int
+    tokens_per_step: int
+    device: torch.device
+    seed: int = 0
+    eps: float = 1e-3
+    random_length_ratio: float = 0.01
+    accumulation_steps: int = 1
+    num_processes: int = 1
+    process_index: int = 0
+    first_step: Callable[[], int] = int
+
+    def __post_init__(self):
+        self.device = torch.device(self.device)
         self.generator = torch.Generator(self.device)
         # Masked positions without a slot (see `num_slots`), counted without waiting for the device.
         self.num_dropped = torch.zeros((), dtype=torch.long, device=self.device)
-        for entry in source.entries:
+        for entry in self.source.entries:
             self.num_rows(entry)
 
     def __len__(self) -> int:

@@ -8,13 +8,14 @@ per document. Special tokens, and the second copy of each document with its head
 
 import json
 import lzma
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+
+from ...writing import write_atomically
 
 
 @dataclass
@@ -73,10 +74,7 @@ class Corpus:
         }
         values = {key: value for key, value in vars(self).items() if key != "splits"}
         data = safetensors.numpy.save(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
-        # First under another name, so that the file is complete or absent.
-        partial = Path(f"{path}.part")
-        partial.write_bytes(lzma.compress(data, preset=6) if str(path).endswith(".xz") else data)
-        os.replace(partial, path)
+        write_atomically(path, lzma.compress(data, preset=6) if str(path).endswith(".xz") else data)
 
     @classmethod
     def load(cls, path: str | Path) -> "Corpus":

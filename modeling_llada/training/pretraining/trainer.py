@@ -196,8 +196,7 @@ class LLaDAPretrainer(OfficialCheckpoints, Trainer):
             `dict[str, float]`: `eval_loss`, `eval_perplexity` (its exponential) and `eval_runtime`. For a dictionary of
             datasets they contain its keys, as in `eval_famous_loss`.
         """
-        override = eval_dataset is not None
-        eval_dataset = eval_dataset if override else self.eval_dataset
+        eval_dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if eval_dataset is None:
             raise ValueError("`eval_dataset` is needed for evaluation.")
         if isinstance(eval_dataset, dict):
