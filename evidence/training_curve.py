@@ -39,7 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path, help="the SVG file to write")
     parser.add_argument("--dark", action="store_true", help="light text on a dark background")
     args = parser.parse_args(arguments)
-    write_atomically(args.output, training_svg(read_log(args.run), args.dark))
+    try:
+        log = read_log(args.run)
+    except ValueError as error:
+        parser.error(str(error))
+    write_atomically(args.output, training_svg(log, args.dark))
     print(f"Wrote {args.output}.")
 
 

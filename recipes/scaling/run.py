@@ -43,10 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"`--max-minutes` must be positive, but got {args.max_minutes}.")
     try:
         plan = Plan(args.plan)
-        open_output(args.output, plan, args.resume)
     except ValueError as error:
         parser.error(str(error))
-    corpus = args.corpus or plan.values["corpus"]
+    plan.values["corpus"] = corpus = args.corpus or plan.values["corpus"]
     if corpus != "famous" and not Path(corpus).is_file():
         parser.error(
             f"`--corpus` must be a tokenised corpus, but there is no file {corpus}. Write one with "
@@ -55,6 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
     runs = [run for run in plan.runs if args.only in run.name]
     if not runs:
         parser.error(f"`--only` must be a part of the name of a run, but none holds {args.only!r}.")
+    try:
+        open_output(args.output, plan, args.resume)
+    except ValueError as error:
+        parser.error(str(error))
     limit = None if args.max_minutes is None else STARTED + 60 * args.max_minutes
     failed = start_workers(args, limit) if args.workers > 1 else work(plan, runs, corpus, args.output, limit)
     if not args.worker:
@@ -78,11 +81,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def open_output(output: Path, plan: Plan, resume: bool) -> None:
-    """Makes the folder, or checks that it has runs of the same plan."""
+    """Makes the folder, or checks that it has runs of the same plan and corpus."""
     path = output / "plan.json"
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != plan.values:
-            raise ValueError(f"`--output` has runs of another plan than {plan.path}: {output}. Name another folder.")
+            raise ValueError(
+                f"`--output` has runs of another plan than {plan.path}, or of another corpus: {output}. Name another folder."
+            )
         if not resume:
             raise ValueError(
                 f"`--output` already has runs: {output}. Continue with `--resume`, or name another folder."

@@ -3,6 +3,7 @@
 """evidence/training_curve.py: the picture of a log, and the files that a log is read from."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,10 @@ class TestFiles:
         (tmp_path / "training_log.json").write_text(json.dumps(log))
         assert script.read_log(tmp_path) == script.read_log(tmp_path / "training_log.json") == LOG
 
-    def test_no_log(self, tmp_path):
-        with pytest.raises(ValueError, match="`run` must be a log.*--save_steps"):
-            script.read_log(tmp_path)
+    def test_no_log(self, tmp_path, capsys):
+        with pytest.raises(SystemExit):
+            script.main([str(tmp_path), str(tmp_path / "out.svg")])
+        assert re.search("`run` must be a log.*--save_steps", capsys.readouterr().err)
 
     def test_no_losses(self, tmp_path):
         (tmp_path / "log.json").write_text("[]")

@@ -230,16 +230,18 @@ def test_takes_no_run_of_another_worker(micro, capsys):
 )
 def test_names_the_flag_that_is_wrong(micro, capsys, arguments, named):
     assert run(*micro, "--output", "out", *arguments) == 2
-    assert f"`{named}`" in capsys.readouterr().err
+    assert f"`{named}`" in capsys.readouterr().err and not Path("out").exists()
 
 
 def test_does_not_go_on_with_other_runs(micro, write_plan, capsys):
     study.open_output(Path("out"), Plan(micro[1]), resume=False)
     assert run(*micro, "--output", "out") == 2
     assert "--resume" in capsys.readouterr().err
-    write_plan(window=16)
-    assert run(*micro, "--output", "out", "--resume") == 2
-    assert "another plan" in capsys.readouterr().err
+    for changes, corpus in (({"window": 16}, "corpus"), ({}, "other")):
+        write_plan(**changes)
+        Path(f"{corpus}.safetensors").touch()
+        assert run(*micro, "--output", "out", "--resume", "--corpus", f"{corpus}.safetensors") == 2
+        assert "another plan" in capsys.readouterr().err
 
 
 # ---- the fits
