@@ -10,9 +10,7 @@ from types import ModuleType
 
 
 def light_import(name: str) -> ModuleType:
-    """
-    Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds.
-    """
+    """Imports a module such as `"modeling_llada.prompt_fields"` without its package, whose import takes seconds."""
     if name not in sys.modules:
         package, *folders, _ = name.split(".")
         folder = Path(find_spec(package).submodule_search_locations[0], *folders)

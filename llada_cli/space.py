@@ -5,7 +5,6 @@
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,8 +70,8 @@ def run(args: argparse.Namespace) -> None:
             raise CommandError("`llada space` needs gradio and pillow: pip install 'modeling-llada[space]'.")
     given = {"LLADA_MODEL": args.model, "GRADIO_SERVER_NAME": args.host, "GRADIO_SERVER_PORT": args.port}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-    # In a process of its own, which finds `llada_space` beside app.py.
-    sys.exit(subprocess.call([sys.executable, str(source / "app.py")]))
+    # In the place of this process, so that signals reach it. It finds `llada_space` beside app.py.
+    os.execv(sys.executable, [sys.executable, str(source / "app.py")])
 
 
 def find_source() -> Path:
