@@ -99,22 +99,12 @@ class TestRun:
 
     def test_questions_are_as_the_templates_say(self, eval_reversal_command, pairs_file, tmp_path):
         output = tmp_path / "results.json"
-        words = (
-            "--template-next",
-            "{line}，下一句：",
-            "--template-document",
-            "{first}；{second}！",
-            "--max-new-tokens",
-            9,
-        )
-        eval_reversal_command("--pairs", pairs_file, *words, "--output", output)
+        words = {"next": "{line}，下一句：", "document": "{first}；{second}！"}
+        options = [text for name, value in words.items() for text in (f"--template-{name}", value)]
+        eval_reversal_command("--pairs", pairs_file, *options, "--max-new-tokens", 9, "--output", output)
         settings = json.loads(output.read_text(encoding="utf-8"))["settings"]
         assert settings["max_new_tokens"] == 9
-        assert settings["templates"] == {
-            "next": "{line}，下一句：",
-            "previous": "{line}的上一句是什么？",
-            "document": "{first}；{second}！",
-        }
+        assert settings["templates"] == words | {"previous": "{line}的上一句是什么？"}
 
     def test_without_pairs_there_are_those_of_the_checkpoint(self, eval_reversal_command, pairs_file):
         assert eval_reversal_command("--json") == eval_reversal_command("--json", "--pairs", pairs_file)
