@@ -60,7 +60,7 @@ def gym_puzzles(shape: Shape, seed: int) -> Iterator[tuple[np.ndarray, np.ndarra
         yield np.array(metadata["puzzle"], np.int8), np.array(metadata["solution"], np.int8)
 
 
-def gym_dataset(shape: Shape, seed: int, size: int = 10**9):
+def gym_dataset(shape: Shape, seed: int):
     """The dataset of reasoning-gym for a shape."""
     try:
         from reasoning_gym.games.mini_sudoku import MiniSudokuConfig, MiniSudokuDataset
@@ -71,7 +71,7 @@ def gym_dataset(shape: Shape, seed: int, size: int = 10**9):
     if shape.size not in kinds:
         raise ValueError(f"reasoning-gym has no {shape.name} Sudoku, only those of {sorted(kinds)}.")
     dataset, config = kinds[shape.size]
-    return dataset(config(seed=seed, size=size))
+    return dataset(config(seed=seed, size=10**9))
 
 
 def draw_held_out(shape: Shape, number: int, seed: int) -> Puzzles:

@@ -7,15 +7,13 @@ import platform
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import AutoModel, LlamaForCausalLM
 
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.evaluation.intervals import wilson_interval
-from recipes.sudoku.puzzles import Puzzles, gym_dataset, load
+from recipes.sudoku.puzzles import Puzzles, load
 from recipes.sudoku.solving import Solutions, answer, fill, write
-from recipes.sudoku.text import board_text
 from reporting.results import save
 
 
@@ -99,22 +97,6 @@ def result_of(solutions: Solutions, puzzles: Puzzles) -> dict:
         "forward_passes": round(float(solutions.forward_passes.mean()), 2),
         "empty_cells": round(float((puzzles.puzzles == 0).sum((1, 2)).mean()), 2),
     }
-
-
-def gym_scores(solutions: Solutions, puzzles: Puzzles) -> np.ndarray:
-    """The scores of reasoning-gym for 4x4 and 9x9 puzzles; 1.0 is a solved puzzle."""
-    dataset = gym_dataset(puzzles.shape, seed=0, size=1)
-    scores = []
-    for grid, solution in zip(solutions.grids, puzzles.solutions, strict=True):
-        entry = {"answer": gym_text(solution), "metadata": {"solution": solution.tolist()}}
-        scores.append(dataset.score_answer(gym_text(grid), entry))
-    return np.array(scores)
-
-
-def gym_text(grid: np.ndarray) -> str:
-    """A grid as reasoning-gym writes it: spaces between the digits."""
-    lines = board_text(grid, empty="_").strip().split("\n")[1:]
-    return "\n".join(" ".join(line) for line in lines)
 
 
 def describe(result: dict) -> str:

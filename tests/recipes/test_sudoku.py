@@ -22,8 +22,7 @@ from recipes.sudoku import puzzles as files  # noqa: E402
 from recipes.sudoku import text  # noqa: E402
 from recipes.sudoku.__main__ import main  # noqa: E402
 from recipes.sudoku.grids import SHAPES, class_keys, is_solved, solves  # noqa: E402
-from recipes.sudoku.puzzles import Puzzles, draw_held_out, draw_train, gym_puzzles, own_puzzles  # noqa: E402
-from recipes.sudoku.results import gym_scores  # noqa: E402
+from recipes.sudoku.puzzles import Puzzles, draw_held_out, draw_train, gym_dataset, gym_puzzles, own_puzzles  # noqa: E402
 from recipes.sudoku.rows import Board, BoardRows  # noqa: E402
 from recipes.sudoku.solver import Solver, dig, random_grid  # noqa: E402
 from recipes.sudoku.solving import Solutions  # noqa: E402
@@ -218,9 +217,11 @@ class TestScores:
         part = puzzles[size]
         grids = part.solutions.copy()
         grids[::2, 0, 0] = grids[::2, 0, 0] % size + 1
-        solutions = Solutions(grids, np.ones(len(grids)))
-        scores = gym_scores(solutions, part)
-        assert ((scores == 1.0) == solutions.solved(part)).all()
+        solutions, dataset, scores = Solutions(grids, np.ones(len(grids))), gym_dataset(part.shape, seed=0), []
+        for grid, right in zip(grids.tolist(), part.solutions.tolist(), strict=True):
+            answer, solution = ("\n".join(" ".join(map(str, row)) for row in one) for one in (grid, right))
+            scores.append(dataset.score_answer(answer, {"answer": solution, "metadata": {"solution": right}}))
+        assert [score == 1.0 for score in scores] == solutions.solved(part).tolist()
         assert solutions.solved(part).sum() == len(part) // 2
 
     def test_blocks_fill_rows_in_order(self):
