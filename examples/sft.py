@@ -214,9 +214,8 @@ def adapter_config(model: AdapterArguments) -> PeftConfig | None:
     if config is None:
         return None
     if isinstance(config.target_modules, str) and config.target_modules.isidentifier():
-        config.target_modules = {
-            config.target_modules
-        }  # TRL makes a single name a regular expression, which matches no layer
+        # TRL makes a single name a regular expression, which matches no layer.
+        config.target_modules = {config.target_modules}
     if model.trainable_token_indices:
         config.trainable_token_indices = [token for part in model.trainable_token_indices for token in token_ids(part)]
     return config

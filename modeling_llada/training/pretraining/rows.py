@@ -138,8 +138,7 @@ class RowMixture:
         self._check_tables()
 
     def _needed(self, source: str) -> list[tuple[str, int]]:
-        entries = [entry for phase in self.phases for entry in phase.entries]
-        used = [entry for entry in entries if (entry.famous > 0 if source == "famous" else entry.famous < 1)]
+        used = [entry for entry in self.entries if (entry.famous > 0 if source == "famous" else entry.famous < 1)]
         return sorted({(entry.kind, entry.width) for entry in used})
 
     def _check_tables(self):

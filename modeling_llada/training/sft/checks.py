@@ -36,6 +36,13 @@ def check_model(
         )
     if config.mask_token_id is None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
+    if peft_config is None and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "`model` has no weights that would be trained: all of them are frozen, as after loading an adapter folder as a "
+            "model. Pass a `peft_config` for a new adapter; continue with an adapter by passing "
+            "`PeftModel.from_pretrained(base, folder, is_trainable=True)`; or unfreeze weights with "
+            "`model.requires_grad_(True)`."
+        )
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)
     _check_adapter(model, peft_config)
@@ -43,7 +50,6 @@ def check_model(
 
 def check_prepared_model(model: PreTrainedModel | PeftModel, accelerator: Accelerator) -> None:
     """Raises a `ValueError` unless the model that TRL has prepared can be trained on the processes of the run."""
-    _check_trainable(model)
     _check_parallelism(accelerator.parallelism_config)  # of the arguments, or of `accelerate launch`
     _check_tied_embedding(model)
 
@@ -131,14 +137,9 @@ def _check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F82
 
 def _check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
     """
-    The adapters of a model and a new one must be trainable, and name modules and tokens that the model has. PEFT silently
-    ignores unknown ones, as long as it finds any.
+    The adapters of a model and a new one must name modules and tokens that the model has. PEFT silently ignores unknown
+    ones, as long as it finds any.
     """
-    if isinstance(model, PeftModel) and not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(
-            "`model` has an adapter that was loaded for inference, so nothing would be trained. Load it with "
-            "`PeftModel.from_pretrained(..., is_trainable=True)`."
-        )
     names = [name for name, _ in model.named_modules()]
     given = model.peft_config.values() if isinstance(model, PeftModel) else []
     for argument, config in [*(("model", config) for config in given), ("peft_config", peft_config)]:
@@ -191,16 +192,6 @@ def _check_token_indices(config: PeftConfig | None, model: PreTrainedModel | Pef
         raise ValueError(
             f"`trainable_token_indices` must be token ids from 0 to {rows - 1}, the rows of the embedding, but "
             f"{', '.join(map(str, outside[:10]))} are not."
-        )
-
-
-def _check_trainable(model: PreTrainedModel | PeftModel) -> None:
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(
-            "`model` has no weights that would be trained: all of them are frozen, as after loading an adapter folder as a "
-            "model. Pass a `peft_config` for a new adapter; continue with an adapter by passing "
-            "`PeftModel.from_pretrained(base, folder, is_trainable=True)`; or unfreeze weights with "
-            "`model.requires_grad_(True)`."
         )
 
 
