@@ -120,6 +120,7 @@ class Denoiser:
         else:
             positions, queries = window.positions[rows], places_in(window, block)[rows]
             tokens, given = (values[rows].take_along_dim(positions, 1) for values in (canvas.tokens, canvas.given))
+        is_block = window is not None and queries.shape == tokens.shape  # the model computes the block alone
         is_narrowed = supports_query_positions(self.model) and queries.shape != tokens.shape
         logits = guided_logits(
             self.model,
@@ -129,13 +130,14 @@ class Denoiser:
             cfg_scale=config.cfg_scale,
             attention_mask=self._attention_mask(block, rows, length),
             position_ids=self._position_ids(rows, positions, length),
-            logits_to_keep=mask[rows] if is_narrowed else at_queries(mask[rows], queries, tokens.shape),
+            logits_to_keep=mask[rows] if is_block or is_narrowed else at_queries(mask[rows], queries, tokens.shape),
             cache=self.cache,
             query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
         )
         if self.logits_processor is not None:
             logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
-        return logits, mask.flatten().nonzero().squeeze(-1)
+        # The places of the masks in order. `nonzero` would wait for the device to count them.
+        return logits, mask.flatten().byte().argsort(descending=True, stable=True)[: len(logits)]
 
     def _visible_length(self, block: Block) -> int:
         """The number of positions that the model sees: the whole canvas, or up to the end of the last suffix window."""
