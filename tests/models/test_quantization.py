@@ -3,6 +3,7 @@
 """Quantized weights: loaded from the official layout, saved under its names, and loaded again."""
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, BitsAndBytesConfig, TorchAoConfig
 
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+def devices(package: str) -> list:
+    """The CPU, and the GPU where somebody has installed the package beside it."""
+    is_missing = pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+    return ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, is_missing])]
 
 
 @pytest.fixture
@@ -74,7 +78,7 @@ def assert_reloads_equal(model, folder, prompt):
 
 
 class TestTorchAo:
-    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("device", devices("torchao"))
     def test_int8(self, golden_path, golden_model, golden, random_ids, tmp_path, device):
         from torchao.quantization import Int8WeightOnlyConfig
 
@@ -94,7 +98,7 @@ class TestTorchAo:
 
 class TestBitsAndBytes:
     @pytest.mark.parametrize("double", [False, True], ids=["", "double"])
-    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("device", devices("bitsandbytes"))
     def test_nf4(self, official_folder, random_ids, tmp_path, device, double):
         quantization_config = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -117,7 +121,7 @@ class TestBitsAndBytes:
         assert "model.transformer.blocks.1.q_proj.weight.absmax" in names
         assert_reloads_equal(model, tmp_path / "saved", random_ids(2, 6))
 
-    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("device", devices("bitsandbytes"))
     def test_int8(self, golden_path, golden_model, golden, random_ids, tmp_path, device):
         model = AutoModel.from_pretrained(
             golden_path,
