@@ -74,9 +74,12 @@ class Canvas:
         """The part of `values`, `(batch, length)`, that belongs to the active block: `(batch, block_length)`."""
         return values.take_along_dim(block.positions(values.shape[1]), dim=1)
 
-    def write(self, values: torch.Tensor, block: Block, new: torch.Tensor, where: torch.BoolTensor) -> None:
-        """Writes the new values of the active block where `where` holds; both are `(batch, block_length)`."""
-        values.scatter_(1, block.positions(values.shape[1]), torch.where(where, new, self.read(values, block)))
+    def write(self, block: Block, where: torch.BoolTensor, **fields: torch.Tensor) -> None:
+        """Writes new values of some fields of the active block where `where` holds; all are `(batch, block_length)`."""
+        positions = block.positions(self.tokens.shape[1])
+        for name, new in fields.items():
+            values = getattr(self, name)
+            values.scatter_(1, positions, torch.where(where, new, values.take_along_dim(positions, dim=1)))
 
     def view(self, length: int) -> "Canvas":
         """Its first positions, in the same memory."""
@@ -122,9 +125,8 @@ def write_commits(
     Writes the committed proposals into the canvas, with their confidence and the step of their row; all of shape
     `(batch, block_length)`.
     """
-    canvas.write(canvas.tokens, block, proposal, where=commit)
-    canvas.write(canvas.step, block, canvas.num_forward_passes[:, None].int() - 1, where=commit)
-    canvas.write(canvas.confidence, block, confidence.clamp(min=0), where=commit)
+    step = canvas.num_forward_passes[:, None].int() - 1
+    canvas.write(block, where=commit, tokens=proposal, step=step, confidence=confidence.clamp(min=0))
 
 
 def end_rows(

@@ -94,8 +94,8 @@ class DraftingDenoiser:
             all_masks.append(mask)
         drafts, draft_block = self.verifier.canvas, block.repeat(self.num_drafts)
         is_masked, inside = torch.stack(all_masks, dim=1).flatten(0, 1), draft_block.inside
-        drafts.write(drafts.tokens, draft_block, torch.stack(all_tokens, dim=1).flatten(0, 1), where=inside)
-        drafts.write(drafts.step, draft_block, torch.where(is_masked, -1, 0).int(), where=inside)
+        tokens = torch.stack(all_tokens, dim=1).flatten(0, 1)
+        drafts.write(draft_block, where=inside, tokens=tokens, step=torch.where(is_masked, -1, 0).int())
 
     def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
         """The prediction at one draft of each row."""
