@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
+from .arguments_llada import check_generator, check_ids, check_shape, check_vocabulary
 from .blocks_llada import Block, plan_blocks
 from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
@@ -310,28 +311,10 @@ class LLaDAGenerationMixin:
         self, input_ids: torch.LongTensor | None, attention_mask: torch.Tensor | None, config: LLaDAGenerationConfig
     ) -> tuple[torch.LongTensor, torch.Tensor]:
         """Checks the prompts, moves them to the model's device and repeats them `num_return_sequences` times."""
-        is_tensor = isinstance(input_ids, torch.Tensor)
-        if not is_tensor or input_ids.ndim != 2 or input_ids.dtype.is_floating_point or input_ids.dtype == torch.bool:
-            got = f"{input_ids.dtype} of shape {tuple(input_ids.shape)}" if is_tensor else type(input_ids).__name__
-            raise ValueError(f"`input_ids` must be integer ids of shape (batch, prompt_length), but got {got}.")
-        if input_ids.numel() == 0:
-            raise ValueError(
-                "`input_ids` is empty. Give each prompt at least one token, for instance the BOS token, or a mask token."
-            )
-        vocab_size = self.config.vocab_size
-        if input_ids.min() < 0 or input_ids.max() >= vocab_size:
-            raise ValueError(
-                f"`input_ids` must be ids in [0, {vocab_size}), but got {input_ids.min()} to {input_ids.max()}. Is this "
-                "the tokenizer of another model, or were tokens added without `resize_token_embeddings`?"
-            )
+        check_ids("input_ids", input_ids)
+        check_vocabulary("`input_ids`", input_ids, self.config.vocab_size)
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        shape = (
-            tuple(attention_mask.shape) if isinstance(attention_mask, torch.Tensor) else type(attention_mask).__name__
-        )
-        if shape != tuple(input_ids.shape):
-            raise ValueError(
-                f"`attention_mask` must be a tensor of the shape of `input_ids`, {tuple(input_ids.shape)}, but got {shape}."
-            )
+        check_shape("attention_mask", attention_mask, input_ids)
         attention_mask = (attention_mask != 0).long()
         if (attention_mask.diff(dim=-1) < 0).any() or not attention_mask.any(-1).all():
             raise ValueError(
@@ -418,23 +401,6 @@ def check_streamer(streamer: BaseStreamer | None) -> None:
             f"`streamer` must have the methods `put` and `end` of a `BaseStreamer`, but got {streamer!r}. "
             "`transformers.TextStreamer(tokenizer)` is one."
         )
-
-
-def check_generator(generator, batch_size: int) -> list[torch.Generator | None]:
-    """One generator for the batch, or a list with one for each row."""
-    generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
-    if isinstance(generator, (list, tuple)) and len(generators) != batch_size:
-        raise ValueError(
-            f"`generator` must be a `torch.Generator` or a list with one for each of the {batch_size} rows of the "
-            f"output, but got {len(generators)}."
-        )
-    for one in generators:
-        if one is not None and not isinstance(one, torch.Generator):
-            raise ValueError(
-                f"`generator` must be a `torch.Generator` or a list of them, but got {one!r}. For a seed, pass "
-                "`torch.Generator(device).manual_seed(seed)`."
-            )
-    return generators
 
 
 __all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]
