@@ -209,11 +209,14 @@ class Replier:
 
 def text_before_masks(frame) -> str:
     """The answer in a frame, up to its first mask."""
+    from modeling_llada.completion import completion_text
     from modeling_llada.streaming import TokenState
 
-    tokens, states = frame.tokens[0, frame.prompt_length :], frame.states[0, frame.prompt_length :]
+    states = frame.states[0, frame.prompt_length :]
     is_written = (states != TokenState.MASK).cumprod(-1).bool() & (states != TokenState.PAD)
-    return frame.reader.tokenizer.decode(tokens[is_written], skip_special_tokens=True)
+    prompt, answer = frame.tokens[0].tensor_split([frame.prompt_length])
+    tokens = [*prompt.tolist(), *answer[is_written].tolist()]
+    return completion_text(frame.reader.tokenizer, tokens, frame.prompt_length)
 
 
 def save(path: Path, conversation) -> None:

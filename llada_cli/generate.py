@@ -156,12 +156,15 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
     further one has the next seed. Returns the output on the CPU, the coloured texts (an empty list if nothing was
     drawn), and the seconds that the model took.
     """
+    from modeling_llada.completion import typed_texts
     from modeling_llada.drawing import LiveDenoising
     from modeling_llada.seeds import row_generators
 
     encoded = tokenizer(prompt, return_tensors="pt")
     generators = row_generators(seed, rows, model.device)
-    live = None if delay is None else LiveDenoising(tokenizer, model.config.mask_token_id, delay=delay)
+    mask_token_id = model.config.mask_token_id
+    typed = typed_texts(tokenizer, prompt, mask_token_id)
+    live = None if delay is None else LiveDenoising(tokenizer, mask_token_id, delay=delay, prompt_texts=typed)
     start = time.perf_counter()
     with live or nullcontext():
         output = model.generate(
@@ -181,20 +184,16 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
 
 def describe(output, tokenizer, prompt: str, mask_token_id: int, seconds: float) -> list[dict]:
     """The objects of `--json`. `completion` is the text that the model wrote, inside the prompt or after it."""
-    given = tokenizer(prompt, return_tensors="pt")["input_ids"][0]
-    has_masks = bool((given == mask_token_id).any())
+    from modeling_llada.completion import typed_and_written
+
     completions = []
-    for row, tokens in enumerate(output.sequences):
-        filled = tokens[: len(given)][given == mask_token_id]
-        filled = tokenizer.decode(filled, skip_special_tokens=True)
-        answer = tokenizer.decode(tokens[len(given) :], skip_special_tokens=True)
-        # The prompt as it was typed, unless it had masks: decoding would lose unknown characters.
-        start = tokenizer.decode(tokens[: len(given)], skip_special_tokens=True) if has_masks else prompt
+    for row, tokens in enumerate(output.sequences.tolist()):
+        pieces = typed_and_written(tokenizer, prompt, tokens, mask_token_id)
         completions.append(
             {
                 "prompt": prompt,
-                "completion": filled + answer,
-                "text": start + answer,
+                "completion": "".join(text for text, is_written in pieces if is_written),
+                "text": "".join(text for text, _ in pieces),
                 "num_forward_passes": output.num_forward_passes[row].item(),
                 "tokens_per_forward": round(output.tokens_per_forward[row].item(), 4),
                 "seconds": round(seconds, 4),

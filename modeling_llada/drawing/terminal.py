@@ -4,6 +4,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -37,6 +38,8 @@ class LiveDenoising(CanvasStreamer):
             The shortest time between two denoising steps in seconds, to slow down a small model.
         skip_prompt (`bool`, *optional*, defaults to `False`):
             Whether to draw only the completion.
+        prompt_texts (`Sequence[str | None]`, *optional*, defaults to `()`):
+            The texts of the given tokens as they were typed, where they differ from those of the tokenizer.
         kwargs:
             `callback`, `attention_mask`, `eos_token_id` and `pad_token_id` of [`CanvasStreamer`].
 
@@ -57,11 +60,13 @@ class LiveDenoising(CanvasStreamer):
         console: Console | None = None,
         delay: float = 0.0,
         skip_prompt: bool = False,
+        prompt_texts: Sequence[str | None] = (),
         **kwargs,
     ) -> None:
         super().__init__(tokenizer, mask_token_id, **kwargs)
         self.delay = delay
         self.skip_prompt = skip_prompt
+        self.prompt_texts = prompt_texts
         self.seconds_waited = 0.0
         self.frame: CanvasFrame | None = None  # the frame on the screen
         self._live = Live(console=console or Console(), auto_refresh=False, transient=True)
@@ -89,7 +94,8 @@ class LiveDenoising(CanvasStreamer):
 
     def draw_text(self, row: int) -> Text:
         """A row of the last frame as coloured text. The text of the result shows no EOS."""
-        return colored_text(self.frame, row, start=self.frame.prompt_length if self.skip_prompt else 0)
+        start = self.frame.prompt_length if self.skip_prompt else 0
+        return colored_text(self.frame, row, start, self.prompt_texts)
 
     def _draw(self, frame: CanvasFrame) -> Group:
         masks = count_masks(frame)
@@ -115,14 +121,16 @@ def count_masks(frame: CanvasFrame) -> int:
     return int((frame.states == TokenState.MASK).sum())
 
 
-def colored_text(frame: CanvasFrame, row: int, start: int = 0) -> Text:
+def colored_text(frame: CanvasFrame, row: int, start: int = 0, prompt_texts: Sequence[str | None] = ()) -> Text:
     """
     A row of a frame from position `start` on. Special tokens are left out; one that was committed shows as a dot until
     the call ends.
     """
     text = Text()
-    for cell in picture_of(frame, row=row).cells[start:]:
-        if cell.state == "mask":
+    for position, cell in enumerate(picture_of(frame, row=row).cells[start:], start):
+        if cell.state == "given" and position < len(prompt_texts):
+            text.append(prompt_texts[position], style="bold")
+        elif cell.state == "mask":
             text.append(MASK_GLYPH, style="bright_black")
         elif cell.is_special:
             is_open = cell.state in ("new", "committed") and not frame.is_final

@@ -4,12 +4,12 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import islice
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-
-BROKEN = "\N{REPLACEMENT CHARACTER}"  # the text of an incomplete character
+from ..completion import BROKEN, completion_text
 
 
 class TokenState(IntEnum):
@@ -43,10 +43,17 @@ class TokenReader:
         self._known: dict[int, str] = {}
 
     def text_of(self, token: int) -> str:
-        """The text of one token."""
+        """The text of one token inside a text: with a space in front if it begins a word."""
         if token not in self._known:
-            self._known[token] = self.tokenizer.decode([token])
+            self._known[token] = self.text_behind([token])
         return self._known[token]
+
+    def text_behind(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
+        """The text of tokens that follow others. Decoded alone, they would lose the space before their first word."""
+        alone = self.tokenizer.decode(tokens[:1])
+        # Their own first token stands for what is before them, unless it is a piece of a character.
+        before = [] if BROKEN in alone else tokens[:1]
+        return completion_text(self.tokenizer, before + tokens, len(before), skip_special_tokens)
 
     def texts_of(self, tokens: list[int | None]) -> list[str]:
         """
@@ -54,6 +61,9 @@ class TokenReader:
         of them gets it and the others get `""`, so that the texts can be joined.
         """
         texts = ["" if token is None else self.text_of(token) for token in tokens]
+        visible = (place for place, token in enumerate(tokens) if token is not None and token not in self.special_ids)
+        for place in islice(visible, 1):  # a space before the first word is none of the text
+            texts[place] = self.tokenizer.decode([tokens[place]])
         start = 0
         while start < len(texts):
             end = start + 1
@@ -154,7 +164,7 @@ class CanvasFrame:
         The text of each position of a row; `""` for masks and pads.
 
         Where several tokens spell one character, the first of them gets it; while some of them are still masks, it is
-        U+FFFD. With WordPiece and SentencePiece tokenizers these texts lack spaces; `text(row)` has them.
+        U+FFFD.
         """
         return self.reader.texts_of(self._visible_tokens(row))
 
@@ -173,20 +183,16 @@ class CanvasFrame:
         Returns:
             `str`: The text, without pads.
         """
-        pieces, run = [], []
+        runs = [[]]  # the tokens between masks
         for token, state in zip(self._visible_tokens(row), self.states[row].tolist(), strict=True):
             if token is not None:
-                run.append(token)
+                runs[-1].append(token)
             elif state == TokenState.MASK:
-                pieces += [run, mask]
-                run = []
-        pieces.append(run)
-        decode = self.reader.tokenizer.decode
-        return "".join(
-            piece if isinstance(piece, str) else decode(piece, skip_special_tokens=skip_special_tokens)
-            for piece in pieces
-            if piece
-        )
+                runs.append([])
+        text = self.reader.tokenizer.decode(runs[0], skip_special_tokens=skip_special_tokens)
+        for run in runs[1:]:
+            text += mask + (self.reader.text_behind(run, skip_special_tokens) if run else "")
+        return text
 
     def _visible_tokens(self, row: int) -> list[int | None]:
         hidden = (self.states[row] == TokenState.MASK) | (self.states[row] == TokenState.PAD)

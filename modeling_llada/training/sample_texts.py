@@ -14,6 +14,7 @@ from transformers.utils import logging
 from trl import is_conversational
 from trl.data_utils import maybe_convert_to_chatml
 
+from ..completion import completion_text
 from ..writing import write_atomically
 
 
@@ -96,8 +97,7 @@ class SamplesCallback(TrainerCallback):
                 )
             finally:
                 model.train(was_training)
-        completions = sequences[:, inputs["input_ids"].shape[1] :]
-        return tokenizer.batch_decode(completions, skip_special_tokens=True)
+        return [completion_text(tokenizer, row, inputs["input_ids"].shape[1]) for row in sequences]
 
 
 def sample_prompts(args, tokenizer, train_row: dict | None, held_out: Iterable[Iterable[dict]] = ()) -> list[dict]:
@@ -131,9 +131,11 @@ def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD
         labels = row["labels"]
         length = next((place for place, label in enumerate(labels) if label != -100), 0)
         if length:
+            prompt = row["input_ids"][:length]
             response = [label for label in labels[length:] if label != -100]
-            reference = tokenizer.decode(response, skip_special_tokens=True)
-            prompts.append({"input_ids": row["input_ids"][:length], "reference": reference})
+            prompts.append(
+                {"input_ids": prompt, "reference": completion_text(tokenizer, [*prompt, *response], length)}
+            )
         if len(prompts) == count:
             break
     return prompts

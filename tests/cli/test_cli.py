@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from support.word_tokenizer import save_word_model
 
 from llada_cli import arguments, build_parser, main
 from llada_cli.decoding import DECODING_OPTIONS, OPTIONS
@@ -192,6 +193,21 @@ class TestTasks:
     def test_infill_and_go_on(self, generate_json):
         result = generate_json("--infill", "床前[MASK]", "--max-new-tokens", 2)
         assert len(result["text"]) == 5 and result["num_forward_passes"] == 3
+
+    def test_infill_shows_what_was_typed(self, generate_json, terminal):
+        """Also the characters that the tokenizer does not know."""
+        arguments = ["--infill", "床前[MASK]月光😀，"]
+        result = generate_json(*arguments)
+        assert result["text"] == f"床前{result['completion']}月光😀，"
+        screen = terminal()
+        assert main(["generate", *arguments, "--delay", "0"]) == 0
+        last = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", screen.getvalue().splitlines()[-1])
+        assert last == result["text"]
+
+    def test_words_keep_their_spaces(self, generate_json, tmp_path):
+        result = generate_json("the city is", "--model", save_word_model(tmp_path), "--max-new-tokens", 12)
+        assert result["text"] == "the city is" + result["completion"]
+        assert result["completion"].startswith(" ")
 
     @pytest.mark.parametrize(
         ("line", "prompt"),

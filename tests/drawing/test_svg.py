@@ -96,7 +96,7 @@ def test_many_steps_are_thinned_out(poet):
 
 def test_control_characters():
     """XML has no way to write them."""
-    tokenizer = SimpleNamespace(decode=lambda tokens: "\x1b", all_special_ids=[], eos_token_id=None)
+    tokenizer = SimpleNamespace(decode=lambda tokens, **_: "\x1b", all_special_ids=[], eos_token_id=None)
     reader = TokenReader(tokenizer, mask_token_id=2)
     frame = CanvasFrame.start(torch.tensor([[9]]), torch.tensor([[False]]), 1, reader)
     record = DenoisingRecord([frame, frame.advance(-1, frame.tokens, frame.confidence, is_final=True)])

@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 from support.mock_model import EOS, MASK, PAD, PROMPT, MockModel, context_script, details, scripted
+from support.word_tokenizer import word_tokenizer
 from transformers import (
     StoppingCriteria,
     TextDiffusionStreamer,
@@ -16,7 +17,9 @@ from transformers import (
     TextStreamer,
 )
 
+from modeling_llada.completion import BROKEN
 from modeling_llada.streaming import (
+    CanvasFrame,
     CanvasIteratorStreamer,
     CanvasStreamer,
     DenoisingRecord,
@@ -24,7 +27,6 @@ from modeling_llada.streaming import (
     TokenReader,
     TokenState,
 )
-from modeling_llada.streaming.frames import BROKEN
 
 
 GIVEN, MASKED, NEW, COMMITTED, PADDING = TokenState
@@ -278,6 +280,20 @@ class TestTexts:
         tokens = [*byte_tokenizer("月").input_ids, None, *byte_tokenizer("光b").input_ids[1:]]
         texts = TokenReader(byte_tokenizer, byte_tokenizer.mask_token_id).texts_of(tokens)
         assert texts[:4] == ["月", "", "", ""] and BROKEN in texts[4] and texts[-1] == "b"
+
+    def test_words_keep_their_spaces(self):
+        words = word_tokenizer()
+        reader = TokenReader(words, words.mask_token_id)
+        tokens = [words.bos_token_id, *words("the cat sat</s>").input_ids]
+        assert reader.texts_of(tokens) == ["<s>", "the", " cat", " sat", "</s>"]
+        assert reader.texts_of([None, *tokens[2:]]) == ["", "cat", " sat", "</s>"]
+
+    def test_words_behind_a_mask_keep_their_space(self):
+        words = word_tokenizer()
+        ids = torch.tensor([words("[MASK] cat [MASK] a mat").input_ids])
+        reader = TokenReader(words, words.mask_token_id)
+        frame = CanvasFrame.start(ids, torch.zeros_like(ids).bool(), ids.shape[1], reader)
+        assert frame.text(mask="_") == "_ cat _ a mat"
 
     def test_texts_of_a_row(self, byte_tokenizer):
         mask = byte_tokenizer.mask_token_id
