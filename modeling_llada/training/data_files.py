@@ -1,0 +1,109 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Reads datasets from files, folders and the Hub. Errors name the file and the line, counted from 1."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+
+
+READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+# The column with the number of a row's line, which `numbered_rows` reads.
+LINE = "__line__"
+
+
+def read_splits(name: str, config: str | None = None, argument: str = "dataset_name") -> DatasetDict:
+    """
+    Loads a dataset. Files and datasets without splits get one, `train`.
+
+    Args:
+        name (`str`):
+            A .json, .jsonl, .csv or .parquet file, a folder of `save_to_disk`, or a Hub name.
+        config (`str`, *optional*):
+            Configuration of a dataset of the Hub.
+        argument (`str`, *optional*, defaults to `"dataset_name"`):
+            How error messages call the name.
+
+    Returns:
+        `DatasetDict`: The splits. Rows of a .jsonl file have a further column, `__line__`.
+
+    Raises:
+        `ValueError`: if it does not exist, cannot be read, or has no rows.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return DatasetDict(train=_read_file(path, argument))
+    if path.is_dir() and any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
+        dataset = load_from_disk(str(path))
+        return dataset if isinstance(dataset, DatasetDict) else DatasetDict(train=dataset)
+    if not path.is_dir() and (path.suffix in READERS or path.is_absolute()):
+        raise ValueError(f"`{argument}` must be a file that exists, but there is no {name}.")
+    try:
+        return load_dataset(name, config)
+    except (OSError, ValueError, DatasetGenerationError) as error:
+        raise ValueError(
+            f"`{argument}` must be a file ({', '.join(READERS)}), a folder of `save_to_disk`, or a dataset of the Hub, but "
+            f"{name!r} is no file, and cannot be loaded: {_first_line(error)}"
+        ) from error
+
+
+def _read_file(path: Path, argument: str) -> Dataset:
+    if path.suffix not in READERS:
+        raise ValueError(f"`{argument}` must be a {', '.join(READERS)} file, but got {str(path)!r}.")
+    is_json = READERS[path.suffix] == "json"
+    lines = [number for number, _ in _lines(path, is_text=is_json)]
+    if not lines:
+        raise ValueError(f"`{argument}` must have rows, but {path} is empty.")
+    try:
+        dataset = load_dataset(READERS[path.suffix], data_files=str(path))["train"]
+    except Exception as error:  # each reader has errors of its own
+        fault = _first_bad_line(path) if is_json else None
+        raise ValueError(fault or f"{path} cannot be read: {_first_line(error.__cause__ or error)}") from error
+    if path.suffix == ".jsonl" and len(lines) == len(dataset):
+        dataset = dataset.add_column(LINE, lines)
+    return dataset
+
+
+def _lines(path: Path, is_text: bool = True) -> Iterator[tuple[int, str | bytes]]:
+    """The lines that are not blank, without a byte order mark, and their numbers."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip() if is_text else line
+            except UnicodeDecodeError as error:
+                raise ValueError(f"line {number} of {path} is not UTF-8. Save the file as UTF-8.") from error
+
+
+def _first_bad_line(path: Path) -> str | None:
+    """What is wrong with the first line that is no JSON object, or with a file that holds one list of objects."""
+    for number, line in _lines(path):
+        is_whole_file = path.suffix == ".json" and line.startswith("[")
+        try:
+            row = json.loads(path.read_text(encoding="utf-8-sig") if is_whole_file else line)
+        except json.JSONDecodeError as error:
+            place = error.lineno if is_whole_file else number
+            return f"line {place} of {path} is not JSON: {error.msg} at character {error.colno}. Repair or remove it."
+        if is_whole_file:
+            return None
+        if not isinstance(row, dict):
+            return f'line {number} of {path} must be a JSON object, as in {{"text": "Hello!"}}, but is {line[:40]}.'
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def numbered_rows(numbers: list[int], dataset: Dataset) -> str:
+    """Names rows in an error message: by the lines of their file where they are known, else by their numbers."""
+    shown = numbers[:10]
+    if LINE in dataset.column_names:
+        shown = dataset.select(shown)[LINE]
+    listed = ", ".join(map(str, shown)) + (", ..." if len(numbers) > 10 else "")
+    kind = "" if LINE not in dataset.column_names else "line " if len(numbers) == 1 else "lines "
+    return f"{len(numbers)} of {len(dataset)} rows ({kind}{listed})"
