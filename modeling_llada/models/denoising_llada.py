@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import LogitsProcessorList
 
+from .adapters_llada import AdapterRows
 from .blocks_llada import Block
 from .cache_llada import LLaDACache, Window, window_of
 from .canvas_llada import Canvas, write_commits
@@ -53,6 +54,7 @@ class Denoiser:
         self.strategy = strategy
         self.generators = generators
         self.logits_processor = logits_processor
+        self.copies = config.num_return_sequences  # rows of the canvas for each row of the call
         device = canvas.tokens.device
         self.ruled_out = as_tensor(config.eos_token_id, device) if config.logits_eos_inf else None
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
@@ -133,6 +135,7 @@ class Denoiser:
             logits_to_keep=mask[rows] if is_block or is_narrowed else at_queries(mask[rows], queries, tokens.shape),
             cache=self.cache,
             query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
+            rows=AdapterRows(rows // self.copies, len(canvas.tokens) // self.copies),
         )
         if self.logits_processor is not None:
             logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)

@@ -30,6 +30,7 @@ class DraftingDenoiser:
     def __init__(self, denoiser: Denoiser, verifier: Denoiser) -> None:
         self.denoiser, self.verifier = denoiser, verifier
         self.canvas, self.config, self.num_drafts = denoiser.canvas, denoiser.config, denoiser.config.draft_steps
+        verifier.copies = denoiser.copies * self.num_drafts
 
     def steps(self, block: Block) -> Iterator[None]:
         """Yields before each forward pass of a block."""

@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
+from .adapters_llada import check_no_virtual_tokens
 from .arguments_llada import check_generator, check_ids, check_shape, check_vocabulary
 from .blocks_llada import Block, plan_blocks
 from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, stop_rows
@@ -141,6 +142,7 @@ class LLaDAGenerationMixin:
         if strategy is not None:
             kwargs["remasking"] = None  # the callable also replaces the option of the model's own config
         config = self._merge_generation_config(generation_config, kwargs)
+        check_no_virtual_tokens(self)
         input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
         generator = shared_generator(self) if generator is None else generator

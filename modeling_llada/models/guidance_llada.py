@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from transformers import Cache
 
+from .adapters_llada import AdapterRows, adapters_of
+
 
 def guided_logits(
     model: nn.Module,
@@ -18,14 +20,16 @@ def guided_logits(
     logits_to_keep: torch.BoolTensor | None,
     cache: Cache | None = None,
     query_positions: torch.LongTensor | None = None,
+    rows: AdapterRows | None = None,
 ) -> torch.FloatTensor:
     """
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
     https://huggingface.co/papers/2502.09992): `(1 + w) conditional - w unconditional`.
 
     Without guidance this is the plain forward pass. With guidance the batch also holds the same sequences with all `given`
-    tokens, `(batch, length)`, masked, and the cache those of both halves. The other arguments are those of
-    [`LLaDAForMaskedLM.forward`]; `logits_to_keep` is a boolean mask, or `None` for all positions.
+    tokens, `(batch, length)`, masked, and the cache those of both halves. In a mixed batch of PEFT, `rows` says whose adapter
+    a sequence gets. The other arguments are those of [`LLaDAForMaskedLM.forward`]; `logits_to_keep` is a boolean mask, or
+    `None` for all positions.
     """
     if cfg_scale > 0:
         input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])
@@ -35,14 +39,16 @@ def guided_logits(
         )
         if query_positions is not None and query_positions.ndim == 2:
             query_positions = torch.cat([query_positions, query_positions])
+        rows = None if rows is None else rows.doubled()
     options = {"cache": cache, "query_positions": query_positions}
-    logits = model(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        position_ids=position_ids,
-        logits_to_keep=0 if logits_to_keep is None else logits_to_keep,
-        **{name: value for name, value in options.items() if value is not None},
-    ).logits.float()
+    with adapters_of(model, rows, logits_to_keep):
+        logits = model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            logits_to_keep=0 if logits_to_keep is None else logits_to_keep,
+            **{name: value for name, value in options.items() if value is not None},
+        ).logits.float()
     if cfg_scale > 0:
         conditional, unconditional = logits.chunk(2)
         logits = unconditional + (cfg_scale + 1) * (conditional - unconditional)

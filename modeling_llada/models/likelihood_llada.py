@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
+from .adapters_llada import AdapterRows, adapters_of, check_adapters
 from .diffusion_llada import random_ranks, sample_counts
 from .guidance_llada import guided_logits
 from .options_llada import check_integer, check_number
@@ -55,6 +56,7 @@ class LLaDALikelihoodMixin:
         antithetic: bool = False,
         cfg_scale: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        adapter_names: list[str] | None = None,
     ) -> LLaDALikelihoodOutput:
         r"""
         Estimates the log-likelihood of some tokens of a text given the others (eq. 6 of the paper).
@@ -81,6 +83,8 @@ class LLaDALikelihoodMixin:
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of the randomness; or a list with one for each row, so that a score does not depend on the other
                 rows. A score never depends on the padding.
+            adapter_names (`list[str]`, *optional*):
+                With adapters of PEFT, that of each row; `"__base__"` for none. By default the active adapter of all.
 
         Returns:
             [`LLaDALikelihoodOutput`].
@@ -106,6 +110,7 @@ class LLaDALikelihoodMixin:
         """
         check_scoring(input_ids, labels, attention_mask, self.config)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
+        check_adapters(self, adapter_names, len(input_ids))
         generator = shared_generator(self) if generator is None else generator
         generators = one_for_each_row(generator, len(input_ids))
         input_ids, labels = input_ids.to(self.device), labels.to(self.device)
@@ -123,7 +128,8 @@ class LLaDALikelihoodMixin:
             for part in torch.arange(len(mask), device=self.device).split(batch_size):
                 row = row_of[part]
                 attended = None if attention_mask is None else attention_mask[row]
-                log_probs = self.masked_log_probs(texts[row], mask[part], attended, ~scored[row], cfg_scale)
+                adapters = AdapterRows(row, len(texts), adapter_names)
+                log_probs = self.masked_log_probs(texts[row], mask[part], attended, ~scored[row], cfg_scale, adapters)
                 samples.append(weight[part] * log_probs)
         samples = torch.cat(samples).view(len(texts), num_samples)
 
@@ -174,6 +180,7 @@ class LLaDALikelihoodMixin:
         window: int | None = None,
         stride: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        adapter_names: list[str] | None = None,
         **kwargs,
     ) -> LLaDALikelihoodOutput:
         r"""
@@ -195,6 +202,7 @@ class LLaDALikelihoodMixin:
             raise ValueError(f"`stride` must be in [1, `window`], so that no token is left out, but got {stride}.")
         generator = shared_generator(self) if generator is None else generator
         generators = one_for_each_row(generator, len(input_ids))
+        check_adapters(self, adapter_names, len(input_ids))
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         if not attention_mask.any(-1).all():
             raise ValueError("`input_ids` has a row without a token to score. Leave out rows that are all padding.")
@@ -203,13 +211,16 @@ class LLaDALikelihoodMixin:
         for row, generator in enumerate(generators):
             # The padding is cut off, so that the windows of a row do not depend on other rows.
             text = input_ids[row, attention_mask[row] != 0]
+            adapter = None if adapter_names is None else [adapter_names[row]]
             scored_until = 0
             while scored_until < len(text):
                 end = min(scored_until + stride if scored_until else window, len(text))
                 part = text[max(0, end - window) : end]
                 labels = part.clone()
                 labels[: scored_until - end] = -100
-                score = self.log_likelihood(part[None], labels[None], generator=generator, **kwargs)
+                score = self.log_likelihood(
+                    part[None], labels[None], generator=generator, adapter_names=adapter, **kwargs
+                )
                 total[row] += score.log_likelihood[0]
                 variance[row] += score.standard_error[0] ** 2
                 scored_until = end
@@ -222,6 +233,7 @@ class LLaDALikelihoodMixin:
         attention_mask: torch.Tensor | None = None,
         given: torch.BoolTensor | None = None,
         cfg_scale: float = 0.0,
+        adapter_rows: AdapterRows | None = None,
     ) -> torch.FloatTensor:
         r"""
         The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, for given noise.
@@ -237,6 +249,8 @@ class LLaDALikelihoodMixin:
                 The tokens that guidance masks. It is only needed with `cfg_scale`.
             cfg_scale (`float`, *optional*, defaults to 0.0):
                 Scale of the classifier-free guidance.
+            adapter_rows (`AdapterRows`, *optional*):
+                Whose adapter each sequence gets, in a mixed batch of PEFT.
 
         Returns:
             `torch.FloatTensor` of shape `(batch,)`.
@@ -244,11 +258,14 @@ class LLaDALikelihoodMixin:
         mask_token_id = self.config.mask_token_id
         noisy = input_ids.masked_fill(mask, mask_token_id)
         if cfg_scale > 0:
-            logits = guided_logits(self, noisy, given, mask_token_id, cfg_scale, attention_mask, None, mask)
+            logits = guided_logits(
+                self, noisy, given, mask_token_id, cfg_scale, attention_mask, None, mask, rows=adapter_rows
+            )
             losses = F.cross_entropy(logits, input_ids[mask], reduction="none")
         else:
             positions = mask.flatten().nonzero().flatten()
-            losses = self(noisy, attention_mask, labels=input_ids, masked_positions=positions).losses
+            with adapters_of(self, adapter_rows, mask):
+                losses = self(noisy, attention_mask, labels=input_ids, masked_positions=positions).losses
         return -losses.new_zeros(mask.shape).masked_scatter(mask, losses).sum(-1)
 
 
