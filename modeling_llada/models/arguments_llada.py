@@ -35,13 +35,11 @@ def check_vocabulary(names: str, ids: torch.LongTensor, vocab_size: int) -> None
         )
 
 
-def check_shape(name: str, value: Any, input_ids: torch.LongTensor) -> None:
-    """An argument that has a value for each token."""
-    shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-    if shape != tuple(input_ids.shape):
-        raise ValueError(
-            f"`{name}` must be a tensor of the shape of `input_ids`, {tuple(input_ids.shape)}, but got {shape}."
-        )
+def check_shape(name: str, value: Any, shape: tuple[int, ...], meaning: str = "that of `input_ids`") -> None:
+    """`meaning` says in words which shape it is."""
+    got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    if got != tuple(shape):
+        raise ValueError(f"`{name}` must be a tensor of shape {tuple(shape)}, {meaning}, but got {got}.")
 
 
 def check_generator(generator: Any, batch_size: int) -> list[torch.Generator | None]:

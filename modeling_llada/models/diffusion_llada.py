@@ -24,6 +24,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers.utils import ModelOutput
 
+from .arguments_llada import check_shape
+from .options_llada import check_integer, check_number
+
 
 @dataclass
 class LLaDAMaskedLossOutput(ModelOutput):
@@ -72,9 +75,9 @@ def sample_rates(
     Returns:
         `torch.FloatTensor` of shape `(batch_size,)`.
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be a positive integer, but got {batch_size}.")
-    if not 0.0 <= eps < 1.0:
+    check_integer("batch_size", batch_size, minimum=1)
+    check_number("eps", eps, minimum=0.0)
+    if eps >= 1.0:
         raise ValueError(f"`eps` must be in [0, 1), but got {eps}.")
     offset = 1.0 - torch.rand(1, generator=generator, device=device)  # (0, 1]: rand never returns 1
     strata = torch.arange(batch_size, device=device)
@@ -123,11 +126,10 @@ def mask_tokens(
     True
     ```
     """
-    if rates.shape != input_ids.shape[:1]:
-        raise ValueError(
-            f"`rates` must hold one rate per row of `input_ids`, shape ({input_ids.shape[0]},), but has shape "
-            f"{tuple(rates.shape)}."
-        )
+    check_shape("rates", rates, input_ids.shape[:1], "one rate for each row of `input_ids`")
+    check_integer("mask_token_id", mask_token_id, minimum=0)
+    if maskable is not None:
+        check_shape("maskable", maskable, input_ids.shape)
     uniform = torch.rand(input_ids.shape, generator=generator, device=input_ids.device)
     mask = uniform < rates[:, None]
     if maskable is not None:
@@ -200,6 +202,21 @@ def masked_losses(
     return LLaDAMaskedLossOutput(losses=torch.cat(losses), correct=torch.cat(correct))
 
 
+def check_masked_losses(
+    input_shape: torch.Size, labels: torch.LongTensor, masked_positions: torch.LongTensor, chunk_size: int | None
+) -> None:
+    """Checks the arguments of [`masked_losses`], but for the values of tensors: the host would wait for the device."""
+    check_shape("labels", labels, input_shape, "that of the input, because `masked_positions` are given")
+    positions = masked_positions if isinstance(masked_positions, torch.Tensor) else torch.empty(())
+    if positions.ndim != 1 or positions.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            "`masked_positions` must be a tensor of integers of shape (num_positions,), positions in the flattened batch, "
+            f"but got {masked_positions!r}. For a mask: `mask.flatten().nonzero().flatten()`."
+        )
+    if chunk_size is not None:
+        check_integer("loss_chunk_size", chunk_size, minimum=1)
+
+
 def score_tokens(
     head: Callable, hidden_states: torch.Tensor, labels: torch.LongTensor
 ) -> tuple[torch.FloatTensor, torch.BoolTensor]:
@@ -239,6 +256,12 @@ def diffusion_loss(
     Returns:
         `torch.FloatTensor`: a scalar.
     """
+    for name, tensor in (("rates", rates), ("lengths", lengths)):
+        if tensor is not None:
+            check_shape(name, tensor, losses.shape, "that of `losses`")
+    if not isinstance(num_items, torch.Tensor):
+        check_integer("num_items", num_items, minimum=1)
+    check_integer("num_processes", num_processes, minimum=1)
     weights = 1.0 / rates
     if lengths is not None:
         weights = weights / lengths

@@ -316,7 +316,7 @@ class LLaDAGenerationMixin:
         check_ids("input_ids", input_ids)
         check_vocabulary("`input_ids`", input_ids, self.config.vocab_size)
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        check_shape("attention_mask", attention_mask, input_ids)
+        check_shape("attention_mask", attention_mask, input_ids.shape)
         attention_mask = (attention_mask != 0).long()
         if (attention_mask.diff(dim=-1) < 0).any() or not attention_mask.any(-1).all():
             raise ValueError(

@@ -16,9 +16,10 @@ from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .adapters_llada import AdapterRows, adapters_of, check_adapters
+from .arguments_llada import check_generator, check_ids, check_shape, check_vocabulary
 from .diffusion_llada import random_ranks, sample_counts
 from .guidance_llada import guided_logits
-from .options_llada import check_integer, check_number
+from .options_llada import check_bool, check_integer, check_number
 from .sampling_llada import shared_generator
 
 
@@ -109,10 +110,10 @@ class LLaDALikelihoodMixin:
         ```
         """
         check_scoring(input_ids, labels, attention_mask, self.config)
+        check_length(input_ids, attention_mask, self.config)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
         check_adapters(self, adapter_names, len(input_ids))
-        generator = shared_generator(self) if generator is None else generator
-        generators = one_for_each_row(generator, len(input_ids))
+        generators = self._generators_of_rows(generator, len(input_ids))
         input_ids, labels = input_ids.to(self.device), labels.to(self.device)
         attention_mask = None if attention_mask is None else attention_mask.to(self.device)
         scored = labels != -100
@@ -195,17 +196,24 @@ class LLaDALikelihoodMixin:
         """
         limit = self.config.max_position_embeddings
         window = limit if window is None else window
-        stride = max(1, window // 2) if stride is None else stride
-        if not 1 <= window <= limit:
+        check_integer("window", window, minimum=1)
+        if window > limit:
             raise ValueError(f"`window` must be in [1, {limit}], the context of the model, but got {window}.")
-        if not 1 <= stride <= window:
+        stride = max(1, window // 2) if stride is None else stride
+        check_integer("stride", stride, minimum=1)
+        if stride > window:
             raise ValueError(f"`stride` must be in [1, `window`], so that no token is left out, but got {stride}.")
-        generator = shared_generator(self) if generator is None else generator
-        generators = one_for_each_row(generator, len(input_ids))
-        check_adapters(self, adapter_names, len(input_ids))
+        check_ids("input_ids", input_ids)
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        check_shape("attention_mask", attention_mask, input_ids.shape)
         if not attention_mask.any(-1).all():
-            raise ValueError("`input_ids` has a row without a token to score. Leave out rows that are all padding.")
+            raise ValueError(
+                "`attention_mask` must have a one in each row: one without a token has no score. Leave that row out of "
+                "`input_ids`."
+            )
+        check_scoring(input_ids, input_ids.masked_fill(attention_mask == 0, -100), attention_mask, self.config)
+        check_adapters(self, adapter_names, len(input_ids))
+        generators = self._generators_of_rows(generator, len(input_ids))
 
         total, variance = torch.zeros(2, len(input_ids), device=self.device)
         for row, generator in enumerate(generators):
@@ -225,6 +233,10 @@ class LLaDALikelihoodMixin:
                 variance[row] += score.standard_error[0] ** 2
                 scored_until = end
         return LLaDALikelihoodOutput(log_likelihood=total, standard_error=variance.sqrt())
+
+    def _generators_of_rows(self, generator, num_rows: int) -> list[torch.Generator | None]:
+        generators = check_generator(shared_generator(self) if generator is None else generator, num_rows)
+        return generators * num_rows if len(generators) < num_rows else generators
 
     def masked_log_probs(
         self,
@@ -316,20 +328,6 @@ def antithetic_masks(
     return torch.stack([masks, masks.flip(0)], dim=1)[: num_samples // 2].flatten(0, 1)
 
 
-def one_for_each_row(
-    generator: torch.Generator | list[torch.Generator] | None, num_rows: int
-) -> list[torch.Generator | None]:
-    """The generator of each row."""
-    if not isinstance(generator, list | tuple):
-        return [generator] * num_rows
-    if len(generator) != num_rows:
-        raise ValueError(
-            f"`generator` must be one generator, or a list with one for each of the {num_rows} rows, but got a list of "
-            f"{len(generator)}."
-        )
-    return list(generator)
-
-
 def check_scoring(
     input_ids: torch.LongTensor,
     labels: torch.LongTensor,
@@ -337,25 +335,29 @@ def check_scoring(
     config: PreTrainedConfig,
 ) -> None:
     """Checks the texts, and which of their tokens are scored."""
-    for name, tensor in (("labels", labels), ("attention_mask", attention_mask)):
-        if tensor is not None and tensor.shape != input_ids.shape:
-            raise ValueError(
-                f"`{name}` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but got {tuple(tensor.shape)}."
-            )
+    check_ids("input_ids", input_ids)
+    check_ids("labels", labels)
+    check_shape("labels", labels, input_ids.shape)
     scored = labels != -100
-    if input_ids.ndim != 2 or not scored.any(-1).all():
+    if not scored.any(-1).all():
         raise ValueError(
-            "`labels` must hold at least one scored token in each row of `input_ids`, (batch, length). Set the ids of the "
-            "scored tokens, and -100 at the given ones."
+            "`labels` must hold at least one scored token in each row. Set the ids of the scored tokens, and -100 at the "
+            "given ones."
         )
-    ids = torch.where(scored, labels, input_ids)
-    if ids.min() < 0 or ids.max() >= config.vocab_size:
+    check_vocabulary("`input_ids` and `labels`", torch.where(scored, labels, input_ids), config.vocab_size)
+    if (labels == config.mask_token_id).any():
         raise ValueError(
-            f"`input_ids` and `labels` must be ids in [0, {config.vocab_size}), but got {ids.min()} to {ids.max()}. Use the "
-            "tokenizer of this model."
+            f"`labels` must not hold the mask token, {config.mask_token_id}, which stands for no text and has no score. Set "
+            "-100 there; `perplexity` and `rolling_log_likelihood` need `input_ids` without it."
         )
-    if attention_mask is not None and (scored & (attention_mask == 0)).any():
-        raise ValueError("`labels` must be -100 where `attention_mask` is 0, because padding cannot be scored.")
+    if attention_mask is not None:
+        check_shape("attention_mask", attention_mask, input_ids.shape)
+        if (scored & (attention_mask == 0)).any():
+            raise ValueError("`labels` must be -100 where `attention_mask` is 0, because padding cannot be scored.")
+
+
+def check_length(input_ids: torch.LongTensor, attention_mask: torch.Tensor | None, config: PreTrainedConfig) -> None:
+    """Checks that the texts fit into the context of the model."""
     length = input_ids.shape[1] if attention_mask is None else int((attention_mask != 0).sum(-1).max())
     if length > config.max_position_embeddings:
         raise ValueError(
@@ -368,6 +370,7 @@ def check_samples(num_samples: int, batch_size: int, antithetic: bool, cfg_scale
     """Checks the numbers of an estimate."""
     check_integer("num_samples", num_samples, minimum=1)
     check_integer("batch_size", batch_size, minimum=1)
+    check_bool("antithetic", antithetic)
     check_number("cfg_scale", cfg_scale, minimum=0.0)
     if antithetic and num_samples % 2:
         raise ValueError(

@@ -42,7 +42,7 @@ from .attention_mask_llada import attention_mask_of, check_packed, flash_attenti
 from .checkpointing_llada import LLaDACheckpointingMixin
 from .configuration_llada import LLaDAConfig
 from .conversion_llada import BACKBONE_RENAMINGS, LLADA_WEIGHT_RENAMINGS, register_weight_renamings
-from .diffusion_llada import LLaDAMaskedLossOutput, masked_losses
+from .diffusion_llada import LLaDAMaskedLossOutput, check_masked_losses, masked_losses
 from .forward_arguments_llada import check_keywords
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
@@ -456,6 +456,9 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         """
         if masked_positions is not None and (labels is None or query_positions is not None):
             raise ValueError("`masked_positions` needs `labels`, the clean tokens, and no `query_positions`.")
+        inputs = inputs_embeds if input_ids is None else input_ids
+        if masked_positions is not None and inputs is not None:
+            check_masked_losses(inputs.shape[:2], labels, masked_positions, loss_chunk_size)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -472,7 +475,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
 
         loss = None
         if labels is not None:
-            if self.training and input_ids is not None and not torch.compiler.is_compiling():
+            if input_ids is not None and not torch.compiler.is_compiling():
                 self._warn_if_nothing_is_masked(input_ids, labels)
             if query_positions is not None:
                 labels = select_positions(labels, query_positions)
@@ -487,9 +490,9 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
     def _warn_if_nothing_is_masked(self, input_ids: torch.LongTensor, labels: torch.LongTensor) -> None:
         if not ((input_ids == self.config.mask_token_id) & (labels != -100)).any():
             logger.warning_once(
-                "No position with a label has the mask token, so this loss trains the model to copy its input. "
+                "No position with a label has the mask token, so this loss only tells how well the model copies its input. "
                 "Mask the inputs first (see `modeling_llada.models.diffusion_llada`), or use a trainer of "
-                "`modeling_llada.training`."
+                "`modeling_llada.training`, or `log_likelihood` for the score of a text."
             )
 
 

@@ -62,22 +62,27 @@ class Option:
             check_number(self.name, value, self.minimum, math.inf if self.maximum is None else self.maximum)
         elif self.kind == "tokens":
             check_token_ids(self.name, value)
-        elif self.kind == "bool" and not isinstance(value, bool):
-            raise ValueError(f"`{self.name}` must be `True` or `False`, but got {value!r}.")
+        elif self.kind == "bool":
+            check_bool(self.name, value)
         elif self.kind == "choice" and value not in self.choices:
             choices = ", ".join(self.choices) + (f", or {self.also}" if self.also else "")
             raise ValueError(f"`{self.name}` must be one of {choices}, but got {value!r}.")
 
 
+def check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be `True` or `False`, but got {value!r}.")
+
+
 def check_integer(name: str, value: Any, minimum: int) -> None:
-    if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < minimum):
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}, but got {value!r}.")
 
 
 def check_number(name: str, value: Any, minimum: float, maximum: float = math.inf) -> None:
     # Not `math.isfinite`, which fails on an integer beyond the floats.
     is_number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    if value is not None and not (is_number and minimum <= value <= maximum):
+    if not (is_number and minimum <= value <= maximum):
         bounds = f"of at least {minimum}" if math.isinf(maximum) else f"in [{minimum}, {maximum}]"
         raise ValueError(f"`{name}` must be a finite number {bounds}, but got {value!r}.")
 

@@ -187,7 +187,8 @@ class RequestOptions:
             options.pop("do_sample", None)
         if options.get("max_new_tokens") is None:
             options["max_new_tokens"] = defaults.max_new_tokens or DEFAULTS["max_new_tokens"]
-        check_integer("seed", body.get("seed"), minimum=0)
+        if body.get("seed") is not None:
+            check_integer("seed", body["seed"], minimum=0)
         seed = secrets.randbelow(2**31) if body.get("seed") is None else body["seed"] % 2**63
         return cls(LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options)), seed)
 

@@ -86,10 +86,33 @@ def test_a_masked_token_that_costs_one_gives_a_loss_of_one(by_sequence):
     assert diffusion_loss(torch.ones(1), torch.tensor([0.25]), num_items=8, num_processes=2) == 1
 
 
-def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match="`batch_size`"):
-        sample_rates(0)
-    with pytest.raises(ValueError, match="`eps`"):
-        sample_rates(2, eps=1.0)
-    with pytest.raises(ValueError, match="`rates`"):
-        mask_tokens(torch.zeros(2, 5, dtype=torch.long), torch.ones(3), MASK)
+BAD_ARGUMENTS = (
+    (sample_rates, {"batch_size": 2}, {"batch_size": (0, 1.5, True, None), "eps": (-0.1, 1.0, float("nan"), "x")}),
+    (
+        mask_tokens,
+        {"input_ids": torch.zeros(2, 5, dtype=torch.long), "rates": torch.ones(2), "mask_token_id": MASK},
+        {"rates": (0.5, torch.ones(3)), "mask_token_id": (-1, 1.5, None), "maskable": ("x", torch.ones(5))},
+    ),
+    (
+        diffusion_loss,
+        {"losses": torch.ones(3), "rates": torch.ones(3), "num_items": 3},
+        # A column against a row would give the sum over all pairs.
+        {"rates": (0.5, torch.ones(3, 1)), "lengths": (3, torch.ones(3, 1)), "num_items": (0, None, True)}
+        | {"num_processes": (0, 1.5)},
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name", "value"),
+    [
+        (function, arguments, name, value)
+        for function, arguments, table in BAD_ARGUMENTS
+        for name, values in table.items()
+        for value in values
+    ],
+    ids=str,
+)
+def test_errors_name_the_argument(function, arguments, name, value):
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        function(**(arguments | {name: value}))

@@ -249,42 +249,57 @@ class TestPerplexity:
         assert padded.log().item() == pytest.approx(alone.log().item(), rel=0.05)
 
 
+NAN = float("nan")
+IDS = torch.tensor([[5, 6, 7], [8, 9, 10]])
+LABELS = torch.tensor([[-100, 6, 7], [-100, 9, 10]])
+BAD_IDS = (None, "text", IDS.tolist(), IDS[0], IDS[:0], IDS.float(), IDS.bool(), IDS + 95, IDS - 6)
+BAD_ARGUMENTS = {
+    "input_ids": BAD_IDS,
+    "attention_mask": ("left", IDS.tolist(), torch.ones(2, 2), torch.ones(3)),
+    "num_samples": (0, 2.5, True, "4", None, NAN),
+    "batch_size": (0, -1, 1.5, True, "4", None),
+    "antithetic": ("yes", 1, 2.0, None),
+    "cfg_scale": (-1.0, NAN, float("inf"), "0.5", None, True),
+    "generator": (3, "cpu", [1, 2], [None], {}),
+}
+BAD_TEXT = BAD_ARGUMENTS | {"labels": (*BAD_IDS, IDS[:, :2], torch.full((2, 3), -100), torch.full((2, 3), 98))}
+BAD_WINDOWS = BAD_ARGUMENTS | {"window": (0, 65, 1.5, True, "4", NAN), "stride": (0, 65, 1.5, True, "4", NAN)}
+BAD_CALLS = [
+    (method, name, value)
+    for method, table in (("log_likelihood", BAD_TEXT), ("perplexity", BAD_WINDOWS))
+    for name, values in table.items()
+    for value in values
+]
+
+
 class TestBadInput:
-    TEXT = torch.tensor([[5, 6, 7]])
+    @pytest.mark.parametrize(("method", "name", "value"), BAD_CALLS, ids=str)
+    def test_is_refused_before_any_forward_pass(self, tiny_model, monkeypatch, method, name, value):
+        model = tiny_model()
+        monkeypatch.setattr(model, "forward", lambda *args, **kwargs: pytest.fail("a forward pass"))
+        arguments = {"input_ids": IDS} | ({"labels": LABELS} if method == "log_likelihood" else {})
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            getattr(model, method)(**(arguments | {name: value}))
 
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"labels": torch.tensor([[5, 6]])}, "`labels` must have the shape"),
-            ({"attention_mask": torch.ones(1, 2)}, "`attention_mask` must have the shape"),
-            ({"labels": torch.full((1, 3), -100)}, "`labels` must hold at least one scored token"),
-            ({"labels": torch.tensor([[5, 6, 99]])}, "must be ids in"),
-            ({"attention_mask": torch.tensor([[0, 1, 1]])}, "`labels` must be -100 where"),
-            ({"num_samples": 0}, "`num_samples`"),
-            ({"num_samples": 3, "antithetic": True}, "`num_samples`"),
-            ({"batch_size": 0}, "`batch_size`"),
-            (
-                {"generator": [None, None]},
-                "`generator` must be one generator, or a list with one for each of the 1 rows",
-            ),
-            ({"cfg_scale": -1.0}, "`cfg_scale`"),
-            ({"cfg_scale": float("nan")}, "`cfg_scale`"),
-            ({"num_samples": 2.5}, "`num_samples`"),
+            ({"attention_mask": torch.tensor([[0, 1, 1], [1, 1, 1]])}, "`labels` must be -100 where"),
+            ({"num_samples": 3, "antithetic": True}, "`num_samples` must be even"),
             (
                 {"input_ids": torch.ones(1, 65).long(), "labels": torch.ones(1, 65).long()},
                 "`input_ids` must fit into `max_position_embeddings=64` tokens, but got 65",
             ),
         ],
     )
-    def test_log_likelihood(self, tiny_model, changes, message):
+    def test_arguments_that_contradict_each_other(self, tiny_model, changes, message):
         with pytest.raises(ValueError, match=message):
-            tiny_model().log_likelihood(**({"input_ids": self.TEXT, "labels": self.TEXT} | changes))
+            tiny_model().log_likelihood(**({"input_ids": IDS, "labels": IDS} | changes))
+
+    def test_windows_that_leave_tokens_out(self, tiny_model):
+        with pytest.raises(ValueError, match="`stride`"):
+            tiny_model().perplexity(IDS, window=2, stride=3)
 
     def test_empty_row(self, tiny_model):
-        with pytest.raises(ValueError, match="`input_ids` has a row without a token to score"):
-            tiny_model().perplexity(self.TEXT.repeat(2, 1), torch.tensor([[1, 1, 1], [0, 0, 0]]))
-
-    @pytest.mark.parametrize("options", [{"window": 0}, {"window": 65}, {"stride": 0}, {"window": 2, "stride": 3}])
-    def test_perplexity(self, tiny_model, options):
-        with pytest.raises(ValueError, match=f"`{list(options)[-1]}`"):
-            tiny_model().perplexity(self.TEXT, **options)
+        with pytest.raises(ValueError, match="`attention_mask` must have a one in each row"):
+            tiny_model().perplexity(IDS, torch.tensor([[1, 1, 1], [0, 0, 0]]))

@@ -115,6 +115,26 @@ def test_needs_labels_and_all_positions(tiny_model, batch, changes):
         tiny_model()(**(batch | changes))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("labels", torch.zeros(BATCH * LENGTH, dtype=torch.long)),
+        ("labels", torch.zeros(BATCH, 1, dtype=torch.long)),
+        ("masked_positions", torch.zeros(BATCH, LENGTH, dtype=torch.bool)),
+        ("masked_positions", torch.tensor([0.5])),
+        ("masked_positions", [1]),
+        ("loss_chunk_size", 0),
+        ("loss_chunk_size", 1.5),
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_be_are_refused_before_the_forward_pass(tiny_model, batch, monkeypatch, name, value):
+    model = tiny_model()
+    monkeypatch.setattr(model.model, "forward", lambda *args, **kwargs: pytest.fail("a forward pass"))
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        model(**(batch | {name: value}))
+
+
 def test_bfloat16_autocast_scores_in_float32(tiny_model, batch):
     model = tiny_model().train()
     expected = model(**batch).losses
