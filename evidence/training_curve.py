@@ -13,7 +13,7 @@ import json
 import math
 from pathlib import Path
 
-from modeling_llada.training import find_last_checkpoint
+from modeling_llada.training.resuming import checkpoints_of
 from modeling_llada.writing import write_atomically
 from reporting.plots import DARK, LIGHT, Plot, draw_svg, panel
 
@@ -50,8 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
 def read_log(path: Path) -> list[dict]:
     """The log entries of a run, from any of the files that may have them."""
     if path.is_dir():
-        checkpoint = find_last_checkpoint(path)
-        path = Path(checkpoint) / "trainer_state.json" if checkpoint else path / "training_log.json"
+        logs = [folder / "trainer_state.json" for folder in checkpoints_of(path)] + [path / "training_log.json"]
+        path = next((log for log in logs if log.is_file()), logs[-1])
     if not path.is_file():
         raise ValueError(
             f"`run` must be a log, or a folder with a checkpoint or a training_log.json, but there is no {path}. "

@@ -35,6 +35,7 @@ from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
+from modeling_llada.training.resuming import check_checkpoint
 
 
 # The columns that training reads. All others are dropped.
@@ -157,6 +158,7 @@ def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
     if str(wanted).lower() == "true":
         return last
     if wanted and str(wanted).lower() != "false":
+        check_checkpoint(wanted)
         return wanted
     if last:
         raise ValueError(

@@ -2,10 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 """Loading, saving and resizing: an incomplete checkpoint is an error, and a saved folder carries its own code."""
 
+import sys
+
 import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedConfig
+
+from .conversion_llada import rename_official_keys
 
 
 class LLaDACheckpointingMixin:
@@ -38,6 +42,28 @@ class LLaDACheckpointingMixin:
                 "(fetch it again), or its config.json describes another network."
             )
         return (model, info) if output_loading_info else model
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # `from_pretrained` renames the official keys of a file. Everyone else who reads it comes through here.
+        rename_official_keys(state_dict, prefix, backbone=self.base_model is self)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
+        """
+        See [`torch.nn.Module.state_dict`].
+
+        Raises:
+            `ValueError`: if `load_checkpoint_in_model` of accelerate asks for it with a `device_map`. It would then skip
+                all tensors with official names, and only warn.
+        """
+        caller = sys._getframe(1)  # nothing else of the model is asked before the tensors are skipped
+        if caller.f_code.co_name == "load_checkpoint_in_model" and caller.f_locals.get("device_map") is not None:
+            raise ValueError(
+                "`device_map` makes accelerate look for tensors by the names of the modules, but files of LLaDA have the "
+                "official names. Load the folder with `from_pretrained(folder, device_map=...)`, or leave `device_map` "
+                "out and call `dispatch_model` afterwards."
+            )
+        return super().state_dict(*args, **kwargs)
 
     def save_pretrained(self, save_directory, **kwargs):
         """

@@ -9,6 +9,8 @@ plans and quantizers work without settings. Files have the official names, so th
 written for the official checkpoints can read them.
 """
 
+import re
+
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
@@ -130,6 +132,21 @@ def to_official_config(config_dict: dict) -> dict:
         official.pop("rope_parameters", None)
         official["rope_theta"] = rope_parameters["rope_theta"]
     return dict(sorted(official.items()))
+
+
+def rename_official_keys(state_dict: dict, prefix: str, backbone: bool) -> None:
+    """
+    Renames the official keys of a state dict below a prefix to the canonical ones, in place.
+
+    The official names count with and without the `model.` of the mask predictor, so that either class reads the files of
+    both. Where a canonical key is there as well, the official one wins: `set_model_state_dict` of torch adds the tensors
+    that the model has already.
+    """
+    for key in [key for key in state_dict if re.match(r"(model\.)?transformer\.", key.removeprefix(prefix))]:
+        name = "model." + key.removeprefix(prefix).removeprefix("model.")
+        for renaming in LLADA_WEIGHT_RENAMINGS:
+            name, _ = renaming.rename_source_key(name)
+        state_dict[prefix + (name.removeprefix("model.") if backbone else name)] = state_dict.pop(key)
 
 
 def register_weight_renamings(class_name: str, renamings: list[WeightRenaming]) -> None:

@@ -1,21 +1,30 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Finds the last complete checkpoint of a run, and loads checkpoints whose weights have the official names."""
+"""Resumes a run from its last complete checkpoint. A file can be cut or empty after a power failure or on a full disk."""
 
+import json
 import re
+import zipfile
 from pathlib import Path
 
-from accelerate.utils import is_peft_model
-from transformers import PreTrainedModel
+from safetensors import SafetensorError, safe_open
+from transformers.utils import logging
 
 
-class OfficialCheckpoints:
-    """
-    A mixin for trainers, placed before [`Trainer`] in the bases.
+logger = logging.get_logger(__name__)
 
-    Trainer loads tensors by the names in the file, and only warns if none fits. Saved models have the official names, which
-    `from_pretrained` translates. Adapters, and the shards of FSDP and DeepSpeed, are loaded by Trainer itself.
-    """
+# The parts of a checkpoint. Trainer would go on without the last three, with new ones.
+PARTS = {
+    "trainer_state.json": ["trainer_state.json"],
+    "model.safetensors": ["model*.safetensors", "pytorch_model*", "adapter_model.*", "*/adapter_model.*"],
+    "optimizer.pt": ["optimizer*", "rank*-optimizer.pt"],
+    "scheduler.pt": ["scheduler.pt"],
+    "rng_state.pth": ["rng_state*.pth"],
+}
+
+
+class CompleteCheckpoints:
+    """A mixin for trainers, placed before [`Trainer`] in the bases: a damaged checkpoint is skipped, or refused by name."""
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
         """
@@ -24,6 +33,9 @@ class OfficialCheckpoints:
         Args:
             resume_from_checkpoint (`str` or `bool`, *optional*):
                 A checkpoint folder, or `True` for the last complete one in `args.output_dir`.
+
+        Raises:
+            `ValueError`: if the checkpoint is not complete, or if there is none.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = find_last_checkpoint(self.args.output_dir)
@@ -32,36 +44,62 @@ class OfficialCheckpoints:
                     f"`resume_from_checkpoint=True` needs a complete checkpoint in {self.args.output_dir!r}, but there is "
                     "none. Leave it out to start from the beginning."
                 )
+        elif resume_from_checkpoint:
+            check_checkpoint(resume_from_checkpoint)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: PreTrainedModel | None = None) -> None:
-        model = self.model if model is None else model
-        if self._has_files_of_its_own(model):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            load_weights(model, resume_from_checkpoint)
-
-    def _load_best_model(self) -> None:
-        if self._has_files_of_its_own(self.model):
-            super()._load_best_model()
-        else:
-            load_weights(self.model, self.state.best_model_checkpoint)
-
-    def _has_files_of_its_own(self, model) -> bool:
-        return self.is_fsdp_enabled or self.is_deepspeed_enabled or is_peft_model(model)
-
-
-def load_weights(model: PreTrainedModel, folder: str) -> None:
-    """Copies the weights of a saved checkpoint into a model of the same shape."""
-    saved = type(model).from_pretrained(folder, dtype=model.dtype)
-    model.load_state_dict(saved.state_dict())
 
 
 def find_last_checkpoint(output_dir: str | Path) -> str | None:
-    """The last complete checkpoint in a folder, or `None`."""
-    # Trainer writes trainer_state.json last, so a checkpoint without it is not complete.
-    folders = [state.parent for state in Path(output_dir).glob("checkpoint-*/trainer_state.json")]
-    # Folders with other names, such as checkpoint-best, do not belong to the run.
-    steps = {re.fullmatch(r"checkpoint-([0-9]+)", folder.name): folder for folder in folders}
-    steps = {int(found[1]): folder for found, folder in steps.items() if found}
-    return str(steps[max(steps)]) if steps else None
+    """The last complete checkpoint in a folder, or `None`. A warning names each later one that is damaged, and its file."""
+    for folder in checkpoints_of(output_dir):
+        problem = problem_of(folder)
+        if problem is None:
+            return str(folder)
+        logger.warning(f"{folder} is no complete checkpoint and is skipped: {problem}.")
+    return None
+
+
+def check_checkpoint(folder: str | Path) -> None:
+    """Raises a `ValueError` that names the damaged file of a checkpoint, and the last complete one beside it."""
+    problem = problem_of(Path(folder))
+    if problem is None:
+        return
+    complete = next((str(other) for other in checkpoints_of(Path(folder).parent) if problem_of(other) is None), None)
+    raise ValueError(
+        f"`resume_from_checkpoint` must be a complete checkpoint, but in {str(folder)!r} {problem}. "
+        + (f"The last complete one is {complete!r}." if complete else "There is no complete one beside it.")
+    )
+
+
+def checkpoints_of(output_dir: str | Path) -> list[Path]:
+    """The checkpoints of a run, the last one first. Folders with other names, such as checkpoint-best, do not belong to it."""
+    steps = {path: re.fullmatch(r"checkpoint-([0-9]+)", path.name) for path in Path(output_dir).glob("checkpoint-*/")}
+    return sorted((path for path, step in steps.items() if step), key=lambda path: int(steps[path][1]), reverse=True)
+
+
+def problem_of(folder: Path) -> str | None:
+    """What a checkpoint lacks, or its first damaged file. Only beginnings and ends of large files are read."""
+    # DeepSpeed has all but the state of the trainer in a folder of its own.
+    names = ["trainer_state.json"] if any(folder.glob("global_step*")) else PARTS
+    for name in names:
+        if not any(any(folder.glob(pattern)) for pattern in PARTS[name]):
+            return f"{name} is missing" + " (`save_only_model=True` writes none)" * (name == "optimizer.pt")
+    damaged = next((path.name for path in sorted(folder.rglob("*")) if not is_undamaged(path)), None)
+    return None if damaged is None else f"{damaged} is damaged"
+
+
+def is_undamaged(path: Path) -> bool:
+    """Whether a file can be opened, and has all the files that it names."""
+    try:
+        if path.name.endswith(".index.json"):
+            return all((path.parent / name).is_file() for name in json.loads(path.read_bytes())["weight_map"].values())
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "pt"):
+                pass
+        elif path.suffix in (".pt", ".pth", ".bin"):
+            return zipfile.is_zipfile(path)  # as `torch.save` writes it, with the table of contents at the end
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return False
+    return True

@@ -2,11 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """A run that is killed and goes on, and the best checkpoint of a run."""
 
+import json
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 
@@ -24,6 +27,7 @@ from support.sft_runs import (
 )
 
 from modeling_llada.training import find_last_checkpoint
+from modeling_llada.training.resuming import check_checkpoint
 
 
 LORA = LoraConfig(r=2, lora_dropout=0.2)
@@ -96,11 +100,75 @@ def test_the_best_model_is_loaded(poet_folder, tmp_path, kind):
     assert largest_difference(weights_of(trainer), callback.weights) == 0
 
 
-def test_folders_of_other_names_are_no_checkpoints(tmp_path):
-    for name in ("checkpoint-3", "checkpoint-20", "checkpoint-best", "checkpoint-4-copy"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "trainer_state.json").touch()
-    assert find_last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Two checkpoints with the files that Trainer writes, and the path of a file of the last one."""
+    for step in (9, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+        save_file({"weight": torch.ones(9)}, folder / "model.safetensors")
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+            torch.save({"step": step}, folder / name)
+    return tmp_path / "checkpoint-10"
+
+
+FILES = ["trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"]
+DAMAGES = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_skipped_and_its_file_named(checkpoints, caplog, name, damage):
+    assert find_last_checkpoint(checkpoints.parent) == str(checkpoints)
+    DAMAGES[damage](checkpoints / name)
+    assert find_last_checkpoint(checkpoints.parent) == str(checkpoints.with_name("checkpoint-9"))
+    assert f"{checkpoints} is no complete checkpoint and is skipped: {name} is" in caplog.text
+
+
+def test_a_shard_is_missed(checkpoints):
+    (checkpoints / "model.safetensors").rename(checkpoints / "model-00001-of-00002.safetensors")
+    files = {"first": "model-00001-of-00002.safetensors", "second": "model-00002-of-00002.safetensors"}
+    (checkpoints / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    assert find_last_checkpoint(checkpoints.parent).endswith("checkpoint-9")
+    save_file({"second": torch.ones(9)}, checkpoints / files["second"])
+    assert find_last_checkpoint(checkpoints.parent).endswith("checkpoint-10")
+
+
+def test_a_checkpoint_of_the_model_alone_cannot_be_resumed(checkpoints):
+    """`save_only_model=True`. Trainer would go on with a new optimizer."""
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        (checkpoints / name).unlink()
+    with pytest.raises(ValueError, match=r"optimizer.pt is missing \(`save_only_model=True` writes none\)"):
+        check_checkpoint(checkpoints)
+
+
+def test_deepspeed_keeps_its_own_files(checkpoints):
+    for name in FILES[1:]:
+        (checkpoints / name).unlink()
+    (checkpoints / "global_step10").mkdir()
+    check_checkpoint(checkpoints)
+
+
+def test_folders_of_other_names_are_no_checkpoints(checkpoints):
+    for name in ("checkpoint-best", "checkpoint-11-copy"):
+        shutil.copytree(checkpoints, checkpoints.with_name(name))
+    assert find_last_checkpoint(checkpoints.parent) == str(checkpoints)
+
+
+def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(poet_folder, checkpoints):
+    (checkpoints / "optimizer.pt").write_bytes(b"")
+    trainer = sft_trainer(poet_folder, checkpoints.parent)
+    with pytest.raises(ValueError, match="in '.*checkpoint-10' optimizer.pt is damaged. .* one is '.*checkpoint-9'"):
+        trainer.train(resume_from_checkpoint=str(checkpoints))
+    shutil.rmtree(checkpoints.with_name("checkpoint-9"))
+    with pytest.raises(ValueError, match="There is no complete one beside it"):
+        trainer.train(resume_from_checkpoint=str(checkpoints))
 
 
 def test_resume_without_a_checkpoint_is_an_error(poet_folder, tmp_path):

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from ...models.diffusion_llada import diffusion_loss
 from ..callbacks import TimeLimitCallback
-from ..resuming import OfficialCheckpoints
+from ..resuming import CompleteCheckpoints
 from .batches import RowSource, TensorRows, TrainingBatches
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_loss
@@ -49,7 +49,7 @@ def masked_token_losses(
     ).losses
 
 
-class LLaDAPretrainer(OfficialCheckpoints, Trainer):
+class LLaDAPretrainer(CompleteCheckpoints, Trainer):
     """
     Trainer for masked diffusion pre-training.
 

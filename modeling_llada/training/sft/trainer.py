@@ -40,7 +40,7 @@ from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
-from ..resuming import OfficialCheckpoints
+from ..resuming import CompleteCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
     check_arguments,
@@ -60,7 +60,7 @@ from .rows import check_no_padding, check_rows, finish_rows, pack_rows, tokenize
 NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
 
 
-class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
+class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
     """
     Trainer for masked supervised fine-tuning. What is not described here is as in [`~trl.SFTTrainer`].
 
@@ -427,7 +427,7 @@ class LLaDASFTTrainer(OfficialCheckpoints, SFTTrainer):
         super().log(logs, start_time)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
-        """Trains; see [`OfficialCheckpoints.train`]."""
+        """Trains; see [`CompleteCheckpoints.train`]."""
         self._logged_at = time.monotonic()
         return super().train(resume_from_checkpoint, **kwargs)
 

@@ -1,0 +1,196 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Whoever reads a saved folder gets its weights: the logits are those of the saved model, or there is an error."""
+
+import accelerate
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.saved_tensors import stored
+from torch import nn
+from transformers import AutoModel, Trainer, TrainingArguments
+from transformers.trainer_utils import load_sharded_checkpoint
+
+from modeling_llada import LLaDAForMaskedLM
+
+
+IDS = torch.arange(2, 14).view(2, 6)
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model(IDS)[0]
+
+
+both_heads = pytest.mark.parametrize("saved", [False, True], ids=["untied", "tied"], indirect=True)
+
+
+@pytest.fixture
+def saved(request, tiny_model, tmp_path):
+    """A saved model, untied by default, its folders, and another model of the same shape."""
+    tied = getattr(request, "param", False)
+    model = tiny_model(tie_word_embeddings=tied)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    model.save_pretrained(tmp_path / "one file")
+    model.save_pretrained(tmp_path / "shards", max_shard_size="50KB")
+    other = tiny_model(tie_word_embeddings=tied)
+    assert not torch.equal(logits_of(other), logits_of(model))
+    return model, tmp_path, other
+
+
+def official(folder):
+    return load_file(folder / "one file" / "model.safetensors")
+
+
+def with_prefix(prefix, tensors):
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+@both_heads
+class TestStateDicts:
+    @pytest.mark.parametrize("strict", [True, False])
+    def test_of_a_file(self, saved, strict):
+        model, folder, other = saved
+        tensors = official(folder)
+        if model.config.tie_word_embeddings:
+            tensors["model.transformer.ff_out.weight"] = tensors[
+                "model.transformer.wte.weight"
+            ]  # strict: nothing lacks
+        result = other.load_state_dict(tensors, strict=strict)
+        assert not result.missing_keys and not result.unexpected_keys
+        assert torch.equal(logits_of(other), logits_of(model))
+
+    def test_a_tied_head_need_not_be_there(self, saved):
+        model, folder, other = saved
+        other.load_state_dict(official(folder), strict=False)
+        assert torch.equal(logits_of(other), logits_of(model))
+
+    def test_the_backbone_alone(self, saved):
+        model, folder, other = saved
+        other.model.load_state_dict(official(folder), strict=False)
+        assert torch.equal(logits_of(other.model), logits_of(model.model))
+
+    def test_the_backbone_has_no_place_for_a_head(self, saved):
+        model, folder, other = saved
+        if not model.config.tie_word_embeddings:
+            with pytest.raises(RuntimeError, match='Unexpected key.*"lm_head.weight"'):
+                other.model.load_state_dict(official(folder))
+
+    def test_the_file_of_a_backbone(self, saved):
+        """`LLaDAModel.save_pretrained` leaves the prefix `model.` away."""
+        model, folder, other = saved
+        model.model.save_pretrained(folder / "backbone")
+        tensors = load_file(folder / "backbone" / "model.safetensors")
+        assert "transformer.wte.weight" in tensors
+        other.model.load_state_dict(tensors)
+        assert torch.equal(logits_of(other.model), logits_of(model.model))
+        whole = LLaDAForMaskedLM(model.config).eval()
+        whole.load_state_dict(tensors, strict=False)
+        assert torch.equal(logits_of(whole.model), logits_of(model.model))
+
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+    def test_of_a_wrapped_model(self, saved, prefix):
+        """DDP, `torch.compile` and PEFT put a prefix before all names."""
+        model, folder, other = saved
+        wrapper = other
+        for name in reversed(prefix.split(".")[:-1]):
+            inside, wrapper = wrapper, nn.Module()
+            wrapper.add_module(name, inside)
+        result = wrapper.load_state_dict(with_prefix(prefix, official(folder)), strict=False)
+        assert not result.unexpected_keys
+        assert torch.equal(logits_of(other), logits_of(model))
+
+    def test_the_own_names_still_fit(self, saved):
+        model, folder, other = saved
+        torch.save(model.state_dict(), folder / "state.pt")
+        other.load_state_dict(torch.load(folder / "state.pt", weights_only=True))
+        assert torch.equal(logits_of(other), logits_of(model))
+
+    def test_unknown_names_stay_an_error(self, saved):
+        _, folder, other = saved
+        with pytest.raises(RuntimeError, match="Unexpected key.*layers.0.self_attn.q_norm.weight"):
+            other.load_state_dict(official(folder) | {"model.transformer.blocks.0.self_attn.q_norm.weight": IDS})
+
+    def test_saving_them_gives_the_same_file(self, saved):
+        model, folder, other = saved
+        other.save_pretrained(folder / "again", state_dict=official(folder))
+        assert stored(folder / "again").keys() == official(folder).keys()
+        assert torch.equal(logits_of(AutoModel.from_pretrained(folder / "again")), logits_of(model))
+
+
+def test_names_of_an_adapter(tiny_model):
+    """A state dict of PEFT has the names of adapted modules with more parts in and behind them."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    first, second = (peft.get_peft_model(tiny_model(), config) for _ in range(2))
+    names = {"layers": "transformer.blocks", ".self_attn.q_proj": ".q_proj", ".mlp.down_proj": ".ff_out"}
+    tensors = {}
+    for name, tensor in first.state_dict().items():
+        for canonical, official_name in names.items():
+            name = name.replace(canonical, official_name)
+        tensors[name] = tensor
+    second.load_state_dict(tensors)
+    assert torch.equal(logits_of(second), logits_of(first))
+
+
+class TestAccelerate:
+    @pytest.mark.parametrize("saved, layout", [(False, "one file"), (True, "shards")], indirect=["saved"])
+    def test_load_checkpoint_in_model(self, saved, layout):
+        model, folder, other = saved
+        accelerate.load_checkpoint_in_model(other, folder / layout)
+        assert torch.equal(logits_of(other), logits_of(model))
+
+    def test_a_device_map_is_refused(self, saved):
+        """Accelerate would skip all tensors, with a warning."""
+        model, folder, other = saved
+        with pytest.raises(ValueError, match=r"`device_map` makes accelerate look .* `from_pretrained\(folder"):
+            accelerate.load_checkpoint_in_model(other, folder / "one file", device_map={"": "cpu"})
+        with accelerate.init_empty_weights():
+            empty = LLaDAForMaskedLM(model.config)
+        with pytest.raises(ValueError, match="`device_map` makes accelerate look"):
+            accelerate.load_checkpoint_and_dispatch(empty, folder / "shards", device_map="auto")
+
+    def test_save_model(self, saved):
+        model, folder, other = saved
+        accelerate.Accelerator(cpu=True).save_model(model, folder / "accelerate")
+        accelerate.load_checkpoint_in_model(other, folder / "accelerate")
+        assert torch.equal(logits_of(other), logits_of(model))
+        model.config.save_pretrained(folder / "accelerate")
+        assert torch.equal(logits_of(AutoModel.from_pretrained(folder / "accelerate")), logits_of(model))
+
+
+class TestPlainTrainer:
+    """Trainer of transformers, which knows nothing of the official names."""
+
+    def trainer(self, model, folder, **settings):
+        rows = [{"input_ids": row, "labels": row} for row in IDS]
+        arguments = TrainingArguments(
+            folder, save_strategy="steps", report_to="none", use_cpu=True, disable_tqdm=True, **settings
+        )
+        return Trainer(model, arguments, train_dataset=rows, eval_dataset=rows)
+
+    @both_heads
+    def test_resume(self, saved):
+        _, folder, other = saved
+        model = AutoModel.from_pretrained(folder / "one file")
+        self.trainer(model, folder / "run", max_steps=1, save_steps=1, learning_rate=0.1).train()
+        self.trainer(other, folder / "run", max_steps=1, save_steps=1).train(resume_from_checkpoint=True)
+        assert torch.equal(logits_of(other.eval()), logits_of(model.eval()))
+
+    def test_the_best_model(self, saved):
+        _, folder, other = saved
+        best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}
+        steps = {"max_steps": 2, "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+        trainer = self.trainer(other, folder / "run", learning_rate=1e-3, **steps, **best)
+        trainer.train()
+        assert trainer.state.best_model_checkpoint.endswith("checkpoint-1")
+        best, last = (AutoModel.from_pretrained(folder / "run" / name) for name in ("checkpoint-1", "checkpoint-2"))
+        assert torch.equal(logits_of(other.eval()), logits_of(best))
+        assert not torch.equal(logits_of(last), logits_of(best))
+
+
+def test_load_sharded_checkpoint(saved):
+    model, folder, other = saved
+    load_sharded_checkpoint(other, folder / "shards", strict=False)
+    assert torch.equal(logits_of(other), logits_of(model))
