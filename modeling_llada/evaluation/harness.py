@@ -12,6 +12,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
+from lm_eval.models.utils import normalize_gen_kwargs
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
@@ -40,8 +41,8 @@ class LLaDAHarnessLM(TemplateLM):
     - `generate_until` decodes by diffusion. A row ends at its first stop string, end of text or end of turn.
 
     The tokens of a request determine the seed of its noise, so results do not depend on the batch, the order of the
-    requests or the number of processes. Decoding options of this class override those of a task, which override
-    generation_config.json of the checkpoint.
+    requests or the number of processes. Decoding options of this class override those of a task, which mean what they mean
+    for other models of the harness, and override generation_config.json of the checkpoint.
 
     Args:
         model (`str` or [`LLaDAForMaskedLM`]):
@@ -323,41 +324,44 @@ class LLaDAHarnessLM(TemplateLM):
             context, options = request.args
             groups[json.dumps(options, sort_keys=True)].append(index)
             # The harness repeats a request to get several samples: each repetition has a seed of its own.
-            jobs.append((self.tok_encode(context), repeats[id(request)]))
+            jobs.append((self.tok_encode(context) or [self.prefix_token_id], repeats[id(request)]))
             repeats[id(request)] += 1
+        # All of them before any work, since one may be wrong.
+        options_of = {key: self._decoding_options(requests[group[0]].args[1]) for key, group in groups.items()}
 
         with self._progress(requests, "decoding", disable_tqdm) as progress:
-            for group in groups.values():
-                options, strings = self._decoding_options(requests[group[0]].args[1])
+            for key, group in groups.items():
                 for batch in batches(group, self.batch_size, length=lambda index: len(jobs[index][0])):
-                    texts = self._decode([jobs[index] for index in batch], options, strings)
+                    texts = self._decode([jobs[index] for index in batch], *options_of[key])
                     for index, text in zip(batch, texts, strict=True):
                         results[index] = text
                         self.cache_hook.add_partial("generate_until", requests[index].args, text)
                         progress.update()
         return results
 
-    def _decoding_options(self, asked: dict) -> tuple[dict, list[str]]:
-        """The options of `generate` and the stop strings for the options of a task."""
-        asked = dict(asked)
-        strings = asked.pop("until", None) or []
-        length = asked.pop("max_gen_toks", None)
-        asked.setdefault("max_new_tokens", DEFAULT_MAX_GEN_TOKS if length is None else length)
-        if not asked.get("do_sample"):
-            asked["temperature"] = 0.0
+    def _decoding_options(self, asked: dict) -> tuple[dict, LLaDAGenerationConfig, list[str]]:
+        """The options of `generate` for those of a task, the whole config of such a call, and the stop strings."""
+        asked = normalize_gen_kwargs(asked, DEFAULT_MAX_GEN_TOKS)
+        strings = [string for string in asked.pop("until") if string]
+        asked["max_new_tokens"] = asked.pop("max_gen_toks")
+        if "temperature" in asked:
+            asked["temperature"] = float(asked["temperature"])
         if "temperature" in self.options:
-            asked.pop("do_sample", None)
-        return {**asked, **self.options}, [strings] if isinstance(strings, str) else [one for one in strings if one]
-
-    def _decode(self, jobs: list[tuple[list[int], int]], options: dict, strings: list[str]) -> list[str]:
-        """The answers to one batch of `(prompt_tokens, repetition)`."""
+            asked.pop("do_sample")
+        options = {**asked, **self.options}
         config = self.model._merge_generation_config(None, dict(options))
-        room = self.max_length - config.max_new_tokens
-        if room < 1:
+        if config.max_new_tokens >= self.max_length:
             raise ValueError(
                 f"`max_new_tokens` must leave room for a prompt in `max_position_embeddings={self.max_length}`, but got "
                 f"{config.max_new_tokens}. Pass a smaller `max_new_tokens`, or change `max_gen_toks` of the task."
             )
+        return options, config, strings
+
+    def _decode(
+        self, jobs: list[tuple[list[int], int]], options: dict, config: LLaDAGenerationConfig, strings: list[str]
+    ) -> list[str]:
+        """The answers to one batch of `(prompt_tokens, repetition)`."""
+        room = self.max_length - config.max_new_tokens
         input_ids, attention_mask = self._pad([prompt[-room:] for prompt, _ in jobs])
         end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
         prompt_length = input_ids.shape[1]

@@ -267,6 +267,30 @@ class TestGenerateUntil:
         own = {"max_new_tokens": 8, "temperature": 0.5, "cfg_scale": 1.0}
         assert options_of(asked, **own) == {"steps": 4, **own}
 
+    @pytest.mark.parametrize(
+        ("asked", "length", "temperature"),
+        [
+            ({"max_tokens": 12}, 12, 0.0),
+            ({"max_completion_tokens": "12"}, 12, 0.0),
+            ({"max_gen_toks": 5, "max_new_tokens": 9}, 5, 0.0),
+            ({"max_gen_toks": 5, "temperature": "0.5", "until": None}, 5, 0.5),
+            ({"max_gen_toks": 5, "temperature": 0.5, "do_sample": False}, 5, 0.0),
+            ({"max_gen_toks": 5, "do_sample": True, "num_beams": 1, "top_p": 1.0}, 5, 1.0),
+        ],
+    )
+    def test_options_of_a_task_mean_what_they_mean_in_the_harness(
+        self, options_of, tiny_poet, asked, length, temperature
+    ):
+        config = tiny_poet[0]._merge_generation_config(None, options_of(asked))
+        assert (config.max_new_tokens, config.sampling_temperature) == (length, temperature)
+
+    def test_an_empty_prompt_begins_with_the_first_token_of_a_text(self, make_lm):
+        options = {"max_gen_toks": 4}
+        empty, same, other = make_lm().generate_until(
+            requests_of("generate_until", *[(text, options) for text in ("", "<|startoftext|>", LINE)])
+        )
+        assert empty == same != other
+
     def test_without_a_length_the_default_of_the_harness_is_used(self, options_of):
         with pytest.raises(ValueError, match="must leave room for a prompt.* but got 256"):
             options_of({})  # the tiny model has room for 128
@@ -274,8 +298,12 @@ class TestGenerateUntil:
     def test_an_option_that_nobody_has_is_an_error(self, make_lm):
         with pytest.raises(ValueError, match="gen_length"):
             make_lm(gen_length=8)
-        with pytest.raises(ValueError, match="top_p"):
-            make_lm().generate_until(requests_of("generate_until", (LINE, {"do_sample": True, "top_p": 0.5})))
+
+    def test_a_task_that_cannot_run_is_refused_before_any_work(self, make_poet_lm, passes):
+        options = [{"max_gen_toks": 4}, {"max_gen_toks": 4, "num_beams": 10}]
+        with pytest.raises(ValueError, match="num_beams"):
+            make_poet_lm().generate_until(requests_of("generate_until", *[(LINE, one) for one in options]))
+        assert not passes
 
 
 class TestStopStrings:
