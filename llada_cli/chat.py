@@ -23,7 +23,7 @@ from .decoding import (
 from .errors import CommandError, warn
 from .generate import summary
 from .prompts import warn_about_unknown_characters
-from .terminal import add_animation_arguments, animation_delay, note, write_text
+from .terminal import add_animation_arguments, animation_delay, note, open_stdin, write_text
 
 
 SHIPPED_CHECKPOINT = "llada-poet-instruct"
@@ -107,9 +107,10 @@ def read_lines(is_interactive: bool) -> Iterator[str]:
     if is_interactive:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  it gives `input` a history and keys for editing
+    lines = None if is_interactive else open_stdin()
     while True:
         try:
-            line = input("› ") if is_interactive else next(sys.stdin)
+            line = input("› ") if is_interactive else next(lines)
         except StopIteration:
             return
         except (EOFError, KeyboardInterrupt):

@@ -249,7 +249,7 @@ def open_results(args: argparse.Namespace, settings: dict) -> dict:
     if args.output is None or not args.output.exists():
         return empty
     try:
-        known = json.loads(args.output.read_text(encoding="utf-8"))
+        known = json.loads(args.output.read_bytes())
         different = sorted(key for key, value in settings.items() if known["settings"][key] != value)
         results = {key: known[key] for key in empty}
     except (ValueError, KeyError, TypeError) as error:

@@ -3,11 +3,11 @@
 """The texts of `llada score`, and which of their tokens are scored."""
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CommandError
+from .terminal import open_stdin
 
 
 OPEN, CLOSE = "[[", "]]"  # the marks around a span that `--infill` scores
@@ -87,7 +87,7 @@ def marked_text(shown: str) -> ScoredText:
 def read_lines(name: str) -> list[str]:
     """Reads the lines of a file, or of stdin for `-`, that are not blank."""
     try:
-        data = sys.stdin.read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8")
+        data = open_stdin().read() if name == "-" else Path(name).expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CommandError(f"`--file` {name!r} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

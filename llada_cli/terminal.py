@@ -1,12 +1,13 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Output to a terminal, a pipe or a file."""
+"""Input and output: a terminal, a pipe or a file."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import TextIO
 
 from .errors import CommandError
 
@@ -31,6 +32,13 @@ def animation_delay(args: argparse.Namespace) -> float | None:
     if not 0 <= args.delay <= 60:
         raise CommandError(f"`--delay` must be a number of seconds in [0, 60], but got {args.delay}.")
     return args.delay if sys.stdout.isatty() and not args.no_animation else None
+
+
+def open_stdin() -> TextIO:
+    """Stdin as UTF-8 text, also that of Windows: without a byte order mark, and with plain line breaks."""
+    # Other bytes stay, so that a check can name them.
+    sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline=None)
+    return sys.stdin
 
 
 def spinner(message: str) -> AbstractContextManager:

@@ -225,7 +225,7 @@ def read_json(checkpoint: str | Path, name: str, download: bool) -> dict:
     if path is None:
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{name} of {str(checkpoint)!r} is not JSON: {error}.") from error
     if not isinstance(content, dict):

@@ -104,7 +104,7 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
 def read_list(path: str | Path) -> list:
     """Reads a JSON list that is not empty."""
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        entries = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} must be a JSON file, but it cannot be read: {error}.") from error
     if not isinstance(entries, list) or not entries:

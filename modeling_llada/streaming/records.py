@@ -156,7 +156,7 @@ class DenoisingRecord:
         Raises:
             `ValueError`: if the file is not a record.
         """
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")), tokenizer)
+        return cls.from_dict(json.loads(Path(path).read_bytes()), tokenizer)
 
 
 def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:

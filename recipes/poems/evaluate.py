@@ -73,7 +73,7 @@ def main() -> None:
 def measure_recall(model, tokenizer, args: argparse.Namespace) -> dict:
     """Exact match of whole lines in both directions."""
     if args.pairs:
-        pairs = json.loads(Path(args.pairs).read_text(encoding="utf-8"))
+        pairs = json.loads(Path(args.pairs).read_bytes())
         pairs = [(pair["first"], pair["second"]) if isinstance(pair, dict) else tuple(pair) for pair in pairs]
     else:
         from recipes.poems.couplets import famous_couplets

@@ -87,7 +87,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def run_settings(args: argparse.Namespace, options: dict) -> dict:
     """The settings that the answers depend on. They must be the same in all calls for a file."""
-    template = args.chat_template and args.chat_template.read_text(encoding="utf-8")
+    template = args.chat_template and args.chat_template.read_text(encoding="utf-8-sig")
     return {
         "model": Path(args.model).name,
         "adapter": args.adapter and Path(args.adapter).name,
@@ -102,7 +102,7 @@ def run_settings(args: argparse.Namespace, options: dict) -> dict:
 def read_rows(path: Path, limit: int | None) -> list[dict]:
     """Reads the first rows of each group, with their places in the file."""
     groups = defaultdict(list)
-    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for place, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines()):
         row = json.loads(line) | {"place": place}
         groups[row["task"], row["items"], row["language"], row["phrasing"]].append(row)
     return [row for rows in groups.values() for row in islice(rows, limit)]
@@ -119,7 +119,7 @@ def load_model(args: argparse.Namespace):
         folder = args.adapter if (Path(args.adapter) / "tokenizer_config.json").exists() else folder
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if args.chat_template:
-        tokenizer.chat_template = args.chat_template.read_text(encoding="utf-8")
+        tokenizer.chat_template = args.chat_template.read_text(encoding="utf-8-sig")
     if tokenizer.chat_template is None:
         sys.exit(f"`--chat-template` must be given: {folder} has none.")
     return model.to(args.device).eval(), tokenizer

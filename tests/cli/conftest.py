@@ -46,6 +46,17 @@ def fail(command, capsys):
     return run
 
 
+@pytest.fixture
+def pipe_in(monkeypatch):
+    """Puts a pipe with a text in the place of stdin, as Python opens it on Linux."""
+
+    def start(text):
+        pipe = io.TextIOWrapper(io.BytesIO(text.encode(errors="surrogateescape")), encoding="utf-8", newline="\n")
+        monkeypatch.setattr("sys.stdin", pipe)
+
+    return start
+
+
 class FakeTerminal(io.StringIO):
     """A terminal that remembers what was written to it."""
 

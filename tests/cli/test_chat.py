@@ -3,7 +3,6 @@
 """`llada chat`, on a tiny random model with the tokenizer and the chat template of the shipped checkpoint."""
 
 import builtins
-import io
 import json
 import sys
 
@@ -33,11 +32,11 @@ def prompts(poet_folder, monkeypatch):
 
 
 @pytest.fixture
-def pipe(monkeypatch, capsys):
+def pipe(pipe_in, capsys):
     """Runs `llada chat` on lines of stdin, and returns the exit code, the lines of stdout, and stderr."""
 
     def run(lines, *arguments):
-        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(line + "\n" for line in lines)))
+        pipe_in("".join(line + "\n" for line in lines))
         code = main(["chat", *map(str, arguments)])
         out, err = capsys.readouterr()
         return code, out.splitlines(), err
@@ -76,6 +75,11 @@ class TestPipe:
         first, second = (text for text, _ in prompts)
         assert first == "床前明月光，"
         assert second == f"床前明月光，{replies[0]}<|endoftext|><|startoftext|>疑是地上霜。"
+
+    def test_lines_of_windows(self, pipe, prompts):
+        """They begin with a byte order mark, and end with a carriage return."""
+        assert pipe(["\ufeff床前明月光，\r"])[::2] == (0, "")
+        assert prompts[0][0] == "床前明月光，"
 
     def test_system_message(self, pipe, prompts):
         pipe(["床前", "明月"], "--system", "五言绝句《静夜思》")

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """`llada score`, on a tiny random model with the tokenizer of the shipped checkpoint."""
 
-import io
 import json
 import math
 from types import SimpleNamespace
@@ -251,8 +250,19 @@ class TestFiles:
         assert [result["text"] for result in results] == [LINE, NEXT]
         assert not any("rank" in result for result in results)
 
-    def test_standard_input_with_a_prompt(self, scores, monkeypatch):
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{NEXT}\n{LINE}\n"))
+    @pytest.mark.parametrize("source", ["a file", "-"])
+    def test_lines_of_windows(self, scores, pipe_in, tmp_path, source):
+        """They begin with a byte order mark, and end with a carriage return."""
+        text = f"\ufeff{LINE}\r\n{NEXT}\r\n"
+        if source == "-":
+            pipe_in(text)
+        else:
+            source = tmp_path / "texts.txt"
+            source.write_bytes(text.encode())
+        assert [result["text"] for result in scores("--file", source)] == [LINE, NEXT]
+
+    def test_standard_input_with_a_prompt(self, scores, pipe_in):
+        pipe_in(f"{NEXT}\n{LINE}\n")
         results = scores("--file", "-", "--prompt", LINE)
         assert [(result["prompt"], result["text"]) for result in results] == [(LINE, NEXT), (LINE, LINE)]
 

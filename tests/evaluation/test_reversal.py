@@ -93,8 +93,10 @@ class TestPairs:
     )
     def test_both_layouts_are_read(self, tmp_path, entries):
         path = tmp_path / "pairs.json"
-        path.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
-        assert read_pairs(path) == PAIRS
+        text = json.dumps(entries, ensure_ascii=False)
+        for start in ("", "\ufeff"):  # Windows begins a file with a byte order mark
+            path.write_text(start + text, encoding="utf-8")
+            assert read_pairs(path) == PAIRS
 
     @pytest.mark.parametrize(
         ("text", "message"),
