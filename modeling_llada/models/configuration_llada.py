@@ -13,20 +13,119 @@
 # limitations under the License.
 """LLaDA model configuration."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.modeling_rope_utils import RopeParameters
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
 from .conversion_llada import (
+    OFFICIAL_EOS_TOKEN_ID,
     OFFICIAL_EOT_TOKEN_ID,
     OFFICIAL_MASK_TOKEN_ID,
     OFFICIAL_PAD_TOKEN_ID,
     OFFICIAL_TO_CANONICAL_FIELD,
+    OTHER_SWITCHES,
+    SUPPORTED_SWITCHES,
     check_family,
     check_no_conflict,
-    check_supported,
+    check_switch,
     to_official_config,
 )
+from .options_llada import SPECIAL_TOKENS, check_bool, check_integer, check_number, check_token_ids
+
+
+def check_class(name: str, value: Any, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise ValueError(f"`{name}` must be a {expected.__name__}, but got {value!r}.")
+
+
+def check_architectures(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"`{name}` must be a list of names of classes, but got {value!r}.")
+
+
+def check_dtype(name: str, value: Any) -> None:
+    dtype = getattr(torch, value, None) if isinstance(value, str) else value
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"`{name}` must be a floating dtype of torch, such as 'bfloat16', but got {value!r}.")
+
+
+def check_rope(name: str, value: Any) -> None:
+    check_class(name, value, dict)
+    known = ("default", *ROPE_INIT_FUNCTIONS)
+    rope_type = value.get("rope_type", value.get("type", "default"))
+    if rope_type not in known:
+        raise ValueError(f"`{name}['rope_type']` must be one of {', '.join(known)}, but got {rope_type!r}.")
+    for key, setting in value.items():
+        check = ROPE_CHECKS.get(key, partial(check_number, minimum=0.0))
+        if setting is not None and key not in ("rope_type", "type"):
+            for one in setting if isinstance(setting, list) else [setting]:
+                check(f"{name}['{key}']" if key != "partial_rotary_factor" else key, one)
+
+
+def check_quantization(name: str, value: Any) -> None:
+    """A method that the library does not know would be skipped, with the weights taken for plain numbers."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as methods
+    from transformers.utils.quantization_config import QuantizationConfigMixin
+
+    if isinstance(value, QuantizationConfigMixin):
+        return
+    check_class(name, value, dict)
+    method = value.get("quant_method")
+    if not (value.get("load_in_8bit") or value.get("load_in_4bit") or (isinstance(method, str) and method in methods)):
+        raise ValueError(f"`{name}['quant_method']` must be one of {', '.join(methods)}, but got {method!r}.")
+
+
+# A size beyond this is a slip. The library would make the modules before it looks at the weights.
+check_size = partial(check_integer, minimum=1, maximum=2**31 - 1)
+ROPE_CHECKS = {
+    "rope_theta": partial(check_number, minimum=1.0),
+    "factor": partial(check_number, minimum=1.0),
+    "partial_rotary_factor": check_switch,
+    "truncate": check_bool,
+}
+# What each field can be, and where `None` is possible the library's types say so. Every other field is free.
+FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    **dict.fromkeys(SUPPORTED_SWITCHES | OTHER_SWITCHES, check_switch),
+    **dict.fromkeys(SPECIAL_TOKENS, partial(check_integer, minimum=0)),
+    "architectures": check_architectures,
+    "attention_dropout": partial(check_number, minimum=0.0, maximum=1.0),
+    "auto_map": partial(check_class, expected=dict),
+    "dtype": check_dtype,
+    "embedding_size": check_size,
+    "eos_token_id": check_token_ids,
+    "head_dim": check_size,
+    "hidden_size": check_size,
+    "id2label": partial(check_class, expected=dict),
+    "initializer_range": partial(check_number, minimum=0.0),
+    "intermediate_size": check_size,
+    "max_position_embeddings": partial(check_integer, minimum=1),
+    "mlp_ratio": check_size,
+    "num_attention_heads": check_size,
+    "num_hidden_layers": partial(check_integer, minimum=1, maximum=10_000),
+    "num_key_value_heads": check_size,
+    "quantization_config": check_quantization,
+    "rms_norm_eps": partial(check_number, minimum=0.0),
+    "rope_parameters": check_rope,
+    "rope_scaling": check_rope,
+    "rope_theta": ROPE_CHECKS["rope_theta"],
+    "tie_word_embeddings": check_bool,
+    "tokenizer_vocab_size": check_size,
+    "torch_dtype": check_dtype,
+    "use_cache": check_bool,
+    "vocab_size": check_size,
+}
+FIELD_CHECKS |= {official: FIELD_CHECKS[name] for official, name in OFFICIAL_TO_CANONICAL_FIELD.items()}
+
+
+def check_field(name: str, value: Any) -> None:
+    """Refuses a value that a field cannot have. `None` is an absent value."""
+    if value is not None and name in FIELD_CHECKS:
+        FIELD_CHECKS[name](name, value)
 
 
 @strict
@@ -88,8 +187,9 @@ class LLaDAConfig(PreTrainedConfig):
             The official `vocab_size`, if it is smaller than the embedding.
 
     Raises:
-        `ValueError`: if a field has different values under its official and its canonical name, if the config has a
-            switch that is not implemented (alibi, biases, other block types...), or if it is of the LLaDA-MoE family.
+        `ValueError`: if a field has a value that it cannot have, or different values under its official and its
+            canonical name; if a special token is not in the vocabulary; if the config has a switch that is not implemented
+            (alibi, biases, other block types...), or is of the LLaDA-MoE family.
 
     Example:
 
@@ -140,18 +240,24 @@ class LLaDAConfig(PreTrainedConfig):
     mask_token_id: int | None = OFFICIAL_MASK_TOKEN_ID
     pad_token_id: int | None = None
     bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = 126081
+    eos_token_id: int | list[int] | None = OFFICIAL_EOS_TOKEN_ID
     eot_token_id: int | None = None
     tokenizer_vocab_size: int | None = None
 
     def __new__(cls, **kwargs):
-        # `__post_init__` would be too late, because it cannot tell a default from a given value.
+        # `__post_init__` would be too late: it cannot tell a default from a given value, and the types of the library
+        # know neither the official names nor the ranges.
+        for name, value in kwargs.items():
+            check_field(name, value)
         check_no_conflict(kwargs)
         return super().__new__(cls)
 
+    def __setattr__(self, name, value):
+        check_field(name, value)
+        super().__setattr__(name, value)
+
     def __post_init__(self, **kwargs):
         check_family(self.architectures)
-        check_supported(kwargs | {"hidden_act": self.hidden_act})
 
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:
@@ -184,25 +290,50 @@ class LLaDAConfig(PreTrainedConfig):
             self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
         if self.head_dim is None and self.num_attention_heads > 0:
             self.head_dim = self.hidden_size // self.num_attention_heads
+        # The defaults are tokens of the official vocabulary, which a smaller one does not have.
+        for name, official in (("mask_token_id", OFFICIAL_MASK_TOKEN_ID), ("eos_token_id", OFFICIAL_EOS_TOKEN_ID)):
+            if getattr(self, name) == official and official >= self.vocab_size:
+                setattr(self, name, None)
         # With another mask token there is another tokenizer, which need not have these ids.
         if self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
             self.eot_token_id = OFFICIAL_EOT_TOKEN_ID if self.eot_token_id is None else self.eot_token_id
             self.pad_token_id = OFFICIAL_PAD_TOKEN_ID if self.pad_token_id is None else self.pad_token_id
-        # The later validation of the library would raise an error that is not a `ValueError`.
+        # The later validation of the library would raise errors that are not `ValueError`s.
         self.validate_architecture()
+        self.validate_token_ids()
+        try:
+            self.validate_rope()
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"`rope_parameters` cannot be {self.rope_parameters}: {error.args[0]}.") from error
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""
         if self.num_attention_heads <= 0 or self.hidden_size != self.head_dim * self.num_attention_heads:
             raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, but got {self.hidden_size} and "
-                f"{self.num_attention_heads}."
+                f"`hidden_size` must be a multiple of `num_attention_heads`, and `head_dim` must be the quotient, but got "
+                f"{self.hidden_size}, {self.num_attention_heads} and {self.head_dim}."
+            )
+        if self.head_dim % 2:
+            raise ValueError(
+                f"`hidden_size / num_attention_heads` must be even, because the rotary embedding turns pairs, but got "
+                f"{self.hidden_size} / {self.num_attention_heads}."
             )
         if self.num_key_value_heads <= 0 or self.num_attention_heads % self.num_key_value_heads != 0:
             raise ValueError(
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but got "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}."
             )
+
+    def validate_token_ids(self):
+        """Part of `@strict`-powered validation. Validates the special tokens, of which the library only warns."""
+        for name in SPECIAL_TOKENS:
+            tokens = getattr(self, name)
+            for token in tokens if isinstance(tokens, list) else [tokens]:
+                if token is not None and token >= self.vocab_size:
+                    raise ValueError(
+                        f"`{name}` must be an id of the vocabulary, in [0, {self.vocab_size}), but got {tokens}. Correct it, "
+                        "or `vocab_size`."
+                    )
 
     def to_diff_dict(self):
         """The content of config.json: official field names, each field once."""

@@ -10,6 +10,7 @@ written for the official checkpoints can read them.
 """
 
 import re
+from typing import Any
 
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
@@ -44,10 +45,10 @@ OFFICIAL_TO_CANONICAL_FIELD = {
     "init_std": "initializer_range",
 }
 
-# Special tokens of the official tokenizer: `<|mdm_mask|>`, `<|eot_id|>` and `<|endoftext|>`.
+# Special tokens of the official tokenizer: `<|mdm_mask|>`, `<|eot_id|>`, and `<|endoftext|>`, which ends and pads.
 OFFICIAL_MASK_TOKEN_ID = 126336
 OFFICIAL_EOT_TOKEN_ID = 126348
-OFFICIAL_PAD_TOKEN_ID = 126081
+OFFICIAL_EOS_TOKEN_ID = OFFICIAL_PAD_TOKEN_ID = 126081
 
 # Switches of the official config that change the computation, each with the only value that this package implements.
 # They are written to every config.json, because the official code has other defaults for some of them.
@@ -70,8 +71,20 @@ SUPPORTED_SWITCHES = {
     "rope_full_precision": True,
     "scale_logits": False,
 }
-# Switches with Hugging Face names, with the only value that this package implements.
-UNSUPPORTED_CANONICAL_SWITCHES = {"attention_bias": False, "hidden_act": "silu", "mlp_bias": False}
+# Those with other names, of OLMo and Hugging Face, that are not written.
+OTHER_SWITCHES = {
+    "attention_bias": False,
+    "clip_qkv": None,
+    "embedding_layer_norm": False,
+    "hidden_act": "silu",
+    "is_causal": False,
+    "mlp_bias": False,
+    "norm_after": False,
+    "partial_rotary_factor": 1.0,
+    "per_layer_config": None,
+    "qk_layernorm": False,
+    "sliding_window": None,
+}
 
 
 def check_no_conflict(config_dict: dict) -> None:
@@ -91,15 +104,14 @@ def check_no_conflict(config_dict: dict) -> None:
         )
 
 
-def check_supported(config_dict: dict) -> None:
-    """Raises a `ValueError` for a switch that this package does not implement. To ignore it would give wrong results."""
-    for name, supported in (SUPPORTED_SWITCHES | UNSUPPORTED_CANONICAL_SWITCHES).items():
-        value = config_dict.get(name)
-        if value is not None and value != supported:
-            raise ValueError(
-                f"`{name}` must be {supported!r}, as in the LLaDA checkpoints, but got {value!r}, which is not "
-                "implemented. Load this checkpoint with the code that it was trained with."
-            )
+def check_switch(name: str, value: Any) -> None:
+    """Refuses what this package does not implement. To ignore it would give wrong results."""
+    supported = (SUPPORTED_SWITCHES | OTHER_SWITCHES)[name]
+    if value != supported:
+        raise ValueError(
+            f"`{name}` must be {supported!r}, as in the LLaDA checkpoints, but got {value!r}, which is not implemented. "
+            "Load this checkpoint with the code that it was trained with."
+        )
 
 
 def check_family(architectures: list[str] | None) -> None:

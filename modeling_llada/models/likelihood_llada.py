@@ -368,8 +368,8 @@ def check_length(input_ids: torch.LongTensor, attention_mask: torch.Tensor | Non
 
 def check_samples(num_samples: int, batch_size: int, antithetic: bool, cfg_scale: float) -> None:
     """Checks the numbers of an estimate."""
-    check_integer("num_samples", num_samples, minimum=1)
-    check_integer("batch_size", batch_size, minimum=1)
+    check_integer("num_samples", num_samples, minimum=1, maximum=2**31 - 1)
+    check_integer("batch_size", batch_size, minimum=1, maximum=2**31 - 1)
     check_bool("antithetic", antithetic)
     check_number("cfg_scale", cfg_scale, minimum=0.0)
     if antithetic and num_samples % 2:

@@ -74,9 +74,11 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be `True` or `False`, but got {value!r}.")
 
 
-def check_integer(name: str, value: Any, minimum: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}, but got {value!r}.")
+def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (is_integer and minimum <= value and (maximum is None or value <= maximum)):
+        bounds = f"of at least {minimum}" if maximum is None else f"in [{minimum}, {maximum}]"
+        raise ValueError(f"`{name}` must be an integer {bounds}, but got {value!r}.")
 
 
 def check_number(name: str, value: Any, minimum: float, maximum: float = math.inf) -> None:

@@ -75,20 +75,72 @@ UNSUPPORTED = {
     "bias_for_layer_norm": True,
     "block_group_size": 2,
     "block_type": "sequential",
+    "clip_qkv": 0.01,
     "embedding_dropout": 0.1,
+    "embedding_layer_norm": True,
     "hidden_act": "gelu",
     "include_bias": True,
     "include_qkv_bias": True,
     "input_emb_norm": True,
+    "is_causal": True,
     "layer_norm_type": "default",
     "layer_norm_with_affine": False,
     "mlp_bias": True,
     "multi_query_attention": True,
+    "norm_after": True,
+    "partial_rotary_factor": 0.5,
+    "per_layer_config": {"0": {"hidden_size": 32}},
+    "qk_layernorm": True,
     "residual_dropout": 0.1,
     "rope": False,
     "rope_full_precision": False,
     "scale_logits": True,
+    "sliding_window": 32,
 }
+
+NAN, INFINITY = float("nan"), float("inf")
+BAD_SIZES = (0, -1, 1.5, 16.0, True, "16", [16], {}, NAN, INFINITY, 2**70)
+BAD_IDS = (-1, 126464, 1.5, True, "1", {}, NAN, 2**70)
+# By official names, if there are any. The canonical ones are tried too.
+BAD_VALUES = {
+    "architectures": ("LLaDAModelLM", 3, [3]),
+    "attention_dropout": (-0.1, 1.5, NAN, "0.1", True),
+    "auto_map": ("x", []),
+    "bos_token_id": BAD_IDS,
+    "d_model": BAD_SIZES,
+    "dtype": ("nope", "int8", 3),
+    "embedding_size": BAD_SIZES,
+    "eos_token_id": (*BAD_IDS, [], [1, -1], [1, 126464], ["1"]),
+    "eot_token_id": BAD_IDS,
+    "head_dim": (*BAD_SIZES, 64),
+    "init_std": (-1.0, NAN, INFINITY, "0.1", True),
+    "mask_token_id": BAD_IDS,
+    "max_sequence_length": (*BAD_SIZES[:-1], -5),
+    "mlp_hidden_size": BAD_SIZES,
+    "mlp_ratio": (0, 2.5, "4", True),
+    "n_heads": BAD_SIZES,
+    "n_kv_heads": BAD_SIZES,
+    "n_layers": (*BAD_SIZES, 10**9),
+    "pad_token_id": BAD_IDS,
+    "quantization_config": ("int8", {}, {"bits": 4}, {"quant_method": "nope"}, {"quant_method": [3]}),
+    "rms_norm_eps": (-1.0, NAN, INFINITY, "x", True),
+    "rope_parameters": (
+        "linear",
+        {"rope_type": "nope"},
+        {"rope_type": [3]},
+        {"rope_theta": NAN},
+        {"rope_type": "linear"},
+        {"rope_type": "linear", "factor": NAN},
+        {"rope_type": "linear", "factor": "2"},
+        {"rope_type": "yarn", "factor": 0},
+        {"rope_type": "llama3", "factor": 2.0},
+    ),
+    "rope_theta": (0, -1, NAN, INFINITY, True, "10000", []),
+    "use_cache": ("no", 2),
+    "vocab_size": BAD_SIZES,
+    "weight_tying": ("false", 2, NAN, []),
+}
+BAD_FIELDS = [(name, value) for name, values in BAD_VALUES.items() for value in values]
 
 
 def write_config(folder, fields):
@@ -191,6 +243,13 @@ class TestDerivedFields:
         assert LLaDAConfig(d_model=64, n_heads=4, mlp_ratio=3).intermediate_size == 192
         assert LLaDAConfig(d_model=64, n_heads=4, mlp_ratio=3, mlp_hidden_size=100).intermediate_size == 100
 
+    def test_official_ids_that_a_small_vocabulary_does_not_have_are_absent(self, tmp_path):
+        config = LLaDAConfig(vocab_size=128, mask_token_id=127)
+        assert config.eos_token_id is None and config.pad_token_id is None
+        config.save_pretrained(tmp_path)
+        assert AutoConfig.from_pretrained(tmp_path).to_dict().items() >= {"eos_token_id": None}.items()
+        assert LLaDAConfig(vocab_size=128).mask_token_id is None
+
     def test_grouped_query_attention(self, tmp_path):
         config = LLaDAConfig(d_model=64, n_heads=8, n_kv_heads=2)
         assert config.num_key_value_heads == 2
@@ -245,7 +304,7 @@ class TestEmbeddingSize:
         assert saved_json(again, tmp_path / "again") == written
 
     def test_an_embedding_cut_below_the_official_vocabulary_reloads(self, tmp_path, tiny_config):
-        config = tiny_config(vocab_size=90, embedding_size=99)
+        config = tiny_config(vocab_size=90, embedding_size=99, mask_token_id=2)
         config.vocab_size = 80
         assert {"vocab_size": 80, "embedding_size": 80}.items() <= saved_json(config, tmp_path).items()
         assert AutoConfig.from_pretrained(tmp_path).vocab_size == 80
@@ -256,6 +315,23 @@ class TestEmbeddingSize:
 
 
 class TestRefused:
+    @pytest.mark.parametrize("name, value", BAD_FIELDS, ids=str)
+    def test_value_that_cannot_be(self, name, value, tmp_path):
+        """Before any layer is made, whichever way the value comes in."""
+        fields = {field: LLADA_8B[field] for field in LLADA_8B if not (name == "rope_parameters" and "rope" in field)}
+        canonical = OFFICIAL_TO_CANONICAL_FIELD.get(name, name)
+        with pytest.raises(ValueError, match=f"`{name}"):
+            LLaDAConfig(**(fields | {name: value}))
+        with pytest.raises(ValueError, match=f"`{canonical}"):
+            LLaDAConfig(**(fields | {canonical: value}))
+        with pytest.raises(ValueError, match=f"`{name}"):
+            AutoConfig.from_pretrained(write_config(tmp_path, fields | {name: value}))
+
+    @pytest.mark.parametrize("name", ["n_layers", "num_hidden_layers"])
+    def test_a_field_that_is_set_later_is_checked_too(self, name, tiny_config):
+        with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
+            setattr(tiny_config(), name, -1)
+
     @pytest.mark.parametrize("name", UNSUPPORTED)
     def test_switch_that_is_not_implemented(self, name, tmp_path):
         with pytest.raises(ValueError, match=f"`{name}` must be"):
@@ -278,7 +354,7 @@ class TestRefused:
         [
             ({"hidden_size": 33}, "hidden_size"),
             ({"num_key_value_heads": 3}, "num_key_value_heads"),
-            ({"num_attention_heads": 0}, "num_attention_heads"),
+            ({"hidden_size": 12}, "hidden_size / num_attention_heads"),
         ],
         ids=str,
     )
