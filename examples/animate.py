@@ -18,7 +18,7 @@ import torch
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
 from modeling_llada.loading import load_checkpoint
 from modeling_llada.streaming import RecordingStreamer
-from modeling_llada.writing import write_atomically
+from modeling_llada.writing import check_writable, write_atomically
 
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints/llada-poet"
@@ -50,6 +50,7 @@ def main() -> None:
         parser.error(
             f"the name of the file must end with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, but got {args.output.name!r}"
         )
+    check_writable(args.output)
     pictures = record_pictures(args)
     write_atomically(args.output, draw(pictures, args))
     print(f"Wrote {args.output}: {len(pictures)} pictures, {args.output.stat().st_size / 1024:.0f} KB.")

@@ -46,7 +46,7 @@ from modeling_llada.training import (
     lay_out,
     tokenize_documents,
 )
-from modeling_llada.writing import complete_or_absent, write_atomically
+from modeling_llada.writing import check_writable, complete_or_absent, write_atomically
 
 
 STARTED = time.monotonic()
@@ -175,6 +175,7 @@ def tokenize(dataset: str, recipe: Recipe) -> None:
     from datasets import load_from_disk
     from transformers import AutoTokenizer
 
+    check_writable(Path(recipe.corpus))
     tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
     splits = {}
     for name, split in load_from_disk(dataset).items():

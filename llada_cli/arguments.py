@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import CommandError
+from .light_import import light_import
 from .parsing import CommandParser
 from .terminal import quiet_libraries, spinner
 
+
+writing = light_import("modeling_llada.writing")
 
 SHIPPED_CHECKPOINTS = "checkpoints"
 SHIPPED_CHECKPOINT = "llada-poet"
@@ -87,3 +90,7 @@ def check_output_file(option: str, path: Path) -> None:
         raise CommandError(f"`{option}` names a file in a folder that does not exist: {path.parent}. Create it first.")
     if path.is_dir():
         raise CommandError(f"`{option}` must be a file, but {path} is a folder: add a file name.")
+    try:
+        writing.check_writable(path)
+    except OSError as error:
+        raise CommandError(f"`{option}` names a file that cannot be written: {path}: {error.strerror}.") from error

@@ -2,12 +2,27 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Files and folders that are complete or absent: each is written under a temporary name beside its path, then renamed."""
 
+import errno
+import glob
 import os
+import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers stay
+    fcntl = None
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+TRIAL_BYTES = 2**16
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
@@ -35,12 +50,16 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         path.write_bytes(data)
         return
     path = path.resolve()
-    partial = hidden_sibling(path, "part")
-    try:
+    with temporary_sibling(path, Path.touch) as partial:
         partial.write_bytes(data)
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises the `OSError` that `write_atomically` would raise after the work: no folder, no permission, or no space."""
+    if path.is_file() or not path.exists():
+        with temporary_sibling(path.resolve(), Path.touch) as partial:
+            partial.write_bytes(bytes(TRIAL_BYTES))
 
 
 def check_destination(destination: Path, source: Path, overwrite: bool, config_file: str) -> None:
@@ -78,13 +97,9 @@ def complete_or_absent(destination: Path) -> Iterator[Path]:
     first.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = hidden_sibling(destination, "part")
-    partial.mkdir()
-    try:
+    with temporary_sibling(destination, Path.mkdir) as partial:
         yield partial
         move_into_place(partial, destination)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def move_into_place(partial: Path, destination: Path) -> None:
@@ -99,9 +114,96 @@ def move_into_place(partial: Path, destination: Path) -> None:
     except BaseException:
         os.replace(old, destination)
         raise
-    shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def temporary_sibling(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    """
+    Yields a new hidden file or folder beside a path, and removes it unless it was moved. What killed writers of the path
+    left is removed first. Errors name the path.
+    """
+    remove_leftovers(path)
+    with errors_that_name(path):
+        partial, lock = create_locked(path, create)
+        try:
+            yield partial
+        finally:
+            remove(partial)
+            if lock is not None:
+                os.close(lock)
+
+
+@contextmanager
+def errors_that_name(path: Path) -> Iterator[None]:
+    """Puts the path into errors of the disk, and of files with temporary names."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"cannot write {str(path)!r}: {error}") from error
+    except OSError as error:
+        prefix = str(path.with_name(f".{path.name}."))
+        if error.errno not in DISK_ERRORS and not str(error.filename).startswith(prefix):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def create_locked(path: Path, create: Callable[[Path], None]) -> tuple[Path, int | None]:
+    """Creates a hidden sibling, and locks it as long as this process lives."""
+    while True:
+        partial = hidden_sibling(path, "part")
+        create(partial)
+        lock = take_lock(partial, wait=True)
+        if partial.exists():  # or another writer has removed it before it was locked
+            return partial, lock
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed writers of a path left on this machine: hidden siblings that no living one has locked."""
+    for partial in leftovers(path, "part"):
+        lock = take_lock(partial, wait=False)
+        if lock is not None:
+            remove(partial)
+            os.close(lock)
+    # Without the path itself, an old folder is all that a killed writer left of it.
+    for old in leftovers(path, "old") if path.exists() else ():
+        remove(old)
+
+
+def leftovers(path: Path, suffix: str) -> list[Path]:
+    """The hidden siblings of a path that writers of this machine made."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.{machine()}{'?' * 8}.{suffix}"))
+
+
+def take_lock(path: Path, wait: bool) -> int | None:
+    """Locks a file or folder. Returns an open descriptor, or `None` if another has the lock, or where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:
     """A unique name beside the path, since other threads, processes and machines may write into the same folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
+    return path.with_name(f".{path.name}.{machine()}{secrets.token_hex(4)}.{suffix}")
+
+
+def machine() -> str:
+    """Eight characters that stand for this machine. The locks of another one may be invisible here."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"

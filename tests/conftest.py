@@ -6,6 +6,8 @@
 import json
 import logging
 import os
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -194,3 +196,19 @@ def pretraining_settings(tmp_path):
         "disable_tqdm": True,
         "use_cpu": True,
     }
+
+
+@pytest.fixture
+def small_files():
+    """A context in which no file can grow beyond 1000 bytes, as on a disk that is full."""
+
+    @contextmanager
+    def limit():
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit

@@ -3,10 +3,20 @@
 """Files and folders that are complete or absent."""
 
 import os
+import re
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from modeling_llada.writing import check_destination, complete_or_absent, write_atomically
+from modeling_llada.writing import (
+    check_destination,
+    check_writable,
+    complete_or_absent,
+    hidden_sibling,
+    remove_leftovers,
+    write_atomically,
+)
 
 
 def test_write_atomically(tmp_path):
@@ -128,3 +138,68 @@ def test_two_writers_at_the_same_time(folder):
         (first / "config.json").write_text("first")
         (second / "config.json").write_text("second")
     assert content_of(folder) == "first"
+
+
+class TestLeftovers:
+    def test_of_a_killed_writer_are_removed(self, folder):
+        file = folder.parent / "file.svg"
+        left = hidden_sibling(folder, "part"), hidden_sibling(file, "part")  # the lock of a process ends with it
+        left[0].mkdir(parents=True)
+        for path in (left[0] / "config.json", left[1]):
+            path.write_text("half")
+        write_folder(folder)
+        write_atomically(file, "new")
+        assert sorted(path.name for path in folder.parent.iterdir()) == ["file.svg", "llada"]
+
+    def test_an_old_folder_is_one_if_there_is_a_new_one(self, folder):
+        """A writer was killed between its last two renames, or while it deleted the old folder."""
+        write_folder(folder, "old")
+        os.replace(folder, hidden_sibling(folder, "old"))
+        remove_leftovers(folder)
+        assert len(list(folder.parent.iterdir())) == 1  # it is all that there is
+        write_folder(folder)
+        write_folder(folder, overwrite=True)
+        assert content_of(folder) == "new"
+
+    def test_what_others_wrote_stays(self, folder):
+        folder.parent.mkdir()
+        names = [".llada.part", ".llada.0123456789abcdef.part", ".llada-2.0123456789abcdef.part", ".llada.notes"]
+        for name in names:
+            (folder.parent / name).touch()
+        write_folder(folder)
+        assert sorted(path.name for path in folder.parent.iterdir()) == sorted([*names, "llada"])
+
+    def test_a_living_writer_keeps_its_files(self, folder):
+        with complete_or_absent(folder) as partial:
+            (partial / "config.json").write_text("slow")
+            write_folder(folder, "quick")
+            remove_leftovers(folder)
+        assert content_of(folder) == "slow"
+
+
+class TestFullDisks:
+    def test_the_error_names_the_file(self, tmp_path, small_files):
+        path = tmp_path / "file.svg"
+        path.write_text("old")
+        with small_files(), pytest.raises(OSError, match=re.escape(f"'{path}'")):
+            write_atomically(path, "x" * 2000)
+        assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+    def test_the_error_of_safetensors_names_the_folder(self, folder, small_files):
+        message = re.escape(f"cannot write '{folder}'")
+        with small_files(), pytest.raises(OSError, match=message), complete_or_absent(folder) as partial:
+            save_file({"weight": torch.ones(2000)}, partial / "model.safetensors")
+        assert list(folder.parent.iterdir()) == []
+
+    def test_the_check_before_the_work(self, tmp_path, small_files):
+        path = tmp_path / "file.svg"
+        check_writable(path)
+        with small_files(), pytest.raises(OSError, match=re.escape(f"'{path}'")):
+            check_writable(path)
+        with pytest.raises(FileNotFoundError, match="no-folder/file.svg"):
+            check_writable(tmp_path / "no-folder" / "file.svg")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_errors_about_other_files_stay(self, folder, tmp_path):
+        with pytest.raises(FileNotFoundError, match="no-source"), complete_or_absent(folder):
+            (tmp_path / "no-source").read_text()

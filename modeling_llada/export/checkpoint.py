@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
-from ..writing import check_destination, complete_or_absent
+from ..writing import check_destination, complete_or_absent, remove_leftovers
 from .model_card import write_model_card
 from .source import check_generation_config, load_config, load_weights, read_file
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
@@ -140,6 +140,7 @@ def export_checkpoint(
     notes.append(describe_card(card, layout))
 
     model = load_weights(source, config, dtype)
+    remove_leftovers(destination)  # they could take the space that is needed
     check_disk_space(destination, model)
     with complete_or_absent(destination) as folder:
         model.save_pretrained(folder, max_shard_size=max_shard_size)
@@ -169,8 +170,8 @@ def check_disk_space(destination: Path, model: LLaDAForMaskedLM) -> None:
     needed, free = model.get_memory_footprint(), shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"the weights take {needed / 1e9:.1f} GB, but {str(folder)!r} has only {free / 1e9:.1f} GB left. Free some "
-            "space, or give another destination."
+            f"the weights take {needed / 1e6:,.1f} MB, but {str(folder)!r} has only {free / 1e6:,.1f} MB left. "
+            "Free some space, or give another destination."
         )
 
 

@@ -13,6 +13,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from modeling_llada.writing import complete_or_absent
+
 
 PACKAGE = "chinese-poetry@2.0.1"
 TARBALL = "chinese-poetry-2.0.1.tgz"
@@ -78,10 +80,8 @@ def _unpack(archive: Path, cache: Path) -> Path:
         raise ValueError(f"`source` must be the archive {TARBALL}, but {archive} is no tar archive.")
     folder = cache / archive.stem
     if not folder.exists():
-        unfinished = cache / f"{archive.stem}.part"
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive) as tar, complete_or_absent(folder) as unfinished:
             tar.extractall(unfinished, filter="data")
-        unfinished.rename(folder)
     return folder
 
 

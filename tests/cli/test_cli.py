@@ -129,6 +129,12 @@ class TestOutput:
         assert [file.name for file in tmp_path.iterdir()] == ["picture.svg"]
         assert path.read_text() == "as it was"
 
+    def test_a_full_disk_is_noticed_before_the_work(self, fail, tmp_path, small_files):
+        path = tmp_path / "picture.svg"
+        with small_files():
+            message = fail("generate", LINE, "--model", "/no/such/folder", "--svg", path)
+        assert message.startswith(f"llada: error: `--svg` names a file that cannot be written: {path}: ")
+
     @pytest.mark.parametrize("options", [[], ["--num-return-sequences", "2", "--temperature", "1"]])
     def test_terminal_is_animated(self, options, terminal):
         screen = terminal()

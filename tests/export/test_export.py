@@ -3,6 +3,7 @@
 """Exports: a complete folder for the Hub, or nothing."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 from unittest.mock import create_autospec
@@ -497,9 +498,14 @@ class TestDestination:
 
     def test_a_full_disk_is_noticed_before_writing(self, official, out, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-        with pytest.raises(OSError, match=r"take 0\.0 GB, .* has only 0\.0 GB left"):
+        with pytest.raises(OSError, match=r"take 0\.\d MB, .* has only 0\.0 MB left"):
             export_checkpoint(official, out)
         assert not out.parent.exists()
+
+    def test_a_disk_that_fills_up_is_named(self, official, out, old, small_files):
+        with small_files(), pytest.raises(OSError, match=re.escape(f"'{out}'")):
+            export_checkpoint(official, out, overwrite=True)
+        assert contents(out) == old and list(out.parent.iterdir()) == [out]
 
 
 class TestCommand:
