@@ -56,7 +56,7 @@ def convert_config(adapter: Adapter, names: ModuleNames, report: AdapterReport) 
     if isinstance(adapter.config.get("trainable_token_indices"), dict):
         changes["trainable_token_indices"] = convert_token_indices(adapter, names)
     # PEFT loads an adapter without a task with this class of the base model, which reads both kinds of names.
-    if adapter.config.get("auto_mapping"):
+    if not adapter.config.get("task_type"):
         changes["auto_mapping"] = {"base_model_class": "AutoModel", "parent_library": "transformers"}
 
     old = adapter.config

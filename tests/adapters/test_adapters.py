@@ -269,10 +269,12 @@ class TestConfig:
     def test_the_class_of_an_adapter_without_a_task(self, train, folder, tmp_path):
         source, _ = train(target_modules=["q_proj"])
         mapping = {"base_model_class": "LLaDAModelLM", "parent_library": "transformers_modules.modeling_llada"}
-        edit_config(source, auto_mapping=mapping, task_type=None)
-        convert_adapter(source, tmp_path / "converted")
-        model = AutoPeftModel.from_pretrained(tmp_path / "converted")
-        assert type(model.base_model.model) is LLaDAForMaskedLM
+        for case, known in (("a class", mapping), ("no class", None)):
+            edit_config(source, auto_mapping=known, task_type=None)
+            convert_adapter(source, tmp_path / case)
+            for auto_class in (AutoPeftModel, AutoPeftModelForCausalLM):
+                model = auto_class.from_pretrained(tmp_path / case)
+                assert type(model.base_model.model) is LLaDAForMaskedLM
 
 
 class TestReport:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoModel
 
 from llada_cli import main
@@ -76,12 +76,15 @@ def test_training_renders_as_the_recipe_does(poet):
     assert poet[1].chat_template == recipe.read_text(encoding="utf-8")
 
 
-def test_merged_equals_the_adapter(poet):
+def test_merged_equals_the_adapter(poet, monkeypatch):
     base = AutoModel.from_pretrained(FOLDER.parent / "llada-poet", dtype=torch.float32)
     adapted = PeftModel.from_pretrained(base, FOLDER).eval()
+    monkeypatch.chdir(FOLDER.parents[1])  # its config names the folder of the base from here
+    auto = AutoPeftModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
     input_ids = poet[1]("谁言寸草心，下一句\n[MASK][MASK]", return_tensors="pt").input_ids
     with torch.no_grad():
         torch.testing.assert_close(poet[0](input_ids).logits, adapted(input_ids=input_ids).logits, atol=2e-4, rtol=0)
+        torch.testing.assert_close(auto(input_ids=input_ids).logits, adapted(input_ids=input_ids).logits)
     assert poet[0].config.tie_word_embeddings
 
 

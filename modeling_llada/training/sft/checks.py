@@ -43,6 +43,12 @@ def check_model(
             "`PeftModel.from_pretrained(base, folder, is_trainable=True)`; or unfreeze weights with "
             "`model.requires_grad_(True)`."
         )
+    if peft_config is not None and getattr(model, "_hf_peft_config_loaded", False):
+        raise ValueError(
+            "`peft_config` would replace the adapter of `model`, which is one after loading an adapter folder as a model. "
+            "Continue with it by passing `PeftModel.from_pretrained(base, folder, is_trainable=True)`, or begin from the "
+            "base model."
+        )
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)
     _check_adapter(model, peft_config)

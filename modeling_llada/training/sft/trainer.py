@@ -172,6 +172,9 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
             peft_config=with_default_targets(peft_config),
             **kwargs,
         )
+        # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
+        for config in getattr(self.model, "peft_config", {}).values():
+            config.task_type = config.task_type or "CAUSAL_LM"
         # TRL has patched `forward` to add a head of its own, which is not used here and would call uncompiled layers.
         vars(base).pop("forward", None)
         if forward is not None:

@@ -252,6 +252,8 @@ class TestModel:
         args = LLaDASFTConfig(str(tmp_path / "run"), use_cpu=True, report_to="none")
         with pytest.raises(ValueError, match="`model` has no weights that would be trained"):
             LLaDASFTTrainer(str(tmp_path / "adapter"), args, train_dataset=MESSAGES)
+        with pytest.raises(ValueError, match="`peft_config` would replace the adapter of `model`.*is_trainable=True"):
+            LLaDASFTTrainer(str(tmp_path / "adapter"), args, train_dataset=MESSAGES, peft_config=LoraConfig(r=2))
 
 
 class TestArguments:

@@ -8,18 +8,19 @@ import re
 
 import pytest
 import torch
-from transformers import AutoTokenizer, BitsAndBytesConfig, TorchAoConfig
+from transformers import AutoModel, AutoTokenizer, BitsAndBytesConfig, TorchAoConfig, pipeline
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from support.official_model import OfficialModel
 from support.sft_runs import MESSAGES, losses_of, sft_trainer, weights_of
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 from modeling_llada.adapters import convert_adapter
+from modeling_llada.loading import load_checkpoint
 
 
 INPUT_IDS = torch.arange(10, 30)[None]
@@ -311,6 +312,34 @@ class TestTiedHead:
         merged = load(tmp_path / "merged")
         assert merged.config.tie_word_embeddings is is_tied
         torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+
+
+class TestReaders:
+    """What the trainer saves is read by every class that reads adapters, with equal logits."""
+
+    @pytest.mark.parametrize("begun", ["by the trainer", "by the user"])
+    def test_all(self, trainer_of, base, tmp_path, begun):
+        config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+        if begun == "by the user":
+            trainer = trainer_of(model=get_peft_model(load(base), config))
+        else:
+            trainer = trainer_of(peft_config=config)
+        folder = str(tmp_path / "adapter")
+        trainer.save_model(folder)
+        expected = logits(trainer.model)
+        assert not torch.allclose(expected, logits(load(base))), "the adapter has an effect"
+
+        loaded = load(base)
+        loaded.load_adapter(folder)
+        for model in (
+            loaded,
+            PeftModel.from_pretrained(load(base), folder),
+            AutoPeftModelForCausalLM.from_pretrained(folder),
+            AutoModel.from_pretrained(folder),
+            pipeline("text-generation", model=folder, tokenizer=folder).model,
+            load_checkpoint(folder, "cpu")[0],
+        ):
+            torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_new_adapter_follows_from_the_seed_alone(trainer_of):
