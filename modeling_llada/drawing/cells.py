@@ -5,6 +5,8 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from rich.cells import cell_len
+
 from ..streaming.frames import CanvasFrame, TokenState
 
 
@@ -36,6 +38,8 @@ class Cell:
             The most probable tokens, as the last step with a prediction for this position gave them.
         probabilities (`tuple[float, ...]`, *optional*):
             The probabilities of `best` at the step that committed the token, where they are known.
+        word (`int`, *optional*):
+            The position of the first token of its word, in an alphabet. The tokens of one word are drawn without a gap.
     """
 
     text: str
@@ -47,6 +51,7 @@ class Cell:
     step: int | None = None
     best: tuple[str, ...] = ()
     probabilities: tuple[float, ...] | None = None  # not empty: Gradio fails to make a list shorter
+    word: int | None = None
 
     @property
     def label(self) -> str:
@@ -108,18 +113,20 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
     for position, (text, token, state, confidence, top, probabilities) in enumerate(zip(*columns, strict=True)):
         old = before.cells[position] if before else None
         is_hidden = state in (TokenState.MASK, TokenState.PAD)
+        is_special = not is_hidden and token in frame.reader.special_ids
         best = tuple(frame.reader.text_of(rival) for rival in top if rival >= 0)
         cells.append(
             Cell(
                 text=text,
                 state=TokenState(state).name.lower(),
-                is_special=not is_hidden and token in frame.reader.special_ids,
+                is_special=is_special,
                 is_end=not is_hidden and token == end,
                 is_active=position in active,
                 confidence=None if confidence != confidence else round(confidence, 4),
                 step=committing_step(frame, state, old),
                 best=best or (old.best if old else ()),
                 probabilities=known_probabilities(state, top, probabilities, old),
+                word=None if is_hidden or is_special else find_word(position, text, cells[-1] if cells else None),
             )
         )
     return Picture(frame.step, frame.is_final, tuple(cells))
@@ -131,6 +138,18 @@ def pictures_of(frames: Iterable[CanvasFrame], row: int = 0) -> list[Picture]:
     for frame in frames:
         pictures.append(picture_of(frame, pictures[-1] if pictures else None, row))
     return pictures
+
+
+def find_word(position: int, text: str, before: Cell | None) -> int | None:
+    """
+    The position of the first token of the word that a token belongs to. `None` for tokens that stand alone: Han characters,
+    spaces, and digits and marks that follow no letter.
+    """
+    if any(character.isspace() for character in text.lstrip(" ")) or cell_len(text) > len(text):
+        return None
+    if before and before.word is not None and not text.startswith(" "):
+        return before.word
+    return position if any(character.isalpha() for character in text) else None
 
 
 def find_active(frame: CanvasFrame, before: Picture | None, row: int) -> range:

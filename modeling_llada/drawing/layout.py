@@ -4,11 +4,12 @@
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 from rich.cells import cell_len
 
 from ..streaming.frames import BROKEN
-from .cells import Picture
+from .cells import Cell, Picture
 
 
 UNIT, GAP, CELL_HEIGHT = 14, 4, 34  # in pixels; a Han character is two units wide
@@ -37,24 +38,45 @@ class Layout:
 
 def lay_out(result: Picture, max_width: int) -> Layout:
     """
-    Arranges the tokens of the result in lines of at most `max_width` half Han characters. Pads are left out, and a
-    token of line breaks alone gets no box.
+    Arranges the tokens of the result in lines of at most `max_width` half Han characters. The tokens of a word touch, and a
+    line breaks inside a word only if it is longer than a line. Pads are left out, and a token of line breaks alone gets no
+    box.
     """
-    places, x, y, used, right = [], 0, 0, 0, 0
-    for position, cell in enumerate(result.cells):
-        if cell.state == "pad":
-            continue
-        label = printable(cell.label)
-        units = max(cell_len(label), 2)
-        if used and used + units > max_width:
-            x, y, used = 0, y + CELL_HEIGHT + GAP, 0
-        if label.strip("\n") or not label:
-            places.append(Place(position, label, x, y, units * UNIT))
-        x, used = x + units * UNIT + GAP, used + units
-        right = max(right, x)
+    places, x, y, used, right = [], 0, 0, 0.0, 0
+    visible = [(position, cell) for position, cell in enumerate(result.cells) if cell.state != "pad"]
+    for _, word in groupby(visible, lambda one: one if one[1].word is None else one[1].word):
+        boxes = [(position, *box_of(cell)) for position, cell in word]
+        units = sum(width for _, _, width in boxes) / UNIT
+        for index, (position, label, width) in enumerate(boxes):
+            needed = units if index == 0 and units <= max_width else width / UNIT
+            if used and used + needed > max_width:
+                x, y, used = 0, y + CELL_HEIGHT + GAP, 0.0
+            if label.strip("\n") or not label:
+                places.append(Place(position, label, x, y, width))
+            x, used = x + width, used + width / UNIT
+            right = max(right, x)
+        x += GAP
         if label.endswith("\n"):
-            x, y, used = 0, y + CELL_HEIGHT + GAP, 0
-    return Layout(places, right - GAP, y + CELL_HEIGHT)
+            x, y, used = 0, y + CELL_HEIGHT + GAP, 0.0
+    return Layout(places, right, y + CELL_HEIGHT)
+
+
+def box_of(cell: Cell) -> tuple[str, int]:
+    """What is drawn in the box of a token, and the width of the box."""
+    label = printable(cell.label)
+    if cell.word is None:
+        return label, max(cell_len(label), 2) * UNIT
+    label = label.strip(" ")
+    return label, round(sum(letter_width(letter) for letter in label)) + 2
+
+
+def letter_width(letter: str) -> float:
+    """About the width of a letter in the serif fonts of the drawings, in pixels."""
+    if letter in "fijlt.,:;'’!|()[]":
+        return 8
+    if letter in "mwMW@%":
+        return 20
+    return 15 if letter.isupper() else 12.5
 
 
 def lay_out_animation(pictures: list[Picture], columns: int | None) -> Layout:

@@ -102,7 +102,7 @@ function LLaDAPlayer(root, options) {
     return Boolean(columns) && position >= state.start && (position - state.start + 1) % columns === 0;
   }
 
-  function drawCell(slot, cell, isBreak, isHeader) {
+  function drawCell(slot, cell, joins, isBreak, isHeader) {
     const isMask = cell.state === "mask";
     const isDraft = isMask && cell.is_active && cell.best.length > 0;
     const kinds = ["ll-cell", `ll-${cell.state}`];
@@ -111,16 +111,18 @@ function LLaDAPlayer(root, options) {
     else if (cell.is_special) kinds.push("ll-special");
     if (isDraft) kinds.push("ll-draft");
     if (isHeader) kinds.push("ll-header");
-    const text = cell.is_end ? "EOS" : isDraft ? cell.best[0] : cell.text;
+    if (cell.word !== null) kinds.push("ll-letters");
+    const text = cell.is_end ? "EOS" : isDraft ? cell.best[0] : cell.word === null ? cell.text : cell.text.trim();
     const shown = text.replace(/\n/g, cell.state === "given" ? "" : "↵");
     const className = kinds.join(" ");
-    const key = `${className}|${shown}|${cell.confidence}|${isBreak}`;
+    const key = `${className}|${shown}|${cell.confidence}|${joins}|${isBreak}`;
     if (slot.key === key) return;
     slot.key = key;
     slot.box.className = className;
     slot.text.textContent = shown === "" && cell.state === "pad" ? "·" : shown;
     slot.box.style.setProperty("--confidence", cell.confidence ?? 0);
     slot.box.style.setProperty("--color", color(cell.confidence));
+    slot.element.classList.toggle("ll-joins", joins);
     slot.element.classList.toggle("ll-break", isBreak);
   }
 
@@ -136,7 +138,8 @@ function LLaDAPlayer(root, options) {
       slots.push(slot);
     }
     picture.cells.forEach((cell, position) => {
-      drawCell(slots[position], cell, isLineEnd(picture.cells, position), Boolean(state.value.columns) && position < state.start);
+      const joins = cell.word !== null && position > cell.word;
+      drawCell(slots[position], cell, joins, isLineEnd(picture.cells, position), Boolean(state.value.columns) && position < state.start);
     });
   }
 

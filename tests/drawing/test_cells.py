@@ -7,7 +7,9 @@ import json
 import pytest
 import torch
 
-from modeling_llada.drawing import pictures_of, recording_to_dict
+from modeling_llada.drawing import Picture, pictures_of, recording_to_dict
+from modeling_llada.drawing.cells import Cell, find_word
+from modeling_llada.drawing.layout import CELL_HEIGHT, GAP, UNIT, lay_out
 from modeling_llada.streaming import RecordingStreamer
 
 
@@ -49,3 +51,44 @@ def test_recording_holds_what_changes(record):
         for position, cell in frame["changes"]:
             cells[position] = cell
         assert cells == json.loads(json.dumps(picture.to_dict()["cells"]))
+
+
+def spell(*texts):
+    """A picture of committed tokens. `None` is a mask."""
+    cells = []
+    for position, text in enumerate(texts):
+        word = None if text is None else find_word(position, text, cells[-1] if cells else None)
+        cells.append(Cell(text or "", "mask" if text is None else "committed", word=word))
+    return Picture(0, True, tuple(cells))
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (("The", " w", "arranty", ".", " A", "S", " IS"), [0, 1, 1, 1, 4, 4, 6]),
+        (("w", "h", "o", " ", "a", "r", "e"), [0, 0, 0, None, 4, 4, 4]),
+        ((" don", "'", "t", " stop"), [0, 0, 0, 3]),
+        (("GPT", "-", "4", "1"), [0, 0, 0, 0]),
+        (("床", "前", "，", "a"), [None, None, None, 3]),
+        (("9x9", "\n", "1", "2", "\n"), [0, None, None, None, None]),
+        (("in", None, "ing"), [0, None, 2]),
+        (("caf", "é", "", "s"), [0, 0, 0, 0]),
+    ],
+)
+def test_the_tokens_of_a_word(texts, words):
+    """A token that spells a letter with others has an empty text."""
+    assert [cell.word for cell in spell(*texts).cells] == words
+
+
+def test_the_tokens_of_a_word_touch_and_lines_break_between_words():
+    layout = lay_out(spell("The", " w", "arranty", " as", "sures", "月", "光"), max_width=14)
+    assert [place.label for place in layout.places] == ["The", "w", "arranty", "as", "sures", "月", "光"]
+    the, w, arranty, first, second, moon, light = layout.places
+    assert w.x == the.x + the.width + GAP and arranty.x == w.x + w.width
+    assert (first.x, first.y) == (0, CELL_HEIGHT + GAP) and second.y == first.y and second.x == first.width
+    assert (moon.width, light.x - moon.x) == (2 * UNIT, 2 * UNIT + GAP)
+
+
+def test_a_word_longer_than_a_line_breaks_inside():
+    places = lay_out(spell("counter", "revolution", "aries"), max_width=14).places
+    assert [place.y // (CELL_HEIGHT + GAP) for place in places] == [0, 1, 1]
