@@ -7,6 +7,41 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from .prompt_fields import check_unicode
 
 
+def message_text(content: str | list[dict]) -> str:
+    """
+    The text of a message. The texts of several parts are joined without anything between them.
+
+    Args:
+        content (`str` or `list[dict]`):
+            The `content` of a message: a text, or parts as `{"type": "text", "text": "Hello!"}`.
+
+    Returns:
+        `str`: The text.
+
+    Raises:
+        `ValueError`: if the content is something else, or a part is no text, such as an image.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.conversation import message_text
+
+    >>> message_text([{"type": "text", "text": "床前明月光，"}, {"type": "text", "text": "疑是地上霜。"}])
+    '床前明月光，疑是地上霜。'
+    ```
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValueError(f"`content` must be a text or a list of parts, but got {str(content)[:80]!r}.")
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise ValueError(
+                f'a part of `content` must be a text, as {{"type": "text", "text": "Hello!"}}, but got {str(part)[:80]!r}.'
+            )
+    return "".join(part["text"] for part in content)
+
+
 class Conversation:
     """
     The turns of a chat: the messages of the user, and the replies.
@@ -54,13 +89,13 @@ class Conversation:
         """All messages so far, including those that no longer fit."""
         return self._to_messages(self.turns)
 
-    def prompt_for(self, text: str) -> BatchEncoding:
+    def prompt_for(self, text: str | list[dict]) -> BatchEncoding:
         """
         Makes the prompt for the reply to a message. The oldest turns are left out when they no longer fit.
 
         Args:
-            text (`str`):
-                The message of the user.
+            text (`str` or `list[dict]`):
+                The message of the user, or its parts; see [`message_text`].
 
         Returns:
             `BatchEncoding`: `input_ids` and `attention_mask`, `(1, prompt_length)`.
@@ -107,6 +142,7 @@ class Conversation:
     def _encode(self, messages: list[dict[str, str]]) -> BatchEncoding:
         from jinja2 import TemplateError
 
+        messages = [message | {"content": message_text(message["content"])} for message in messages]
         check_unicode("a message", "".join(message["content"] for message in messages))
         try:
             prompt = self.tokenizer.apply_chat_template(

@@ -114,13 +114,13 @@ class TestWhatIsWritten:
         template = tmp_path / "template.jinja"
         template.write_text(
             "{% for message in messages %}{{ message['content'] + '。' }}{% endfor %}"
-            "{% if add_generation_prompt %}{{ '月' }}{% endif %}"
+            "{% if add_generation_prompt %}{{ '日' }}{% endif %}"
         )
         trainer = trainer_of(
             eval_dataset=None, sample_prompts=["明"], chat_template_path=str(template), max_steps=1
         )  # fmt: skip
         trainer.train()
-        assert [sample["prompt"] for sample in samples_of(trainer)] == ["明。月"] * 2
+        assert [sample["prompt"] for sample in samples_of(trainer)] == ["明。日"] * 2
 
     def test_given_prompts_are_texts_where_the_data_are(self, poet_folder, tmp_path):
         trainer = sft_trainer(

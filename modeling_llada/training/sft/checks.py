@@ -4,17 +4,23 @@
 
 import copy
 import re
+from collections import defaultdict
 
+import numpy as np
 from accelerate import Accelerator
+from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.utils.generic import is_flash_attention_requested
+from trl.chat_template_utils import supports_tool_calling
 
 from ...export.tokenizer import GENERATION_MARK, set_chat_template
+from ..data_files import numbered_rows
 from .configuration import LLaDASFTConfig
+from .formats import USES_TOOLS
 
 
 # All linear layers of a Transformer layer, and not the head.
@@ -24,7 +30,7 @@ PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 def check_model(
     args: LLaDASFTConfig,
     model: PreTrainedModel | PeftModel,
-    datasets: "dict[str, Dataset]",  # noqa: F821
+    datasets: dict[str, Dataset],
     peft_config: PeftConfig | None,
 ) -> None:
     """Raises a `ValueError` unless the model is a mask predictor that fits the datasets and the adapter."""
@@ -235,8 +241,8 @@ def keep_gradients(model: PreTrainedModel | PeftModel) -> None:
         module.support_avx512bf16_for_cpu = False
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Raises a `ValueError` unless the tokenizer has the special tokens of the model."""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, args: LLaDASFTConfig) -> None:
+    """Raises a `ValueError` unless the tokenizer has the special tokens of the model, or gets them by the arguments."""
     config, rows = model.config, model.get_input_embeddings().weight.shape[0]
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"`processing_class` must be a tokenizer, but got {type(tokenizer).__name__}.")
@@ -262,12 +268,16 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) 
             f"its mask token {tokenizer.mask_token!r} is {tokenizer.mask_token_id}. Pass the tokenizer that the model was "
             "trained with."
         )
-    if tokenizer.eos_token_id is None:
-        raise ValueError("`processing_class` must have an EOS token, which ends responses. Set `tokenizer.eos_token`.")
-    if tokenizer.pad_token_id == tokenizer.mask_token_id:
+    # TRL sets what the arguments say. It will lose them in version 2.
+    eos_token, pad_token = (
+        getattr(args, name, None) or getattr(tokenizer, name) for name in ("eos_token", "pad_token")
+    )
+    if eos_token in (None, tokenizer.mask_token):
         raise ValueError(
-            "`processing_class` must not pad with the mask token. Set `tokenizer.pad_token = tokenizer.eos_token`."
+            f"`processing_class` must have an EOS token, which ends responses, but it is {eos_token}. Set `eos_token` to another."
         )
+    if pad_token == tokenizer.mask_token:
+        raise ValueError("`processing_class` must not pad with the mask token. Set `pad_token` to the EOS token.")
 
 
 def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant_only_loss: bool) -> None:
@@ -294,6 +304,39 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase, row: dict, assistant
             "and `{% endgeneration %}`, but that of `processing_class` does not. Add the marks, or leave the argument out "
             "to train on the last answer alone."
         )
+
+
+def check_tools(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises a `ValueError` if rows have tools or calls of tools, and the chat template would leave them out."""
+    rows = np.flatnonzero(dataset[USES_TOOLS]).tolist()
+    if rows and not supports_tool_calling(tokenizer):
+        raise ValueError(
+            f"`{name}` has `tools`, `tool_calls` or messages of a tool in {numbered_rows(rows, dataset)}, but the chat template "
+            "of `processing_class` does not write them. Pass one that does as `chat_template_path`, or drop these rows."
+        )
+
+
+def check_rendering(
+    dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase, template: str | None, error: Exception
+) -> None:
+    """Raises a `ValueError` from an error of TRL if the chat template refuses rows."""
+    refused = defaultdict(list)
+    for number, row in enumerate(dataset):
+        messages = row.get("messages") or row.get("prompt")
+        if not isinstance(messages, list):
+            return
+        options = {"tools": row.get("tools"), "chat_template": template} | (row.get("chat_template_kwargs") or {})
+        try:
+            for part in (messages, messages + (row.get("completion") or [])):
+                tokenizer.apply_chat_template(part, tokenize=False, **options)
+        except Exception as reason:  # a template may raise any error to refuse a message
+            refused[str(reason)].append(number)
+    for reason, rows in refused.items():
+        raise ValueError(
+            f"`{name}` must have messages that the chat template of `processing_class` takes, but it refuses "
+            f"{numbered_rows(rows, dataset)}: {reason}. Change or drop these rows, or pass another template as "
+            "`chat_template_path`."
+        ) from error
 
 
 def with_default_targets(peft_config: PeftConfig | None) -> PeftConfig | None:

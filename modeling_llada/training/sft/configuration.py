@@ -10,12 +10,19 @@ from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
 
+FORMATS = ["auto", "messages", "sharegpt", "prompt-completion", "alpaca", "text", "tokens"]
+
+
 @dataclass
 class LLaDASFTConfig(SFTConfig):
     """
     Arguments of [`LLaDASFTTrainer`]: those of [`~trl.SFTConfig`], and the following.
 
     Args:
+        dataset_format (`str`, *optional*, defaults to `"auto"`):
+            What the columns hold: `"messages"`, `"sharegpt"` (`conversations` with `from` and `value`),
+            `"prompt-completion"`, `"alpaca"` (`instruction`, `input`, `output`), `"text"`, or `"tokens"` (`input_ids`). By
+            default the first of these whose columns are there, which is logged.
         loss_normalization (`str`, *optional*, defaults to `"token"`):
             How the sum of the weighted cross-entropies of the global batch is divided. `"token"`: by the tokens of its
             responses, masked or not, so that all tokens count the same. `"sequence"`: each row by the length of its
@@ -67,6 +74,10 @@ class LLaDASFTConfig(SFTConfig):
 
     _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "sample_kwargs"]
 
+    dataset_format: str = field(
+        default="auto",
+        metadata={"help": "What the columns hold. `auto`: found by their names, and said.", "choices": FORMATS},
+    )
     loss_normalization: str = field(
         default="token",
         metadata={
@@ -121,6 +132,9 @@ class LLaDASFTConfig(SFTConfig):
         return bool(self.packing or self.eval_packing) and self.packing_strategy != "wrapped"
 
     def _validate(self):
+        self._check_kinds()
+        if self.dataset_format not in FORMATS:
+            raise ValueError(f"`dataset_format` must be one of {', '.join(FORMATS)}, but got {self.dataset_format!r}.")
         if self.loss_normalization not in ("token", "sequence"):
             raise ValueError(
                 f'`loss_normalization` must be "token" or "sequence", but got {self.loss_normalization!r}.'
@@ -148,3 +162,12 @@ class LLaDASFTConfig(SFTConfig):
         for name in ("loss_chunk_size", "eval_num_samples", "sample_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
+
+    def _check_kinds(self):
+        """Numbers must be numbers. Dataclasses do not check it."""
+        for name in ("max_length", "loss_chunk_size", "eval_num_samples", "eval_seed", "sample_every"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"`{name}` must be an integer, but got {value!r}.")
+        if isinstance(self.rate_eps, bool) or not isinstance(self.rate_eps, int | float):
+            raise ValueError(f"`rate_eps` must be a number in [0, 1), but got {self.rate_eps!r}.")

@@ -1,162 +1,165 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Checks of texts and messages before tokenization, as TRL would silently misread some. Errors name the rows.
+"""The messages of a row, in the form that chat templates read, and which of them are trained on."""
 
-The last message is the response, and those before it are the prompt. With `assistant_only_loss`, TRL marks all answers.
-"""
+import json
+from dataclasses import dataclass
+from typing import Any
 
-from collections import defaultdict
-from collections.abc import Iterator
+from trl.trainer.utils import remove_none_values
 
-from datasets import Dataset
-from trl.data_utils import maybe_convert_to_chatml
-
-from .configuration import LLaDASFTConfig
-from .rows import BATCH_SIZE, numbered
+from ...conversation import message_text
 
 
-MESSAGE_COLUMNS = ("messages", "prompt", "completion")
+# ShareGPT's names of the roles.
+ROLES = {"human": "user", "gpt": "assistant", "observation": "tool"}
+KNOWN_ROLES = ("system", "developer", "user", "assistant", "tool")
+# Whether a message is trained on: 0 or 1.
+FLAGS = ("weight", "train", "training", "trainable", "loss")
+# Keys that change what is trained on in a way that is not supported here, or is not the same everywhere.
+OTHER_FLAGS = ("mask", "masked", "loss_mask", "loss_scale", "loss_weight", "train_detail", "training_detail")
+REPAIR = "Repair or drop these rows."
 
 
-def check_dataset(dataset: Dataset, name: str) -> None:
-    """Raises a `ValueError` unless a dataset has numbered rows, and at least one."""
-    if not isinstance(dataset, Dataset):
-        raise ValueError(
-            f"`{name}` must be a `datasets.Dataset`, because the noise of a row depends on its number, but got "
-            f"{type(dataset).__name__}. Turn a stream into one with `Dataset.from_generator`."
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"`{name}` must have rows, but it is empty.")
+class RowFault(Exception):
+    """A rule that a row breaks, and how to mend it."""
+
+    def __init__(self, rule: str, cure: str = REPAIR):
+        super().__init__(rule)
+        self.rule, self.cure = rule, cure
 
 
-def with_known_columns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
-    """Checks texts or messages, and renames `conversations` to `messages`. Rows with `input_ids` are not changed."""
-    columns = set(dataset.column_names)
-    known = [{"input_ids"}, {"messages"}, {"conversations"}, {"prompt", "completion"}, {args.dataset_text_field}]
-    if not any(needed <= columns for needed in known):
-        raise ValueError(
-            f"`{name}` must have a column `messages`, columns `prompt` and `completion`, or a column "
-            f"`{args.dataset_text_field}` (`dataset_text_field`), but has {sorted(columns)}. Rename columns with "
-            "`dataset.rename_column`, or give a `formatting_func` that returns a text."
-        )
-    if "input_ids" in columns:
-        return dataset
-    if "conversations" in columns and "messages" not in columns:
-        _check_values(dataset, name, ["conversations"])
-        dataset = dataset.map(maybe_convert_to_chatml, remove_columns="conversations", num_proc=args.dataset_num_proc)
-    read = [column for column in MESSAGE_COLUMNS if column in dataset.column_names] or [args.dataset_text_field]
-    _check_values(dataset, name, read)
-    if args.assistant_only_loss:
-        _check_some_answer(dataset, name)
-    return dataset
+@dataclass
+class Talk:
+    """The messages of a row, with what their flags say."""
+
+    messages: list[dict[str, Any]]
+    flags: list[bool | None]
+
+    @property
+    def roles(self) -> list[str]:
+        return [message["role"] for message in self.messages]
+
+    @property
+    def uses_tools(self) -> bool:
+        return any(message.get("tool_calls") or message["role"] == "tool" for message in self.messages)
 
 
-def split_last_answer(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
-    """Splits `messages` into a `prompt` and a `completion`, the last message. Other datasets are not changed."""
-    if "messages" not in dataset.column_names:
-        return dataset
-    unanswered, roles = [], set()
-    for row, messages in enumerate(_values(dataset, "messages")):
-        if len(messages) < 2 or messages[-1]["role"] != "assistant":
-            unanswered.append(row)
-            roles |= _roles(messages)
-    if unanswered:
-        raise ValueError(
-            f"`{name}` must have `messages` that end with an answer of the assistant, the response, after at least one other "
-            f"message, but {numbered(unanswered, len(dataset))} do not. "
-            + (
-                "Drop what follows the last answer, or train on all answers with `assistant_only_loss=True`."
-                if "assistant" in roles
-                else _how_to_rename(roles)
-            )
-        )
-    return dataset.map(
-        lambda rows: {
-            "prompt": [messages[:-1] for messages in rows["messages"]],
-            "completion": [messages[-1:] for messages in rows["messages"]],
-        },
-        batched=True,
-        remove_columns="messages",
-        num_proc=args.dataset_num_proc,
-        desc=f"Splitting the messages of {name} into prompt and completion",
+def read_talk(messages: Any, column: str) -> Talk:
+    """Reads the messages of a column, with `role` and `content` or with `from` and `value`."""
+    if messages is None:
+        raise RowFault(f"something in the column `{column}`")
+    if isinstance(messages, str):
+        raise RowFault(f"lists of messages in the column `{column}`")
+    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+        raise _not_messages(column)
+    read = [_read_message(message, column) for message in messages]
+    return Talk([message for message, _ in read], [flag for _, flag in read])
+
+
+def _read_message(raw: dict[str, Any], column: str) -> tuple[dict[str, Any], bool | None]:
+    """A message without empty keys, which Arrow adds to messages that others have, and its flag."""
+    message = {key: value for key, value in raw.items() if value is not None}
+    if "from" in message:
+        message["role"] = _shared_role(message.pop("from"))
+        message["content"] = message.pop("value", None)
+    flag = _take_flag(message)
+    if "function_call" in message:
+        raise RowFault("`tool_calls` in the place of `function_call`, which templates do not know")
+    calls = message.get("tool_calls")
+    content = message.get("content")
+    if not isinstance(message.get("role"), str) or (content is None and not calls):
+        raise _not_messages(column)
+    if calls:
+        message["tool_calls"] = [_read_call(call) for call in calls]
+    try:
+        message["content"] = "" if content is None else message_text(content)
+    except ValueError as error:
+        raise RowFault(
+            f"texts as the `content` of messages ({error})", "Only texts are trained on. " + REPAIR
+        ) from error
+    return message, flag
+
+
+def _not_messages(column: str) -> RowFault:
+    return RowFault(
+        f"messages with a `role` and a `content`, or `from` and `value`, in the column `{column}`",
+        'A message looks like {"role": "user", "content": "Hello!"}. ' + REPAIR,
     )
 
 
-def _check_values(dataset: Dataset, name: str, columns: list[str]) -> None:
-    """Raises a `ValueError` unless all rows have a text or messages in these columns."""
-    faults = defaultdict(list)
-    for row, values in enumerate(zip(*(_values(dataset, column) for column in columns), strict=True)):
-        rule = _broken_rule(dict(zip(columns, values, strict=True)))
-        if rule is not None:
-            faults[rule].append(row)
-    for rule, rows in faults.items():
-        found = {column: dataset[rows[0]][column] for column in columns}
-        raise ValueError(
-            f"`{name}` must have {rule}, but {numbered(rows, len(dataset))} do not. Row {rows[0]} is "
-            f"{str(found)[:300]}. "
-            'A message looks like {"role": "user", "content": "Hello!"}. Repair these rows, or drop them with '
-            "`dataset.filter`."
+def _shared_role(name: Any) -> str:
+    role = ROLES.get(name, name)
+    if role not in KNOWN_ROLES:
+        raise RowFault(f"one of {', '.join([*ROLES, *KNOWN_ROLES])} as `from` in each message")
+    return role
+
+
+def _take_flag(message: dict[str, Any]) -> bool | None:
+    unknown = [key for key in OTHER_FLAGS if key in message]
+    if unknown:
+        raise RowFault(
+            f"messages without `{unknown[0]}`, which has no fixed meaning",
+            "To train on some of the answers, give each message a `weight` of 0 or 1.",
         )
+    given = {key: message.pop(key) for key in FLAGS if key in message}
+    for key, value in given.items():
+        if not isinstance(value, int | float) or value not in (0, 1):
+            raise RowFault(f"0 or 1 as the `{key}` of a message", "Messages are trained on or not. " + REPAIR)
+    if len({bool(value) for value in given.values()}) > 1:
+        raise RowFault(f"flags of a message that agree ({', '.join(given)})")
+    return bool(next(iter(given.values()))) if given else None
 
 
-def _broken_rule(row: dict[str, object]) -> str | None:
-    for column, value in row.items():
-        if value is None:
-            return f"something in the column `{column}`"
-        if isinstance(value, str):
-            if column in ("messages", "conversations"):
-                return f"lists of messages in the column `{column}`"
-        elif column not in (*MESSAGE_COLUMNS, "conversations"):
-            return f"texts in the column `{column}`"
-        elif not isinstance(value, list) or not value or not all(map(_is_message, value)):
-            hint = ", or `from` and `value`," if column == "conversations" else ""
-            return f"messages with a `role` and a `content`{hint} in the column `{column}`"
-    if {"prompt", "completion"} <= row.keys() and isinstance(row["prompt"], str) != isinstance(row["completion"], str):
-        return "a `prompt` and a `completion` of one kind, two texts or two lists of messages"
-    return None
+def _read_call(call: Any) -> dict[str, Any]:
+    """The call of a tool with its arguments as a dictionary, as chat templates want them; OpenAI writes JSON."""
+    try:
+        call = remove_none_values(call)
+        function = call.get("function", call)
+        arguments = function.get("arguments", {})
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return {"type": "function"} | call | {"function": {"name": function["name"], "arguments": arguments}}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise RowFault(
+            "`tool_calls` with a function and its arguments",
+            'A call looks like {"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}.',
+        ) from None
 
 
-def _is_message(message: object) -> bool:
-    if not isinstance(message, dict):
-        return False
-    role, content = (message.get(key, message.get(other)) for key, other in (("role", "from"), ("content", "value")))
-    # The call of a tool has no content.
-    return role is not None and (content is not None or bool(message.get("tool_calls")))
+def trained_turns(talk: Talk, num_prompt: int, assistant_only: bool, whole: bool) -> list[bool]:
+    """
+    Whether the answers are trained on, by the flags of their messages: one value for each turn that is marked.
 
-
-def _check_some_answer(dataset: Dataset, name: str) -> None:
-    """Raises a `ValueError` unless the assistant says something in every row, which `assistant_only_loss` trains on."""
-    column = next((name for name in ("completion", "messages") if name in dataset.column_names), None)
-    if column is None or isinstance(dataset[0][column], str):
-        raise ValueError(
-            f"`assistant_only_loss=True` needs messages, but `{name}` has texts. Leave it out: of `prompt` and "
-            "`completion` the completion is trained on."
+    With `assistant_only`, all answers are, unless their flag is 0. Otherwise the messages after the first `num_prompt` are,
+    or the `whole` talk, and flags must say the same.
+    """
+    chosen = [
+        (not assistant_only or role == "assistant") and (whole or number >= num_prompt)
+        for number, role in enumerate(talk.roles)
+    ]
+    pairs = list(zip(chosen, talk.flags, strict=True))
+    if (False, True) in pairs:
+        raise RowFault(
+            "no flag of 1 at a message that is not trained on",
+            "`assistant_only_loss=True` trains on all answers whose flag is not 0. Other messages cannot be trained on: set "
+            "their flag to 0.",
         )
-    unanswered, roles = [], set()
-    for row, messages in enumerate(_values(dataset, column)):
-        found = _roles(messages)
-        if "assistant" not in found:
-            unanswered.append(row)
-            roles |= found
-    if unanswered:
-        raise ValueError(
-            f"`assistant_only_loss=True` needs an answer of the assistant in every row, but "
-            f"{numbered(unanswered, len(dataset))} of `{name}` have none. {_how_to_rename(roles)}"
+    if not assistant_only and (True, False) in pairs:
+        raise RowFault(
+            "no flag of 0 at the message that is trained on, the last one",
+            "Train on the other answers with `assistant_only_loss=True`, which heeds these flags, or drop what follows the "
+            "last answer to train on.",
         )
+    trained = [flag is not False for is_chosen, flag in pairs if is_chosen]
+    if not any(trained):
+        raise RowFault("an answer of the assistant whose flag is not 0")
+    for message, (is_chosen, flag) in zip(talk.messages, pairs, strict=True):
+        if is_chosen and flag is not False and message["role"] == "assistant":
+            check_answer(message["content"], bool(message.get("tool_calls")))
+    return trained if assistant_only else [True]
 
 
-def _how_to_rename(roles: set[str]) -> str:
-    return (
-        f'The roles there are {sorted(roles)}; the one that answers must be called "assistant", and the others as the '
-        'chat template calls them. Rename them with `dataset.map`, as in `message["role"] = {"human": "user", "gpt": '
-        '"assistant"}.get(message["role"], message["role"])`.'
-    )
-
-
-def _roles(messages: list[dict]) -> set[str]:
-    return {message["role"] for message in messages}
-
-
-def _values(dataset: Dataset, column: str) -> Iterator[object]:
-    for batch in dataset.select_columns(column).iter(BATCH_SIZE):
-        yield from batch[column]
+def check_answer(text: str, has_calls: bool = False) -> None:
+    """An empty answer would teach the model to say nothing."""
+    if not text.strip() and not has_calls:
+        raise RowFault("answers that are not empty")

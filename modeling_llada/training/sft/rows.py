@@ -9,7 +9,9 @@ TRL tokenizes rows and marks their responses. Then, and for rows that the user h
 - rows that cannot be trained on are errors, which name them.
 """
 
+import contextlib
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,30 +21,31 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 from trl import pack_dataset
+from trl.data_utils import common_prefix_length
 
+from ..data_files import LINE, numbered_rows
 from .configuration import LLaDASFTConfig
+from .formats import TRAINED_TURNS
 
 
 logger = logging.get_logger(__name__)
 BATCH_SIZE = 1000
+TOKENS = ("input_ids", "labels")
 MASKS = ("completion_mask", "assistant_masks")
 
 
-def tokenized_rows(
-    dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int
-) -> Dataset:
-    """Checks rows that the user has tokenized, packed or not, and adds labels. Nothing else is changed."""
+def tokenized_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+    """Checks the columns of rows that the user has tokenized, packed or not, and adds labels. Nothing else is changed."""
     if "input_ids" not in dataset.column_names:
         raise ValueError(
             f"`{name}` must have a column `input_ids`, as nothing prepares it, but has {sorted(dataset.column_names)}. "
             'Tokenize it, or leave `dataset_kwargs={"skip_prepare_dataset": True}` out.'
         )
     dataset = dataset.with_format(None)
+    check_columns(dataset, name)
     check_no_padding(dataset, name)
     check_packed_rows(dataset, name, args)
-    dataset = with_labels(dataset, name, args)
-    check_rows(dataset, name, args, tokenizer, vocab_size)
-    return dataset
+    return with_labels(dataset, name, args)
 
 
 def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
@@ -50,7 +53,6 @@ def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     Turns the masks of tokenized rows into `labels`, by the rules of TRL: existing labels win, and `completion_mask` counts
     unless `completion_only_loss=False`.
     """
-    check_lengths(dataset, name)
     masks = [mask for mask in MASKS if mask in dataset.column_names]
     if args.completion_only_loss is False:
         masks = [mask for mask in masks if mask != "completion_mask"]
@@ -76,8 +78,11 @@ def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
         )
 
 
-def check_lengths(dataset: Dataset, name: str) -> None:
-    """Raises a `ValueError` unless labels and masks have the length of their `input_ids`."""
+def check_columns(dataset: Dataset, name: str) -> None:
+    """Raises a `ValueError` unless the columns of tokenized rows hold integers, and as many as their `input_ids`."""
+    for column in ("input_ids", "labels", "seq_lengths", "attention_mask", *MASKS):
+        if column in dataset.column_names:
+            _check_integers(dataset, name, column)
     for column in ("labels", "attention_mask", *MASKS):
         if column not in dataset.column_names:
             continue
@@ -87,30 +92,112 @@ def check_lengths(dataset: Dataset, name: str) -> None:
             wrong += (first + np.flatnonzero(lengths[0] != lengths[1])).tolist()
         if wrong:
             raise ValueError(
-                f"`{name}` must have as many values in `{column}` as in `input_ids`, but {numbered(wrong, len(dataset))} "
+                f"`{name}` must have as many values in `{column}` as in `input_ids`, but {numbered_rows(wrong, dataset)} "
                 "have not. Cut and fill both in the same way."
             )
 
 
-def finish_rows(
-    dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, cut: bool = True
-) -> Dataset:
-    """Ends each response with one EOS, then cuts rows at `max_length`, unless packing does."""
-    kept = slice(None)
-    if cut and args.max_length is not None:
-        kept = slice(-args.max_length, None) if args.truncation_mode == "keep_end" else slice(args.max_length)
+def _check_integers(dataset: Dataset, name: str, column: str) -> None:
+    is_mask = column in ("attention_mask", *MASKS)
+    kind = dataset.features.arrow_schema.field(column).type
+    values = getattr(kind, "value_type", None)  # of lists
+    if values is None or not (pa.types.is_integer(values) or (is_mask and pa.types.is_boolean(values))):
+        raise ValueError(
+            f"`{name}` must have lists of integers in the column `{column}`, but they are {kind}. Tokenize the texts with "
+            "the tokenizer of the model."
+        )
+    wrong = []
+    for first, batch in _arrow_batches(dataset, [column]):
+        lists = batch[column].combine_chunks()
+        missing = lists.is_null().to_numpy(zero_copy_only=False)
+        flat, rows, _ = _flat(batch.set_column(0, column, lists.fill_null([])), column)
+        missing[rows[~np.isin(flat, (0, 1))] if is_mask else rows[flat != flat]] = True
+        wrong += (first + np.flatnonzero(missing)).tolist()
+    if wrong:
+        rule = "lists of 0 and 1" if is_mask else "lists of integers"
+        raise ValueError(
+            f"`{name}` must have {rule} in the column `{column}`, but {numbered_rows(wrong, dataset)} have not. Repair or "
+            "drop these rows."
+        )
+
+
+def switch_off_turns(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+    """Takes the answers out of the labels that the flags of their messages switch off."""
+    if TRAINED_TURNS not in dataset.column_names:
+        return dataset
+    flagged = [row for row, turns in enumerate(dataset[TRAINED_TURNS]) if not all(turns)]
+    labels = dataset["labels"]
+    unclear = [row for row in flagged if len(_marked_turns(labels[row])) != len(dataset[row][TRAINED_TURNS])]
+    if unclear:
+        raise ValueError(
+            f"`{name}` has flags at single messages, and the chat template must mark each answer on its own, but in "
+            f"{numbered_rows(unclear, dataset)} it does not. Drop the flags, or use a template with `{{% generation %}}` around "
+            "each answer."
+        )
+
+    def switch_off(row):
+        labels = list(row["labels"])
+        if not all(row[TRAINED_TURNS]):
+            for (start, end), is_trained in zip(_marked_turns(labels), row[TRAINED_TURNS], strict=True):
+                labels[start:end] = labels[start:end] if is_trained else [-100] * (end - start)
+        return {"labels": labels}
+
+    if not flagged:
+        return dataset
+    with PartialState().main_process_first():
+        return dataset.map(switch_off, num_proc=args.dataset_num_proc, desc=f"Reading the flags of {name}")
+
+
+def _marked_turns(labels: list[int]) -> list[tuple[int, int]]:
+    """The first position of each run of marked tokens, and the one after its last."""
+    marked = np.concatenate([[False], np.array(labels) != -100, [False]])
+    edges = np.flatnonzero(marked[1:] != marked[:-1]).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Ends each response with one EOS."""
 
     def finish(rows):
         is_blank = functools.cache(lambda token: tokenizer.decode([token]).isspace())
         pairs = zip(rows["input_ids"], rows["labels"], strict=True)
         ended = [_ended(tokens, labels, tokenizer.eos_token_id, is_blank) for tokens, labels in pairs]
-        return {"input_ids": [tokens[kept] for tokens, _ in ended], "labels": [labels[kept] for _, labels in ended]}
+        return {"input_ids": [tokens for tokens, _ in ended], "labels": [labels for _, labels in ended]}
 
-    dataset = dataset.select_columns(["input_ids", "labels"])
+    dataset = dataset.select_columns([column for column in (*TOKENS, LINE) if column in dataset.column_names])
     with PartialState().main_process_first():
         return dataset.map(
             finish, batched=True, num_proc=args.dataset_num_proc, desc=f"Ending the responses of {name}"
         )
+
+
+def cut_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+    """Cuts rows at `max_length`, and says how many."""
+    lengths = [_flat(batch, "input_ids")[2] for _, batch in _arrow_batches(dataset, ["input_ids"])]
+    lengths = np.concatenate(lengths)
+    too_long = [] if args.max_length is None else np.flatnonzero(lengths > args.max_length).tolist()
+    if not too_long:
+        return dataset
+    if args.truncation_mode == "keep_end":
+        kept, lost = slice(-args.max_length, None), "their beginning is not seen"
+    else:
+        kept, lost = slice(args.max_length), "they have no end, and teach the model not to stop"
+    _say(
+        f"{numbered_rows(too_long, dataset)} of `{name}` are longer than `max_length={args.max_length}` and are cut: {lost}. "
+        f"The longest has {lengths.max()} tokens. Raise `max_length`, or shorten or drop these rows."
+    )
+    with PartialState().main_process_first():
+        return dataset.map(
+            lambda rows: {column: [values[kept] for values in rows[column]] for column in TOKENS},
+            batched=True,
+            num_proc=args.dataset_num_proc,
+            desc=f"Cutting {name}",
+        )
+
+
+def _say(message: str) -> None:
+    if PartialState().is_main_process:
+        logger.warning(message)
 
 
 def _ended(
@@ -139,15 +226,16 @@ def _ended(
     return tokens, labels
 
 
-def pack_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, eos_token_id: int) -> Dataset:
+def pack_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Packs finished rows. Where packing cuts documents, pieces without a token of the response are dropped."""
+    dataset = dataset.select_columns(list(TOKENS))
     strategy = args.packing_strategy
     with PartialState().main_process_first():
         if strategy == "bfd_split":
-            dataset = _answered(_pieces(dataset, name, args), name, eos_token_id)
+            dataset = _answered(_pieces(dataset, name, args), name, tokenizer)
             strategy = "bfd"
         packed = pack_dataset(dataset, args.max_length, strategy, {"desc": f"Packing {name}"})
-        return _answered(packed, name, eos_token_id) if strategy == "wrapped" else packed
+        return _answered(packed, name, tokenizer) if strategy == "wrapped" else packed
 
 
 def _pieces(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
@@ -163,60 +251,114 @@ def _pieces(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     return dataset.map(cut, batched=True, num_proc=args.dataset_num_proc, desc=f"Cutting the documents of {name}")
 
 
-def _answered(dataset: Dataset, name: str, eos_token_id: int) -> Dataset:
+def _answered(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Drops pieces without a token of a response."""
-    kept = dataset.filter(
-        lambda rows: [any(label not in (-100, eos_token_id) for label in labels) for labels in rows["labels"]],
-        batched=True,
-    )
+    nothing = {-100, *tokens_of_no_answer(tokenizer)}
+    kept = dataset.filter(lambda rows: [not nothing.issuperset(labels) for labels in rows["labels"]], batched=True)
     if len(kept) < len(dataset):
-        logger.warning(
+        _say(
             f"Packing has cut `{name}` into {len(dataset)} pieces, {len(dataset) - len(kept)} of which have nothing of a "
             "response and are dropped."
         )
     return kept
 
 
+def tokens_of_no_answer(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """EOS, and what the chat template writes after the prompt when the answer is empty, such as an end of turn."""
+    question, answer = {"role": "user", "content": "?"}, {"role": "assistant", "content": ""}
+    added = []
+    if tokenizer.chat_template is not None:
+        # A template may raise any error to refuse an empty answer.
+        with contextlib.suppress(Exception):
+            prompt = tokenizer.apply_chat_template([question], add_generation_prompt=True, return_dict=True)
+            whole = tokenizer.apply_chat_template([question, answer], return_dict=True)
+            added = whole["input_ids"][common_prefix_length(prompt["input_ids"], whole["input_ids"]) :]
+    return sorted({tokenizer.eos_token_id, *added})
+
+
 def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int):
     """
-    Raises a `ValueError` unless every row can be trained on: a response holds more than EOS, and no mask token. Without
-    `labels` every token is trained on.
+    Raises a `ValueError` unless every row can be trained on: a response holds more than the template writes itself, a
+    token that the tokenizer knows, and no mask token. Without `labels` every token is trained on. Rows with unknown
+    tokens are said.
     """
-    check_lengths(dataset, name)
-    empty, outside, masked, too_long = [], [], [], []
+    faults = defaultdict(list)
+    nothing = tokens_of_no_answer(tokenizer)
+    unknown = _unknown_token(tokenizer)
     columns = [column for column in ("labels", "input_ids", "seq_lengths") if column in dataset.column_names]
     for first, batch in _arrow_batches(dataset, columns):
         labels, rows, lengths = _flat(batch, columns[0])
         tokens = _flat(batch, "input_ids")[0]
-        answers = (labels != -100) & (labels != tokenizer.eos_token_id)
-        empty += (first + _rows_without(answers, batch, rows, lengths)).tolist()
-        outside += (first + np.unique(rows[(tokens < 0) | (tokens >= vocab_size)])).tolist()
-        masked += (first + np.unique(rows[(tokens == tokenizer.mask_token_id) & (labels != -100)])).tolist()
-        if isinstance(args.eos_fill, int):
-            too_long += (first + np.flatnonzero(lengths > args.eos_fill)).tolist()
-    total = len(dataset)
-    if outside:
-        raise ValueError(
-            f"`{name}` must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but "
-            f"{numbered(outside, total)} have others. Tokenize with the tokenizer of this model."
+        answers = (labels != -100) & ~np.isin(labels, nothing)
+        found = {
+            "outside": rows[(tokens < 0) | (tokens >= vocab_size)],
+            "others": rows[(labels != -100) & (labels != tokens)],
+            "empty": _rows_without(answers, batch, rows, lengths),
+            "unreadable": _rows_without(answers & (labels != unknown), batch, rows, lengths),
+            "masked": rows[(tokens == tokenizer.mask_token_id) & (labels != -100)],
+            "too long": np.flatnonzero(lengths > args.eos_fill) if isinstance(args.eos_fill, int) else [],
+            "unknown": rows[tokens == unknown],
+        }
+        for fault, numbers in found.items():
+            faults[fault] += (first + np.unique(numbers)).astype(int).tolist()
+    _raise_faults(
+        {fault: numbers for fault, numbers in faults.items() if numbers}, dataset, name, args, tokenizer, vocab_size
+    )
+    if faults["unknown"]:
+        _say(
+            f"{numbered_rows(faults['unknown'], dataset)} of `{name}` have characters that the tokenizer does not know "
+            f"({tokenizer.unk_token}): the model cannot read them, and learns to write {tokenizer.unk_token}. Replace them, or "
+            "drop these rows."
         )
-    if empty:
-        what = "the response of a document" if "seq_lengths" in columns else "the response"
+
+
+def _unknown_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id of the unknown token, -1 if there is none. Byte-level tokenizers call another special token so."""
+    others = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id, None)
+    return -1 if tokenizer.unk_token_id in others else tokenizer.unk_token_id
+
+
+def _raise_faults(
+    faults: dict[str, list[int]],
+    dataset: Dataset,
+    name: str,
+    args: LLaDASFTConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    vocab_size: int,
+) -> None:
+    """Raises a `ValueError` for the first kind of fault."""
+    rows = {fault: numbered_rows(numbers, dataset) for fault, numbers in faults.items()}
+    response = "the response of a document" if "seq_lengths" in dataset.column_names else "the response"
+    if "outside" in rows:
         raise ValueError(
-            f"`{name}` must have a response in every row, but in {numbered(empty, total)} {what} is empty"
+            f"`{name}` must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but {rows['outside']} have "
+            "others. Tokenize with the tokenizer of this model."
+        )
+    if "others" in rows:
+        raise ValueError(
+            f"`{name}` must have `labels` that equal `input_ids` or are -100, because the model predicts the tokens that are "
+            f"masked, but {rows['others']} have others. Write -100 where nothing is trained."
+        )
+    if "empty" in rows:
+        raise ValueError(
+            f"`{name}` must have a response in every row, but in {rows['empty']} {response} is empty"
             + (f" (after rows were cut at `max_length={args.max_length}`). " if args.max_length else ". ")
             + "Raise `max_length`, shorten the prompts, or drop these rows with `dataset.filter`."
         )
-    if masked:
+    if "unreadable" in rows:
         raise ValueError(
-            f"`{name}` must have no mask token in a response, because the model never writes it, but "
-            f"{numbered(masked, total)} have {tokenizer.mask_token!r}. Take it out of the text, or drop these rows with "
-            "`dataset.filter`."
+            f"`{name}` must have a response that the tokenizer knows in every row, but in {rows['unreadable']} {response} is "
+            f"nothing but {tokenizer.unk_token}. Drop these rows, or use a tokenizer that knows their characters."
         )
-    if too_long:
+    if "masked" in rows:
         raise ValueError(
-            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {numbered(too_long, total)} "
-            f"of `{name}` are longer. Raise it, or set `max_length`."
+            f"`{name}` must have no mask token in a response, because the model never writes it, but {rows['masked']} have "
+            f"{tokenizer.mask_token!r}. Take it out of the text, or drop these rows with `dataset.filter`."
+        )
+    if "too long" in rows:
+        raise ValueError(
+            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {rows['too long']} of `{name}` "
+            "are longer. Raise it, or set `max_length`."
         )
 
 
@@ -248,7 +390,7 @@ def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None
     if wrong:
         raise ValueError(
             f"`{name}` must have positive `seq_lengths` that add up to the length of the row, but in "
-            f"{numbered(wrong, len(dataset))} they do not. Pack with `trl.pack_dataset`, or give rows of one document and set "
+            f"{numbered_rows(wrong, dataset)} they do not. Pack with `trl.pack_dataset`, or give rows of one document and set "
             "`packing=True`."
         )
 
@@ -264,7 +406,7 @@ def check_no_padding(dataset: Dataset, name: str) -> None:
     if padded:
         side = "left" if not dataset[padded[0]]["attention_mask"][0] else "right"
         raise ValueError(
-            f"`{name}` must not be padded, but {numbered(padded, len(dataset))} are, row {padded[0]} on the {side}. Tokenize "
+            f"`{name}` must not be padded, but {numbered_rows(padded, dataset)} are, row {padded[0]} on the {side}. Tokenize "
             "without `padding`: batches are padded on the right when they are made."
         )
 
@@ -280,9 +422,3 @@ def _flat(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndar
     lists = batch[column].combine_chunks()
     lengths = lists.value_lengths().to_numpy()
     return lists.flatten().to_numpy(zero_copy_only=False), np.arange(len(lengths)).repeat(lengths), lengths
-
-
-def numbered(numbers: list[int], total: int) -> str:
-    """Names rows in an error message."""
-    shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
-    return f"{len(numbers)} of {total} rows ({shown})"

@@ -47,13 +47,15 @@ from .checks import (
     check_chat_template,
     check_model,
     check_prepared_model,
+    check_rendering,
     check_tokenizer,
+    check_tools,
     keep_gradients,
     with_default_targets,
 )
 from .configuration import LLaDASFTConfig
-from .messages import check_dataset, split_last_answer, with_known_columns
-from .rows import check_no_padding, check_rows, finish_rows, pack_rows, tokenized_rows, with_labels
+from .formats import USES_TOOLS, check_dataset, read_rows
+from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
 
 
 # How error messages call the datasets that TRL prepares. Others belong to a dictionary.
@@ -66,9 +68,13 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
 
     A dataset has one of these forms:
 
-    - `messages`: the last one is the response, or with `assistant_only_loss=True` all messages of the assistant are;
+    - `messages`, or ShareGPT's `conversations`: the last message is the response, or with `assistant_only_loss=True` all
+      messages of the assistant are, unless their `weight` is 0;
     - `prompt` and `completion`, as texts or messages;
+    - Alpaca's `instruction`, `input` and `output`;
     - `text`: every token is trained on.
+
+    The first whose columns are there is read, or the one of `dataset_format`.
 
     Args:
         model (`str`, [`PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -151,10 +157,10 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
                 revision=model_init_kwargs.get("revision", "main"),
                 trust_remote_code=args.trust_remote_code,
             )
-        check_tokenizer(processing_class, model)
+        check_tokenizer(processing_class, model, args)
 
         self._formatting_func = kwargs.get("formatting_func")
-        self._num_embeddings = model.get_input_embeddings().weight.shape[0]
+        self._model_config = model.config
         datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
         train_dataset = datasets.pop("train_dataset", None)
         eval_dataset = _like(eval_dataset, datasets.values())
@@ -182,6 +188,9 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
         check_prepared_model(self.model, self.accelerator)
+        if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+            for name, dataset in _named(train_dataset, eval_dataset).items():
+                self._check_rows(dataset, name, args, processing_class)
         # Set afterwards, because TRL's constructor accepts no other collator than its own for packed rows.
         self.data_collator = MaskingCollator(
             processing_class.mask_token_id,
@@ -207,15 +216,18 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
 
     # ---- Data ----
 
+    # What depends on the tokenizer comes in `_prepare_dataset`, or after the constructor of TRL, which changes the tokenizer
+    # and the embedding by `eos_token`, `pad_token` and `chat_template_path`.
+
     def _readable(self, dataset: Dataset, name: str, processing_class, args: LLaDASFTConfig) -> Dataset:
         """Checks a dataset of the user, and puts it into the form that TRL reads."""
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
-            return tokenized_rows(dataset, name, args, processing_class, self._num_embeddings)
+            return tokenized_rows(dataset, name, args)
         if dataset.format["type"] != "custom":  # a transform, which TRL refuses
             dataset = dataset.with_format(None)
         if self._formatting_func is not None:
             return dataset
-        dataset = with_known_columns(dataset, name, args)
+        dataset = read_rows(dataset, name, args)
         if args.chat_template_path is None:
             check_chat_template(processing_class, dataset[0], args.assistant_only_loss)
         return dataset
@@ -230,28 +242,39 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
         dataset_name: str,
     ) -> Dataset:
         name = NAMES.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
-        if "seq_lengths" in dataset.column_names:
-            return tokenized_rows(dataset, name, args, processing_class, self._num_embeddings)
         if "input_ids" in dataset.column_names:
-            check_no_padding(dataset, name)
-            dataset = with_labels(dataset, name, args)
+            dataset = tokenized_rows(dataset, name, args)
+        if "seq_lengths" in dataset.column_names:
+            self._check_rows(dataset, name, args, processing_class)
+            return dataset
         if args.completion_only_loss is None:
             self.completion_only_loss = True  # in rows with a prompt; TRL decides by the columns of the first dataset
-        is_read = formatting_func is None and "input_ids" not in dataset.column_names
-        if self.completion_only_loss and not args.assistant_only_loss and is_read:
-            dataset = split_last_answer(dataset, name, args)
+        if USES_TOOLS in dataset.column_names:
+            check_tools(dataset, name, processing_class)
 
         # TRL would silently drop rows, and cut off an EOS before it could be missed.
         plain = copy.copy(args)
         plain.max_length, plain.shuffle_dataset = None, False
-        dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
+        given = dataset
+        try:
+            dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
+        except Exception as error:  # of a template, which may raise any
+            check_rendering(
+                given, name, processing_class, self.chat_template if args.assistant_only_loss else None, error
+            )
+            raise
+        dataset = switch_off_turns(dataset, name, args)
+        dataset = finish_rows(dataset, name, args, processing_class)
         # The other two strategies cut documents themselves.
-        cut = not packing or args.packing_strategy == "bfd"
-        dataset = finish_rows(dataset, name, args, processing_class, cut=cut)
-        check_rows(dataset, name, args, processing_class, self._num_embeddings)
+        if not packing or args.packing_strategy == "bfd":
+            dataset = cut_rows(dataset, name, args)
+        self._check_rows(dataset, name, args, processing_class)
         if args.shuffle_dataset:
             dataset = dataset.shuffle(seed=args.seed)
-        return pack_rows(dataset, name, args, processing_class.eos_token_id) if packing else dataset
+        return pack_rows(dataset, name, args, processing_class) if packing else dataset
+
+    def _check_rows(self, dataset: Dataset, name: str, args: LLaDASFTConfig, processing_class) -> None:
+        check_rows(dataset, name, args, processing_class, self._model_config.vocab_size)
 
     def evaluate(
         self,
@@ -268,6 +291,8 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
         if eval_dataset is not None and not isinstance(eval_dataset, str):
             check_dataset(eval_dataset, "eval_dataset")
             eval_dataset = self._readable(eval_dataset, "eval_dataset", self.processing_class, self.args)
+            if (self.args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+                self._check_rows(eval_dataset, "eval_dataset", self.args, self.processing_class)
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     def predict(
@@ -283,7 +308,9 @@ class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
         args = self.args
         check_dataset(test_dataset, "test_dataset")
         dataset = self._readable(test_dataset, "test_dataset", self.processing_class, args)
-        if not (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+        if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
+            self._check_rows(dataset, "test_dataset", args, self.processing_class)
+        else:
             packing = args.packing if args.eval_packing is None else args.eval_packing
             dataset = self._prepare_dataset(
                 dataset, self.processing_class, args, packing, self._formatting_func, "test_dataset"

@@ -65,7 +65,7 @@ class TestData:
         refused(r"1 of 1 rows \(0\)", rows, dataset_kwargs={"skip_prepare_dataset": True})
 
     def test_messages_without_roles(self, refused):
-        refused("`role` and a `content`.*`messages`.*Row 0 is", talk({"speaker": "me", "text": "明"}))
+        refused("`role` and a `content`.*`messages`.*The first is", talk({"speaker": "me", "text": "明"}))
         refused("lists of messages in the column `messages`", Dataset.from_dict({"messages": ["明"]}))
         refused("`role` and a `content`", Dataset.from_dict({"messages": [[]]}))
 
@@ -73,7 +73,7 @@ class TestData:
         ("column", "bad", "message"),
         [
             ("messages", None, "something in the column `messages`"),
-            ("messages", [], "messages with a `role` and a `content` in the column `messages`"),
+            ("messages", [], "messages with a `role` and a `content`.* in the column `messages`"),
             ("messages", [QUESTION, {"role": None, "content": "月"}], "messages with a `role` and a `content`"),
             ("messages", [QUESTION, {"role": "assistant", "content": None}], "messages with a `role` and a `content`"),
             ("text", None, "something in the column `text`"),
@@ -95,10 +95,10 @@ class TestData:
 
     @pytest.mark.parametrize("assistant_only_loss", [False, True])
     def test_roles_of_other_tools(self, refused, assistant_only_loss):
-        rows = [{"conversations": [{"from": "human", "value": "明"}, {"from": "gpt", "value": "月"}]}]
+        rows = talk({"role": "human", "content": "明"}, {"role": "gpt", "content": "月"})
         refused(
-            r"1 of 1 rows \(0\).*\['gpt', 'human'\].*`dataset.map`",
-            Dataset.from_list(rows),
+            r"1 of 1 rows \(0\).*\['gpt', 'human'\].*must be called \"assistant\"",
+            rows,
             assistant_only_loss=assistant_only_loss,
         )
 
@@ -115,7 +115,7 @@ class TestData:
 
     def test_unknown_columns(self, refused):
         refused(
-            r"`messages`.*`prompt` and `completion`.*\['poem'\].*formatting_func", Dataset.from_dict({"poem": ["明"]})
+            r"messages: messages.*prompt, completion.*\['poem'\].*formatting_func", Dataset.from_dict({"poem": ["明"]})
         )
 
     def test_no_rows_and_streams(self, refused):

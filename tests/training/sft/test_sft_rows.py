@@ -12,13 +12,28 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 from datasets import Dataset, Features, LargeList, List, Value
 
 from modeling_llada.training import LLaDASFTConfig
-from modeling_llada.training.sft.messages import split_last_answer
-from modeling_llada.training.sft.rows import BATCH_SIZE, check_no_padding, check_rows, finish_rows, tokenized_rows
+from modeling_llada.training.sft.formats import read_rows
+from modeling_llada.training.sft.rows import (
+    BATCH_SIZE,
+    check_no_padding,
+    check_rows,
+    cut_rows,
+    finish_rows,
+    tokenized_rows,
+)
 
 
-EOS, MASK, BLANK = 0, 2, 3
+EOS, MASK, BLANK, UNKNOWN = 0, 2, 3, 4
 TOKENIZER = SimpleNamespace(
-    eos_token_id=EOS, mask_token_id=MASK, mask_token="[MASK]", decode=lambda tokens: {BLANK: "\n"}.get(tokens[0], "月")
+    eos_token_id=EOS,
+    pad_token_id=EOS,
+    bos_token_id=None,
+    mask_token_id=MASK,
+    mask_token="[MASK]",
+    unk_token_id=UNKNOWN,
+    unk_token="<|unk|>",
+    chat_template=None,
+    decode=lambda tokens: {BLANK: "\n"}.get(tokens[0], "月"),
 )
 MANY = 2 * BATCH_SIZE + 10
 
@@ -29,7 +44,7 @@ def args_of(tmp_path):
 
 
 def rows_of(labels, tokens=None, kind=None):
-    tokens = [[max(label, 7) for label in row] for row in labels] if tokens is None else tokens
+    tokens = [[7 if label == -100 else label for label in row] for row in labels] if tokens is None else tokens
     features = None if kind is None else Features({"input_ids": kind, "labels": kind})
     return Dataset.from_dict({"input_ids": tokens, "labels": labels}, features=features)
 
@@ -47,13 +62,12 @@ class TestFinish:
     @pytest.mark.filterwarnings("ignore")
     def test_ends_with_eos_and_cuts(self, args_of, settings, expected):
         rows = rows_of([[5, 6], [5, EOS], [5, -100], [], [-100, 5, 6, 8]]).add_column("other", [0] * 5)
-        finished = finish_rows(rows, "train_dataset", args_of(**({"max_length": None} | settings)), TOKENIZER)
+        args = args_of(**({"max_length": None} | settings))
+        finished = cut_rows(finish_rows(rows, "train_dataset", args, TOKENIZER), "train_dataset", args)
         assert finished.column_names == ["input_ids", "labels"]
         assert finished["labels"][:] == expected
         for tokens, labels in zip(finished["input_ids"], finished["labels"], strict=True):
-            assert tokens == [
-                7 if label == -100 else max(label, 7) if label != EOS else tokens[-1] for label in labels
-            ]
+            assert tokens == [7 if label == -100 else label for label in labels]
 
     @pytest.mark.parametrize(
         ("tokens", "labels", "expected"),
@@ -72,10 +86,6 @@ class TestFinish:
         (row,) = finish_rows(rows_of([labels], [tokens]), "train_dataset", args_of(max_length=None), TOKENIZER)
         assert row["labels"] == expected
         assert row["input_ids"] == (tokens + [EOS])[: len(expected)]
-
-    def test_packing_cuts_later(self, args_of):
-        rows = finish_rows(rows_of([[5] * 9]), "train_dataset", args_of(max_length=3), TOKENIZER, cut=False)
-        assert rows["labels"][:] == [[5] * 9 + [EOS]]
 
 
 class TestCheck:
@@ -99,7 +109,18 @@ class TestCheck:
         tokens = [[5, 99]] * MANY
         tokens[BATCH_SIZE + 1] = [5, bad]
         with pytest.raises(ValueError, match=rf"from 0 to 99.*1 of {MANY} rows \({BATCH_SIZE + 1}\)"):
-            check(rows_of([[5, 6]] * MANY, tokens))
+            check(rows_of([[5, -100]] * MANY, tokens))
+
+    @pytest.mark.parametrize("bad", [6, -50])
+    def test_labels_of_other_tokens(self, check, bad):
+        with pytest.raises(ValueError, match=r"equal `input_ids` or are -100.*1 of 2 rows \(1\)"):
+            check(rows_of([[-100, 8], [-100, bad]], [[7, 8], [7, 8]]))
+
+    def test_nothing_but_unknown_tokens(self, check, caplog):
+        check(rows_of([[5, UNKNOWN, EOS], [-100, 5]], [[5, UNKNOWN, EOS], [UNKNOWN, 5]]))
+        assert "2 of 2 rows (0, 1) of `rows` have characters that the tokenizer does not know" in caplog.text
+        with pytest.raises(ValueError, match=r"in 1 of 2 rows \(1\) the response is nothing but <\|unk\|>"):
+            check(rows_of([[5, UNKNOWN], [-100, UNKNOWN, EOS]]))
 
     def test_longer_than_they_are_filled(self, check):
         labels = [[5] * 4] * MANY
@@ -151,11 +172,11 @@ class TestMasks:
     @pytest.mark.parametrize("packed", [{}, {"seq_lengths": [[3]]}], ids=str)
     def test_become_labels(self, args_of, settings, masks, expected, packed):
         rows = Dataset.from_dict({"input_ids": [[5, 6, 7]]} | {name: [mask] for name, mask in masks.items()} | packed)
-        assert tokenized_rows(rows, "rows", args_of(**settings), TOKENIZER, 100)["labels"][:] == [expected]
+        assert tokenized_rows(rows, "rows", args_of(**settings))["labels"][:] == [expected]
 
     def test_formats_are_not_read(self, args_of):
         rows = Dataset.from_dict({"input_ids": [[5, 6, 7]], "completion_mask": [[0, 1, 1]]}).with_format("torch")
-        assert tokenized_rows(rows, "rows", args_of(), TOKENIZER, 100)[0]["labels"] == [-100, 6, 7]
+        assert tokenized_rows(rows, "rows", args_of())[0]["labels"] == [-100, 6, 7]
 
 
 def test_padding():
@@ -169,10 +190,50 @@ def test_padding():
 def test_the_last_answer(args_of):
     talk = [{"role": role, "content": role[0] + "!"} for role in ("system", "user", "assistant")]
     talks = [talk, talk[1:]] * BATCH_SIZE
-    split = split_last_answer(Dataset.from_dict({"messages": talks, "id": range(len(talks))}), "rows", args_of())
-    assert (split[0]["prompt"], split[0]["completion"]) == (talk[:2], talk[2:])
-    assert split[len(talks) - 1] == {"id": len(talks) - 1, "prompt": talk[1:2], "completion": talk[2:]}
+    rows = read_rows(Dataset.from_dict({"messages": talks, "id": range(len(talks))}), "rows", args_of())
+    assert (rows[0]["prompt"], rows[0]["completion"]) == (talk[:2], talk[2:])
+    assert (rows[len(talks) - 1]["prompt"], rows[len(talks) - 1]["completion"]) == (talk[1:2], talk[2:])
 
     talks[BATCH_SIZE + 5] = talk[:2]
     with pytest.raises(ValueError, match=rf"1 of {len(talks)} rows \({BATCH_SIZE + 5}\) do not"):
-        split_last_answer(Dataset.from_dict({"messages": talks}), "rows", args_of())
+        read_rows(Dataset.from_dict({"messages": talks}), "rows", args_of())
+
+
+class TestColumns:
+    """Columns of rows that were tokenized before."""
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"input_ids": [[5.5, 6.0]]}, "lists of integers in the column `input_ids`, but they are .*double"),
+            ({"input_ids": [["5"]]}, "lists of integers in the column `input_ids`, but they are .*string"),
+            ({"input_ids": ["五"]}, "lists of integers in the column `input_ids`, but they are string"),
+            ({"input_ids": [None, None]}, "lists of integers in the column `input_ids`, but they are null"),
+            ({"input_ids": [[5], None]}, r"lists of integers in the column `input_ids`, but 1 of 2 rows \(1\)"),
+            ({"input_ids": [[5], [5, None]]}, r"lists of integers in the column `input_ids`, but 1 of 2 rows \(1\)"),
+            (
+                {"input_ids": [[5, 6]] * 2, "completion_mask": [[0, 1], [0, 2]]},
+                r"0 and 1 in the column `completion_mask`, but 1 of 2 rows \(1\)",
+            ),
+            ({"input_ids": [[5]], "attention_mask": [[0.5]]}, "the column `attention_mask`, but they are .*double"),
+            ({"input_ids": [[5]], "labels": [[5.0]]}, "lists of integers in the column `labels`"),
+        ],
+    )
+    def test_of_other_values(self, args_of, columns, message):
+        with pytest.raises(ValueError, match=message):
+            tokenized_rows(Dataset.from_dict(columns), "rows", args_of())
+
+    def test_masks_of_truth_values(self, args_of):
+        rows = Dataset.from_dict({"input_ids": [[5, 6]], "completion_mask": [[False, True]]})
+        assert tokenized_rows(rows, "rows", args_of())["labels"][:] == [[-100, 6]]
+
+
+@pytest.mark.parametrize(("mode", "lost"), [("keep_start", "teach the model not to stop"), ("keep_end", "beginning")])
+@pytest.mark.filterwarnings("ignore")
+def test_cut_rows_are_said(args_of, caplog, mode, lost):
+    rows = rows_of([[5, 6], [5, 6, 7, 8], [5] * 9])
+    assert len(cut_rows(rows, "rows", args_of(max_length=9, truncation_mode=mode))[2]["labels"]) == 9
+    assert not caplog.text
+    assert len(cut_rows(rows, "rows", args_of(max_length=3, truncation_mode=mode))[2]["labels"]) == 3
+    assert "2 of 3 rows (1, 2) of `rows` are longer than `max_length=3` and are cut" in caplog.text
+    assert lost in caplog.text and "The longest has 9 tokens" in caplog.text
