@@ -90,8 +90,13 @@ def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT warns about missing weights, which are an error here
-        model = PeftModel.from_pretrained(model, adapter)
-        if get_peft_model_state_dict(model).keys() != load_peft_weights(adapter, device="cpu").keys():
+        try:
+            model = PeftModel.from_pretrained(model, adapter)
+            weights = load_peft_weights(adapter, device="cpu")
+            fits = get_peft_model_state_dict(model).keys() == weights.keys()
+        except RuntimeError:
+            fits = False
+        if not fits:
             raise ValueError(
                 "its weights are not those of the modules of this model (if the adapter was trained with the official "
                 "code, rename them with `llada convert-adapter`)"

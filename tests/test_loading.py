@@ -56,12 +56,13 @@ def test_a_device_that_is_not_available():
 
 class TestAdapter:
     @pytest.fixture
-    def adapter(self, poet_folder, tmp_path, monkeypatch):
+    def adapter(self, request, poet_folder, tmp_path, monkeypatch):
         """An adapter whose config names its base by a relative path, and the adapted model."""
         (tmp_path / "base").symlink_to(poet_folder)
         monkeypatch.chdir(tmp_path)
         base = LLaDAForMaskedLM.from_pretrained("base", dtype=torch.float32)
-        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+        targets = ["q_proj", getattr(request, "param", "v_proj")]
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
         adapted.save_pretrained("adapter")
         monkeypatch.chdir("/")
         return tmp_path / "adapter", adapted.eval()
@@ -78,6 +79,7 @@ class TestAdapter:
         assert type(model) is LLaDAForMaskedLM
         assert model.generate(input_ids).shape == (1, 9), "its own generation config"
 
+    @pytest.mark.parametrize("adapter", ["v_proj", "o_proj"], indirect=True)  # officially v_proj and attn_out
     def test_weights_of_other_modules_are_refused(self, adapter):
         """PEFT would only warn, and the result would be the base."""
         folder, _ = adapter

@@ -45,8 +45,31 @@ class LLaDACheckpointingMixin:
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         # `from_pretrained` renames the official keys of a file. Everyone else who reads it comes through here.
-        rename_official_keys(state_dict, prefix, backbone=self.base_model is self)
+        names = rename_official_keys(state_dict, prefix, backbone=self.base_model is self)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        modules = dict(self.named_modules()) if names else {}
+        lost = [name for name in names if name.rpartition(".")[0] not in {"lm_head", *modules}]
+        if lost:
+            error_messages = args[-1]  # they are raised also with `strict=False`, where unexpected keys are not
+            error_messages.append(
+                f"{type(self).__name__} has no module for {len(lost)} official names, such as {lost[0]}. Load quantized "
+                "weights with `from_pretrained`, and rename an adapter with `llada convert-adapter`."
+            )
+
+    def load_adapter(self, *args, **kwargs):
+        """
+        Loads a PEFT adapter; see `load_adapter` of [`PreTrainedModel`].
+
+        Raises:
+            `ValueError`: if the adapter has weights for modules that it does not name, as one with the official names has.
+        """
+        info = super().load_adapter(*args, **kwargs)
+        if unexpected := sorted(getattr(info, "unexpected_keys", ())):
+            raise ValueError(
+                f"the adapter has {len(unexpected)} weights that its config has no modules for, such as {unexpected[0]}. If "
+                "it was trained with the official code, rename them with `llada convert-adapter`."
+            )
+        return info
 
     def state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
         """

@@ -146,19 +146,23 @@ def to_official_config(config_dict: dict) -> dict:
     return dict(sorted(official.items()))
 
 
-def rename_official_keys(state_dict: dict, prefix: str, backbone: bool) -> None:
+def rename_official_keys(state_dict: dict, prefix: str, backbone: bool) -> list[str]:
     """
-    Renames the official keys of a state dict below a prefix to the canonical ones, in place.
+    Renames the official keys of a state dict below a prefix to the canonical ones, in place. Returns the new names.
 
     The official names count with and without the `model.` of the mask predictor, so that either class reads the files of
     both. Where a canonical key is there as well, the official one wins: `set_model_state_dict` of torch adds the tensors
     that the model has already.
     """
-    for key in [key for key in state_dict if re.match(r"(model\.)?transformer\.", key.removeprefix(prefix))]:
+    names = []
+    official = re.compile(re.escape(prefix) + r"(model\.)?transformer\.")
+    for key in [key for key in state_dict if official.match(key)]:
         name = "model." + key.removeprefix(prefix).removeprefix("model.")
         for renaming in LLADA_WEIGHT_RENAMINGS:
             name, _ = renaming.rename_source_key(name)
-        state_dict[prefix + (name.removeprefix("model.") if backbone else name)] = state_dict.pop(key)
+        names.append(name.removeprefix("model.") if backbone else name)
+        state_dict[prefix + names[-1]] = state_dict.pop(key)
+    return names
 
 
 def register_weight_renamings(class_name: str, renamings: list[WeightRenaming]) -> None:

@@ -12,6 +12,7 @@ from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.trainer_utils import load_sharded_checkpoint
 
 from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.adapters import convert_adapter
 
 
 IDS = torch.arange(2, 14).view(2, 6)
@@ -112,6 +113,13 @@ class TestStateDicts:
         with pytest.raises(RuntimeError, match="Unexpected key.*layers.0.self_attn.q_norm.weight"):
             other.load_state_dict(official(folder) | {"model.transformer.blocks.0.self_attn.q_norm.weight": IDS})
 
+    @pytest.mark.parametrize("name", ["q_proj.weight.absmax", "attn_out.lora_A.weight", "unknown.weight"])
+    def test_a_tensor_without_a_module_is_an_error(self, saved, name):
+        """A quantized file, or an adapter whose config has the official names: a part of it would be used."""
+        _, folder, other = saved
+        with pytest.raises(RuntimeError, match="has no module for 1 official names, such as model.layers.1"):
+            other.load_state_dict(official(folder) | {f"model.transformer.blocks.1.{name}": IDS}, strict=False)
+
     def test_saving_them_gives_the_same_file(self, saved):
         model, folder, other = saved
         other.save_pretrained(folder / "again", state_dict=official(folder))
@@ -132,6 +140,34 @@ def test_names_of_an_adapter(tiny_model):
         tensors[name] = tensor
     second.load_state_dict(tensors)
     assert torch.equal(logits_of(second), logits_of(first))
+
+
+@pytest.mark.parametrize("targets", [["q_proj"], ["q_proj", "attn_out"]], ids=["same names", "other names"])
+def test_an_adapter_with_official_names(tiny_model, tmp_path, targets):
+    """PEFT finds the modules whose official name is the canonical one, and would leave the rest of the adapter out."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "o_proj"][: len(targets)], init_lora_weights=False)
+    model = peft.get_peft_model(tiny_model(), config)
+    model.save_pretrained(tmp_path / "canonical")
+    convert_adapter(tmp_path / "canonical", tmp_path / "official", to="official")
+    readers = (
+        (lambda: peft.PeftModel.from_pretrained(tiny_model(), tmp_path / "official"), RuntimeError),
+        (
+            lambda: load_natively(tiny_model(), tmp_path / "official"),
+            ValueError,
+        ),
+    )
+    for read, error in readers:
+        if targets == ["q_proj"]:
+            assert torch.equal(logits_of(read()), logits_of(model))
+        else:
+            with pytest.raises(error, match="`llada convert-adapter`"):
+                read()
+
+
+def load_natively(model, folder):
+    model.load_adapter(str(folder))
+    return model
 
 
 class TestAccelerate:
