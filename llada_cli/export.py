@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   your own model, with a model card, on the Hub:
     llada export runs/poet/final my-poet --tokenizer checkpoints/llada-poet --license apache-2.0 \\
         --push-to-hub my-name/my-poet --private
+  an adapter, merged into the checkpoint that it was trained on:
+    llada export runs/sft/adapter my-chat
   the official layout, for the official code and for programs that read it (llama.cpp, dInfer):
     llada export runs/sft/final my-llada --layout official --dtype bfloat16
 
@@ -34,7 +36,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("source", metavar="SOURCE", help="checkpoint: a folder or a Hub id, in any layout")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="checkpoint in any layout, or PEFT adapter: a folder or a Hub id"
+    )
     parser.add_argument("destination", metavar="DESTINATION", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace DESTINATION when the new folder is complete")
     weights = parser.add_argument_group("weights")

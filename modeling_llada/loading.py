@@ -83,7 +83,7 @@ def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:
     Merges a PEFT adapter into the weights of a model, and takes over its generation config if it has one.
 
     Raises:
-        `ValueError`: if the adapter has weights for other modules.
+        `ValueError`: if the adapter has weights for other modules, or cannot be merged.
     """
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict, load_peft_weights
@@ -101,6 +101,9 @@ def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:
                 "its weights are not those of the modules of this model (if the adapter was trained with the official "
                 "code, rename them with `llada convert-adapter`)"
             )
+        if not hasattr(model, "merge_and_unload"):
+            kind = model.active_peft_config.peft_type.value
+            raise ValueError(f"an adapter of the type {kind} cannot be merged into weights")
         model = model.merge_and_unload()
     with contextlib.suppress(OSError):  # without a generation_config.json
         model.generation_config = LLaDAGenerationConfig.from_pretrained(adapter)

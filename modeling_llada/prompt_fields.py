@@ -103,12 +103,8 @@ class PromptFields:
         Raises:
             `ValueError`: if the file is damaged.
         """
-        base = find_base(checkpoint, download)
-        inherited = {} if base is None else read_json(base, FILE_NAME, download)
-        own = read_json(checkpoint, FILE_NAME, download)
         try:
-            merged = {name: inherited.get(name, {}) | own.get(name, {}) for name in ("examples", "notes")}
-            return cls(**(inherited | own | merged))
+            return cls(**read_fields(checkpoint, download))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{FILE_NAME} of {str(checkpoint)!r} cannot be used: {error}.") from error
 
@@ -198,6 +194,17 @@ def check_unicode(name: str, text: str) -> None:
     """Raises a `ValueError` for bytes that are not UTF-8: Python reads them as surrogates, which no tokenizer accepts."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError(f"{name} is not UTF-8 text: convert it first.")
+
+
+def read_fields(checkpoint: str | Path, download: bool = True) -> dict:
+    """What a checkpoint declares, as in its file; an adapter adds to what the checkpoint below it declares."""
+    base = find_base(checkpoint, download)
+    own = read_json(checkpoint, FILE_NAME, download)
+    if base is None:
+        return own
+    inherited = read_json(base, FILE_NAME, download)
+    both = [name for name in ("examples", "notes") if name in inherited and name in own]
+    return inherited | own | {name: inherited[name] | own[name] for name in both}
 
 
 def find_base(checkpoint: str | Path, download: bool = True) -> str | None:

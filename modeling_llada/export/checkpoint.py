@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The export: from a checkpoint to a complete folder.
 
-Both layouts have the official names in config.json and in the weights. `"transformers"` adds the code of the model, for
+An adapter is merged into the checkpoint below it. Both layouts have the official names in config.json and in the weights. `"transformers"` adds the code of the model, for
 `trust_remote_code=True`. `"official"` is the folder that the official code reads, and converters and engines that were
 written for it.
 """
@@ -13,8 +13,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..loading import merge_adapter
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
+from ..prompt_fields import find_base, find_file, read_fields
 from ..writing import check_destination, complete_or_absent, remove_leftovers
 from .model_card import write_model_card
 from .source import check_generation_config, load_config, load_weights, read_file
@@ -66,13 +68,14 @@ def export_checkpoint(
     overwrite: bool = False,
 ) -> ExportedCheckpoint:
     """
-    Exports an official checkpoint, or a checkpoint of this package, as a complete folder for the Hub.
+    Exports an official checkpoint, or a checkpoint of this package, as a complete folder for the Hub. An adapter is merged
+    into the checkpoint that it was trained on.
 
     All checks come before the first file is written, and the folder appears only when it is complete.
 
     Args:
         source (`str` or `Path`):
-            The checkpoint: a folder or a Hub id.
+            The checkpoint, or the PEFT adapter: a folder or a Hub id.
         destination (`str` or `Path`):
             The folder to write.
         layout (`str`, *optional*, defaults to `"transformers"`):
@@ -83,7 +86,7 @@ def export_checkpoint(
         max_shard_size (`str`, *optional*, defaults to `"5GB"`):
             The size of the largest file of weights.
         tokenizer (`str` or `Path`, *optional*):
-            The folder or Hub id of the tokenizer. By default `source`.
+            The folder or Hub id of the tokenizer. By default `source`, or for an adapter without one the checkpoint below.
         include_tokenizer (`bool`, *optional*, defaults to `True`):
             Whether to export a tokenizer.
         license (`str`, *optional*):
@@ -100,7 +103,8 @@ def export_checkpoint(
 
     Raises:
         `ValueError`: if an argument is out of range, if weights are missing, unexpected or of another shape than in the
-            config, if there is no tokenizer or it does not fit the model, or if the destination has files.
+            config, if there is no tokenizer or it does not fit the model, if an adapter does not fit the checkpoint below
+            it, or if the destination has files.
         `OSError`: if a file is damaged or the disk is too small.
 
     Example:
@@ -122,16 +126,21 @@ def export_checkpoint(
     check_destination(destination, source_folder.resolve(), overwrite, config_file="config.json")
 
     # The weights come last, because they can take minutes.
-    config = load_config(source, layout)
-    notes = check_generation_config(source)
-    card = read_file(source, "README.md")
+    base = find_base(source)
+    whole = base or source
+    config = load_config(whole, layout)
+    notes = [] if base is None else [f"adapter: merged into {base}"]
+    notes += check_generation_config(whole if find_file(source, "generation_config.json") is None else source)
+    card = read_file(source, "README.md") if base is None else None  # that of an adapter does not describe a model
     if card is not None and (license is not None or base_model is not None):
         raise ValueError(
             "`license` and `base_model` are for a new model card, but the source has one. Leave them out and edit that one."
         )
     loaded_tokenizer = None
     if include_tokenizer:
-        tokenizer_source = source if tokenizer is None else str(Path(tokenizer).expanduser())
+        tokenizer_source = whole if find_file(source, "tokenizer_config.json") is None else source
+        if tokenizer is not None:
+            tokenizer_source = str(Path(tokenizer).expanduser())
         loaded_tokenizer = load_tokenizer(tokenizer_source, config)
         notes.append(f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})")
         notes.append(set_chat_template(loaded_tokenizer))
@@ -139,7 +148,9 @@ def export_checkpoint(
         notes.append("tokenizer: none, as asked")
     notes.append(describe_card(card, layout))
 
-    model = load_weights(source, config, dtype)
+    model = load_weights(whole, config, dtype)
+    if base is not None:
+        model = merged(model, source, base)
     remove_leftovers(destination)  # they could take the space that is needed
     check_disk_space(destination, model)
     with complete_or_absent(destination) as folder:
@@ -151,12 +162,25 @@ def export_checkpoint(
         if card is None:
             card = write_model_card(model, loaded_tokenizer, name or destination.name, layout, license, base_model)
         (folder / "README.md").write_text(card, encoding="utf-8")
-        if (prompt_fields := read_file(source, PROMPT_FIELDS_FILE)) is not None:
-            (folder / PROMPT_FIELDS_FILE).write_text(prompt_fields, encoding="utf-8")
+        if prompt_fields := read_fields(source):
+            text = json.dumps(prompt_fields, indent=2, ensure_ascii=False) + "\n"
+            (folder / PROMPT_FIELDS_FILE).write_text(text, encoding="utf-8")
         num_bytes = sum(path.stat().st_size for path in folder.iterdir())
     return ExportedCheckpoint(
         destination, model.num_parameters(), str(model.dtype).removeprefix("torch."), num_bytes, notes
     )
+
+
+def merged(model: LLaDAForMaskedLM, adapter: str, base: str) -> LLaDAForMaskedLM:
+    """The model with the adapter in its weights."""
+    # PEFT raises many kinds of errors for an adapter that does not fit.
+    try:
+        return merge_adapter(model, adapter)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"`source={adapter!r}` cannot be merged into {base!r}: {reason}. Nothing was written."
+        ) from error
 
 
 def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from unittest.mock import create_autospec
 import huggingface_hub
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from support.saved_tensors import assert_same_tensors, stored
 from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
@@ -18,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
 from llada_cli import main
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig, LLaDAModel
 from modeling_llada.export import checkpoint, export_checkpoint
 
 
@@ -405,6 +406,65 @@ class TestChatTemplate:
         assert 'tokenizer("Once upon a time"' in (out / "README.md").read_text()
 
 
+class TestAdapter:
+    """An adapter is exported as the checkpoint that it makes of its base."""
+
+    @pytest.fixture
+    def adapter(self, official, tmp_path):
+        """The folder of a random adapter of the checkpoint. A test may add files."""
+        config = LoraConfig(
+            task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False
+        )
+        get_peft_model(LLaDAForMaskedLM.from_pretrained(official), config).save_pretrained(tmp_path / "adapter")
+        return tmp_path / "adapter"
+
+    @pytest.mark.parametrize("layout", ["transformers", "official"])
+    def test_its_logits(self, adapter, official, out, layout):
+        exported = export_checkpoint(adapter, out, layout=layout)
+        assert f"adapter: merged into {official}" in exported.notes and "model card: written" in exported.notes
+        adapted = PeftModel.from_pretrained(LLaDAForMaskedLM.from_pretrained(official), adapter).eval()
+        input_ids = torch.arange(20)[None]
+        with torch.no_grad():
+            logits = LLaDAForMaskedLM.from_pretrained(out).eval()(input_ids).logits
+            torch.testing.assert_close(logits, adapted(input_ids=input_ids).logits, rtol=1e-3, atol=1e-3)
+        assert not list(out.glob("adapter_*.json"))
+
+    def test_its_own_files_win(self, adapter, official, out):
+        tokenizer = official_tokenizer(CHATML)
+        tokenizer.save_pretrained(adapter)
+        LLaDAGenerationConfig(steps=7).save_pretrained(adapter)
+        for folder, fields in (
+            (official, {"line_ends": "!", "notes": {"chat": "a"}}),
+            (adapter, {"notes": {"system": "b"}}),
+        ):
+            (folder / "prompt_fields.json").write_text(json.dumps(fields), encoding="utf-8")
+        export_checkpoint(adapter, out)
+        assert AutoTokenizer.from_pretrained(out).chat_template == CHATML
+        assert read_json(out / "generation_config.json")["steps"] == 7
+        assert read_json(out / "prompt_fields.json") == {"line_ends": "!", "notes": {"chat": "a", "system": "b"}}
+
+    def test_files_that_it_lacks_are_those_of_its_base(self, adapter, official, out):
+        LLaDAGenerationConfig(steps=7).save_pretrained(official)
+        export_checkpoint(adapter, out)
+        assert read_json(out / "generation_config.json")["steps"] == 7
+        assert AutoTokenizer.from_pretrained(out).mask_token == "<|mdm_mask|>"
+
+    def test_one_that_does_not_fit(self, adapter, out):
+        change_json(adapter / "adapter_config.json", target_modules=["q_proj"])
+        with pytest.raises(ValueError, match="cannot be merged into .*its weights are not those of the modules"):
+            export_checkpoint(adapter, out)
+        change_json(adapter / "adapter_config.json", base_model_name_or_path=None)
+        with pytest.raises(ValueError, match="does not name the checkpoint below it"):
+            export_checkpoint(adapter, out)
+        assert not out.exists()
+
+    def test_prompt_learning(self, official, tmp_path, out):
+        config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+        get_peft_model(LLaDAForMaskedLM.from_pretrained(official), config).save_pretrained(tmp_path / "prompt")
+        with pytest.raises(ValueError, match="an adapter of the type PROMPT_TUNING cannot be merged into weights"):
+            export_checkpoint(tmp_path / "prompt", out)
+
+
 class TestModelCard:
     def test_written(self, official, out):
         export_checkpoint(official, out, license="mit", base_model="GSAI-ML/LLaDA-8B-Instruct", name="me/my-llada")
@@ -448,10 +508,10 @@ class TestModelCard:
         assert "model card: kept" in again.notes
 
     def test_prompt_fields_are_carried_along(self, official, out):
-        fields = '{"fields": [{"name": "style", "help": "style of the text"}]}'
-        (official / "prompt_fields.json").write_text(fields, encoding="utf-8")
+        fields = {"fields": [{"name": "style", "help": "style of the text"}]}
+        (official / "prompt_fields.json").write_text(json.dumps(fields), encoding="utf-8")
         export_checkpoint(official, out)
-        assert (out / "prompt_fields.json").read_text(encoding="utf-8") == fields
+        assert read_json(out / "prompt_fields.json") == fields
 
     def test_a_card_that_is_no_text(self, official, out):
         (official / "README.md").write_bytes(b"\xff\xfe")
