@@ -69,10 +69,15 @@ def values_of(option: Option) -> str:
     if option.kind == "choice":
         return ", ".join(f'`"{choice}"`' for choice in option.choices) + (f", or {option.also}" if option.also else "")
     if option.kind == "int":
-        return f"integer ≥ {option.minimum}"
+        return f"integer ≥ {option.minimum}" + (f", at most {option.maximum}" if option.maximum else "")
     if option.kind == "float":
         return f"≥ {option.minimum:g}" if option.maximum is None else f"{option.minimum:g} to {option.maximum:g}"
-    kinds = {"bool": "`True`, `False`", "token": "a token id", "tokens": "one or several token ids"}
+    kinds = {
+        "bool": "`True`, `False`",
+        "token": "a token id",
+        "tokens": "one or several token ids",
+        "strings": "one or several texts",
+    }
     return kinds.get(option.kind, f"a `{option.kind}`")
 
 

@@ -24,7 +24,7 @@ from ..models.guidance_llada import guided_logits
 from ..models.likelihood_llada import check_samples
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..seeds import content_generator
-from .stop_strings import StopStrings, cut_answer
+from .stop_strings import cut_answer
 
 
 DEFAULT_MAX_GEN_TOKS = 256  # the default of the harness
@@ -364,16 +364,16 @@ class LLaDAHarnessLM(TemplateLM):
         room = self.max_length - config.max_new_tokens
         input_ids, attention_mask = self._pad([prompt[-room:] for prompt, _ in jobs])
         end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
-        prompt_length = input_ids.shape[1]
-        stop_strings = StopStrings(self.tokenizer, strings, end_token_ids, config.mask_token_id, prompt_length)
+        # An end token stops a row as its text would, without waiting for the end of the block.
+        end_texts = filter(None, (self.tokenizer.decode([token_id]) for token_id in end_token_ids))
         sequences = self.model.generate(
             input_ids,
             attention_mask,
-            stopping_criteria=[stop_strings],
             generator=[content_generator(self.seed, "generate_until", *job) for job in jobs],
-            **options,
+            tokenizer=self.tokenizer,
+            **options | {"stop_strings": [*strings, *end_texts]},
         )
-        answers = sequences[:, prompt_length:].tolist()
+        answers = sequences[:, input_ids.shape[1] :].tolist()
         return [cut_answer(self.tokenizer, answer, strings, end_token_ids) for answer in answers]
 
     # Helpers of likelihood and decoding

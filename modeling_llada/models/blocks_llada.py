@@ -106,7 +106,8 @@ def plan_blocks(
     starts = range(prompt_length, end, block_length)
     spans = [slice(0, prompt_length), *(slice(start, min(start + block_length, end)) for start in starts)]
     num_masks = torch.stack([masked[:, span].sum(-1) for span in spans], dim=-1)
-    num_steps = split_steps(num_masks, steps)
+    # More steps than positions are of no use, and may not fit into a tensor.
+    num_steps = split_steps(num_masks, None if steps is None else min(steps, max(end, 1)))
     max_steps = num_steps.amax(0).tolist()
     return [
         Block.at(span, num_masks[:, index].contiguous(), num_steps[:, index].contiguous(), max_steps[index])

@@ -154,6 +154,27 @@ def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None
     canvas.ended |= stop
 
 
+def end_rows_behind(canvas: Canvas, ends: list[int | None], pad_token_id: int) -> None:
+    """Ends rows at given positions, one for each row or `None`: all that follows becomes pads."""
+    if all(end is None for end in ends):
+        return
+    length, device = canvas.tokens.shape[1], canvas.tokens.device
+    end = torch.tensor([length if end is None else end for end in ends], device=device)
+    write_pads(canvas, torch.arange(length, device=device) >= end[:, None], pad_token_id)
+    canvas.ended |= torch.tensor([end is not None for end in ends], device=device)
+
+
+def check_confidences(canvas: Canvas) -> None:
+    """Refuses a canvas with tokens that were not chosen but are left over: their logits were NaN or infinite."""
+    is_broken = (canvas.step >= 0) & canvas.confidence.isnan()
+    if is_broken.any():
+        raise ValueError(
+            f"The logits were NaN or infinite for {int(is_broken.sum())} tokens of the completion, so it means nothing. "
+            "Usual causes: weights that are NaN or overflow in their dtype, a `logits_processor` that rules out every "
+            "token, or a very large `cfg_scale`."
+        )
+
+
 def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -> None:
     """Writes pads. No step counts as having committed them."""
     canvas.tokens.masked_fill_(positions, pad_token_id)

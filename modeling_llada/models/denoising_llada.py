@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessor
 
 from .adapters_llada import AdapterRows
 from .blocks_llada import Block
@@ -16,7 +16,15 @@ from .canvas_llada import Canvas, write_commits
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
 from .remasking_llada import Confidences, choose_commits, confidences_of, step_budget
-from .sampling_llada import defer_end_tokens, draw_uniform, propose, scatter_to_block, suppress
+from .sampling_llada import (
+    call_processors,
+    defer_end_tokens,
+    draw_uniform,
+    propose,
+    sampling_warpers,
+    scatter_to_block,
+    suppress,
+)
 
 
 class Prediction(NamedTuple):
@@ -36,7 +44,7 @@ class Denoiser:
     """
     Makes the denoising steps of a call of [`~LLaDAForMaskedLM.generate`], which change the canvas in place.
 
-    `strategy` is a remasking of the user. There is one generator for the batch, or one for each row.
+    `strategy` is a remasking of the user, `processors` are logits processors. There is one generator for the batch, or one for each row.
     """
 
     def __init__(
@@ -46,14 +54,14 @@ class Denoiser:
         config: LLaDAGenerationConfig,
         strategy: Callable | None,
         generators: list[torch.Generator | None],
-        logits_processor: LogitsProcessorList | None,
+        processors: list[Callable],
     ) -> None:
         self.model = model
         self.canvas = canvas
         self.config = config
         self.strategy = strategy
         self.generators = generators
-        self.logits_processor = logits_processor
+        self.processors = processors
         self.copies = config.num_return_sequences  # rows of the canvas for each row of the call
         device = canvas.tokens.device
         self.ruled_out = as_tensor(config.eos_token_id, device) if config.logits_eos_inf else None
@@ -61,6 +69,7 @@ class Denoiser:
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
         self.temperature: float | torch.Tensor = config.sampling_temperature
+        self.warpers = sampling_warpers(config)
         self.propose_and_score = propose_and_score
 
     def steps(self, block: Block) -> Iterator[None]:
@@ -88,7 +97,14 @@ class Denoiser:
         proposal_noise = self._draw_uniform(mask, logits.shape[-1]) if is_sampled else None
         ranking_noise = self._draw_uniform(mask, 1).squeeze(-1) if is_random else None
         proposal, confidences, scores = self.propose_and_score(
-            logits, config, self.ruled_out, self.deferred, self.temperature, proposal_noise, ranking_noise
+            logits,
+            config,
+            self.ruled_out,
+            self.deferred,
+            self.temperature,
+            self.warpers,
+            proposal_noise,
+            ranking_noise,
         )
         proposal = scatter_to_block(proposal, places, mask.shape, fill_value=0)
         confidences = confidences.in_places(places, mask.shape)
@@ -137,8 +153,8 @@ class Denoiser:
             query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
             rows=AdapterRows(rows // self.copies, len(canvas.tokens) // self.copies),
         )
-        if self.logits_processor is not None:
-            logits = self.logits_processor(canvas.tokens[mask.nonzero()[:, 0]], logits)
+        if self.processors:
+            logits = call_processors(self.processors, canvas.tokens[mask.nonzero()[:, 0]], logits)
         # The places of the masks in order. `nonzero` would wait for the device to count them.
         return logits, mask.flatten().byte().argsort(descending=True, stable=True)[: len(logits)]
 
@@ -152,7 +168,8 @@ class Denoiser:
         length = self._visible_length(block)
         if self.config.suffix_window is None:
             return torch.full_like(block.start, length)
-        return (block.start + block.length + self.config.suffix_window).clamp(max=length)
+        suffix = min(self.config.suffix_window, length)  # it may be larger than a tensor can hold
+        return (block.start + block.length + suffix).clamp(max=length)
 
     def _window(self, block: Block) -> Window | None:
         """The positions that a step recomputes; `None` for all visible ones."""
@@ -229,6 +246,7 @@ def propose_and_score(
     ruled_out: torch.LongTensor | None,
     deferred: torch.LongTensor | None,
     temperature: float | torch.Tensor,
+    warpers: list[LogitsProcessor],
     proposal_noise: torch.Tensor | None,
     ranking_noise: torch.Tensor | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
@@ -238,8 +256,15 @@ def propose_and_score(
     """
     suppress(logits, ruled_out)
     scores = defer_end_tokens(logits, deferred)
-    proposal = propose(logits, proposal_noise, config.mask_token_id, temperature)
-    return proposal, confidences_of(scores, proposal, config, deferred, ranking_noise), scores
+    proposal = propose(logits, proposal_noise, config.mask_token_id, temperature, warpers)
+    confidences = confidences_of(scores, proposal, config, deferred, ranking_noise)
+    # The logit of a proposal is finite, unless there is none to choose: `check_confidences` finds such tokens by the NaN.
+    is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()
+    return (
+        proposal,
+        confidences._replace(probability=confidences.probability.masked_fill(is_broken, torch.nan)),
+        scores,
+    )
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 import torch
 
 from .blocks_llada import Block
-from .canvas_llada import write_commits
+from .canvas_llada import Canvas, write_commits
 from .denoising_llada import Denoiser, Prediction
+from .generation_config_llada import LLaDAGenerationConfig
 from .remasking_llada import Confidences, choose_commits, step_budget
 
 
@@ -114,6 +115,15 @@ class DraftingDenoiser:
     def _by_row(self, values: torch.Tensor) -> torch.Tensor:
         """`(batch * num_drafts, block_length)` as `(batch, num_drafts, block_length)`."""
         return values.unflatten(0, (-1, self.num_drafts))
+
+
+def bound_drafts(config: LLaDAGenerationConfig, canvas: Canvas, prompt_length: int) -> int | None:
+    """The `draft_steps` of a call: at most as many as its largest block has masks, since each step commits one or more."""
+    if config.draft_steps is None:
+        return None
+    in_prompt = int(canvas.masked()[:, :prompt_length].sum(-1).max())
+    in_answer = min(config.block_length or config.max_new_tokens, config.max_new_tokens)
+    return max(2, min(config.draft_steps, max(in_prompt, in_answer)))
 
 
 def pick(values: torch.Tensor, draft: torch.LongTensor) -> torch.Tensor:

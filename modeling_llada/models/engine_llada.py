@@ -16,7 +16,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from transformers import LogitsProcessorList
 from transformers.utils import logging
 
 from .blocks_llada import Block
@@ -46,7 +45,7 @@ def open_denoiser(
     config: LLaDAGenerationConfig,
     strategy: Callable | None,
     generators: list[torch.Generator | None],
-    logits_processor: LogitsProcessorList | None,
+    processors: list[Callable],
     is_watched: bool,
 ) -> Iterator[Denoiser]:
     """
@@ -55,14 +54,12 @@ def open_denoiser(
     `is_watched` says whether a streamer or a stopping criterion looks at the steps. The other arguments are those of
     [`Denoiser`].
     """
-    reason = (
-        "a callable takes part in them" if strategy or logits_processor else why_not_recordable(model, canvas, config)
-    )
+    reason = "a callable takes part in them" if strategy or processors else why_not_recordable(model, canvas, config)
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
         yield with_drafts(
-            lambda canvas: Denoiser(model, canvas, config, strategy, generators, logits_processor), canvas, config
+            lambda canvas: Denoiser(model, canvas, config, strategy, generators, processors), canvas, config
         )
         return
     try:
@@ -171,7 +168,7 @@ class RecordedDenoiser(Denoiser):
         pool: tuple | None,
         find: weakref.WeakMethod,
     ) -> None:
-        super().__init__(model, canvas, config, strategy=None, generators=[None], logits_processor=None)
+        super().__init__(model, canvas, config, strategy=None, generators=[None], processors=[])
         batch_size, length = canvas.tokens.shape
         device = canvas.tokens.device
         ones = torch.ones(batch_size, dtype=torch.long, device=device)

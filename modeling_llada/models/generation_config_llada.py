@@ -9,26 +9,12 @@ import torch
 from transformers import CompileConfig, GenerationConfig
 from transformers.utils import logging
 
+from .foreign_options_llada import explain, is_neutral
 from .options_llada import DEFAULTS, EXCLUSIONS, OPTIONS, PARALLEL_RULES, SPECIAL_TOKENS, Option
 
 
 logger = logging.get_logger(__name__)
 
-# Fields of a plain `GenerationConfig` that LLaDA does not have, with the values that ask for nothing. Any other field
-# passes if it is `None` or has the default of the library.
-NEUTRAL_VALUES = {
-    "top_k": (0,),
-    "top_p": (1.0,),
-    "min_p": (0.0,),
-    "guidance_scale": (1.0,),
-    "max_length": (20,),
-    "use_cache": (True, False),
-    "output_attentions": (False,),
-    "output_hidden_states": (False,),
-    "output_logits": (False,),
-    "renormalize_logits": (False,),
-    "min_new_tokens": (0,),
-}
 METADATA = ("transformers_version", "_from_model_config", "_commit_hash", "_original_object_hash")
 TYPES = {
     "int": "`int`",
@@ -37,6 +23,7 @@ TYPES = {
     "choice": "`str`",
     "token": "`int`",
     "tokens": "`int` or `list[int]`",
+    "strings": "`str` or `list[str]`",
 }
 
 
@@ -94,11 +81,9 @@ class LLaDAGenerationConfig(GenerationConfig):
         self._commit_hash = kwargs.pop("_commit_hash", None)
         kwargs.pop("_original_object_hash", None)  # a loaded config may differ from the file
 
-        if kwargs:
-            raise ValueError(
-                f"The following options are not used by the model: {sorted(kwargs)}. See `LLaDAGenerationConfig` for "
-                "those that are; top-k, top-p, penalties and the like go through `logits_processor`."
-            )
+        foreign = {name: value for name, value in kwargs.items() if not is_neutral(name, value)}
+        if foreign:
+            raise ValueError(f"The following options are not used by the model: {explain(foreign)}")
         self.validate()
 
     def validate(self, **kwargs):
@@ -143,6 +128,11 @@ class LLaDAGenerationConfig(GenerationConfig):
                     f"`{first}` and `{second}` do not go together: {reason}. Got {values[0]} and {values[1]}; set one of "
                     "them to `None`."
                 )
+        if self.sampling_limits and self.sampling_temperature == 0:
+            logger.warning_once(
+                f"{' and '.join(f'`{name}`' for name in self.sampling_limits)} narrow what sampling proposes, and have no "
+                "effect at temperature 0. Set a `temperature`, or `do_sample=True`."
+            )
         is_random = self.sampling_temperature > 0 or self.remasking == "random"
         if self.draft_steps is not None and is_random:
             raise ValueError(
@@ -168,6 +158,15 @@ class LLaDAGenerationConfig(GenerationConfig):
         if self.do_sample and self.temperature is None:
             return 1.0
         return float(self.temperature or 0.0)
+
+    @property
+    def sampling_limits(self) -> dict[str, int | float]:
+        """Those of `top_k`, `top_p` and `min_p` that narrow what sampling proposes."""
+        neutral = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
+        values = {name: getattr(self, name) for name in neutral}
+        return {
+            name: type(neutral[name])(value) for name, value in values.items() if value not in (None, neutral[name])
+        }
 
     @staticmethod
     def _get_default_generation_params() -> dict:
@@ -202,10 +201,7 @@ class LLaDAGenerationConfig(GenerationConfig):
             elif name not in METADATA and not is_neutral(name, value):
                 foreign[name] = value
         if foreign and strict:
-            raise ValueError(
-                f"`generation_config` sets options that LLaDA does not have: {foreign}. Unset them; top-k, top-p, "
-                "penalties and the like can be passed as a `logits_processor`, guidance as `cfg_scale`."
-            )
+            raise ValueError(f"`generation_config` sets options that LLaDA does not have: {explain(foreign)}")
         if foreign:
             logger.warning(f"Options of generation_config.json that LLaDA does not have are left out: {foreign}.")
         return cls(**known)
@@ -226,14 +222,6 @@ def as_tensor(token_ids: int | list[int] | None, device: torch.device) -> torch.
     if token_ids is None:
         return None
     return torch.tensor([token_ids] if isinstance(token_ids, Integral) else list(token_ids), device=device)
-
-
-def is_neutral(name: str, value) -> bool:
-    """Whether an option that LLaDA does not have is set to a value that asks for nothing."""
-    if value is None or value in NEUTRAL_VALUES.get(name, ()):
-        return True
-    library_defaults = GenerationConfig._get_default_generation_params()
-    return name not in NEUTRAL_VALUES and name in library_defaults and value == library_defaults[name]
 
 
 __all__ = ["LLaDAGenerationConfig"]

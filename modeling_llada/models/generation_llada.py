@@ -12,19 +12,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
 from .adapters_llada import check_no_virtual_tokens
-from .arguments_llada import check_generator, check_ids, check_shape, check_vocabulary
+from .arguments_llada import check_generator
 from .blocks_llada import Block, plan_blocks
-from .canvas_llada import Canvas, end_rows, put_confirmed, put_draft, stop_rows
+from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
+from .drafting_llada import bound_drafts
 from .engine_llada import open_denoiser
-from .generation_config_llada import LLaDAGenerationConfig, as_tensor, is_neutral
+from .foreign_options_llada import explain, is_neutral
+from .forward_arguments_llada import drop_tokenizer_inputs
+from .generation_config_llada import LLaDAGenerationConfig, as_tensor
+from .generation_inputs_llada import (
+    as_callables,
+    check_special_tokens,
+    check_streamer,
+    find_pad_token,
+    prepare_prompts,
+)
 from .options_llada import DEFAULTS
 from .sampling_llada import shared_generator
+from .stopping_llada import StopStrings, call_criteria
 
 
 logger = logging.get_logger(__name__)
@@ -73,6 +84,7 @@ class LLaDAGenerationMixin:
         stopping_criteria: StoppingCriteriaList | None = None,
         streamer: BaseStreamer | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         **kwargs,
     ) -> LLaDAGenerationOutput | torch.LongTensor:
         r"""
@@ -88,7 +100,8 @@ class LLaDAGenerationMixin:
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
             c. Commit the proposals that the strategy picks. The others stay masked.
-            d. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads.
+            d. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads. End the
+               rows whose text before the first mask holds one of `stop_strings`, and pad what follows it.
         3. After each block, end the rows whose answer holds an EOS, and pad what follows it.
 
         Args:
@@ -104,14 +117,16 @@ class LLaDAGenerationMixin:
                 `(num_masked, vocab_size)`.
             stopping_criteria (`StoppingCriteriaList` or `list[StoppingCriteria]`, *optional*):
                 Called after each step with the canvas, `(batch, length)`, masks among its tokens, and with the scores
-                of the masks of the active block, `(num_masked, vocab_size)`. A row stops as soon as its criterion is
-                true, also inside a block. The host then waits for the device in each step.
+                of the masks of the active block, `(num_masked, vocab_size)`. A row stops after a step of its own at
+                which its criterion is true, also inside a block. The host then waits for the device in each step.
             streamer (`BaseStreamer`, *optional*):
                 Gets each position once through `put`: the prompt (once its own masks are filled), then each finished
                 block. After each step it gets the rest of the canvas through `put_draft`, if it has that method. The host
                 then waits for the device in each step.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of randomness; a list has one for each row of the output, which makes rows independent.
+            tokenizer (`PreTrainedTokenizerBase`, *optional*):
+                Needed for `stop_strings`, and ignored otherwise.
             kwargs:
                 Options of [`LLaDAGenerationConfig`]. `remasking` may also be a callable
                 `(confidence, mask, budget) -> commit`, see `remasking_llada.py` for the shapes.
@@ -121,7 +136,8 @@ class LLaDAGenerationMixin:
             `return_dict_in_generate=True`.
 
         Raises:
-            `ValueError`: if an option or an input is invalid, before any forward pass.
+            `ValueError`: if an option or an input is invalid, before any forward pass. If a callable returns something
+                that it must not, or if logits are NaN or infinite, it comes later.
 
         Example:
 
@@ -138,29 +154,35 @@ class LLaDAGenerationMixin:
         ```
         """
         # 1. Prepare the options and the canvas
+        drop_tokenizer_inputs(kwargs)
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
             kwargs["remasking"] = None  # the callable also replaces the option of the model's own config
         config = self._merge_generation_config(generation_config, kwargs)
         check_no_virtual_tokens(self)
-        input_ids, attention_mask = self._prepare_inputs(input_ids, attention_mask, config)
+        input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
+        prompt_length = input_ids.shape[1]
         canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
         generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
-        logits_processor = as_callable("logits_processor", logits_processor, LogitsProcessorList)
-        stopping_criteria = as_callable("stopping_criteria", stopping_criteria, StoppingCriteriaList)
+        processors = as_callables("logits_processor", logits_processor)
+        criteria = as_callables("stopping_criteria", stopping_criteria)
+        stop_strings = StopStrings.create(config, tokenizer, prompt_length)
         check_streamer(streamer)
-        pad_token_id = self._find_pad_token(config, is_needed=stopping_criteria is not None)
-        is_watched = stopping_criteria is not None or streamer is not None
+        stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
+        pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
+        is_watched = stops is not None or streamer is not None
+        config.draft_steps = bound_drafts(config, canvas, prompt_length)
 
-        with open_denoiser(self, canvas, config, strategy, generators, logits_processor, is_watched) as denoiser:
-            blocks = plan_blocks(canvas.masked(), input_ids.shape[1], config.block_length, config.steps)
-            self._denoise_blocks(denoiser, blocks, pad_token_id, stopping_criteria, streamer)
+        with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
+            blocks = plan_blocks(canvas.masked(), prompt_length, config.block_length, config.steps)
+            self._denoise_blocks(denoiser, blocks, pad_token_id, criteria, stop_strings, streamer)
             canvas = denoiser.canvas.view(blocks[-1].span.stop).copy()
 
         # 4. Finalize and return
         if streamer is not None:
             streamer.end()
+        check_confidences(canvas)
         if not config.return_dict_in_generate:
             return canvas.tokens
         num_committed = (canvas.step >= 0).sum(-1)
@@ -168,7 +190,7 @@ class LLaDAGenerationMixin:
             sequences=canvas.tokens,
             num_forward_passes=canvas.num_forward_passes,
             tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
-            stopped=None if stopping_criteria is None else canvas.stopped,
+            stopped=canvas.stopped if criteria else None,
             trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
         )
 
@@ -177,14 +199,15 @@ class LLaDAGenerationMixin:
         denoiser: Denoiser,
         blocks: list[Block],
         pad_token_id: int | None,
-        stopping_criteria: StoppingCriteriaList | None,
+        criteria: list[Callable],
+        stop_strings: StopStrings | None,
         streamer: BaseStreamer | None,
     ) -> None:
         """Fills the canvas of the denoiser, block by block."""
         config, prompt_length = denoiser.config, blocks[0].span.stop
         canvas = denoiser.canvas.view(blocks[-1].span.stop)  # the canvas of a recording is longer
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
-        can_end = config.stop_at_eos or stopping_criteria is not None  # else the host need not wait for the device
+        can_end = config.stop_at_eos or criteria or stop_strings  # else the host need not wait for the device
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         total_steps = 0
@@ -197,10 +220,12 @@ class LLaDAGenerationMixin:
                     put_draft(streamer, canvas, block.span, mask, scores, total_steps, config.mask_token_id)
                 total_steps += 1
 
-                # 2.d Stop the rows that the criteria stop
-                if stopping_criteria is not None:
-                    stop = call_criteria(stopping_criteria, canvas.tokens.clone(), prediction.logits)
-                    stop_rows(canvas, stop, pad_token_id)
+                # 2.d Stop the rows that took part in the step and that the criteria or a stop string stop
+                if criteria:
+                    stop = call_criteria(criteria, canvas.tokens.clone(), prediction.logits)
+                    stop_rows(canvas, stop & mask.any(-1), pad_token_id)
+                if stop_strings:
+                    end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
 
             # 3. End the rows whose answer holds an EOS
             if config.stop_at_eos and block.span.start >= prompt_length:
@@ -222,20 +247,9 @@ class LLaDAGenerationMixin:
                 f"{type(generation_config).__name__}. Single options can be passed as keyword arguments."
             )
         known = vars(LLaDAGenerationConfig())
-        plain = vars(GenerationConfig())
-        unknown = [
-            name
-            for name, value in kwargs.items()
-            if value is not None
-            and name not in known
-            and name != "tokenizer"
-            and not (name in plain and is_neutral(name, value))
-        ]
-        if unknown:
-            raise ValueError(
-                f"The following `model_kwargs` are not used by the model: {unknown}. See `LLaDAGenerationConfig` for "
-                "the options; top-k, top-p, penalties and the like go through `logits_processor`."
-            )
+        foreign = {k: v for k, v in kwargs.items() if k not in known and not is_neutral(k, v)}
+        if foreign:
+            raise ValueError(f"The following `model_kwargs` are not used by the model: {explain(foreign)}")
 
         special_tokens = {name for name in known if name.endswith("_token_id")}
         layers = [DEFAULTS, vars(LLaDAGenerationConfig.from_model_config(self.config))]
@@ -255,85 +269,8 @@ class LLaDAGenerationMixin:
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
         config.check_combinations()
-        self._check_special_tokens(config)
+        check_special_tokens(config, self.config.vocab_size)
         return config
-
-    def _check_special_tokens(self, config: LLaDAGenerationConfig) -> None:
-        """The mask token has to be known, and so do the tokens that an option speaks of."""
-        if config.mask_token_id is None:
-            raise ValueError(
-                "`mask_token_id` is not set: a canvas needs a mask token. Set it in the model's config, or pass "
-                "`mask_token_id=tokenizer.mask_token_id`."
-            )
-        if not 0 <= config.mask_token_id < self.config.vocab_size:
-            raise ValueError(
-                f"`mask_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens, but got "
-                f"{config.mask_token_id}. Correct it in the model's config, or pass `mask_token_id`."
-            )
-        eos_token_ids = as_tensor(config.eos_token_id, "cpu")
-        if eos_token_ids is not None and config.mask_token_id in eos_token_ids:
-            raise ValueError(
-                f"`eos_token_id` must not be the mask token, but got {config.eos_token_id} and "
-                f"`mask_token_id={config.mask_token_id}`. Correct one of them in the model's config, or pass it."
-            )
-        for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
-            if getattr(config, option) and config.eos_token_id is None:
-                raise ValueError(f"`{option}=True` needs an `eos_token_id`, and none is known. Pass it as well.")
-            for name in ("eos_token_id", "eot_token_id"):
-                token_ids = as_tensor(getattr(config, name), "cpu")
-                if getattr(config, option) and token_ids is not None and token_ids.max() >= self.config.vocab_size:
-                    raise ValueError(
-                        f"`{option}=True` needs an `{name}` of the vocabulary of {self.config.vocab_size} tokens, but "
-                        f"got {getattr(config, name)}. Correct it in the model's config, or pass `{name}`."
-                    )
-
-    def _find_pad_token(self, config: LLaDAGenerationConfig, is_needed: bool) -> int | None:
-        """The token behind an EOS and in the gaps of a stopped row: the pad token, or else the first EOS token."""
-        if not (config.stop_at_eos or is_needed):
-            return None
-        pad_token_id = config.pad_token_id
-        if pad_token_id is None and config.eos_token_id is not None:
-            pad_token_id = as_tensor(config.eos_token_id, "cpu")[0].item()
-        if pad_token_id is None and not is_needed:
-            return None
-        if pad_token_id is None:
-            raise ValueError(
-                "`stopping_criteria` need a `pad_token_id` for the masks that are left, and neither it nor an "
-                "`eos_token_id` is known. Pass it as well."
-            )
-        if pad_token_id >= self.config.vocab_size or pad_token_id == config.mask_token_id:
-            raise ValueError(
-                f"`pad_token_id` must be an id of the vocabulary of {self.config.vocab_size} tokens and not the mask "
-                f"token {config.mask_token_id}, but got {pad_token_id}. Correct it in the model's config, or pass "
-                "`pad_token_id`."
-            )
-        return pad_token_id
-
-    def _prepare_inputs(
-        self, input_ids: torch.LongTensor | None, attention_mask: torch.Tensor | None, config: LLaDAGenerationConfig
-    ) -> tuple[torch.LongTensor, torch.Tensor]:
-        """Checks the prompts, moves them to the model's device and repeats them `num_return_sequences` times."""
-        check_ids("input_ids", input_ids)
-        check_vocabulary("`input_ids`", input_ids, self.config.vocab_size)
-        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        check_shape("attention_mask", attention_mask, input_ids.shape)
-        attention_mask = (attention_mask != 0).long()
-        if (attention_mask.diff(dim=-1) < 0).any() or not attention_mask.any(-1).all():
-            raise ValueError(
-                "`attention_mask` must have its zeros on the left and a one in each row: the answer follows the prompt "
-                "directly. Set `tokenizer.padding_side = 'left'`."
-            )
-        length = int(attention_mask.sum(-1).max()) + config.max_new_tokens
-        if length > self.config.max_position_embeddings:
-            raise ValueError(
-                f"Prompt and `max_new_tokens` must fit into `max_position_embeddings={self.config.max_position_embeddings}` "
-                f"tokens, but got {length - config.max_new_tokens} + {config.max_new_tokens}. Shorten one of them."
-            )
-        repeats = config.num_return_sequences
-        return (
-            input_ids.to(self.device).long().repeat_interleave(repeats, dim=0),
-            attention_mask.to(self.device).repeat_interleave(repeats, dim=0),
-        )
 
     def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, **kwargs) -> dict:
         """Never called in diffusion decoding; PEFT asks for it when an adapter has the task type `CAUSAL_LM`."""
@@ -371,38 +308,6 @@ class UncheckedGenerationConfig(GenerationConfig):
 
     def validate(self, *args, **kwargs) -> None:
         """Does nothing: [`LLaDAGenerationConfig`] checks the values."""
-
-
-def call_criteria(
-    stopping_criteria: StoppingCriteriaList, tokens: torch.LongTensor, scores: torch.FloatTensor
-) -> torch.BoolTensor:
-    """Asks the criteria which rows to stop, `(batch,)`."""
-    stop = torch.as_tensor(stopping_criteria(tokens, scores), device=tokens.device)
-    if stop.dtype != torch.bool or stop.shape not in ((), tokens.shape[:1]):
-        raise ValueError(
-            f"`stopping_criteria` must return a boolean tensor of shape ({len(tokens)},), one for each row, but got "
-            f"{stop.dtype} of shape {tuple(stop.shape)}."
-        )
-    return stop.expand(len(tokens))
-
-
-def as_callable(name: str, value, list_class: type) -> Callable | None:
-    """Wraps a plain list of logits processors or stopping criteria, as `GenerationMixin` does."""
-    if value is None or (isinstance(value, (list, tuple)) and not value):
-        return None
-    if callable(value):
-        return value
-    if not isinstance(value, (list, tuple)) or not all(callable(one) for one in value):
-        raise ValueError(f"`{name}` must be a `{list_class.__name__}` or a list of callables, but got {value!r}.")
-    return list_class(value)
-
-
-def check_streamer(streamer: BaseStreamer | None) -> None:
-    if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
-        raise ValueError(
-            f"`streamer` must have the methods `put` and `end` of a `BaseStreamer`, but got {streamer!r}. "
-            "`transformers.TextStreamer(tokenizer)` is one."
-        )
 
 
 __all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]

@@ -14,17 +14,20 @@ from numbers import Integral, Real
 from typing import Any
 
 
+LAST_TOKEN_ID = 2**63 - 1  # what a tensor can hold
+
+
 @dataclass(frozen=True)
 class Option:
     """A decoding option. `None` always means that it is unset."""
 
     name: str  # of the keyword argument of `generate`
-    kind: str  # "int", "float", "bool", "choice", "token" (a token id), "tokens" (one or several), or the name of a class
+    kind: str  # "int", "float", "bool", "choice", "token" (a token id), "tokens", "strings" (one or several), or the name of a class
     help: str  # what it does, in one or two sentences
     default: Any = None  # the value that `generate` uses when the option is unset everywhere
     unset: str = "off"  # in words, what happens when it is unset and has no default
     minimum: float | None = None
-    maximum: float | None = None  # only a "float" has one
+    maximum: float | None = None
     choices: tuple[str, ...] = ()  # the values of a "choice"
     also: str | None = None  # what else `generate` accepts for it
     refines: str | None = None  # the option without which it means nothing
@@ -56,15 +59,19 @@ class Option:
         """Raises a `ValueError` if the option cannot have a value. Classes are not known here, and not checked."""
         if value is None:
             return
-        if self.kind in ("int", "token"):
-            check_integer(self.name, value, self.minimum or 0)
+        if self.kind == "int":
+            check_integer(self.name, value, self.minimum, self.maximum)
+        elif self.kind == "token":
+            check_integer(self.name, value, 0, LAST_TOKEN_ID)
         elif self.kind == "float":
             check_number(self.name, value, self.minimum, math.inf if self.maximum is None else self.maximum)
         elif self.kind == "tokens":
             check_token_ids(self.name, value)
+        elif self.kind == "strings":
+            check_strings(self.name, value)
         elif self.kind == "bool":
             check_bool(self.name, value)
-        elif self.kind == "choice" and value not in self.choices:
+        elif self.kind == "choice" and not (isinstance(value, str) and value in self.choices):
             choices = ", ".join(self.choices) + (f", or {self.also}" if self.also else "")
             raise ValueError(f"`{self.name}` must be one of {choices}, but got {value!r}.")
 
@@ -91,12 +98,18 @@ def check_number(name: str, value: Any, minimum: float, maximum: float = math.in
 
 def check_token_ids(name: str, value: Any) -> None:
     if not isinstance(value, (list, tuple)):
-        check_integer(name, value, minimum=0)
+        check_integer(name, value, 0, LAST_TOKEN_ID)
         return
     if not value:
         raise ValueError(f"`{name}` must be an id or a list of ids, but the list is empty. Use `None` for no token.")
     for token_id in value:
-        check_integer(name, token_id, minimum=0)
+        check_integer(name, token_id, 0, LAST_TOKEN_ID)
+
+
+def check_strings(name: str, value: Any) -> None:
+    strings = [value] if isinstance(value, str) else value
+    if not isinstance(strings, (list, tuple)) or not all(isinstance(one, str) and one for one in strings):
+        raise ValueError(f"`{name}` must be a text or a list of texts, none of them empty, but got {value!r}.")
 
 
 # fmt: off
@@ -122,6 +135,17 @@ OPTIONS = (
     Option("do_sample", "bool", unset="whether the temperature is above 0", is_recorded=False, on_command_line=False,
         help="`False` takes the most probable token at any temperature; `True` without a temperature means "
              "temperature 1."),
+    Option("top_k", "int", minimum=0, unset="no limit",
+        help="Sampling proposes only one of this many tokens, the most probable ones. Confidences stay those of the whole "
+             "vocabulary.",
+        example=50, label="Top-k", form_maximum=1000),
+    Option("top_p", "float", minimum=0.0, maximum=1.0, unset="no limit",
+        help="Sampling proposes only one of the most probable tokens that together reach this probability. Confidences "
+             "stay those of the whole vocabulary.",
+        example=0.9, label="Top-p"),
+    Option("min_p", "float", minimum=0.0, maximum=1.0, unset="no limit",
+        help="Sampling proposes only tokens that are at least this probable in relation to the most probable one.",
+        example=0.05),
     Option("cfg_scale", "float", minimum=0.0, default=0.0,
         help="Scale of the unsupervised classifier-free guidance (eq. 16 of the paper). It keeps the completion closer to "
              "the prompt, at twice the work for each forward pass.",
@@ -188,9 +212,12 @@ OPTIONS = (
     Option("stop_at_eos", "bool", default=True, is_recorded=False,
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
         example=False, purpose="the tokens of the official sampler, which never stops early", label="Stop at the end"),
+    Option("stop_strings", "strings", is_recorded=False, on_command_line=False,
+        help="End a row as soon as the text before its first mask holds one of these, and pad what follows. `generate` "
+             "needs the `tokenizer` for it."),
 
     # What is returned
-    Option("num_return_sequences", "int", minimum=1, default=1, shapes_output=True, is_recorded=False,
+    Option("num_return_sequences", "int", minimum=1, maximum=2**16, default=1, shapes_output=True, is_recorded=False,
         help="Number of completions for each prompt.",
         example=4, purpose="several completions of each prompt", beside=("temperature",)),
     Option("return_dict_in_generate", "bool", default=False, shapes_output=True, is_recorded=False,

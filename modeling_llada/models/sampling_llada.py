@@ -3,9 +3,30 @@
 """Sampling: from the logits of the masks to a proposed token for each of them."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from transformers import LogitsProcessor, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from .generation_config_llada import LLaDAGenerationConfig
+
+
+def call_processors(
+    processors: list[Callable], tokens: torch.LongTensor, logits: torch.FloatTensor
+) -> torch.FloatTensor:
+    """The logits, `(num_masked, vocab_size)`, after all logits processors."""
+    for processor in processors:
+        scores = processor(tokens, logits)
+        is_tensor = isinstance(scores, torch.Tensor)
+        if not is_tensor or scores.shape != logits.shape or not scores.is_floating_point():
+            got = f"{scores.dtype} of shape {tuple(scores.shape)}" if is_tensor else type(scores).__name__
+            raise ValueError(
+                f"`logits_processor` must return scores of shape {tuple(logits.shape)}, like those that it gets, but got "
+                f"{got}."
+            )
+        logits = scores
+    return logits
 
 
 def suppress(logits: torch.FloatTensor, token_ids: torch.LongTensor | None) -> None:
@@ -27,18 +48,42 @@ def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | Non
 
 
 def propose(
-    logits: torch.FloatTensor, uniform: torch.Tensor | None, mask_token_id: int, temperature: float | torch.Tensor
+    logits: torch.FloatTensor,
+    uniform: torch.Tensor | None,
+    mask_token_id: int,
+    temperature: float | torch.Tensor,
+    warpers: Sequence[LogitsProcessor] = (),
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
-    from `softmax(logits / temperature)`. The mask token itself is never proposed. The numbers `u`, in (0, 1), are of the
-    shape of the logits, `(num_masked, vocab_size)`; without them the choice is greedy.
+    from `softmax(logits / temperature)`, or from what the `warpers` leave of it. The mask token itself is never proposed.
+    The numbers `u`, in (0, 1), are of the shape of the logits, `(num_masked, vocab_size)`; without them the choice is greedy.
     """
+    mask_column = torch.arange(logits.shape[-1], device=logits.device) == mask_token_id
+    logits = logits.masked_fill(mask_column, -torch.inf)
     if uniform is not None:
         # Float64 where the device has it: in float32 the tail of the noise is cut off.
-        logits = logits.to(uniform.dtype) - temperature * (-uniform.log()).log()
-    mask_column = torch.arange(logits.shape[-1], device=logits.device) == mask_token_id
-    return logits.masked_fill(mask_column, -torch.inf).argmax(-1)
+        logits = narrow(logits, temperature, warpers).to(uniform.dtype) - temperature * (-uniform.log()).log()
+    return logits.argmax(-1)
+
+
+def sampling_warpers(config: LLaDAGenerationConfig) -> list[LogitsProcessor]:
+    """The processors of transformers for `top_k`, `top_p` and `min_p`, in the order of `GenerationMixin`."""
+    warpers = {"top_k": TopKLogitsWarper, "top_p": TopPLogitsWarper, "min_p": MinPLogitsWarper}
+    return [warpers[name](value) for name, value in config.sampling_limits.items()]
+
+
+def narrow(
+    logits: torch.FloatTensor, temperature: float | torch.Tensor, warpers: Sequence[LogitsProcessor]
+) -> torch.FloatTensor:
+    """Rules out the tokens that the warpers remove at this temperature."""
+    if not warpers:
+        return logits
+    # The best token stays at 0, so that no temperature is so low that all of them overflow.
+    scaled = ((logits - logits.amax(-1, keepdim=True)).to(widest_float(logits.device)) / temperature).float()
+    for warper in warpers:
+        scaled = warper(None, scaled)
+    return logits.masked_fill(scaled == -torch.inf, -torch.inf)
 
 
 def widest_float(device: torch.device) -> torch.dtype:

@@ -27,6 +27,7 @@ from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
 from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
 
@@ -304,7 +305,9 @@ class Call:
     ) -> None:
         self.model, self.options, self.is_closing = model, options, is_closing
         config = model._merge_generation_config(options.config, {})
-        input_ids, _ = model._prepare_inputs(inputs["input_ids"], inputs.get("attention_mask"), config)
+        input_ids, _ = prepare_prompts(
+            inputs["input_ids"], inputs.get("attention_mask"), config, model.config, model.device
+        )
         if (input_ids == config.mask_token_id).any():
             raise ValueError(
                 "The prompt must not hold mask tokens, because the server returns only the text after a prompt. Fill masks "

@@ -5,9 +5,11 @@
 Damaged and foreign checkpoints are in test_conversion.py, configs in test_configuration.py.
 """
 
+import numpy as np
 import pytest
 import torch
-from support.mock_model import MASK, MockModel, context_script
+from support.mock_model import EOS, MASK, PAD, MockModel, context_script
+from transformers.utils import logging
 
 from modeling_llada import LLaDAGenerationConfig
 
@@ -30,15 +32,32 @@ def refuses():
     return call
 
 
+@pytest.fixture
+def messages_of(monkeypatch):
+    """Collects what a remote file logs."""
+
+    def collect(module, method):
+        messages = []
+        logger = logging.get_logger(f"modeling_llada.models.{module}")
+        monkeypatch.setattr(logger, method, lambda message, *args: messages.append(message))
+        return messages
+
+    return collect
+
+
 NAN, INFINITY = float("nan"), float("inf")
 BAD_VALUES = {
     "max_new_tokens": (-1, 2.5, True, "8"),
     "steps": (0, -3, 1.5),
     "block_length": (0, 4.0),
-    "num_return_sequences": (0,),
+    "num_return_sequences": (0, 10**12),
     "temperature": (-0.1, NAN, INFINITY, "hot", True),
     "cfg_scale": (-1.0, NAN, INFINITY),
-    "remasking": ("low_entropy", 3),
+    "remasking": ("low_entropy", 3, np.array(["random", "margin"])),
+    "top_k": (-1, 2.5, True),
+    "top_p": (-0.1, 1.1, NAN),
+    "min_p": (1.5, "0.1"),
+    "stop_strings": ("", 3, ["。", ""], [b"x"]),
     "confidence_threshold": (-0.1, 1.1, NAN),
     "confidence_factor": (-1.0,),
     "entropy_bound": (-0.5,),
@@ -55,8 +74,8 @@ BAD_VALUES = {
     "confidence_eos_eot_inf": ("x",),
     "return_dict_in_generate": ("dict",),
     "output_trajectory": ("all",),
-    "eos_token_id": ("</s>", [], [1, -1], 1.5),
-    "eot_token_id": (-1,),
+    "eos_token_id": ("</s>", [], [1, -1], 1.5, 2**63),
+    "eot_token_id": (-1, [1, 2**63]),
     "pad_token_id": ([1, 2],),
     "mask_token_id": (-1,),
 }
@@ -105,7 +124,7 @@ class TestOptions:
     def test_sampling_at_temperature_zero(self, refuses):
         refuses("do_sample=True", do_sample=True, temperature=0.0)
 
-    @pytest.mark.parametrize("name", ["step", "gen_length", "mask_id", "top_k", "num_beams", "max_length", "penalty"])
+    @pytest.mark.parametrize("name", ["step", "gen_length", "mask_id", "num_beams", "max_length", "penalty"])
     def test_unknown_option(self, refuses, name):
         assert name in refuses("model_kwargs", **{name: 40})
         with pytest.raises(ValueError, match=name):
@@ -199,6 +218,50 @@ class TestAttentionMask:
         assert "padding_side = 'left'" in message
 
 
+class TestPads:
+    """Rows that begin or end with the pad token and come without a mask, as `generate(tokenizer(...).input_ids)` gives."""
+
+    @pytest.mark.parametrize("row", [[PAD, 2, 3], [2, 3, PAD]], ids=["left", "right"])
+    def test_are_warned_of_once(self, row, messages_of):
+        prompt = torch.tensor([[2, 3, 4], row])
+        messages = messages_of("generation_inputs_llada", "warning_once")
+        MockModel(context_script()).generate(prompt, max_new_tokens=1)
+        assert len(messages) == 1 and "`attention_mask`" in messages[0] and "generate(**inputs)" in messages[0]
+
+    def test_are_not_warned_of_with_a_mask_or_inside(self, messages_of):
+        messages = messages_of("generation_inputs_llada", "warning_once")
+        model = MockModel(context_script())
+        model.generate(torch.tensor([[PAD, 2]]), attention_mask=torch.tensor([[0, 1]]), max_new_tokens=1)
+        model.generate(torch.tensor([[2, PAD, 3]]), max_new_tokens=1)
+        assert not messages
+
+
+@pytest.mark.parametrize(
+    "zeros", [torch.zeros(2, 3, dtype=torch.long), [[0, 0, 0]] * 2, None], ids=["tensor", "list", "none"]
+)
+def test_token_types_of_a_tokenizer(refuses, zeros):
+    """Zeros say nothing; others would be ignored."""
+    model = MockModel(context_script())
+    expected = model.generate(PROMPT, max_new_tokens=2)
+    assert torch.equal(model.generate(PROMPT, max_new_tokens=2, token_type_ids=zeros), expected)
+    refuses("token_type_ids", token_type_ids=torch.tensor([[0, 0, 1]] * 2))
+
+
+class TestIntegersOfAnySize:
+    @pytest.mark.parametrize(
+        "name", ["steps", "block_length", "suffix_window", "leap_radius", "cache_refresh_interval", "top_k"]
+    )
+    def test_work(self, name, tiny_model):
+        options = {"max_new_tokens": 4, "confidence_threshold": 0.9, "leap_threshold": 0.1, "temperature": 1.0}
+        sequences = [
+            tiny_model().generate(
+                PROMPT, **options | {"block_cache": "dual", name: value}, generator=torch.Generator().manual_seed(0)
+            )
+            for value in (100, 2**64)
+        ]
+        assert torch.equal(*sequences)
+
+
 class TestGenerator:
     @pytest.mark.parametrize("temperature", [0.0, 1.0])
     @pytest.mark.parametrize(
@@ -210,6 +273,52 @@ class TestGenerator:
     def test_as_many_as_rows(self, refuses):
         refuses("generator", generator=[torch.Generator()], temperature=1.0)
         refuses("generator", generator=[torch.Generator()] * 2, num_return_sequences=2, temperature=1.0)
+
+
+class TestLogits:
+    """What they are is known only after a forward pass."""
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            lambda ids, scores: scores * torch.nan,
+            lambda ids, scores: scores.index_fill(1, torch.tensor([7]), torch.nan),
+            lambda ids, scores: scores.index_fill(1, torch.tensor([7]), torch.inf),
+            lambda ids, scores: scores - torch.inf,
+            lambda ids, scores: scores.index_fill(1, torch.arange(MASK), -torch.inf),  # all but the mask token
+        ],
+        ids=["nan", "one nan", "one inf", "all ruled out", "all but the mask"],
+    )
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"temperature": 1.0, "top_p": 0.9},
+            {"confidence_eos_eot_inf": True, "eos_token_id": 0},
+            {"draft_steps": 2},
+        ],
+        ids=str,
+    )
+    def test_nan_and_infinite(self, broken, options):
+        with pytest.raises(ValueError, match="NaN or infinite.*`logits_processor`.*`cfg_scale`"):
+            MockModel(context_script()).generate(PROMPT, max_new_tokens=4, logits_processor=[broken], **options)
+
+    def test_a_processor_that_leaves_one_token_is_right(self):
+        """Also where that is the end token, whose confidence is taken without end tokens."""
+        only = [lambda ids, scores: torch.full_like(scores, -torch.inf).index_fill(1, torch.tensor([EOS]), 0.0)]
+        sequences = MockModel(context_script()).generate(
+            PROMPT, max_new_tokens=2, logits_processor=only, confidence_eos_eot_inf=True, stop_at_eos=False
+        )
+        assert (sequences[:, 3:] == EOS).all()
+
+    @pytest.mark.parametrize(
+        "processor",
+        [lambda ids, scores: None, lambda ids, scores: scores[:, :5], lambda ids, scores: scores.long()],
+        ids=["none", "shape", "integers"],
+    )
+    def test_processors_that_return_something_else(self, processor):
+        with pytest.raises(ValueError, match="`logits_processor` must return scores of shape"):
+            MockModel(context_script()).generate(PROMPT, max_new_tokens=4, logits_processor=[processor, torch.add])
 
 
 class TestCallable:

@@ -242,6 +242,19 @@ class TestOptions:
             scripted([0.5] * 4).generate(PROMPT, max_new_tokens=4, **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"block_length": 3}, {"max_new_tokens": 0}], ids=str)
+def test_more_drafts_than_the_largest_block_has_masks_are_not_made(options):
+    """They would cost memory and time without limit."""
+    prompt = torch.tensor([[2, MASK, MASK, MASK, 3]])
+    options = {"max_new_tokens": 6} | options
+    model = MockModel(context_script())
+    assert torch.equal(
+        model.generate(prompt, draft_steps=10**18, **options), MockModel(context_script()).generate(prompt, **options)
+    )
+    largest = 3 if len(options) == 2 or not options["max_new_tokens"] else 6
+    assert max(len(call.input_ids) for call in model.calls) == largest
+
+
 def test_pick():
     values = torch.arange(12).view(2, 3, 2)
     assert pick(values, torch.tensor([2, 0])).tolist() == [[4, 5], [6, 7]]

@@ -56,6 +56,7 @@ OPTIONS = [
     {"max_new_tokens": 0, "confidence_threshold": 0.2},
     {**SMALL, "temperature": 0.7},
     {**SMALL, "temperature": 0.7, "remasking": "random", "block_cache": "dual"},
+    {**SMALL, "temperature": 2.0, "top_k": 9, "top_p": 0.9, "min_p": 0.05},
     {**SMALL, "remasking": "random", "cfg_scale": 0.5},
     {**SMALL, "draft_steps": 3},
     {**SMALL, "draft_steps": 2, "block_cache": "dual", "cfg_scale": 0.5},

@@ -41,10 +41,17 @@ class TestCache:
 
 @BOTH_CLASSES
 class TestUnknown:
-    @pytest.mark.parametrize("name", ["token_type_ids", "past_key_value", "query_position", "seq_idx", "kwargs"])
+    @pytest.mark.parametrize("name", ["past_key_value", "query_position", "seq_idx", "kwargs"])
     def test_is_an_error(self, tiny_model, random_ids, model_class, name):
         with pytest.raises(TypeError, match=f"unexpected keyword argument `{name}`"):
             tiny_model(model_class)(random_ids(1, 4), **{name: torch.zeros(1, 4)})
+
+    def test_token_types_of_a_tokenizer(self, tiny_model, random_ids, model_class):
+        """Zeros say nothing; others would be ignored."""
+        model, ids = tiny_model(model_class), random_ids(1, 4)
+        assert torch.equal(model(ids, token_type_ids=torch.zeros_like(ids))[0], model(ids)[0])
+        with pytest.raises(ValueError, match="`token_type_ids` must be zeros"):
+            model(ids, token_type_ids=torch.ones_like(ids))
 
     @pytest.mark.parametrize("name", ["use_cache", "is_causal"])
     def test_arguments_that_cannot_be_switched_on(self, tiny_model, random_ids, model_class, name):

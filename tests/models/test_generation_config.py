@@ -202,43 +202,6 @@ class TestPlainGenerationConfig:
     def test_an_empty_one_changes_nothing(self, model):
         assert vars(resolved(model, GenerationConfig())) == vars(resolved(model))
 
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {"top_k": 50},
-            {"top_p": 0.9},
-            {"min_p": 0.1},
-            {"repetition_penalty": 1.2},
-            {"num_beams": 4},
-            {"no_repeat_ngram_size": 2},
-            {"cache_implementation": "static"},
-            {"guidance_scale": 3.0},
-            {"max_length": 50},
-            {"min_new_tokens": 5},
-            {"penalty_alpha": 0.6},
-            {"output_scores": True},
-            {"bad_words_ids": [[1]]},
-            {"my_own_option": 1},
-        ],
-        ids=str,
-    )
-    def test_options_that_we_do_not_have_are_refused(self, model, options):
-        with pytest.raises(ValueError, match=rf"`generation_config`.*{next(iter(options))}.*logits_processor"):
-            model.generate(PROMPT, generation_config=GenerationConfig(**options))
-        with pytest.raises(ValueError, match=f"`model_kwargs`.*{next(iter(options))}"):
-            model.generate(PROMPT, **options)
-        assert not model.calls
-
-    @pytest.mark.parametrize(
-        "options",
-        [{"top_k": None}, {"top_p": 1.0}, {"num_beams": 1}, {"repetition_penalty": 1.0}, {"guidance_scale": 1.0}],
-        ids=str,
-    )
-    def test_neutral_values_pass(self, model, options):
-        model.generate(PROMPT, generation_config=GenerationConfig(**options), max_new_tokens=1)
-        model.generate(PROMPT, max_new_tokens=1, **options)
-        assert len(model.calls) == 2
-
 
 class TestFiles:
     def test_do_sample_and_max_new_tokens_are_always_written(self, tmp_path):
@@ -289,7 +252,7 @@ class TestFiles:
     def test_update_checks_the_values(self):
         """TRL updates the model's own config before it samples."""
         config = LLaDAGenerationConfig()
-        assert config.update(steps=4, top_p=1.0) == {"top_p": 1.0}
+        assert config.update(steps=4, num_beams=1) == {"num_beams": 1}
         assert config.steps == 4
         with pytest.raises(ValueError, match="`steps`"):
             config.update(steps=0)
@@ -323,13 +286,19 @@ class TestFiles:
     def test_an_autoregressive_generation_config_beside_the_weights(self, tiny_model, tmp_path, monkeypatch):
         """Loading must not fail for it; what we do not have is left out with a warning."""
         tiny_model().save_pretrained(tmp_path)
-        written = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_new_tokens": 9, "eos_token_id": [1, 7]}
+        written = {
+            "do_sample": True,
+            "temperature": 0.6,
+            "typical_p": 0.95,
+            "max_new_tokens": 9,
+            "eos_token_id": [1, 7],
+        }
         (tmp_path / "generation_config.json").write_text(json.dumps(written))
         warnings = []
         logger = logging.get_logger("modeling_llada.models.generation_config_llada")
         monkeypatch.setattr(logger, "warning", lambda message, *args: warnings.append(message))
         model = AutoModel.from_pretrained(tmp_path)
-        assert len(warnings) == 1 and "top_p" in warnings[0]
+        assert len(warnings) == 1 and "typical_p" in warnings[0]
         assert model.generation_config.sampling_temperature == 0.6
         assert model.generation_config.eos_token_id == [1, 7]
         assert model.generate(torch.tensor([[2, 3]])).shape == (1, 11)

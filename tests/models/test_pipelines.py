@@ -99,8 +99,12 @@ class TestTextGeneration:
         assert all(answer.startswith(LINE) for answer in answers)
 
     def test_options_that_we_do_not_have_are_refused(self, write_tiny):
-        with pytest.raises(ValueError, match="`model_kwargs` are not used by the model.*top_p"):
-            write_tiny(LINE, top_p=0.9)
+        with pytest.raises(ValueError, match="`model_kwargs` are not used by the model.*num_beams"):
+            write_tiny(LINE, num_beams=4)
+
+    def test_stop_sequence(self, write):
+        """The pipeline passes it as `stop_strings`, with its tokenizer."""
+        assert texts(write(LINE, max_new_tokens=12, stop_sequence="地上")) == [LINE + "疑是地上"]
 
     @pytest.mark.parametrize("streamer_class", [TextStreamer, TextDiffusionStreamer])
     def test_streamer(self, write, streamer_class, capsys):

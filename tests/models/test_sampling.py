@@ -4,7 +4,9 @@
 
 import pytest
 import torch
-from support.mock_model import MASK, VOCAB_SIZE, MockModel, context_script
+from support.mock_model import MASK, VOCAB_SIZE, MockModel, context_script, details
+from transformers import GenerationConfig, LogitsProcessor, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers.utils import logging
 
 from modeling_llada.models.sampling_llada import draw_uniform, propose
 
@@ -83,6 +85,78 @@ class TestDistribution:
         assert uniform.dtype == torch.float64
         assert uniform.min() > 0 and uniform.max() < 1
         assert torch.isfinite(-(-uniform.log()).log()).all()
+
+
+class TestLimits:
+    """`top_k`, `top_p` and `min_p`: the warpers of transformers decide which tokens sampling may propose."""
+
+    WARPERS = {"top_k": (TopKLogitsWarper, 5), "top_p": (TopPLogitsWarper, 0.8), "min_p": (MinPLogitsWarper, 0.1)}
+    OPTIONS = {"max_new_tokens": 24, "temperature": 2.0, "remasking": "random", "stop_at_eos": False}
+
+    def generate(self, **options):
+        return details(MockModel(context_script()), generator=seeded(0), **self.OPTIONS | options)
+
+    @pytest.mark.parametrize("names", [("top_k",), ("top_p",), ("min_p",), ("top_k", "top_p", "min_p")], ids=str)
+    def test_equal_the_processors_of_the_library_at_the_temperature(self, names):
+        class AtTheTemperature(LogitsProcessor):
+            def __call__(self, input_ids, scores):
+                ranked = scores.index_fill(1, torch.tensor([MASK]), -torch.inf) / 2.0
+                for warper in warpers:
+                    ranked = warper(input_ids, ranked)
+                return ranked * 2.0
+
+        warpers = [warper(value) for warper, value in (self.WARPERS[name] for name in names)]
+        limited = self.generate(**{name: self.WARPERS[name][1] for name in names})
+        expected = self.generate(logits_processor=[AtTheTemperature()])
+        assert torch.equal(limited.sequences, expected.sequences)
+        assert not torch.equal(limited.sequences, self.generate().sequences)
+
+    def test_one_token_is_the_most_probable_one_in_the_same_order(self):
+        """So confidences are still those of the whole vocabulary: of a single token they would all be 1."""
+        options = {"remasking": "low_confidence"}
+        greedy = self.generate(temperature=0.0, **options)
+        for limit in ({"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0}):
+            limited = self.generate(temperature=1.0, **options, **limit)
+            assert torch.equal(limited.sequences, greedy.sequences)
+            assert torch.equal(limited.trajectory[0], greedy.trajectory[0])
+            torch.testing.assert_close(limited.trajectory[1], greedy.trajectory[1], equal_nan=True)
+
+    def test_the_mask_token_takes_no_place(self):
+        logits = torch.zeros(4, VOCAB_SIZE)
+        logits[:, MASK], logits[:, 7] = 9.0, 5.0
+        sequences = MockModel(logits).generate(PROMPT, max_new_tokens=1, temperature=1.0, top_k=1)
+        assert sequences[0, 3] == 7
+
+    @pytest.mark.parametrize(
+        "limit", [{"top_k": 0}, {"top_k": None}, {"top_p": 1.0}, {"top_p": 1}, {"min_p": 0.0}, {"top_k": 99}]
+    )
+    def test_values_that_set_no_limit(self, limit):
+        assert torch.equal(self.generate(**limit).sequences, self.generate().sequences)
+
+    @pytest.mark.parametrize("temperature", [1e-320, 1e-45, 1e300])
+    def test_temperatures_at_the_ends_of_the_floats(self, temperature):
+        self.generate(temperature=temperature, top_k=3, top_p=0.9)
+
+    def test_without_sampling_they_have_no_effect_and_a_warning_says_so(self, monkeypatch):
+        messages = []
+        logger = logging.get_logger("modeling_llada.models.generation_config_llada")
+        monkeypatch.setattr(logger, "warning_once", messages.append)
+        greedy = self.generate(temperature=0.0)
+        assert not messages
+        assert torch.equal(self.generate(temperature=0.0, top_p=0.5, top_k=3).sequences, greedy.sequences)
+        assert len(messages) == 1 and "`top_k` and `top_p` narrow" in messages[0] and "`do_sample=True`" in messages[0]
+
+    def test_do_sample_is_enough(self):
+        assert torch.equal(
+            self.generate(temperature=None, do_sample=True, top_p=0.9).sequences,
+            self.generate(temperature=1.0, top_p=0.9).sequences,
+        )
+
+    def test_from_a_plain_config(self):
+        """One that was made without them does not switch on `top_k=50`, the default of the library."""
+        typed = self.generate(generation_config=GenerationConfig(top_k=3))
+        assert torch.equal(typed.sequences, self.generate(top_k=3).sequences)
+        assert torch.equal(self.generate(generation_config=GenerationConfig()).sequences, self.generate().sequences)
 
 
 class TestSeeds:

@@ -102,6 +102,19 @@ def test_a_row_stops_by_itself():
         assert together.num_forward_passes[row] == output.num_forward_passes[0]
 
 
+@pytest.mark.parametrize("options", [{}, {"block_length": 2}, {"draft_steps": 2}], ids=str)
+def test_a_row_waits_for_a_step_of_its_own(options):
+    """While the masks of another prompt are filled, a criterion that is true at once does not stop it."""
+    prompt = torch.tensor([[2, 3, 4], [MASK, 6, MASK], [8, MASK, 10]])
+    options |= {"max_new_tokens": 4, "stop_at_eos": False, "stopping_criteria": [lambda ids, scores: True]}
+    together = details(MockModel(context_script()), prompt, **options)
+    assert together.stopped.tolist() == [True] * 3
+    for row in range(3):
+        alone = details(MockModel(context_script()), prompt[row : row + 1], **options)
+        assert torch.equal(together.sequences[row], alone.sequences[0])
+        assert together.num_forward_passes[row] == alone.num_forward_passes[0] == 1
+
+
 def test_a_complete_row_is_not_stopped():
     output = details(scripted([0.9, 0.8]), max_new_tokens=2, stopping_criteria=[StopAfter(2)])
     assert output.stopped.tolist() == [False]
@@ -156,7 +169,12 @@ def test_an_empty_list_is_none(criteria):
     assert details(model, max_new_tokens=1, stopping_criteria=criteria).stopped is None
 
 
-@pytest.mark.parametrize("result", [torch.tensor([1]), torch.tensor([True, False]), torch.tensor([[True]])], ids=str)
-def test_something_else_than_a_boolean_for_each_row(result):
+@pytest.mark.parametrize("form", [lambda criterion: criterion, lambda criterion: [lambda *_: False, criterion]])
+@pytest.mark.parametrize(
+    "result",
+    [torch.tensor([1]), torch.tensor([True, False]), torch.tensor([[True]]), None, [True], "yes", 1],
+    ids=str,
+)
+def test_something_else_than_a_boolean_for_each_row(result, form):
     with pytest.raises(ValueError, match="`stopping_criteria` must return"):
-        scripted([0.9]).generate(PROMPT, max_new_tokens=1, stopping_criteria=lambda input_ids, scores: result)
+        scripted([0.9]).generate(PROMPT, max_new_tokens=1, stopping_criteria=form(lambda input_ids, scores: result))
