@@ -22,7 +22,7 @@ from .decoding import (
 )
 from .errors import CommandError, warn
 from .generate import summary
-from .prompts import warn_about_unknown_characters
+from .prompts import warn_about_script, warn_about_unknown_characters
 from .terminal import add_animation_arguments, animation_delay, note, open_stdin, write_text
 
 
@@ -144,6 +144,7 @@ def converse(text: str, conversation, replier: "Replier", is_interactive: bool, 
         note(f"error: {error}")
         return
     warn_about_unknown_characters(text, conversation.tokenizer, checkpoint)
+    warn_about_script(text, checkpoint)
     if conversation.num_dropped > dropped_before:
         turns = "turn" if conversation.num_dropped == 1 else f"{conversation.num_dropped} turns"
         warn(f"the conversation is too long for the model, which no longer sees the first {turns}.")

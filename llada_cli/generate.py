@@ -21,7 +21,15 @@ from .decoding import (
 )
 from .errors import CommandError, warn
 from .parsing import CommandParser
-from .prompts import MASK, build_prompt, check_arguments, flag_of, prompt_fields, warn_about_unknown_characters
+from .prompts import (
+    MASK,
+    build_prompt,
+    check_arguments,
+    flag_of,
+    prompt_fields,
+    warn_about_script,
+    warn_about_unknown_characters,
+)
 from .terminal import add_animation_arguments, animation_delay, note, write_text
 
 
@@ -117,6 +125,7 @@ def run(args: argparse.Namespace) -> None:
 
     prompt, length = build_prompt(args, tokenizer, model.config.mask_token_id)
     warn_about_unknown_characters(prompt, tokenizer, name)
+    warn_about_script(args.prompt or args.infill or "", name)
     if length is not None:
         options.setdefault("max_new_tokens", length)
     all_options = effective_options(model, options)

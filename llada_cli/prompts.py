@@ -18,6 +18,11 @@ def flag_of(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+def quoted_flag(one) -> str:
+    """The option of a prompt field, for an error."""
+    return f"`{flag_of(one.name)}`"
+
+
 def field_values(args: argparse.Namespace) -> dict[str, str | None]:
     """The values of the options that the checkpoint declares."""
     return {one.name: getattr(args, f"field_{one.name}") for one in args.prompt_fields.fields}
@@ -31,9 +36,9 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError(f"`--infill` needs one {MASK} for each token to fill, but got {args.infill!r}.")
     if args.reverse and not args.prompt:
         raise CommandError("`--reverse` needs PROMPT: the line after the one to write.")
-    header = args.prompt_fields.header(field_values(args))
+    header = args.prompt_fields.header(field_values(args), quoted_flag)
     if not (args.prompt or args.infill or header):
-        options = ["PROMPT", "`--infill`", *(f"`{flag_of(one.name)}`" for one in args.prompt_fields.fields)]
+        options = ["PROMPT", "`--infill`", *map(quoted_flag, args.prompt_fields.fields)]
         raise CommandError(f"there is nothing to start from: give {', '.join(options[:-1])} or {options[-1]}.")
     if args.svg:
         check_output_file("--svg", args.svg)
@@ -54,7 +59,7 @@ def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tup
         masks = mask_token * count_tokens(fields.first_line(args.prompt), tokenizer)
         return header + fields.line_before(args.prompt, masks), 0
     start = (args.prompt or "").replace(MASK, mask_token)
-    return header + start, fields.answer_length(values, count_tokens(start, tokenizer))
+    return header + start, fields.answer_length(values, count_tokens(start, tokenizer), quoted_flag)
 
 
 def warn_about_unknown_characters(prompt: str, tokenizer, checkpoint: str) -> None:
@@ -73,3 +78,9 @@ def warn_about_unknown_characters(prompt: str, tokenizer, checkpoint: str) -> No
     hint = prompt_fields.PromptFields.load(checkpoint).notes.get("unknown_characters", "")
     message = f"the tokenizer does not know {' '.join(characters)} and reads {tokenizer.unk_token} instead. {hint}"
     warn(message.strip())
+
+
+def warn_about_script(text: str, checkpoint: str) -> None:
+    """Warns if a text is mostly in a script that the checkpoint does not know."""
+    if note := prompt_fields.PromptFields.load(checkpoint).note_on_script(text):
+        warn(note)

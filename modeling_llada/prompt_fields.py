@@ -7,7 +7,8 @@ below it. This module must not import torch, because `llada generate --help` rea
 """
 
 import json
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,11 @@ class PromptField:
         object.__setattr__(self, "choices", tuple(Choice(**choice) for choice in self.choices))
 
 
+def quoted(one: PromptField) -> str:
+    """The name of a field in backticks."""
+    return f"`{one.name}`"
+
+
 @dataclass(frozen=True)
 class PromptFields:
     """
@@ -59,12 +65,14 @@ class PromptFields:
             The characters that end a line. The first one is written where a line lacks its end.
         sentence_ends (`str`, *optional*, defaults to `""`):
             Those that also end a sentence. The first one is written at the end of a sentence.
+        script (`str`, *optional*, defaults to `""`):
+            How the Unicode names of the letters begin that the checkpoint knows, if it knows one script only.
         examples (`dict[str, list[dict]]`, *optional*):
             Prompts to try, by task: `"complete"`, `"infill"`, `"reverse"` and `"chat"`. Each has a `prompt`, values of
             fields, and a `gloss` in English.
         notes (`dict[str, str]`, *optional*):
-            Sentences in English for users: `"unknown_characters"` for prompts that the tokenizer does not know, and
-            `"chat"`, `"message"` and `"system"` for a chat, its messages and its system message.
+            Sentences in English for users: `"unknown_characters"` for prompts that the tokenizer does not know,
+            `"other_script"` for prompts in another script, and `"chat"`, `"message"` and `"system"` for a chat, its messages and its system message.
 
     Example:
 
@@ -83,11 +91,16 @@ class PromptFields:
     header_end: str = "\n"
     line_ends: str = "\n"
     sentence_ends: str = ""
+    script: str = ""
     examples: Mapping[str, list[dict]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple(PromptField(**one) for one in self.fields))
+        declared = {one.name for one in self.fields}
+        for one in self.fields:
+            if one.needs and one.needs not in declared:
+                raise ValueError(f"`{one.name}` needs `{one.needs}`, which is no field")
 
     @classmethod
     def load(cls, checkpoint: str | Path, download: bool = True) -> "PromptFields":
@@ -108,10 +121,10 @@ class PromptFields:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{FILE_NAME} of {str(checkpoint)!r} cannot be used: {error}.") from error
 
-    def header(self, values: Mapping[str, str | None]) -> str:
+    def header(self, values: Mapping[str, str | None], name_of: Callable[[PromptField], str] = quoted) -> str:
         """
         The header of a prompt with its end, from values by the names of the fields. Empty ones are left out; without any
-        value the header is empty.
+        value the header is empty. `name_of` gives the name of a field for users.
 
         Raises:
             `ValueError`: if there is no such field or choice, if a field needs another one, or if a value has a line
@@ -125,34 +138,37 @@ class PromptFields:
         for one in given:
             value, choices = values[one.name], [choice.value for choice in one.choices]
             if choices and value not in choices:
-                raise ValueError(f"`{one.name}` must be one of {' '.join(choices)}, but got {value[:40]!r}.")
+                raise ValueError(f"{name_of(one)} must be one of {' '.join(choices)}, but got {value[:40]!r}.")
             if one.needs and one.needs not in values:
-                raise ValueError(f"`{one.name}` needs `{one.needs}`: give both, or leave `{one.name}` out.")
+                needed = name_of(next(other for other in self.fields if other.name == one.needs))
+                raise ValueError(f"{name_of(one)} needs {needed}: give both, or leave {name_of(one)} out.")
             if "\n" in value:
-                raise ValueError(f"`{one.name}` must be one line, but got {value[:40]!r}.")
+                raise ValueError(f"{name_of(one)} must be one line, but got {value[:40]!r}.")
         parts = [one.template.replace("{value}", values[one.name]) for one in given]
         return "".join(parts) + self.header_end if parts else ""
 
-    def answer_length(self, values: Mapping[str, str | None], num_given: int) -> int | None:
+    def answer_length(
+        self, values: Mapping[str, str | None], num_given: int, name_of: Callable[[PromptField], str] = quoted
+    ) -> int | None:
         """
         The number of masks for an answer whose length is fixed by a choice, one of them for EOS; `None` if no choice fixes
         it. The prompt already has `num_given` tokens of the answer; a `ValueError` says that these are all.
         """
-        for name, choice in self._chosen(values).items():
+        for one, choice in self._chosen(values):
             if choice.length is not None:
                 if num_given >= choice.length:
                     raise ValueError(
-                        f"`{name}` {choice.value} has {choice.length} tokens, and the prompt already has {num_given} of "
-                        f"them: shorten the prompt, or leave `{name}` out."
+                        f"{name_of(one)} {choice.value} has {choice.length} tokens, and the prompt already has {num_given} of "
+                        f"them: shorten the prompt, or leave {name_of(one)} out."
                     )
                 return choice.length - num_given + 1
         return None
 
     def columns(self, values: Mapping[str, str | None], text: str) -> int | None:
         """The cells in a row of a drawing: those of the chosen value, or of a value with first lines as long as this."""
-        chosen = list(self._chosen(values).values())
+        chosen = self._chosen(values)
         if chosen:
-            return chosen[0].columns
+            return chosen[0][1].columns
         columns = 2 * (len(self.first_line(text.rpartition("\n")[2])) + 1)
         known = {choice.columns for one in self.fields for choice in one.choices}
         return columns if columns in known else None
@@ -160,6 +176,12 @@ class PromptFields:
     def values_named_in(self, text: str) -> dict[str, str]:
         """The choices that a text names, by their fields."""
         return {one.name: choice.value for one in self.fields for choice in one.choices if choice.value in text}
+
+    def note_on_script(self, text: str) -> str:
+        """The note for a text that is mostly in another script than the checkpoint knows; `""` for other texts."""
+        letters = [character for character in text.replace(MASK, "") if character.isalpha()]
+        num_foreign = sum(not unicodedata.name(letter, "").startswith(self.script) for letter in letters)
+        return self.notes.get("other_script", "") if num_foreign > len(letters) / 2 else ""
 
     def first_line(self, text: str) -> str:
         """The text before the first end of a line."""
@@ -179,10 +201,8 @@ class PromptFields:
     def _ended(self, line: str, end: str) -> str:
         return line if line.endswith(tuple(self.line_ends)) else line + end
 
-    def _chosen(self, values: Mapping[str, str | None]) -> dict[str, Choice]:
-        return {
-            one.name: choice for one in self.fields for choice in one.choices if values.get(one.name) == choice.value
-        }
+    def _chosen(self, values: Mapping[str, str | None]) -> list[tuple[PromptField, Choice]]:
+        return [(one, choice) for one in self.fields for choice in one.choices if values.get(one.name) == choice.value]
 
 
 def count_tokens(text: str, tokenizer) -> int:

@@ -49,6 +49,24 @@ class TestHeader:
         with pytest.raises(ValueError, match=message):
             poet.header(values)
 
+    def test_errors_name_the_fields_as_users_know_them(self, poet):
+        with pytest.raises(ValueError, match="Poet needs Title: give both, or leave Poet out"):
+            poet.header({"author": "李白"}, lambda field: field.label)
+
+
+class TestScript:
+    @pytest.mark.parametrize("text", ["The moon is bright tonight,", "Hello 月", "[MASK]tonight[MASK]", "луна"])
+    def test_texts_that_the_poet_cannot_read(self, poet, text):
+        assert poet.note_on_script(text).startswith("This model knows classical Chinese verse only.")
+
+    @pytest.mark.parametrize("text", ["床前明月光，", "床[MASK][MASK]月光，", "", "。", "1234"])
+    def test_texts_that_it_can(self, poet, text):
+        assert poet.note_on_script(text) == ""
+
+    def test_who_follows_instructions_reads_english(self):
+        adapter = PromptFields.load(SHIPPED_CHECKPOINT.parent / "llada-poet-instruct")
+        assert adapter.note_on_script("What comes before 疑是地上霜?") == ""
+
 
 class TestAnswerLength:
     def test_the_rest_of_the_form_and_eos(self, poet):
@@ -109,6 +127,10 @@ class TestLoad:
         ("content", "message"),
         [
             ({"field": []}, "unexpected keyword argument 'field'"),
+            (
+                {"fields": [{"name": "author", "help": "", "needs": "title"}]},
+                "`author` needs `title`, which is no field",
+            ),
             ({"fields": [{"name": "board size", "help": ""}]}, "must be a Python identifier, but got 'board size'"),
         ],
     )

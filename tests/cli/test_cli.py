@@ -266,7 +266,7 @@ class TestPromptFields:
         return run
 
     def test_choices_have_an_english_gloss(self, show_help):
-        assert "五言绝句 (four lines of five characters)" in show_help()
+        assert "五言绝句 (quatrain, four lines of five characters)" in show_help()
 
     def test_another_checkpoint_has_other_fields(self, show_help, poet_folder, tmp_path):
         fields = [{"name": "board_size", "help": "size of the board", "choices": [{"value": "4x4"}, {"value": "9x9"}]}]
@@ -302,7 +302,7 @@ class TestErrors:
             (["--reverse", "--infill", "[MASK]"], "`--infill` takes the whole text"),
             (["--infill", "床前"], r"`--infill` needs one \[MASK\] for each token"),
             (["--reverse"], "`--reverse` needs PROMPT"),
-            (["--author", "李白"], "`author` needs `title`"),
+            (["--author", "李白"], "`--author` needs `--title`"),
             (["x", "--seed", "-1"], "`--seed` must be an integer in"),
             (["x", "--delay", "-1"], "`--delay` must be a number of seconds"),
             (["x", "--svg", "no/such/folder/a.svg"], "`--svg` names a file in a folder that does not exist"),
@@ -369,6 +369,10 @@ class TestErrors:
         assert "warning: the tokenizer does not know 𠀀 㐂 and reads <|unk|> instead" in err
         assert main(["generate", LINE, "--max-new-tokens", "1"]) == 0
         assert "warning" not in capsys.readouterr().err
+
+    def test_a_prompt_in_another_script_warns(self, capsys):
+        assert main(["generate", "The moon is bright tonight,", "--max-new-tokens", "1", "--device", "cpu"]) == 0
+        assert "warning: This model knows classical Chinese verse only." in capsys.readouterr().err
 
     def test_nothing_to_fill_warns(self, capsys):
         assert main(["generate", LINE, "--max-new-tokens", "0"]) == 0

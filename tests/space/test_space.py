@@ -210,7 +210,7 @@ class TestHeaderFields:
             return HeaderFields(Models(list(cards)), cards[0])
 
     def test_choices_have_an_english_gloss(self, header):
-        assert ("五言绝句 · four lines of five characters", "五言绝句") in header.components["form"].choices
+        assert ("五言绝句 · quatrain, four lines of five characters", "五言绝句") in header.components["form"].choices
         assert header.components["form"].value == "五言绝句", "the first example"
 
     def test_a_model_without_fields_has_no_header(self, header, cards):
