@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import decode_tables, train_tables
 from benchmarks.decode_requirements import requirement_section
+from modeling_llada.pipes import quiet_when_closed
 from modeling_llada.writing import write_atomically
 from reporting.markdown import fill
 
@@ -23,6 +24,7 @@ the columns and says what the numbers mean.
 """
 
 
+@quiet_when_closed()
 def main() -> None:
     for path, page in pages().items():
         write_atomically(path, page)

@@ -33,6 +33,7 @@ import yaml
 
 from evidence.quality import page as quality_page
 from evidence.quality.plot import PLOT as QUALITY_PLOT
+from modeling_llada.pipes import quiet_when_closed
 from reporting.markdown import joined, table
 from reporting.plots import draw_themes
 
@@ -111,6 +112,7 @@ class Claim:
         return {name: svg for plot in self.module.PLOTS for name, svg in draw_themes(plot, self.results).items()}
 
 
+@quiet_when_closed()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "docs", help="folder of the pages (%(default)s)")

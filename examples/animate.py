@@ -17,6 +17,7 @@ import torch
 
 from modeling_llada.drawing import Picture, Timing, animated_svg, denoising_page, pictures_of
 from modeling_llada.loading import load_checkpoint
+from modeling_llada.pipes import quiet_when_closed
 from modeling_llada.streaming import RecordingStreamer
 from modeling_llada.writing import check_writable, write_atomically
 
@@ -25,6 +26,7 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints/llada-poet"
 SUFFIXES = (".svg", ".gif", ".webp", ".html")
 
 
+@quiet_when_closed()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help=f"the file to write: {', '.join(SUFFIXES)}")

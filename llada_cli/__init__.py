@@ -9,11 +9,16 @@ at once. Each subcommand is one module with `add_parser`, which only needs argpa
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from . import chat, convert_adapter, eval, export, generate, score, serve, space
+from .arguments import own_version
 from .errors import CommandError
+from .light_import import light_import
 from .parsing import CommandParser
+from .terminal import accept_all_letters
+
+
+pipes = light_import("modeling_llada.pipes")
 
 
 EXAMPLES = """examples:
@@ -32,9 +37,11 @@ environment:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit code: 0, or 2 after an error of the user, or 130 after Ctrl-C."""
-    args = build_parser().parse_args(arguments)
+    accept_all_letters()
     try:
-        args.run(args)
+        with pipes.quiet_when_closed():
+            args = build_parser().parse_args(arguments)
+            args.run(args)
     except KeyboardInterrupt:
         return 130
     except (CommandError, ValueError, OSError) as error:
@@ -50,7 +57,7 @@ def build_parser() -> CommandParser:
     parser = CommandParser(
         prog="llada", description="LLaDA: a language model that writes by denoising.", epilog=EXAMPLES
     )
-    parser.add_argument("--version", action="version", version=f"llada {version('modeling-llada')}")
+    parser.add_argument("--version", action="version", version=f"llada {own_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chat.add_parser(commands)
     convert_adapter.add_parser(commands)

@@ -5,6 +5,7 @@
 import argparse
 import os
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .errors import CommandError
@@ -17,6 +18,14 @@ writing = light_import("modeling_llada.writing")
 
 SHIPPED_CHECKPOINTS = "checkpoints"
 SHIPPED_CHECKPOINT = "llada-poet"
+
+
+def own_version() -> str:
+    """The version of the package, which runs without being installed too: `python -m llada_cli` in a clone."""
+    try:
+        return version("modeling-llada")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def add_model_arguments(parser: CommandParser, shipped: str = SHIPPED_CHECKPOINT) -> None:

@@ -12,7 +12,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from .arguments import add_model_arguments, check_minimum, check_output_file, check_seed, find_checkpoint
+from .arguments import (
+    add_model_arguments,
+    check_minimum,
+    check_output_file,
+    check_seed,
+    find_checkpoint,
+    own_version,
+)
 from .decoding import add_decoding_arguments, chosen_options
 from .errors import CommandError
 from .eval_reversal import add_reversal_parser
@@ -161,7 +168,7 @@ def import_harness():
         import modeling_llada.evaluation.harness  # noqa: F401
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"`llada eval lm` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[eval]'"
+            f"`llada eval lm` needs the package {error.name!r}, which is not installed: pip install -e '.[eval]'"
         ) from error
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     return simple_evaluate
@@ -245,7 +252,7 @@ def open_cache(output: Path, name: str, lm) -> str:
     info["llada"] = {key: value for key, value in info["llada"].items() if key != "batch_size"}
     files = sorted(Path(name).iterdir()) if Path(name).is_dir() else []
     info["files"] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    content = json.dumps([name, version("modeling-llada"), info, lm.world_size], sort_keys=True, default=str)
+    content = json.dumps([name, own_version(), info, lm.world_size], sort_keys=True, default=str)
     return str(folder / hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
@@ -267,7 +274,8 @@ def describe(
         "published": None,
         "results": results["results"],
         "task_versions": results["versions"],
-        "versions": {package: version(package) for package in ("modeling-llada", "lm-eval", "torch", "transformers")},
+        "versions": {"modeling-llada": own_version()}
+        | {package: version(package) for package in ("lm-eval", "torch", "transformers")},
     }
     if setting is not None:
         value, error = measured.get(setting.metric), measured.get(error_key(setting.metric))

@@ -4,7 +4,6 @@
 
 import argparse
 import json
-import sys
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +18,7 @@ from .arguments import (
 )
 from .decoding import add_decoding_arguments, check_options, chosen_options
 from .errors import CommandError
-from .terminal import quiet_libraries, spinner, table_console, with_progress
+from .terminal import quiet_libraries, spinner, table_console, with_progress, write_json
 
 
 DESCRIPTION = """Ask for the line after and the line before a given line, and compare both directions.
@@ -125,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write_results(args.output, report)
     if args.json:
-        sys.stdout.write(json.dumps(report["summary"], ensure_ascii=False) + "\n")
+        write_json(report["summary"])
     else:
         write_tables(report["summary"])
 

@@ -3,8 +3,6 @@
 """`llada generate`: completes a text, fills its masks, or writes the line before it."""
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -30,7 +28,7 @@ from .prompts import (
     warn_about_script,
     warn_about_unknown_characters,
 )
-from .terminal import add_animation_arguments, animation_delay, note, write_text
+from .terminal import add_animation_arguments, animation_delay, note, write_json, write_text
 
 
 EXAMPLES = """examples:
@@ -75,7 +73,8 @@ def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arg
     first_pass = CommandParser(prog=parser.prog, add_help=False)
     first_pass.add_argument("--model")
     try:
-        name = find_checkpoint(first_pass.parse_known_args(arguments)[0].model)
+        known, _ = argparse.ArgumentParser.parse_known_args(first_pass, arguments)  # the others come later
+        name = find_checkpoint(known.model)
         fields = prompt_fields.PromptFields.load(name, download=False)
     except CommandError:  # no checkpoint: `run` reports it
         return
@@ -102,7 +101,7 @@ def add_prompt_fields(parser: CommandParser, group: argparse._ArgumentGroup, arg
             )
     parser.set_defaults(prompt_fields=fields)
     declared = ", ".join(flag_of(one.name) for one in fields.fields) or "no prompt fields"
-    parser.hint = f"The checkpoint {name} declares {declared}"
+    parser.hint = f"The checkpoint {name} declares {declared}."
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +143,8 @@ def run(args: argparse.Namespace) -> None:
     shown_seed = seed if is_random(all_options) else None
     summaries = [summary(output, row, seconds, shown_seed) for row in range(rows)]
     if args.json:
-        write_json(completions, {"model": name, **all_options}, seed)
+        for row, completion in enumerate(completions):
+            write_json({**completion, "options": {"model": name, **all_options, "seed": seed + row}})
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
     if args.svg:
@@ -225,13 +225,6 @@ def summary(output, row: int, seconds: float | None = None, seed: int | None = N
     if seed is not None:
         parts.append(f"seed {seed + row}")
     return " · ".join(parts)
-
-
-def write_json(completions: list[dict], options: dict, seed: int) -> None:
-    """Writes one JSON object a line."""
-    for row, completion in enumerate(completions):
-        line = {**completion, "options": {**options, "seed": seed + row}}
-        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def write_texts(texts: list, summaries: list[str]) -> None:

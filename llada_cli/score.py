@@ -3,9 +3,7 @@
 """`llada score`: the log-likelihood of texts, of completions of a prompt, or of spans of texts."""
 
 import argparse
-import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,7 +11,7 @@ from .arguments import add_model_arguments, check_seed, find_checkpoint, open_ch
 from .errors import CommandError
 from .prompts import prompt_fields, warn_about_unknown_characters
 from .scored_texts import CLOSE, OPEN, ScoredText, read_lines, scored_texts
-from .terminal import note, table_console, with_progress
+from .terminal import note, table_console, with_progress, write_json
 
 
 EXAMPLES = f"""examples:
@@ -100,14 +98,15 @@ def run(args: argparse.Namespace) -> None:
         result = {"prompt": args.prompt, **result}
         results.append(result)
         if args.json and args.file:  # do not wait for the other lines
-            write_json([result], shown_options)
+            write_json({**result, "options": shown_options})
     if args.texts:
         rank(results)
     if not args.json:
         write_table(results)
         write_summary(results, options, args, time.perf_counter() - start)
     elif args.texts:
-        write_json(results, shown_options)
+        for result in results:
+            write_json({**result, "options": shown_options})
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -220,13 +219,6 @@ def rank(results: list[dict]) -> None:
         result["rank"] = place
         if result["prompt"]:
             result["probability_among_these"] = round(math.exp(result["log_likelihood"] - best) / total, 4)
-
-
-def write_json(results: list[dict], options: dict) -> None:
-    """Writes one JSON object a line."""
-    for result in results:
-        sys.stdout.write(json.dumps({**result, "options": options}, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
 
 
 def write_table(results: list[dict]) -> None:

@@ -100,7 +100,7 @@ def check_dependencies() -> None:
     from transformers.utils.import_utils import is_serve_available
 
     if not is_serve_available():
-        raise CommandError("`llada serve` needs fastapi, uvicorn and openai: pip install 'modeling-llada[serve]'.")
+        raise CommandError("`llada serve` needs fastapi, uvicorn and openai: pip install -e '.[serve]'.")
 
 
 def served_name(name: str) -> str:

@@ -67,11 +67,13 @@ def run(args: argparse.Namespace) -> None:
         raise CommandError(f"`--port` must be a number from 1 to 65535, but got {args.port}.")
     for package in ("gradio", "PIL"):
         if find_spec(package) is None:
-            raise CommandError("`llada space` needs gradio and pillow: pip install 'modeling-llada[space]'.")
+            raise CommandError("`llada space` needs gradio and pillow: pip install -e '.[space]'.")
     given = {"LLADA_MODEL": args.model, "GRADIO_SERVER_NAME": args.host, "GRADIO_SERVER_PORT": args.port}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-    # In the place of this process, so that signals reach it. It finds `llada_space` beside app.py.
-    os.execv(sys.executable, [sys.executable, str(source / "app.py")])
+    # app.py finds `llada_space` beside itself, and so the package too, where it is not installed.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CLONE), os.environ.get("PYTHONPATH")]))
+    # In the place of this process, so that signals reach it. Unbuffered, so that a file has its address at once.
+    os.execv(sys.executable, [sys.executable, "-u", str(source / "app.py")])
 
 
 def find_source() -> Path:

@@ -3,13 +3,17 @@
 """Input and output: a terminal, a pipe or a file."""
 
 import argparse
+import codecs
+import functools
+import io
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
-from .errors import CommandError
+from .errors import CommandError, warn
 
 
 NOISY_LOGGERS = ("bitsandbytes", "torchao", "torch.utils._pytree")  # they report kernels that nothing here uses
@@ -39,6 +43,25 @@ def open_stdin() -> TextIO:
     # Other bytes stay, so that a check can name them.
     sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline=None)
     return sys.stdin
+
+
+def accept_all_letters() -> None:
+    """Lets stdout take any text. What its encoding lacks comes out as escapes, which a warning explains once."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("llada", escape)
+        sys.stdout.reconfigure(errors="llada")
+
+
+def escape(error: UnicodeError) -> tuple[str, int]:
+    """The text in the place of letters that cannot be encoded."""
+    warn_about_escapes(error.encoding)
+    return codecs.backslashreplace_errors(error)
+
+
+@functools.cache
+def warn_about_escapes(encoding: str) -> None:
+    """Says once why there are escapes."""
+    warn(f"stdout is {encoding}, so that other letters are written as escapes: set PYTHONIOENCODING=utf-8.")
 
 
 def spinner(message: str) -> AbstractContextManager:
@@ -73,6 +96,13 @@ def table_console(width: int):
     if not console.is_terminal:
         console.width = width
     return console
+
+
+def write_json(value: object) -> None:
+    """Writes a line of JSON to stdout."""
+    has_all_letters = (sys.stdout.encoding or "utf-8").lower().startswith("utf")  # else JSON has its own escapes
+    sys.stdout.write(json.dumps(value, ensure_ascii=not has_all_letters) + "\n")
+    sys.stdout.flush()
 
 
 def note(message: str) -> None:

@@ -16,6 +16,6 @@ def __getattr__(name: str):
         from .harness import LLaDAHarnessLM
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"`{name}` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[eval]'"
+            f"`{name}` needs the package {error.name!r}, which is not installed: pip install -e '.[eval]'"
         ) from error
     return LLaDAHarnessLM

@@ -11,7 +11,5 @@ def __getattr__(name: str):
     try:
         from .app import build_app
     except ImportError as error:
-        raise ImportError(
-            f"`build_app` needs the extra `serve` ({error}): pip install 'modeling-llada[serve]'"
-        ) from error
+        raise ImportError(f"`build_app` needs the extra `serve` ({error}): pip install -e '.[serve]'") from error
     return build_app

@@ -37,6 +37,6 @@ def __getattr__(name: str):
         from .sft.trainer import LLaDASFTConfig, LLaDASFTTrainer
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"`{name}` needs the package {error.name!r}, which is not installed: pip install 'modeling-llada[train]'"
+            f"`{name}` needs the package {error.name!r}, which is not installed: pip install -e '.[train]'"
         ) from error
     return {"LLaDASFTConfig": LLaDASFTConfig, "LLaDASFTTrainer": LLaDASFTTrainer}[name]

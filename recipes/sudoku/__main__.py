@@ -21,7 +21,7 @@
     python -m recipes.sudoku export --run runs/sudoku --results evidence/results/sudoku.json \
         --steps evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
 
-reasoning-gym makes the held-out puzzles (`pip install modeling-llada[puzzles]`). Training needs only the file of `prepare`.
+reasoning-gym makes the held-out puzzles (`pip install -e '.[puzzles]'`). Training needs only the file of `prepare`.
 """
 
 import argparse

@@ -66,7 +66,7 @@ def gym_dataset(shape: Shape, seed: int):
         from reasoning_gym.games.mini_sudoku import MiniSudokuConfig, MiniSudokuDataset
         from reasoning_gym.games.sudoku import SudokuConfig, SudokuDataset
     except ImportError as error:
-        raise ValueError("held-out puzzles come from reasoning-gym: `pip install modeling-llada[puzzles]`.") from error
+        raise ValueError("held-out puzzles come from reasoning-gym: `pip install -e '.[puzzles]'`.") from error
     kinds = {4: (MiniSudokuDataset, MiniSudokuConfig), 9: (SudokuDataset, SudokuConfig)}
     if shape.size not in kinds:
         raise ValueError(f"reasoning-gym has no {shape.name} Sudoku, only those of {sorted(kinds)}.")

@@ -81,5 +81,4 @@ def launch_options() -> dict:
         "ssr_mode": False,
         "max_file_size": "1mb",
         "show_error": True,
-        "quiet": True,
     }

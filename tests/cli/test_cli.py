@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The `llada` command, on a tiny random model with the tokenizer of the shipped checkpoint."""
 
+import io
 import json
 import re
 import shlex
@@ -339,7 +340,13 @@ class TestErrors:
             (["generate", "x", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
             (["generate", "x", "--remasking", "best"], "argument --remasking: invalid choice: 'best'"),
             (["generate", "x", "--form", "俳句"], "argument --form: invalid choice: '俳句'"),
-            (["generate", "x", "--step", "3"], "unrecognized arguments: --step 3"),
+            (["generate", "x", "--step", "3"], "unrecognized arguments: --step 3. Did you mean --steps?"),
+            (["generat", "x"], "Did you mean generate?"),
+            (["generate", "x", "--remasking", "margn"], "Did you mean margin?"),
+            (["eval", "lm", "--taks", "gsm8k"], "Did you mean --task?"),
+            (["generate", "-床前"], "Write `--` before a text that begins with a dash: llada generate -- '-床前'."),
+            (["generate", "--infill", "-床[MASK]"], "is written as --infill=-VALUE"),
+            (["generate", "--", "-床前", "--steps", "2"], "Options come before `--`."),
         ],
     )
     def test_of_the_arguments(self, fail, arguments, message):
@@ -353,6 +360,28 @@ class TestErrors:
         monkeypatch.setenv("LLADA_DEBUG", "1")
         with pytest.raises(ValueError, match="`steps`"):
             main(["generate", LINE, "--steps", "0"])
+
+    def test_a_reader_that_goes_away_ends_it_quietly(self, monkeypatch, capsys):
+        class ClosedPipe(io.StringIO):
+            def flush(self):
+                raise BrokenPipeError
+
+        monkeypatch.setattr("sys.stdout", ClosedPipe())
+        with pytest.raises(SystemExit, match="141"):
+            main(["generate", LINE])
+        assert "error" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    def test_letters_that_stdout_lacks_become_escapes(self, monkeypatch, capsys, options):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert main(["generate", "床😀", *options]) == 0
+        text, message = stdout.buffer.getvalue().decode("cp1252"), capsys.readouterr().err
+        if options:
+            assert json.loads(text)["prompt"] == "床😀"
+        else:
+            assert text.startswith(r"\u5e8a\U0001f600")
+            assert message.count("set PYTHONIOENCODING=utf-8") == 1
 
     def test_interrupt_is_quiet(self, monkeypatch, capsys):
         def interrupted(model, **kwargs):

@@ -226,4 +226,4 @@ class TestErrors:
     def test_the_harness_is_not_installed(self, fail, poet_folder, monkeypatch):
         monkeypatch.setitem(sys.modules, "lm_eval", None)
         message = fail("--model", poet_folder, "--task", "gsm8k")
-        assert "pip install 'modeling-llada[eval]'" in message
+        assert "pip install -e '.[eval]'" in message

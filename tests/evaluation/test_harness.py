@@ -370,6 +370,6 @@ class TestArguments:
         monkeypatch.setitem(sys.modules, "lm_eval", None)
         monkeypatch.setitem(sys.modules, "lm_eval.api.instance", None)
         monkeypatch.delitem(sys.modules, "modeling_llada.evaluation.harness")
-        with pytest.raises(ImportError, match=r"pip install 'modeling-llada\[eval\]'"):
+        with pytest.raises(ImportError, match=r"pip install -e '\.\[eval\]'"):
             modeling_llada.evaluation.LLaDAHarnessLM  # noqa: B018
         assert modeling_llada.evaluation.load_settings().models

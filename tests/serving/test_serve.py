@@ -388,9 +388,7 @@ def test_the_package_is_imported_without_fastapi(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "fastapi", None)
     monkeypatch.delitem(sys.modules, "modeling_llada.serving.app", raising=False)
-    with pytest.raises(
-        ImportError, match=r"`build_app` needs the extra `serve` .*: pip install 'modeling-llada\[serve\]'"
-    ):
+    with pytest.raises(ImportError, match=r"`build_app` needs the extra `serve` .*: pip install -e '\.\[serve\]'"):
         serving.build_app  # noqa: B018
     with pytest.raises(AttributeError):
         serving.nothing  # noqa: B018
@@ -423,7 +421,7 @@ class TestStart:
 
     def test_without_the_extra(self, fail, monkeypatch):
         monkeypatch.setattr(import_utils, "is_serve_available", lambda: False)
-        assert "pip install 'modeling-llada[serve]'" in fail("--port", 0)
+        assert "pip install -e '.[serve]'" in fail("--port", 0)
 
 
 def test_the_snippet_of_the_page(server, capsys):

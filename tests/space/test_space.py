@@ -2,12 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The parts of the Space that need no browser, and `llada space`."""
 
+import io
 import json
 import re
 import shutil
 import threading
 import time
 from base64 import b64decode
+from contextlib import redirect_stdout
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -21,7 +23,7 @@ from modeling_llada.prompt_fields import PromptFields
 from modeling_llada.streaming import DenoisingRecord
 
 
-pytest.importorskip("gradio", reason="needs gradio: pip install 'modeling-llada[space]'")
+pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[space]'")
 
 from llada_space import links, options, prompts, stepping
 from llada_space import models as space_models
@@ -483,7 +485,9 @@ def client(poet_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLADA_MODEL", str(poet_folder))
         page = build(Runner(space_models.open_models()))
-    page.launch(**launch_options(), prevent_thread_lock=True, server_name="127.0.0.1")
+    with redirect_stdout(io.StringIO()) as stdout:
+        page.launch(**launch_options(), prevent_thread_lock=True, server_name="127.0.0.1")
+    assert page.local_url.strip("/") in stdout.getvalue()  # a user needs the address
     yield Client(page.local_url, verbose=False)
     page.close()
 

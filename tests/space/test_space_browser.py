@@ -33,7 +33,7 @@ def missing(what: str) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     if find_spec("gradio") is None:
-        missing("gradio is not installed (pip install 'modeling-llada[space]')")
+        missing("gradio is not installed (pip install -e '.[space]')")
     folder = build(tmp_path_factory.mktemp("space") / "built")
     workdir = tmp_path_factory.mktemp("elsewhere")
     with serve(folder, workdir, workdir / "log.txt") as running:
