@@ -6,11 +6,13 @@ The command makes options of the fields, and the Space makes a form of them. An 
 below it. This module must not import torch, because `llada generate --help` reads the fields.
 """
 
-import json
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, get_origin
+
+from . import reading
 
 
 FILE_NAME = "prompt_fields.json"
@@ -27,6 +29,12 @@ class Choice:
     length: int | None = None  # the tokens of an answer, without EOS, if the value fixes them
     columns: int | None = None  # the cells in a row of a drawing
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, number in (("length", self.length), ("columns", self.columns)):
+            if number is not None and number < 1:
+                raise ValueError(f"`{name}` must be positive, but got {number}")
+
 
 @dataclass(frozen=True)
 class PromptField:
@@ -40,10 +48,11 @@ class PromptField:
     choices: tuple[Choice, ...] = ()  # the allowed values; without choices any text is allowed
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(made_from("choices", self.choices, Choice)))
+        check_types(self)
         if not self.name.isidentifier():
             raise ValueError(f"the `name` of a field must be a Python identifier, but got {self.name!r}")
         object.__setattr__(self, "label", self.label or self.name.capitalize())
-        object.__setattr__(self, "choices", tuple(Choice(**choice) for choice in self.choices))
 
 
 def quoted(one: PromptField) -> str:
@@ -96,11 +105,21 @@ class PromptFields:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fields", tuple(PromptField(**one) for one in self.fields))
+        object.__setattr__(self, "fields", tuple(made_from("fields", self.fields, PromptField)))
+        check_types(self)
         declared = {one.name for one in self.fields}
         for one in self.fields:
             if one.needs and one.needs not in declared:
                 raise ValueError(f"`{one.name}` needs `{one.needs}`, which is no field")
+        if not self.line_ends:
+            raise ValueError("`line_ends` must have at least one character")
+        for task, examples in self.examples.items():
+            for example in check_list(f"examples[{task!r}]", examples):
+                if not isinstance(example, dict) or not all(isinstance(text, str) for text in ("", *example.values())):
+                    raise ValueError(f"`examples[{task!r}]` must hold objects of texts, but got {example!r}")
+        for name, note in self.notes.items():
+            if not isinstance(note, str):
+                raise ValueError(f"`notes[{name!r}]` must be a text, but got {note!r}")
 
     @classmethod
     def load(cls, checkpoint: str | Path, download: bool = True) -> "PromptFields":
@@ -205,6 +224,32 @@ class PromptFields:
         return [(one, choice) for one in self.fields for choice in one.choices if values.get(one.name) == choice.value]
 
 
+def made_from(name: str, values: Any, kind: type) -> list:
+    """Objects of a dataclass from those of a JSON file."""
+    made = []
+    for number, value in enumerate(check_list(name, values)):
+        try:
+            made.append(value if isinstance(value, kind) else kind(**value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`{name}[{number}]`: {error}") from error
+    return made
+
+
+def check_list(name: str, value: Any) -> list | tuple:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"`{name}` must be a list, but got {value!r}")
+    return value
+
+
+def check_types(values: Any) -> None:
+    """Compares the fields of a dataclass with their types."""
+    for one in fields(values):
+        value, kind = getattr(values, one.name), one.type
+        kind = get_origin(kind) if get_origin(kind) in (tuple, Mapping) else kind
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"`{one.name}` must be {getattr(kind, '__name__', kind)}, but got {value!r}")
+
+
 def count_tokens(text: str, tokenizer) -> int:
     """The length of a text in tokens."""
     return len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0
@@ -249,15 +294,7 @@ def find_base(checkpoint: str | Path, download: bool = True) -> str | None:
 def read_json(checkpoint: str | Path, name: str, download: bool) -> dict:
     """The content of a JSON file of a checkpoint, `{}` if there is none."""
     path = find_file(checkpoint, name, download)
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{name} of {str(checkpoint)!r} is not JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{name} of {str(checkpoint)!r} must hold a JSON object.")
-    return content
+    return {} if path is None else reading.read_json(path, dict)
 
 
 def find_file(checkpoint: str | Path, name: str, download: bool = True) -> Path | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from modeling_llada.reading import read_json
 from modeling_llada.writing import write_atomically
 
 
@@ -57,14 +58,17 @@ def load(path: Path | None, settings: dict, **values) -> dict:
     """
     The results so far of a run with these settings. Without a file they are the settings, no seconds, and the given values.
 
-    Exits if the file has other settings, because results of two runs must not be mixed.
+    Exits if the file has no results or other settings, because results of two runs must not be mixed.
     """
     if path is None or not path.exists():
         return {"settings": settings, "seconds": 0.0, **values}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["settings"] != settings:
+    try:
+        found = read_json(path, dict)
+    except ValueError as error:
+        raise SystemExit(f"`--json` must name a file of results: {error}") from error
+    if found.get("settings") != settings:
         raise SystemExit(
-            f"`--json` must name a file of the same run: {path} has {found['settings']}, but got {settings}. "
+            f"`--json` must name a file of the same run: {path} has {found.get('settings')}, but got {settings}. "
             "Name another file, or delete it."
         )
     return found

@@ -132,6 +132,17 @@ class TestLoad:
                 "`author` needs `title`, which is no field",
             ),
             ({"fields": [{"name": "board size", "help": ""}]}, "must be a Python identifier, but got 'board size'"),
+            ({"fields": [{"name": "form", "help": 3}]}, r"`fields\[0\]`: `help` must be str, but got 3"),
+            ({"fields": [3]}, r"`fields\[0\]`: .* must be a mapping"),
+            ({"fields": {"name": "form"}}, "`fields` must be a list, but got {'name': 'form'}"),
+            (
+                {"fields": [{"name": "form", "help": "", "choices": [{"value": "诗", "length": "5"}]}]},
+                r"`fields\[0\]`: `choices\[0\]`: `length` must be int \| None, but got '5'",
+            ),
+            ({"line_ends": ""}, "`line_ends` must have at least one character"),
+            ({"notes": []}, r"`notes` must be Mapping, but got \[\]"),
+            ({"notes": {"chat": 3}}, r"`notes\['chat'\]` must be a text, but got 3"),
+            ({"examples": {"chat": [{"prompt": 3}]}}, r"`examples\['chat'\]` must hold objects of texts"),
         ],
     )
     def test_a_wrong_file(self, tmp_path, content, message):
@@ -141,7 +152,7 @@ class TestLoad:
     @pytest.mark.parametrize("text", ["{", "[]"])
     def test_a_file_that_is_no_object(self, tmp_path, text):
         (tmp_path / "prompt_fields.json").write_text(text)
-        with pytest.raises(ValueError, match="prompt_fields.json of .* (is not JSON|must hold a JSON object)"):
+        with pytest.raises(ValueError, match="prompt_fields.json must (be a JSON file|hold a JSON object)"):
             PromptFields.load(tmp_path)
 
     def test_a_file_in_the_cache_of_the_hub(self, tmp_path, monkeypatch):

@@ -6,12 +6,12 @@ A pair is two neighbouring lines of a text. A model gets one of them and is aske
 question in words or by the text itself. `reversal_models.py` asks the models; this file compares their answers.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..reading import read_json
 from .intervals import mean_interval, wilson_interval
 
 
@@ -103,12 +103,9 @@ def read_pairs(path: str | Path) -> list[tuple[str, str]]:
 
 def read_list(path: str | Path) -> list:
     """Reads a JSON list that is not empty."""
-    try:
-        entries = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be a JSON file, but it cannot be read: {error}.") from error
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path} must be a JSON list with at least one entry, but got {str(entries)[:100]}.")
+    entries = read_json(path, list)
+    if not entries:
+        raise ValueError(f"{path} must be a JSON list with at least one entry, but got [].")
     return entries
 
 

@@ -35,12 +35,7 @@ from .conversion_llada import (
     check_switch,
     to_official_config,
 )
-from .options_llada import SPECIAL_TOKENS, check_bool, check_integer, check_number, check_token_ids
-
-
-def check_class(name: str, value: Any, expected: type) -> None:
-    if not isinstance(value, expected):
-        raise ValueError(f"`{name}` must be a {expected.__name__}, but got {value!r}.")
+from .options_llada import SPECIAL_TOKENS, check_bool, check_class, check_integer, check_number, check_token_ids
 
 
 def check_architectures(name: str, value: Any) -> None:
@@ -94,13 +89,13 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(SPECIAL_TOKENS, partial(check_integer, minimum=0)),
     "architectures": check_architectures,
     "attention_dropout": partial(check_number, minimum=0.0, maximum=1.0),
-    "auto_map": partial(check_class, expected=dict),
+    "auto_map": partial(check_class, kind=dict),
     "dtype": check_dtype,
     "embedding_size": check_size,
     "eos_token_id": check_token_ids,
     "head_dim": check_size,
     "hidden_size": check_size,
-    "id2label": partial(check_class, expected=dict),
+    "id2label": partial(check_class, kind=dict),
     "initializer_range": partial(check_number, minimum=0.0),
     "intermediate_size": check_size,
     "max_position_embeddings": partial(check_integer, minimum=1),

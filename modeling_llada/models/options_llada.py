@@ -81,6 +81,12 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be `True` or `False`, but got {value!r}.")
 
 
+def check_class(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"`{name}` must be a {kind.__name__}, but got {value!r}.")
+    return value
+
+
 def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     if not (is_integer and minimum <= value and (maximum is None or value <= maximum)):

@@ -3,18 +3,24 @@
 """Records: all frames of a call, to draw, save and replay them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from ..models.options_llada import check_bool, check_class, check_integer
+from ..reading import read_json
 from ..writing import write_atomically
 from .frames import CanvasFrame, TokenReader, TokenState, no_top_probabilities, no_top_tokens
 
 
 VERSION = 1
+check_token = partial(check_integer, minimum=0, maximum=2**31 - 1)
 
 
 @dataclass(eq=False)
@@ -121,21 +127,25 @@ class DenoisingRecord:
         The record that `to_dict` described.
 
         Raises:
-            `ValueError`: if `values` is not a record, or one of another version.
+            `ValueError`: if `values` is not a record, or one of another version, or if a field cannot be. It names the
+                field, as in `frames[2]['changes'][0]`.
         """
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise ValueError(
                 f"`values` must be a denoising record of version {VERSION}, as `DenoisingRecord.save` writes it. Record it again."
             )
-        frame = CanvasFrame.start(
-            torch.tensor(values["tokens"]),
-            torch.tensor(values["is_padding"], dtype=torch.bool),
-            values["prompt_length"],
-            TokenReader(tokenizer, values["mask_token_id"]),
-        )
-        frames = [frame]
-        for changes in values["frames"]:
-            frames.append(apply_changes(frames[-1], changes))
+        tokens = read_rows("tokens", values.get("tokens"), check_token)
+        is_padding = read_rows("is_padding", values.get("is_padding"), partial(check_integer, minimum=0, maximum=1))
+        if is_padding.shape != tokens.shape:
+            raise ValueError(
+                f"`is_padding` must have the shape of `tokens`, {tuple(tokens.shape)}, as `save` writes it."
+            )
+        prompt_length, mask_token_id = values.get("prompt_length"), values.get("mask_token_id")
+        check_integer("prompt_length", prompt_length, minimum=0, maximum=tokens.shape[1])
+        check_token("mask_token_id", mask_token_id)
+        frames = [CanvasFrame.start(tokens, is_padding.bool(), prompt_length, TokenReader(tokenizer, mask_token_id))]
+        for number, changes in enumerate(check_class("frames", values.get("frames"), list)):
+            frames.append(apply_changes(f"frames[{number}]", frames[-1], changes))
         return cls(frames)
 
     def save(self, path: str | Path) -> None:
@@ -156,7 +166,11 @@ class DenoisingRecord:
         Raises:
             `ValueError`: if the file is not a record.
         """
-        return cls.from_dict(json.loads(Path(path).read_bytes()), tokenizer)
+        values = read_json(path, dict)
+        try:
+            return cls.from_dict(values, tokenizer)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:
@@ -181,16 +195,67 @@ def frame_changes(before: CanvasFrame, after: CanvasFrame) -> dict:
     }
 
 
-def apply_changes(frame: CanvasFrame, values: dict) -> CanvasFrame:
-    """The inverse of `frame_changes`."""
+def apply_changes(name: str, frame: CanvasFrame, values: dict) -> CanvasFrame:
+    """The inverse of `frame_changes`. The field `name` has the changes."""
+    check_class(name, values, dict)
+    step, is_final = values.get("step"), values.get("is_final")
+    check_integer(f"{name}['step']", step, minimum=-1, maximum=2**31 - 1)
+    check_bool(f"{name}['is_final']", is_final)
+    read = partial(read_entries, name, values, frame.tokens.shape)
     tokens, confidence = frame.tokens.clone(), frame.confidence.clone()
-    for row, position, token, value in values["changes"]:
+    for row, position, token, value in read("changes", check_token, check_confidence):
         tokens[row, position] = token
-        confidence[row, position] = torch.nan if value is None else value
+        confidence[row, position] = torch.nan if value is None else float(value)
     top_tokens = no_top_tokens(tokens)
-    for row, position, *best in values["top_tokens"]:
+    for row, position, *best in read("top_tokens", *[partial(check_integer, minimum=-1, maximum=2**31 - 1)] * 3):
         top_tokens[row, position] = torch.tensor(best)
     probabilities = no_top_probabilities(tokens)
-    for row, position, *best in values.get("top_probabilities", ()):  # older records have none
+    values.setdefault("top_probabilities", [])  # older records have none
+    for row, position, *best in read("top_probabilities", *[check_probability] * 3):
         probabilities[row, position] = torch.tensor(best)
-    return frame.advance(values["step"], tokens, confidence, top_tokens, values["is_final"], probabilities)
+    return frame.advance(step, tokens, confidence, top_tokens, is_final, probabilities)
+
+
+def read_rows(name: str, values: Any, check: Callable[[str, Any], None]) -> torch.LongTensor:
+    """A tensor from a list of rows of one length."""
+    rows = [check_class(f"{name}[{number}]", row, list) for number, row in enumerate(check_class(name, values, list))]
+    if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+        raise ValueError(
+            f"`{name}` must be a list of rows of one length, but got lengths {[len(row) for row in rows]}."
+        )
+    for number, row in enumerate(rows):
+        for value in row:
+            check(f"{name}[{number}]", value)
+    return torch.tensor(rows)
+
+
+def read_entries(name: str, values: dict, shape: torch.Size, field: str, *checks: Callable[[str, Any], None]) -> list:
+    """The entries `[row, position, ...]` of a field, with a check for each further value."""
+    name = f"{name}['{field}']"
+    checks = [partial(check_integer, minimum=0, maximum=size - 1) for size in shape] + list(checks)
+    for number, entry in enumerate(check_class(name, values.get(field), list)):
+        if len(check_class(f"{name}[{number}]", entry, list)) != len(checks):
+            raise ValueError(f"`{name}[{number}]` must have {len(checks)} values, but got {entry!r}.")
+        for check, value in zip(checks, entry, strict=True):
+            check(f"{name}[{number}]", value)
+    return values[field]
+
+
+def check_confidence(name: str, value: Any) -> None:
+    """`None` stands for a position without a confidence. A strategy may give any number."""
+    if value is not None:
+        check_float(name, value)
+
+
+def check_float(name: str, value: Any) -> None:
+    """A number in float32, also an infinite one or NaN."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or 3.5e38 < abs(value) < float("inf"):
+        raise ValueError(f"`{name}` must hold numbers, but got {value!r}.")
+
+
+def check_probability(name: str, value: Any) -> None:
+    """NaN stands for a token that was excluded."""
+    check_float(name, value)
+    if not (value != value or 0 <= value <= 1.001):
+        raise ValueError(f"`{name}` must hold probabilities, but got {value!r}.")

@@ -103,7 +103,7 @@ class TestPairs:
         [
             ("{", "cannot be read"),
             ("[]", "at least one entry"),
-            ('{"first": "a", "second": "b"}', "must be a JSON list"),
+            ('{"first": "a", "second": "b"}', "must hold a JSON list"),
             ('[["a", "b"], ["a"]]', "entry 1 is"),
             ('[["a", ""]]', "entry 0 is"),
             ('[["a", 1]]', "entry 0 is"),

@@ -2,7 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Streamers: frames for a callback, an iterator and a record, and the streamers of transformers."""
 
+import copy
+import functools
 import itertools
+import json
+import operator
 import threading
 import time
 
@@ -55,6 +59,15 @@ def record_of(model, input_ids=PROMPT, tokenizer=None, streamer_options=(), **op
     streamer = RecordingStreamer(tokenizer or LetterTokenizer(), MASK, **dict(streamer_options))
     output = details(model, input_ids, streamer=streamer, **options)
     return streamer.record, output
+
+
+def places_of(values):
+    """The way to each value inside a JSON document."""
+    items = values.items() if isinstance(values, dict) else enumerate(values if isinstance(values, list) else ())
+    for key, value in items:
+        yield (key,)
+        for path in places_of(value):
+            yield (key, *path)
 
 
 def states_of(frame, row=0):
@@ -503,6 +516,29 @@ class TestRecord:
     def test_something_else_is_an_error(self, values):
         with pytest.raises(ValueError, match="must be a denoising record of version 1"):
             DenoisingRecord.from_dict(values, LetterTokenizer())
+
+    def test_a_broken_field_is_named(self):
+        """Each place of a record gets values of every wrong kind."""
+        record, _ = record_of(MockModel(context_script()), torch.tensor([[2, MASK, 4]]), max_new_tokens=2)
+        good = json.loads(json.dumps(record.to_dict()))
+        refused = 0
+        for path in places_of(good):
+            for value in (None, "x", -7, 2**70, 1.5, True, {}, [[]]):
+                values = copy.deepcopy(good)
+                functools.reduce(operator.getitem, path[:-1], values)[path[-1]] = value
+                try:
+                    DenoisingRecord.from_dict(values, LetterTokenizer())
+                except ValueError as error:
+                    name = [key for key in path if isinstance(key, str)][-1]
+                    assert name in str(error), (path, value, str(error))
+                    refused += 1
+        assert refused > 500
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "3", "null", '{"version": 1}', b"\xff\xfe"])
+    def test_a_broken_file_is_named(self, tmp_path, content):
+        (tmp_path / "record.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(ValueError, match="record.json"):
+            DenoisingRecord.load(tmp_path / "record.json", LetterTokenizer())
 
     @pytest.mark.parametrize(("repeats", "prompt"), list(itertools.product([1, 2], [[2, 3, 4], [2, MASK, 4]])))
     def test_the_trajectory_has_the_same_frames(self, repeats, prompt):
