@@ -15,34 +15,53 @@ r"""Fine-tunes a LLaDA on instructions: all weights, or a LoRA adapter, on one d
         --config examples/configs/poet_instruct.yaml --max_steps 4 --per_device_train_batch_size 2 --save_steps 2 \
         --resume_from_checkpoint true
 
-Rows have `messages`, or a `prompt` and a `completion`, or a `text`. At the end, OUTPUT_DIR holds the adapter or the model, with
-the tokenizer and its chat template. `--resume_from_checkpoint true` continues from the last checkpoint there, or starts if
-there is none. The flags are those of `trl sft`, and a few more: see `--help`.
+The flags that most runs need; `--help-all` lists all, with those of `trl sft`:
+
+    --config FILE               a YAML file with any of these flags
+    --model_name_or_path NAME   the mask predictor: a folder or a Hub name
+    --dataset_name NAME         a .json, .jsonl, .csv or .parquet file, a folder of `save_to_disk`, or a Hub name
+    --dataset_format FORMAT     messages, sharegpt, prompt-completion, alpaca, text or tokens; found by the columns
+    --output_dir FOLDER         gets the checkpoints, then the model or the adapter with the tokenizer and its chat template
+    --eval_rows N               hold out so many rows, or `--eval_dataset_name NAME`; with `--eval_strategy steps --eval_steps N`
+    --max_length N              cut longer rows; how many, is said before the first step (1024)
+    --eos_fill longest|N        teach the end of a response by EOS up to this length
+    --packing true              several documents in each row
+    --assistant_only_loss true  train on all answers of a chat, not on the last one alone
+    --learning_rate X           --max_steps N  --num_train_epochs X  --per_device_train_batch_size N
+    --use_peft                  train a LoRA adapter: --lora_r N --lora_alpha N; with --load_in_4bit true, QLoRA
+    --sample_every N            complete a few prompts every so many steps
+    --save_steps N              --logging_steps N  --report_to none  --use_cpu true
+    --resume_from_checkpoint true   continue from the last checkpoint, or start if there is none
+
+Bad input ends with one line and exit code 2; `LLADA_DEBUG=1` shows the traceback.
 """
+
+import sys
+
+
+# Before the imports, which take seconds.
+if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv[1:]):
+    print(__doc__)
+    sys.exit()
 
 import argparse
 import gc
 import logging
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
+import yaml
 from accelerate import PartialState
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict
 from peft import PeftConfig
 from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
+from modeling_llada.training.data_files import read_splits
 from modeling_llada.training.resuming import check_checkpoint
-
-
-# The columns that training reads. All others are dropped.
-COLUMNS = (
-    *("messages", "conversations", "prompt", "completion", "tools", "chat_template_kwargs"),
-    *("input_ids", "labels", "seq_lengths", "attention_mask", "completion_mask", "assistant_masks"),
-)
+from modeling_llada.training.scripts import run_script
 
 
 @dataclass
@@ -50,7 +69,8 @@ class DataArguments:
     """The datasets."""
 
     dataset_name: str | None = field(
-        default=None, metadata={"help": "A .json, .jsonl or .parquet file, a folder of `save_to_disk`, or a Hub name."}
+        default=None,
+        metadata={"help": "A .json, .jsonl, .csv or .parquet file, a folder of `save_to_disk`, or a Hub name."},
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a dataset of the Hub."})
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on, where there are several."})
@@ -123,8 +143,13 @@ def train(data: DataArguments, training: LLaDASFTConfig, model: AdapterArguments
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, LLaDASFTConfig, AdapterArguments]:
     types = (DataArguments, LLaDASFTConfig, AdapterArguments)
-    parser = TrlParser(types, description=__doc__, formatter_class=HelpFormatter)
-    data, training, model = parser.parse_args_and_config(arguments)
+    usage = "sft.py [--config FILE] [flags]; see --help, or --help-all for all flags"
+    parser = TrlParser(types, description=__doc__, usage=usage, formatter_class=HelpFormatter, add_help=False)
+    parser.add_argument("--help-all", action="help", help="Show this list.")
+    try:
+        data, training, model = parser.parse_args_and_config(arguments)
+    except yaml.YAMLError as error:
+        parser.error(f"the file of `--config` is not YAML: {' '.join(str(error).split())}")
     for name, value in (("dataset_name", data.dataset_name), ("model_name_or_path", model.model_name_or_path)):
         if value is None:
             parser.error(f"`--{name}` is needed, on the command line or in the file of `--config`.")
@@ -171,44 +196,31 @@ def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
 def load_rows(data: DataArguments, training: LLaDASFTConfig) -> tuple[Dataset, Dataset | None]:
     """The rows to train on, and the rows to evaluate on or to take the prompts of samples from."""
     with PartialState().main_process_first():
-        splits = load_splits(data.dataset_name, data.dataset_config)
-        train_dataset = pick_split(splits, data.dataset_train_split, "dataset_train_split", training)
+        splits = read_splits(data.dataset_name, data.dataset_config)
+        train_dataset = pick_split(splits, data.dataset_train_split, "dataset_train_split")
         if data.eval_rows is not None:
+            if data.eval_rows >= len(train_dataset):
+                raise ValueError(
+                    f"`eval_rows` must leave rows to train on, but got {data.eval_rows} of {len(train_dataset)} rows."
+                )
             parts = train_dataset.train_test_split(test_size=data.eval_rows, seed=training.seed)
             return parts["train"], parts["test"]
         if data.eval_dataset_name is not None:
-            splits = load_splits(data.eval_dataset_name)
+            splits = read_splits(data.eval_dataset_name, argument="eval_dataset_name")
             only = next(iter(splits)) if len(splits) == 1 else data.dataset_test_split
-            return train_dataset, pick_split(splits, only, "dataset_test_split", training)
+            return train_dataset, pick_split(splits, only, "dataset_test_split")
         if training.eval_strategy == "no" and (training.sample_every is None or training.sample_prompts):
             return train_dataset, None
-        return train_dataset, pick_split(splits, data.dataset_test_split, "dataset_test_split", training)
+        return train_dataset, pick_split(splits, data.dataset_test_split, "dataset_test_split")
 
 
-def load_splits(name: str, config: str | None = None) -> DatasetDict:
-    """Loads a dataset. Files and datasets without splits get one, `train`."""
-    path = Path(name)
-    if path.is_file():
-        kind = path.suffix.lstrip(".").replace("jsonl", "json")
-        if kind not in ("json", "parquet"):
-            raise ValueError(f"`dataset_name` must be a .json, .jsonl or .parquet file, but got {name!r}.")
-        return load_dataset(kind, data_files=name)
-    if path.is_dir() and any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
-        dataset = load_from_disk(name)
-        return dataset if isinstance(dataset, DatasetDict) else DatasetDict(train=dataset)
-    return load_dataset(name, config)
-
-
-def pick_split(splits: DatasetDict, split: str, argument: str, training: LLaDASFTConfig) -> Dataset:
-    """A split, reduced to the columns that training reads."""
+def pick_split(splits: DatasetDict, split: str, argument: str) -> Dataset:
     if split not in splits:
         raise ValueError(
             f"`{argument}` must be one of {sorted(splits)}, but got {split!r}. To evaluate without a split of its own, "
             "hold rows out with `--eval_rows`."
         )
-    dataset = splits[split]
-    known = [name for name in dataset.column_names if name in (*COLUMNS, training.dataset_text_field)]
-    return dataset.select_columns(known) if known else dataset
+    return splits[split]
 
 
 def adapter_config(model: AdapterArguments) -> PeftConfig | None:
@@ -239,4 +251,4 @@ def token_ids(part: str | int) -> range:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

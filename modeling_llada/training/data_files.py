@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
+from datasets.utils import logging as datasets_logging
 
 
 READERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -57,11 +58,15 @@ def _read_file(path: Path, argument: str) -> Dataset:
     lines = [number for number, _ in _lines(path, is_text=is_json)]
     if not lines:
         raise ValueError(f"`{argument}` must have rows, but {path} is empty.")
+    verbosity = datasets_logging.get_verbosity()
+    datasets_logging.set_verbosity(datasets_logging.CRITICAL)  # it would log errors that are raised here
     try:
         dataset = load_dataset(READERS[path.suffix], data_files=str(path))["train"]
     except Exception as error:  # each reader has errors of its own
         fault = _first_bad_line(path) if is_json else None
         raise ValueError(fault or f"{path} cannot be read: {_first_line(error.__cause__ or error)}") from error
+    finally:
+        datasets_logging.set_verbosity(verbosity)
     if path.suffix == ".jsonl" and len(lines) == len(dataset):
         dataset = dataset.add_column(LINE, lines)
     return dataset

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 from support.sft_runs import MESSAGES, POEMS, largest_difference
@@ -154,7 +155,6 @@ class TestData:
     def test_jsonl_and_held_out_rows(self, script, jsonl):
         train, held_out = script.load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 3))
         assert (len(train), len(held_out)) == (7, 3)
-        assert train.column_names == ["messages"]
         questions = [row["messages"][0]["content"] for part in (train, held_out) for row in part]
         assert sorted(questions) == sorted(question for question, _ in POEMS)
 
@@ -172,39 +172,53 @@ class TestData:
         train, held_out = script.load_rows(*self.parse(script, *options))
         assert (len(train), len(held_out)) == (10, 2)
 
-    @pytest.mark.parametrize(
-        "kept",
-        [
-            ["poem"],
-            ["input_ids", "seq_lengths", "attention_mask", "completion_mask", "assistant_masks", "labels"],
-            ["messages", "tools", "chat_template_kwargs"],
-        ],
-        ids=["text", "tokens", "messages"],
-    )
-    def test_rows_keep_what_training_reads(self, script, tmp_path, kept):
-        Dataset.from_dict({name: ["明月"] for name in [*kept, "id"]}).save_to_disk(tmp_path / "saved")
-        options = ["--dataset_name", tmp_path / "saved", "--dataset_text_field", "poem"]
-        assert sorted(script.load_rows(*self.parse(script, *options))[0].column_names) == sorted(kept)
+    def test_more_rows_held_out_than_there_are(self, script, jsonl):
+        with pytest.raises(ValueError, match="`eval_rows` must leave rows to train on, but got 10 of 10"):
+            script.load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 10))
 
     def test_no_evaluation_rows(self, script, jsonl):
         options = self.parse(script, "--dataset_name", jsonl, "--eval_strategy", "steps", "--eval_steps", 1)
         with pytest.raises(ValueError, match="`dataset_test_split` must be one of .*--eval_rows"):
             script.load_rows(*options)
 
-    def test_other_files(self, script, tmp_path):
-        (tmp_path / "rows.txt").write_text("明月")
-        with pytest.raises(ValueError, match=".jsonl or .parquet file, but got .*rows.txt"):
-            script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.txt"))
+    def test_files_that_cannot_be_read(self, script, tmp_path):
+        (tmp_path / "rows.jsonl").write_text('{"text": "明月"}\n{"text": \n', encoding="utf-8")
+        with pytest.raises(ValueError, match="line 2 of .*rows.jsonl is not JSON"):
+            script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.jsonl"))
+        options = ["--dataset_name", tmp_path / "rows.jsonl", "--eval_dataset_name", "nope.json"]
+        (tmp_path / "rows.jsonl").write_text('{"text": "明月"}\n', encoding="utf-8")
+        with pytest.raises(ValueError, match="`eval_dataset_name` must be a file that exists, .*nope.json"):
+            script.load_rows(*self.parse(script, *options))
+
+    def test_errors_name_lines_after_rows_were_held_out(self, run, tmp_path):
+        lines = ['{"instruction": "明", "output": "月"}\n'] * 9
+        lines[6] = '{"instruction": "明", "output": " "}\n'
+        (tmp_path / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"not empty, but 1 of \d rows \(line 7\)"):
+            run("--max_steps", 1, "--eval_rows", 2, dataset=tmp_path / "rows.jsonl")
 
 
 class TestArguments:
-    def test_help(self, script, capsys):
+    def test_help_lists_flags_that_there_are(self, script, capsys):
         with pytest.raises(SystemExit) as stopped:
-            script.main(["--help"])
+            script.main(["--help-all"])
         assert stopped.value.code == 0
-        shown = capsys.readouterr().out
-        assert "    python examples/sft.py --config examples/configs/poet_instruct.yaml" in shown
-        assert "--sample_every" in shown and "--use_dora" in shown and "--trainable_token_indices" in shown
+        flags = set(re.findall(r"(--\w[\w-]*)", capsys.readouterr().out.split("options:")[1]))
+        assert {"--use_dora", "--trainable_token_indices", "--dataset_format"} <= flags
+        named = set(re.findall(r"(--\w[\w-]*)", script.__doc__.split("The flags that most runs need")[1]))
+        assert named - flags == {"--config"} and len(named) > 20
+
+    def test_help_is_short_and_loads_no_torch(self):
+        command = [sys.executable, "-X", "importtime", str(REPO / "examples" / "sft.py"), "--help"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "    python examples/sft.py --config examples/configs/poet_instruct.yaml" in shown.stdout
+        assert len(shown.stdout.splitlines()) < 60 and "torch" not in shown.stderr
+
+    def test_a_config_that_is_not_yaml(self, script, tmp_path, capsys):
+        (tmp_path / "run.yaml").write_text("max_steps: [1")
+        with pytest.raises(SystemExit):
+            script.parse_arguments(["--config", str(tmp_path / "run.yaml")])
+        assert "the file of `--config` is not YAML" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

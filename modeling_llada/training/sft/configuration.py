@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Arguments of masked supervised fine-tuning."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +109,7 @@ class LLaDASFTConfig(SFTConfig):
     bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where the GPU has it."})
 
     def __post_init__(self):
+        self._check_json()
         if self.bf16 is None:
             self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
         if self.use_cpu or not torch.accelerator.is_available():
@@ -162,6 +164,16 @@ class LLaDASFTConfig(SFTConfig):
         for name in ("loss_chunk_size", "eval_num_samples", "sample_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
+
+    def _check_json(self):
+        """Transformers reads dictionaries of the command line without naming the argument that is wrong."""
+        for name in self._VALID_DICT_FIELDS:
+            value = getattr(self, name)
+            if isinstance(value, str) and value.startswith("{"):
+                try:
+                    json.loads(value)
+                except ValueError as error:
+                    raise ValueError(f"`{name}` must be JSON, but got {value[:80]}: {error}.") from error
 
     def _check_kinds(self):
         """Numbers must be numbers. Dataclasses do not check it."""

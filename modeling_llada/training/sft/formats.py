@@ -86,8 +86,8 @@ def columns_of_formats(args: LLaDASFTConfig) -> dict[str, tuple[str, ...]]:
 
 def find_format(dataset: Dataset, name: str, args: LLaDASFTConfig) -> str:
     """The format of `dataset_format`, or the first one whose columns are there, which is said."""
-    columns, formats = dataset.column_names, columns_of_formats(args)
-    found = [kind for kind, needed in formats.items() if set(needed) <= set(columns)]
+    columns, formats = set(dataset.column_names) - {LINE}, columns_of_formats(args)
+    found = [kind for kind, needed in formats.items() if set(needed) <= columns]
     wanted = args.dataset_format
     if wanted not in ("auto", *found):
         raise ValueError(
@@ -99,6 +99,12 @@ def find_format(dataset: Dataset, name: str, args: LLaDASFTConfig) -> str:
         raise ValueError(
             f"`{name}` must have the columns of one format ({known}), but has {sorted(columns)}. Rename them, give the "
             "column with the texts as `dataset_text_field`, or give a `formatting_func` that returns a text."
+        )
+    images = columns & {"image", "images"}
+    if images:
+        raise ValueError(
+            f"`{name}` must hold texts, but has a column `{min(images)}`. Remove it, with its marks in the texts, if the texts "
+            "can be answered without it."
         )
     kind = found[0] if wanted == "auto" else wanted
     others = [f'"{other}"' for other in found if other != kind]

@@ -118,6 +118,9 @@ class TestData:
             r"messages: messages.*prompt, completion.*\['poem'\].*formatting_func", Dataset.from_dict({"poem": ["明"]})
         )
 
+    def test_images(self, refused):
+        refused("must hold texts, but has a column `image`", Dataset.from_dict({"text": ["明"], "image": ["a.png"]}))
+
     def test_no_rows_and_streams(self, refused):
         refused("`train_dataset` must have rows", MESSAGES.select([]))
         refused(
@@ -280,6 +283,11 @@ class TestArguments:
             ({"rate_eps": 1.0}, "`rate_eps`"),
             ({"eos_fill": "all"}, "`eos_fill` must be `None`"),
             ({"eos_fill": 0}, "`eos_fill` must be `None`"),
+            ({"max_length": "x"}, "`max_length` must be an integer, but got 'x'"),
+            ({"loss_chunk_size": 2.5}, "`loss_chunk_size` must be an integer, but got 2.5"),
+            ({"eval_num_samples": True}, "`eval_num_samples` must be an integer, but got True"),
+            ({"rate_eps": "x"}, "`rate_eps` must be a number"),
+            ({"sample_every": 1, "sample_kwargs": "{a"}, "`sample_kwargs` must be JSON, but got {a"),
             ({"max_length": 0}, "`max_length` must be `None` or at least 2"),
             ({"max_length": 1}, "`max_length` must be `None` or at least 2"),
             ({"truncation_mode": "keep_middle"}, '`truncation_mode` must be "keep_start" or "keep_end"'),
