@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import resource
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TORCH_LOGS", "-torch.utils._pytree")
 logging.getLogger("torchao").setLevel(logging.ERROR)
 
+import hypothesis
 import pytest
 import torch
 import torch.utils.collect_env
@@ -28,6 +30,15 @@ from transformers import AutoTokenizer
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
+
+# A number of cases that CI has time for, always the same ones; and `--hypothesis-profile=thorough` for new ones by hand.
+hypothesis.settings.register_profile(
+    "default", max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.register_profile(
+    "thorough", hypothesis.settings.get_profile("default"), max_examples=1000, derandomize=False
+)
+hypothesis.settings.load_profile("default")
 
 GOLDEN = Path(__file__).parent / "golden" / "llada-mha"
 
@@ -52,6 +63,12 @@ TINY = {
 def few_threads():
     """Tiny tensors are faster without threads, and pytest-xdist has the other cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def not_deaf_to_ctrl_c():
+    """A shell starts background jobs with Ctrl-C ignored, and the processes that tests start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
