@@ -1,6 +1,8 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The model card of an exported folder."""
+"""The model card of a folder: of an export, or of a training run."""
+
+from pathlib import Path
 
 from huggingface_hub import ModelCardData
 from transformers import PreTrainedTokenizerBase
@@ -19,16 +21,12 @@ CARD = """---
 
 # {title}
 
-A masked diffusion language model ([LLaDA](https://huggingface.co/papers/2502.09992)) of {num_parameters:,} parameters,
-stored in {dtype}. It does not write from left to right: it starts from a canvas of mask tokens and fills it in steps.
+{what} It does not write from left to right: it starts from a canvas of mask tokens and fills it in steps.
 
 ## Load
 
 ```python
-{imports}
-
-tokenizer = AutoTokenizer.from_pretrained({tokenizer})
-model = AutoModel.from_pretrained("{name}", dtype="auto"{trust})
+{load}
 
 {prompt}
 output = model.generate(**inputs)
@@ -39,19 +37,31 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
 
 ## Decoding
 
-The options in `generation_config.json`, which arguments of `generate` override:
+{options}`steps` is the number of denoising steps (by default one for each token), `block_length` decodes in blocks from left to
+right (by default one block), a `temperature` above 0 samples, and mask tokens in the prompt are filled as well.
+
+{origin}
+"""
+PAPER = "[LLaDA](https://huggingface.co/papers/2502.09992)"
+MODEL = f"A masked diffusion language model ({PAPER}) of {{num_parameters:,}} parameters,\nstored in {{dtype}}."
+ADAPTER = f"An adapter ({{kind}}) of {{num_parameters:,}} parameters for a masked diffusion language model ({PAPER}){{base}}."
+OPTIONS = """The options in `generation_config.json`, which arguments of `generate` override:
 
 | option | value |
 |---|---|
-{options}
+{rows}
 
-`steps` is the number of denoising steps (by default one for each token), `block_length` decodes in blocks from left to
-right (by default one block), a `temperature` above 0 samples, and mask tokens in the prompt are filled as well.
-
-## Files
-
-{files}
 """
+LOAD_MODEL = """from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({tokenizer}{trust})
+model = AutoModel.from_pretrained("{name}", dtype="auto"{trust})"""
+LOAD_ADAPTER = """import modeling_llada  # registers the classes
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({tokenizer})
+model = AutoPeftModelForCausalLM.from_pretrained("{name}", dtype="auto")"""
 
 PLAIN_PROMPT = 'inputs = tokenizer("Once upon a time", return_tensors="pt")'
 CHAT_PROMPT = """messages = [{"role": "user", "content": "Why is the sky blue?"}]
@@ -63,6 +73,9 @@ LOADING = {
 `AutoModelForCausalLM` give the same mask predictor.""",
     "official": """The package `modeling_llada` reads this folder on transformers 5. The folder has no code of its own. The official model
 code reads it too, and so do engines and converters that know `LLaDAModelLM`.""",
+    "adapter": """The package `modeling_llada` has the classes of the base model. A pipeline takes the tokenizer and the chat template of the
+base model, so give it those of the adapter: `pipeline("text-generation", model="{name}", tokenizer="{name}")`.
+`llada export` merges the adapter into a whole checkpoint.""",
 }
 FILES = {
     "transformers": """Made with `llada export`: config and weights with the field and parameter names of the official LLaDA checkpoints, the
@@ -81,31 +94,65 @@ def write_model_card(
     base_model: str | None = None,
 ) -> str:
     """
-    The model card: how to load the model, how to decode, and which files there are. `name` is the folder or Hub id
-    that the card loads.
+    The model card of an export: how to load the model, how to decode, and which files there are. `name` is the folder or
+    Hub id that the card loads.
     """
-    front_matter = ModelCardData(
-        library_name="transformers", pipeline_tag="text-generation", tags=TAGS, license=license, base_model=base_model
+    files = FILES[layout].format(tokenizer="no tokenizer" if tokenizer is None else "the tokenizer")
+    metadata = {"tags": TAGS, "license": license, "base_model": base_model}
+    return fill_card(model, tokenizer, name, layout, f"## Files\n\n{files}", metadata)
+
+
+def fill_card(
+    model: "LLaDAForMaskedLM | peft.PeftModel",  # noqa: F821
+    tokenizer: PreTrainedTokenizerBase | None,
+    name: str,
+    layout: str,
+    origin: str,
+    metadata: dict,
+    title: str | None = None,
+) -> str:
+    """A model card. The layout of a folder may also be `"adapter"`. `origin` is a section on where the files come from."""
+    is_adapter = layout == "adapter"
+    what, library = (describe_adapter(model), "peft") if is_adapter else (describe_model(model), "transformers")
+    front_matter = ModelCardData(library_name=library, pipeline_tag="text-generation", **metadata)
+    has_chat = tokenizer is not None and tokenizer.chat_template is not None
+    imports = "import modeling_llada  # registers the classes\n" if layout == "official" else ""
+    load = LOAD_ADAPTER if is_adapter else imports + LOAD_MODEL
+    return CARD.format(
+        front_matter=front_matter.to_yaml(),
+        title=title or name.rsplit("/", maxsplit=1)[-1],
+        what=what,
+        load=load.format(
+            name=name,
+            tokenizer='"..."' if tokenizer is None else f'"{name}"',
+            trust=", trust_remote_code=True" if layout == "transformers" else "",
+        ),
+        prompt=CHAT_PROMPT if has_chat else PLAIN_PROMPT,
+        loading=LOADING[layout].format(name=name),
+        options="" if is_adapter else describe_options(model),
+        origin=origin,
     )
-    imports = "from transformers import AutoModel, AutoTokenizer"
-    if layout == "official":
-        imports = f"import modeling_llada  # registers the classes\n{imports}"
+
+
+def describe_model(model: LLaDAForMaskedLM) -> str:
+    """What the checkpoint is."""
+    return MODEL.format(num_parameters=model.num_parameters(), dtype=str(model.dtype).removeprefix("torch."))
+
+
+def describe_adapter(model: "peft.PeftModel") -> str:  # noqa: F821
+    """What the adapter is, and which model it belongs to."""
+    base = model.get_base_model().config._name_or_path
+    return ADAPTER.format(
+        kind=model.active_peft_config.peft_type.value,
+        num_parameters=model.get_nb_trainable_parameters()[0],
+        base=f",\n{Path(base).name}" if base else "",
+    )
+
+
+def describe_options(model: LLaDAForMaskedLM) -> str:
+    """The decoding options that are saved with the model."""
     options = {
         field: value for field, value in model.generation_config.to_diff_dict().items() if field not in NOT_OPTIONS
     }
-    has_chat = tokenizer is not None and tokenizer.chat_template is not None
-    trust = ", trust_remote_code=True" if layout == "transformers" else ""
-    return CARD.format(
-        front_matter=front_matter.to_yaml(),
-        title=name.rsplit("/", maxsplit=1)[-1],
-        name=name,
-        num_parameters=model.num_parameters(),
-        dtype=str(model.dtype).removeprefix("torch."),
-        imports=imports,
-        tokenizer='"..."' if tokenizer is None else f'"{name}"{trust}',
-        trust=trust,
-        prompt=CHAT_PROMPT if has_chat else PLAIN_PROMPT,
-        loading=LOADING[layout],
-        options="\n".join(f"| `{field}` | `{value}` |" for field, value in options.items()),
-        files=FILES[layout].format(tokenizer="no tokenizer" if tokenizer is None else "the tokenizer"),
-    )
+    rows = "\n".join(f"| `{field}` | `{value}` |" for field, value in options.items())
+    return OPTIONS.format(rows=rows) if rows else ""

@@ -336,8 +336,11 @@ class TestTokenizer:
     @pytest.mark.parametrize(
         "fields, message",
         [
-            ({"mask_token_id": 320}, "no token of this id"),
-            ({"embedding_size": 310, "vocab_size": 310}, "320 tokens and the embedding 310 rows"),
+            ({"embedding_size": 330, "mask_token_id": 325}, "no token of this id"),
+            (
+                {"embedding_size": 310, "vocab_size": 310, "mask_token_id": 309},
+                "320 tokens and the embedding 310 rows",
+            ),
         ],
         ids=["no such id", "too many tokens"],
     )

@@ -23,6 +23,7 @@ from transformers.utils import logging
 
 from ...models.diffusion_llada import diffusion_loss
 from ..callbacks import TimeLimitCallback
+from ..model_card import TrainingModelCard
 from ..resuming import CompleteCheckpoints
 from .batches import RowSource, TensorRows, TrainingBatches
 from .configuration import LLaDAPretrainingConfig
@@ -49,7 +50,7 @@ def masked_token_losses(
     ).losses
 
 
-class LLaDAPretrainer(CompleteCheckpoints, Trainer):
+class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     """
     Trainer for masked diffusion pre-training.
 

@@ -40,6 +40,7 @@ from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
+from ..model_card import TrainingModelCard
 from ..resuming import CompleteCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
@@ -62,7 +63,7 @@ from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns
 NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
 
 
-class LLaDASFTTrainer(CompleteCheckpoints, SFTTrainer):
+class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
     """
     Trainer for masked supervised fine-tuning. What is not described here is as in [`~trl.SFTTrainer`].
 
