@@ -2,7 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 """Loading, saving and resizing: an incomplete checkpoint is an error, and a saved folder carries its own code."""
 
+import json
+import os
+import re
 import sys
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +14,9 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from .conversion_llada import rename_official_keys
+
+
+BACKBONE_KEY = re.compile(r"(model\.)?(transformer|layers|embed_tokens|norm)\.")
 
 
 class LLaDACheckpointingMixin:
@@ -21,10 +28,12 @@ class LLaDACheckpointingMixin:
         Loads a model from an official checkpoint or from one of ours; see [`PreTrainedModel.from_pretrained`].
 
         Raises:
-            `ValueError`: if weights of the backbone are missing in the checkpoint. A mask predictor with a few random
-                layers still writes plausible tokens, so a warning would not be enough.
-            `OSError`: if a safetensors file is corrupt or truncated.
+            `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers. A
+                mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
+                The head may be missing in a checkpoint of [`LLaDAModel`].
+            `OSError`: if a safetensors file or the index of the shards is damaged.
         """
+        check_index(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
         source = f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}`"
         try:
             model, info = super().from_pretrained(
@@ -34,13 +43,15 @@ class LLaDACheckpointingMixin:
             raise OSError(
                 f"{source} has a safetensors file that is corrupt or truncated: {error}. Fetch the checkpoint again."
             ) from error
-        missing = sorted(key for key in info["missing_keys"] if not key.startswith("lm_head."))
-        if missing:
-            names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-            raise ValueError(
-                f"{source} lacks {len(missing)} weights of the backbone: {names}. Either the checkpoint is incomplete "
-                "(fetch it again), or its config.json describes another network."
-            )
+        may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
+        missing = [key for key in info["missing_keys"] if not (may_lack_head and key.startswith("lm_head."))]
+        unexpected = [key for key in info["unexpected_keys"] if BACKBONE_KEY.match(key)]
+        for keys, problem in ((missing, "lacks {} weights of the model"), (unexpected, "has {} weights too many")):
+            if keys:
+                raise ValueError(
+                    f"{source} {problem.format(len(keys))}: {', '.join(sorted(keys)[:10])}{', ...' * (len(keys) > 10)}. "
+                    "Either the checkpoint is damaged (fetch it again), or its config.json describes another network."
+                )
         return (model, info) if output_loading_info else model
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
@@ -140,6 +151,22 @@ class LLaDACheckpointingMixin:
         new = getattr(super(), "activation_checkpointing_enable", None)
         enable = self.gradient_checkpointing_enable if new is None else new
         enable(activation_checkpointing_kwargs, **kwargs)
+
+
+def check_index(folder: str | os.PathLike | None, subfolder: str) -> None:
+    """Raises an `OSError` if a local folder has an index of shards that cannot be read."""
+    path = Path(folder or "", subfolder, "model.safetensors.index.json")
+    if folder is None or not path.is_file():
+        return
+    try:
+        index = json.loads(path.read_bytes())
+        is_whole = isinstance(index["metadata"], dict) and all(
+            isinstance(it, str) for it in index["weight_map"].values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise OSError(f"{str(path.parent)!r} has a damaged {path.name}. Fetch the checkpoint again.")
 
 
 def auto_map_of(model: nn.Module) -> dict[str, str]:

@@ -160,6 +160,29 @@ class TestDamagedCheckpoint:
         with pytest.raises(ValueError, match=r"lacks 1 weights .*layers\.1\.mlp\.up_proj\.weight"):
             auto_class.from_pretrained(checkpoint)
 
+    def test_a_mask_predictor_has_a_head(self, checkpoint):
+        self.drop(checkpoint, lambda name: name == "model.transformer.ff_out.weight")
+        with pytest.raises(ValueError, match=r"lacks 1 weights .*: lm_head\.weight"):
+            AutoModel.from_pretrained(checkpoint)
+
+    @pytest.mark.parametrize("name", ["blocks.0.q_proj.bias", "blocks.0.q_norm.weight", "blocks.3.q_proj.weight"])
+    def test_a_weight_too_many(self, checkpoint, name):
+        """The network that was trained had more parts: without them the model writes something else."""
+        tensors = load_file(checkpoint / "model.safetensors") | {f"model.transformer.{name}": torch.ones(8)}
+        save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+        for auto_class in (AutoModel, LLaDAModel):
+            with pytest.raises(ValueError, match=r"has 1 weights too many: .*layers"):
+                auto_class.from_pretrained(checkpoint)
+
+    @pytest.mark.parametrize(
+        "index", ["", "[]", "{}", '{"weight_map": {}}', '{"metadata": {}, "weight_map": {"a": 3}}']
+    )
+    def test_a_damaged_index(self, golden_model, tmp_path, index):
+        golden_model.save_pretrained(tmp_path, max_shard_size="200KB")
+        (tmp_path / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(OSError, match=f"'{tmp_path}' has a damaged model.safetensors.index.json"):
+            AutoModel.from_pretrained(tmp_path)
+
     def test_up_to_ten_missing_weights_are_named(self, checkpoint):
         self.drop(checkpoint, lambda name: ".blocks.1." in name or ".blocks.2." in name)
         with pytest.raises(ValueError, match="lacks 18 weights") as error:
