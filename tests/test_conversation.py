@@ -47,9 +47,18 @@ class TestConversation:
             conversation.prompt_for("霜" * 13)
         assert conversation.num_dropped == 0
 
+    def test_parts_of_a_message_are_joined(self, conversation):
+        message = [{"type": "text", "text": "疑是"}, {"type": "text", "text": "地上霜。"}]
+        assert self.decode(conversation, message) == "床前明月疑是地上霜。"
+
     @pytest.mark.parametrize(
         ("text", "message"),
-        [("床\udcff", "a message is not UTF-8 text"), ("床前[MASK]", "a message must not hold mask tokens")],
+        [
+            ("床\udcff", "a message is not UTF-8 text"),
+            ("床前[MASK]", "a message must not hold mask tokens"),
+            (3, "`content` must be a text or a list of parts, but got '3'"),
+            ([{"type": "image_url", "text": "床"}], "a part of `content` must be a text"),
+        ],
     )
     def test_messages_that_are_refused(self, conversation, text, message):
         with pytest.raises(ValueError, match=message):

@@ -10,7 +10,9 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from datasets import Dataset
+from jinja2 import TemplateError
 from support.sft_runs import sft_trainer
+from support.tiny_poet import SHIPPED_CHECKPOINT
 from transformers import AutoTokenizer
 
 from modeling_llada.export.tokenizer import CHAT_TEMPLATE
@@ -27,6 +29,10 @@ TOOL_TEMPLATE = (
     "{{ call.function.name + call.function.arguments | tojson }}{% endfor %}{{ message.content + eos_token }}"
     "{% endgeneration %}{% else %}{{ message.content + bos_token }}{% endif %}{% endfor %}"
 )
+TEMPLATES = [
+    CHAT_TEMPLATE,
+    *(SHIPPED_CHECKPOINT.parent / name / "chat_template.jinja" for name in ("llada-poet", "llada-poet-instruct")),
+]
 CALL = {"type": "function", "function": {"name": "moon", "arguments": '{"day": 1}'}}
 
 
@@ -337,18 +343,20 @@ class TestTokenizerOfTheArguments:
         assert trainer.model.generation_config.eos_token_id == end
 
 
-@pytest.mark.parametrize("content", ["床前明月光", parts("床前", "明月光")], ids=["text", "parts"])
-def test_the_exported_template_joins_parts(poet_folder, content):
-    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-    template = CHAT_TEMPLATE.read_text(encoding="utf-8")
-    text = tokenizer.apply_chat_template([user(content), assistant(content)], chat_template=template, tokenize=False)
-    assert text.count("床前明月光<|eot_id|>") == 2
+class TestTemplates:
+    """The chat templates that this repository ships follow the same rule, for pipelines and other code."""
 
+    @pytest.fixture(params=TEMPLATES, ids=lambda path: path.parent.name)
+    def render(self, request, poet_folder):
+        tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+        template = request.param.read_text(encoding="utf-8")
+        return lambda *messages: tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
 
-def test_the_exported_template_refuses_images(poet_folder):
-    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
-    template = CHAT_TEMPLATE.read_text(encoding="utf-8")
-    with pytest.raises(Exception, match="takes texts only"):
-        tokenizer.apply_chat_template(
-            [user([{"type": "image", "text": "月"}])], chat_template=template, tokenize=False
-        )
+    def test_join_parts(self, render):
+        texts = user("床前明月光"), assistant("疑是")
+        assert render(user(parts("床前", "明月光")), assistant(parts("疑", "是"))) == render(*texts)
+
+    @pytest.mark.parametrize("content", [3, [{"text": "月"}], [{"type": "image", "text": "月"}]], ids=str)
+    def test_refuse_others(self, render, content):
+        with pytest.raises(TemplateError, match="must be a text, or a list of parts"):
+            render(user(content), assistant("月"))
