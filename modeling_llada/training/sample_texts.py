@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 from transformers import TrainerCallback
-from transformers.utils import logging
 from trl import is_conversational
 from trl.data_utils import maybe_convert_to_chatml
 
 from ..completion import completion_text
 from ..writing import write_atomically
+from .progress import columns_of, fit, terminal_width, write_line
 
 
-logger = logging.get_logger(__name__)
 FILE_NAME = "samples.jsonl"
 NUM_HELD_OUT = 4  # prompts of the evaluation rows, if none are given
 
@@ -27,7 +26,7 @@ class SamplesCallback(TrainerCallback):
     """
     Completes a few prompts before the first step, and then every N steps.
 
-    The texts are logged and appended to `samples.jsonl` in the output folder, one line for each prompt, with `step`,
+    The texts are printed, each in a line of its own, and appended to `samples.jsonl` in the output folder, one line for each prompt, with `step`,
     `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change the training. A
     resumed run drops the lines after the step of its checkpoint and continues the file.
 
@@ -75,7 +74,7 @@ class SamplesCallback(TrainerCallback):
             for prompt, completion in zip(self.prompts, completions, strict=True):
                 texts = {"prompt": decode(prompt["input_ids"]), "completion": completion}
                 lines.append({"step": step} | texts | {k: v for k, v in prompt.items() if k == "reference"})
-                logger.info(f"step {step}: {texts['prompt'].strip()} -> {completion}")
+                _show(lines[-1])
             _append(self.path, lines)
         trainer.pause_clock(time.monotonic() - started)
 
@@ -139,6 +138,17 @@ def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD
         if len(prompts) == count:
             break
     return prompts
+
+
+def _show(sample: dict) -> None:
+    """Prints a sample, each of its texts in one line."""
+    start = f"step {sample['step']:,}  "
+    for name in ("prompt", "completion", "reference"):
+        if name in sample:
+            label = f"{start}{name:<10}  "
+            # The end of a long prompt is the question.
+            write_line(label + fit(sample[name], terminal_width() - columns_of(label), keep_end=name == "prompt"))
+            start = " " * len(start)
 
 
 def _append(path: Path, lines: list[dict]) -> None:

@@ -73,14 +73,15 @@ class TestTrainingIsTheSame:
 
 
 class TestWhatIsWritten:
-    def test_held_out_prompts_with_their_references(self, trainer_of, caplog):
-        caplog.set_level("INFO", logger="modeling_llada")
+    def test_held_out_prompts_with_their_references(self, trainer_of, capsys):
         trainer = trainer_of(sample_every=2)
         trainer.train()
         samples = samples_of(trainer)
         assert [sample["step"] for sample in samples] == [0] * 4 + [2] * 4 + [4] * 4
         assert samples[0]["prompt"] == "床前明月光，" and samples[0]["reference"] == "疑是地上霜。"
-        assert f"step 4: 床前明月光， -> {samples[8]['completion']}" in caplog.messages
+        shown = capsys.readouterr().out.splitlines()
+        place = shown.index("step 4  prompt      床前明月光，")
+        assert shown[place + 2] == "        reference   疑是地上霜。"
 
     def test_the_first_dataset_that_has_prompts(self, trainer_of):
         texts = Dataset.from_dict({"text": ["明月"] * 3})

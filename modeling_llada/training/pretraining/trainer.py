@@ -24,6 +24,8 @@ from transformers.utils import logging
 from ...models.diffusion_llada import diffusion_loss
 from ..callbacks import TimeLimitCallback
 from ..model_card import TrainingModelCard
+from ..processes import check_gpus, check_processes
+from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from .batches import RowSource, TensorRows, TrainingBatches
 from .configuration import LLaDAPretrainingConfig
@@ -97,6 +99,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             raise ValueError(
                 f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
+        check_processes(args)
         super().__init__(
             model=model,
             args=args,
@@ -105,12 +108,8 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             callbacks=callbacks,
             **kwargs,
         )
-        # The constructor sets it to 1 for a model that is split over GPUs.
-        if args.n_gpu > 1:
-            raise ValueError(
-                f"`args.n_gpu` must be 1, but got {args.n_gpu}: `nn.DataParallel` would split masked positions from their "
-                "rows. Start the script with `torchrun`, or show it one GPU with `CUDA_VISIBLE_DEVICES=0`."
-            )
+        check_gpus(args)
+        show_progress_lines(self)
         # The same for transformers < 5.19, together with the number of items.
         self.model_accepts_loss_kwargs = True
         self._token_losses = self.token_losses

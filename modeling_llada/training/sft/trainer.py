@@ -41,6 +41,8 @@ from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
 from ..model_card import TrainingModelCard
+from ..processes import check_gpus, check_processes
+from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
@@ -135,6 +137,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         if args is None:
             name = model if isinstance(model, str) else model.config._name_or_path
             args = LLaDASFTConfig(f"{name.rstrip('/').split('/')[-1]}-SFT")
+        check_processes(args)
         check_arguments(
             args,
             data_collator=data_collator,
@@ -182,6 +185,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
         for config in getattr(self.model, "peft_config", {}).values():
             config.task_type = config.task_type or "CAUSAL_LM"
+        check_gpus(args)
+        show_progress_lines(self)
         # TRL has patched `forward` to add a head of its own, which is not used here and would call uncompiled layers.
         vars(base).pop("forward", None)
         if forward is not None:
