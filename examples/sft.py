@@ -45,9 +45,7 @@ if __name__ == "__main__" and {"-h", "--help"} & set(sys.argv[1:]):
     sys.exit()
 
 import argparse
-import gc
 import logging
-import os
 from dataclasses import dataclass, field
 
 import torch
@@ -59,7 +57,9 @@ from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
+from modeling_llada.training.callbacks import InterruptCallback
 from modeling_llada.training.data_files import read_splits
+from modeling_llada.training.processes import check_processes
 from modeling_llada.training.resuming import check_checkpoint
 from modeling_llada.training.scripts import run_script
 
@@ -103,10 +103,6 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
 
 def main(arguments: list[str] | None = None) -> None:
     train(*parse_arguments(arguments))
-    if torch.distributed.is_initialized():
-        # First the trainer: a process can wait for itself if DDP is the last user of a gloo group.
-        gc.collect()
-        torch.distributed.destroy_process_group()
 
 
 def train(data: DataArguments, training: LLaDASFTConfig, model: AdapterArguments) -> None:
@@ -114,7 +110,7 @@ def train(data: DataArguments, training: LLaDASFTConfig, model: AdapterArguments
     check_processes(training)
     set_seed(training.seed)
     if PartialState().is_main_process:
-        show_samples()
+        show_log()
     checkpoint = checkpoint_to_resume(training)
     train_dataset, eval_dataset = load_rows(data, training)
     training.model_init_kwargs = {
@@ -129,6 +125,7 @@ def train(data: DataArguments, training: LLaDASFTConfig, model: AdapterArguments
         eval_dataset=eval_dataset,
         quantization_config=get_quantization_config(model),
         peft_config=adapter_config(model),
+        callbacks=[InterruptCallback("`--resume_from_checkpoint true`")],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.is_fsdp_enabled:
@@ -161,18 +158,8 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, 
     return data, training, model
 
 
-def check_processes(training: LLaDASFTConfig) -> None:
-    """Without GPUs, each process would train alone, and all would write to the same folder."""
-    launched = int(os.environ.get("WORLD_SIZE", 1))
-    if launched != training.world_size:
-        raise ValueError(
-            f"`--use_cpu true` is needed for {launched} processes without GPUs: {training.world_size} of them would train "
-            "together."
-        )
-
-
-def show_samples() -> None:
-    """Shows the log of the package, which has the samples. Other logs show warnings only."""
+def show_log() -> None:
+    """Shows the log of the package. Other logs show warnings only."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("modeling_llada").setLevel(logging.INFO)
 

@@ -1,14 +1,19 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Errors of scripts, in the form of those of `llada`."""
+"""Ends of scripts: errors in the form of those of `llada`, and processes that leave together."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers.utils import logging
 
-def run_script(main: Callable[[], None]) -> None:
+
+def run_script(main: Callable[[], None], name: str | None = None) -> None:
     """
     Runs a script. Bad input ends it with one message and exit code 2, Ctrl-C with 130. `LLADA_DEBUG=1` shows the
     traceback of an error.
@@ -16,16 +21,33 @@ def run_script(main: Callable[[], None]) -> None:
     Args:
         main (`Callable`):
             The script.
+        name (`str`, *optional*):
+            How messages call it. By default by its file.
 
     Raises:
         `SystemExit`: after an error or Ctrl-C.
     """
+    name = name or Path(sys.argv[0]).name
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # of files that are loaded and saved
+        if "datasets" in sys.modules:
+            sys.modules["datasets"].disable_progress_bars()
     try:
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError) as error:
+    except KeyboardInterrupt as interrupt:
+        _end(130, f"{name}: interrupted. {interrupt}")
+    except (ValueError, OSError, StrictDataclassError) as error:
         if os.environ.get("LLADA_DEBUG") == "1":
             raise
-        sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
-        sys.exit(2)
+        _end(2, f"{name}: error: {error}")
+    if torch.distributed.is_initialized():
+        # First the trainer: a process can wait for itself if DDP is the last user of a gloo group.
+        gc.collect()
+        torch.distributed.destroy_process_group()
+
+
+def _end(code: int, message: str) -> None:
+    # Processes that were started together meet the same error. The first of a machine says it.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        sys.stderr.write(" ".join(message.split()) + "\n")
+    sys.exit(code)

@@ -269,12 +269,6 @@ class TestAccelerate:
         assert largest_difference(weights(one), weights(tmp_path / "two")) < 1e-6
         assert (one / "samples.jsonl").read_text() == (tmp_path / "two" / "samples.jsonl").read_text()
 
-    def test_processes_that_would_train_alone(self, script, monkeypatch):
-        _, training, _ = script.parse_arguments(["--model_name_or_path", "x", "--dataset_name", "x", *CPU])
-        monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(ValueError, match="`--use_cpu true` is needed for 2 processes without GPUs: 1 of them"):
-            script.check_processes(training)
-
     @pytest.mark.parametrize(
         ("name", "kind"), [("ddp", DistributedType.MULTI_GPU), ("fsdp2", DistributedType.FSDP)], ids=["ddp", "fsdp2"]
     )

@@ -13,7 +13,6 @@ pytest.importorskip("datasets", reason="datasets is not part of this environment
 from datasets import Dataset, DatasetDict
 
 from modeling_llada.training.data_files import LINE, numbered_rows, read_splits
-from modeling_llada.training.scripts import run_script
 
 
 ROW = '{"text": "明月"}\n'
@@ -90,29 +89,3 @@ class TestFiles:
     def test_that_are_no_dataset_of_the_hub_either(self):
         with pytest.raises(ValueError, match="'no-such' is no file, and cannot be loaded: .*Hub"):
             read_splits("no-such")
-
-
-class TestScripts:
-    @pytest.mark.parametrize(
-        ("error", "code", "shown"),
-        [
-            (ValueError("no rows."), 2, "sft.py: error: no rows.\n"),
-            (FileNotFoundError("no file."), 2, "sft.py: error: no file.\n"),
-            (KeyboardInterrupt(), 130, ""),
-        ],
-        ids=lambda value: type(value).__name__,
-    )
-    def test_end_with_one_line(self, monkeypatch, capsys, error, code, shown):
-        monkeypatch.setattr("sys.argv", ["examples/sft.py"])
-
-        def main():
-            raise error
-
-        with pytest.raises(SystemExit) as ended:
-            run_script(main)
-        assert (ended.value.code, capsys.readouterr().err) == (code, shown)
-
-    def test_traceback_on_request(self, monkeypatch):
-        monkeypatch.setenv("LLADA_DEBUG", "1")
-        with pytest.raises(ValueError, match="invalid literal"):
-            run_script(lambda: int("x"))
