@@ -209,3 +209,11 @@ def ask_pairs(model, pairs: list[tuple[str, str]], answers: dict[str, dict[str, 
 def summarise(answers: dict[str, dict[str, str]], pairs: list[tuple[str, str]]) -> dict[str, dict]:
     """The summary of each task, see [`summarise_answers`]."""
     return {name: summarise_answers(known, pairs, name.split()[-1]) for name, known in answers.items()}
+
+
+def measure(model, pairs: list[tuple[str, str]]) -> dict[str, dict]:
+    """Asks a model about all pairs, and summarizes the answers; see [`ask_pairs`] and [`summarise`]."""
+    answers: dict[str, dict[str, str]] = {}
+    for _ in ask_pairs(model, pairs, answers):
+        pass
+    return summarise(answers, pairs)

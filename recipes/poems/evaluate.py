@@ -28,6 +28,7 @@ from transformers import AutoModel, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus, lay_out
 from modeling_llada.training.pretraining.held_out_loss import held_out_loss
+from modeling_llada.training.scripts import run_script
 from reporting.results import save
 
 
@@ -177,4 +178,4 @@ def count_lines(poems: list[list[str]], famous_lines: set[str]) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,6 +26,7 @@ from transformers import AutoModel, AutoTokenizer
 import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.evaluation.intervals import wilson_interval
 from modeling_llada.seeds import indexed_generator
+from modeling_llada.training.scripts import run_script
 from recipes.poems.instruction_checks import check_answer
 from reporting.results import load, save
 
@@ -213,4 +214,4 @@ def cell(group: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

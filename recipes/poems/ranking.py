@@ -18,6 +18,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from modeling_llada.training.pretraining.corpus import Corpus, TokenizedDocuments
+from modeling_llada.training.scripts import run_script
 from modeling_llada.writing import write_atomically
 from recipes.poems.check_form import rhyme_groups
 from recipes.poems.couplets import ended_lines, strict_couplets
@@ -100,4 +101,4 @@ def same_kind(line: str, by_kind: dict[tuple[int, str], list[str]], excluded: tu
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -31,6 +31,7 @@ diffusion memorizes more slowly. All share the tokenizer of the LLaDA.
 """
 
 import argparse
+import hashlib
 import sys
 import time
 from itertools import product
@@ -43,9 +44,10 @@ from trl import SFTConfig, SFTTrainer
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation.line_ranking import RankedPair, rank_pairs, read_candidates, summarise_ranks
-from modeling_llada.evaluation.reversal import DIRECTIONS, Templates, ask_pairs, asked_line, summarise
+from modeling_llada.evaluation.reversal import DIRECTIONS, Templates, asked_line, measure
 from modeling_llada.evaluation.reversal_models import CausalLines, Lines, LLaDALines
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+from modeling_llada.training.scripts import run_script
 from recipes.poems.couplets import famous_couplets
 from recipes.poems.dedupe import is_held_out
 from reporting import results
@@ -136,6 +138,9 @@ def load_report(args: argparse.Namespace, couplets: dict[str, int], arguments: l
     """The results so far, or an empty report."""
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings |= {"answer_lengths": ANSWER_LENGTHS, "templates": vars(TEMPLATES), "model": args.model}
+    if args.candidates:
+        # By their content, since a file of the same length may have other lines.
+        settings["candidates"] = hashlib.sha256(Path(args.candidates).read_bytes()).hexdigest()[:16]
     report = results.load(
         args.json,
         settings,
@@ -146,7 +151,7 @@ def load_report(args: argparse.Namespace, couplets: dict[str, int], arguments: l
         models={},
     )
     if report["couplets"] != couplets:
-        raise SystemExit(
+        raise ValueError(
             f"`--json` must name a file with {couplets} couplets, but {args.json} has {report['couplets']}."
         )
     return report
@@ -269,14 +274,6 @@ class Curve(TrainerCallback):
         model.train()
 
 
-def measure(lines: Lines, pairs: list[tuple[str, str]]) -> dict:
-    """Asks a model about pairs, and summarizes the answers."""
-    answers = {}
-    for _ in ask_pairs(lines, pairs, answers):
-        pass
-    return summarise(answers, pairs)
-
-
 def rank(lines: Lines, ranked: list[RankedPair], forms: list[str]) -> dict:
     """Ranks the true lines, and summarizes the ranks."""
     ranks = {}
@@ -291,4 +288,4 @@ def show(name: str, what: str, summary: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

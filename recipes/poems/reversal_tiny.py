@@ -30,7 +30,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
-from modeling_llada.evaluation.reversal import DIRECTIONS, Templates, ask_pairs, asked_line, rate, summarise
+from modeling_llada.evaluation.reversal import DIRECTIONS, Templates, asked_line, measure, rate
 from modeling_llada.evaluation.reversal_models import CausalLines, LLaDALines
 from modeling_llada.training import (
     AutoregressivePretrainer,
@@ -39,6 +39,7 @@ from modeling_llada.training import (
     autoregressive_twin,
 )
 from modeling_llada.training.pretraining.batches import TensorRows
+from modeling_llada.training.scripts import run_script
 from recipes.poems.build_tokenizer import build_tokenizer
 from recipes.poems.couplets import famous_couplets
 from recipes.poems.dedupe import is_held_out
@@ -205,13 +206,7 @@ def evaluate(name: str, model, tokenizer, asked: list[tuple[str, str]], held_out
     """Summarizes the answers of a model on each half, by task."""
     kind = LLaDALines if name == "llada" else CausalLines
     lines = kind(model.eval(), tokenizer, TEMPLATES, max_new_tokens=LINE_LENGTH)
-    results = {}
-    for half, pairs in (("asked", asked), ("held_out", held_out)):
-        answers = {}
-        for _ in ask_pairs(lines, pairs, answers):
-            pass
-        results[half] = summarise(answers, pairs)
-    return results
+    return {"asked": measure(lines, asked), "held_out": measure(lines, held_out)}
 
 
 def show(seed: int, name: str, result: dict) -> None:
@@ -223,4 +218,4 @@ def show(seed: int, name: str, result: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

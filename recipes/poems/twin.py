@@ -22,6 +22,7 @@ import modeling_llada  # noqa: F401  registers the classes
 from modeling_llada.training.pretraining.corpus import Corpus
 from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses
+from modeling_llada.training.scripts import run_script
 from recipes.poems.evaluate import WIDTH, held_out_windows
 from reporting.results import save
 from reporting.statistics import bootstrap
@@ -86,7 +87,7 @@ def read_log(folder: Path) -> list[dict]:
     """Reads the log of a run."""
     path = folder / "training_log.json"
     if not path.is_file():
-        raise SystemExit(f"twin.py: there is no {path}, which examples/pretrain.py leaves with a model.")
+        raise ValueError(f"There is no {path}, which examples/pretrain.py leaves with a model.")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -131,4 +132,4 @@ def train_seconds(log: list[dict], tokens_per_step: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,8 +26,9 @@ reasoning-gym makes the held-out puzzles (`pip install -e '.[puzzles]'`). Traini
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
+
+from modeling_llada.training.scripts import run_script
 
 
 SIZES = (4, 6, 9)
@@ -47,10 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parse_arguments(arguments))
     command = options.pop("command")
     module, function = COMMANDS[command].split(".")
-    try:
-        getattr(importlib.import_module(f"recipes.sudoku.{module}"), function)(**options)
-    except ValueError as error:
-        sys.exit(f"recipes.sudoku {command}: {error}")
+    getattr(importlib.import_module(f"recipes.sudoku.{module}"), function)(**options)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -121,4 +119,4 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, name="recipes.sudoku")

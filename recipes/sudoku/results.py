@@ -38,9 +38,9 @@ def evaluate(run: Path, puzzles: Path | None, output: Path, limit: int | None, d
             results[name]["sizes"][f"{size}x{size}"] = cells = measure(name, model, part)
             for label, value in cells.items():
                 print(f"{name:13} {size}x{size} {label:34} {describe(value)}", flush=True)
+            save(output, {"device": device_name(device), "models": results})
     if not results:
         raise ValueError(f"`--run` must name the folder of a run, but {run} has no llada/final and no twin/final.")
-    save(output, {"device": device_name(device), "models": results})
     print(f"wrote {output}")
 
 

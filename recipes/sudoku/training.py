@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 import transformers
-import yaml
-from transformers import TrainerCallback, set_seed
+from transformers import set_seed
 
-from examples.pretrain import parse_value, save_curve, save_final
+from examples.pretrain import checkpoint_to_resume, limit_minutes, save_curve, save_final
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
-from modeling_llada.training import LLaDAPretrainingConfig, autoregressive_twin, find_last_checkpoint
+from modeling_llada.training import LLaDAPretrainingConfig, autoregressive_twin
+from modeling_llada.training.callbacks import InterruptCallback
+from modeling_llada.training.recipe_files import assign, checked, read_recipe
 from recipes.sudoku.puzzles import load
 from recipes.sudoku.results import device_name
 from recipes.sudoku.rows import BoardPretrainer, BoardRows, BoardTwinPretrainer
@@ -22,8 +23,6 @@ from recipes.sudoku.text import END, IDS, MASK, START, TOKENS, build_tokenizer
 from reporting.results import save
 
 
-STARTED = time.monotonic()
-KEYS = ("puzzles", "output_dir", "shares", "free_share", "eval_puzzles", "model", "training")
 SPECIAL_TOKENS = {
     "mask_token_id": IDS[MASK],
     "bos_token_id": IDS[START],
@@ -32,45 +31,33 @@ SPECIAL_TOKENS = {
 }
 
 
+@dataclasses.dataclass
+class Recipe:
+    """A YAML file of this folder."""
+
+    puzzles: str
+    output_dir: str
+    shares: dict
+    free_share: float
+    eval_puzzles: int
+    model: dict  # arguments of LLaDAConfig
+    training: dict  # arguments of LLaDAPretrainingConfig
+    form: str = "canvas"
+
+
 def load_recipe(config: Path, values: dict, max_steps: int | None, assignments: list[str]) -> dict:
     """The values of the YAML file, overridden by those of the command line, which are `None` where they are not given."""
-    if not config.is_file():
-        raise ValueError(f"`--config` must name a file, but there is no {config}.")
-    recipe = {"form": "canvas"} | yaml.safe_load(config.read_text(encoding="utf-8"))
-    recipe |= {name: value or recipe.get(name) for name, value in values.items()}
+    recipe = read_recipe(config)
+    recipe |= {name: value for name, value in values.items() if value is not None}
     if max_steps is not None:
-        recipe["training"]["max_steps"] = max_steps
+        recipe.setdefault("training", {})["max_steps"] = max_steps
     for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise ValueError(f"`--set` takes KEY=VALUE, for instance training.seed=2, but got {assignment!r}.")
-        *parents, name = key.split(".")
-        place = recipe
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[name] = parse_value(value)
-    check_names(recipe)
+        assign(recipe, assignment)
+    recipe = dataclasses.asdict(Recipe(**checked(Recipe, recipe)))
+    recipe["training"] = checked(LLaDAPretrainingConfig, recipe["training"], "training.")
+    recipe["model"] = checked(LLaDAConfig, recipe["model"], "model.", more={"rope_theta": float})
     recipe["shares"] = {int(size): share for size, share in recipe["shares"].items()}
     return recipe
-
-
-def check_names(recipe: dict) -> None:
-    """Refuses missing and unknown names. A misspelt name would otherwise be ignored."""
-    missing = [name for name in KEYS if name not in recipe]
-    known = {
-        "": {*KEYS, "form"},
-        "training": {field.name for field in dataclasses.fields(LLaDAPretrainingConfig)},
-        "model": {field.name for field in dataclasses.fields(LLaDAConfig)} | {"rope_theta"},
-    }
-    unknown = [
-        name
-        for place, names in known.items()
-        for name in (recipe.get(place, {}) if place else recipe)
-        if name not in names
-    ]
-    if missing or unknown:
-        what, name = ("is missing in", missing[0]) if missing else ("is no value of", unknown[0])
-        raise ValueError(f"`{name}` {what} the recipe. See recipes/sudoku/sudoku.yaml.")
 
 
 def make_model(recipe: dict) -> LLaDAForMaskedLM:
@@ -102,13 +89,8 @@ def train(
     folder = Path(recipe["output_dir"]) / name
     options = {"use_cpu": True} if device == "cpu" else {}
     training = LLaDAPretrainingConfig(**recipe["training"], **options, output_dir=str(folder))
-    if max_minutes is not None:
-        training.max_minutes = max(max_minutes - (time.monotonic() - STARTED) / 60, 1e-9)
-    checkpoint = find_last_checkpoint(str(folder))
-    if checkpoint and not resume:
-        raise ValueError(
-            f"{folder} already holds a run. Continue it with `--resume`, or choose another `--output-dir`."
-        )
+    limit_minutes(training, max_minutes)
+    checkpoint = checkpoint_to_resume(str(folder), resume)
 
     torch.set_float32_matmul_precision("high")
     set_seed(training.seed)
@@ -131,20 +113,10 @@ def make_trainer(recipe: dict, twin: bool, training: LLaDAPretrainingConfig) -> 
     rows = BoardRows(load(path, "train", list(shares)), shares, form, free_share, training.device)
     number = recipe["eval_puzzles"]
     held_out = {size: part[:number] for size, part in load(path, "validation", list(shares)).items()}
-    model = make_model(recipe)
+    model, callbacks = make_model(recipe), [InterruptCallback("`--resume`")]
     if twin:
-        return BoardTwinPretrainer(autoregressive_twin(model.config), training, rows, held_out, callbacks=[Progress()])
-    return BoardPretrainer(model, training, rows, held_out, callbacks=[Progress()])
-
-
-class Progress(TrainerCallback):
-    """Prints a line for each log entry."""
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        keys = ("loss", "tokens_per_second", *(key for key in logs if key.endswith("_solved")))
-        values = ", ".join(f"{key.removeprefix('eval_')} {logs[key]:,.4g}" for key in keys if key in logs)
-        if values:
-            print(f"step {state.global_step:,} of {state.max_steps:,}: {values}", flush=True)
+        return BoardTwinPretrainer(autoregressive_twin(model.config), training, rows, held_out, callbacks)
+    return BoardPretrainer(model, training, rows, held_out, callbacks)
 
 
 def save_record(folder: Path, recipe: dict, trainer, first_step: int, seconds: float) -> None:
