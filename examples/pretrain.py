@@ -11,6 +11,9 @@
     # 3. Train. At the time limit the run stops with a checkpoint; the same command continues from it
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --max-minutes 9 --resume
 
+    # On two GPUs, a process each. Without GPUs, add `--set training.use_cpu=true`
+    torchrun --nproc-per-node 2 examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz
+
     # Train the autoregressive twin: a Llama of the same shape, on the same rows in the same order
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --twin \
         --output-dir runs/twin
@@ -23,7 +26,6 @@ OUTPUT_DIR/training_log.json.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -31,8 +33,7 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
-from transformers import PreTrainedModel, PrinterCallback, set_seed
+from transformers import PreTrainedModel, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
 from modeling_llada.training import (
@@ -41,11 +42,19 @@ from modeling_llada.training import (
     LLaDAPretrainer,
     LLaDAPretrainingConfig,
     RowMixture,
+    RowPhase,
     autoregressive_twin,
     find_last_checkpoint,
     lay_out,
     tokenize_documents,
 )
+from modeling_llada.training.callbacks import InterruptCallback
+from modeling_llada.training.pretraining.corpus import special_token_ids
+from modeling_llada.training.pretraining.rows import RowEntry
+from modeling_llada.training.processes import check_processes
+from modeling_llada.training.progress import ProgressLines
+from modeling_llada.training.recipe_files import assign, checked, read_recipe
+from modeling_llada.training.scripts import run_script
 from modeling_llada.writing import check_writable, complete_or_absent, write_atomically
 
 
@@ -60,10 +69,10 @@ class Recipe:
     model: dict  # arguments of LLaDAConfig
     training: dict  # arguments of LLaDAPretrainingConfig
     phases: list[dict]  # of RowPhase
-    line_ends: str
-    sentence_ends: str
     eval_width: int
     eval_splits: list[str]
+    line_ends: str = ""  # characters, for the rows `spans` and `exact`
+    sentence_ends: str = ""
     corpus: str | None = None
     tokenizer: str | None = None
     generation: dict = dataclasses.field(default_factory=dict)  # arguments of LLaDAGenerationConfig
@@ -76,37 +85,36 @@ def main() -> None:
     if args.tokenize_only:
         tokenize(args.tokenize_only, recipe)
         return
+    training = LLaDAPretrainingConfig(**recipe.training)
+    check_processes(training)
+    checkpoint = None if args.rehearse else checkpoint_to_resume(training.output_dir, args.resume)
 
     torch.set_float32_matmul_precision("high")
-    corpus = Corpus.load(recipe.corpus)
-    training = LLaDAPretrainingConfig(**recipe.training)
+    corpus = load_corpus(recipe)
+    eval_rows = held_out(corpus, recipe)
+    rows = RowMixture(corpus, recipe.phases, device=training.device, seed=training.seed)
     set_seed(training.seed)
     model = make_model(recipe, corpus)
     model = autoregressive_twin(model.config) if args.twin else model
     trainer_class = AutoregressivePretrainer if args.twin else LLaDAPretrainer
-    rows = RowMixture(corpus, recipe.phases, device=training.device, seed=training.seed)
-    print_plan(model, rows, training, recipe)
+    if training.process_index == 0:
+        print_plan(model, rows, training, recipe)
     if args.rehearse:
         rehearse(trainer_class, model, rows, recipe, steps=args.rehearse)
         return
-    if args.max_minutes is not None:
-        # Loading counts too. Each call makes at least one step, so that a run with time limits always advances.
-        training.max_minutes = max(args.max_minutes - (time.monotonic() - STARTED) / 60, 1e-9)
-
-    checkpoint = find_last_checkpoint(training.output_dir)
-    if checkpoint and not args.resume:
-        raise ValueError(
-            f"`output_dir` already holds the checkpoints of a run, {checkpoint} the last. Continue it with `--resume`, or "
-            "choose another folder with `--output-dir`."
-        )
-    trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=held_out(corpus, recipe))
-    print(f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True)
+    limit_minutes(training, args.max_minutes)
+    interrupt = InterruptCallback("`--resume`")
+    trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=eval_rows, callbacks=[interrupt])
+    trainer.accelerator.print(
+        f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True
+    )
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
         trainer.evaluate()
     if trainer.is_world_process_zero():
         save_curve(trainer)
         save_final(trainer, recipe.tokenizer)
+    trainer.accelerator.wait_for_everyone()
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -115,7 +123,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--corpus", help="tokenised corpus, .safetensors or .safetensors.xz")
     parser.add_argument("--tokenizer", help="tokenizer folder; its files are copied to the final model")
     parser.add_argument(
-        "--tokenize-only", metavar="DATASET", help="write --corpus from a folder of `datasets`, and stop"
+        "--tokenize-only",
+        metavar="DATASET",
+        help="write --corpus from a folder of `save_to_disk` or a .jsonl file, and stop",
     )
     parser.add_argument("--rehearse", type=int, metavar="N", help="time N steps on each kind of row, and stop")
     parser.add_argument("--twin", action="store_true", help="train an autoregressive Llama of the same shape instead")
@@ -137,64 +147,120 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def load_recipe(args: argparse.Namespace) -> Recipe:
-    """Reads the YAML file and overrides values by those of the command line."""
-    values = yaml.safe_load(Path(args.config).read_text(encoding="utf-8"))
+    """Reads the YAML file, overrides values by those of the command line, and checks all of them."""
+    values = read_recipe(args.config)
     for name in ("corpus", "tokenizer"):
         values[name] = getattr(args, name) or values.get(name)
     for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
         if getattr(args, name) is not None:
-            values["training"][name] = getattr(args, name)
+            values.setdefault("training", {})[name] = getattr(args, name)
     for assignment in args.set:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise ValueError(f"`--set` must be KEY=VALUE, as in training.seed=1, but got {assignment!r}.")
-        *parents, name = key.split(".")
-        place = values
-        for parent in parents:
-            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[name] = parse_value(value)
-    recipe = Recipe(**values)
-    # LLaDAConfig would accept any name.
-    unknown = recipe.model.keys() - {field.name for field in dataclasses.fields(LLaDAConfig)} - {"rope_theta"}
-    if unknown:
-        raise ValueError(f"`model` must hold arguments of `LLaDAConfig`, but got {sorted(unknown)}.")
+        assign(values, assignment)
+    try:
+        recipe = Recipe(**checked(Recipe, values))
+        recipe.training = checked(LLaDAPretrainingConfig, recipe.training, "training.")
+        recipe.model = checked(LLaDAConfig, recipe.model, "model.", more={"rope_theta": float})
+        for number, phase in enumerate(recipe.phases):
+            checked(RowPhase, phase, f"phases.{number}.")
+            for place, entry in enumerate(phase["entries"]):
+                phase["entries"][place] = checked(RowEntry, entry, f"phases.{number}.entries.{place}.")
+        for name in ("vocab_size", "mask_token_id", "bos_token_id", "eos_token_id", "pad_token_id"):
+            if name in recipe.model or name in recipe.generation:
+                raise ValueError(f"`{name}` comes from the corpus. Leave it out of the recipe.")
+        LLaDAConfig(**recipe.model)
+        LLaDAGenerationConfig(**recipe.generation)
+    except ValueError as error:
+        raise ValueError(f"{args.config}: {error}") from None
     return recipe
 
 
-def parse_value(text: str):
-    """Reads a value as in a YAML file, and 1e-3 as a number."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+def checkpoint_to_resume(output_dir: str, resume: bool) -> str | None:
+    """The checkpoint to continue from, if there is one."""
+    checkpoint = find_last_checkpoint(output_dir)
+    if checkpoint and not resume:
+        raise ValueError(
+            f"`output_dir` already holds the checkpoints of a run, {checkpoint} the last. Continue it with `--resume`, or "
+            "choose another folder with `--output-dir`."
+        )
+    return checkpoint
+
+
+def limit_minutes(training: LLaDAPretrainingConfig, minutes: float | None) -> None:
+    """Sets the time limit of this call. Loading counts too, but one step is made, so that a run with time limits advances."""
+    if minutes is not None:
+        training.max_minutes = max(minutes - (time.monotonic() - STARTED) / 60, 1e-9)
 
 
 def tokenize(dataset: str, recipe: Recipe) -> None:
-    """Writes the corpus file from a saved `DatasetDict` with the columns `text` and `headers`."""
-    from datasets import load_from_disk
-    from transformers import AutoTokenizer
+    """Writes the corpus file from documents with a `text` and, if there are any, `headers`."""
+    from modeling_llada.training.data_files import LINE, numbered_rows, read_splits  # only this step needs `datasets`
 
+    if recipe.corpus is None:
+        raise ValueError("`--corpus` is needed: the file to write.")
+    Path(recipe.corpus).parent.mkdir(parents=True, exist_ok=True)
     check_writable(Path(recipe.corpus))
-    tokenizer = AutoTokenizer.from_pretrained(recipe.tokenizer)
+    tokenizer = load_tokenizer(recipe)
+    settings = special_token_ids(tokenizer)
+    for name in ("line_ends", "sentence_ends"):
+        settings[name] = ids_of_characters(getattr(recipe, name), tokenizer, name)
+    parts = read_splits(dataset, argument="tokenize-only")
+    for name, split in parts.items():
+        if "text" not in split.column_names:
+            columns = ", ".join(column for column in split.column_names if column != LINE)
+            raise ValueError(
+                f"`--tokenize-only` needs a column `text`, but the split {name} of {dataset} has {columns}."
+            )
+        if bad := [number for number, text in enumerate(split["text"]) if not isinstance(text, str)]:
+            raise ValueError(f"`text` must be a text, but has none in {numbered_rows(bad, split)} of {dataset}.")
     splits = {}
-    for name, split in load_from_disk(dataset).items():
+    for name, split in parts.items():
         started = time.monotonic()
-        splits[name] = tokenize_documents(split["text"], split["headers"], tokenizer)
+        headers = split["headers"] if "headers" in split.column_names else [[]] * len(split)
+        splits[name] = tokenize_documents(split["text"], headers, tokenizer)
         print(
             f"{name}: {len(split):,} documents, {len(splits[name].tokens):,} tokens, {time.monotonic() - started:.0f} s"
         )
-    corpus = Corpus(
-        splits,
-        vocab_size=len(tokenizer),
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        mask_token_id=tokenizer.mask_token_id,
-        line_ends=tokenizer.convert_tokens_to_ids(list(recipe.line_ends)),
-        sentence_ends=tokenizer.convert_tokens_to_ids(list(recipe.sentence_ends)),
-    )
-    corpus.save(recipe.corpus)
+    Corpus(splits, vocab_size=len(tokenizer), **settings).save(recipe.corpus)
     print(f"{recipe.corpus}: {Path(recipe.corpus).stat().st_size / 1e6:.1f} MB")
+
+
+def load_tokenizer(recipe: Recipe):
+    """Loads the tokenizer of the recipe, which is a folder because its files are copied."""
+    from transformers import AutoTokenizer
+
+    if recipe.tokenizer is None or not Path(recipe.tokenizer).is_dir():
+        raise ValueError(f"`--tokenizer` must be the folder of a tokenizer, but got {recipe.tokenizer}.")
+    return AutoTokenizer.from_pretrained(recipe.tokenizer)
+
+
+def ids_of_characters(characters: str, tokenizer, name: str) -> list[int]:
+    """The token of each character, which must have one of its own."""
+    ids = tokenizer.convert_tokens_to_ids(list(characters))
+    unknown = [one for one, token in zip(characters, ids, strict=True) if token in (None, tokenizer.unk_token_id)]
+    if unknown:
+        raise ValueError(
+            f"`{name}` must be characters that are tokens, but the tokenizer has no {' '.join(unknown)}. Change it with "
+            f"`--set {name}=...`, or take examples/configs/text.yaml, which needs no ends of lines."
+        )
+    return ids
+
+
+def load_corpus(recipe: Recipe) -> Corpus:
+    """Loads the corpus, and checks that it has what the recipe needs and the tokens of the tokenizer."""
+    if recipe.corpus is None:
+        raise ValueError("`--corpus` is needed: a file that `--tokenize-only` has written.")
+    corpus = Corpus.load(recipe.corpus)
+    if recipe.tokenizer is not None:
+        tokenizer = load_tokenizer(recipe)
+        tokens = special_token_ids(tokenizer) | {"vocab_size": len(tokenizer)}
+        different = {
+            name: (getattr(corpus, name), token) for name, token in tokens.items() if getattr(corpus, name) != token
+        }
+        if different:
+            raise ValueError(
+                f"`--tokenizer` must be that of the corpus, but {recipe.corpus} and {recipe.tokenizer} differ: {different}."
+            )
+    return corpus
 
 
 def make_model(recipe: Recipe, corpus: Corpus) -> LLaDAForMaskedLM:
@@ -213,9 +279,21 @@ def make_model(recipe: Recipe, corpus: Corpus) -> LLaDAForMaskedLM:
 def held_out(corpus: Corpus, recipe: Recipe) -> dict[str, torch.Tensor]:
     """Windows without overlap over the documents without headers, in their order."""
     width, rows = recipe.eval_width, {}
+    if width < 1:
+        raise ValueError(f"`eval_width` must be positive, but got {width}.")
     for name in recipe.eval_splits:
+        if name not in corpus.splits:
+            raise ValueError(
+                f"`eval_splits` must be splits of the corpus, {', '.join(corpus.splits)}, but got {name!r}. Choose others "
+                "with `--set eval_splits=[...]`; an empty list evaluates on nothing."
+            )
         layout = lay_out(corpus.splits[name], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
         count = len(layout.tokens) // width
+        if count == 0:
+            raise ValueError(
+                f"`eval_width` must be at most the tokens of an evaluation split, but {name!r} has {len(layout.tokens)} for a "
+                f"width of {width}."
+            )
         rows[name] = torch.from_numpy(layout.tokens[: count * width]).view(count, width)
     return rows
 
@@ -263,23 +341,25 @@ def rehearse(
     for entry in {(entry.kind, entry.width): entry for entry in rows.entries}.values():
         started = time.monotonic()
         trainer = trainer_class(model, training, OneKind(rows, entry))
-        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressLines)
         trainer.train()
         speed = [line["tokens_per_second"] for line in trainer.state.log_history if "tokens_per_second" in line][-1]
         speeds[entry.kind, entry.width] = speed
         compiling += time.monotonic() - started - 2 * steps * training.tokens_per_step / speed
-        print(f"{entry.kind:<9} width {entry.width:<4} {speed:>12,} tokens/s", flush=True)
+        trainer.accelerator.print(f"{entry.kind:<9} width {entry.width:<4} {speed:>12,} tokens/s", flush=True)
     seconds, fractions = 0.0, sum(phase.fraction for phase in rows.phases)
     for phase in rows.phases:
         shares = sum(entry.share for entry in phase.entries)
         for entry in phase.entries:
             part = phase.fraction / fractions * entry.share / shares
             seconds += part * planned / speeds[entry.kind, entry.width]
-    print(
+    trainer.accelerator.print(
         f"the mixture: {planned / seconds:,.0f} tokens/s; the plan takes {seconds / 60:.1f} minutes and {compiling:.0f} s"
     )
     if training.device.type == "cuda":
-        print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on {torch.cuda.get_device_name()}")
+        trainer.accelerator.print(
+            f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on {torch.cuda.get_device_name()}"
+        )
 
 
 def save_curve(trainer: LLaDAPretrainer) -> None:
@@ -307,4 +387,4 @@ def save_final(trainer: LLaDAPretrainer, tokenizer: str | Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

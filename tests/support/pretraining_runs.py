@@ -49,6 +49,6 @@ def train_compiled(folder, output_dir) -> None:
 
 
 def run_script(*arguments) -> None:
-    """Runs examples/pretrain.py."""
+    """Runs examples/pretrain.py, without the lines that end it with an exit code."""
     sys.argv = ["pretrain.py", *map(str, arguments)]
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+    runpy.run_path(str(SCRIPT))["main"]()

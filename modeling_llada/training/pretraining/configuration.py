@@ -91,8 +91,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
         for name in ("random_length_ratio", "decay_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
-        if self.eval_num_samples < 1:
-            raise ValueError(f"`eval_num_samples` must be a positive integer, but got {self.eval_num_samples}.")
+        for name in ("eval_num_samples", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
         if not self.ignore_data_skip:
             raise ValueError(
                 "`ignore_data_skip=False` has no meaning here: batches are functions of the step. Leave it out."

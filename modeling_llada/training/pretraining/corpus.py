@@ -18,6 +18,13 @@ import safetensors.numpy
 from ...writing import write_atomically
 
 
+SPECIAL_TOKENS = ("mask_token", "bos_token", "eos_token")
+ADVICE = (
+    'Add what is missing with `tokenizer.add_special_tokens({"mask_token": "<|mask|>", "bos_token": "<|startoftext|>", '
+    '"eos_token": "<|endoftext|>"})`, save the tokenizer, and tokenise the corpus with it.'
+)
+
+
 @dataclass
 class TokenizedDocuments:
     """
@@ -65,6 +72,11 @@ class Corpus:
     line_ends: list[int] = field(default_factory=list)
     sentence_ends: list[int] = field(default_factory=list)
 
+    def __post_init__(self):
+        for name in SPECIAL_TOKENS:
+            if getattr(self, f"{name}_id") is None:
+                raise ValueError(f"`{name}_id` must be the id of a token, but got None. {ADVICE}")
+
     def save(self, path: str | Path) -> None:
         """Writes the corpus to a `.safetensors` file, or compressed to a `.safetensors.xz` file."""
         tensors = {
@@ -80,20 +92,38 @@ class Corpus:
     def load(cls, path: str | Path) -> "Corpus":
         """Reads what `save` wrote."""
         if not Path(path).is_file():
-            raise ValueError(f"`path` must be a tokenised corpus, but there is no file {path}. Write one with `save`.")
-        data = Path(path).read_bytes()
-        if str(path).endswith(".xz"):
-            data = lzma.decompress(data)
-        header_size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + header_size])["__metadata__"]
+            raise ValueError(
+                f"`path` must be a tokenised corpus, but there is no file {path}. Write one with `save`, as "
+                "`examples/pretrain.py --tokenize-only` does."
+            )
         splits: dict[str, dict[str, np.ndarray]] = {}
-        for name, tensor in safetensors.numpy.load(data).items():
-            split, key = name.split(".")
-            splits.setdefault(split, {})[key] = tensor
+        try:
+            data = Path(path).read_bytes()
+            if str(path).endswith(".xz"):
+                data = lzma.decompress(data)
+            header_size = int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8 : 8 + header_size])["__metadata__"]
+            for name, tensor in safetensors.numpy.load(data).items():
+                split, key = name.split(".")
+                splits.setdefault(split, {})[key] = tensor
+        except (lzma.LZMAError, safetensors.SafetensorError, ValueError, KeyError):
+            raise ValueError(
+                f"`path` must be a tokenised corpus, but {path} is none, or is damaged. Write it again with `save`."
+            ) from None
         return cls(
             splits={name: TokenizedDocuments(**tensors) for name, tensors in splits.items()},
             **{key: json.loads(value) for key, value in metadata.items()},
         )
+
+
+def special_token_ids(tokenizer) -> dict[str, int]:
+    """The ids that a [`Corpus`] takes from its tokenizer. Raises a `ValueError` if the tokenizer lacks one of the tokens."""
+    missing = [name for name in SPECIAL_TOKENS if getattr(tokenizer, f"{name}_id") is None]
+    if missing:
+        raise ValueError(
+            f"`tokenizer` must have a mask token, a BOS token and an EOS token, but has no {', '.join(missing)}. {ADVICE}"
+        )
+    return {f"{name}_id": getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKENS}
 
 
 def tokenize_documents(

@@ -24,6 +24,13 @@ from .corpus import Corpus, Layout, TokenizedDocuments, exclusive_cumsum, lay_ou
 
 KINDS = ("windows", "documents", "spans", "exact")
 SPAN_LINES = (2, 3, 4)
+# What to do where a corpus has no rows of a kind.
+CURES = {
+    "windows": "Give it more text, or make the `width` smaller.",
+    "documents": "Make the `width` larger than the shortest document, or take windows instead.",
+    "spans": "Make the `width` larger than two lines, name the `line_ends` of the text, or take windows instead.",
+    "exact": "They need lines of equal length between the `line_ends` of the corpus: take windows instead.",
+}
 
 
 @dataclass
@@ -121,6 +128,8 @@ class RowMixture:
         self.phases = [RowPhase(**phase) if isinstance(phase, dict) else phase for phase in phases]
         if not self.phases:
             raise ValueError("`phases` must hold at least one phase.")
+        if corpus.splits.keys().isdisjoint(("train", "famous")):
+            raise ValueError(f"`corpus` must have a split `train`, but has {', '.join(corpus.splits) or 'none'}.")
         self.fill_token_id = corpus.eos_token_id
         self.tables: dict[tuple[str, str, int], RowTable] = {}
         runs, offset = [], 0
@@ -146,8 +155,12 @@ class RowMixture:
             for kind, width in self._needed(source):
                 if len(self.tables.get((source, kind, width), ())) == 0:
                     raise ValueError(
-                        f"`phases` ask for {kind} rows of width {width} of the {source} split, which has none. Change "
-                        "the `width`, or the `famous` share of that entry."
+                        f"`phases` ask for {kind} rows of width {width} of the {source} split, which has none. {CURES[kind]}"
+                        + (
+                            " Without a split of famous texts, set the `famous` share to 0."
+                            if source == "famous"
+                            else ""
+                        )
                     )
 
     @property
