@@ -42,6 +42,15 @@ def check_shape(name: str, value: Any, shape: tuple[int, ...], meaning: str = "t
         raise ValueError(f"`{name}` must be a tensor of shape {tuple(shape)}, {meaning}, but got {got}.")
 
 
+def check_token_types(token_type_ids: Any) -> None:
+    """Some tokenizers return token types beside ids and mask. Zeros say nothing; others would be ignored."""
+    if token_type_ids is not None and torch.as_tensor(token_type_ids).any():
+        raise ValueError(
+            "`token_type_ids` must be zeros, since LLaDA has no token types. Pass one text a row, not a pair, or leave them "
+            "out."
+        )
+
+
 def check_generator(generator: Any, batch_size: int) -> list[torch.Generator | None]:
     """One generator for the batch, or a list with one for each row."""
     generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
@@ -59,4 +68,4 @@ def check_generator(generator: Any, batch_size: int) -> list[torch.Generator | N
     return generators
 
 
-__all__ = ["check_generator", "check_ids", "check_shape", "check_vocabulary"]
+__all__ = ["check_generator", "check_ids", "check_shape", "check_token_types", "check_vocabulary"]

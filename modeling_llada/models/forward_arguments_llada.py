@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 
-import torch
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from .arguments_llada import check_token_types
 
 
 # Read by the decorators of transformers, by the attention, and by the loss.
@@ -49,7 +50,7 @@ def check_keywords(forward: Callable) -> Callable:
                     "`cache` and `past_key_values` are two names of one argument. Pass it once, as `cache`."
                 )
             kwargs["cache"] = past_key_values
-        drop_tokenizer_inputs(kwargs)
+        check_token_types(kwargs.pop("token_type_ids", None))
         if kwargs.get("cu_seq_lens_q") is not None:
             kwargs.pop("seq_idx", None)  # packed batches of TRL say the same twice
         unknown = [name for name in kwargs if name not in known]
@@ -65,15 +66,6 @@ def check_keywords(forward: Callable) -> Callable:
         return forward(self, *args, **kwargs)
 
     return checked
-
-
-def drop_tokenizer_inputs(kwargs: dict) -> None:
-    """Removes what some tokenizers return beside ids and mask, where it says nothing: `token_type_ids` of zeros."""
-    token_types = kwargs.pop("token_type_ids", None)
-    if token_types is not None and torch.as_tensor(token_types).any():
-        raise ValueError(
-            "`token_type_ids` must be zeros, since LLaDA has no token types. Pass one text a row, not pairs, or leave them out."
-        )
 
 
 def check_attention_reads(model: nn.Module, names: list[str]) -> None:

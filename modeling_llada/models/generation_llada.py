@@ -17,14 +17,13 @@ from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput, logging
 
 from .adapters_llada import check_no_virtual_tokens
-from .arguments_llada import check_generator
+from .arguments_llada import check_generator, check_token_types
 from .blocks_llada import Block, plan_blocks
 from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
 from .drafting_llada import bound_drafts
 from .engine_llada import open_denoiser
 from .foreign_options_llada import explain, is_neutral
-from .forward_arguments_llada import drop_tokenizer_inputs
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .generation_inputs_llada import (
     as_callables,
@@ -154,7 +153,7 @@ class LLaDAGenerationMixin:
         ```
         """
         # 1. Prepare the options and the canvas
-        drop_tokenizer_inputs(kwargs)
+        check_token_types(kwargs.pop("token_type_ids", None))
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
             kwargs["remasking"] = None  # the callable also replaces the option of the model's own config

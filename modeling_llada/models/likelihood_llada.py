@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .adapters_llada import AdapterRows, adapters_of, check_adapters
-from .arguments_llada import check_generator, check_ids, check_shape, check_vocabulary
+from .arguments_llada import check_generator, check_ids, check_shape, check_token_types, check_vocabulary
 from .diffusion_llada import random_ranks, sample_counts
 from .guidance_llada import guided_logits
 from .options_llada import check_bool, check_integer, check_number
@@ -58,6 +58,7 @@ class LLaDALikelihoodMixin:
         cfg_scale: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         adapter_names: list[str] | None = None,
+        token_type_ids: torch.LongTensor | None = None,
     ) -> LLaDALikelihoodOutput:
         r"""
         Estimates the log-likelihood of some tokens of a text given the others (eq. 6 of the paper).
@@ -86,6 +87,8 @@ class LLaDALikelihoodMixin:
                 rows. A score never depends on the padding.
             adapter_names (`list[str]`, *optional*):
                 With adapters of PEFT, that of each row; `"__base__"` for none. By default the active adapter of all.
+            token_type_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Zeros, as some tokenizers return them. They have no effect.
 
         Returns:
             [`LLaDALikelihoodOutput`].
@@ -112,6 +115,7 @@ class LLaDALikelihoodMixin:
         check_scoring(input_ids, labels, attention_mask, self.config)
         check_length(input_ids, attention_mask, self.config)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
+        check_token_types(token_type_ids)
         check_adapters(self, adapter_names, len(input_ids))
         generators = self._generators_of_rows(generator, len(input_ids))
         input_ids, labels = input_ids.to(self.device), labels.to(self.device)

@@ -151,7 +151,7 @@ OPTIONS = (
         example=0.9, label="Top-p"),
     Option("min_p", "float", minimum=0.0, maximum=1.0, unset="no limit",
         help="Sampling proposes only tokens that are at least this probable in relation to the most probable one.",
-        example=0.05),
+        example=0.05, label="Min-p"),
     Option("cfg_scale", "float", minimum=0.0, default=0.0,
         help="Scale of the unsupervised classifier-free guidance (eq. 16 of the paper). It keeps the completion closer to "
              "the prompt, at twice the work for each forward pass.",

@@ -113,6 +113,18 @@ class TestEstimate:
         )
         assert first == second != other
 
+    def test_token_types_of_a_tokenizer_change_nothing(self, tiny_model):
+        model, ids = tiny_model(), torch.tensor([[5, 6, 7, 8]])
+        inputs = {"input_ids": ids, "num_samples": 2}
+        for score, more in ((model.log_likelihood, {"labels": ids}), (model.rolling_log_likelihood, {})):
+            scores = [
+                score(**inputs, **more, **types, generator=torch.Generator().manual_seed(0)).log_likelihood
+                for types in ({}, {"token_type_ids": torch.zeros_like(ids)})
+            ]
+            assert torch.equal(*scores)
+            with pytest.raises(ValueError, match="`token_type_ids` must be zeros"):
+                score(**inputs, **more, token_type_ids=torch.ones_like(ids))
+
     def test_one_sample_has_no_error(self, tiny_model):
         input_ids = torch.tensor([[5, 6, 7]])
         assert tiny_model().log_likelihood(input_ids, input_ids, num_samples=1).standard_error.isnan()

@@ -249,7 +249,7 @@ class TestBadRequests:
         ({"extra_body": {"steps": 4}}, 422, "steps"),
         (options_field(stepz=4), 400, "stepz"),
         (options_field(steps=0), 400, "`steps` must be an integer of at least 1"),
-        (options_field(top_k=5), 400, "top_k"),
+        (options_field(num_beams=5), 400, "num_beams"),
         (options_field(num_return_sequences=2), 400, "`num_return_sequences` must be 1"),
         (options_field(return_dict_in_generate=True), 400, "`return_dict_in_generate` must be false"),
         ({"extra_body": {"generation_config": "{"}}, 400, "`generation_config` must be a JSON object"),
