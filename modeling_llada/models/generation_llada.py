@@ -8,8 +8,11 @@ diffusion model, and any other option is an error. This file has the loop over b
 `remasking_llada.py`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase, StoppingCriteriaList
@@ -289,7 +292,7 @@ class LLaDAGenerationMixin:
             names = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "subfolder")
             hub_kwargs = dict(zip(names, args, strict=False)) | {k: v for k, v in kwargs.items() if k in names}
             try:
-                generation_config = UncheckedGenerationConfig.from_pretrained(
+                self.generation_config = GenerationConfigFile.from_pretrained(
                     pretrained_model_name_or_path,
                     _from_auto=from_auto_class,
                     _from_pipeline=from_pipeline,
@@ -297,16 +300,32 @@ class LLaDAGenerationMixin:
                 )
             except OSError:
                 logger.info("No generation_config.json beside the weights: the default options are used.")
-        if generation_config is not None:
+            except ValueError as error:
+                raise ValueError(
+                    f"The generation_config.json of `{pretrained_model_name_or_path}` cannot be used: {error} Repair it, or "
+                    "remove it for the default options."
+                ) from error
+        elif generation_config is not None:
             self.generation_config = LLaDAGenerationConfig.from_generation_config(generation_config, strict=False)
 
 
-class UncheckedGenerationConfig(GenerationConfig):
-    """A generation_config.json that is read without checks: the library refuses values that are valid here, such as
-    `max_new_tokens=0`."""
+class GenerationConfigFile(GenerationConfig):
+    """A generation_config.json. The library takes a damaged one for an absent one, would set every name in it as an
+    attribute, and refuses values that are valid here, such as `max_new_tokens=0`."""
 
-    def validate(self, *args, **kwargs) -> None:
-        """Does nothing: [`LLaDAGenerationConfig`] checks the values."""
+    @classmethod
+    def _dict_from_json_file(cls, json_file: str) -> dict:
+        try:
+            options = json.loads(Path(json_file).read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is not JSON ({error}).") from error
+        if not isinstance(options, dict):
+            raise ValueError(f"it must hold a JSON object, but has {str(options)[:100]}.")
+        return options
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs) -> LLaDAGenerationConfig:
+        return LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**config_dict), strict=False)
 
 
 __all__ = ["LLaDAGenerationConfig", "LLaDAGenerationMixin", "LLaDAGenerationOutput"]

@@ -307,3 +307,23 @@ class TestFiles:
         tiny_model().save_pretrained(tmp_path)
         config = LLaDAGenerationConfig(max_new_tokens=7)
         assert AutoModel.from_pretrained(tmp_path, generation_config=config).generation_config.max_new_tokens == 7
+
+    def test_a_damaged_file_is_an_error(self, tiny_model, tmp_path):
+        """The library would take the default options in silence, or end in an error that names no file."""
+        tiny_model().save_pretrained(tmp_path)
+        whole = dict.fromkeys([b"", b'{"steps": ', b"\xff\xfe{}", b"[]", b"3", b"null", b'"steps"'], "JSON")
+        fields = {
+            b'{"pad_token_id": -1}': "`pad_token_id`",
+            b'{"steps": 0}': "`steps`",
+            b'{"remasking": []}': "`remask",
+        }
+        for content, name in (whole | fields).items():
+            (tmp_path / "generation_config.json").write_bytes(content)
+            with pytest.raises(ValueError, match=f"generation_config.json of .* cannot be used: .*{name}"):
+                AutoModel.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize("content", [b'\xef\xbb\xbf{"steps": 3}', b'{"steps": 3, "validate": 1, "update": 1}'])
+    def test_a_file_with_a_byte_order_mark_or_the_names_of_methods(self, tiny_model, tmp_path, content):
+        tiny_model().save_pretrained(tmp_path)
+        (tmp_path / "generation_config.json").write_bytes(content)
+        assert AutoModel.from_pretrained(tmp_path).generation_config.steps == 3
