@@ -18,6 +18,7 @@ from .models.configuration_llada import LLaDAConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+from .pipelines import register_pipeline
 
 
 AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
@@ -26,6 +27,7 @@ AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
 AutoModel.register(LLaDAConfig, (LLaDAForMaskedLM, LLaDAModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
 AutoModelForCausalLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
+register_pipeline()
 
 __all__ = [
     "LLaDAConfig",

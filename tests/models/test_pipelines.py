@@ -2,13 +2,19 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The pipelines `text-generation` and `fill-mask` of transformers, with the shipped poet and a tiny random model."""
 
+from functools import partial
+
 import pytest
 import torch
 from support.tiny_poet import SHIPPED_CHECKPOINT
+from support.word_tokenizer import save_word_model, word_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
     TextDiffusionStreamer,
+    TextGenerationPipeline,
     TextStreamer,
     pipeline,
 )
@@ -48,6 +54,19 @@ class TestTextGeneration:
     def test_text(self, write):
         """EOS and pads are left out."""
         assert texts(write(LINE, max_new_tokens=12)) == [LINE + NEXT_LINE]
+
+    def test_filled_masks_are_part_of_the_text(self, write):
+        """Also at the end, and in a batch."""
+        prompts = ["床前[MASK]月光，", "白日依山尽，黄[MASK]入[MASK]", LINE]
+        expected = ["床前明月光，疑是地上霜。", "白日依山尽，黄河入海流。", LINE + NEXT_LINE]
+        assert [texts(write(prompt, max_new_tokens=6))[0] for prompt in prompts] == expected
+        assert [texts(answer)[0] for answer in write(prompts, max_new_tokens=6, batch_size=3)] == expected
+        assert texts(write(prompts[0], max_new_tokens=0)) == ["床前明月光，"]
+        assert texts(write(prompts[0], max_new_tokens=6, return_full_text=False)) == [NEXT_LINE]
+
+    def test_the_prompt_is_shown_as_it_was_typed(self, write_tiny):
+        """With characters that the tokenizer does not know."""
+        assert texts(write_tiny("床前😀明月", max_new_tokens=1))[0].startswith("床前😀明月")
 
     def test_only_the_completion(self, write):
         assert texts(write(LINE, max_new_tokens=12, return_full_text=False)) == [NEXT_LINE]
@@ -111,6 +130,28 @@ class TestTextGeneration:
         streamer = streamer_class(write.tokenizer, skip_prompt=True, skip_special_tokens=True)
         write(LINE, max_new_tokens=12, block_length=6, streamer=streamer)
         assert capsys.readouterr().out.rstrip().endswith(NEXT_LINE)
+
+
+def test_the_space_between_prompt_and_completion(tmp_path):
+    """Decoded alone, the completion loses it with a SentencePiece tokenizer."""
+    write = pipeline("text-generation", model=str(save_word_model(tmp_path)), device="cpu")
+    options = {"max_new_tokens": 8, "stop_at_eos": False}
+    (answer,) = write("city Paris", return_tensors=True, **options)
+    text = write.tokenizer.decode(answer["generated_token_ids"], skip_special_tokens=True)
+    assert text.startswith("city Paris ")
+    assert texts(write("city Paris", **options)) == [text]
+    assert texts(write("city Paris", return_full_text=False, **options)) == [text.removeprefix("city Paris")]
+
+
+def test_other_models_keep_the_pipeline_of_transformers():
+    sizes = {"n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 32, "bos_token_id": 0, "eos_token_id": 0}
+    model, tokenizer = GPT2LMHeadModel(GPT2Config(**sizes)).eval(), word_tokenizer()
+    options = {"max_new_tokens": 6, "do_sample": False}
+    ours, theirs = (
+        make(model=model, tokenizer=tokenizer)
+        for make in (partial(pipeline, "text-generation"), TextGenerationPipeline)
+    )
+    assert ours("the cat", **options) == theirs("the cat", **options)
 
 
 def test_a_pipeline_uses_the_options_of_the_checkpoint(poet_folder):
