@@ -63,13 +63,23 @@ def _read_file(path: Path, argument: str) -> Dataset:
     try:
         dataset = load_dataset(READERS[path.suffix], data_files=str(path))["train"]
     except Exception as error:  # each reader has errors of its own
-        fault = _first_bad_line(path) if is_json else None
-        raise ValueError(fault or f"{path} cannot be read: {_first_line(error.__cause__ or error)}") from error
+        if not is_json:
+            raise ValueError(f"{path} cannot be read: {_first_line(error.__cause__ or error)}") from error
+        dataset = _from_rows(
+            _parsed(path)
+        )  # or the error of its first bad line; datasets 4.7 takes no BOM, for example
     finally:
         datasets_logging.set_verbosity(verbosity)
     if path.suffix == ".jsonl" and len(lines) == len(dataset):
         dataset = dataset.add_column(LINE, lines)
     return dataset
+
+
+def _from_rows(rows: list[dict]) -> Dataset:
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return Dataset.from_dict(
+        {column: [row.get(column) for row in rows] for column in columns}, on_mixed_types="use_json"
+    )
 
 
 def _lines(path: Path, is_text: bool = True) -> Iterator[tuple[int, str | bytes]]:
@@ -84,20 +94,27 @@ def _lines(path: Path, is_text: bool = True) -> Iterator[tuple[int, str | bytes]
                 raise ValueError(f"line {number} of {path} is not UTF-8. Save the file as UTF-8.") from error
 
 
-def _first_bad_line(path: Path) -> str | None:
-    """What is wrong with the first line that is no JSON object, or with a file that holds one list of objects."""
+def _parsed(path: Path) -> list[dict]:
+    """The objects of a file with one object a line, or with one list of objects."""
+    rows = []
     for number, line in _lines(path):
         is_whole_file = path.suffix == ".json" and line.startswith("[")
         try:
             row = json.loads(path.read_text(encoding="utf-8-sig") if is_whole_file else line)
         except json.JSONDecodeError as error:
             place = error.lineno if is_whole_file else number
-            return f"line {place} of {path} is not JSON: {error.msg} at character {error.colno}. Repair or remove it."
+            raise ValueError(
+                f"line {place} of {path} is not JSON: {error.msg} at character {error.colno}. Repair or remove it."
+            ) from error
+        found = row if is_whole_file else [row]
+        if not all(isinstance(one, dict) for one in found):
+            raise ValueError(
+                f'line {number} of {path} must be a JSON object, as in {{"text": "Hello!"}}, but is {line[:40]}.'
+            )
+        rows += found
         if is_whole_file:
-            return None
-        if not isinstance(row, dict):
-            return f'line {number} of {path} must be a JSON object, as in {{"text": "Hello!"}}, but is {line[:40]}.'
-    return None
+            break
+    return rows
 
 
 def _first_line(error: BaseException) -> str:

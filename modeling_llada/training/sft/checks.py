@@ -317,24 +317,30 @@ def check_tools(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase)
 
 
 def check_rendering(
-    dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase, template: str | None, error: Exception
+    dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase, assistant_only_loss: bool, error: Exception
 ) -> None:
-    """Raises a `ValueError` from an error of TRL if the chat template refuses rows."""
+    """Raises a `ValueError` from an error of TRL if the chat template refuses rows, or leaves out what is trained on."""
     refused = defaultdict(list)
     for number, row in enumerate(dataset):
         messages = row.get("messages") or row.get("prompt")
         if not isinstance(messages, list):
             return
-        options = {"tools": row.get("tools"), "chat_template": template} | (row.get("chat_template_kwargs") or {})
+        options = {"tools": row.get("tools"), "return_dict": True} | (row.get("chat_template_kwargs") or {})
         try:
-            for part in (messages, messages + (row.get("completion") or [])):
-                tokenizer.apply_chat_template(part, tokenize=False, **options)
+            tokenizer.apply_chat_template(messages, **options)
+            messages = messages + (row.get("completion") or [])
+            whole = tokenizer.apply_chat_template(
+                messages, return_assistant_tokens_mask=assistant_only_loss, **options
+            )
         except Exception as reason:  # a template may raise any error to refuse a message
-            refused[str(reason)].append(number)
+            refused[f"it refuses ROWS: {reason}"].append(number)
+            continue
+        if assistant_only_loss and 1 not in whole["assistant_masks"]:
+            refused["it marks no answer of the assistant in ROWS"].append(number)
     for reason, rows in refused.items():
         raise ValueError(
-            f"`{name}` must have messages that the chat template of `processing_class` takes, but it refuses "
-            f"{numbered_rows(rows, dataset)}: {reason}. Change or drop these rows, or pass another template as "
+            f"`{name}` must have messages that the chat template of `processing_class` can write, but "
+            f"{reason.replace('ROWS', numbered_rows(rows, dataset), 1)}. Change or drop these rows, or pass another template as "
             "`chat_template_path`."
         ) from error
 

@@ -11,7 +11,7 @@ from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
 
-FORMATS = ["auto", "messages", "sharegpt", "prompt-completion", "alpaca", "text", "tokens"]
+FORMATS = ["auto", "tokens", "messages", "sharegpt", "prompt-completion", "alpaca", "text"]
 
 
 @dataclass
@@ -21,9 +21,9 @@ class LLaDASFTConfig(SFTConfig):
 
     Args:
         dataset_format (`str`, *optional*, defaults to `"auto"`):
-            What the columns hold: `"messages"`, `"sharegpt"` (`conversations` with `from` and `value`),
-            `"prompt-completion"`, `"alpaca"` (`instruction`, `input`, `output`), `"text"`, or `"tokens"` (`input_ids`). By
-            default the first of these whose columns are there, which is logged.
+            What the columns hold: `"tokens"` (`input_ids`), `"messages"`, `"sharegpt"` (`conversations` with `from` and
+            `value`), `"prompt-completion"`, `"alpaca"` (`instruction`, `input`, `output`) or `"text"`. By default the first
+            of these whose columns are there, which is logged.
         loss_normalization (`str`, *optional*, defaults to `"token"`):
             How the sum of the weighted cross-entropies of the global batch is divided. `"token"`: by the tokens of its
             responses, masked or not, so that all tokens count the same. `"sequence"`: each row by the length of its

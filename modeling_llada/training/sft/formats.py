@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, Value
 from transformers.utils import logging
 from trl.trainer.utils import remove_none_values
@@ -61,13 +62,14 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
             return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
         return values | {USES_TOOLS: values[USES_TOOLS] or bool(values.get("tools")), FAULT: None}
 
-    rows = dataset.map(
-        read_row,
-        features=Features(features),
-        remove_columns=dataset.column_names,
-        num_proc=args.dataset_num_proc,
-        desc=f"Reading {name}",
-    )
+    with PartialState().main_process_first():
+        rows = dataset.map(
+            read_row,
+            features=Features(features),
+            remove_columns=dataset.column_names,
+            num_proc=args.dataset_num_proc,
+            desc=f"Reading {name}",
+        )
     _check_faults(rows, dataset, name)
     return rows.remove_columns(FAULT)
 
@@ -125,10 +127,12 @@ def _read_kept(column: str, value: Any) -> Any:
         value = json.loads(value) if isinstance(value, str) else value
     except ValueError as error:
         raise RowFault(f"JSON in the column `{column}`") from error
-    empty, kind = ([], list) if column == "tools" else ({}, dict)
+    kind = list if column == "tools" else dict
     if value is not None and not isinstance(value, kind):
         raise RowFault(f"a {kind.__name__} in the column `{column}`")
-    return remove_none_values(value or empty)
+    if not value:
+        return None if column == "tools" else {}
+    return remove_none_values(value)
 
 
 def _reader(kind: str, args: LLaDASFTConfig, as_texts: bool) -> tuple[Callable[[dict], dict], dict[str, Any]]:

@@ -265,9 +265,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         try:
             dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
         except Exception as error:  # of a template, which may raise any
-            check_rendering(
-                given, name, processing_class, self.chat_template if args.assistant_only_loss else None, error
-            )
+            check_rendering(given, name, processing_class, bool(args.assistant_only_loss), error)
             raise
         dataset = switch_off_turns(dataset, name, args)
         dataset = finish_rows(dataset, name, args, processing_class)

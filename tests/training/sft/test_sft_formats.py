@@ -2,7 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Datasets in the forms that people have: what is read, what is trained on, and what is refused."""
 
+import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +21,8 @@ from transformers import AutoTokenizer
 from modeling_llada.export.tokenizer import CHAT_TEMPLATE
 from modeling_llada.training import LLaDASFTConfig
 from modeling_llada.training.data_files import LINE
-from modeling_llada.training.sft.formats import read_rows
+from modeling_llada.training.sft.configuration import FORMATS
+from modeling_llada.training.sft.formats import find_format, read_rows
 from modeling_llada.training.sft.rows import tokens_of_no_answer
 
 
@@ -29,6 +33,7 @@ TOOL_TEMPLATE = (
     "{{ call.function.name + call.function.arguments | tojson }}{% endfor %}{{ message.content + eos_token }}"
     "{% endgeneration %}{% else %}{{ message.content + bos_token }}{% endif %}{% endfor %}"
 )
+ROOT = Path(__file__).parents[3]
 TEMPLATES = [
     CHAT_TEMPLATE,
     *(SHIPPED_CHECKPOINT.parent / name / "chat_template.jinja" for name in ("llada-poet", "llada-poet-instruct")),
@@ -122,7 +127,7 @@ class TestFormats:
         assert read({"poem": "明月"}, dataset_text_field="poem", dataset_format="text") == [{}]
         with pytest.raises(ValueError, match=r'`dataset_format="sharegpt"` needs the columns conversations'):
             read(row, dataset_format="sharegpt")
-        with pytest.raises(ValueError, match="`dataset_format` must be one of auto, messages, .*'jsonl'"):
+        with pytest.raises(ValueError, match="`dataset_format` must be one of auto, .*'jsonl'"):
             read(row, dataset_format="jsonl")
 
     def test_what_is_found_is_said(self, read, caplog):
@@ -132,6 +137,14 @@ class TestFormats:
             '`train_dataset` is read as "alpaca", with the columns instruction, output; it could also be "text" '
             "(`dataset_format`)"
         ]
+
+    def test_the_table_of_the_docs(self, tmp_path):
+        page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| `([\w-]+)` \| `(\{.*?\})`", page, re.MULTILINE)
+        assert ["auto", *(kind for kind, _ in rows)] == FORMATS
+        args = LLaDASFTConfig(str(tmp_path), use_cpu=True)
+        for kind, row in rows:
+            assert find_format(dataset_of(json.loads(row.replace("[...]", "[5]"))), "rows", args) == kind
 
     def test_lines_of_a_file(self, read):
         rows = [{LINE: line, "prompt": "明", "completion": text} for line, text in ((1, "月"), (4, None))]
@@ -197,12 +210,13 @@ class TestContents:
         assert tokens_of_no_answer(tokenizer) == [tokenizer.eos_token_id]
 
     def test_a_message_that_the_template_refuses(self, trained):
-        template = (
-            TOOL_TEMPLATE + "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
-        )
-        rows = [[user("明"), assistant("月")], [{"role": "system", "content": "诗"}, user("明"), assistant("月")]]
-        with pytest.raises(ValueError, match=r"refuses 1 of 2 rows \(1\): no system here"):
-            trained(*({"messages": talk} for talk in rows), template=template)
+        """The template of llada-poet-instruct takes no system message, and writes the last question alone."""
+        template = TEMPLATES[2].read_text(encoding="utf-8")
+        row, system = [user("明"), assistant("月")], {"role": "system", "content": "诗"}
+        with pytest.raises(ValueError, match=r"refuses 1 of 2 rows \(1\): this checkpoint takes no system message"):
+            trained({"messages": row}, {"messages": [system, *row]}, template=template)
+        with pytest.raises(ValueError, match=r"marks no answer of the assistant in 1 of 2 rows \(1\)"):
+            trained({"messages": row}, {"messages": [*row, user("日")]}, template=template, assistant_only_loss=True)
 
 
 class TestFlags:
@@ -212,10 +226,10 @@ class TestFlags:
         flags = [others, {key: first}, {}, {key: last}]
         return {"messages": [message | flag for message, flag in zip(self.TALK, flags, strict=True)]}
 
-    @pytest.mark.parametrize("key", ["weight", "train", "training", "trainable", "loss"])
-    def test_answers_that_are_switched_off(self, trained, key):
-        rows = [self.talk(*flags, key=key) for flags in ((1, 0), (False, True), (None, 1.0), (None, None))]
-        assert trained(*rows, assistant_only_loss=True) == ["月|", "光|", "月|光|", "月|光|"]
+    def test_answers_that_are_switched_off(self, trained):
+        rows = [self.talk(*flags) for flags in ((1, 0), (None, 1.0), (None, None))]
+        rows += [self.talk(False, True, key=key) for key in ("train", "training", "trainable", "loss")]
+        assert trained(*rows, assistant_only_loss=True) == ["月|", "月|光|", "月|光|", *["光|"] * 4]
 
     def test_the_last_answer(self, trained):
         assert trained(self.talk(0, 1), self.talk(None, 1), self.talk(0, None)) == ["光|"] * 3
@@ -239,7 +253,7 @@ class TestFlags:
         with pytest.raises(ValueError, match="no flag of 1 at a message that is not trained on"):
             read(self.talk(None, None, weight=1), assistant_only_loss=True)
 
-    @pytest.mark.parametrize("key", ["mask", "loss_weight", "train_detail"])
+    @pytest.mark.parametrize("key", ["mask", "loss_weight"])
     def test_of_another_meaning(self, read, key):
         with pytest.raises(ValueError, match=rf"messages without `{key}`.*`weight` of 0 or 1"):
             read(self.talk(None, 1, key=key))
@@ -252,9 +266,6 @@ class TestFlags:
         talk = {"messages": [user("明"), assistant("月", weight=0), assistant("光")]}
         with pytest.raises(ValueError, match=r"mark each answer on its own, but in 1 of 1 rows \(0\)"):
             trained(talk, assistant_only_loss=True)
-
-    def test_other_keys_are_nothing_to_training(self, trained):
-        assert trained({"messages": [user("明") | {"id": 1}, assistant("月", name="me", date="today")]}) == ["月|"]
 
 
 class TestTools:
