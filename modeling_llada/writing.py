@@ -56,16 +56,20 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises the `OSError` that `write_atomically` would raise after the work: no folder, no permission, or no space."""
-    if path.is_file() or not path.exists():
+    """
+    Raises the `OSError` that a writer of this file or folder would raise after the work: no folder for it, no permission,
+    or no space. Writes a small file beside it, and removes it.
+    """
+    if path.is_file() or path.is_dir() or not path.exists():
         with temporary_sibling(path.resolve(), Path.touch) as partial:
             partial.write_bytes(bytes(TRIAL_BYTES))
 
 
 def check_destination(destination: Path, source: Path, overwrite: bool, config_file: str) -> None:
     """
-    Raises a `ValueError` if writing a folder could destroy files. With `overwrite` the destination may have files, but
-    only if it has `config_file`, which marks a folder of the same kind, and no subfolders. Both paths are resolved.
+    Raises a `ValueError` if writing a folder could destroy files, and an `OSError` if it cannot be written. With
+    `overwrite` the destination may have files, but only if it has `config_file`, which marks a folder of the same kind,
+    and no subfolders. Both paths are resolved.
     """
     if source.is_dir() and (source == destination or destination in source.parents):
         raise ValueError(
@@ -74,9 +78,7 @@ def check_destination(destination: Path, source: Path, overwrite: bool, config_f
     there = next(path for path in (destination, *destination.parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"`destination` must be a folder, but {str(there)!r} is a file. Give another folder.")
-    if there != destination:
-        return
-    files = list(destination.iterdir())
+    files = list(destination.iterdir()) if there == destination else []
     if files and not overwrite:
         raise ValueError(
             f"`destination` must be new or empty, but {str(destination)!r} has files. Give another folder, or replace "
@@ -88,6 +90,8 @@ def check_destination(destination: Path, source: Path, overwrite: bool, config_f
             f"`overwrite` only replaces a folder with {config_file} and without subfolders, which {str(destination)!r} "
             "is not. Give another folder, or remove this one yourself."
         )
+    new_parts = destination.relative_to(there).parts
+    check_writable(there / new_parts[0] if new_parts else destination)
 
 
 @contextmanager

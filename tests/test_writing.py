@@ -200,6 +200,15 @@ class TestFullDisks:
             check_writable(tmp_path / "no-folder" / "file.svg")
         assert list(tmp_path.iterdir()) == []
 
+    def test_the_check_of_a_destination(self, folder, small_files):
+        with small_files(), pytest.raises(OSError, match=re.escape(f"'{folder.parent}'")):
+            check_destination(folder, folder.parent / "elsewhere", False, "config.json")
+        assert not folder.parent.exists()
+        write_folder(folder, "old")
+        with small_files(), pytest.raises(OSError, match=re.escape(f"'{folder}'")):
+            check_destination(folder, folder.parent / "elsewhere", True, "config.json")
+        assert content_of(folder) == "old"
+
     def test_errors_about_other_files_stay(self, folder, tmp_path):
         with pytest.raises(FileNotFoundError, match="no-source"), complete_or_absent(folder):
             (tmp_path / "no-source").read_text()

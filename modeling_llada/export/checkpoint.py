@@ -17,7 +17,7 @@ from ..loading import merge_adapter
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
 from ..prompt_fields import find_base, find_file, read_fields
-from ..writing import check_destination, complete_or_absent, remove_leftovers
+from ..writing import check_destination, complete_or_absent
 from .model_card import write_model_card
 from .source import check_generation_config, load_config, load_weights, read_file
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
@@ -151,7 +151,6 @@ def export_checkpoint(
     model = load_weights(whole, config, dtype)
     if base is not None:
         model = merged(model, source, base)
-    remove_leftovers(destination)  # they could take the space that is needed
     check_disk_space(destination, model)
     with complete_or_absent(destination) as folder:
         model.save_pretrained(folder, max_shard_size=max_shard_size)

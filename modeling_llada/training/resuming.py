@@ -10,6 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from transformers.utils import logging
 
+from ..writing import check_writable
+
 
 logger = logging.get_logger(__name__)
 
@@ -24,7 +26,10 @@ PARTS = {
 
 
 class CompleteCheckpoints:
-    """A mixin for trainers, placed before [`Trainer`] in the bases: a damaged checkpoint is skipped, or refused by name."""
+    """
+    A mixin for trainers, placed before [`Trainer`] in the bases: a damaged checkpoint is skipped, or refused by name, and a
+    folder that cannot be written is noticed before the first step.
+    """
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):
         """
@@ -36,7 +41,10 @@ class CompleteCheckpoints:
 
         Raises:
             `ValueError`: if the checkpoint is not complete, or if there is none.
+            `OSError`: if nothing can be written to `args.output_dir`.
         """
+        if self.args.should_save:
+            check_writable(Path(self.args.output_dir, "training_args.bin"))
         if resume_from_checkpoint is True:
             resume_from_checkpoint = find_last_checkpoint(self.args.output_dir)
             if resume_from_checkpoint is None:

@@ -565,7 +565,10 @@ class TestDestination:
             export_checkpoint(official, out)
         assert not out.parent.exists()
 
-    def test_a_disk_that_fills_up_is_named(self, official, out, old, small_files):
+    def test_a_destination_that_cannot_be_written_is_noticed_before_reading(
+        self, official, out, old, small_files, monkeypatch
+    ):
+        monkeypatch.setattr(checkpoint, "load_weights", lambda *_: pytest.fail("the weights were read"))
         with small_files(), pytest.raises(OSError, match=re.escape(f"'{out}'")):
             export_checkpoint(official, out, overwrite=True)
         assert contents(out) == old and list(out.parent.iterdir()) == [out]

@@ -171,6 +171,13 @@ def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(poet_folder, checkp
         trainer.train(resume_from_checkpoint=str(checkpoints))
 
 
+def test_a_full_disk_is_noticed_before_the_first_step(poet_folder, tmp_path, small_files):
+    trainer = sft_trainer(poet_folder, tmp_path)
+    with small_files(), pytest.raises(OSError, match=f"'{tmp_path}/training_args.bin'"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+
+
 def test_resume_without_a_checkpoint_is_an_error(poet_folder, tmp_path):
     with pytest.raises(ValueError, match="`resume_from_checkpoint=True` needs a complete checkpoint"):
         sft_trainer(poet_folder, tmp_path).train(resume_from_checkpoint=True)
