@@ -19,6 +19,7 @@ from .decoding import (
     chosen_options,
     effective_options,
     is_random,
+    with_fast_default,
 )
 from .errors import CommandError, warn
 from .generate import summary
@@ -64,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     group = parser.add_argument_group("conversation")
     group.add_argument("--system", metavar="TEXT", help="system message, which comes before all turns")
     group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON after each turn")
-    add_decoding_arguments(parser)
+    add_decoding_arguments(parser, is_fast=True)
     add_model_arguments(parser, SHIPPED_CHECKPOINT)
     add_animation_arguments(parser.add_argument_group("output"))
 
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
             f"{name!r} has no chat template: complete texts with `llada generate`, or use a checkpoint for chats, such as "
             "`--model GSAI-ML/LLaDA-8B-Instruct`."
         )
+    options = with_fast_default(model, options)
     all_options = effective_options(model, options)
     room = model.config.max_position_embeddings - all_options["max_new_tokens"]
     from modeling_llada.conversation import Conversation

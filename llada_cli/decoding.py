@@ -13,20 +13,35 @@ from .light_import import light_import
 TABLE = light_import("modeling_llada.models.options_llada")
 OPTIONS = tuple(option for option in TABLE.OPTIONS if option.on_command_line)
 DECODING_OPTIONS = tuple(option.name for option in OPTIONS)
+# How `generate` and `chat` decode unless an option of PACE is chosen. One token a step would spend most of the forward passes
+# on what stands behind the end of a short completion.
+FAST = {"confidence_threshold": 0.9}
+PACE = ("steps", "temperature", "remasking", "draft_steps", *TABLE.PARALLEL_RULES)
 
 
 def add_decoding_arguments(
-    parser: argparse.ArgumentParser, without: Collection[str] = ("num_return_sequences",)
+    parser: argparse.ArgumentParser, without: Collection[str] = ("num_return_sequences",), is_fast: bool = False
 ) -> None:
-    """Adds the options of `LLaDAGenerationConfig` under their names, all but a few, and `--seed`."""
-    group = parser.add_argument_group(
-        "decoding",
-        "An option that is left out has its value in the checkpoint's generation_config.json, or its default.",
-    )
+    """
+    Adds the options of `LLaDAGenerationConfig` under their names, all but a few, and `--seed`. `is_fast`: the command calls
+    `with_fast_default`.
+    """
+    text = "An option that is left out has its value in the checkpoint's generation_config.json, or its default."
+    if is_fast:
+        text += (
+            f" The command itself sets --confidence-threshold {FAST['confidence_threshold']}, unless you or the checkpoint "
+            f"choose it or {', '.join(map(flag_of, PACE[:-1]))} or {flag_of(PACE[-1])}."
+        )
+    group = parser.add_argument_group("decoding", text)
     for option in OPTIONS:
         if option.name not in without:
-            group.add_argument(f"--{option.name.replace('_', '-')}", **argument_of(option))
+            group.add_argument(flag_of(option.name), **argument_of(option))
     group.add_argument("--seed", type=int, metavar="N", help="seed of the sampling (default: a random one)")
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 def argument_of(option) -> dict:
@@ -46,6 +61,13 @@ def chosen_options(args: argparse.Namespace) -> dict:
     options = {name: getattr(args, name, None) for name in DECODING_OPTIONS}
     options = {name: value for name, value in options.items() if value is not None}
     return dict.fromkeys(TABLE.PARALLEL_RULES) | options if options.keys() & TABLE.PARALLEL_RULES else options
+
+
+def with_fast_default(model, options: dict) -> dict:
+    """Adds the option of FAST, unless the command line or the checkpoint says how many tokens a step commits."""
+    own = model.generation_config
+    is_chosen = any(options.get(name) is not None or getattr(own, name, None) is not None for name in PACE)
+    return options if is_chosen else options | FAST
 
 
 def choose_seed(args: argparse.Namespace) -> int:

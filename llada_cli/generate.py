@@ -15,7 +15,9 @@ from .decoding import (
     choose_seed,
     chosen_options,
     effective_options,
+    flag_of,
     is_random,
+    with_fast_default,
 )
 from .errors import CommandError, warn
 from .parsing import CommandParser
@@ -23,7 +25,6 @@ from .prompts import (
     MASK,
     build_prompt,
     check_arguments,
-    flag_of,
     prompt_fields,
     warn_about_script,
     warn_about_unknown_characters,
@@ -38,8 +39,8 @@ EXAMPLES = """examples:
     llada generate --infill "床前[MASK][MASK]光，疑是地上[MASK]。"
   write the line before a line:
     llada generate "疑是地上霜。" --reverse
-  use fewer forward passes, by committing all tokens that the model is sure of:
-    llada generate "床前明月光，" --confidence-threshold 0.9
+  commit one token in each step, as the official code does, instead of all that the model is sure of:
+    llada generate "床前明月光，" --confidence-threshold 1
   print JSON for a program, or draw a picture:
     llada generate "床前明月光，" --json
     llada generate "床前明月光，" --svg denoising.svg
@@ -63,7 +64,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     task.add_argument("--reverse", action="store_true", help="write the line before PROMPT, as long as its first line")
     declared = parser.add_argument_group("prompt fields")
     parser.prepare = lambda arguments: add_prompt_fields(parser, declared, arguments)
-    add_decoding_arguments(parser, without=())
+    add_decoding_arguments(parser, without=(), is_fast=True)
     add_model_arguments(parser)
     add_output_arguments(parser)
 
@@ -127,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
     warn_about_script(args.prompt or args.infill or "", name)
     if length is not None:
         options.setdefault("max_new_tokens", length)
+    options = with_fast_default(model, options)
     all_options = effective_options(model, options)
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     if all_options["max_new_tokens"] == 0 and mask_token not in prompt:
@@ -147,6 +149,7 @@ def run(args: argparse.Namespace) -> None:
             write_json({**completion, "options": {"model": name, **all_options, "seed": seed + row}})
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
+        note_waste(output)
     if args.svg:
         from modeling_llada.drawing import denoising_svg
         from modeling_llada.streaming import DenoisingRecord
@@ -225,6 +228,18 @@ def summary(output, row: int, seconds: float | None = None, seed: int | None = N
     if seed is not None:
         parts.append(f"seed {seed + row}")
     return " · ".join(parts)
+
+
+def note_waste(output) -> None:
+    """Says it if most of the forward passes were of no use."""
+    # What stands behind the end of a completion was replaced with pads, which no step committed.
+    useful = sum(len(steps[steps >= 0].unique()) for steps in output.trajectory[0])
+    passes = int(output.num_forward_passes.sum())
+    if useful < passes / 2:
+        note(
+            f"{passes - useful} of {passes} forward passes wrote only what stands behind the end: give a smaller "
+            "`--max-new-tokens`, or let `--confidence-threshold 0.9` or `--block-length 16` save them."
+        )
 
 
 def write_texts(texts: list, summaries: list[str]) -> None:

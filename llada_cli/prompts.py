@@ -5,17 +5,13 @@
 import argparse
 
 from .arguments import check_output_file
+from .decoding import flag_of
 from .errors import CommandError, warn
 from .light_import import light_import
 
 
 prompt_fields = light_import("modeling_llada.prompt_fields")
 MASK, count_tokens = prompt_fields.MASK, prompt_fields.count_tokens
-
-
-def flag_of(field: str) -> str:
-    """The option of a prompt field."""
-    return f"--{field.replace('_', '-')}"
 
 
 def quoted_flag(one) -> str:

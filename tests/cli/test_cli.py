@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from support.word_tokenizer import save_word_model
 
 from llada_cli import arguments, build_parser, main
-from llada_cli.decoding import DECODING_OPTIONS, OPTIONS
-from modeling_llada import LLaDAForMaskedLM, writing
+from llada_cli.decoding import DECODING_OPTIONS, FAST, OPTIONS, PACE
+from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig, writing
 
 
 LINE = "床前明月光，"
@@ -172,7 +173,23 @@ class TestOptions:
         flag = "--" + "no-" * (value is False) + option.name.replace("_", "-")
         assert main(["generate", LINE, flag, *([] if option.kind == "bool" else [str(value)])]) == 130
         given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS and value is not None}
-        assert given == {option.name: value}
+        assert given == ({} if option.name in PACE else FAST) | {option.name: value}
+
+    def test_the_checkpoint_may_choose_another_rule(self, generate_json, poet_folder, tmp_path):
+        shutil.copytree(poet_folder, tmp_path / "poet")
+        LLaDAGenerationConfig(max_new_tokens=7, entropy_bound=0.1).save_pretrained(tmp_path / "poet")
+        options = generate_json(LINE, "--model", tmp_path / "poet")["options"]
+        assert (options["entropy_bound"], options["confidence_threshold"]) == (0.1, None)
+
+    def test_few_forward_passes_write_what_stands_behind_the_end(self, llada):
+        plain, fast = (
+            llada("generate", LINE, "--model", SHIPPED / "llada-poet", "--max-new-tokens", 24, *options)
+            for options in (("--steps", "24"), ())
+        )
+        assert "17 of 24 forward passes wrote only what stands behind the end" in plain.err
+        passes = int(re.search(r"(\d+) forward passes", fast.err)[1])
+        assert passes <= 12 and "behind the end" not in fast.err
+        assert plain.out.startswith("床前明月光，疑是地上霜。") and fast.out.startswith("床前明月光，疑是地上霜。")
 
     def test_defaults_come_from_the_checkpoint(self, generate_json):
         result = generate_json(LINE)
