@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedConfig
 
@@ -30,7 +30,8 @@ class LLaDACheckpointingMixin:
         Raises:
             `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers. A
                 mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
-                The head may be missing in a checkpoint of [`LLaDAModel`].
+                The head may be missing in a checkpoint of [`LLaDAModel`]. Also if weights are integers without a
+                `quantization_config`.
             `OSError`: if a safetensors file or the index of the shards is damaged.
         """
         check_index(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
@@ -43,6 +44,8 @@ class LLaDACheckpointingMixin:
             raise OSError(
                 f"{source} has a safetensors file that is corrupt or truncated: {error}. Fetch the checkpoint again."
             ) from error
+        if getattr(model.config, "quantization_config", None) is None:
+            check_dtypes(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
         may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
         missing = [key for key in info["missing_keys"] if not (may_lack_head and key.startswith("lm_head."))]
         unexpected = [key for key in info["unexpected_keys"] if BACKBONE_KEY.match(key)]
@@ -154,19 +157,34 @@ class LLaDACheckpointingMixin:
 
 
 def check_index(folder: str | os.PathLike | None, subfolder: str) -> None:
-    """Raises an `OSError` if a local folder has an index of shards that cannot be read."""
+    """Raises an `OSError` if a local folder has an index of shards that cannot be read, or one of files elsewhere."""
     path = Path(folder or "", subfolder, "model.safetensors.index.json")
     if folder is None or not path.is_file():
         return
     try:
         index = json.loads(path.read_bytes())
         is_whole = isinstance(index["metadata"], dict) and all(
-            isinstance(it, str) for it in index["weight_map"].values()
+            isinstance(it, str) and it and Path(it).name == it for it in index["weight_map"].values()
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_whole = False
     if not is_whole:
         raise OSError(f"{str(path.parent)!r} has a damaged {path.name}. Fetch the checkpoint again.")
+
+
+def check_dtypes(folder: str | os.PathLike | None, subfolder: str) -> None:
+    """Raises a `ValueError` for integers in a local folder, which the library would take for weights: those of a quantized
+    model without its `quantization_config`."""
+    paths = [] if folder is None else sorted(Path(folder, subfolder).glob("model[.-]*safetensors"))
+    for path in paths:
+        with safe_open(path, "pt") as weights:
+            dtypes = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+        for name, dtype in dtypes.items():
+            if "F" not in dtype:  # F32, F16, BF16, F8_E4M3
+                raise ValueError(
+                    f"`{name}` in {path} has the dtype {dtype}, but weights are floating numbers. If they are quantized, "
+                    "config.json lacks its `quantization_config`; fetch the checkpoint again."
+                )
 
 
 def auto_map_of(model: nn.Module) -> dict[str, str]:

@@ -175,13 +175,25 @@ class TestDamagedCheckpoint:
                 auto_class.from_pretrained(checkpoint)
 
     @pytest.mark.parametrize(
-        "index", ["", "[]", "{}", '{"weight_map": {}}', '{"metadata": {}, "weight_map": {"a": 3}}']
+        "index",
+        ["", "[]", "{}", "[" * 20_000, '{"weight_map": {}}']
+        + [json.dumps({"metadata": {}, "weight_map": {"a": name}}) for name in (3, "", "../b", "/b")],
+        ids=range(9),
     )
     def test_a_damaged_index(self, golden_model, tmp_path, index):
         golden_model.save_pretrained(tmp_path, max_shard_size="200KB")
         (tmp_path / "model.safetensors.index.json").write_text(index)
         with pytest.raises(OSError, match=f"'{tmp_path}' has a damaged model.safetensors.index.json"):
             AutoModel.from_pretrained(tmp_path)
+
+    def test_integers_without_a_quantization_config(self, checkpoint):
+        """The library would take them for weights in silence."""
+        tensors = load_file(checkpoint / "model.safetensors")
+        name = next(name for name in tensors if "attn_out" in name)
+        tensors[name] = tensors[name].to(torch.int8)
+        save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=f"`{name}` in .* has the dtype I8"):
+            AutoModel.from_pretrained(checkpoint)
 
     def test_up_to_ten_missing_weights_are_named(self, checkpoint):
         self.drop(checkpoint, lambda name: ".blocks.1." in name or ".blocks.2." in name)
