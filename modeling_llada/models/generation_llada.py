@@ -173,7 +173,7 @@ class LLaDAGenerationMixin:
         check_streamer(streamer)
         stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
-        is_watched = stops is not None or streamer is not None
+        is_watched = bool(criteria) or streamer is not None
         config.draft_steps = bound_drafts(config, canvas, prompt_length)
 
         with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
@@ -230,6 +230,8 @@ class LLaDAGenerationMixin:
                     end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
 
             # 3. End the rows whose answer holds an EOS
+            if stop_strings:  # a recording of fewer rows shows its tokens at the end of the block
+                end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
             if config.stop_at_eos and block.span.start >= prompt_length:
                 end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
             if streamer is not None:

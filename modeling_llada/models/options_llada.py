@@ -218,7 +218,7 @@ OPTIONS = (
     Option("stop_at_eos", "bool", default=True, is_recorded=False,
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
         example=False, purpose="the tokens of the official sampler, which never stops early", label="Stop at the end"),
-    Option("stop_strings", "strings", is_recorded=False, on_command_line=False,
+    Option("stop_strings", "strings", finishes_early=True, is_recorded=False, on_command_line=False,
         help="End a row as soon as the text before its first mask holds one of these, and pad what follows. `generate` "
              "needs the `tokenizer` for it."),
 

@@ -63,10 +63,10 @@ class StopStrings:
         """For each row the position after the token that completes its first stop string; `None` if there is none."""
         rows = canvas.tokens[:, self.prompt_length - 1 :]  # a word may depend on the token before it
         known = (rows[:, 1:] != self.mask_token_id).cumprod(-1).sum(-1)
-        states = zip(canvas.ended.tolist(), known.tolist(), rows.tolist(), strict=True)
+        states = torch.cat([canvas.ended[:, None], known[:, None], rows], dim=1)  # the host waits for the device once
         return [
             None if has_ended else self._find_in(row, *tokens[: length + 1])
-            for row, (has_ended, length, tokens) in enumerate(states)
+            for row, (has_ended, length, *tokens) in enumerate(states.tolist())
         ]
 
     def _find_in(self, row: int, before: int, *answer: int) -> int | None:

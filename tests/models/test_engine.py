@@ -108,7 +108,28 @@ def assert_same(first, second):
     torch.testing.assert_close(first.trajectory[1], second.trajectory[1], rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
+class Numbers:
+    """A tokenizer without which there are no stop strings."""
+
+    def decode(self, tokens):
+        return "".join(f"<{token}>" for token in tokens)
+
+
 class TestEqualsEager:
+    @pytest.mark.parametrize(
+        "options", [{}, {"block_length": 5}, {"block_length": 5, "block_cache": "dual"}, {"draft_steps": 3}], ids=str
+    )
+    def test_stop_strings(self, static, model, random_ids, options):
+        """Rows stop in different blocks, so that few are left."""
+        prompt, options = {"input_ids": random_ids(8, 9)}, options | {"max_new_tokens": 15, "tokenizer": Numbers()}
+        whole = details(model, prompt, disable_compile=True, **options)
+        options["stop_strings"] = [f"<{token}>" for token in whole.sequences[:7, 10].tolist()]
+        eager = details(model, prompt, disable_compile=True, **options)
+        assert (eager.num_forward_passes < whole.num_forward_passes).any()
+        recorded = details(model, prompt, **options)
+        assert torch.equal(recorded.sequences, eager.sequences)
+        assert static.recorded and static.replayed
+
     @WITH_OPTIONS
     def test_padded_prompts_with_masks(self, static, model, prompt, options):
         eager = details(model, prompt, disable_compile=True, **options)
