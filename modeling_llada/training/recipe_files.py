@@ -34,11 +34,17 @@ def assign(values: dict, assignment: str) -> None:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         if not equals or not isinstance(place, dict | list):
             raise ValueError(key)
-        place[int(name) if isinstance(place, list) else name] = yaml.safe_load(value)
-    except (AttributeError, IndexError, ValueError, yaml.YAMLError):
+        place[int(name) if isinstance(place, list) else name] = _parsed(value)
+    except (AttributeError, IndexError, ValueError):
         raise ValueError(
             f"`--set` must be KEY=VALUE with a place in the recipe, as in training.seed=1, but got {assignment!r}."
         ) from None
+
+
+def _parsed(text: str):
+    with contextlib.suppress(yaml.YAMLError):
+        return yaml.safe_load(text)
+    return text  # such as the characters `,.`
 
 
 def checked(kind: type, values: dict, place: str = "", more: dict[str, type] | None = None) -> dict:

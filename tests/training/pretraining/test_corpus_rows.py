@@ -3,6 +3,7 @@
 """From documents to training batches: corpus, rows, noise."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from support.made_up_corpus import (
 
 from modeling_llada.training import Corpus, RowEntry, RowMixture, lay_out, tokenize_documents
 from modeling_llada.training.pretraining.batches import TrainingBatches
+from modeling_llada.training.pretraining.corpus import special_token_ids
 
 
 class TestCorpus:
@@ -56,6 +58,19 @@ class TestCorpus:
         assert documents.tokens.dtype == np.uint16
         again = tokenize_documents(["abc"], [["x\n", "y\n"]], Characters())
         assert again.header_tokens.tolist() == documents.header_tokens.tolist()[:2]
+
+    def test_a_damaged_file(self, tmp_path):
+        for name in ("corpus.safetensors", "corpus.safetensors.xz"):
+            (tmp_path / name).write_bytes(b"no corpus")
+            with pytest.raises(ValueError, match=f"{name} is none, or is damaged"):
+                Corpus.load(tmp_path / name)
+
+    def test_a_tokenizer_without_special_tokens(self):
+        tokenizer = SimpleNamespace(mask_token_id=None, bos_token_id=None, eos_token_id=0)
+        with pytest.raises(ValueError, match="has no mask_token, bos_token. Add what is missing with `tokenizer.add_"):
+            special_token_ids(tokenizer)
+        with pytest.raises(ValueError, match="`mask_token_id` must be the id of a token, but got None. Add"):
+            Corpus({}, 99, bos_token_id=0, eos_token_id=1, mask_token_id=None)
 
     def test_each_document_is_laid_out_bare_and_headed(self):
         texts, headers = [[10, 11], [20, 21, 22], [30]], [[5, 6], [], [7]]

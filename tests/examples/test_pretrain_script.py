@@ -1,0 +1,144 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""examples/pretrain.py on text of one's own, and in several processes. What it trains is tested with the trainer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+pytest.importorskip("datasets", reason="datasets is not part of this environment")
+
+from datasets import Dataset, DatasetDict
+from support.pretraining_runs import SCRIPT, run_script
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from modeling_llada import LLaDAForMaskedLM
+
+
+REPO = Path(__file__).parents[2]
+SMALL = [
+    *("model.hidden_size=32", "model.num_hidden_layers=1", "model.num_attention_heads=2"),
+    *("model.num_key_value_heads=2", "model.intermediate_size=48", "training.use_cpu=true"),
+    *("training.tokens_per_step=512", "training.warmup_steps=1", "training.eval_strategy='no'"),
+]
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory):
+    """A folder with English documents, without headers, and a tokenizer that was trained on them."""
+    folder = tmp_path_factory.mktemp("english")
+    texts = [f"On day {day} the sailor wrote a letter, and nobody answered it." for day in range(60)]
+    parts = {"train": texts[:40], "test": texts[40:]}
+    splits = DatasetDict({name: Dataset.from_dict({"text": part}) for name, part in parts.items()})
+    splits.save_to_disk(folder / "documents")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, show_progress=False))
+    bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    bare.save_pretrained(folder / "bare")
+    bare.add_special_tokens({"mask_token": "<|mask|>", "bos_token": "<|bos|>", "eos_token": "<|eos|>"})
+    bare.save_pretrained(folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture
+def arguments(english, tmp_path):
+    """The arguments of a small run with a recipe."""
+
+    def make(name, tokenizer="tokenizer"):
+        recipe = REPO / "examples" / "configs" / f"{name}.yaml"
+        files = ["--corpus", tmp_path / "corpus.safetensors", "--output-dir", tmp_path / "run"]
+        return ["--config", recipe, "--tokenizer", english / tokenizer, *files, "--max-steps", 2]
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def argv(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+
+
+def test_english_text(english, arguments, tmp_path, capsys):
+    run_script(*arguments("text"), "--tokenize-only", english / "documents")
+    run_script(*arguments("text"), "--set", *SMALL)
+    out = capsys.readouterr().out
+    assert "train: 40 documents" in out and "eval test  loss" in out
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "final")
+    model = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
+    assert model.config.vocab_size == len(tokenizer)
+    inputs = tokenizer("On day 7", return_tensors="pt")
+    assert model.generate(input_ids=inputs["input_ids"], max_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
+
+
+def test_a_tokenizer_without_a_mask_token(english, arguments, tmp_path):
+    with pytest.raises(ValueError, match="has no mask_token, bos_token, eos_token. Add what is missing"):
+        run_script(*arguments("text", tokenizer="bare"), "--tokenize-only", english / "documents")
+    assert not (tmp_path / "corpus.safetensors").exists()
+
+
+def test_another_tokenizer_than_that_of_the_corpus(arguments, corpus, tmp_path):
+    corpus.save(tmp_path / "corpus.safetensors")
+    with pytest.raises(ValueError, match="`--tokenizer` must be that of the corpus.*'mask_token_id': .98, "):
+        run_script(*arguments("tiny"))
+
+
+def test_a_recipe_for_other_text(english, arguments):
+    """The cure is in the error: other ends of lines, or rows that the text has."""
+    tokenize = [*arguments("tiny"), "--tokenize-only", english / "documents"]
+    with pytest.raises(
+        ValueError, match="`line_ends` must be characters that are tokens, but the tokenizer has no ，"
+    ):
+        run_script(*tokenize)
+    ends = ["--set", "line_ends=,.", "sentence_ends=."]
+    run_script(*tokenize, *ends)
+    with pytest.raises(ValueError, match="exact rows of width 12 of the train split, which has none.*take windows"):
+        run_script(*arguments("tiny"), *ends, "training.use_cpu=true")
+    windows = "phases=[{fraction: 1, entries: [{kind: windows, width: 32, share: 1, famous: 0.5}]}]"
+    with pytest.raises(ValueError, match="of the famous split, which has none.*set the `famous` share to 0"):
+        run_script(*arguments("tiny"), *ends, "training.use_cpu=true", windows)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (['{"text": "a"}', "{"], "line 2 of .*broken.jsonl is not JSON"),
+        (['{"body": "a"}'], "needs a column `text`, but the split train of .*broken.jsonl has body"),
+        (['{"text": "a"}', "", '{"text": null}'], "`text` must be a text, but has none in 1 of 2 rows .line 3. of"),
+    ],
+    ids=["no JSON", "no text", "null"],
+)
+def test_broken_documents(arguments, tmp_path, monkeypatch, lines, message):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "broken.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=message):
+        run_script(*arguments("text"), "--tokenize-only", tmp_path / "broken.jsonl")
+
+
+@pytest.mark.slow
+def test_torchrun(corpus, tmp_path):
+    """Both processes stop at the same step, one prints and saves, and both end well."""
+    corpus.save(tmp_path / "corpus.safetensors")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(SCRIPT)]
+    command += ["--config", str(REPO / "examples/configs/tiny.yaml"), "--corpus", str(tmp_path / "corpus.safetensors")]
+    command += ["--output-dir", str(tmp_path / "run"), "--max-minutes", "1e-6", "--set", "training.use_cpu=true"]
+    ended = subprocess.run(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr[-5000:]
+    shown = ended.stdout.splitlines()
+    assert [line.split()[0] for line in shown].count("plan") == 1
+    assert shown[-1] == f"wrote {tmp_path / 'run' / 'final'} at step 5 of 20: go on with --resume"
+    assert (tmp_path / "run" / "checkpoint-5" / "rng_state_1.pth").exists(), "there were two"
+    LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
+    assert json.loads((tmp_path / "run" / "training_log.json").read_text())
+    assert "destroy_process_group" not in ended.stderr
