@@ -126,12 +126,13 @@ class TestRuns:
         states = [json.loads((folder / "checkpoint-1" / "trainer_state.json").read_text()) for folder in folders]
         assert [state["epoch"] for state in states] == [1, pytest.approx(1 / 3)]
 
-    def test_resume(self, run):
+    def test_resume_from_the_last_complete_checkpoint(self, run, caplog):
         options = ["--save_steps", 1, "--lr_scheduler_type", "constant", "--resume_from_checkpoint", "true"]
         whole = run("--max_steps", 4, *options, output="whole")
-        run("--max_steps", 2, *options, output="pieces")
+        (run("--max_steps", 2, *options, output="pieces") / "checkpoint-2" / "optimizer.pt").write_bytes(b"")
         pieces = run("--max_steps", 4, *options, output="pieces")
         assert largest_difference(weights(whole), weights(pieces)) < 1e-6
+        assert "checkpoint-2 is no complete checkpoint and is skipped: optimizer.pt is damaged." in caplog.text
         log = json.loads((pieces / "checkpoint-4" / "trainer_state.json").read_text())
         assert log["global_step"] == 4 and not (pieces / "checkpoint-5").exists()
 
