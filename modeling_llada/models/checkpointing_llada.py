@@ -94,6 +94,8 @@ class LLaDACheckpointingMixin:
                 all tensors with official names, and only warn.
         """
         caller = sys._getframe(1)  # nothing else of the model is asked before the tensors are skipped
+        while caller.f_code.co_name == "state_dict":  # of a model around this one
+            caller = caller.f_back
         if caller.f_code.co_name == "load_checkpoint_in_model" and caller.f_locals.get("device_map") is not None:
             raise ValueError(
                 "`device_map` makes accelerate look for tensors by the names of the modules, but files of LLaDA have the "

@@ -194,6 +194,8 @@ class TestAccelerate:
         model, folder, other = saved
         with pytest.raises(ValueError, match=r"`device_map` makes accelerate look .* `from_pretrained\(folder"):
             accelerate.load_checkpoint_in_model(other, folder / "one file", device_map={"": "cpu"})
+        with pytest.raises(ValueError, match="`device_map` makes accelerate look"):
+            accelerate.load_checkpoint_in_model(nn.Sequential(other), folder / "one file", device_map={"": "cpu"})
         with accelerate.init_empty_weights():
             empty = LLaDAForMaskedLM(model.config)
         with pytest.raises(ValueError, match="`device_map` makes accelerate look"):
