@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Finds and loads a checkpoint with its tokenizer: a whole one, or an adapter with the checkpoint below it."""
 
-import contextlib
 import warnings
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from .models.configuration_llada import LLaDAConfig
-from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.modeling_llada import LLaDAForMaskedLM
-from .prompt_fields import FILE_NAME, find_base, find_file
+from .prompt_fields import ADAPTER_FILE, FILE_NAME, find_base, find_file, read_json
 
 
 def load_checkpoint(
@@ -88,11 +86,17 @@ def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict, load_peft_weights
 
+    from .adapters.checks import check_config, check_saved_modules, check_weights
+
+    config = read_json(adapter, ADAPTER_FILE, download=True)
+    check_config(config)
+    check_saved_modules(config, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT warns about missing weights, which are an error here
         try:
             model = PeftModel.from_pretrained(model, adapter)
             weights = load_peft_weights(adapter, device="cpu")
+            check_weights(weights)
             fits = get_peft_model_state_dict(model).keys() == weights.keys()
         except RuntimeError:
             fits = False
@@ -105,8 +109,7 @@ def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:
             kind = model.active_peft_config.peft_type.value
             raise ValueError(f"an adapter of the type {kind} cannot be merged into weights")
         model = model.merge_and_unload()
-    with contextlib.suppress(OSError):  # without a generation_config.json
-        model.generation_config = LLaDAGenerationConfig.from_pretrained(adapter)
+    model.adjust_generation_fn(None, False, None, adapter)
     return model
 
 

@@ -285,7 +285,7 @@ def find_base(checkpoint: str | Path, download: bool = True) -> str | None:
     if find_file(checkpoint, ADAPTER_FILE, download) is None:
         return None
     base = read_json(checkpoint, ADAPTER_FILE, download).get("base_model_name_or_path")
-    if not base:
+    if not isinstance(base, str) or not base:
         raise ValueError(f"{ADAPTER_FILE} does not name the checkpoint below it (`base_model_name_or_path`)")
     beside = Path(checkpoint).expanduser().resolve().parent / Path(base).name
     return str(beside) if not Path(base).is_dir() and beside.is_dir() else base

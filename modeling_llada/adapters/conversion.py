@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..writing import check_destination, complete_or_absent
+from .checks import check_config, check_weights
 from .config import Adapter, convert_config
 from .names import ModuleNames, at_layer, layer_of
 from .report import AdapterReport, listed
@@ -83,6 +84,7 @@ def convert_adapter(
     names = ModuleNames(to)
     adapter = Adapter(config, group_by_module(tensors))
     check_names(adapter, names)
+    check_weights(tensors)
     check_tensors(adapter)
     report = AdapterReport(num_tensors=len(tensors), modules=count_modules(adapter, names))
     converted = convert_config(adapter, names, report)
@@ -112,6 +114,8 @@ def read_config(folder: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"`source` has a damaged {CONFIG_FILE}: {error}.") from error
+    if isinstance(config, dict):
+        check_config(config)
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else config
         raise ValueError(f"`source` has the `peft_type` {kind!r}. Only LORA (with DoRA) can be converted.")
