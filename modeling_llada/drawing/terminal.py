@@ -106,7 +106,17 @@ class LiveDenoising(CanvasStreamer):
             ("━" * (BAR_LENGTH - filled), "bright_black"),
             (f" {masks} mask{'s' if masks != 1 else ''} left", "bright_black"),
         )
-        return Group(*(self.draw_text(row) for row in range(len(frame.tokens))), status)
+        return Group(*self._visible_lines(), status)
+
+    def _visible_lines(self) -> list[Text]:
+        """The lines of all rows. Of more than the terminal has, those around the first mask."""
+        console = self._live.console
+        rows = [self.draw_text(row) for row in range(len(self.frame.tokens))]
+        lines = [line for text in rows for line in text.wrap(console, console.width)]
+        room = console.height - 1  # without the status
+        first = next((place for place, line in enumerate(lines) if MASK_GLYPH in line.plain), len(lines))
+        start = max(0, min(first - room // 2, len(lines) - room))
+        return lines[start : start + room]
 
     def _wait(self) -> None:
         remaining = self._drawn_at + self.delay - time.monotonic()

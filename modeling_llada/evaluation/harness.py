@@ -373,8 +373,8 @@ class LLaDAHarnessLM(TemplateLM):
             tokenizer=self.tokenizer,
             **options | {"stop_strings": [*strings, *end_texts]},
         )
-        answers = sequences[:, input_ids.shape[1] :].tolist()
-        return [cut_answer(self.tokenizer, answer, strings, end_token_ids) for answer in answers]
+        prompt_length = input_ids.shape[1]
+        return [cut_answer(self.tokenizer, row, prompt_length, strings, end_token_ids) for row in sequences.tolist()]
 
     # Helpers of likelihood and decoding
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import torch
 from transformers import PretrainedConfig
-from transformers.generation.streamers import BaseStreamer
+from transformers.generation.streamers import BaseStreamer, TextStreamer
 from transformers.utils import logging
 
 from .arguments_llada import check_ids, check_shape, check_vocabulary
+from .canvas_llada import Canvas
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 
 
@@ -118,11 +119,28 @@ def as_callables(name: str, value) -> list[Callable]:
     return callables
 
 
-def check_streamer(streamer: BaseStreamer | None) -> None:
-    if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+def check_streamer(streamer: BaseStreamer | None, canvas: Canvas, prompt_length: int) -> None:
+    """Checks that the streamer can follow the call."""
+    if streamer is None:
+        return
+    if not (hasattr(streamer, "put") and hasattr(streamer, "end")):
         raise ValueError(
             f"`streamer` must have the methods `put` and `end` of a `BaseStreamer`, but got {streamer!r}. "
             "`transformers.TextStreamer(tokenizer)` is one."
+        )
+    if getattr(streamer, "_takes_logits", False):
+        raise ValueError(
+            f"`streamer` asks for the logits of the whole canvas (`_takes_logits`), which are never computed here: got "
+            f"{type(streamer).__name__}. Set `takes_steps` and `takes_probabilities`, or look at them in a `logits_processor`."
+        )
+    if isinstance(streamer, TextStreamer) and len(canvas.tokens) > 1:
+        raise ValueError(
+            f"`streamer` is a {type(streamer).__name__}, which follows one row, but got {len(canvas.tokens)} rows. "
+            "`modeling_llada.streaming.CanvasStreamer` follows a batch."
+        )
+    if getattr(streamer, "skip_prompt", False) and canvas.masked()[:, :prompt_length].any():
+        logger.warning_once(
+            "`skip_prompt=True` of the streamer skips the masks inside the prompt too, which the model fills. Leave it out."
         )
 
 

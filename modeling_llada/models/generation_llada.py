@@ -170,7 +170,7 @@ class LLaDAGenerationMixin:
         processors = as_callables("logits_processor", logits_processor)
         criteria = as_callables("stopping_criteria", stopping_criteria)
         stop_strings = StopStrings.create(config, tokenizer, prompt_length)
-        check_streamer(streamer)
+        check_streamer(streamer, canvas, prompt_length)
         stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
         is_watched = bool(criteria) or streamer is not None

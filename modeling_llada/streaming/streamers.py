@@ -259,6 +259,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
         self._producer: threading.Thread | None = None
         self._is_own_thread = False
         self._is_closed = threading.Event()
+        self._loop: Iterator[CanvasFrame] | None = None  # that of `next`
 
     def start(self, generate: Callable, **kwargs) -> "CanvasIteratorStreamer":
         """
@@ -282,6 +283,7 @@ class CanvasIteratorStreamer(CanvasStreamer):
             raise ValueError("this streamer follows a call that is still running. Use another one for the next call.")
         self.reset()
         self.output, self._frames, self._is_own_thread = None, queue.SimpleQueue(), True
+        self._loop = None
         self._is_closed.clear()
         self._producer = threading.Thread(target=self._run, args=(generate, kwargs), daemon=True)
         self._producer.start()
@@ -306,6 +308,14 @@ class CanvasIteratorStreamer(CanvasStreamer):
             self._frames.put(END)
             self._producer = None  # the next call may run in another thread
             self._is_closed.clear()
+
+    def __next__(self) -> CanvasFrame:
+        self._loop = self._loop or iter(self)
+        try:
+            return next(self._loop)
+        except BaseException:  # it is over
+            self._loop = None
+            raise
 
     def __iter__(self) -> Iterator[CanvasFrame]:
         try:

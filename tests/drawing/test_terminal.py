@@ -36,6 +36,18 @@ def test_ends_with_the_result(poet, prompt, options):
     assert f"step {output.num_forward_passes.max()}" in screen.getvalue()
 
 
+def test_a_canvas_that_is_taller_than_the_terminal(poet):
+    """The lines around the first mask are seen, and the status."""
+    model, tokenizer = poet
+    screen = io.StringIO()
+    console = Console(force_terminal=True, file=screen, width=60, height=4, color_system=None)
+    inputs = tokenizer("床" * 90, return_tensors="pt")
+    with LiveDenoising(tokenizer, model.config.mask_token_id, console=console) as streamer:
+        model.generate(**inputs, max_new_tokens=30, block_length=10, steps=6, streamer=streamer)
+    pictures = screen.getvalue().split("step ")[:-2]  # those with masks
+    assert len(pictures) == 5 and all("░" in picture for picture in pictures)
+
+
 @pytest.fixture
 def draw_step(poet):
     """Draws one step after a prompt, and returns the streamer and the screen."""

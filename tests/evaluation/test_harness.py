@@ -13,6 +13,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from support.harness_runs import TASKS, write_answers
 from support.processes import run_together
+from support.word_tokenizer import word_tokenizer
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
@@ -310,9 +311,14 @@ class TestStopStrings:
     def test_the_text_is_cut_at_what_comes_first(self, tiny_poet):
         tokenizer = tiny_poet[1]
         tokens = tokenizer("疑是<|startoftext|>地上霜。举<|endoftext|>头").input_ids
-        assert cut_answer(tokenizer, tokens, ["。"], [0]) == "疑是地上霜"
-        assert cut_answer(tokenizer, tokens, ["望"], [0]) == "疑是地上霜。举"
-        assert cut_answer(tokenizer, tokens, ["<|startoftext|>", "。"], [0]) == "疑是"
+        assert cut_answer(tokenizer, tokens, 0, ["。"], [0]) == "疑是地上霜"
+        assert cut_answer(tokenizer, tokens, 0, ["望"], [0]) == "疑是地上霜。举"
+        assert cut_answer(tokenizer, tokens, 0, ["<|startoftext|>", "。"], [0]) == "疑是"
+
+    def test_the_first_word_keeps_its_space(self):
+        words = word_tokenizer()
+        tokens = words("the cat sat on").input_ids
+        assert cut_answer(words, tokens, 2, [" on"], []) == " sat"
 
 
 class TestCache:

@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from modeling_llada.completion import BROKEN
+from modeling_llada.models import generation_inputs_llada
 from modeling_llada.streaming import (
     CanvasFrame,
     CanvasIteratorStreamer,
@@ -388,6 +389,12 @@ class TestIterator:
         assert torch.equal(streamer.output, frame.tokens)
         assert list(streamer) == []
 
+    def test_one_frame_at_a_time(self):
+        streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10)
+        streamer.start(scripted([0.6, 0.9]).generate, input_ids=PROMPT, max_new_tokens=2)
+        assert [next(streamer).step, next(streamer).step, *(frame.step for frame in streamer)] == [-1, 0, 1, 1]
+        assert next(streamer, None) is None
+
     def test_a_call_that_is_running_is_an_error(self):
         release = threading.Event()
         streamer = CanvasIteratorStreamer(LetterTokenizer(), MASK, timeout=10).start(
@@ -573,6 +580,25 @@ class TestRecord:
 
 class TestStreamersOfTransformers:
     """They do not know masks, and still get the whole text."""
+
+    @pytest.mark.parametrize("options", [{"num_return_sequences": 2}, {}])
+    def test_what_they_cannot_follow_is_refused_before_any_pass(self, options):
+        model, streamer = scripted([0.6, 0.9], prompt_length=1), TextDiffusionStreamer(LetterTokenizer())
+        if not options:
+            streamer._takes_logits = True
+        with pytest.raises(ValueError, match="follows one row, but got 2" if options else "`_takes_logits`"):
+            model.generate(torch.tensor([[2, MASK, MASK]]), max_new_tokens=0, streamer=streamer, **options)
+        assert not model.calls
+
+    def test_a_prompt_whose_masks_are_skipped_warns(self, monkeypatch):
+        messages = []
+        monkeypatch.setattr(generation_inputs_llada.logger, "warning_once", messages.append)
+        for prompt in ([2, 3], [2, MASK]):
+            streamer = TextStreamer(LetterTokenizer(), skip_prompt=True)
+            scripted([0.6], prompt_length=len(prompt)).generate(
+                torch.tensor([prompt]), max_new_tokens=1, streamer=streamer
+            )
+        assert len(messages) == 1 and "skips the masks inside the prompt" in messages[0]
 
     CASES = [
         ("床前明月光，", {"max_new_tokens": 19}),
