@@ -42,7 +42,7 @@ def ask(poet):
 
 def test_it_is_what_the_chat_talks_to(monkeypatch, capsys):
     monkeypatch.delenv("LLADA_MODEL", raising=False)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("谁言寸草心，下一句\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("谁言寸草心，下一句\n".encode())))
     assert main(["chat"]) == 0
     assert capsys.readouterr().out.strip() == "谁言寸草心，报得三春晖。"
 

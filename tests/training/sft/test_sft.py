@@ -379,7 +379,7 @@ assert training.LLaDAPretrainer
 try:
     training.LLaDASFTTrainer
 except ImportError as error:
-    assert "modeling-llada[train]" in str(error), error
+    assert "'.[train]'" in str(error), error
 else:
     raise AssertionError
 assert not hasattr(training, "LLaDASFTTrainers")
