@@ -130,8 +130,8 @@ class LLaDAGenerationConfig(GenerationConfig):
                 )
         if self.sampling_limits and self.sampling_temperature == 0:
             logger.warning_once(
-                f"{' and '.join(f'`{name}`' for name in self.sampling_limits)} narrow what sampling proposes, and have no "
-                "effect at temperature 0. Set a `temperature`, or `do_sample=True`."
+                "At temperature 0 nothing is sampled, and so nothing is narrowed by "
+                f"{' and '.join(f'`{name}`' for name in self.sampling_limits)}. Set a `temperature`, or `do_sample=True`."
             )
         is_random = self.sampling_temperature > 0 or self.remasking == "random"
         if self.draft_steps is not None and is_random:

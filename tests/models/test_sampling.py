@@ -91,7 +91,7 @@ class TestLimits:
     """`top_k`, `top_p` and `min_p`: the warpers of transformers decide which tokens sampling may propose."""
 
     WARPERS = {"top_k": (TopKLogitsWarper, 5), "top_p": (TopPLogitsWarper, 0.8), "min_p": (MinPLogitsWarper, 0.1)}
-    OPTIONS = {"max_new_tokens": 24, "temperature": 2.0, "remasking": "random", "stop_at_eos": False}
+    OPTIONS = {"max_new_tokens": 12, "temperature": 2.0, "remasking": "random", "stop_at_eos": False}
 
     def generate(self, **options):
         return details(MockModel(context_script()), generator=seeded(0), **self.OPTIONS | options)
@@ -144,7 +144,11 @@ class TestLimits:
         greedy = self.generate(temperature=0.0)
         assert not messages
         assert torch.equal(self.generate(temperature=0.0, top_p=0.5, top_k=3).sequences, greedy.sequences)
-        assert len(messages) == 1 and "`top_k` and `top_p` narrow" in messages[0] and "`do_sample=True`" in messages[0]
+        assert (
+            len(messages) == 1
+            and "narrowed by `top_k` and `top_p`" in messages[0]
+            and "`do_sample=True`" in messages[0]
+        )
 
     def test_do_sample_is_enough(self):
         assert torch.equal(
