@@ -304,7 +304,7 @@ def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrain
     print(f"model      {model.num_parameters():,} parameters, vocabulary {model.config.vocab_size:,}")
     print(f"corpus     {len(rows.tokens):,} tokens laid out, on {rows.tokens.device}")
     print(
-        f"plan       {training.max_steps:,} steps x {training.tokens_per_step:,} tokens = {tokens / 1e9:.3f} B tokens",
+        f"plan       {training.max_steps:,} steps x {training.tokens_per_step:,} tokens = {tokens / 1e6:,.1f} M tokens",
         end="",
     )
     print(f", about {tokens / speed / 60:.1f} minutes at {speed / 1e6:.2f} M tokens/s" if speed else "")
@@ -312,10 +312,12 @@ def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrain
         print(f"phase      {phase.fraction:.0%} of the steps")
         shares = sum(entry.share for entry in phase.entries)
         for entry in phase.entries:
-            table = [len(rows.tables.get((source, entry.kind, entry.width), ())) for source in ("train", "famous")]
+            number, famous = (
+                len(rows.tables.get((name, entry.kind, entry.width), ())) for name in ("train", "famous")
+            )
             print(
-                f"           {entry.kind:<9} width {entry.width:<4} {entry.share / shares:>5.0%} of the steps, "
-                f"{entry.famous:>4.0%} famous; {table[0]:>10,} rows, {table[1]:>7,} famous"
+                f"           {entry.kind:<9} width {entry.width:<4} {entry.share / shares:>5.0%} of the steps, {number:>10,} rows"
+                + (f"; {entry.famous:>4.0%} famous, from {famous:,}" if entry.famous else "")
             )
 
 

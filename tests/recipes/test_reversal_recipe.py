@@ -114,6 +114,9 @@ class TestProtocol:
         assert set(second["models"]["llada"]["fine_tuned"]["line"]) == {"0", "1"}
         with pytest.raises(SystemExit, match="a file of the same run"):
             reversal.main([*command, "--learning-rate", "1"])
+        candidates.write_text(json.dumps([entry | {"first_distractors": ["红豆生南国"]}]), encoding="utf-8")
+        with pytest.raises(SystemExit, match="a file of the same run"):
+            reversal.main(command)
 
 
 class TestTiny:
