@@ -350,6 +350,7 @@ class LLaDAHarnessLM(TemplateLM):
             asked.pop("do_sample")
         options = {**asked, **self.options}
         config = self.model._merge_generation_config(None, dict(options))
+        strings += [config.stop_strings] if isinstance(config.stop_strings, str) else config.stop_strings or []
         if config.max_new_tokens >= self.max_length:
             raise ValueError(
                 f"`max_new_tokens` must leave room for a prompt in `max_position_embeddings={self.max_length}`, but got "

@@ -237,6 +237,13 @@ class TestGenerateUntil:
         whole = model.generate(**prompt, max_new_tokens=20, block_length=4, stop_at_eos=False)[0, len(LINE) :]
         assert text == tokenizer.decode(whole).split("。")[0] == NEXT
 
+    def test_stop_strings_of_the_model_are_added_to_those_of_the_task(self, make_poet_lm):
+        requests = requests_of("generate_until", (LINE, {"until": "霜", "max_gen_toks": 12}))
+        answers = [
+            make_poet_lm(block_length=4, stop_strings=own).generate_until(requests) for own in (["上"], "望", None)
+        ]
+        assert answers == [["疑是地"], ["疑是地上"], ["疑是地上"]]
+
     def test_a_row_that_stops_does_not_stop_the_others(self, make_poet_lm):
         options = {"until": ["霜"], "max_gen_toks": 32}
         requests = requests_of("generate_until", (LINE, options), ("白日依山尽，", options))
