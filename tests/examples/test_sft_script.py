@@ -27,6 +27,7 @@ from transformers import AutoTokenizer
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.training.sft.checks import PROJECTIONS
+from modeling_llada.training.sft.formats import read_rows
 
 
 REPO = Path(__file__).parents[2]
@@ -191,12 +192,14 @@ class TestData:
         with pytest.raises(ValueError, match="`eval_dataset_name` must be a file that exists, .*nope.json"):
             script.load_rows(*self.parse(script, *options))
 
-    def test_errors_name_lines_after_rows_were_held_out(self, run, tmp_path):
+    def test_errors_name_lines_after_rows_were_held_out(self, script, tmp_path):
         lines = ['{"instruction": "明", "output": "月"}\n'] * 9
         lines[6] = '{"instruction": "明", "output": " "}\n'
         (tmp_path / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
-        with pytest.raises(ValueError, match=r"not empty, but 1 of \d rows \(line 7\)"):
-            run("--max_steps", 1, "--eval_rows", 2, dataset=tmp_path / "rows.jsonl")
+        data, training = self.parse(script, "--dataset_name", tmp_path / "rows.jsonl", "--eval_rows", 2)
+        train, _ = script.load_rows(data, training)
+        with pytest.raises(ValueError, match=r"not empty, but 1 of 7 rows \(line 7\)"):
+            read_rows(train, "train_dataset", training)
 
 
 class TestArguments:
