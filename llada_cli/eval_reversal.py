@@ -18,7 +18,7 @@ from .arguments import (
 )
 from .decoding import add_decoding_arguments, check_options, chosen_options
 from .errors import CommandError
-from .terminal import quiet_libraries, spinner, table_console, with_progress, write_json
+from .terminal import note, quiet_libraries, spinner, table_console, with_progress, write_json
 
 
 DESCRIPTION = """Ask for the line after and the line before a given line, and compare both directions.
@@ -127,6 +127,7 @@ def run(args: argparse.Namespace) -> None:
         write_json(report["summary"])
     else:
         write_tables(report["summary"])
+        note_unknown_questions(report["summary"], args)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -308,6 +309,22 @@ def write_results(path: Path, results: dict) -> None:
     from modeling_llada.writing import write_atomically
 
     write_atomically(path, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+
+
+def note_unknown_questions(summary: dict, args: argparse.Namespace) -> None:
+    """Says why a model that finds lines answers no question."""
+    for kind, one in summary.items():
+        found = {"question": 0.0, "other": 0.0}
+        for task, values in one.get("answers", {}).items():
+            form = "question" if task.startswith("question ") else "other"
+            found[form] += values["contains"]["mean"]
+        if found["other"] and not found["question"]:
+            chat = "" if args.chat_template else ", or ask a checkpoint for chats with `--chat-template`"
+            note(
+                f"{kind} finds lines, but answers no question: it seems not to be trained on any. Read its other rows, "
+                f"fine-tune it on questions, give the words that it knows with `--template-next` and "
+                f"`--template-previous`{chat}."
+            )
 
 
 def write_tables(summary: dict) -> None:

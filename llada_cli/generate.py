@@ -133,10 +133,6 @@ def run(args: argparse.Namespace) -> None:
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     if all_options["max_new_tokens"] == 0 and mask_token not in prompt:
         warn(f"there is nothing to fill: the text has no {MASK}, and `--max-new-tokens` is 0.")
-    if all_options["num_return_sequences"] > 1 and not is_random(all_options):
-        warn(
-            "`--num-return-sequences` gives equal completions at temperature 0: add `--temperature`, for instance 0.8."
-        )
 
     rows = all_options["num_return_sequences"]
     output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, None if args.json else delay)

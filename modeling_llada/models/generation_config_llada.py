@@ -133,8 +133,7 @@ class LLaDAGenerationConfig(GenerationConfig):
                 "At temperature 0 nothing is sampled, and so nothing is narrowed by "
                 f"{' and '.join(f'`{name}`' for name in self.sampling_limits)}. Set a `temperature`, or `do_sample=True`."
             )
-        is_random = self.sampling_temperature > 0 or self.remasking == "random"
-        if self.draft_steps is not None and is_random:
+        if self.draft_steps is not None and self.is_random:
             raise ValueError(
                 f"`draft_steps` guesses the next steps, which is impossible where they are random, but got draft_steps="
                 f"{self.draft_steps} with temperature={self.sampling_temperature} and remasking={self.remasking!r}. Set "
@@ -158,6 +157,11 @@ class LLaDAGenerationConfig(GenerationConfig):
         if self.do_sample and self.temperature is None:
             return 1.0
         return float(self.temperature or 0.0)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the tokens depend on random numbers."""
+        return self.sampling_temperature > 0 or self.remasking == "random"
 
     @property
     def sampling_limits(self) -> dict[str, int | float]:

@@ -111,6 +111,15 @@ def find_pad_token(config: LLaDAGenerationConfig, vocab_size: int, needed_by: st
     return pad_token_id
 
 
+def warn_of_twins(config: LLaDAGenerationConfig, has_own_strategy: bool) -> None:
+    """Warns if all completions of a prompt will be the same."""
+    if config.num_return_sequences > 1 and not config.is_random and not has_own_strategy:
+        logger.warning_once(
+            f"`num_return_sequences={config.num_return_sequences}` gives equal completions at temperature 0. Set a "
+            "`temperature`, for instance 0.8."
+        )
+
+
 def as_callables(name: str, value) -> list[Callable]:
     """Logits processors or stopping criteria as a list; both lists of transformers are lists, and one alone will do too."""
     callables = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

@@ -34,6 +34,7 @@ from .generation_inputs_llada import (
     check_streamer,
     find_pad_token,
     prepare_prompts,
+    warn_of_twins,
 )
 from .options_llada import DEFAULTS
 from .sampling_llada import shared_generator
@@ -171,6 +172,7 @@ class LLaDAGenerationMixin:
         criteria = as_callables("stopping_criteria", stopping_criteria)
         stop_strings = StopStrings.create(config, tokenizer, prompt_length)
         check_streamer(streamer, canvas, prompt_length)
+        warn_of_twins(config, has_own_strategy=strategy is not None)
         stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
         is_watched = bool(criteria) or streamer is not None

@@ -12,6 +12,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers.utils import logging
 
+from ..pipes import quiet_when_closed
+
 
 def run_script(main: Callable[[], None], name: str | None = None) -> None:
     """
@@ -33,7 +35,8 @@ def run_script(main: Callable[[], None], name: str | None = None) -> None:
         if "datasets" in sys.modules:
             sys.modules["datasets"].disable_progress_bars()
     try:
-        main()
+        with quiet_when_closed():
+            main()
     except KeyboardInterrupt as interrupt:
         _end(130, f"{name}: interrupted. {interrupt}")
     except (ValueError, OSError, StrictDataclassError) as error:

@@ -196,10 +196,6 @@ class TestOptions:
         assert result["options"]["max_new_tokens"] == 7  # that of the tiny poet
         assert result["num_forward_passes"] == 7
 
-    def test_repeated_completions_warn(self, capsys):
-        assert main(["generate", LINE, "--num-return-sequences", "2"]) == 0
-        assert "warning: `--num-return-sequences` gives equal completions" in capsys.readouterr().err
-
     @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
     def test_dtype_and_device(self, generate, dtype):
         assert generate(LINE, "--dtype", dtype, "--device", "cpu").startswith(LINE)

@@ -3,6 +3,7 @@
 """`llada eval reversal`: a tiny random LLaDA and a tiny random twin, on pairs of a file."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from support.tiny_poet import PAIRS, SHIPPED_CHECKPOINT
@@ -165,3 +166,14 @@ def test_results_are_written_while_the_work_goes_on(monkeypatch, eval_reversal_c
     counts = [sum(map(len, results["answers"]["llada"].values())) for results in written]
     assert counts == [*range(1, 9), 8]
     assert "summary" in written[-1] and "summary" not in written[0]
+
+
+@pytest.mark.parametrize(("question", "infill", "is_said"), [(0.0, 0.9, True), (0.5, 0.9, False), (0.0, 0.0, False)])
+def test_a_model_that_knows_no_questions_is_not_blamed(capsys, question, infill, is_said):
+    answers = {
+        f"{form} next": {"contains": {"mean": mean}} for form, mean in (("question", question), ("infill", infill))
+    }
+    eval_reversal.note_unknown_questions(
+        {"published": {}, "llada": {"answers": answers}}, SimpleNamespace(chat_template=False)
+    )
+    assert ("answers no question" in capsys.readouterr().err) == is_said

@@ -218,6 +218,22 @@ class TestAttentionMask:
         assert "padding_side = 'left'" in message
 
 
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        ({}, True),
+        ({"temperature": 0.8}, False),
+        ({"remasking": "random"}, False),
+        ({"remasking": lambda confidence, mask, budget: mask}, False),
+    ],
+    ids=["default", "temperature", "random", "callable"],
+)
+def test_equal_completions_are_warned_of(options, warns, messages_of):
+    messages = messages_of("generation_inputs_llada", "warning_once")
+    MockModel(context_script()).generate(PROMPT, max_new_tokens=1, num_return_sequences=2, **options)
+    assert [("`num_return_sequences=2`" in message) for message in messages] == [True] * warns
+
+
 class TestPads:
     """Rows that begin or end with the pad token and come without a mask, as `generate(tokenizer(...).input_ids)` gives."""
 

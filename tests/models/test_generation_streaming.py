@@ -188,7 +188,8 @@ class TestStreamer:
 
     def test_a_vocabulary_of_two_tokens(self):
         streamer = StepRecorder()
-        model = MockModel(lambda input_ids: torch.zeros(*input_ids.shape, 2), vocab_size=2, mask_token_id=1)
+        none = dict.fromkeys(("bos_token_id", "eos_token_id", "eot_token_id", "pad_token_id"))
+        model = MockModel(lambda input_ids: torch.zeros(*input_ids.shape, 2), vocab_size=2, mask_token_id=1, **none)
         model.generate(torch.zeros(1, 1).long(), max_new_tokens=1, stop_at_eos=False, streamer=streamer)
         assert streamer.events[1][2]["top_tokens"].tolist() == [[[0, -1, -1]]]
 

@@ -4,8 +4,10 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import sys
 import threading
 import time
 from base64 import b64decode
@@ -474,6 +476,17 @@ class TestCommand:
         (tmp_path / "thesis.tex").write_text("years of work")
         assert main(["space", "--build", str(tmp_path), "--overwrite"]) == 2
         assert (tmp_path / "thesis.tex").is_file()
+
+
+def test_serving_needs_no_installation_and_writes_the_address_at_once(monkeypatch):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda *arguments: started.append((arguments, os.environ["PYTHONPATH"])))
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    assert main(["space"]) == 0
+    [((program, arguments), path)] = started
+    clone = SHIPPED_CHECKPOINT.parents[1]
+    assert [program, *arguments] == [sys.executable, sys.executable, "-u", str(clone / "space/app.py")]
+    assert path.split(os.pathsep) == [str(clone), "elsewhere"]
 
 
 @pytest.fixture(scope="module")
