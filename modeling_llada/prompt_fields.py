@@ -192,6 +192,10 @@ class PromptFields:
         known = {choice.columns for one in self.fields for choice in one.choices}
         return columns if columns in known else None
 
+    def gloss(self, values: Mapping[str, str | None]) -> str:
+        """What the chosen values mean, in English."""
+        return ", ".join(choice.gloss for _, choice in self._chosen(values) if choice.gloss)
+
     def values_named_in(self, text: str) -> dict[str, str]:
         """The choices that a text names, by their fields."""
         return {one.name: choice.value for one in self.fields for choice in one.choices if choice.value in text}

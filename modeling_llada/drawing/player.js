@@ -7,7 +7,9 @@
      status     "running", "done" or "stopped"
      picture    the newest picture, from Picture.to_dict()
      recording  all pictures of a finished run, from recording_to_dict()
-     cost, link, columns, title, label (the name of the settings)
+     cost, link, columns, title, label (the name of the settings), note
+     recorded   "opening" or "link" for a run that was made before: it plays once it is on the screen
+     board      for a Sudoku: its size, its box (rows and columns), and the positions of its cells
    options: colors (the scale of the confidences), exports (names of formats), save (run, format) => Promise,
    links (whether to offer links), placeholder, pace, and group (players with the same group name play together). */
 function LLaDAPlayer(root, options) {
@@ -44,8 +46,6 @@ function LLaDAPlayer(root, options) {
   const canvas = make("div", "ll-canvas", frame, {
     tabindex: "0", role: "group", "aria-label": "canvas: arrow keys, Home and End go from token to token",
   });
-  const bubble = make("div", "ll-bubble", frame, { role: "tooltip" });
-  bubble.hidden = true;
   const spoken = make("div", "ll-spoken", frame, { "aria-live": "polite" });  // the token that the arrow keys selected
   const controls = make("div", "ll-controls", player);
   const play = button("ll-play", controls, "▶", "play", togglePlay);
@@ -62,6 +62,8 @@ function LLaDAPlayer(root, options) {
   drafts.checked = true;
   draftsLabel.append(" drafts");
   drafts.addEventListener("change", () => player.classList.toggle("ll-no-drafts", !drafts.checked));
+  const bubble = make("div", "ll-bubble", player, { role: "tooltip" });  // on a narrow screen below the controls
+  bubble.hidden = true;
   const cost = make("div", "ll-cost", player);
   const chart = make("div", "ll-chart", player);
   const legend = make("div", "ll-legend", player);
@@ -100,6 +102,33 @@ function LLaDAPlayer(root, options) {
     if (cells[position].text.endsWith("\n")) return true;
     const columns = columnsThatFit();
     return Boolean(columns) && position >= state.start && (position - state.start + 1) % columns === 0;
+  }
+
+  // The cells of a board whose digit another cell of their row, column or box has too.
+  function findConflicts({ cells }) {
+    const { size, box: [height, width], positions } = state.value.board;
+    const shares = (a, b) => {
+      const [row, column, otherRow, otherColumn] = [Math.floor(a / size), a % size, Math.floor(b / size), b % size];
+      const isSameBox = Math.floor(row / height) === Math.floor(otherRow / height) && Math.floor(column / width) === Math.floor(otherColumn / width);
+      return a !== b && (row === otherRow || column === otherColumn || isSameBox);
+    };
+    const text = (place) => cells[positions[place]].text;
+    return new Set(positions.filter((_, a) => text(a) && positions.some((_, b) => shares(a, b) && text(a) === text(b))));
+  }
+
+  function drawBoard(picture) {
+    const { board } = state.value;
+    canvas.classList.toggle("ll-board", Boolean(board));
+    if (!board) return;
+    const conflicts = findConflicts(picture);
+    canvas.style.setProperty("--size", board.size);
+    slots.forEach(({ element, box }, position) => {
+      const place = board.positions.indexOf(position), row = Math.floor(place / board.size), column = place % board.size;
+      element.hidden = place < 0;
+      box.classList.toggle("ll-conflict", conflicts.has(position));
+      element.classList.toggle("ll-top", row % board.box[0] === 0);
+      element.classList.toggle("ll-left", column % board.box[1] === 0);
+    });
   }
 
   function drawCell(slot, cell, joins, isBreak, isHeader) {
@@ -149,6 +178,7 @@ function LLaDAPlayer(root, options) {
     state.index = Math.min(Math.max(index, 0), state.pictures.length - 1);
     const picture = state.pictures[state.index];
     drawCanvas(picture);
+    drawBoard(picture);
     const masks = picture.cells.filter((cell) => cell.state === "mask").length;
     const all = state.pictures[0].cells.filter((cell) => cell.state === "mask").length;
     filled.style.width = `${all ? (100 * (all - masks)) / all : 100}%`;
@@ -181,6 +211,7 @@ function LLaDAPlayer(root, options) {
   function clear() {
     slots.splice(0).forEach((slot) => slot.element.remove());
     canvas.replaceChildren();
+    canvas.classList.remove("ll-board");
     player.dataset.status = "empty";
     make("span", "ll-placeholder", canvas).textContent = options.placeholder || "";
     for (const part of [chart, cost]) part.replaceChildren();
@@ -214,7 +245,7 @@ function LLaDAPlayer(root, options) {
     const quoted = rivals.map(quote).join("  ");
     if (rivals.length) line("ll-bubble-line", `${cell.state === "mask" ? "would write" : "runners-up"}: ${quoted}`);
     bubble.hidden = false;
-    const box = slots[position].box, area = frame.getBoundingClientRect(), place = box.getBoundingClientRect();
+    const box = slots[position].box, area = player.getBoundingClientRect(), place = box.getBoundingClientRect();
     const left = place.left - area.left + place.width / 2 - bubble.offsetWidth / 2;
     bubble.style.left = `${Math.min(Math.max(left, 4), area.width - bubble.offsetWidth - 4)}px`;
     bubble.style.top = `${place.bottom - area.top + 7}px`;
@@ -307,7 +338,7 @@ function LLaDAPlayer(root, options) {
       make("b", "", chip).textContent = value;
       chip.append(` ${name}`);
     }
-    if (state.status === "done" && state.value.label && history.every(({ run }) => run !== state.run)) {
+    if (state.status === "done" && state.value.label && !state.value.recorded && history.every(({ run }) => run !== state.run)) {
       history.push({ run: state.run, label: state.value.label, cost: state.value.cost });
       if (history.length > 6) history.shift();
     }
@@ -390,7 +421,7 @@ function LLaDAPlayer(root, options) {
     for (const [format, label, help] of options.exports || []) {
       button("ll-export", exports, label, help, () => exportAs(format));
     }
-    if (options.links) button("ll-export", exports, "Copy link", "a link with the prompt and the settings", copyLink);
+    if (options.links) button("ll-export", exports, "Copy link", "a link that shows this run", copyLink);
   }
 
   function say(text) {
@@ -415,7 +446,7 @@ function LLaDAPlayer(root, options) {
   }
 
   async function copyLink() {
-    if (!state.value.link) return say("Run something first: the link leads to its settings.");
+    if (!state.value.link) return say("Run something first: the link shows it.");
     const link = location.origin + location.pathname + state.value.link;
     window.history.replaceState(null, "", state.value.link);
     try {
@@ -466,6 +497,7 @@ function LLaDAPlayer(root, options) {
     if (value.run !== state.run) begin(value);
     else if (state.status !== "running") return;
     state.value = value;
+    if (value.note) say(value.note);
     title.textContent = value.title || "";
     fit();
     player.classList.toggle("ll-poem", Boolean(value.columns));
@@ -484,10 +516,21 @@ function LLaDAPlayer(root, options) {
     }
     if (state.index < 0) {
       show(0);
-      if (window.innerWidth < 768 && player.offsetParent) frame.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      if (window.innerWidth < 768 && player.offsetParent && value.recorded !== "opening") frame.scrollIntoView({ block: "nearest", behavior: "smooth" });
     }
     if (value.status === "done" && !state.isFollowing) return finish();
-    if (state.isFollowing) resume();
+    if (!state.isFollowing) return;
+    if (value.recorded && value.status === "done") whenSeen(resume);
+    else resume();
+  }
+
+  function whenSeen(action) {
+    const watcher = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watcher.disconnect();
+      if (state.isFollowing) action();
+    });
+    watcher.observe(canvas);
   }
 
   clear();

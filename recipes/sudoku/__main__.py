@@ -21,6 +21,9 @@
     python -m recipes.sudoku export --run runs/sudoku --results evidence/results/sudoku.json \
         --steps evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
 
+    # The puzzles that the Space offers
+    python -m recipes.sudoku space
+
 reasoning-gym makes the held-out puzzles (`pip install -e '.[puzzles]'`). Training needs only the file of `prepare`.
 """
 
@@ -41,6 +44,7 @@ COMMANDS = {
     "evaluate": "results.evaluate",
     "sweep": "sweep.sweep",
     "export": "card.export",
+    "space": "space_puzzles.write_puzzles",
 }
 
 
@@ -108,6 +112,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
     export.add_argument("--steps", type=Path, help="the file of sweep, for more tables in the card")
     export.add_argument("--output", type=Path, default=Path("checkpoints/llada-sudoku"), help="(%(default)s)")
+
+    space = commands.add_parser("space", help="write the puzzles that the Space offers")
+    space.add_argument("--output", type=Path, default=Path("space/llada_space/puzzles.json"), help="(%(default)s)")
+    space.add_argument("--number", type=int, default=8, help="puzzles of each size and difficulty (%(default)s)")
+    space.add_argument("--seed", type=int, default=2026, help="(%(default)s)")
 
     args = parser.parse_args(arguments)
     for name in ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps"):

@@ -80,14 +80,15 @@ def draw_held_out(shape: Shape, number: int, seed: int) -> Puzzles:
     found, seen = [], set()
     while len(found) < number:
         puzzle, solution = next(source)
-        if puzzle.tobytes() in seen or not _may_be_held_out(class_keys(solution[None], shape)[0], shape):
+        if puzzle.tobytes() in seen or not may_be_held_out(class_keys(solution[None], shape)[0], shape):
             continue
         seen.add(puzzle.tobytes())
         found.append((puzzle, solution))
     return Puzzles(shape, *(np.stack(part) for part in zip(*found, strict=True)))
 
 
-def _may_be_held_out(key: tuple, shape: Shape) -> bool:
+def may_be_held_out(key: tuple, shape: Shape) -> bool:
+    """Whether puzzles of a class may be held out of training."""
     return zlib.crc32(repr(key).encode()) / 2**32 < HELD_OUT_CLASSES[shape.size]
 
 

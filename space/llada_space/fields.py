@@ -16,6 +16,7 @@ from .options import (
     help_of,
     name_settings,
     preset_values,
+    presets_of,
 )
 
 
@@ -57,11 +58,24 @@ def make_seed() -> gr.Number:
 
 def can_hold(field: gr.components.Component, value) -> bool:
     """Whether a field may hold a value of a link, which may come from anywhere. Texts are checked by the run."""
-    if isinstance(field, gr.Dropdown):
+    if isinstance(field, (gr.Dropdown, gr.Radio)):
         return value in [choice for _, choice in field.choices]
     if isinstance(field, (gr.Number, gr.Slider)):
         return field.minimum <= value <= field.maximum
     return True
+
+
+def follow_longest(models: Models, model: gr.Dropdown, length: gr.Slider) -> None:
+    """Lets the slider of a length end where the chosen model does."""
+    if len({card.max_new_tokens for card in models.cards.values() if card.is_listed}) < 2:
+        return
+
+    def limit(name: str, value: float) -> dict:
+        longest = models.card(name).max_new_tokens
+        return gr.update(maximum=longest, value=min(value, longest))
+
+    # Without triggers it also runs when the page opens.
+    gr.on(None, limit, [model, length], length, queue=False, show_progress="hidden", api_visibility="private")
 
 
 class OptionFields:
@@ -81,22 +95,24 @@ class OptionFields:
         label: str = "Preset",
     ) -> None:
         self.models = models
-        max_new_tokens = max(card.max_new_tokens for card in models.cards.values())
-        chosen = preset_values(preset, models.card(models.names[0]))
+        card = models.card(models.names[0])
+        chosen = preset_values(preset, card)
         values = DEFAULTS | chosen
         values["max_new_tokens"] = chosen.get("max_new_tokens", length)
-        self.presets = gr.Radio([each.name for each in PRESETS], value=preset, label=label, elem_classes="ll-presets")
+        self.presets = gr.Radio(presets_of(card), value=preset, label=label, elem_classes="ll-presets")
         self.note = gr.Markdown(self._note(preset), elem_classes="ll-note-preset")
         self.components: dict[str, gr.components.Component] = {}
         first = [name for name in FIRST if with_length or name != "max_new_tokens"]
         others = [option.name for option in OPTIONS if option.name not in FIRST]
         with gr.Group(), gr.Row(equal_height=False):
             for name in first:
-                self._add(name, values, max_new_tokens)
+                self._add(name, values)
             self.seed = make_seed() if with_seed else None
         with gr.Accordion("All decoding options", open=False), gr.Row(equal_height=False):
             for name in others:
-                self._add(name, values, max_new_tokens)
+                self._add(name, values)
+        if with_length:
+            follow_longest(models, model, self.components["max_new_tokens"])
         self.presets.input(
             self._choose,
             [self.presets, model],
@@ -152,18 +168,20 @@ class OptionFields:
         *options, seed = inputs if self.seed else (*inputs, None)
         return dict(zip(self.names, options, strict=True)), seed
 
-    def _add(self, name: str, values: dict, max_new_tokens: int) -> None:
+    def _add(self, name: str, values: dict) -> None:
         option = next(option for option in OPTIONS if option.name == name)
-        changes = {"value": values[name]} | ({"maximum": max_new_tokens} if name == "max_new_tokens" else {})
+        changes = {"value": values[name]} | ({"maximum": self.models.longest} if name == "max_new_tokens" else {})
         self.components[name] = make_field(option, **changes)
 
     def _choose(self, preset: str, model: str) -> list:
         values = preset_values(preset, self.models.card(model))
         return [self._note(preset), *(values.get(name, gr.skip()) for name in self.names)]
 
-    def _recognize(self, model: str, *values) -> tuple[str | None, str]:
-        name = name_settings(dict(zip(self.names, values, strict=True)), self.models.card(model))
-        return (name if self._note(name) != OWN_NOTE else None), self._note(name)
+    def _recognize(self, model: str, *values) -> tuple[dict, str]:
+        card = self.models.card(model)
+        name = name_settings(dict(zip(self.names, values, strict=True)), card)
+        presets = presets_of(card)
+        return gr.update(choices=presets, value=name if name in presets else None), self._note(name)
 
     @staticmethod
     def _note(name: str) -> str:

@@ -2,12 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The fields that checkpoints declare for the header of a prompt."""
 
+import json
+from operator import attrgetter
+
 import gradio as gr
 
-from modeling_llada.prompt_fields import PromptField
+from modeling_llada.prompt_fields import MASK, PromptField
 
 from .models import ModelCard, Models
-from .prompts import check_text
+from .options import NAMES
+from .prompts import MASK_GLYPH, check_text
+
+
+FIELD_LABEL = attrgetter("label")  # the name of a field for users
+TAKEN = {"tab", "model", "prompt", "seed", "run", "play", *NAMES}  # names of other inputs, and in links
 
 
 class HeaderFields:
@@ -27,9 +35,19 @@ class HeaderFields:
                 self.components[name] = make_component(one, first.get(name, ""))
 
     @property
+    def inputs(self) -> dict[str, gr.components.Component]:
+        """The fields by their names in the API and in links."""
+        return self.link(self.components)
+
+    @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
         """The fields that a link sets, each with the kind of its value."""
-        return {name: (component, "text") for name, component in self.components.items()}
+        return {name: (component, "text") for name, component in self.inputs.items()}
+
+    @staticmethod
+    def link(values: dict) -> dict:
+        """Values by the names of the fields in links: a field may have a name that the page uses for something else."""
+        return {f"field_{name}" if name in TAKEN else name: value for name, value in values.items()}
 
     @property
     def shown(self) -> list:
@@ -79,7 +97,17 @@ def show_prompts(examples: list[dict], field: gr.Textbox) -> None:
         gr.Examples([[one["prompt"]] for one in examples], [field], label="Try", example_labels=labels)
 
 
+def show_gloss(examples: list[dict], field: gr.Textbox) -> None:
+    """Shows the translation of an example below a field while the field holds it. The browser looks it up."""
+    glosses = {one["prompt"]: one["gloss"] for one in examples if one.get("prompt") and one.get("gloss")}
+    if not glosses:
+        return
+    line = gr.Markdown(glosses.get(field.value, ""), elem_classes="ll-gloss")
+    find = f"(text) => ({json.dumps(glosses, ensure_ascii=False)})[text] ?? ''"
+    field.change(None, field, line, js=find, api_visibility="private")
+
+
 def label_of(example: dict, text: str) -> str:
     """The label of an example: its text in one line, and its meaning in English."""
-    text = " ".join(text.split())
+    text = " ".join(text.replace(MASK, MASK_GLYPH).split())
     return f"{text} · {example['gloss']}" if example.get("gloss") else text

@@ -2,17 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The page."""
 
+import os
+
 import gradio as gr
 
-from .fields import can_hold
-from .links import read_value
-from .runner import Runner
+from .models import SUDOKU
+from .runner import Runner, as_message
 from .theme import make_css, make_theme
 from .views.chat import ChatTab
 from .views.compare import CompareTab
 from .views.generate import GenerateTab
 from .views.infill import InfillTab
 from .views.reverse import ReverseTab
+from .views.sudoku import SudokuTab
+from .views.tab import RunTab
 
 
 MAX_WAITING = 64  # people in the queue; the page asks the next one to come back later
@@ -23,7 +26,7 @@ MASTHEAD = """
 tokens that it is most sure of. Watch a run, scrub through it, and point at a token to see the other candidates.</p>
 </div>
 """
-TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab)
+TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab, SudokuTab)
 
 
 def build(runner: Runner) -> gr.Blocks:
@@ -37,39 +40,36 @@ def build(runner: Runner) -> gr.Blocks:
                 model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             views = {}
-            for view in TABS:
+            for view in TABS if SUDOKU in runner.models.cards else TABS[:-1]:
                 with gr.Tab(view.name.capitalize(), id=view.name):
                     views[view.name] = view(runner, model)
-        linked = [(tab, name, *field) for tab, view in views.items() for name, field in view.linked.items()]
+        trouble = gr.State()
+        views = {name: view for name, view in views.items() if isinstance(view, RunTab)}
 
-        def open_link(request: gr.Request):
+        def open_link(request: gr.Request) -> dict:
+            """The values of a link. One that cannot be read leaves the page as it is, and says so."""
             query = dict(request.query_params) if request else {}
-            tab = query.get("tab")
-            chosen = query.get("model")
-            values = [
-                read_field(field, query[name], kind) if tab == owner and name in query else gr.skip()
-                for owner, name, field, kind in linked
-            ]
-            return [
-                gr.Tabs(selected=tab) if tab in views else gr.skip(),
-                chosen if chosen in names else gr.skip(),
-                *values,
-            ]
+            view = views.get(query.get("tab"))
+            if view is None:
+                return {tabs: gr.skip()}
+            try:
+                return {tabs: gr.Tabs(selected=view.name), **view.open_link(query)}
+            except ValueError as error:
+                return {trouble: str(error)}
 
-        page.load(
-            open_link,
-            None,
-            [tabs, model, *(field for _, _, field, _ in linked)],
-            queue=False,
-            api_visibility="private",
-        )
+        linked = {component for view in views.values() for component in view.linkable}
+        page.load(open_link, None, [tabs, model, trouble, *linked], queue=False, api_visibility="private")
+        trouble.change(
+            warn, trouble, concurrency_limit=None, api_visibility="private"
+        )  # only an event in the queue can warn
+        if runner.models.card(names[0]).is_small and not os.environ.get("SPACES_ZERO_GPU"):
+            views[GenerateTab.name].record_first_run()
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
 
 
-def read_field(field: gr.components.Component, text: str, kind: str):
-    """The value of a field in a link. A value that the field cannot hold changes nothing."""
-    value = read_value(text, kind)
-    return gr.skip() if value is None or not can_hold(field, value) else value
+def warn(message: str) -> None:
+    """Shows a message of the page."""
+    gr.Warning(as_message(message), title="This does not work")
 
 
 def launch_options() -> dict:

@@ -12,6 +12,7 @@ from modeling_llada.prompt_fields import PromptFields, find_base, read_json
 
 
 HERE = Path(__file__).resolve().parent.parent
+SUDOKU = "llada-sudoku"
 OFFICIAL = ("GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5", "GSAI-ML/LLaDA-8B-Base")
 SMALL_BYTES = 200e6
 
@@ -29,18 +30,26 @@ class ModelCard:
     fast_block_length: int = 32  # of the fast preset; 0: one block
     fast_refresh: int = 0  # steps between cache refreshes in the fast preset; 0: one refresh a block
     is_small: bool = False  # a small model stays in memory beside others
+    is_listed: bool = True  # the solver of Sudoku has a tab of its own, and no other tab offers it
     prompt: PromptFields = field(default_factory=PromptFields)
     base: str | None = None  # the name of the model below an adapter
     chats_by: str | None = None  # the name of the adapter that answers chats instead of this model
 
 
+def longest_canvas(source: str | Path) -> int:
+    """The longest text of a checkpoint, as far as its config is at hand."""
+    config = read_json(source, "config.json", download=False)
+    return config.get("max_sequence_length") or config.get("max_position_embeddings") or ModelCard.max_prompt_tokens
+
+
 def small_card(folder: Path) -> ModelCard:
     """The card of a small checkpoint with prompt fields. It was trained on whole texts, and small blocks spoil those."""
+    longest = min(256, longest_canvas(find_base(folder) or folder))
     card = ModelCard(
         folder.name,
         str(folder),
-        256,
-        256,
+        longest,
+        longest,
         block_length=12,
         fast_block_length=0,
         fast_refresh=2,
@@ -71,6 +80,12 @@ def find_shipped() -> list[Path]:
     return []
 
 
+def find_sudoku() -> Path | None:
+    """The solver of Sudoku beside app.py, or in the clone around this folder."""
+    folders = [folder / "checkpoints" / SUDOKU for folder in (HERE, HERE.parent)]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+
+
 def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
     """
     Makes the allow-list. The model that `LLADA_MODEL` names, a folder or a Hub id, comes first. The official
@@ -79,9 +94,11 @@ def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
     cards = [small_card(folder) for folder in find_shipped()]
     if has_accelerator:
         cards += [ModelCard(name, name) for name in OFFICIAL]
+    if (sudoku := find_sudoku()) and not (named and Path(named).name == SUDOKU):
+        cards.append(ModelCard(SUDOKU, str(sudoku), is_small=True, is_listed=False))
     if named:
         cards = [card_of(named), *(card for card in cards if named not in (card.name, card.source))]
-    if not cards:
+    if not any(card.is_listed for card in cards):
         raise ValueError("there is no checkpoint beside app.py: name one in the environment variable LLADA_MODEL.")
     adapters = {card.base: card.name for card in cards if card.base}
     return [replace(card, chats_by=adapters.get(card.name)) for card in cards]
@@ -95,7 +112,14 @@ def card_of(named: str) -> ModelCard:
     folder = Path(named).expanduser()
     if is_small_with_fields(folder):
         return small_card(folder.resolve())
-    return ModelCard(folder.name if folder.is_dir() else named, named, prompt=PromptFields.load(named))
+    longest = longest_canvas(named)
+    return ModelCard(
+        folder.name if folder.is_dir() else named,
+        named,
+        min(ModelCard.max_prompt_tokens, longest),
+        min(ModelCard.max_new_tokens, longest),
+        prompt=PromptFields.load(named),
+    )
 
 
 class Models:
@@ -110,12 +134,18 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        return list(self.cards)
+        """The models that the page offers."""
+        return [card.name for card in self.cards.values() if card.is_listed]
+
+    @property
+    def longest(self) -> int:
+        """The longest completion of any model that the page offers."""
+        return max(self.cards[name].max_new_tokens for name in self.names)
 
     def card(self, name: str) -> ModelCard:
         """The card of a model. Raises a `ValueError` if the model is not on the list."""
         if not isinstance(name, str) or name not in self.cards:
-            raise ValueError(f"the model must be one of {', '.join(self.cards)}, but got {str(name)[:80]!r}.")
+            raise ValueError(f"the model must be one of {', '.join(self.names)}, but got {str(name)[:80]!r}.")
         return self.cards[name]
 
     def chat_card(self, name: str) -> ModelCard:
@@ -158,7 +188,7 @@ def open_models() -> Models:
     models = Models(cards, device="cuda" if on_zero_gpu else None)
     first, chat = models.names[0], models.chat_card(models.names[0]).name
     warm_up(*models.load(first))
-    for name in models.names if on_zero_gpu else (chat,):
+    for name in models.cards if on_zero_gpu else (chat,):
         models.load(name)
     return models
 

@@ -122,6 +122,7 @@ class Preset:
     name: str
     note: str
     options: dict
+    for_small_models: bool = True
 
 
 PRESETS = (
@@ -152,8 +153,14 @@ PRESETS = (
         "paper's GSM8K setting",
         "256 masks in 256 steps and blocks of 8: what the paper reports for LLaDA-8B-Instruct. Up to 256 passes.",
         {"max_new_tokens": 256, "steps": 256, "block_length": 8},
+        for_small_models=False,
     ),
 )
+
+
+def presets_of(card: ModelCard) -> list[str]:
+    """The names of the presets that the page offers for a model."""
+    return [preset.name for preset in PRESETS if preset.for_small_models or not card.is_small]
 
 
 def preset_values(name: str, card: ModelCard) -> dict:
@@ -173,7 +180,7 @@ def preset_values(name: str, card: ModelCard) -> dict:
 
 def name_settings(values: dict, card: ModelCard) -> str:
     """The name of the preset that has the values of the fields, or `"your settings"`."""
-    for preset in PRESETS:
-        if all(values.get(name, value) == value for name, value in preset_values(preset.name, card).items()):
-            return preset.name
+    for preset in presets_of(card):
+        if all(values.get(name, value) == value for name, value in preset_values(preset, card).items()):
+            return preset
     return "your settings"

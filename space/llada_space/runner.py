@@ -15,6 +15,7 @@ from modeling_llada.drawing import pictures_of, recording_to_dict
 from modeling_llada.streaming import DenoisingRecord
 
 from .exports import export
+from .links import add_runs, unpack_runs
 from .models import ModelCard, Models
 from .options import choose_seed, name_settings, read_options
 from .prompts import encode
@@ -66,16 +67,21 @@ class Runner:
 
     def play(self, tasks: list[Task], abouts: list[dict]) -> Iterator[list[Run]]:
         """
-        Runs tasks in lockstep, each with its texts for the page. Yields the runs, at their start and after each step.
+        Runs tasks in lockstep, each with its texts for the page. Yields the runs, at their start and after each step. Until
+        they are over, their link asks to run again.
         """
+        link = abouts[0].get("link", "")
         runs = [Run(task, *self.models.load(task.model), about) for task, about in zip(tasks, abouts, strict=True)]
         for run in runs:
+            run.about["link"] = f"{link}&play=1" if link else ""
             self.archive.open(run)
         try:
             yield runs  # all masks, before the first step and before ZeroGPU assigns a device
             for events in self._stream(tasks):
                 for run, event in zip(runs, events, strict=True):
                     run.add(event)
+                if all(run.status == "done" for run in runs):
+                    self._add_link(link, runs)
                 yield runs
         except Exception:  # such as out of memory: the page must not wait for ever
             for run in runs:
@@ -86,10 +92,25 @@ class Runner:
             for run in runs:
                 self.archive.close(run)
 
-    def play_one(self, task: Task, about: dict) -> Iterator[tuple[dict, str]]:
-        """Runs one task. Yields the value for its player, and the name of the run, which stops it."""
-        for [run] in self.play([task], [about]):
-            yield run.value(), run.name
+    def replay(self, packed: str, tasks: list[Task], abouts: list[dict]) -> list[Run]:
+        """The runs of a link, with the tasks and the texts that its fields give. They are kept like other runs."""
+        runs = [
+            Run(task, *self.models.load(task.model), about | {"recorded": "link"})
+            for task, about in zip(tasks, abouts, strict=True)
+        ]
+        unpack_runs(packed, runs)
+        self._add_link(abouts[0]["link"], runs)
+        for run in runs:
+            self.archive.open(run)
+            self.archive.close(run)
+        return runs
+
+    @staticmethod
+    def _add_link(link: str, runs: list[Run]) -> None:
+        """Gives finished runs a link that shows them."""
+        link = add_runs(link, runs)
+        for run in runs:
+            run.about["link"] = link
 
     def stop(self, name: str | None) -> dict:
         """
@@ -165,11 +186,10 @@ class Runner:
 
 
 def toast(error: Exception) -> gr.Error:
-    """An error of the user as a message of the page. It is escaped, because it may quote HTML."""
-    text = str(error)
-    return gr.Error(
-        html.escape(text[:1].upper() + text[1:], quote=False),
-        duration=10,
-        print_exception=False,
-        title="This does not work",
-    )
+    """An error of the user as a message of the page."""
+    return gr.Error(as_message(str(error)), duration=10, print_exception=False, title="This does not work")
+
+
+def as_message(text: str) -> str:
+    """A text for a message of the page. It is escaped, because it may quote HTML."""
+    return html.escape(text[:1].upper() + text[1:], quote=False)

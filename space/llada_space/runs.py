@@ -27,7 +27,8 @@ class Run:
         self.status = "running"
         self.cost: dict | None = None
         self._head = start_of(task, model)
-        self._changes: list[dict] = []
+        self.steps: list[dict] = []
+        self.num_tokens = model.config.vocab_size
         tokens = torch.tensor(self._head["tokens"])
         reader = TokenReader(tokenizer, self._head["mask_token_id"])
         self._frame = CanvasFrame.start(tokens, torch.zeros_like(tokens).bool(), self._head["prompt_length"], reader)
@@ -40,9 +41,19 @@ class Run:
         if "cost" in event:
             self.cost, self.status = event["cost"], "done"
             return
-        self._changes.append(event)
-        self._frame = apply_changes(self._frame, event)
+        self.steps.append(event)
+        self._frame = apply_changes("event", self._frame, event)
         self.pictures.append(picture_of(self._frame, self.pictures[-1]))
+
+    @property
+    def num_masks(self) -> int:
+        """The masks of the canvas at the start."""
+        return sum(cell.state == "mask" for cell in self.pictures[0].cells)
+
+    def is_mask(self, position) -> bool:
+        """Whether a position of the canvas was a mask at the start."""
+        cells = self.pictures[0].cells
+        return type(position) is int and 0 <= position < len(cells) and cells[position].state == "mask"
 
     def text(self, mask: str = "") -> str:
         """The whole text so far, with a string for each mask."""
@@ -73,7 +84,7 @@ class Run:
 
     def record(self) -> dict:
         """The run for `DenoisingRecord.from_dict`, with its settings and its cost."""
-        record = {"version": VERSION, **self._head, "frames": self._changes}
+        record = {"version": VERSION, **self._head, "frames": self.steps}
         return record | {"status": self.status, "settings": self.settings, "cost": self.cost, "text": self.text()}
 
 
@@ -96,6 +107,7 @@ class RunArchive:
 
     def __init__(self, size: int = 64) -> None:
         self.size = size
+        self._pinned: dict[str, tuple[bytes, str, dict]] = {}
         self._kept: OrderedDict[str, tuple[bytes, str, dict]] = OrderedDict()
         self._open: dict[str, Run] = {}
         self._lock = threading.Lock()
@@ -117,6 +129,13 @@ class RunArchive:
             while len(self._kept) > self.size:
                 self._kept.popitem(last=False)
 
+    def pin(self, run: Run) -> None:
+        """Keeps a run that is over for as long as the Space runs."""
+        self.open(run)
+        self.close(run)
+        with self._lock:
+            self._pinned[run.name] = self._kept.pop(run.name)
+
     def find_open(self, name: str) -> Run | None:
         """A run that is not over."""
         with self._lock:
@@ -128,7 +147,8 @@ class RunArchive:
         the run is no longer kept.
         """
         with self._lock:
-            if name not in self._kept:
-                raise ValueError("this run is no longer kept here: run it again.")
-            packed, model, about = self._kept[name]
+            kept = self._kept.get(name) or self._pinned.get(name)
+        if kept is None:
+            raise ValueError("this run is no longer kept here: run it again.")
+        packed, model, about = kept
         return json.loads(zlib.decompress(packed)), model, about

@@ -10,7 +10,8 @@ import shutil
 import sys
 import threading
 import time
-from base64 import b64decode
+import zlib
+from base64 import b64decode, urlsafe_b64encode
 from contextlib import redirect_stdout
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -27,7 +28,7 @@ from modeling_llada.streaming import DenoisingRecord
 
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[space]'")
 
-from llada_space import links, options, prompts, stepping
+from llada_space import links, options, prompts, stepping, sudoku
 from llada_space import models as space_models
 from llada_space.models import ModelCard, Models
 from llada_space.runner import Runner, toast
@@ -129,6 +130,53 @@ class TestLinks:
         assert links.read_value(text, "float") is None
         assert links.read_value(text, "bool") is None
 
+    def test_a_link_shows_its_run(self, runner):
+        """The committed tokens, their steps, confidences and runners-up; not the drafts."""
+        about = {"title": "床前", "columns": 12, "link": "?tab=generate"}
+        [[run]] = list(runner.play([task_of(runner)], [about]))[-1:]
+        packed = run.about["link"].removeprefix("?tab=generate&run=")
+        assert len(packed) < 600
+        [shown] = runner.replay(packed, [task_of(runner)], [about])
+        assert (shown.status, shown.cost, shown.text()) == ("done", run.cost, run.text())
+        for cell, other in zip(shown.pictures[-1].cells, run.pictures[-1].cells, strict=True):
+            assert (cell.text, cell.step, cell.best) == (other.text, other.step, other.best)
+            assert cell.confidence == pytest.approx(other.confidence, abs=1e-3)
+        assert "error" not in runner.save_run({"run": shown.name, "format": "json"})
+
+    def test_a_run_too_long_for_a_link_is_made_again(self, runner, monkeypatch):
+        monkeypatch.setattr(links, "MAX_LINK", 40)
+        *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
+        assert run.about["link"] == "?tab=generate&play=1"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda packed: packed * 2,  # another number of runs
+            lambda packed: [[[6, 6, 1e300], packed[0][1]]],
+            lambda packed: [[[6, 6], packed[0][1]]],
+            lambda packed: [[None, packed[0][1] * 9]],  # more steps than masks
+            lambda packed: [[None, [[0, 0, [[0, 5, 0.5]], []]]]],  # a given token
+            lambda packed: [[None, [[0, 0, [[-1, 5, 0.5]], []]]]],
+            lambda packed: [[None, [[0, 0, [[3, 10**9, 0.5]], []]]]],
+            lambda packed: [[None, [[0, 0, [[3, 5, "0.5"]], []]]]],
+            lambda packed: [[None, [[0, 0, [[3, True, 0.5]], []]]]],
+            lambda packed: [[None, [[0, 0, [], [[3, 5, 5, 5, 0.5, 0.5]]]]]],
+            lambda packed: [[None, [["0", 0, [], []]]]],
+            lambda packed: {"runs": packed},
+            lambda packed: "[" * 3000,
+            lambda packed: "x" * links.MAX_UNPACKED,
+        ],
+    )
+    def test_damaged_runs_are_refused(self, runner, change):
+        *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
+        packed = links.unzip(links.pack_runs([run]))
+        changed = change(packed)
+        text = changed if isinstance(changed, str) else json.dumps(changed)
+        hostile = urlsafe_b64encode(zlib.compress(text.encode())).decode()
+        for damaged in (hostile, hostile[:20], "x", "", "月"):
+            with pytest.raises(ValueError, match="the link is damaged"):
+                runner.replay(damaged, [task_of(runner)], [{"link": ""}])
+
     def test_a_text_too_long_for_a_link(self):
         assert links.write_link("generate", {"prompt": "月" * 3000}) == ""
 
@@ -217,6 +265,17 @@ class TestHeaderFields:
         assert ("五言绝句 · quatrain, four lines of five characters", "五言绝句") in header.components["form"].choices
         assert header.components["form"].value == "五言绝句", "the first example"
 
+    def test_a_field_may_have_a_name_of_the_page(self):
+        import gradio as gr
+        from llada_space.header import HeaderFields
+
+        fields = PromptFields(fields=[{"name": "prompt", "help": ""}, {"name": "style", "help": ""}])
+        card = ModelCard("own", "own", prompt=fields)
+        with gr.Blocks():
+            header = HeaderFields(Models([card]), card)
+        assert list(header.inputs) == list(header.linked) == ["field_prompt", "style"]
+        assert header.values(card, ("a", "b")) == {"prompt": "a", "style": "b"}
+
     def test_a_model_without_fields_has_no_header(self, header, cards):
         poet, plain = cards
         given = ("五言绝句", " 春夜 ", "")
@@ -257,6 +316,17 @@ class TestModels:
         card = space_models.card_of(str(other))
         assert card.is_small and card.base == poet_folder.name, "an adapter has the fields of its base"
 
+    def test_limits_follow_the_context(self, poet_folder, tmp_path):
+        """Also of a checkpoint that is not small, and its fields do not offer more."""
+        other = shutil.copytree(poet_folder, tmp_path / "other")
+        (other / "prompt_fields.json").unlink()
+        config = json.loads((other / "config.json").read_text())
+        (other / "config.json").write_text(json.dumps(config | {"max_sequence_length": 100}))
+        card = space_models.card_of(str(other))
+        assert (card.max_prompt_tokens, card.max_new_tokens) == (100, 100)
+        assert "paper's GSM8K setting" in options.presets_of(card)
+        assert "paper's GSM8K setting" not in options.presets_of(space_models.small_card(SHIPPED_CHECKPOINT))
+
     def test_an_adapter_answers_the_chats_of_its_base(self):
         models = Models(space_models.allowed_models(None, False))
         assert models.names == ["llada-poet", "llada-poet-instruct"]
@@ -280,7 +350,8 @@ class TestModels:
         monkeypatch.setattr(space_models, "load_checkpoint", lambda *arguments: loaded.append(arguments) or (0, 0))
         monkeypatch.setattr(space_models, "warm_up", lambda *_: None)
         models = space_models.open_models()
-        assert [Path(source).name for source, _ in loaded] == models.names == ["llada-poet", "llada-poet-instruct"]
+        assert models.names == ["llada-poet", "llada-poet-instruct"]
+        assert [Path(source).name for source, _ in loaded] == [*models.names, "llada-sudoku"]
         assert {device for _, device in loaded} == {"cuda"}
 
     def test_nobody_waits_while_another_model_is_read(self, monkeypatch):
@@ -304,6 +375,49 @@ class TestModels:
     def test_a_model_that_cannot_be_had(self):
         with pytest.raises(ValueError, match="cannot load 'GSAI-ML/LLaDA-8B-Instruct'"):
             Models([ModelCard("8B", "GSAI-ML/LLaDA-8B-Instruct")]).load("8B")
+
+
+class TestSudoku:
+    def test_the_puzzles_that_the_page_offers(self):
+        """The file of `python -m recipes.sudoku space`: each has one solution, and hard ones have more empty cells."""
+        for size, by_difficulty in sudoku.PUZZLES.items():
+            counts = []
+            for puzzles in by_difficulty.values():
+                read = [sudoku.read_puzzle(puzzle) for puzzle in puzzles]
+                assert {shape.name for shape, _ in read} == {size} and len(set(puzzles)) == len(puzzles) > 1
+                counts.append([digits.count(0) for _, digits in read])
+            assert max(counts[0]) < min(counts[1]) and max(counts[1]) < min(counts[2])
+
+    @pytest.mark.parametrize(
+        "text", ["4x4\n1..4\n..2.\n.4..\n2...\n", "1 . | . 4\n\n. . 2 .\n_4__\n2000", "1[MASK].4\n..2.\n.4..\n2..."]
+    )
+    def test_ways_to_write_a_puzzle(self, text):
+        shape, digits = sudoku.read_puzzle(text)
+        assert shape.name == "4x4" and digits == [1, 0, 0, 4, 0, 0, 2, 0, 0, 4, 0, 0, 2, 0, 0, 0]
+        assert sudoku.board_text(shape, digits).startswith("4x4\n1[MASK][MASK]4\n")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "a puzzle has 4, 6 or 9 rows, one in a line, but this one has 0"),
+            ("1..4\n..2.\n.4..\n2..", "row 4 has 3 cells, but a row of a 4x4 puzzle has 4"),
+            ("1..5\n..2.\n.4..\n2...", "row 1 has '5': write digits from 1 to 4"),
+            ("1..1\n..2.\n.4..\n2...", "row 1 has the digit 1 twice"),
+            ("1...\n....\n1...\n....", "column 1 has the digit 1 twice"),
+            ("1...\n.1..\n....\n....", "box 1 has the digit 1 twice"),
+            ("12..\n..3.\n...4\n....", "this puzzle has no solution"),
+            ("....\n....\n....\n....", "more than one solution: give more digits"),
+            ("1234\n3412\n2143\n4321", "no empty cell"),
+        ],
+    )
+    def test_what_is_no_puzzle(self, text, message):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            sudoku.read_puzzle(text)
+
+    def test_cells_in_conflict(self):
+        shape = sudoku.SHAPES[4]
+        assert sudoku.count_conflicts(shape, list("1234341221434321")) == 0
+        assert sudoku.count_conflicts(shape, ["1", "1", *[""] * 14]) == 2
 
 
 class TestRunning:
@@ -349,10 +463,16 @@ def wait_until(condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def play_one(runner, task, about):
+    """Runs one task. Yields the values for its player, and the name of the run."""
+    for [run] in runner.play([task], [about]):
+        yield run.value(), run.name
+
+
 class TestRunner:
     def play(self, runner, **options):
         about = {"title": "床前", "columns": 12, "link": "?tab=generate"}
-        return list(runner.play_one(task_of(runner, **options), about))
+        return list(play_one(runner, task_of(runner, **options), about))
 
     def test_values_of_a_run(self, runner):
         values = self.play(runner)
@@ -381,7 +501,7 @@ class TestRunner:
         assert "must be one of gif, webp, svg, json, html" in error
 
     def test_stop(self, runner):
-        run = runner.play_one(task_of(runner), {"title": "", "columns": None, "link": ""})
+        run = play_one(runner, task_of(runner), {"title": "", "columns": None, "link": ""})
         for _ in range(4):
             _, name = next(run)
         run.close()
@@ -407,13 +527,13 @@ class TestRunner:
 
         failing, values = Runner(runner.models, on_gpu=lambda work: fail), []
         with pytest.raises(RuntimeError, match="out of memory"):
-            values.extend(failing.play_one(task_of(runner), {"title": ""}))
+            values.extend(play_one(failing, task_of(runner), {"title": ""}))
         value, name = values[-1]
         assert value["status"] == "stopped" and failing.archive.find_open(name) is None
 
     def test_masks_are_there_before_the_first_step(self, runner):
         waiting = Runner(runner.models, on_gpu=lambda work: lambda tasks: pytest.fail("it was asked for a step"))
-        run = waiting.play_one(task_of(runner), {"title": ""})
+        run = play_one(waiting, task_of(runner), {"title": ""})
         value, name = next(run)
         assert [cell["state"] for cell in value["picture"]["cells"]] == ["given"] * 2 + ["mask"] * 6
         run.close()
@@ -421,7 +541,7 @@ class TestRunner:
         assert value["status"] == "stopped" and len(value["recording"]["cells"]) == 8
 
     def test_a_run_that_is_refused_ends_in_the_page_too(self, runner):
-        run, values = runner.play_one(task_of(runner, max_new_tokens=1000), {"title": ""}), []
+        run, values = play_one(runner, task_of(runner, max_new_tokens=1000), {"title": ""}), []
         with pytest.raises(ValueError, match="max_position_embeddings"):
             values.extend(run)
         assert values[-1][0]["status"] == "stopped"
@@ -510,7 +630,10 @@ class TestServer:
 
     def test_the_named_model_comes_first(self, client, poet_folder):
         value = client.predict(prompt="床前", form="五言绝句", api_name="/generate")
-        assert value["title"] == "五言绝句" and value["label"] == "pure diffusion"
+        assert (
+            value["title"] == "五言绝句 · quatrain, four lines of five characters"
+            and value["label"] == "pure diffusion"
+        )
         query = parse_qs(value["link"][1:])
         assert query["model"] == [poet_folder.name]
 
@@ -526,6 +649,28 @@ class TestServer:
         )
         assert value["title"] == "llada-poet-instruct"
         assert turns[-1]["content"][0]["text"] == "谁言寸草心，报得三春晖。"
+
+    def test_sudoku(self, client):
+        puzzle = sudoku.PUZZLES["9x9"]["easy"][0]
+        value, verdict = client.predict(puzzle=puzzle, way="one digit a pass", api_name="/sudoku")
+        assert verdict == f"**Solved** in {value['cost'][0][0]} forward passes."
+        with pytest.raises(Exception, match="Row 1 has 3 cells"):
+            client.predict(puzzle="12.\n" * 4, way="one digit a pass", api_name="/sudoku")
+
+    def test_the_page_opens_on_a_run(self, client, poet_folder):
+        [value] = [
+            component["props"]["value"]
+            for component in client.config["components"]
+            if component["props"].get("elem_id") == "generate-player"
+        ]
+        assert (value["status"], value["recorded"]) == ("done", "opening") and "&run=" in value["link"]
+        assert len(value["recording"]["frames"]) > 2
+
+    def test_a_prompt_in_another_script(self, client):
+        value = client.predict(
+            model="llada-poet", form="", prompt="Hello, who are you?", max_new_tokens=2, api_name="/generate"
+        )
+        assert value["note"].startswith("This model knows classical Chinese verse only.")
 
     def test_no_other_is_loaded(self, client):
         with pytest.raises(Exception, match="model must be one of|not in the list"):

@@ -30,7 +30,7 @@ class ChatTab:
             with gr.Column(elem_classes="ll-ask"):
                 partner = gr.Markdown(describe_partner(card), elem_id="chat-partner")
                 self.chat = gr.Chatbot(
-                    label="Chat", height=260, elem_id="chat-messages", render_markdown=False, buttons=["copy"]
+                    show_label=False, height=320, elem_id="chat-messages", render_markdown=False, buttons=["copy"]
                 )
                 self.message = gr.Textbox(
                     label="Message",
@@ -111,7 +111,7 @@ class ChatTab:
             "title": card.name,
             "columns": card.prompt.columns(card.prompt.values_named_in(message), message),
             "label": settings.label(task),
-            "link": "",
+            "note": card.prompt.note_on_script(message),
         }
         for [run] in self.runner.play([task], [about]):
             reply = as_html(run.answer(MASK_GLYPH)) or "…"

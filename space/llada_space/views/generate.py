@@ -2,30 +2,30 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Generate: completes a text, after a header if the checkpoint declares one."""
 
-from collections.abc import Iterator
-
 import gradio as gr
 
 from modeling_llada.prompt_fields import count_tokens
 
 from ..fields import OptionFields
-from ..header import HeaderFields, first_example, label_of
+from ..header import FIELD_LABEL, HeaderFields, first_example, label_of, show_gloss
 from ..links import write_link
 from ..player import make_player
 from ..prompts import check_text
 from ..runner import Runner
+from ..stepping import Task
+from .tab import RunTab
 
 
 PLACEHOLDER = "The masks will appear here and become text."
 
 
-class GenerateTab:
+class GenerateTab(RunTab):
     """The tab. `model` is the field with the name of the model."""
 
     name = "generate"
 
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
-        self.runner = runner
+        super().__init__(runner)
         card = runner.models.card(runner.models.names[0])
         with gr.Row(equal_height=False, elem_classes="ll-tab"):
             with gr.Column(elem_classes="ll-ask"):
@@ -38,23 +38,18 @@ class GenerateTab:
                     max_length=4000,
                     elem_id="generate-prompt",
                 )
+                show_gloss(card.prompt.examples.get("complete", []), self.prompt)
                 with gr.Row():
                     self.go = gr.Button("Generate", variant="primary", elem_id="generate-go")
                     self.stop = gr.Button("Stop", elem_id="generate-stop", min_width=80)
                 self._add_examples(card)
             with gr.Column(elem_classes="ll-show"):
-                self.player = make_player(runner.save_run, PLACEHOLDER, "generate-player")
+                self.players = [make_player(runner.save_run, PLACEHOLDER, "generate-player")]
             with gr.Column(elem_classes="ll-set"):
                 self.fields = OptionFields(runner.models, model)
-        run_name = gr.State()
-        runner.connect(
-            self.name,
+        self.connect(
             [self.go.click, self.prompt.submit],
-            self.run,
-            {"model": model, **self.header.components, "prompt": self.prompt, **self.fields.inputs},
-            [self.player, run_name],
-            [self.player],
-            [run_name],
+            {"model": model, **self.header.inputs, "prompt": self.prompt, **self.fields.inputs},
             self.stop,
         )
         model.change(
@@ -83,24 +78,23 @@ class GenerateTab:
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
-        """The fields that a link sets, each with the kind of its value."""
         return self.header.linked | {"prompt": (self.prompt, "text")} | self.fields.linked
 
-    def run(self, model: str, *inputs) -> Iterator[tuple]:
-        """Answers the button."""
+    def prepare(self, model: str, *inputs) -> tuple[list[Task], list[dict]]:
         card = self.runner.models.card(model)
         count = len(self.header.components)
         values, (prompt, *options) = self.header.values(card, inputs[:count]), inputs[count:]
-        header = card.prompt.header(values)
+        header = card.prompt.header(values, FIELD_LABEL)
         prompt = check_text("the prompt", prompt)
         settings = self.runner.read(card, *self.fields.values(options))
-        length = card.prompt.answer_length(values, count_tokens(prompt, settings.tokenizer))
+        length = card.prompt.answer_length(values, count_tokens(prompt, settings.tokenizer), FIELD_LABEL)
         task = settings.task(settings.encode(header + prompt), **({"max_new_tokens": length} if length else {}))
-        link = {**values, "prompt": prompt, "model": model, **settings.values, "seed": settings.seed}
+        link = {**self.header.link(values), "prompt": prompt, "model": model, **settings.values, "seed": settings.seed}
         about = {
-            "title": header.strip() or model,
+            "title": " · ".join(filter(None, (header.strip(), card.prompt.gloss(values)))) or model,
             "columns": card.prompt.columns(values, prompt),
             "label": settings.label(task),
+            "note": card.prompt.note_on_script(prompt),
             "link": write_link(self.name, link),
         }
-        yield from self.runner.play_one(task, about)
+        return [task], [about]

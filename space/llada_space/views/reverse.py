@@ -2,18 +2,18 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Reverse: the line before a line, beside the line after it."""
 
-from collections.abc import Iterator
-
 import gradio as gr
 
 from modeling_llada.prompt_fields import MASK
 
 from ..fields import OptionFields
-from ..header import first_example, show_prompts
+from ..header import first_example, show_gloss, show_prompts
 from ..links import write_link
 from ..player import make_player
 from ..prompts import check_text, neighbours
 from ..runner import Runner
+from ..stepping import Task
+from .tab import RunTab
 
 
 NOTE = (
@@ -23,13 +23,13 @@ NOTE = (
 TITLES = ("the line before", "the line after")
 
 
-class ReverseTab:
+class ReverseTab(RunTab):
     """The tab. Its arguments are those of [`GenerateTab`]."""
 
     name = "reverse"
 
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
-        self.runner = runner
+        super().__init__(runner)
         card = runner.models.card(runner.models.names[0])
         gr.Markdown(NOTE, elem_classes="ll-lead")
         with gr.Row(equal_height=False):
@@ -49,35 +49,27 @@ class ReverseTab:
                 maximum=64,
                 min_width=150,
             )
+        show_gloss(card.prompt.examples.get("reverse", []), self.line)
         with gr.Row():
             self.go = gr.Button("Write both", variant="primary", elem_id="reverse-go")
             self.stop = gr.Button("Stop", min_width=80)
         show_prompts(card.prompt.examples.get("reverse", []), self.line)
-        players = []
         with gr.Row(equal_height=False):
             for title, elem_id in zip(TITLES, ("reverse-before", "reverse-after"), strict=True):
                 with gr.Column(min_width=300):
-                    players.append(make_player(runner.save_run, title, elem_id, group="reverse"))
+                    self.players.append(make_player(runner.save_run, title, elem_id, group="reverse"))
         self.fields = OptionFields(runner.models, model, with_length=False)
-        run_names = [gr.State(), gr.State()]
-        runner.connect(
-            self.name,
+        self.connect(
             [self.go.click, self.line.submit],
-            self.run,
             {"model": model, "line": self.line, "length": self.length, **self.fields.inputs},
-            [*players, *run_names],
-            players,
-            run_names,
             self.stop,
         )
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
-        """The fields that a link sets."""
         return {"line": (self.line, "text"), "length": (self.length, "int")} | self.fields.linked
 
-    def run(self, model: str, line: str, length: float, *options) -> Iterator[tuple]:
-        """Answers the button."""
+    def prepare(self, model: str, line: str, length: float, *options) -> tuple[list[Task], list[dict]]:
         card = self.runner.models.card(model)
         line = check_text("the line", line)
         settings = self.runner.read(card, *self.fields.values(options))
@@ -86,6 +78,6 @@ class ReverseTab:
         tasks = [settings.task(settings.encode(text), max_new_tokens=0) for text in texts]
         # Both lines in one row, if lines of verse have a length.
         columns = (len(texts[0].replace(MASK, "口")) + 1) // 2 * 2 if card.prompt.fields else None
-        about = {"columns": columns, "link": write_link(self.name, link)}
-        for before, after in self.runner.play(tasks, [about | {"title": title} for title in TITLES]):
-            yield before.value(), after.value(), before.name, after.name
+        note = card.prompt.note_on_script(line)
+        about = {"columns": columns, "note": note, "link": write_link(self.name, link)}
+        return tasks, [about | {"title": title} for title in TITLES]

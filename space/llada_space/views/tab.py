@@ -1,0 +1,92 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The part that all tabs with linked runs share."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+
+import gradio as gr
+
+from ..fields import can_hold
+from ..links import read_value
+from ..runner import Runner
+from ..runs import Run
+from ..stepping import Task
+
+
+class RunTab:
+    """
+    A tab whose runs have links. A subclass makes its `players` and its fields, calls `connect`, and says in `prepare` what
+    its fields ask for, and in `linked` which fields a link sets.
+    """
+
+    name = ""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.players: list[gr.HTML] = []
+        self.inputs: dict[str, gr.components.Component] = {}
+
+    @property
+    def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
+        """The fields that a link sets, each with the kind of its value."""
+        raise NotImplementedError
+
+    def prepare(self, *inputs) -> tuple[list[Task], list[dict]]:
+        """The tasks that the inputs ask for, and their texts for the page."""
+        raise NotImplementedError
+
+    def summarize(self, runs: list[Run]) -> list:
+        """The values of the outputs besides the players."""
+        return []
+
+    def connect(self, triggers: list, inputs: dict[str, gr.components.Component], stop: gr.Button, summary=()) -> None:
+        """Connects the buttons. `inputs` has the components by their names in the API."""
+        self.inputs, self.summary, self.asked = inputs, list(summary), gr.State()
+        run_names = [gr.State() for _ in self.players]
+        outputs = [*self.players, *self.summary, *run_names]
+        triggers = [*triggers, self.asked.change]
+        self.runner.connect(self.name, triggers, self.run, inputs, outputs, self.players, run_names, stop)
+
+    def run(self, *inputs) -> Iterator[tuple]:
+        """Answers the button."""
+        for runs in self.runner.play(*self.prepare(*inputs)):
+            yield *(run.value() for run in runs), *self.summarize(runs), *(run.name for run in runs)
+
+    def record_first_run(self) -> None:
+        """Runs what the fields hold at first, for the player to show when the page opens."""
+        tasks, abouts = self.prepare(*(field.value for field in self.inputs.values()))
+        *_, runs = self.runner.play(tasks, [about | {"recorded": "opening"} for about in abouts])
+        for player, run in zip(self.players, runs, strict=True):
+            self.runner.archive.pin(run)
+            player.value = run.value()
+
+    def open_link(self, query: Mapping[str, str]) -> dict:
+        """
+        The values of the components after a link: those of its fields, and its run. A value that a field cannot hold changes
+        nothing. Raises a `ValueError` if the run is damaged.
+        """
+        values = {}
+        if "model" in self.inputs and query.get("model") in self.runner.models.names:
+            values[self.inputs["model"]] = query["model"]
+        for name, (field, kind) in self.linked.items():
+            value = read_value(query[name], kind) if name in query else None
+            if value is not None and can_hold(field, value):
+                values[field] = value
+        if "run" in query and self.card(values.get(self.inputs.get("model"))).is_small:
+            tasks, abouts = self.prepare(*(values.get(field, field.value) for field in self.inputs.values()))
+            runs = self.runner.replay(query["run"], tasks, abouts)
+            values |= zip(self.players, (run.value() for run in runs), strict=True)
+            values |= zip(self.summary, self.summarize(runs), strict=True)
+        elif "run" in query or query.get("play") == "1":
+            values[self.asked] = secrets.token_hex(4)  # its change starts the run
+        return values
+
+    @property
+    def linkable(self) -> list[gr.components.Component]:
+        """The components that a link may set."""
+        return [*(field for field, _ in self.linked.values()), *self.players, *self.summary, self.asked]
+
+    def card(self, name: str | None):
+        """The card of the model that a link names; by default the first one."""
+        return self.runner.models.card(name or self.runner.models.names[0])
