@@ -123,9 +123,9 @@ def _first_line(error: BaseException) -> str:
 
 def numbered_rows(numbers: list[int], dataset: Dataset) -> str:
     """Names rows in an error message: by the lines of their file where they are known, else by their numbers."""
-    shown = numbers[:10]
+    kind = ""
     if LINE in dataset.column_names:
-        shown = dataset.select(shown)[LINE]
-    listed = ", ".join(map(str, shown)) + (", ..." if len(numbers) > 10 else "")
-    kind = "" if LINE not in dataset.column_names else "line " if len(numbers) == 1 else "lines "
+        kind = "line " if len(numbers) == 1 else "lines "
+        numbers = sorted(dataset.select(numbers)[LINE])
+    listed = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
     return f"{len(numbers)} of {len(dataset)} rows ({kind}{listed})"

@@ -57,7 +57,7 @@ class TestFiles:
     def test_rows_know_their_lines(self, file):
         rows = read_splits(file("rows.jsonl", ROW + "\n\n" + ROW + ROW))["train"]
         assert rows[LINE][:] == [1, 4, 5]
-        assert numbered_rows([0, 1], rows.select([2, 1])) == "2 of 2 rows (lines 5, 4)"
+        assert numbered_rows([0, 1], rows.select([2, 1])) == "2 of 2 rows (lines 4, 5)"
         assert numbered_rows([0], rows) == "1 of 3 rows (line 1)"
         assert numbered_rows([0], rows.remove_columns(LINE)) == "1 of 3 rows (0)"
 
