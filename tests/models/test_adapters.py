@@ -36,6 +36,12 @@ def prompts(random_ids):
     return input_ids
 
 
+@pytest.fixture
+def texts(random_ids):
+    """The same text for all rows, without masks, which have no score."""
+    return random_ids(1, 6).repeat(3, 1)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -91,14 +97,14 @@ def test_an_adapted_head(mixed, prompts, adapted):
 
 @pytest.mark.parametrize("options", [{}, {"cfg_scale": 1.0}, {"batch_size": 5}], ids=str)
 @pytest.mark.parametrize("target", ["q_proj", "lm_head"])
-def test_likelihood(mixed, prompts, options, target):
-    model, labels = mixed(target_modules=[target]), prompts.clone()
+def test_likelihood(mixed, texts, options, target):
+    model, labels = mixed(target_modules=[target]), texts.clone()
     labels[:, :3] = -100
 
     def score(rows, names, method="log_likelihood", **given):
         generators = [torch.Generator().manual_seed(row) for row in rows]
         options_of_call = {"num_samples": 4, "generator": generators, "adapter_names": names} | options | given
-        result = getattr(model, method)(prompts[rows], **options_of_call)
+        result = getattr(model, method)(texts[rows], **options_of_call)
         return result if method == "perplexity" else result.log_likelihood
 
     for method, given in (("log_likelihood", {"labels": labels}), ("perplexity", {"window": 4})):
@@ -120,18 +126,18 @@ def test_likelihood(mixed, prompts, options, target):
         (["one", "two", "three"], "three"),
     ],
 )
-def test_wrong_names(mixed, prompts, names, message):
+def test_wrong_names(mixed, prompts, texts, names, message):
     model = mixed()
     with pytest.raises(ValueError, match=f"`adapter_names`.*{message}"):
-        model.log_likelihood(prompts, labels=prompts, adapter_names=names)
+        model.log_likelihood(texts, labels=texts, adapter_names=names)
     assert not any(module._forward_pre_hooks for module in model.modules()), "no hook is left"
     with pytest.raises(ValueError, match=message):
         model.generate(input_ids=prompts, max_new_tokens=4, num_return_sequences=2, adapter_names=names)
 
 
-def test_names_without_adapters(tiny_model, prompts):
+def test_names_without_adapters(tiny_model, texts):
     with pytest.raises(ValueError, match=r"`adapter_names` must be LoRA adapters of the model, out of \['__base__'\]"):
-        tiny_model().log_likelihood(prompts, labels=prompts, adapter_names=ADAPTERS)
+        tiny_model().log_likelihood(texts, labels=texts, adapter_names=ADAPTERS)
 
 
 class TestAdaptersOfPrompts:
