@@ -86,6 +86,11 @@ def check_arguments(args: LLaDASFTConfig, **unsupported) -> None:
             args.train_sampling_strategy == "batch_rebalance",
             "the noise depends on the order of the rows",
         ),
+        (
+            "activation_offloading",
+            args.activation_offloading and args.device.type == "cpu",
+            "the activations are in the memory of the CPU already",
+        ),
         ("dispatch_batches", args.accelerator_config.dispatch_batches, "masked batches cannot be split"),
     ):
         if wrong:

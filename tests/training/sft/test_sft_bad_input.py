@@ -279,6 +279,7 @@ class TestArguments:
             ({"loss_type": "dft"}, "`loss_type='dft'`"),
             ({"train_sampling_strategy": "batch_rebalance"}, "`train_sampling_strategy='batch_rebalance'`"),
             ({"accelerator_config": {"dispatch_batches": True}}, "`dispatch_batches=True`"),
+            ({"activation_offloading": True}, "`activation_offloading=True`.*of the CPU already"),
             ({"loss_normalization": "batch"}, '`loss_normalization` must be "token" or "sequence"'),
             ({"rate_eps": 1.0}, "`rate_eps`"),
             ({"eos_fill": "all"}, "`eos_fill` must be `None`"),
