@@ -60,7 +60,7 @@ def load_checkpoint(
 
 def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
     """Reads a checkpoint onto the CPU. A damaged file can make the libraries raise any error."""
-    base = find_base(name)
+    base = check_base(find_base(name))
     whole = base or name
     config = AutoConfig.from_pretrained(whole)
     if not isinstance(config, LLaDAConfig):
@@ -74,6 +74,19 @@ def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrained
     model = LLaDAForMaskedLM.from_pretrained(whole, config=config, dtype=dtype)
     find_file(name, FILE_NAME)  # downloads it, so that the next command knows the prompt fields
     return (model if base is None else merge_adapter(model, name)), tokenizer
+
+
+def check_base(base: str | None) -> str | None:
+    """Returns the checkpoint below an adapter. An adapter may have moved to where its base is not."""
+    if base is not None:
+        try:
+            AutoConfig.from_pretrained(base)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{ADAPTER_FILE} names {base!r} as the checkpoint below the adapter, which is no folder here and was not "
+                "found on the Hub. Correct `base_model_name_or_path` there, or put the folder beside that of the adapter"
+            ) from error
+    return base
 
 
 def merge_adapter(model: LLaDAForMaskedLM, adapter: str) -> LLaDAForMaskedLM:

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..loading import merge_adapter
+from ..loading import check_base, merge_adapter
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
 from ..prompt_fields import find_base, find_file, read_fields
@@ -126,7 +126,7 @@ def export_checkpoint(
     check_destination(destination, source_folder.resolve(), overwrite, config_file="config.json")
 
     # The weights come last, because they can take minutes.
-    base = find_base(source)
+    base = check_base(find_base(source))
     whole = base or source
     config = load_config(whole, layout)
     notes = [] if base is None else [f"adapter: merged into {base}"]

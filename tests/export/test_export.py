@@ -456,6 +456,9 @@ class TestAdapter:
         change_json(adapter / "adapter_config.json", target_modules=["q_proj"])
         with pytest.raises(ValueError, match="cannot be merged into .*its weights are not those of the modules"):
             export_checkpoint(adapter, out)
+        change_json(adapter / "adapter_config.json", base_model_name_or_path="moved/away")
+        with pytest.raises(ValueError, match="names 'moved/away' as the checkpoint below.*`base_model_name_or_path`"):
+            export_checkpoint(adapter, out)
         change_json(adapter / "adapter_config.json", base_model_name_or_path=None)
         with pytest.raises(ValueError, match="does not name the checkpoint below it"):
             export_checkpoint(adapter, out)
