@@ -78,6 +78,12 @@ class LLaDACheckpointingMixin:
             `ValueError`: if the adapter has weights for modules that it does not name, as one with the official names has.
         """
         info = super().load_adapter(*args, **kwargs)
+        # A parameter of two modules is stored once, as that of tokens which are trained in the embedding and in a tied head.
+        parameters = dict(self.named_parameters(remove_duplicate=False))
+        missing = set(getattr(info, "missing_keys", ()))
+        stored = {id(parameter) for name, parameter in parameters.items() if name not in missing}
+        if missing:
+            info.missing_keys = {name for name in missing if id(parameters.get(name)) not in stored}
         if unexpected := sorted(getattr(info, "unexpected_keys", ())):
             raise ValueError(
                 f"the adapter has {len(unexpected)} weights that its config has no modules for, such as {unexpected[0]}. If "

@@ -81,10 +81,12 @@ def test_merged_equals_the_adapter(poet, monkeypatch):
     adapted = PeftModel.from_pretrained(base, FOLDER).eval()
     monkeypatch.chdir(FOLDER.parents[1])  # its config names the folder of the base from here
     auto = AutoPeftModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    whole = AutoModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
     input_ids = poet[1]("谁言寸草心，下一句\n[MASK][MASK]", return_tensors="pt").input_ids
     with torch.no_grad():
         torch.testing.assert_close(poet[0](input_ids).logits, adapted(input_ids=input_ids).logits, atol=2e-4, rtol=0)
-        torch.testing.assert_close(auto(input_ids=input_ids).logits, adapted(input_ids=input_ids).logits)
+        for other in (auto, whole):
+            torch.testing.assert_close(other(input_ids=input_ids).logits, adapted(input_ids=input_ids).logits)
     assert poet[0].config.tie_word_embeddings
 
 
