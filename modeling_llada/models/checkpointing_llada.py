@@ -46,7 +46,9 @@ class LLaDACheckpointingMixin:
             ) from error
         if getattr(model.config, "quantization_config", None) is None:
             check_dtypes(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
-        may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
+        # An adapter of the folder is in the model already. Trained rows of a tied head are shared, and in no file.
+        has_adapter = getattr(model, "_hf_peft_config_loaded", False)
+        may_lack_head = has_adapter or "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
         missing = [key for key in info["missing_keys"] if not (may_lack_head and key.startswith("lm_head."))]
         unexpected = [key for key in info["unexpected_keys"] if BACKBONE_KEY.match(key)]
         for keys, problem in ((missing, "lacks {} weights of the model"), (unexpected, "has {} weights too many")):
