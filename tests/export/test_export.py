@@ -421,7 +421,7 @@ class TestAdapter:
         get_peft_model(LLaDAForMaskedLM.from_pretrained(official), config).save_pretrained(tmp_path / "adapter")
         return tmp_path / "adapter"
 
-    @pytest.mark.parametrize("layout", ["transformers", "official"])
+    @pytest.mark.parametrize("layout", ["transformers", pytest.param("official", marks=pytest.mark.slow)])
     def test_its_logits(self, adapter, official, out, layout):
         exported = export_checkpoint(adapter, out, layout=layout)
         assert f"adapter: merged into {official}" in exported.notes and "model card: written" in exported.notes

@@ -96,7 +96,7 @@ def test_an_adapted_head(mixed, prompts, adapted):
 
 
 @pytest.mark.parametrize("options", [{}, {"cfg_scale": 1.0}, {"batch_size": 5}], ids=str)
-@pytest.mark.parametrize("target", ["q_proj", "lm_head"])
+@pytest.mark.parametrize("target", ["q_proj", pytest.param("lm_head", marks=pytest.mark.slow)])
 def test_likelihood(mixed, texts, options, target):
     model, labels = mixed(target_modules=[target]), texts.clone()
     labels[:, :3] = -100

@@ -38,7 +38,9 @@ def run_snippet(card):
     exec(card.text.split("```python\n")[1].split("```")[0], {})
 
 
-@pytest.mark.parametrize("peft_config", [None, LoraConfig(r=2)], ids=["full", "adapter"])
+@pytest.mark.parametrize(
+    "peft_config", [pytest.param(None, marks=pytest.mark.slow, id="full"), pytest.param(LoraConfig(r=2), id="adapter")]
+)
 def test_of_what_is_saved(base, tmp_path, capsys, peft_config):
     trainer = sft_trainer(base, tmp_path / "run", peft_config=peft_config)
     trainer.save_model(str(tmp_path / "saved"))

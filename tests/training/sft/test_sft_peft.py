@@ -316,7 +316,7 @@ class TestTiedHead:
 class TestReaders:
     """What the trainer saves is read by every class that reads adapters, with equal logits."""
 
-    @pytest.mark.parametrize("begun", ["by the trainer", "by the user"])
+    @pytest.mark.parametrize("begun", ["by the trainer", pytest.param("by the user", marks=pytest.mark.slow)])
     def test_all(self, trainer_of, base, tmp_path, begun):
         config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
         if begun == "by the user":
