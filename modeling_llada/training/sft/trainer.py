@@ -41,7 +41,7 @@ from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
 from ..model_card import TrainingModelCard
-from ..processes import check_gpus, check_processes
+from ..processes import check_processes
 from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
@@ -185,7 +185,6 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
         for config in getattr(self.model, "peft_config", {}).values():
             config.task_type = config.task_type or "CAUSAL_LM"
-        check_gpus(args)
         show_progress_lines(self)
         # TRL has patched `forward` to add a head of its own, which is not used here and would call uncompiled layers.
         vars(base).pop("forward", None)
