@@ -19,6 +19,7 @@ from support.tiny_poet import SHIPPED_CHECKPOINT
 pytestmark = pytest.mark.browser
 
 CHROMIUM = Path("/usr/bin/chromium")
+SPACE = Path(__file__).parents[2] / "space"
 PEOPLE = 16
 TEXT = "五言绝句\n床前明月光，疑是地上霜。举头望明月，低头思故乡。"
 
@@ -122,6 +123,7 @@ def open_page(visitor, no_errors):
 def go_to(page, url, query=""):
     page.goto(f"{url}/{query}")
     page.locator("#generate-player .ll-player").wait_for()
+    page.evaluate("document.querySelectorAll('.ll-pace').forEach(select => select.value = 'live')")
     if prompt := parse_qs(query.partition("?")[2]).get("prompt"):
         page.wait_for_function(
             "text => document.querySelector('#generate-prompt textarea').value === text", arg=prompt[0]
@@ -146,6 +148,13 @@ def run(page, button, *players):
     for name, old in zip(players, before, strict=True):
         page.locator(f"#{name} .ll-player:not([data-run='{old}'])").wait_for()
     return [wait_for_status(page, name, "done") for name in players]
+
+
+def press_generate(page):
+    """Clicks, and waits until the player shows the new run instead of the one that the page opened on."""
+    old = player_of(page, "generate-player").get_attribute("data-run")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.locator(f"#generate-player .ll-player:not([data-run='{old}'])").wait_for()
 
 
 def generate(page):
@@ -181,16 +190,40 @@ LONG_RUN = "?" + urlencode(
 
 def start_long_run(open_page):
     page = open_page(LONG_RUN)
-    page.get_by_role("button", name="Generate", exact=True).click()
+    press_generate(page)
     wait_for_status(page, "generate-player", "running")
     return page
+
+
+class TestOpening:
+    def test_the_page_opens_on_a_run_that_plays(self, open_page):
+        page = open_page()
+        assert wait_for_status(page, "generate-player", "done") == TEXT
+        page.get_by_text("Before my bed the moonlight shines").first.wait_for()
+        player_of(page, "generate-player").locator(".ll-export", has_text="Copy link").click()
+        assert "&run=" in page.evaluate("location.search")
+
+    def test_who_follows_a_link_sees_its_run(self, open_page):
+        """Also a run that is too long for a link, and is made again."""
+        page = open_page("?" + urlencode({"tab": "generate", "form": "七言绝句", "prompt": "月落乌啼霜满天，"}))
+        text = generate(page)
+        page.locator("#generate-player .ll-export", has_text="Copy link").click()
+        query = page.evaluate("location.search")
+        for link in (query, query.partition("&run=")[0] + "&play=1"):
+            other = open_page(link)
+            other.wait_for_function(
+                "text => document.querySelector('#generate-player .ll-player').dataset.text === text", arg=text
+            )
+        damaged = open_page(query.partition("&run=")[0] + "&run=x")
+        damaged.get_by_text("The run of this link cannot be read").first.wait_for()
+        assert wait_for_status(damaged, "generate-player", "done") == TEXT
 
 
 class TestGenerate:
     def test_denoises_live(self, open_page):
         page = open_page()
         start = time.monotonic()
-        page.get_by_role("button", name="Generate", exact=True).click()
+        press_generate(page)
         player, frames, first = player_of(page, "generate-player"), set(), None
         while (status := player.get_attribute("data-status")) != "done" and time.monotonic() < start + 60:
             if status == "running":
@@ -247,7 +280,7 @@ class TestGenerate:
 
     def test_a_stop_at_once_leaves_a_canvas_of_masks(self, open_page):
         page = open_page(LONG_RUN)
-        page.get_by_role("button", name="Generate", exact=True).click()
+        press_generate(page)
         page.locator("#generate-player .ll-mask").first.wait_for()
         page.locator("#generate-stop").click()
         wait_for_status(page, "generate-player", "stopped")
@@ -434,6 +467,24 @@ class TestOtherTabs:
         assert before == "白日依山尽，黄河入海流。"
         assert behind.startswith("黄河入海流。") and len(behind) == 12
 
+    def test_sudoku(self, page):
+        open_tab(page, "Sudoku")
+        page.get_by_role("button", name="Another puzzle").click()
+        [text] = run(page, "sudoku-go", "sudoku-player")
+        page.locator("#sudoku-verdict").get_by_text("Solved").wait_for()
+        assert sorted(text.partition("\n")[2].replace("\n", "")) == sorted("123456789" * 9)
+        assert player_of(page, "sudoku-player").locator(".ll-board .ll-slot:visible").count() == 81
+        assert player_of(page, "sudoku-player").locator(".ll-conflict").count() == 0
+        puzzles = json.loads((SPACE / "llada_space/puzzles.json").read_text(encoding="utf-8"))
+        fill(page, "sudoku-puzzle", puzzles["9x9"]["hard"][0])
+        page.get_by_label("all digits in one pass").check()
+        run(page, "sudoku-go", "sudoku-player")
+        page.locator("#sudoku-verdict").get_by_text("cells are in conflict").wait_for()
+        assert player_of(page, "sudoku-player").locator(".ll-conflict").count() > 1
+        fill(page, "sudoku-puzzle", "11..\n" * 4)
+        page.locator("#sudoku-go").click()
+        page.get_by_text("Row 1 has the digit 1 twice").first.wait_for()
+
     def test_compare_in_step(self, page):
         open_tab(page, "Compare")
         assert run(page, "compare-go", "compare-a", "compare-b") == [TEXT, TEXT]
@@ -458,7 +509,7 @@ def test_another_model_is_chosen(open_page):
 
 def test_a_phone_shows_the_canvas_when_a_run_starts(open_page):
     page = open_page(width=390)
-    page.get_by_role("button", name="Generate", exact=True).click()
+    press_generate(page)
     wait_for_status(page, "generate-player", "running")
     page.wait_for_function(
         """() => {
@@ -469,6 +520,10 @@ def test_a_phone_shows_the_canvas_when_a_run_starts(open_page):
     cells = page.locator("#generate-player .ll-given:not(.ll-header)").evaluate_all(
         "cells => cells.map(cell => cell.getBoundingClientRect()).map(box => [box.top, box.width])"
     )
+    wait_for_status(page, "generate-player", "done")
+    page.locator("#generate-player .ll-committed").first.click()
+    bubble, controls = (page.locator(f"#generate-player .ll-{name}").bounding_box() for name in ("bubble", "controls"))
+    assert bubble["y"] >= controls["y"] + controls["height"], "it hides no part of the player"
     assert len({top for top, _ in cells}) == 1 and min(width for _, width in cells) > 36  # one line of verse in a row
 
 
@@ -478,6 +533,7 @@ RUNS = {
     "Infill": ("infill-go", "infill-player"),
     "Reverse": ("reverse-go", "reverse-before", "reverse-after"),
     "Compare": ("compare-go", "compare-a", "compare-b"),
+    "Sudoku": ("sudoku-go", "sudoku-player"),
 }
 
 
@@ -495,6 +551,7 @@ def test_settings_that_are_no_preset_any_more(page):
 def test_fits_the_screen(page, width):
     """No tab is wider than the screen. The folder in SPACE_SHOTS gets a picture of each."""
     page.set_viewport_size({"width": width, "height": 900})
+    title = page.locator("h1").bounding_box()["x"]
     for tab, (button, *players) in RUNS.items():
         open_tab(page, tab)
         page.locator(f"#{players[0]} .ll-player").wait_for()
@@ -503,6 +560,7 @@ def test_fits_the_screen(page, width):
         if shots := os.environ.get("SPACE_SHOTS"):
             page.screenshot(path=Path(shots) / f"{tab.lower()}-{width}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("h1").bounding_box()["x"] == title, "the page stays where it is"
         for player in players:
             rights = page.locator(f"#{player} .ll-cell").evaluate_all(
                 "cells => cells.map(cell => cell.getBoundingClientRect().right)"
