@@ -26,9 +26,9 @@ class SamplesCallback(TrainerCallback):
     """
     Completes a few prompts before the first step, and then every N steps.
 
-    The texts are printed, each in a line of its own, and appended to `samples.jsonl` in the output folder, one line for each prompt, with `step`,
-    `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change the training. A
-    resumed run drops the lines after the step of its checkpoint and continues the file.
+    The texts are printed, each in a line of its own, and appended to `samples.jsonl` in the output folder, one line for each
+    prompt, with `step`, `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change
+    the training. A resumed run drops the lines after the step of its checkpoint and continues the file.
 
     A prompt has `input_ids`, and a `reference` if there is one. Decoding is greedy, unless the arguments of `generate` say
     otherwise, and its noise follows from the seed of the training.
