@@ -43,7 +43,7 @@ def build(runner: Runner) -> gr.Blocks:
             for view in TABS if SUDOKU in runner.models.cards else TABS[:-1]:
                 with gr.Tab(view.name.capitalize(), id=view.name):
                     views[view.name] = view(runner, model)
-        trouble = gr.State()
+        trouble = gr.Textbox(visible="hidden")  # the change of a state would not start an event
         views = {name: view for name, view in views.items() if isinstance(view, RunTab)}
 
         def open_link(request: gr.Request) -> dict:

@@ -42,7 +42,8 @@ class RunTab:
 
     def connect(self, triggers: list, inputs: dict[str, gr.components.Component], stop: gr.Button, summary=()) -> None:
         """Connects the buttons. `inputs` has the components by their names in the API."""
-        self.inputs, self.summary, self.asked = inputs, list(summary), gr.State()
+        self.inputs, self.summary = inputs, list(summary)
+        self.asked = gr.Textbox(visible="hidden")  # its change starts a run
         run_names = [gr.State() for _ in self.players]
         outputs = [*self.players, *self.summary, *run_names]
         triggers = [*triggers, self.asked.change]
@@ -79,7 +80,7 @@ class RunTab:
             values |= zip(self.players, (run.value() for run in runs), strict=True)
             values |= zip(self.summary, self.summarize(runs), strict=True)
         elif "run" in query or query.get("play") == "1":
-            values[self.asked] = secrets.token_hex(4)  # its change starts the run
+            values[self.asked] = secrets.token_hex(4)
         return values
 
     @property
