@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+import pandas as pd
+from datasets import Dataset, DatasetDict, Features, Value, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 from datasets.utils import logging as datasets_logging
 
@@ -40,39 +41,47 @@ def read_splits(name: str, config: str | None = None, argument: str = "dataset_n
     if path.is_dir() and any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
         dataset = load_from_disk(str(path))
         return dataset if isinstance(dataset, DatasetDict) else DatasetDict(train=dataset)
-    if not path.is_dir() and (path.suffix in READERS or path.is_absolute()):
+    if not path.is_dir() and (path.suffix.lower() in READERS or path.is_absolute()):
         raise ValueError(f"`{argument}` must be a file that exists, but there is no {name}.")
     try:
         return load_dataset(name, config)
-    except (OSError, ValueError, DatasetGenerationError) as error:
+    except Exception as error:  # each builder has errors of its own
         raise ValueError(
             f"`{argument}` must be a file ({', '.join(READERS)}), a folder of `save_to_disk`, or a dataset of the Hub, but "
-            f"{name!r} is no file, and cannot be loaded: {_first_line(error)}"
+            f"{name!r} is no file, and cannot be loaded: {_reason(error)}"
         ) from error
 
 
 def _read_file(path: Path, argument: str) -> Dataset:
-    if path.suffix not in READERS:
+    kind = READERS.get(path.suffix.lower())
+    if kind is None:
         raise ValueError(f"`{argument}` must be a {', '.join(READERS)} file, but got {str(path)!r}.")
-    is_json = READERS[path.suffix] == "json"
-    lines = [number for number, _ in _lines(path, is_text=is_json)]
-    if not lines:
-        raise ValueError(f"`{argument}` must have rows, but {path} is empty.")
+    lines = [number for number, _ in _lines(path)] if kind == "json" else []
     verbosity = datasets_logging.get_verbosity()
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)  # it would log errors that are raised here
     try:
-        dataset = load_dataset(READERS[path.suffix], data_files=str(path))["train"]
-    except Exception as error:  # each reader has errors of its own
-        if not is_json:
-            raise ValueError(f"{path} cannot be read: {_first_line(error.__cause__ or error)}") from error
-        dataset = _from_rows(
-            _parsed(path)
-        )  # or the error of its first bad line; datasets 4.7 takes no BOM, for example
+        options = _options_of_csv(path) if kind == "csv" else {}
+        dataset = load_dataset(kind, data_files=str(path), **options)["train"]
+    except Exception as error:
+        if kind != "json":
+            raise ValueError(f"{path} cannot be read: {_reason(error)}") from error
+        # Or the error of its first bad line. datasets 4.7 takes no BOM, for example.
+        dataset = _from_rows(_parsed(path))
     finally:
         datasets_logging.set_verbosity(verbosity)
-    if path.suffix == ".jsonl" and len(lines) == len(dataset):
+    if not dataset.num_rows or not dataset.num_columns:
+        raise ValueError(f"`{argument}` must have rows, but {path} has none.")
+    if path.suffix.lower() == ".jsonl" and len(lines) == len(dataset):
         dataset = dataset.add_column(LINE, lines)
     return dataset
+
+
+def _options_of_csv(path: Path) -> dict:
+    """Cells are texts, also `42`, `NA` and empty ones."""
+    first = pd.read_csv(path, nrows=1)
+    if first.empty:
+        raise ValueError("it has no rows")
+    return {"features": Features(dict.fromkeys(first.columns, Value("string"))), "keep_default_na": False}
 
 
 def _from_rows(rows: list[dict]) -> Dataset:
@@ -82,14 +91,14 @@ def _from_rows(rows: list[dict]) -> Dataset:
     )
 
 
-def _lines(path: Path, is_text: bool = True) -> Iterator[tuple[int, str | bytes]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, without a byte order mark, and their numbers."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip() if is_text else line
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise ValueError(f"line {number} of {path} is not UTF-8. Save the file as UTF-8.") from error
 
@@ -98,9 +107,14 @@ def _parsed(path: Path) -> list[dict]:
     """The objects of a file with one object a line, or with one list of objects."""
     rows = []
     for number, line in _lines(path):
-        is_whole_file = path.suffix == ".json" and line.startswith("[")
+        is_whole_file = path.suffix.lower() == ".json" and line.startswith("[")
         try:
             row = json.loads(path.read_text(encoding="utf-8-sig") if is_whole_file else line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"line {number} of {path} has half of a character, as text that was cut inside an emoji. Repair or remove it."
+            ) from error
         except json.JSONDecodeError as error:
             place = error.lineno if is_whole_file else number
             raise ValueError(
@@ -117,7 +131,9 @@ def _parsed(path: Path) -> list[dict]:
     return rows
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, DatasetGenerationError):  # it says only that there was an error
+        error = error.__cause__ or error
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -40,11 +40,16 @@ class TestFiles:
             ("windows.jsonl", (ROW * 2).replace("\n", "\r\n")),
             ("list.json", json.dumps([{"text": "明月"}] * 2, indent=1)),
             ("bom.csv", b"\xef\xbb\xbf" + "text\n明月\n明月\n".encode()),
+            ("WINDOWS.CSV", "text\r\n明月\r\n明月\r\n"),
         ],
         ids=lambda value: value if isinstance(value, str) and len(value) < 15 else "",
     )
     def test_of_all_kinds(self, file, name, content):
         assert read_splits(file(name, content))["train"]["text"][:] == ["明月"] * 2
+
+    def test_cells_are_texts(self, file):
+        rows = read_splits(file("rows.csv", "prompt,input,completion\n6*7,,42\n0/0,,NA\n"))["train"]
+        assert rows[:] == {"prompt": ["6*7", "0/0"], "input": ["", ""], "completion": ["42", "NA"]}
 
     def test_parquet_and_folders(self, tmp_path):
         rows = Dataset.from_dict({"text": ["明月"]})
@@ -68,7 +73,10 @@ class TestFiles:
             ("rows.jsonl", ROW + "\n[1]\n", r"line 3 of .* must be a JSON object, .* but is \[1\]"),
             ("rows.jsonl", ROW.encode() + '{"text": "é"}'.encode("latin-1"), "line 2 of .* is not UTF-8"),
             ("rows.json", '[\n{"text": "明"},\n{"text" "月"}]', "line 3 of .*rows.json is not JSON"),
-            ("rows.jsonl", "\n", "must have rows, but .*rows.jsonl is empty"),
+            ("rows.jsonl", ROW + r'{"text": "明\ud83d"}', "line 2 of .* has half of a character"),
+            ("rows.jsonl", "\n", "must have rows, but .*rows.jsonl has none"),
+            ("rows.json", "[]", "must have rows, but .*rows.json has none"),
+            ("rows.csv", "text\n", "rows.csv cannot be read: it has no rows"),
             ("rows.csv", "a,b\n1,2\n1,2,3,4\n", "rows.csv cannot be read: .*line 3"),
             ("rows.parquet", "明月", "rows.parquet cannot be read"),
             ("rows.txt", "明月", "must be a .json, .jsonl, .csv, .parquet file, but got .*rows.txt"),

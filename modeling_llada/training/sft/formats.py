@@ -51,12 +51,15 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
             "`completion` the completion is trained on."
         )
     read, columns = _reader(kind, args, as_texts)
-    kept = [column for column in ("tools", "chat_template_kwargs", LINE) if column in dataset.column_names]
+    kept = [LINE] if as_texts else ["tools", "chat_template_kwargs", LINE]
+    kept = [column for column in kept if column in dataset.column_names]
     features = columns | {TRAINED_TURNS: List(Value("bool")), USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
     features |= {column: Value("int64") if column == LINE else Json() for column in kept}
 
     def read_row(row: dict[str, Any]) -> dict[str, Any]:
         try:
+            if row.get("image") or row.get("images"):
+                raise RowFault("texts without images", "Drop these rows, or empty the column and take the marks out.")
             values = {column: _read_kept(column, row[column]) for column in kept} | read(row)
         except RowFault as fault:
             return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
@@ -102,12 +105,6 @@ def find_format(dataset: Dataset, name: str, args: LLaDASFTConfig) -> str:
             f"`{name}` must have the columns of one format ({known}), but has {sorted(columns)}. Rename them, give the "
             "column with the texts as `dataset_text_field`, or give a `formatting_func` that returns a text."
         )
-    images = columns & {"image", "images"}
-    if images:
-        raise ValueError(
-            f"`{name}` must hold texts, but has a column `{min(images)}`. Remove it, with its marks in the texts, if the texts "
-            "can be answered without it."
-        )
     kind = found[0] if wanted == "auto" else wanted
     others = [f'"{other}"' for other in found if other != kind]
     more = f"; it could also be {', '.join(others)} (`dataset_format`)" if others and wanted == "auto" else ""
@@ -124,7 +121,7 @@ def _read_kept(column: str, value: Any) -> Any:
     if column == LINE:
         return value
     try:
-        value = json.loads(value) if isinstance(value, str) else value
+        value = json.loads(value) if isinstance(value, str) and value.strip() else value or None
     except ValueError as error:
         raise RowFault(f"JSON in the column `{column}`") from error
     kind = list if column == "tools" else dict

@@ -119,7 +119,9 @@ class TestData:
         )
 
     def test_images(self, refused):
-        refused("must hold texts, but has a column `image`", Dataset.from_dict({"text": ["明"], "image": ["a.png"]}))
+        refused(
+            "texts without images, but 1 of 2 rows", Dataset.from_dict({"text": ["明"] * 2, "image": [None, "a.png"]})
+        )
 
     def test_no_rows_and_streams(self, refused):
         refused("`train_dataset` must have rows", MESSAGES.select([]))

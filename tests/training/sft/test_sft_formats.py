@@ -307,6 +307,13 @@ class TestTools:
         with pytest.raises(ValueError, match=message):
             read({"messages": [user("明"), assistant(None, **keys)]})
 
+    @pytest.mark.parametrize("tools", ["", "[]", []])
+    def test_without_tools(self, read, tools):
+        read({"messages": [user("明"), assistant("月")], "tools": tools, "images": []})
+
+    def test_columns_of_texts_have_other_meanings(self, read):
+        assert read({"text": "明月", "tools": "moon", "chat_template_kwargs": 3}) == [{"text": "明月"}]
+
     def test_columns_that_are_not_json(self, read):
         with pytest.raises(ValueError, match=r"JSON in the column `tools`, but 1 of 1 rows"):
             read({"messages": [user("明"), assistant("月")], "tools": "moon"})
