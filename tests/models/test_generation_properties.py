@@ -41,6 +41,9 @@ def test_the_canvas_is_finished_and_the_numbers_of_the_output_agree(call):
     assert torch.equal(step >= 0, ~confidence.isnan())
     num_masks = (~is_given).sum(-1) + call.max_new_tokens
     assert (output.num_forward_passes <= num_masks).all()
+    if call.options.get("steps") is not None and not callable(call.options.get("remasking")):
+        num_blocks = 1 + -(-call.max_new_tokens // call.options.get("block_length", call.max_new_tokens or 1))
+        assert (output.num_forward_passes <= max(call.options["steps"], num_blocks)).all()
     assert torch.equal(output.tokens_per_forward, (step >= 0).sum(-1) / output.num_forward_passes.clamp(min=1))
 
     if call.options.get("stop_at_eos", True):

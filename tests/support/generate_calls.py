@@ -17,7 +17,7 @@ from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RU
 MASK, EOS, EOT, PAD, BOS, VOCAB_SIZE = 23, 22, 21, 20, 19, 24
 TABLE = {option.name: option for option in OPTIONS}
 REFINED = {option.name: option.refines for option in OPTIONS if option.refines}
-NEEDS_GREEDY = ("draft_steps",)
+SELDOM = {"draft_steps"}  # it excludes all random options
 
 
 def good_values(option):
@@ -47,7 +47,9 @@ def bad_values(option):
 VALUES = {
     option.name: good_values(option) for option in OPTIONS if option.kind in ("int", "float", "bool", "choice")
 } | {
-    "max_new_tokens": st.integers(0, 10),
+    "max_new_tokens": st.integers(0, 12),
+    "steps": st.integers(1, 6),
+    "block_length": st.integers(1, 6),
     "temperature": st.sampled_from([0.0, 0.5, 1.0, 5.0]),
     "cfg_scale": st.sampled_from([0.0, 0.5, 2.0]),
     "draft_steps": st.integers(2, 5),
@@ -174,15 +176,13 @@ def tiny_model(seed: int) -> LLaDAForMaskedLM:
 @st.composite
 def options_of_a_call(draw):
     """Options that go together: what one refines is set, and what it excludes is not."""
-    names = draw(st.sets(st.sampled_from(NAMES), max_size=7))
-    rules = sorted(names & set(PARALLEL_RULES))
-    names -= set(rules[1:])
-    names |= {
-        REFINED[name] for name in names & REFINED.keys() if not set(rules) & set(PARALLEL_RULES) - {REFINED[name]}
-    }
+    names = {name for name in NAMES if name not in PARALLEL_RULES and draw(st.booleans())}
+    names -= set() if draw(st.integers(0, 3)) == 0 else SELDOM
+    rule = draw(st.sampled_from([None, *PARALLEL_RULES]))
+    names |= {rule} if rule else set()
     names = {name for name in names if name not in REFINED or REFINED[name] in names}
     names -= {first for first, second, _ in EXCLUSIONS if {first, second} <= names}
-    if names & set(NEEDS_GREEDY):
+    if names & SELDOM:
         names -= {"temperature", "remasking"}
     options = {name: draw(VALUES[name]) for name in sorted(names)}
     options["max_new_tokens"] = draw(VALUES["max_new_tokens"])
@@ -193,7 +193,7 @@ def options_of_a_call(draw):
         options["remasking"] = CommitAboveMedian()
     if draw(st.integers(0, 5)) == 0:
         options["logits_processor"] = draw(st.sampled_from([[TopKLogitsWarper(3)], [NotTheSum()]]))
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 3)) == 0:
         options["stopping_criteria"] = [StopAtCount(options["max_new_tokens"], draw(st.integers(0, 4)))]
     if draw(st.integers(0, 5)) == 0:
         few = [chr(ord("a") + token) for token in range(VOCAB_SIZE)]
