@@ -108,9 +108,8 @@ def _check_integers(dataset: Dataset, name: str, column: str) -> None:
         )
     wrong = []
     for first, batch in _arrow_batches(dataset, [column]):
-        lists = batch[column].combine_chunks()
-        missing = lists.is_null().to_numpy(zero_copy_only=False)
-        flat, rows, _ = _flat(batch.set_column(0, column, lists.fill_null([])), column)
+        missing = batch[column].is_null().to_numpy()
+        flat, rows, _ = _flat(batch, column)
         missing[rows[~np.isin(flat, (0, 1))] if is_mask else rows[flat != flat]] = True
         wrong += (first + np.flatnonzero(missing)).tolist()
     if wrong:
@@ -418,7 +417,7 @@ def _arrow_batches(dataset: Dataset, columns: list[str]) -> Iterator[tuple[int, 
 
 
 def _flat(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values of all lists in a column, the row of each, and the lengths of the rows."""
+    """The values of all lists in a column, the row of each, and the lengths of the rows, 0 where a list is missing."""
     lists = batch[column].combine_chunks()
-    lengths = lists.value_lengths().to_numpy()
+    lengths = lists.value_lengths().fill_null(0).to_numpy()
     return lists.flatten().to_numpy(zero_copy_only=False), np.arange(len(lengths)).repeat(lengths), lengths

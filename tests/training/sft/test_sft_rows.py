@@ -134,8 +134,8 @@ class TestCheck:
         [List(Value("int32")), LargeList(Value("int64")), List(Value("int64"), length=2)],
         ids=["32 bits", "large", "fixed"],
     )
-    def test_columns_of_any_kind(self, check, kind):
-        check(rows_of([[-100, 5], [5, 6]], kind=kind))
+    def test_columns_of_any_kind(self, check, args_of, kind):
+        check(tokenized_rows(rows_of([[-100, 5], [5, 6]], kind=kind), "rows", args_of()))
         with pytest.raises(ValueError, match=r"1 of 2 rows \(1\)"):
             check(rows_of([[-100, 5], [-100, EOS]], kind=kind))
 
