@@ -56,11 +56,12 @@ from peft import PeftConfig
 from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
+from llada_cli.parsing import did_you_mean
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer, find_last_checkpoint
 from modeling_llada.training.callbacks import InterruptCallback
 from modeling_llada.training.data_files import read_splits
 from modeling_llada.training.processes import check_processes
-from modeling_llada.training.resuming import check_checkpoint
+from modeling_llada.training.resuming import check_checkpoint, checkpoints_of
 from modeling_llada.training.scripts import run_script
 
 
@@ -143,10 +144,18 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[DataArguments, 
     usage = "sft.py [--config FILE] [flags]; see --help, or --help-all for all flags"
     parser = TrlParser(types, description=__doc__, usage=usage, formatter_class=HelpFormatter, add_help=False)
     parser.add_argument("--help-all", action="help", help="Show this list.")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # TRL reads `--config FILE` alone.
+    arguments = [part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])]
+    if arguments[-1:] == ["--config"]:
+        parser.error("argument --config: expected one argument")
     try:
-        data, training, model = parser.parse_args_and_config(arguments)
+        data, training, model, unknown = parser.parse_args_and_config(arguments, return_remaining_strings=True)
     except yaml.YAMLError as error:
         parser.error(f"the file of `--config` is not YAML: {' '.join(str(error).split())}")
+    if unknown:
+        advice = did_you_mean(unknown[0], [*parser._option_string_actions, "--config"])
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}. {advice}")
     for name, value in (("dataset_name", data.dataset_name), ("model_name_or_path", model.model_name_or_path)):
         if value is None:
             parser.error(f"`--{name}` is needed, on the command line or in the file of `--config`.")
@@ -166,9 +175,9 @@ def show_log() -> None:
 
 def checkpoint_to_resume(training: LLaDASFTConfig) -> str | None:
     """The checkpoint to continue from. `true` starts from the beginning if there is none."""
-    wanted, last = training.resume_from_checkpoint, find_last_checkpoint(training.output_dir)
+    wanted, last = training.resume_from_checkpoint, next(iter(checkpoints_of(training.output_dir)), None)
     if str(wanted).lower() == "true":
-        return last
+        return find_last_checkpoint(training.output_dir)
     if wanted and str(wanted).lower() != "false":
         check_checkpoint(wanted)
         return wanted

@@ -218,11 +218,15 @@ class TestArguments:
         assert "    python examples/sft.py --config examples/configs/poet_instruct.yaml" in shown.stdout
         assert len(shown.stdout.splitlines()) < 60 and "torch" not in shown.stderr
 
-    def test_a_config_that_is_not_yaml(self, script, tmp_path, capsys):
-        (tmp_path / "run.yaml").write_text("max_steps: [1")
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [("max_steps: [1", "the file of `--config` is not YAML"), ("lora_ra: 1", "Did you mean --lora_r?")],
+    )
+    def test_a_config_that_cannot_be_read(self, script, tmp_path, capsys, content, message):
+        (tmp_path / "run.yaml").write_text(content)
         with pytest.raises(SystemExit):
-            script.parse_arguments(["--config", str(tmp_path / "run.yaml")])
-        assert "the file of `--config` is not YAML" in capsys.readouterr().err
+            script.parse_arguments([f"--config={tmp_path / 'run.yaml'}"])
+        assert message in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -232,6 +236,11 @@ class TestArguments:
             (["--model_name_or_path", "x", "--dataset_name", "x", "--eval_rows", "0"], "must be positive, but got 0"),
             (["--model_name_or_path", "x", "--dataset_name", "x", "--trainable_token_indices", "5"], "--use_peft"),
             (["--model_name_or_path", "x", "--dataset_name", "x", "--adapter_dtype", "bfloat16"], "--use_peft"),
+            (
+                ["--learning_rat", "1", "--use_peftt", "true"],
+                "unrecognized arguments: --use_peftt true. Did you mean --use_peft?",
+            ),
+            (["--config"], "argument --config: expected one argument"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
