@@ -41,15 +41,17 @@ GROUPS = (
     ("position_ids", "leave it out: positions follow from `attention_mask`"),
     ("labels", "call `model(input_ids, labels=...)` or `log_likelihood`"),
     ("max_time", "pass `stopping_criteria=[MaxTimeCriteria(seconds)]`"),
-    ("stop stop_sequence until", "use `stop_strings`, with the `tokenizer`"),
+    ("stop stop_words stop_sequence stop_sequences until", "use `stop_strings`, with the `tokenizer`"),
     ("stop_token_ids", "use `eos_token_id`, which may be a list"),
     ("guidance_scale negative_prompt_ids cfg", "use `cfg_scale`; a guidance scale is `1 + cfg_scale`"),
     ("seed", "pass `generator=torch.Generator(device).manual_seed(seed)`"),
     ("num_inference_steps diffusion_steps num_steps", "use `steps`"),
     ("block_size", "use `block_length`"),
     ("alg", "use `remasking`"),
+    ("synced_gpus", "leave it out: each process decodes its own rows, and needs all of the weights"),
     ("greedy", "use `temperature=0`, which is the default"),
     ("suppress_tokens", "pass `logits_processor=[SuppressTokensLogitsProcessor(tokens)]`"),
+    ("top_h", "pass `logits_processor=[TopHLogitsWarper(top_h)]`"),
     ("typical_p", "pass `logits_processor=[TypicalLogitsWarper(mass)]`"),
     ("epsilon_cutoff", "pass `logits_processor=[EpsilonLogitsWarper(epsilon)]`"),
     ("eta_cutoff", "pass `logits_processor=[EtaLogitsWarper(epsilon)]`"),
@@ -100,8 +102,9 @@ def cure_of(name: str) -> str:
     """What to use in the place of an option that LLaDA does not have."""
     if name in CURES:
         return CURES[name]
+    is_known = name in neutral_values()  # then it is no typing error, though another name may be close
     close = difflib.get_close_matches(name, [*OWN_NAMES, *CURES], n=1)
-    if not close:
+    if is_known or not close:
         return "leave it out; `LLaDAGenerationConfig` lists the options"
     return f"is `{close[0]}` meant? " + (f"Then {CURES[close[0]]}" if close[0] in CURES else "Then write it so")
 

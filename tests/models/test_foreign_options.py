@@ -32,6 +32,8 @@ FOREIGN = {
     "no_repeat_ngram_size": (2, "`logits_processor` of your own"),
     "bad_words_ids": ([[1]], "`logits_processor` of your own"),
     "typical_p": (0.9, "TypicalLogitsWarper"),
+    "top_h": (0.4, "TopHLogitsWarper"),
+    "decoder_start_token_id": (1, "leave it out"),
     "my_own_option": (1, "`LLaDAGenerationConfig` lists the options"),
 }
 # Names that only a call can have.

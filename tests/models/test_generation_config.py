@@ -107,7 +107,9 @@ class TestMerging:
         model.generate(PROMPT, generation_config=config, steps=2, eos_token_id=5)
         assert vars(config) == before
 
-    @pytest.mark.parametrize("kwargs", [{"tokenizer": object()}, {"disable_compile": True}, {"use_cache": False}])
+    @pytest.mark.parametrize(
+        "kwargs", [{"tokenizer": object()}, {"disable_compile": True}, {"use_cache": False}, {"synced_gpus": False}]
+    )
     def test_arguments_without_effect_that_libraries_pass(self, model, kwargs):
         model.generate(PROMPT, max_new_tokens=1, **kwargs)
 
