@@ -155,7 +155,7 @@ class TestNoise:
     @pytest.mark.parametrize("num_samples", [2, 6, 20])
     def test_every_mask_is_as_probable_as_eq_6_says(self, antithetic, num_samples):
         """`1 / L` for its `l`, and the same for all sets of `l` tokens: then any function of the mask is unbiased."""
-        length, repeats = 4, 12000 // num_samples
+        length, repeats = 4, 4000 // num_samples
         generator, drawn = seeded(), []
         for _ in range(repeats):
             drawn.append(draw_noise(torch.ones(length, dtype=torch.bool), num_samples, antithetic, generator)[0])
