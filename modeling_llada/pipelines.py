@@ -19,12 +19,8 @@ class LLaDATextGenerationPipeline(TextGenerationPipeline):
         """Makes a dictionary of each sequence."""
         records = super().postprocess(model_outputs, return_type, **kwargs)
         prompt, input_ids = model_outputs["prompt_text"], model_outputs["input_ids"]
-        is_text = isinstance(prompt, str) and input_ids is not None and return_type is not ReturnType.TENSORS
-        if not (
-            is_text
-            and isinstance(self.model.config, LLaDAConfig)
-            and kwargs.get("skip_special_tokens") in (None, True)
-        ):
+        is_ours = isinstance(self.model.config, LLaDAConfig) and kwargs.get("skip_special_tokens") in (None, True)
+        if not is_ours or not isinstance(prompt, str) or return_type is ReturnType.TENSORS:
             return records
         typed = self.tokenizer(prompt)["input_ids"]
         padding = input_ids.shape[-1] - len(typed)

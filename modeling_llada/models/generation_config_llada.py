@@ -168,9 +168,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         """Those of `top_k`, `top_p` and `min_p` that narrow what sampling proposes."""
         neutral = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
         values = {name: getattr(self, name) for name in neutral}
-        return {
-            name: type(neutral[name])(value) for name, value in values.items() if value not in (None, neutral[name])
-        }
+        return {name: type(off)(values[name]) for name, off in neutral.items() if values[name] not in (None, off)}
 
     @staticmethod
     def _get_default_generation_params() -> dict:

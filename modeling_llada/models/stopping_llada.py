@@ -4,6 +4,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -30,6 +31,7 @@ def call_criteria(criteria: list[Callable], tokens: torch.LongTensor, scores: to
     return stop
 
 
+@dataclass
 class StopStrings:
     """
     Finds the rows whose answer holds a stop string, which may contain special tokens, before its first mask.
@@ -37,12 +39,11 @@ class StopStrings:
     That text is final. So a row ends with the same tokens, whenever its answer is looked at.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, strings: list[str], mask_token_id: int, prompt_length: int
-    ) -> None:
-        self.tokenizer, self.strings = tokenizer, strings
-        self.mask_token_id, self.prompt_length = mask_token_id, prompt_length
-        self.seen: dict[int, int] = {}  # by row: how many tokens of its answer were known at the last look
+    tokenizer: PreTrainedTokenizerBase
+    strings: list[str]
+    mask_token_id: int
+    prompt_length: int
+    seen: dict[int, int] = field(default_factory=dict)  # by row: known tokens of its answer at the last look
 
     @classmethod
     def create(
