@@ -94,6 +94,7 @@ function LLaDAPlayer(root, options) {
     const isNarrow = player.clientWidth > 0 ? player.clientWidth < 480 : state.isNarrow;
     const columns = player.style.getPropertyValue("--columns");
     state.isNarrow = isNarrow;
+    player.classList.toggle("ll-narrow", Boolean(isNarrow));
     player.style.setProperty("--columns", columnsThatFit() || 24);
     if (state.pictures.length && columns !== player.style.getPropertyValue("--columns")) show(state.index);
   }

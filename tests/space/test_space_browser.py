@@ -214,14 +214,15 @@ class TestOpening:
             other.wait_for_function(
                 "text => document.querySelector('#generate-player .ll-player').dataset.text === text", arg=text
             )
-        damaged = open_page(query.partition("&run=")[0] + "&run=x")
-        damaged.get_by_text("The run of this link cannot be read").first.wait_for()
+        damaged = open_page("?tab=generate&run=x")
+        damaged.get_by_test_id("toast-body").get_by_text("The run of this link cannot be read").wait_for()
         assert wait_for_status(damaged, "generate-player", "done") == TEXT
 
 
 class TestGenerate:
     def test_denoises_live(self, open_page):
         page = open_page()
+        player_of(page, "generate-player").locator(".ll-pace").select_option("calm")
         start = time.monotonic()
         press_generate(page)
         player, frames, first = player_of(page, "generate-player"), set(), None
