@@ -58,7 +58,14 @@ def build(runner: Runner) -> gr.Blocks:
                 return {trouble: str(error)}
 
         linked = {component for view in views.values() for component in view.linkable}
-        page.load(open_link, None, [tabs, model, trouble, *linked], queue=False, api_visibility="private")
+        page.load(
+            open_link,
+            None,
+            [tabs, model, trouble, *linked],
+            queue=False,
+            show_progress="hidden",  # it would cover the run that the page opens on
+            api_visibility="private",
+        )
         trouble.change(
             warn, trouble, concurrency_limit=None, api_visibility="private"
         )  # only an event in the queue can warn
