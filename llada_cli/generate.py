@@ -233,8 +233,8 @@ def note_waste(output) -> None:
     passes = int(output.num_forward_passes.sum())
     if useful < passes / 2:
         note(
-            f"{passes - useful} of {passes} forward passes wrote only what stands behind the end: give a smaller "
-            "`--max-new-tokens`, or let `--confidence-threshold 0.9` or `--block-length 16` save them."
+            f"{passes - useful} of {passes} forward passes wrote only what stands behind the end. "
+            "`--block-length 16` or a smaller `--max-new-tokens` saves most of them."
         )
 
 

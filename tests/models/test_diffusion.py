@@ -111,7 +111,7 @@ BAD_ARGUMENTS = (
         for name, values in table.items()
         for value in values
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", None),  # a function has its address in its text
 )
 def test_errors_name_the_argument(function, arguments, name, value):
     with pytest.raises(ValueError, match=f"`{name}`"):
