@@ -33,7 +33,7 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 
 # A number of cases that CI has time for, always the same ones; and `--hypothesis-profile=thorough` for new ones by hand.
 hypothesis.settings.register_profile(
-    "default", max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+    "default", max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
 )
 hypothesis.settings.register_profile(
     "thorough", hypothesis.settings.get_profile("default"), max_examples=1000, derandomize=False

@@ -17,8 +17,8 @@ def check_ids(name: str, ids: Any) -> None:
     if not is_tensor or ids.ndim != 2 or ids.dtype not in INTEGERS:
         got = f"{ids.dtype} of shape {tuple(ids.shape)}" if is_tensor else type(ids).__name__
         raise ValueError(
-            f"`{name}` must be a tensor of integer ids of shape (batch, length), but got {got}. Tokenizers make one with "
-            "`return_tensors='pt'`."
+            f"`{name}` must be a tensor of integer ids of shape (batch, length), but got {got}. Pass what a "
+            "tokenizer returns with `return_tensors='pt'`, unpacked: `**inputs`."
         )
     if ids.numel() == 0:
         raise ValueError(

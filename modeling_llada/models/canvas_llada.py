@@ -221,9 +221,8 @@ def put_draft(
     if getattr(streamer, "takes_probabilities", False):
         is_new = mask & (canvas.tokens[:, span] != mask_token_id)
         rows = is_new[mask]
-        known = (
-            values[rows] - scores[rows].logsumexp(-1, keepdim=True)
-        ).exp()  # normalised over all tokens, like confidences
+        # Normalised over all tokens, like confidences.
+        known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()
         known = F.pad(known, (0, 3 - known.shape[-1])).float()
         unknown = torch.full((*mask.shape, 3), torch.nan, device=mask.device)
         more["top_probabilities"] = unknown.masked_scatter(is_new[..., None], known).cpu()

@@ -44,7 +44,8 @@ class Denoiser:
     """
     Makes the denoising steps of a call of [`~LLaDAForMaskedLM.generate`], which change the canvas in place.
 
-    `strategy` is a remasking of the user, `processors` are logits processors. There is one generator for the batch, or one for each row.
+    `strategy` is a remasking of the user, `processors` are logits processors. There is one generator for the batch, or one
+    for each row.
     """
 
     def __init__(
@@ -260,11 +261,8 @@ def propose_and_score(
     confidences = confidences_of(scores, proposal, config, deferred, ranking_noise)
     # The logit of a proposal is finite, unless there is none to choose: `check_confidences` finds such tokens by the NaN.
     is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()
-    return (
-        proposal,
-        confidences._replace(probability=confidences.probability.masked_fill(is_broken, torch.nan)),
-        scores,
-    )
+    probability = confidences.probability.masked_fill(is_broken, torch.nan)
+    return proposal, confidences._replace(probability=probability), scores
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

@@ -59,7 +59,6 @@ class TestTextGeneration:
         """Also at the end, and in a batch."""
         prompts = ["床前[MASK]月光，", "白日依山尽，黄[MASK]入[MASK]", LINE]
         expected = ["床前明月光，疑是地上霜。", "白日依山尽，黄河入海流。", LINE + NEXT_LINE]
-        assert [texts(write(prompt, max_new_tokens=6))[0] for prompt in prompts] == expected
         assert [texts(answer)[0] for answer in write(prompts, max_new_tokens=6, batch_size=3)] == expected
         assert texts(write(prompts[0], max_new_tokens=0)) == ["床前明月光，"]
         assert texts(write(prompts[0], max_new_tokens=6, return_full_text=False)) == [NEXT_LINE]

@@ -144,11 +144,8 @@ class TestLimits:
         greedy = self.generate(temperature=0.0)
         assert not messages
         assert torch.equal(self.generate(temperature=0.0, top_p=0.5, top_k=3).sequences, greedy.sequences)
-        assert (
-            len(messages) == 1
-            and "narrowed by `top_k` and `top_p`" in messages[0]
-            and "`do_sample=True`" in messages[0]
-        )
+        (message,) = messages
+        assert "narrowed by `top_k` and `top_p`" in message and "`do_sample=True`" in message
 
     def test_do_sample_is_enough(self):
         assert torch.equal(
