@@ -2,9 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The export: from a checkpoint to a complete folder.
 
-An adapter is merged into the checkpoint below it. Both layouts have the official names in config.json and in the weights. `"transformers"` adds the code of the model, for
-`trust_remote_code=True`. `"official"` is the folder that the official code reads, and converters and engines that were
-written for it.
+An adapter is merged into the checkpoint below it. Both layouts have the official names in config.json and in the weights.
+`"transformers"` adds the code of the model, for `trust_remote_code=True`. `"official"` is the folder that the official code
+reads, and converters and engines that were written for it.
 """
 
 import json

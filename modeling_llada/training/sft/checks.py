@@ -316,8 +316,8 @@ def check_tools(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase)
     rows = np.flatnonzero(dataset[USES_TOOLS]).tolist()
     if rows and not supports_tool_calling(tokenizer):
         raise ValueError(
-            f"`{name}` has `tools`, `tool_calls` or messages of a tool in {numbered_rows(rows, dataset)}, but the chat template "
-            "of `processing_class` does not write them. Pass one that does as `chat_template_path`, or drop these rows."
+            f"`{name}` has `tools` or `tool_calls` in {numbered_rows(rows, dataset)}, but the chat template of "
+            " `processing_class` does not write them. Pass one that does as `chat_template_path`, or drop these rows."
         )
 
 

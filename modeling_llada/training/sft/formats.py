@@ -22,7 +22,16 @@ from .messages import RowFault, Talk, check_answer, read_talk, trained_turns
 logger = logging.get_logger(__name__)
 # Columns of rows that were read, beside those of TRL.
 TRAINED_TURNS, USES_TOOLS, FAULT = "trained_turns", "uses_tools", "fault"
+# The columns that each format needs, the most telling format first. The one of texts has a name of its own choice.
+COLUMNS = {
+    "tokens": ("input_ids",),
+    "messages": ("messages",),
+    "sharegpt": ("conversations",),
+    "prompt-completion": ("prompt", "completion"),
+    "alpaca": ("instruction", "output"),
+}
 MESSAGES = List(Json())
+ONE_KIND = "a `prompt` and a `completion` of one kind, two texts or two lists of messages"
 
 
 def check_dataset(dataset: Dataset, name: str) -> None:
@@ -77,21 +86,9 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     return rows.remove_columns(FAULT)
 
 
-def columns_of_formats(args: LLaDASFTConfig) -> dict[str, tuple[str, ...]]:
-    """The columns that each format needs, the most telling first."""
-    return {
-        "tokens": ("input_ids",),
-        "messages": ("messages",),
-        "sharegpt": ("conversations",),
-        "prompt-completion": ("prompt", "completion"),
-        "alpaca": ("instruction", "output"),
-        "text": (args.dataset_text_field,),
-    }
-
-
 def find_format(dataset: Dataset, name: str, args: LLaDASFTConfig) -> str:
     """The format of `dataset_format`, or the first one whose columns are there, which is said."""
-    columns, formats = set(dataset.column_names) - {LINE}, columns_of_formats(args)
+    columns, formats = set(dataset.column_names) - {LINE}, COLUMNS | {"text": (args.dataset_text_field,)}
     found = [kind for kind, needed in formats.items() if set(needed) <= columns]
     wanted = args.dataset_format
     if wanted not in ("auto", *found):
@@ -159,7 +156,7 @@ def _text(row: dict[str, Any], column: str) -> str:
     if row[column] is None:
         raise RowFault(f"something in the column `{column}`")
     if isinstance(row[column], list) and column in ("prompt", "completion"):
-        raise RowFault("a `prompt` and a `completion` of one kind, two texts or two lists of messages")
+        raise RowFault(ONE_KIND)
     if not isinstance(row[column], str):
         raise RowFault(f"texts in the column `{column}`")
     return row[column]
@@ -198,36 +195,32 @@ def _with_system(talk: Talk, row: dict[str, Any]) -> Talk:
 def _read_parts(row: dict[str, Any], assistant_only: bool, whole: bool) -> dict[str, Any]:
     for column, other in (("prompt", "completion"), ("completion", "prompt")):
         if isinstance(row[column], str) and row[other] is not None:
-            raise RowFault("a `prompt` and a `completion` of one kind, two texts or two lists of messages")
+            raise RowFault(ONE_KIND)
     prompt, completion = (read_talk(row[column], column) for column in ("prompt", "completion"))
     if assistant_only and "assistant" not in completion.roles:
         raise _no_answer(completion)
     talk = Talk(prompt.messages + completion.messages, prompt.flags + completion.flags)
-    return {
-        "prompt": prompt.messages,
-        "completion": completion.messages,
-        TRAINED_TURNS: trained_turns(talk, len(prompt.messages), assistant_only, whole),
-        USES_TOOLS: talk.uses_tools,
-    }
+    return _split(talk, len(prompt.messages), assistant_only, whole)
 
 
 def _read_all(talk: Talk, assistant_only: bool) -> dict[str, Any]:
     if assistant_only and "assistant" not in talk.roles:
         raise _no_answer(talk)
-    return {
-        "messages": talk.messages,
-        TRAINED_TURNS: trained_turns(talk, 0, assistant_only, whole=True),
-        USES_TOOLS: talk.uses_tools,
-    }
+    turns = trained_turns(talk, 0, assistant_only, whole=True)
+    return {"messages": talk.messages, TRAINED_TURNS: turns, USES_TOOLS: talk.uses_tools}
 
 
 def _read_last_answer(talk: Talk) -> dict[str, Any]:
     if len(talk.messages) < 2 or talk.roles[-1] != "assistant":
         raise _no_answer(talk, "`messages` that end with an answer of the assistant, after at least one other message")
+    return _split(talk, len(talk.messages) - 1, assistant_only=False, whole=False)
+
+
+def _split(talk: Talk, num_prompt: int, assistant_only: bool, whole: bool) -> dict[str, Any]:
     return {
-        "prompt": talk.messages[:-1],
-        "completion": talk.messages[-1:],
-        TRAINED_TURNS: trained_turns(talk, len(talk.messages) - 1, assistant_only=False, whole=False),
+        "prompt": talk.messages[:num_prompt],
+        "completion": talk.messages[num_prompt:],
+        TRAINED_TURNS: trained_turns(talk, num_prompt, assistant_only, whole),
         USES_TOOLS: talk.uses_tools,
     }
 

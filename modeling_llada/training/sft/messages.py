@@ -42,7 +42,8 @@ class Talk:
 
     @property
     def uses_tools(self) -> bool:
-        return any(message.get("tool_calls") or message["role"] == "tool" for message in self.messages)
+        """Whether a template must know tools. It may write the answer of a tool as it writes any other message."""
+        return any(message.get("tool_calls") for message in self.messages)
 
 
 def read_talk(messages: Any, column: str) -> Talk:

@@ -300,9 +300,24 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
         }
         for fault, numbers in found.items():
             faults[fault] += (first + np.unique(numbers)).astype(int).tolist()
-    _raise_faults(
-        {fault: numbers for fault, numbers in faults.items() if numbers}, dataset, name, args, tokenizer, vocab_size
-    )
+    limit = f" (after rows were cut at `max_length={args.max_length}`)" if args.max_length else ""
+    response = "the response of a document" if "seq_lengths" in dataset.column_names else "the response"
+    for fault, message in {
+        "outside": f"must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but ROWS have others. Tokenize "
+        "with the tokenizer of this model.",
+        "others": "must have `labels` that equal `input_ids` or are -100, because the model predicts the tokens that are masked, "
+        "but ROWS have others. Write -100 where nothing is trained.",
+        "empty": f"must have a response in every row, but in ROWS {response} is empty{limit}. Raise `max_length`, shorten the "
+        "prompts, or drop these rows with `dataset.filter`.",
+        "unreadable": f"must have a response that the tokenizer knows in every row, but in ROWS {response} is nothing but "
+        f"{tokenizer.unk_token}. Drop these rows, or use a tokenizer that knows their characters.",
+        "masked": "must have no mask token in a response, because the model never writes it, but ROWS have "
+        f"{tokenizer.mask_token!r}. Take it out of the text, or drop these rows with `dataset.filter`.",
+        "too long": f"must have rows of at most `eos_fill={args.eos_fill}` tokens, but ROWS are longer. Raise it, or set "
+        "`max_length`.",
+    }.items():
+        if faults[fault]:
+            raise ValueError(f"`{name}` {message.replace('ROWS', numbered_rows(faults[fault], dataset))}")
     if faults["unknown"]:
         _say(
             f"{numbered_rows(faults['unknown'], dataset)} of `{name}` have characters that the tokenizer does not know "
@@ -315,50 +330,6 @@ def _unknown_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id of the unknown token, -1 if there is none. Byte-level tokenizers call another special token so."""
     others = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id, None)
     return -1 if tokenizer.unk_token_id in others else tokenizer.unk_token_id
-
-
-def _raise_faults(
-    faults: dict[str, list[int]],
-    dataset: Dataset,
-    name: str,
-    args: LLaDASFTConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    vocab_size: int,
-) -> None:
-    """Raises a `ValueError` for the first kind of fault."""
-    rows = {fault: numbered_rows(numbers, dataset) for fault, numbers in faults.items()}
-    response = "the response of a document" if "seq_lengths" in dataset.column_names else "the response"
-    if "outside" in rows:
-        raise ValueError(
-            f"`{name}` must hold token ids from 0 to {vocab_size - 1}, the rows of the embedding, but {rows['outside']} have "
-            "others. Tokenize with the tokenizer of this model."
-        )
-    if "others" in rows:
-        raise ValueError(
-            f"`{name}` must have `labels` that equal `input_ids` or are -100, because the model predicts the tokens that are "
-            f"masked, but {rows['others']} have others. Write -100 where nothing is trained."
-        )
-    if "empty" in rows:
-        raise ValueError(
-            f"`{name}` must have a response in every row, but in {rows['empty']} {response} is empty"
-            + (f" (after rows were cut at `max_length={args.max_length}`). " if args.max_length else ". ")
-            + "Raise `max_length`, shorten the prompts, or drop these rows with `dataset.filter`."
-        )
-    if "unreadable" in rows:
-        raise ValueError(
-            f"`{name}` must have a response that the tokenizer knows in every row, but in {rows['unreadable']} {response} is "
-            f"nothing but {tokenizer.unk_token}. Drop these rows, or use a tokenizer that knows their characters."
-        )
-    if "masked" in rows:
-        raise ValueError(
-            f"`{name}` must have no mask token in a response, because the model never writes it, but {rows['masked']} have "
-            f"{tokenizer.mask_token!r}. Take it out of the text, or drop these rows with `dataset.filter`."
-        )
-    if "too long" in rows:
-        raise ValueError(
-            f"`eos_fill` must be at least the length of each row, but got {args.eos_fill}, and {rows['too long']} of `{name}` "
-            "are longer. Raise it, or set `max_length`."
-        )
 
 
 def _rows_without(marked: np.ndarray, batch: pa.Table, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -289,9 +289,7 @@ class TestTools:
         "row", [{"messages": TALK}, {"messages": TALK[:2]}, {"messages": [TALK[0], TALK[3]], "tools": TOOLS}], ids=str
     )
     def test_templates_that_do_not(self, trained, row):
-        with pytest.raises(
-            ValueError, match=r"`tool_calls` or messages of a tool in 1 of 2 rows \(1\), but the chat template"
-        ):
+        with pytest.raises(ValueError, match=r"`tools` or `tool_calls` in 1 of 2 rows \(1\), but the chat template"):
             trained({"messages": [user("明"), assistant("月")], "tools": None}, {"tools": None} | row)
 
     @pytest.mark.parametrize(
@@ -306,6 +304,14 @@ class TestTools:
     def test_calls_of_another_form(self, read, keys, message):
         with pytest.raises(ValueError, match=message):
             read({"messages": [user("明"), assistant(None, **keys)]})
+
+    def test_an_answer_of_a_tool_is_a_message(self, trained):
+        """The official template writes a message of any role."""
+        talk = [{"from": name, "value": "明"} for name in ("human", "gpt", "tool", "gpt")]
+        template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+        assert trained({"conversations": talk}, template=template, assistant_only_loss=True) == [
+            "明<|eot_id|>明<|eot_id|>|"
+        ]
 
     @pytest.mark.parametrize("tools", ["", "[]", []])
     def test_without_tools(self, read, tools):
