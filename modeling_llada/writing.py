@@ -78,6 +78,10 @@ def check_destination(destination: Path, source: Path, overwrite: bool, config_f
     there = next(path for path in (destination, *destination.parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"`destination` must be a folder, but {str(there)!r} is a file. Give another folder.")
+    if os.path.ismount(destination):
+        raise ValueError(
+            f"`destination` must not be a mount point, but {str(destination)!r} is one. Give a folder in it."
+        )
     files = list(destination.iterdir()) if there == destination else []
     if files and not overwrite:
         raise ValueError(

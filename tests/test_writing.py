@@ -4,6 +4,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,6 +106,12 @@ def test_a_file_is_no_destination(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="`destination` must be a folder, but .*file' is a file"):
         write_folder(tmp_path / name, overwrite=True)
+
+
+def test_a_mount_point_is_no_destination(folder):
+    """It cannot be renamed, and that would be noticed after the work."""
+    with pytest.raises(ValueError, match="must not be a mount point, but '/proc' is one"):
+        write_folder(Path("/proc"), source=folder, overwrite=True)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -138,8 +138,9 @@ class TestRuns:
         assert log["global_step"] == 4 and not (pieces / "checkpoint-5").exists()
 
     def test_a_folder_with_checkpoints_is_not_written_over(self, run):
-        run("--max_steps", 1, "--save_steps", 1)
-        with pytest.raises(ValueError, match="--resume_from_checkpoint true"):
+        """Also if it cannot be resumed."""
+        run("--max_steps", 1, "--save_steps", 1, "--save_only_model", "true")
+        with pytest.raises(ValueError, match="checkpoint-1 the last. .*--resume_from_checkpoint true"):
             run("--max_steps", 1)
 
     def test_dora(self, run):

@@ -4,6 +4,7 @@
 
 import json
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -179,7 +180,10 @@ class LLaDASFTConfig(SFTConfig):
         """Numbers must be numbers. Dataclasses do not check it."""
         for name in ("max_length", "loss_chunk_size", "eval_num_samples", "eval_seed", "sample_every"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral):
                 raise ValueError(f"`{name}` must be an integer, but got {value!r}.")
-        if isinstance(self.rate_eps, bool) or not isinstance(self.rate_eps, int | float):
+            setattr(self, name, int(value))  # of NumPy, which is not JSON
+        if isinstance(self.rate_eps, bool) or not isinstance(self.rate_eps, Real):
             raise ValueError(f"`rate_eps` must be a number in [0, 1), but got {self.rate_eps!r}.")

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Fine-tuning refuses what would train nothing, or something else, before it starts, and names the way out."""
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -262,6 +263,10 @@ class TestModel:
 
 
 class TestArguments:
+    def test_integers_of_numpy(self, tmp_path):
+        args = LLaDASFTConfig(tmp_path, use_cpu=True, max_length=np.percentile([30, 40], 90).astype(int))
+        assert type(args.max_length) is int
+
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
