@@ -5,7 +5,19 @@
 from collections.abc import Callable
 
 import torch
-from transformers import PretrainedConfig
+from transformers import (
+    EosTokenCriteria,
+    ExponentialDecayLengthPenalty,
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    MaxLengthCriteria,
+    MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    PretrainedConfig,
+    StopStringCriteria,
+    SuppressTokensAtBeginLogitsProcessor,
+)
 from transformers.generation.streamers import BaseStreamer, TextStreamer
 from transformers.utils import logging
 
@@ -15,6 +27,20 @@ from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 
 
 logger = logging.get_logger(__name__)
+
+# They look at the length or at the last tokens. The canvas has its full length from the start, and masks at its end.
+LEFT_TO_RIGHT = (
+    EosTokenCriteria,
+    ExponentialDecayLengthPenalty,
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    MaxLengthCriteria,
+    MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    StopStringCriteria,
+    SuppressTokensAtBeginLogitsProcessor,
+)
 
 
 def prepare_prompts(
@@ -125,6 +151,12 @@ def as_callables(name: str, value) -> list[Callable]:
     callables = [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
     if not all(callable(one) for one in callables):
         raise ValueError(f"`{name}` must be a callable or a list of callables, but got {value!r}.")
+    for one in callables:
+        if isinstance(one, LEFT_TO_RIGHT):
+            raise ValueError(
+                f"`{name}` must work on a canvas that is filled in any order, but got a {type(one).__name__}, which expects "
+                "a text that grows at its end. `max_new_tokens`, `stop_at_eos` and `stop_strings` say where a completion ends."
+            )
     return callables
 
 

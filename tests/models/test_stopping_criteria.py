@@ -5,7 +5,15 @@
 import pytest
 import torch
 from support.mock_model import EOS, MASK, PAD, PROMPT, MockModel, context_script, details, scripted, steps_of
-from transformers import MaxTimeCriteria, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    MinLengthLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 
 class StopAfter(StoppingCriteria):
@@ -178,3 +186,20 @@ def test_an_empty_list_is_none(criteria):
 def test_something_else_than_a_boolean_for_each_row(result, form):
     with pytest.raises(ValueError, match="`stopping_criteria` must return"):
         scripted([0.9]).generate(PROMPT, max_new_tokens=1, stopping_criteria=form(lambda input_ids, scores: result))
+
+
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [
+        ("stopping_criteria", MaxLengthCriteria(5)),
+        ("stopping_criteria", EosTokenCriteria(EOS)),
+        ("logits_processor", MinLengthLogitsProcessor(9, EOS)),
+        ("logits_processor", NoRepeatNGramLogitsProcessor(2)),
+    ],
+)
+def test_what_expects_a_text_that_grows_at_its_end_is_refused(name, one):
+    """A limit of the length would stop each row after its first step, wherever that commits a token."""
+    model = scripted([0.9])
+    with pytest.raises(ValueError, match=f"`{name}` must work on a canvas.*{type(one).__name__}"):
+        model.generate(PROMPT, max_new_tokens=1, **{name: [one]})
+    assert not model.calls
