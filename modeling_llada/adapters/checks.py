@@ -36,7 +36,7 @@ def check_layers(name: str, value: Any) -> None:
 
 check_rank = partial(check_integer, minimum=1, maximum=2**31 - 1)
 check_scale = partial(check_number, minimum=0.0)
-# What the fields of adapter_config.json can be, for every type that has them. The names of modules are in `config.py`.
+# What the fields of a LoRA can be. Other types give some of them another meaning, such as the `r=0` of OFT.
 FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "alpha_pattern": partial(check_pattern, check=check_scale),
     "base_model_name_or_path": partial(check_class, kind=str),
@@ -47,7 +47,6 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "lora_alpha": check_scale,
     "lora_dropout": partial(check_number, minimum=0.0, maximum=1.0),
     "modules_to_save": check_names,
-    "peft_type": partial(check_choice, choices=[kind.value for kind in PeftType]),
     "r": check_rank,
     "rank_pattern": partial(check_pattern, check=check_rank),
     "target_modules": check_names,
@@ -59,15 +58,17 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
 
 def check_config(config: dict) -> None:
     """Raises a `ValueError` for a field of adapter_config.json that cannot be."""
+    check_choice("peft_type", config.get("peft_type"), [kind.value for kind in PeftType])
     for name, check in FIELD_CHECKS.items():
-        if config.get(name) is not None:
+        if config["peft_type"] == "LORA" and config.get(name) is not None:
             check(name, config[name])
 
 
 def check_weights(weights: dict[str, torch.Tensor]) -> None:
-    """Raises a `ValueError` for weights that are no finite numbers."""
+    """Raises a `ValueError` for weights that are no finite numbers. SHiRA and VB-LoRA also save indices."""
     for name, tensor in weights.items():
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
+        is_number = tensor.is_floating_point() or name.endswith("indices")
+        if not is_number or not tensor.isfinite().all():
             raise ValueError(
                 f"`{name}` has weights that are no finite floating numbers: train or fetch the adapter again."
             )
