@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from .conversion_llada import rename_official_keys
 
@@ -23,9 +23,10 @@ class LLaDACheckpointingMixin:
     """The guards that [`LLaDAPreTrainedModel`] puts around the methods of [`PreTrainedModel`]."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """
-        Loads a model from an official checkpoint or from one of ours; see [`PreTrainedModel.from_pretrained`].
+        Loads a model from an official checkpoint or from one of ours, or an adapter with the checkpoint below it; see
+        [`PreTrainedModel.from_pretrained`].
 
         Raises:
             `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers. A
@@ -37,27 +38,42 @@ class LLaDACheckpointingMixin:
         check_index(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
         source = f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}`"
         try:
-            model, info = super().from_pretrained(
-                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-            )
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         except SafetensorError as error:
             raise OSError(
                 f"{source} has a safetensors file that is corrupt or truncated: {error}. Fetch the checkpoint again."
             ) from error
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
         if getattr(model.config, "quantization_config", None) is None:
             check_dtypes(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
-        # An adapter of the folder is in the model already. Trained rows of a tied head are shared, and in no file.
-        has_adapter = getattr(model, "_hf_peft_config_loaded", False)
-        may_lack_head = has_adapter or "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
-        missing = [key for key in info["missing_keys"] if not (may_lack_head and key.startswith("lm_head."))]
-        unexpected = [key for key in info["unexpected_keys"] if BACKBONE_KEY.match(key)]
+        return loaded
+
+    @staticmethod
+    def _load_pretrained_model(model, *args, **kwargs) -> tuple:
+        info, offloaded = PreTrainedModel._load_pretrained_model(model, *args, **kwargs)
+        # A parameter of two modules is stored once, as that of tokens which an adapter trains in the embedding and in a
+        # tied head. transformers would report the other name as missing and newly initialized.
+        if model._hf_peft_config_loaded:
+            parameters = dict(model.named_parameters(remove_duplicate=False))
+            stored = {id(parameter) for name, parameter in parameters.items() if name not in info.missing_keys}
+            info.missing_keys = {name for name in info.missing_keys if id(parameters.get(name)) not in stored}
+        return info, offloaded
+
+    @staticmethod
+    def _finalize_model_loading(model, load_config, loading_info):
+        # Not in `from_pretrained`, which tells only of the weights of an adapter if there is one.
+        info = PreTrainedModel._finalize_model_loading(model, load_config, loading_info)
+        may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
+        missing = [key for key in info.missing_keys if not (may_lack_head and key.startswith("lm_head."))]
+        unexpected = [key for key in info.unexpected_keys if BACKBONE_KEY.match(key)]
         for keys, problem in ((missing, "lacks {} weights of the model"), (unexpected, "has {} weights too many")):
             if keys:
                 raise ValueError(
-                    f"{source} {problem.format(len(keys))}: {', '.join(sorted(keys)[:10])}{', ...' * (len(keys) > 10)}. "
+                    f"`pretrained_model_name_or_path={str(load_config.pretrained_model_name_or_path)!r}` "
+                    f"{problem.format(len(keys))}: {', '.join(sorted(keys)[:10])}{', ...' * (len(keys) > 10)}. "
                     "Either the checkpoint is damaged (fetch it again), or its config.json describes another network."
                 )
-        return (model, info) if output_loading_info else model
+        return info
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         # `from_pretrained` renames the official keys of a file. Everyone else who reads it comes through here.
@@ -77,19 +93,20 @@ class LLaDACheckpointingMixin:
         Loads a PEFT adapter; see `load_adapter` of [`PreTrainedModel`].
 
         Raises:
-            `ValueError`: if the adapter has weights for modules that it does not name, as one with the official names has.
+            `ValueError`: if the adapter has weights for modules that it does not name, as one with the official names has,
+                or lacks weights for modules that it names.
         """
         info = super().load_adapter(*args, **kwargs)
-        # A parameter of two modules is stored once, as that of tokens which are trained in the embedding and in a tied head.
-        parameters = dict(self.named_parameters(remove_duplicate=False))
-        missing = set(getattr(info, "missing_keys", ()))
-        stored = {id(parameter) for name, parameter in parameters.items() if name not in missing}
-        if missing:
-            info.missing_keys = {name for name in missing if id(parameters.get(name)) not in stored}
-        if unexpected := sorted(getattr(info, "unexpected_keys", ())):
+        if info.unexpected_keys:
             raise ValueError(
-                f"the adapter has {len(unexpected)} weights that its config has no modules for, such as {unexpected[0]}. If "
-                "it was trained with the official code, rename them with `llada convert-adapter`."
+                f"the adapter has {len(info.unexpected_keys)} weights that its config has no modules for, such as "
+                f"{min(info.unexpected_keys)}. If it was trained with the official code, rename them with "
+                "`llada convert-adapter`."
+            )
+        if info.missing_keys:
+            raise ValueError(
+                f"the adapter lacks {len(info.missing_keys)} weights of modules that its config names, such as "
+                f"{min(info.missing_keys)}. Fetch it again."
             )
         return info
 

@@ -117,6 +117,14 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
 FIELD_CHECKS |= {official: FIELD_CHECKS[name] for official, name in OFFICIAL_TO_CANONICAL_FIELD.items()}
 
 
+OFFICIAL_TOKENS = {
+    "eos_token_id": OFFICIAL_EOS_TOKEN_ID,
+    "eot_token_id": OFFICIAL_EOT_TOKEN_ID,
+    "mask_token_id": OFFICIAL_MASK_TOKEN_ID,
+    "pad_token_id": OFFICIAL_PAD_TOKEN_ID,
+}
+
+
 def check_field(name: str, value: Any) -> None:
     """Refuses a value that a field cannot have. `None` is an absent value."""
     if value is not None and name in FIELD_CHECKS:
@@ -286,7 +294,7 @@ class LLaDAConfig(PreTrainedConfig):
         if self.head_dim is None and self.num_attention_heads > 0:
             self.head_dim = self.hidden_size // self.num_attention_heads
         # The defaults are tokens of the official vocabulary, which a smaller one does not have.
-        for name, official in (("mask_token_id", OFFICIAL_MASK_TOKEN_ID), ("eos_token_id", OFFICIAL_EOS_TOKEN_ID)):
+        for name, official in OFFICIAL_TOKENS.items():
             if getattr(self, name) == official and official >= self.vocab_size:
                 setattr(self, name, None)
         # With another mask token there is another tokenizer, which need not have these ids.

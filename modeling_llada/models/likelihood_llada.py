@@ -339,6 +339,8 @@ def check_scoring(
     config: PreTrainedConfig,
 ) -> None:
     """Checks the texts, and which of their tokens are scored."""
+    if config.mask_token_id is None:
+        raise ValueError("`mask_token_id` is not set in the config of the model, and a score needs it. Set it there.")
     check_ids("input_ids", input_ids)
     check_ids("labels", labels)
     check_shape("labels", labels, input_ids.shape)

@@ -381,6 +381,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
     _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}
     # On this class, because `PreTrainedModel` comes before the mixin and has this attribute too.
     generation_config_class = LLaDAGenerationConfig
+    _checked_mode: bool | None = None
 
     def __init__(self, config: LLaDAConfig):
         super().__init__(config)
@@ -475,7 +476,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
 
         loss = None
         if labels is not None:
-            if input_ids is not None and not torch.compiler.is_compiling():
+            if input_ids is not None and self._checked_mode is not self.training and not torch.compiler.is_compiling():
                 self._warn_if_nothing_is_masked(input_ids, labels)
             if query_positions is not None:
                 labels = select_positions(labels, query_positions)
@@ -488,7 +489,11 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         )
 
     def _warn_if_nothing_is_masked(self, input_ids: torch.LongTensor, labels: torch.LongTensor) -> None:
-        if not ((input_ids == self.config.mask_token_id) & (labels != -100)).any():
+        # Once in training and once in evaluation, because the host waits for the device here.
+        self._checked_mode = self.training
+        has_label = labels != -100
+        is_masked = (input_ids == self.config.mask_token_id) & has_label
+        if has_label.any() & ~is_masked.any():
             logger.warning_once(
                 "No position with a label has the mask token, so this loss only tells how well the model copies its input. "
                 "Mask the inputs first (see `modeling_llada.models.diffusion_llada`), or use a trainer of "

@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, OFTConfig, ShiraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.adapters import convert_adapter
-from modeling_llada.adapters.checks import check_config
+from modeling_llada.adapters.checks import check_config, check_weights
 from modeling_llada.loading import load_checkpoint
 
 
@@ -44,6 +44,22 @@ def test_field_that_cannot_be(name, value):
     check_config(config)
     with pytest.raises(ValueError, match=f"`{name}"):
         check_config(config | {name: value})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        OFTConfig(r=0, oft_block_size=4, bias="oft_only", target_modules=["q_proj"]),
+        ShiraConfig(r=2, target_modules=["q_proj"]),  # its weights have indices, which are integers
+    ],
+    ids=lambda config: config.peft_type.value,
+)
+def test_types_that_give_fields_another_meaning(poet_folder, tmp_path, config):
+    adapted = get_peft_model(LLaDAForMaskedLM.from_pretrained(poet_folder), config)
+    adapted.save_pretrained(tmp_path)
+    check_config(json.loads((tmp_path / "adapter_config.json").read_text()))
+    check_weights(load_file(tmp_path / "adapter_model.safetensors"))
+    check_config({"peft_type": "ADALORA", "rank_pattern": {"model.layers.0.self_attn.q_proj.lora_E": [True, False]}})
 
 
 @pytest.mark.parametrize("damage", ["dropout", "weights", "integers", "modules", "generation config"])

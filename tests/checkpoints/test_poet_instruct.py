@@ -4,6 +4,7 @@
 
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -76,12 +77,14 @@ def test_training_renders_as_the_recipe_does(poet):
     assert poet[1].chat_template == recipe.read_text(encoding="utf-8")
 
 
-def test_merged_equals_the_adapter(poet, monkeypatch):
+def test_merged_equals_the_adapter(poet, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     base = AutoModel.from_pretrained(FOLDER.parent / "llada-poet", dtype=torch.float32)
     adapted = PeftModel.from_pretrained(base, FOLDER).eval()
     monkeypatch.chdir(FOLDER.parents[1])  # its config names the folder of the base from here
     auto = AutoPeftModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
     whole = AutoModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    assert "MISSING" not in caplog.text, "a row that the embedding and the tied head share is not missing"
     input_ids = poet[1]("谁言寸草心，下一句\n[MASK][MASK]", return_tensors="pt").input_ids
     with torch.no_grad():
         torch.testing.assert_close(poet[0](input_ids).logits, adapted(input_ids=input_ids).logits, atol=2e-4, rtol=0)

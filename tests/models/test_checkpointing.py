@@ -5,7 +5,7 @@
 import accelerate
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support.saved_tensors import stored
 from torch import nn
 from transformers import AutoModel, Trainer, TrainingArguments
@@ -15,6 +15,7 @@ from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.adapters import convert_adapter
 
 
+FILES = {"adapter": "adapter_model.safetensors", "base": "model.safetensors"}
 IDS = torch.arange(2, 14).view(2, 6)
 
 
@@ -175,6 +176,24 @@ def test_an_adapter_with_official_names(tiny_model, tmp_path, targets):
         else:
             with pytest.raises(error, match="`llada convert-adapter`"):
                 read()
+
+
+def test_an_adapter_or_its_base_lacks_weights(saved, tmp_path):
+    """transformers tells only of the adapter's weights when it loads both."""
+    peft = pytest.importorskip("peft")
+    base = LLaDAForMaskedLM.from_pretrained(saved[1] / "one file")
+    base.save_pretrained(tmp_path / "base")
+    base.name_or_path = str(tmp_path / "base")
+    peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+    weights = {name: tmp_path / name / file for name, file in FILES.items()}
+    for name, problem in (("adapter", "the adapter lacks 1 weights.*lora_A"), ("base", r"lacks 1 weights.*lm_head")):
+        assert isinstance(AutoModel.from_pretrained(tmp_path / "adapter"), LLaDAForMaskedLM)
+        whole = load_file(weights[name])
+        one = next(key for key in sorted(whole) if "lora_A" in key or key.endswith("transformer.ff_out.weight"))
+        save_file({key: tensor for key, tensor in whole.items() if key != one}, weights[name], {"format": "pt"})
+        with pytest.raises(ValueError, match=problem):
+            AutoModel.from_pretrained(tmp_path / "adapter")
+        save_file(whole, weights[name], {"format": "pt"})
 
 
 def load_natively(model, folder):

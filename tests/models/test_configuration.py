@@ -248,7 +248,10 @@ class TestDerivedFields:
         assert config.eos_token_id is None and config.pad_token_id is None
         config.save_pretrained(tmp_path)
         assert AutoConfig.from_pretrained(tmp_path).to_dict().items() >= {"eos_token_id": None}.items()
-        assert LLaDAConfig(vocab_size=128).mask_token_id is None
+        # As earlier versions wrote them.
+        official = {name: LLADA_8B[name] for name in ("mask_token_id", "eos_token_id", "pad_token_id")}
+        config = LLaDAConfig(vocab_size=128, **official, eot_token_id=126348)
+        assert {getattr(config, name) for name in (*official, "eot_token_id")} == {None}
 
     def test_grouped_query_attention(self, tmp_path):
         config = LLaDAConfig(d_model=64, n_heads=8, n_kv_heads=2)

@@ -308,6 +308,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             tiny_model().log_likelihood(**({"input_ids": IDS, "labels": IDS} | changes))
 
+    def test_a_model_without_a_mask_token(self, tiny_model):
+        with pytest.raises(ValueError, match="`mask_token_id` is not set"):
+            tiny_model(mask_token_id=None).perplexity(IDS)
+
     def test_windows_that_leave_tokens_out(self, tiny_model):
         with pytest.raises(ValueError, match="`stride`"):
             tiny_model().perplexity(IDS, window=2, stride=3)

@@ -571,7 +571,8 @@ class TestLoss:
         assert tiny_model()(random_ids(1, 3)).loss is None
 
     @pytest.mark.parametrize(
-        "training, masked, warns", [(True, False, True), (True, True, False), (False, False, True)]
+        "training, masked, warns",
+        [(True, "", True), (True, "one token", False), (True, "no label", False), (False, "", True)],
     )
     def test_warning_when_nothing_is_masked(self, tiny_model, random_ids, monkeypatch, training, masked, warns):
         """The loss of clean inputs looks good, but training on it teaches the model to copy."""
@@ -583,8 +584,10 @@ class TestLoss:
         labels[:, :4] = -100
         # A mask token without a label does not count.
         input_ids[0, 0] = MASK
-        if masked:
+        if masked == "one token":
             input_ids[1, 5] = MASK
+        if masked == "no label":
+            labels[:] = -100
         model(input_ids, labels=labels)
         assert bool(warnings) == warns
         assert not warns or "mask token" in warnings[0]
