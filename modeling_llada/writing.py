@@ -47,7 +47,8 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with errors_that_name(path):
+            path.write_bytes(data)
         return
     path = path.resolve()
     with temporary_sibling(path, Path.touch) as partial:

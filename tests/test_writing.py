@@ -191,6 +191,8 @@ class TestFullDisks:
         with small_files(), pytest.raises(OSError, match=re.escape(f"'{path}'")):
             write_atomically(path, "x" * 2000)
         assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+        with pytest.raises(OSError, match="'/dev/full'"):
+            write_atomically("/dev/full", "x")
 
     def test_the_error_of_safetensors_names_the_folder(self, folder, small_files):
         message = re.escape(f"cannot write '{folder}'")
