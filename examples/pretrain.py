@@ -135,7 +135,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-steps", type=int, help="optimiser steps of the whole run")
     parser.add_argument("--tokens-per-step", type=int, help="tokens of one optimiser step")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="any other value of the YAML file"
+    )
     args = parser.parse_args(arguments)
     if not Path(args.config).is_file():
         parser.error(f"--config: there is no file {args.config}")

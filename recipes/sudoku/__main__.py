@@ -85,6 +85,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument(
         "--set",
         dest="assignments",
+        action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",

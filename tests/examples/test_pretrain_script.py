@@ -3,8 +3,6 @@
 """examples/pretrain.py on text of one's own, and in several processes. What it trains is tested with the trainer."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import pytest
 pytest.importorskip("datasets", reason="datasets is not part of this environment")
 
 from datasets import Dataset, DatasetDict
-from support.pretraining_runs import SCRIPT, run_script
+from support.pretraining_runs import run_as_command, run_script
+from support.processes import run_together
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -66,12 +65,12 @@ def argv(monkeypatch):
 
 def test_english_text(english, arguments, tmp_path, capsys):
     run_script(*arguments("text"), "--tokenize-only", english / "documents")
-    run_script(*arguments("text"), "--set", *SMALL)
+    run_script(*arguments("text"), "--set", SMALL[0], "--set", *SMALL[1:])  # both count
     out = capsys.readouterr().out
     assert "train: 40 documents" in out and "eval test  loss" in out
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "final")
     model = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
-    assert model.config.vocab_size == len(tokenizer)
+    assert model.config.vocab_size == len(tokenizer) and model.config.hidden_size == 32
     inputs = tokenizer("On day 7", return_tensors="pt")
     assert model.generate(input_ids=inputs["input_ids"], max_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
 
@@ -121,24 +120,15 @@ def test_broken_documents(arguments, tmp_path, monkeypatch, lines, message):
 
 
 @pytest.mark.slow
-def test_torchrun(corpus, tmp_path):
-    """Both processes stop at the same step, one prints and saves, and both end well."""
+def test_two_processes(corpus, tmp_path):
+    """Both stop at the same step, one prints and saves, and both end well."""
     corpus.save(tmp_path / "corpus.safetensors")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(SCRIPT)]
-    command += ["--config", str(REPO / "examples/configs/tiny.yaml"), "--corpus", str(tmp_path / "corpus.safetensors")]
-    command += ["--output-dir", str(tmp_path / "run"), "--max-minutes", "1e-6", "--set", "training.use_cpu=true"]
-    ended = subprocess.run(
-        command,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr[-5000:]
-    shown = ended.stdout.splitlines()
-    assert [line.split()[0] for line in shown].count("plan") == 1
+    recipe = ["--config", REPO / "examples/configs/tiny.yaml", "--corpus", tmp_path / "corpus.safetensors"]
+    limits = ["--max-minutes", "1e-6", "--set", "training.use_cpu=true"]
+    run_together(run_as_command, tmp_path, *recipe, "--output-dir", tmp_path / "run", *limits)
+    shown, other = ((tmp_path / f"{rank}.txt").read_text().splitlines() for rank in (0, 1))
+    assert [line.split()[0] for line in shown].count("plan") == 1 and other == []
     assert shown[-1] == f"wrote {tmp_path / 'run' / 'final'} at step 5 of 20: go on with --resume"
     assert (tmp_path / "run" / "checkpoint-5" / "rng_state_1.pth").exists(), "there were two"
     LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
     assert json.loads((tmp_path / "run" / "training_log.json").read_text())
-    assert "destroy_process_group" not in ended.stderr

@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Small runs of pre-training that tests start in processes of their own."""
 
+import contextlib
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -52,3 +54,11 @@ def run_script(*arguments) -> None:
     """Runs examples/pretrain.py, without the lines that end it with an exit code."""
     sys.argv = ["pretrain.py", *map(str, arguments)]
     runpy.run_path(str(SCRIPT))["main"]()
+
+
+def run_as_command(folder, *arguments) -> None:
+    """Runs examples/pretrain.py as one of several processes, and writes what it prints to a file with the number of its rank."""
+    sys.argv = ["pretrain.py", *map(str, arguments)]
+    with open(folder / f"{os.environ['RANK']}.txt", "w") as out, contextlib.redirect_stdout(out):
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert not torch.distributed.is_initialized()
