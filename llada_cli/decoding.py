@@ -57,10 +57,9 @@ def argument_of(option) -> dict:
 
 
 def chosen_options(args: argparse.Namespace) -> dict:
-    """The options that the command line gives. A parallel rule resets the others, as the checkpoint may have set one."""
+    """The options that the command line gives."""
     options = {name: getattr(args, name, None) for name in DECODING_OPTIONS}
-    options = {name: value for name, value in options.items() if value is not None}
-    return dict.fromkeys(TABLE.PARALLEL_RULES) | options if options.keys() & TABLE.PARALLEL_RULES else options
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def with_fast_default(model, options: dict) -> dict:
@@ -85,9 +84,10 @@ def check_options(options: dict) -> None:
 
 def effective_options(model, options: dict) -> dict:
     """The decoding options, with the values of the checkpoint, or else the defaults, for those that are not given."""
-    own = {name: getattr(model.generation_config, name, None) for name in DECODING_OPTIONS}
-    own = {name: value for name, value in own.items() if value is not None}
-    return {option.name: option.default for option in OPTIONS} | own | options
+    config = model._merge_generation_config(None, options)
+    return {
+        option.name: option.default if (value := getattr(config, option.name)) is None else value for option in OPTIONS
+    }
 
 
 def is_random(options: dict) -> bool:

@@ -40,7 +40,7 @@ EXAMPLES = """examples:
   write the line before a line:
     llada generate "疑是地上霜。" --reverse
   commit one token in each step, as the official code does, instead of all that the model is sure of:
-    llada generate "床前明月光，" --confidence-threshold 1
+    llada generate "床前明月光，" --steps 64
   print JSON for a program, or draw a picture:
     llada generate "床前明月光，" --json
     llada generate "床前明月光，" --svg denoising.svg

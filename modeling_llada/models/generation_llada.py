@@ -36,7 +36,7 @@ from .generation_inputs_llada import (
     prepare_prompts,
     warn_of_twins,
 )
-from .options_llada import DEFAULTS
+from .options_llada import DEFAULTS, OPTIONS, PARALLEL_RULES
 from .sampling_llada import shared_generator
 from .stopping_llada import StopStrings, call_criteria
 
@@ -246,7 +246,10 @@ class LLaDAGenerationMixin:
     def _merge_generation_config(
         self, generation_config: GenerationConfig | None, kwargs: dict
     ) -> LLaDAGenerationConfig:
-        """Merges the options: keyword arguments > `generation_config` > the model's own > its config > defaults."""
+        """
+        Merges the options: keyword arguments > `generation_config` > the model's own > its config > defaults. A parallel
+        rule replaces that of a lower layer.
+        """
         if generation_config is not None and not isinstance(generation_config, GenerationConfig):
             raise ValueError(
                 "`generation_config` must be a `LLaDAGenerationConfig` or a `GenerationConfig`, but got "
@@ -271,7 +274,7 @@ class LLaDAGenerationMixin:
             # A saved config always says `do_sample`; a temperature from a higher layer overrules it.
             if layer.get("temperature") is not None and layer.get("do_sample") is None:
                 merged.pop("do_sample", None)
-            merged.update(layer)
+            merged.update(reset_rules(layer) | layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
         config.check_combinations()
@@ -311,6 +314,13 @@ class LLaDAGenerationMixin:
                 ) from error
         elif generation_config is not None:
             self.generation_config = LLaDAGenerationConfig.from_generation_config(generation_config, strict=False)
+
+
+def reset_rules(layer: dict) -> dict:
+    """Unsets what a parallel rule replaces: the rules of lower layers of options, and what refines them."""
+    chosen = {name for name in PARALLEL_RULES if layer.get(name) is not None}
+    replaced = set(PARALLEL_RULES) - chosen if chosen else set()
+    return dict.fromkeys(option.name for option in OPTIONS if replaced & {option.name, option.refines})
 
 
 class GenerationConfigFile(GenerationConfig):

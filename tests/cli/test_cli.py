@@ -171,9 +171,11 @@ class TestOptions:
 
         monkeypatch.setattr(LLaDAForMaskedLM, "generate", record)
         flag = "--" + "no-" * (value is False) + option.name.replace("_", "-")
-        assert main(["generate", LINE, flag, *([] if option.kind == "bool" else [str(value)])]) == 130
-        given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS and value is not None}
-        assert given == ({} if option.name in PACE else FAST) | {option.name: value}
+        refined = {"block_cache": "dual"} if option.refines == "block_cache" else {}
+        needed = ["--block-cache=dual"] if refined else []
+        assert main(["generate", LINE, *needed, flag, *([] if option.kind == "bool" else [str(value)])]) == 130
+        given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS}
+        assert given == ({} if option.name in PACE else FAST) | refined | {option.name: value}
 
     def test_the_checkpoint_may_choose_another_rule(self, generate_json, poet_folder, tmp_path):
         shutil.copytree(poet_folder, tmp_path / "poet")

@@ -68,12 +68,23 @@ class TestMerging:
         config = resolved(model, eos_token_id=[5, 6], mask_token_id=7)
         assert (config.eos_token_id, config.mask_token_id) == ([5, 6], 7)
 
-    def test_a_parallel_rule_of_the_model_can_be_replaced(self, model):
-        model.generation_config.confidence_threshold = 0.9
-        config = resolved(model, confidence_threshold=None, entropy_bound=0.1)
-        assert config.confidence_threshold is None and config.entropy_bound == 0.1
+    def test_a_parallel_rule_replaces_that_of_a_lower_layer(self, model):
+        model.generation_config.confidence_threshold, model.generation_config.leap_threshold = 0.9, 0.7
+        assert resolved(model, confidence_threshold=0.8).leap_threshold == 0.7  # it refines the typed rule too
+        for config in (
+            resolved(model, entropy_bound=0.1),
+            resolved(model, LLaDAGenerationConfig(entropy_bound=0.1)),
+            resolved(model, LLaDAGenerationConfig(confidence_factor=1.0), entropy_bound=0.1),
+        ):
+            rules = (
+                config.confidence_threshold,
+                config.leap_threshold,
+                config.confidence_factor,
+                config.entropy_bound,
+            )
+            assert rules == (None, None, None, 0.1)
         with pytest.raises(ValueError, match="At most one"):
-            resolved(model, entropy_bound=0.1)
+            resolved(model, entropy_bound=0.1, confidence_factor=1.0)
 
     @pytest.mark.parametrize(
         "refinement, refined",
