@@ -118,7 +118,7 @@ class LLaDALikelihoodMixin:
         check_token_types(token_type_ids)
         check_adapters(self, adapter_names, len(input_ids))
         generators = self._generators_of_rows(generator, len(input_ids))
-        input_ids, labels = input_ids.to(self.device), labels.to(self.device)
+        input_ids, labels = input_ids.to(self.device).long(), labels.to(self.device).long()
         attention_mask = None if attention_mask is None else attention_mask.to(self.device)
         scored = labels != -100
         texts = torch.where(scored, labels, input_ids)
@@ -208,6 +208,7 @@ class LLaDALikelihoodMixin:
         if stride > window:
             raise ValueError(f"`stride` must be in [1, `window`], so that no token is left out, but got {stride}.")
         check_ids("input_ids", input_ids)
+        input_ids = input_ids.long()
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         check_shape("attention_mask", attention_mask, input_ids.shape)
         if not attention_mask.any(-1).all():

@@ -125,6 +125,13 @@ class TestEstimate:
             with pytest.raises(ValueError, match="`token_type_ids` must be zeros"):
                 score(**inputs, **more, token_type_ids=torch.ones_like(ids))
 
+    @pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+    def test_any_type_of_integers(self, tiny_model, dtype):
+        model, arguments = tiny_model(), {"num_samples": 2, "generator": seeded()}
+        ids, labels = IDS.to(dtype), LABELS if dtype == torch.uint8 else LABELS.to(dtype)
+        assert model.log_likelihood(ids, labels, **arguments).log_likelihood.isfinite().all()
+        assert model.perplexity(ids, window=2, **arguments).isfinite().all()
+
     def test_one_sample_has_no_error(self, tiny_model):
         input_ids = torch.tensor([[5, 6, 7]])
         assert tiny_model().log_likelihood(input_ids, input_ids, num_samples=1).standard_error.isnan()
