@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Reads datasets from files, folders and the Hub. Errors name the file and the line, counted from 1."""
 
+import glob
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def _read_file(path: Path, argument: str) -> Dataset:
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)  # it would log errors that are raised here
     try:
         options = _options_of_csv(path) if kind == "csv" else {}
-        dataset = load_dataset(kind, data_files=str(path), **options)["train"]
+        dataset = load_dataset(kind, data_files=glob.escape(str(path)), **options)["train"]
     except Exception as error:
         if kind != "json":
             raise ValueError(f"{path} cannot be read: {_reason(error)}") from error

@@ -40,7 +40,7 @@ class TestFiles:
             ("windows.jsonl", (ROW * 2).replace("\n", "\r\n")),
             ("list.json", json.dumps([{"text": "明月"}] * 2, indent=1)),
             ("bom.csv", b"\xef\xbb\xbf" + "text\n明月\n明月\n".encode()),
-            ("WINDOWS.CSV", "text\r\n明月\r\n明月\r\n"),
+            ("WINDOWS [1].CSV", "text\r\n明月\r\n明月\r\n"),
         ],
         ids=lambda value: value if isinstance(value, str) and len(value) < 15 else "",
     )
