@@ -22,7 +22,7 @@ from .messages import RowFault, Talk, check_answer, read_talk, trained_turns
 logger = logging.get_logger(__name__)
 # Columns of rows that were read, beside those of TRL.
 TRAINED_TURNS, USES_TOOLS, FAULT = "trained_turns", "uses_tools", "fault"
-# The columns that each format needs, the most telling format first. The one of texts has a name of its own choice.
+# The columns that each format needs, the most telling format first. `dataset_text_field` names the column of "text".
 COLUMNS = {
     "tokens": ("input_ids",),
     "messages": ("messages",),
