@@ -95,8 +95,11 @@ def check_integer(name: str, value: Any, minimum: int, maximum: int | None = Non
 
 
 def check_number(name: str, value: Any, minimum: float, maximum: float = math.inf) -> None:
-    # Not `math.isfinite`, which fails on an integer beyond the floats.
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if (
+        is_number
+    ):  # `math.isfinite` fails on an integer beyond the floats; the largest float overflows in a float32 of NumPy
+        is_number = abs(value) <= sys.float_info.max if isinstance(value, Integral) else math.isfinite(value)
     if not (is_number and minimum <= value <= maximum):
         bounds = f"of at least {minimum}" if math.isinf(maximum) else f"in [{minimum}, {maximum}]"
         raise ValueError(f"`{name}` must be a finite number {bounds}, but got {value!r}.")

@@ -51,7 +51,7 @@ BAD_VALUES = {
     "steps": (0, -3, 1.5),
     "block_length": (0, 4.0),
     "num_return_sequences": (0, 10**12),
-    "temperature": (-0.1, NAN, INFINITY, "hot", True),
+    "temperature": (-0.1, NAN, INFINITY, np.float32("inf"), "hot", True),
     "cfg_scale": (-1.0, NAN, INFINITY),
     "remasking": ("low_entropy", 3, np.array(["random", "margin"])),
     "top_k": (-1, 2.5, True),

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from support.mock_model import EOS, MASK, PAD, MockModel, context_script
@@ -135,6 +136,7 @@ class TestTemperature:
             ({"temperature": 0.0}, 0.0),
             ({"temperature": 0.7}, 0.7),
             ({"temperature": 1}, 1.0),
+            ({"temperature": np.float32(0.5)}, 0.5),
             ({"temperature": 0.7, "do_sample": True}, 0.7),
             ({"temperature": 0.7, "do_sample": False}, 0.0),
             ({"do_sample": False}, 0.0),
