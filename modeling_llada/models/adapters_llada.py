@@ -6,6 +6,7 @@ PEFT gives its layers one name for each row of the call (`adapter_names`). But a
 complete, and holds a row several times for guidance, drafts and samples. So each pass chooses the names anew.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ def adapters_of(model: nn.Module, rows: AdapterRows | None, mask: torch.BoolTens
         return
     of_sequences = rows.index.tolist()
     of_positions = [] if mask is None else rows.index.repeat_interleave(mask.sum(-1)).tolist()
+    num_seen = Counter()
 
     def choose(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         names = kwargs.get("adapter_names") if rows.names is None else rows.names
@@ -57,7 +59,13 @@ def adapters_of(model: nn.Module, rows: AdapterRows | None, mask: torch.BoolTens
         if names is None:  # the hooks of this module do something else
             return args, kwargs
         check_names(names, rows.num_rows)
-        index = of_sequences if len(args[0]) == len(of_sequences) else of_positions
+        index = of_sequences
+        if (
+            args[0].ndim == 2 and args[0].is_floating_point()
+        ):  # the head, to which a loss gives one chunk after the other
+            start = num_seen[module]
+            num_seen[module] += len(args[0])
+            index = of_positions[start : num_seen[module]]
         return args, kwargs | {"adapter_names": [names[row] for row in index]}
 
     # Hooks run in the order of their registration, so these run after those of PEFT.

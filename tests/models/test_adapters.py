@@ -6,6 +6,8 @@ import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
+from modeling_llada.models.adapters_llada import AdapterRows
+
 
 ADAPTERS = ["one", "two", "__base__"]
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
@@ -117,6 +119,19 @@ def test_likelihood(mixed, texts, options, target):
             if name != "__base__":
                 torch.testing.assert_close(score([row], None, method, **given), alone)
     assert len(set(together.tolist())) == 3
+
+
+def test_likelihood_with_an_adapted_head_and_many_masks(mixed, texts):
+    """The head sees them in chunks, the last of which is as long as the batch here."""
+    model, mask = mixed(target_modules=["lm_head"]), torch.zeros(3, 400, dtype=torch.bool)
+    texts = texts.repeat(1, 67)[:, :400]
+    mask[0], mask[1], mask[2, :227] = True, True, True
+    rows = torch.arange(3)
+    together = model.masked_log_probs(texts, mask, adapter_rows=AdapterRows(rows, 3, ADAPTERS))
+    for row in range(3):
+        one = slice(row, row + 1)
+        alone = model.masked_log_probs(texts[one], mask[one], adapter_rows=AdapterRows(rows[one], 3, ADAPTERS))
+        torch.testing.assert_close(together[one], alone)
 
 
 @pytest.mark.parametrize(
