@@ -5,6 +5,7 @@
 TRL would silently misread some rows. Each row is checked before it is tokenized, and errors name the rows.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -141,7 +142,7 @@ def _reader(kind: str, args: LLaDASFTConfig, as_texts: bool) -> tuple[Callable[[
     if kind == "prompt-completion":
         columns = {"prompt": MESSAGES, "completion": MESSAGES}
         return lambda row: _read_parts(row, assistant_only, whole), columns
-    to_talk = {"messages": _messages, "sharegpt": _shared, "alpaca": _alpaca}[kind]
+    to_talk = _alpaca if kind == "alpaca" else functools.partial(_talk, column=COLUMNS[kind][0])
     if assistant_only or whole:
         return lambda row: _read_all(to_talk(row), assistant_only), {"messages": MESSAGES}
     columns = {"prompt": MESSAGES, "completion": MESSAGES}
@@ -168,12 +169,8 @@ def _answer(row: dict[str, Any], column: str = "completion") -> str:
     return text
 
 
-def _messages(row: dict[str, Any]) -> Talk:
-    return read_talk(row["messages"], "messages")
-
-
-def _shared(row: dict[str, Any]) -> Talk:
-    return _with_system(read_talk(row["conversations"], "conversations"), row)
+def _talk(row: dict[str, Any], column: str) -> Talk:
+    return _with_system(read_talk(row[column], column), row)
 
 
 def _alpaca(row: dict[str, Any]) -> Talk:
@@ -187,7 +184,8 @@ def _alpaca(row: dict[str, Any]) -> Talk:
 
 
 def _with_system(talk: Talk, row: dict[str, Any]) -> Talk:
-    if not row.get("system"):
+    """Puts the column `system` before a talk that does not begin with such a message, as some files have both."""
+    if not row.get("system") or talk.roles[0] == "system":
         return talk
     return Talk([{"role": "system", "content": _text(row, "system")}, *talk.messages], [None, *talk.flags])
 

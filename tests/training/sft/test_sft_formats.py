@@ -122,10 +122,11 @@ class TestFormats:
         (found,) = read(row)
         assert found["prompt"] == [{"role": "system", "content": "诗"}, user("一"), assistant("二"), user("明\n日")]
 
-    def test_sharegpt_with_a_system_message(self, read):
-        talk = [{"from": "human", "value": "明"}, {"from": "gpt", "value": "月"}]
-        (found,) = read({"conversations": talk, "system": "诗"}, assistant_only_loss=True)
-        assert found == {"messages": [{"role": "system", "content": "诗"}, user("明"), assistant("月")]}
+    @pytest.mark.parametrize("column", ["messages", "conversations"])
+    def test_a_column_with_the_system_message(self, read, column):
+        whole = [{"role": "system", "content": "诗"}, user("明"), assistant("月")]
+        for talk in (whole[1:], whole):
+            assert read({column: talk, "system": "诗"}, assistant_only_loss=True) == [{"messages": whole}]
 
     def test_by_name(self, read):
         row = {"instruction": "明", "output": "月", "text": "明月"}
