@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from tqdm import tqdm
 from transformers.utils import logging
 
 from ..pipes import quiet_when_closed
@@ -50,6 +51,8 @@ def run_script(main: Callable[[], None], name: str | None = None) -> None:
 
 
 def _end(code: int, message: str) -> None:
+    for bar in list(tqdm._instances):  # the message would stand behind it, and Python would draw it once more
+        bar.close()
     # Processes that were started together meet the same error. The first of a machine says it.
     if os.environ.get("LOCAL_RANK", "0") == "0":
         sys.stderr.write(" ".join(message.split()) + "\n")

@@ -3,6 +3,7 @@
 """How scripts end: one line and an exit code."""
 
 import pytest
+from tqdm import tqdm
 from transformers.utils import logging
 
 from modeling_llada.training.scripts import run_script
@@ -35,6 +36,14 @@ def test_end_with_one_line(monkeypatch, capsys, error, code, shown):
     with pytest.raises(SystemExit) as ended:
         run_script(main)
     assert (ended.value.code, capsys.readouterr().err) == (code, shown)
+
+
+def test_a_bar_ends_before_the_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sft.py"])
+    bar = tqdm(total=2)
+    with pytest.raises(SystemExit):
+        run_script(lambda: int("x"))
+    assert bar.disable and capsys.readouterr().err.splitlines()[-1].startswith("sft.py: error: ")
 
 
 def test_one_process_of_a_machine_says_it(monkeypatch, capsys):
