@@ -21,7 +21,7 @@
     # Override any value of the YAML file
     python examples/pretrain.py --config examples/configs/tiny.yaml --set training.learning_rate=1e-3 model.num_hidden_layers=3
 
-Each call writes the current model to OUTPUT_DIR/final (bfloat16, with the tokenizer) and the curve to
+Each call writes the current model to OUTPUT_DIR/final (bfloat16, with the tokenizer and a model card) and the curve to
 OUTPUT_DIR/training_log.json.
 """
 
@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, set_seed
+from transformers import AutoTokenizer, PreTrainedModel, set_seed
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig
 from modeling_llada.training import (
@@ -228,8 +228,6 @@ def tokenize(dataset: str, recipe: Recipe) -> None:
 
 def load_tokenizer(recipe: Recipe):
     """Loads the tokenizer of the recipe, which is a folder because its files are copied."""
-    from transformers import AutoTokenizer
-
     if recipe.tokenizer is None or not Path(recipe.tokenizer).is_dir():
         raise ValueError(f"`--tokenizer` must be the folder of a tokenizer, but got {recipe.tokenizer}.")
     return AutoTokenizer.from_pretrained(recipe.tokenizer)
@@ -373,16 +371,17 @@ def save_curve(trainer: LLaDAPretrainer) -> None:
 
 
 def save_final(trainer: LLaDAPretrainer, tokenizer: str | Path | None) -> None:
-    """Writes the model in bfloat16 with its tokenizer."""
+    """Writes the model with its tokenizer and a model card. It is in bfloat16 from then on."""
     folder = Path(trainer.args.output_dir) / "final"
-    model = type(trainer.model)(trainer.model.config).to(torch.bfloat16)
-    model.generation_config = trainer.model.generation_config
-    model.load_state_dict(trainer.model.state_dict())
+    trainer.model.to(torch.bfloat16)
     with complete_or_absent(folder) as partial:
-        model.save_pretrained(partial, max_shard_size="15MB")
+        trainer.model.save_pretrained(partial, max_shard_size="15MB")
         for pattern in TOKENIZER_FILES if tokenizer else ():
             for file in Path(tokenizer).glob(pattern):
                 shutil.copy(file, partial)
+    if tokenizer:
+        trainer.processing_class = AutoTokenizer.from_pretrained(tokenizer)  # which the card loads
+    trainer.write_model_card(folder, title=folder.parent.name)
     step, steps = trainer.state.global_step, trainer.args.max_steps
     print(
         f"wrote {folder} at step {step:,} of {steps:,}" + ("" if step >= steps else ": go on with --resume"),

@@ -31,7 +31,7 @@ class TrainingModelCard:
         """Saves the model with a model card; see [`Trainer.save_model`]."""
         super().save_model(output_dir, _internal_call=_internal_call)
         if not _internal_call:
-            self._write_model_card(output_dir or self.args.output_dir)
+            self.write_model_card(output_dir or self.args.output_dir)
 
     def create_model_card(
         self,
@@ -54,9 +54,9 @@ class TrainingModelCard:
                 The licence. By default that of the base model, if its card has one.
         """
         tags = [tags] if isinstance(tags, str) else list(tags or [])
-        self._write_model_card(self.args.output_dir, model_name, dataset_name, tags, license)
+        self.write_model_card(self.args.output_dir, model_name, dataset_name, tags, license)
 
-    def _write_model_card(
+    def write_model_card(
         self,
         folder: str,
         title: str | None = None,
@@ -64,6 +64,7 @@ class TrainingModelCard:
         tags: list[str] | tuple[()] = (),
         license: str | None = None,
     ) -> None:
+        """Writes the model card of a folder, with the arguments of `create_model_card`. An autoregressive twin gets none."""
         model, base = self.model, self.model.config._name_or_path
         if not self.is_world_process_zero() or model.config.model_type != "llada":
             return

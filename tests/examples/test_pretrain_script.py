@@ -71,6 +71,8 @@ def test_english_text(english, arguments, tmp_path, capsys):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "final")
     model = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
     assert model.config.vocab_size == len(tokenizer) and model.config.hidden_size == 32
+    card = (tmp_path / "run" / "final" / "README.md").read_text()
+    assert "# run\n" in card and "stored in bfloat16" in card and "from random weights. Steps: 2." in card
     inputs = tokenizer("On day 7", return_tensors="pt")
     assert model.generate(input_ids=inputs["input_ids"], max_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
 
