@@ -5,19 +5,7 @@
 from collections.abc import Callable
 
 import torch
-from transformers import (
-    EosTokenCriteria,
-    ExponentialDecayLengthPenalty,
-    ForcedBOSTokenLogitsProcessor,
-    ForcedEOSTokenLogitsProcessor,
-    MaxLengthCriteria,
-    MinLengthLogitsProcessor,
-    MinNewTokensLengthLogitsProcessor,
-    NoRepeatNGramLogitsProcessor,
-    PretrainedConfig,
-    StopStringCriteria,
-    SuppressTokensAtBeginLogitsProcessor,
-)
+from transformers import PretrainedConfig
 from transformers.generation.streamers import BaseStreamer, TextStreamer
 from transformers.utils import logging
 
@@ -28,18 +16,19 @@ from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 
 logger = logging.get_logger(__name__)
 
-# They look at the length or at the last tokens. The canvas has its full length from the start, and masks at its end.
+# Classes of transformers that look at the length or at the last tokens. The canvas has its full length from the start, and
+# masks at its end.
 LEFT_TO_RIGHT = (
-    EosTokenCriteria,
-    ExponentialDecayLengthPenalty,
-    ForcedBOSTokenLogitsProcessor,
-    ForcedEOSTokenLogitsProcessor,
-    MaxLengthCriteria,
-    MinLengthLogitsProcessor,
-    MinNewTokensLengthLogitsProcessor,
-    NoRepeatNGramLogitsProcessor,
-    StopStringCriteria,
-    SuppressTokensAtBeginLogitsProcessor,
+    "EosTokenCriteria",
+    "ExponentialDecayLengthPenalty",
+    "ForcedBOSTokenLogitsProcessor",
+    "ForcedEOSTokenLogitsProcessor",
+    "MaxLengthCriteria",
+    "MinLengthLogitsProcessor",
+    "MinNewTokensLengthLogitsProcessor",
+    "NoRepeatNGramLogitsProcessor",
+    "StopStringCriteria",
+    "SuppressTokensAtBeginLogitsProcessor",
 )
 
 
@@ -152,7 +141,7 @@ def as_callables(name: str, value) -> list[Callable]:
     if not all(callable(one) for one in callables):
         raise ValueError(f"`{name}` must be a callable or a list of callables, but got {value!r}.")
     for one in callables:
-        if isinstance(one, LEFT_TO_RIGHT):
+        if type(one).__name__ in LEFT_TO_RIGHT:
             raise ValueError(
                 f"`{name}` must work on a canvas that is filled in any order, but got a {type(one).__name__}, which expects "
                 "a text that grows at its end. `max_new_tokens`, `stop_at_eos` and `stop_strings` say where a completion ends."
