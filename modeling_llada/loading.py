@@ -81,7 +81,7 @@ def check_base(base: str | None) -> str | None:
     if base is not None:
         try:
             AutoConfig.from_pretrained(base)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ValueError(
                 f"{ADAPTER_FILE} names {base!r} as the checkpoint below the adapter, which is no folder here and was not "
                 "found on the Hub. Correct `base_model_name_or_path` there, or put the folder beside that of the adapter"

@@ -81,7 +81,8 @@ class PromptFields:
             fields, and a `gloss` in English.
         notes (`dict[str, str]`, *optional*):
             Sentences in English for users: `"unknown_characters"` for prompts that the tokenizer does not know,
-            `"other_script"` for prompts in another script, and `"chat"`, `"message"` and `"system"` for a chat, its messages and its system message.
+            `"other_script"` for prompts in another script, and `"chat"`, `"message"` and `"system"` for a chat, its
+            messages and its system message.
 
     Example:
 

@@ -15,6 +15,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..reading import read_json
 from ..writing import check_destination, complete_or_absent
 from .checks import check_config, check_weights
 from .config import Adapter, convert_config
@@ -110,15 +111,12 @@ def read_config(folder: Path) -> dict:
             f"`source` must be the folder of an adapter, but there is no {CONFIG_FILE} in '{folder}'. Fetch an adapter "
             "from the Hub with `hf download REPOSITORY --local-dir FOLDER`."
         )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"`source` has a damaged {CONFIG_FILE}: {error}.") from error
-    if isinstance(config, dict):
-        check_config(config)
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        kind = config.get("peft_type") if isinstance(config, dict) else config
-        raise ValueError(f"`source` has the `peft_type` {kind!r}. Only LORA (with DoRA) can be converted.")
+    config = read_json(path, dict)
+    check_config(config)
+    if config["peft_type"] != "LORA":
+        raise ValueError(
+            f"`source` has the `peft_type` {config['peft_type']!r}. Only LORA (with DoRA) can be converted."
+        )
     unsupported = [name for name in UNSUPPORTED_FIELDS if config.get(name)]
     if unsupported:
         raise ValueError(f"`source` uses {listed(unsupported)} in {CONFIG_FILE}, which cannot be converted.")

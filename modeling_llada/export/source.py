@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Reading the checkpoint to export. Whatever is missing, damaged or unexpected in it is an error."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from transformers.utils import cached_file
 from ..models.configuration_llada import LLaDAConfig
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
+from ..prompt_fields import read_json
 
 
 NUM_NAMES = 10  # in an error
@@ -76,14 +76,9 @@ def check_generation_config(source: str) -> list[str]:
     library would replace it by the default options.
     """
     try:
-        options = json.loads(read_file(source, "generation_config.json") or "{}")
-        if not isinstance(options, dict):
-            raise ValueError("it is not a JSON object")
+        options = read_json(source, "generation_config.json", download=True)
     except ValueError as error:
-        raise ValueError(
-            f"`source={source!r}` has a damaged generation_config.json: {error}. Repair it, or remove it to export the "
-            "default options."
-        ) from error
+        raise ValueError(f"{error} Repair it, or remove it to export the default options.") from error
     try:
         LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options))
     except ValueError as error:
