@@ -142,7 +142,8 @@ function LLaDAPlayer(root, options) {
     if (isDraft) kinds.push("ll-draft");
     if (isHeader) kinds.push("ll-header");
     if (cell.word !== null) kinds.push("ll-letters");
-    const text = cell.is_end ? "EOS" : isDraft ? cell.best[0] : cell.word === null ? cell.text : cell.text.trim();
+    const isEnd = cell.is_end || (isDraft && cell.best[0] === state.end);
+    const text = isEnd ? "EOS" : isDraft ? cell.best[0] : cell.word === null ? cell.text : cell.text.trim();
     const shown = text.replace(/\n/g, cell.state === "given" ? "" : "↵");
     const className = kinds.join(" ");
     const key = `${className}|${shown}|${cell.confidence}|${joins}|${isBreak}`;
@@ -167,6 +168,7 @@ function LLaDAPlayer(root, options) {
       box.addEventListener("click", () => describe(position));
       slots.push(slot);
     }
+    state.end = picture.cells.find((cell) => cell.is_end)?.text ?? state.end;
     picture.cells.forEach((cell, position) => {
       const joins = cell.word !== null && position > cell.word;
       drawCell(slots[position], cell, joins, isLineEnd(picture.cells, position), Boolean(state.value.columns) && position < state.start);
@@ -216,7 +218,7 @@ function LLaDAPlayer(root, options) {
     player.dataset.status = "empty";
     make("span", "ll-placeholder", canvas).textContent = options.placeholder || "";
     for (const part of [chart, cost]) part.replaceChildren();
-    status.textContent = "";
+    title.textContent = status.textContent = "";
   }
 
   // --- the details of a token --------------------------------------------------------------------------------------

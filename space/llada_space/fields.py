@@ -98,7 +98,7 @@ class OptionFields:
         card = models.card(models.names[0])
         chosen = preset_values(preset, card)
         values = DEFAULTS | chosen
-        values["max_new_tokens"] = chosen.get("max_new_tokens", length)
+        values["max_new_tokens"] = min(chosen.get("max_new_tokens", length), card.max_new_tokens)
         self.presets = gr.Radio(presets_of(card), value=preset, label=label, elem_classes="ll-presets")
         self.note = gr.Markdown(self._note(preset), elem_classes="ll-note-preset")
         self.components: dict[str, gr.components.Component] = {}

@@ -103,7 +103,7 @@ def show_gloss(examples: list[dict], field: gr.Textbox) -> None:
     if not glosses:
         return
     line = gr.Markdown(glosses.get(field.value, ""), elem_classes="ll-gloss")
-    find = f"(text) => ({json.dumps(glosses, ensure_ascii=False)})[text] ?? ''"
+    find = f"(text) => new Map({json.dumps(list(glosses.items()), ensure_ascii=False)}).get(text) ?? ''"
     field.change(None, field, line, js=find, api_visibility="private")
 
 

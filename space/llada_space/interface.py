@@ -47,15 +47,17 @@ def build(runner: Runner) -> gr.Blocks:
         views = {name: view for name, view in views.items() if isinstance(view, RunTab)}
 
         def open_link(request: gr.Request) -> dict:
-            """The values of a link. One that cannot be read leaves the page as it is, and says so."""
+            """The values of a link. A run that cannot be shown leaves the fields of its link, and a message says why."""
             query = dict(request.query_params) if request else {}
             view = views.get(query.get("tab"))
             if view is None:
                 return {tabs: gr.skip()}
+            values = view.read_fields(query)
             try:
-                return {tabs: gr.Tabs(selected=view.name), **view.open_link(query)}
+                values |= view.open_run(query, values)
             except ValueError as error:
-                return {trouble: str(error)}
+                values[trouble] = str(error)
+            return {tabs: gr.Tabs(selected=view.name), **values}
 
         linked = {component for view in views.values() for component in view.linkable}
         page.load(
@@ -66,9 +68,8 @@ def build(runner: Runner) -> gr.Blocks:
             show_progress="hidden",  # it would cover the run that the page opens on
             api_visibility="private",
         )
-        trouble.change(
-            warn, trouble, concurrency_limit=None, api_visibility="private"
-        )  # only an event in the queue can warn
+        # Only an event in the queue can warn.
+        trouble.change(warn, trouble, concurrency_limit=None, api_visibility="private")
         if runner.models.card(names[0]).is_small and not os.environ.get("SPACES_ZERO_GPU"):
             views[GenerateTab.name].record_first_run()
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)

@@ -16,7 +16,7 @@ from .runs import Run
 MAX_LINK = 6000  # characters; browsers and proxies cut longer ones
 MAX_UNPACKED = 200_000  # bytes
 MAX_COST = 1e6
-DAMAGED = "the run of this link cannot be read: the link is damaged, or comes from another version."
+DAMAGED = "the run of this link cannot be read: the link is damaged, or comes from another version of the checkpoint."
 
 
 def write_link(tab: str, fields: Mapping[str, object]) -> str:
@@ -72,8 +72,13 @@ def pack_runs(runs: list[Run]) -> str:
         ]
         for run in runs
     ]
-    text = json.dumps(packed, separators=(",", ":")).encode()
+    text = json.dumps([checksum(runs), packed], separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(zlib.compress(text, 9)).decode().rstrip("=")
+
+
+def checksum(runs: list[Run]) -> int:
+    """A number that differs when another checkpoint reads the same tokens as other texts."""
+    return zlib.crc32("\n".join(run.text() for run in runs).encode())
 
 
 def pack_step(step: dict) -> list:
@@ -92,16 +97,17 @@ def shorten(value: float | None) -> float | None:
 def unpack_runs(text: str, runs: list[Run]) -> None:
     """Adds the steps of a link to runs that have not begun. Raises a `ValueError` if the link is damaged."""
     try:
-        packed = unzip(text)
+        expected, packed = unzip(text)
         require(isinstance(packed, list) and len(packed) == len(runs))
         for run, (cost, steps) in zip(runs, packed, strict=True):
-            require(isinstance(steps, list) and len(steps) <= 2 * run.num_masks + 2)
+            require(isinstance(steps, list) and len(steps) <= run.num_masks + 1)
             for step in steps:
                 run.add(unpack_step(step, run))
             if cost is not None:
                 run.add({"cost": unpack_cost(*cost)})
             else:
                 run.status = "stopped"
+        require(checksum(runs) == expected)
     except (TypeError, ValueError) as error:
         raise ValueError(DAMAGED) from error
 
@@ -123,10 +129,11 @@ def unpack_step(step: list, run: Run) -> dict:
     require(is_in(number, -1, 2 * run.num_masks) and is_final in (0, 1))
     changes, top_tokens, probabilities = [], [], []
     for place, token, confidence in committed:
-        require(run.is_mask(place) and is_in(token, 0, run.num_tokens - 1) and is_number(confidence))
+        require(run.is_mask(place) and is_in(token, 0, run.num_tokens - 1))
+        require(confidence is None or is_number(confidence))
         changes.append([0, place, token, confidence])
     for place, *values in rivals:
-        tokens, shares = values[:3], [math.nan if share is None else share for share in values[3:]]
+        tokens, shares = values[:3], values[3:]
         require(run.is_mask(place) and len(tokens) == len(shares) == 3)
         require(all(is_in(token, -1, run.num_tokens - 1) for token in tokens) and all(map(is_number, shares)))
         top_tokens.append([0, place, *tokens])
@@ -143,7 +150,7 @@ def unpack_step(step: list, run: Run) -> dict:
 def unpack_cost(tokens: int, passes: int, seconds: float) -> dict:
     """The cost of a run."""
     require(is_in(tokens, 0, MAX_COST) and is_in(passes, 0, MAX_COST))
-    require(seconds is not None and is_number(seconds) and 0 <= seconds <= MAX_COST)
+    require(is_number(seconds) and seconds >= 0)
     return {
         "tokens": tokens,
         "passes": passes,
@@ -163,5 +170,5 @@ def is_in(value, lowest: float, highest: float) -> bool:
 
 
 def is_number(value) -> bool:
-    """Whether a value is a number of moderate size, or `None` or NaN, which stand for a number that is not known."""
-    return value is None or (type(value) in (int, float) and not abs(value) > MAX_COST)
+    """Whether a value is a number of moderate size."""
+    return type(value) in (int, float) and abs(value) <= MAX_COST

@@ -55,7 +55,7 @@ class Runner:
         self.models = models
         self.archive = RunArchive()
         self._stream = on_gpu(self._work)
-        self._exporting = threading.Semaphore(1)
+        self._one_at_a_time = threading.Lock()  # exports and runs of links take memory and seconds
 
     def read(self, card: ModelCard, values: dict, seed) -> RunSettings:
         """Reads the fields of a tab, and loads the model."""
@@ -98,7 +98,8 @@ class Runner:
             Run(task, *self.models.load(task.model), about | {"recorded": "link"})
             for task, about in zip(tasks, abouts, strict=True)
         ]
-        unpack_runs(packed, runs)
+        with self._one_at_a_time:
+            unpack_runs(packed, runs)
         self._add_link(abouts[0]["link"], runs)
         for run in runs:
             self.archive.open(run)
@@ -139,7 +140,7 @@ class Runner:
             if not isinstance(request, dict):
                 raise ValueError("the request needs a run and a format.")
             record, model, about = self.archive.read(str(request.get("run")))
-            with self._exporting:
+            with self._one_at_a_time:
                 name, media_type, content = export(record, self.models.tokenizer(model), about, request.get("format"))
         except ValueError as error:
             return {"error": f"The export failed: {error}"}

@@ -12,7 +12,7 @@ from modeling_llada.prompt_fields import MASK
 
 PUZZLES = json.loads((Path(__file__).parent / "puzzles.json").read_text(encoding="utf-8"))  # by size and difficulty
 BLANKS = ".0_"
-MAX_GUESSES = 20_000  # a search that takes more is given up
+MAX_GUESSES = 5_000  # about a second; a search that takes more is given up
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import time
 import zlib
 from base64 import b64decode, urlsafe_b64encode
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -39,7 +40,7 @@ from llada_space.stepping import Task, denoise, run_together
 SPACE = Path(__file__).parents[2] / "space"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runner(poet_folder):
     return Runner(Models([ModelCard("tiny", str(poet_folder), 64, 32, 4, is_small=True)]))
 
@@ -106,6 +107,11 @@ class TestOptions:
 
 
 class TestLinks:
+    @pytest.fixture(scope="class")
+    def unpacked(self, runner):
+        *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
+        return links.unzip(links.pack_runs([run]))
+
     def test_back_and_forth(self):
         link = links.write_link(
             "infill", {"text": "床前[MASK]&月", "steps": 0, "temperature": 0.7, "stop_at_eos": False}
@@ -162,20 +168,39 @@ class TestLinks:
             lambda packed: [[None, [[0, 0, [[3, True, 0.5]], []]]]],
             lambda packed: [[None, [[0, 0, [], [[3, 5, 5, 5, 0.5, 0.5]]]]]],
             lambda packed: [[None, [["0", 0, [], []]]]],
+            lambda packed: [[None, [[0, 0, [[3, 5, float("nan")]], []]]]],
+            lambda packed: [[packed[0][0], packed[0][1][:1]]],  # another text, as another checkpoint would read it
             lambda packed: {"runs": packed},
             lambda packed: "[" * 3000,
             lambda packed: "x" * links.MAX_UNPACKED,
         ],
     )
-    def test_damaged_runs_are_refused(self, runner, change):
-        *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
-        packed = links.unzip(links.pack_runs([run]))
+    def test_damaged_runs_are_refused(self, runner, unpacked, change):
+        number, packed = unpacked
         changed = change(packed)
-        text = changed if isinstance(changed, str) else json.dumps(changed)
+        text = changed if isinstance(changed, str) else json.dumps([number, changed])
         hostile = urlsafe_b64encode(zlib.compress(text.encode())).decode()
         for damaged in (hostile, hostile[:20], "x", "", "月"):
             with pytest.raises(ValueError, match="the link is damaged"):
                 runner.replay(damaged, [task_of(runner)], [{"link": ""}])
+
+    def test_a_tab_of_a_model_with_a_short_context(self, poet_folder):
+        """The first length is one that the model has. A run that cannot be shown leaves the fields of its link."""
+        import gradio as gr
+        from llada_space.views.generate import GenerateTab
+
+        card = replace(space_models.small_card(poet_folder), max_new_tokens=8)
+        with gr.Blocks():
+            tab = GenerateTab(Runner(Models([card])), gr.Dropdown([card.name], value=card.name))
+        tab.record_first_run()
+        assert tab.players[0].value["status"] == "done"
+        query = {"prompt": "月", "max_new_tokens": "99", "model": "other", "play": "1"}
+        values = tab.read_fields(query)
+        assert values == {tab.prompt: "月", tab.players[0]: None}
+        with pytest.raises(ValueError, match="does not offer the model of the link, 'other'"):
+            tab.open_run(query, values)
+        tab.prompt.value = "月" * 999
+        tab.record_first_run()  # a page without an opening run is better than none
 
     def test_a_text_too_long_for_a_link(self):
         assert links.write_link("generate", {"prompt": "月" * 3000}) == ""
@@ -651,7 +676,7 @@ class TestServer:
         assert turns[-1]["content"][0]["text"] == "谁言寸草心，报得三春晖。"
 
     def test_sudoku(self, client):
-        puzzle = sudoku.PUZZLES["9x9"]["easy"][0]
+        puzzle = sudoku.PUZZLES["4x4"]["easy"][0]
         value, verdict = client.predict(puzzle=puzzle, way="one digit a pass", api_name="/sudoku")
         assert verdict == f"**Solved** in {value['cost'][0][0]} forward passes."
         with pytest.raises(Exception, match="Row 1 has 3 cells"):

@@ -39,7 +39,10 @@ class CompareTab(RunTab):
                 min_width=240,
                 elem_id="compare-prompt",
             )
-            self.length = gr.Slider(1, runner.models.longest, value=64, step=1, label="Length (masks)", min_width=160)
+            longest = runner.models.longest
+            self.length = gr.Slider(
+                1, longest, value=min(64, card.max_new_tokens), step=1, label="Length (masks)", min_width=160
+            )
             follow_longest(runner.models, model, self.length)
             self.seed = make_seed()
         show_gloss(card.prompt.examples.get("complete", []), self.prompt)

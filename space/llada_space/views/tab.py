@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The part that all tabs with linked runs share."""
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Mapping
 
@@ -55,17 +56,21 @@ class RunTab:
             yield *(run.value() for run in runs), *self.summarize(runs), *(run.name for run in runs)
 
     def record_first_run(self) -> None:
-        """Runs what the fields hold at first, for the player to show when the page opens."""
-        tasks, abouts = self.prepare(*(field.value for field in self.inputs.values()))
-        *_, runs = self.runner.play(tasks, [about | {"recorded": "opening"} for about in abouts])
-        for player, run in zip(self.players, runs, strict=True):
-            self.runner.archive.pin(run)
-            player.value = run.value()
-
-    def open_link(self, query: Mapping[str, str]) -> dict:
         """
-        The values of the components after a link: those of its fields, and its run. A value that a field cannot hold changes
-        nothing. Raises a `ValueError` if the run is damaged.
+        Runs what the fields hold at first, for the player to show when the page opens. The player stays empty if the first
+        values do not suit the model, such as a length beyond its context.
+        """
+        with contextlib.suppress(ValueError):
+            tasks, abouts = self.prepare(*(field.value for field in self.inputs.values()))
+            *_, runs = self.runner.play(tasks, [about | {"recorded": "opening"} for about in abouts])
+            for player, run in zip(self.players, runs, strict=True):
+                self.runner.archive.pin(run)
+                player.value = run.value()
+
+    def read_fields(self, query: Mapping[str, str]) -> dict:
+        """
+        The values that a link gives the fields. A value that a field cannot hold changes nothing. The players become empty,
+        because they show a run of other values.
         """
         values = {}
         if "model" in self.inputs and query.get("model") in self.runner.models.names:
@@ -74,14 +79,23 @@ class RunTab:
             value = read_value(query[name], kind) if name in query else None
             if value is not None and can_hold(field, value):
                 values[field] = value
+        return values | dict.fromkeys(self.players if values else [])
+
+    def open_run(self, query: Mapping[str, str], values: dict) -> dict:
+        """
+        The run of a link whose fields have these values, or the request to make it again. Raises a `ValueError` if the run is
+        damaged, or if its model is not offered.
+        """
+        if "run" not in query and query.get("play") != "1":
+            return {}
+        if "model" in self.inputs and "model" in query and query["model"] not in self.runner.models.names:
+            raise ValueError(f"this page does not offer the model of the link, {query['model'][:80]!r}.")
         if "run" in query and self.card(values.get(self.inputs.get("model"))).is_small:
             tasks, abouts = self.prepare(*(values.get(field, field.value) for field in self.inputs.values()))
             runs = self.runner.replay(query["run"], tasks, abouts)
-            values |= zip(self.players, (run.value() for run in runs), strict=True)
-            values |= zip(self.summary, self.summarize(runs), strict=True)
-        elif "run" in query or query.get("play") == "1":
-            values[self.asked] = secrets.token_hex(4)
-        return values
+            shown = [*(run.value() for run in runs), *self.summarize(runs)]
+            return dict(zip([*self.players, *self.summary], shown, strict=True))
+        return {self.asked: secrets.token_hex(4)}
 
     @property
     def linkable(self) -> list[gr.components.Component]:
