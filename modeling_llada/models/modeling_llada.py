@@ -493,7 +493,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         self._checked_mode = self.training
         has_label = labels != -100
         is_masked = (input_ids == self.config.mask_token_id) & has_label
-        if has_label.any() & ~is_masked.any():
+        if not input_ids.is_meta and has_label.any() & ~is_masked.any():
             logger.warning_once(
                 "No position with a label has the mask token, so this loss only tells how well the model copies its input. "
                 "Mask the inputs first (see `modeling_llada.models.diffusion_llada`), or use a trainer of "

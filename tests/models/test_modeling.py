@@ -570,6 +570,10 @@ class TestLoss:
     def test_no_labels_no_loss(self, tiny_model, random_ids):
         assert tiny_model()(random_ids(1, 3)).loss is None
 
+    def test_on_the_meta_device(self, tiny_model, random_ids):
+        input_ids = random_ids(1, 3).to("meta")
+        assert tiny_model().to("meta")(input_ids, labels=input_ids).loss.is_meta
+
     @pytest.mark.parametrize(
         "training, masked, warns",
         [(True, "", True), (True, "one token", False), (True, "no label", False), (False, "", True)],
