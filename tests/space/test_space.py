@@ -40,8 +40,12 @@ from llada_space.stepping import Task, denoise, run_together
 SPACE = Path(__file__).parents[2] / "space"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def runner(poet_folder):
+    return make_runner(poet_folder)
+
+
+def make_runner(poet_folder):
     return Runner(Models([ModelCard("tiny", str(poet_folder), 64, 32, 4, is_small=True)]))
 
 
@@ -106,12 +110,14 @@ class TestOptions:
                 options.choose_seed(seed)
 
 
-class TestLinks:
-    @pytest.fixture(scope="class")
-    def unpacked(self, runner):
-        *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
-        return links.unzip(links.pack_runs([run]))
+@pytest.fixture(scope="module")
+def unpacked(poet_folder):
+    runner = make_runner(poet_folder)
+    *_, [run] = runner.play([task_of(runner)], [{"link": "?tab=generate"}])
+    return links.unzip(links.pack_runs([run]))
 
+
+class TestLinks:
     def test_back_and_forth(self):
         link = links.write_link(
             "infill", {"text": "床前[MASK]&月", "steps": 0, "temperature": 0.7, "stop_at_eos": False}
