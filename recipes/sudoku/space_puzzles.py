@@ -26,11 +26,8 @@ def draw(shape: Shape, number: int, seed: int) -> dict[str, list[str]]:
         third = 3 * (int((puzzle == 0).sum()) - shape.min_empty) // (shape.max_empty + 1 - shape.min_empty)
         chosen = found[DIFFICULTIES[max(third, 0)]]
         text = "\n".join("".join(str(digit) if digit else "." for digit in row) for row in puzzle.tolist())
-        if (
-            len(chosen) < number
-            and text not in chosen
-            and may_be_held_out(class_keys(solution[None], shape)[0], shape)
-        ):
+        is_new = len(chosen) < number and text not in chosen
+        if is_new and may_be_held_out(class_keys(solution[None], shape)[0], shape):
             chosen.append(text)
         if all(len(part) == number for part in found.values()):
             return found

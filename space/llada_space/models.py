@@ -109,6 +109,8 @@ def card_of(named: str) -> ModelCard:
     for folder in find_shipped():
         if named in (folder.name, str(folder)):
             return small_card(folder)
+    if named == SUDOKU:
+        named = str(find_sudoku() or named)
     folder = Path(named).expanduser()
     if is_small_with_fields(folder):
         return small_card(folder.resolve())
