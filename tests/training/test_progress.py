@@ -55,6 +55,7 @@ def test_characters_that_the_terminal_does_not_know(monkeypatch, tmp_path):
 def test_a_run_without_a_terminal_prints_lines_alone(tiny_model, pretraining_settings, capsys):
     args = LLaDAPretrainingConfig(**pretraining_settings | {"max_steps": 2, "disable_tqdm": False})
     rows = torch.full((8, 32), 20)
+    logging.enable_progress_bar()  # the commands, which other tests call in this process, hide the bars for good
     LLaDAPretrainer(tiny_model(), args, rows).train()
     captured = capsys.readouterr()
     assert [line.split("  ")[0] for line in captured.out.splitlines()] == ["step 1/2", "step 2/2", "step 2/2"]
