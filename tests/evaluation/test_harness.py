@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+
+pytest.importorskip("lm_eval", reason="needs the extra `eval`")
+
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager

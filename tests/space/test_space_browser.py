@@ -11,6 +11,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+
+
+pytest.importorskip("gradio_client", reason="needs the extra `space`")
+
 from support.space_load import visit_together
 from support.space_server import build, serve
 from support.tiny_poet import SHIPPED_CHECKPOINT
