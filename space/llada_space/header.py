@@ -25,6 +25,7 @@ class HeaderFields:
     """
 
     def __init__(self, models: Models, card: ModelCard, only_choices: bool = False) -> None:
+        self.models = models
         declared = {one.name: one for each in models.cards.values() for one in each.prompt.fields}
         if only_choices:
             declared = {name: one for name, one in declared.items() if one.choices}
@@ -49,17 +50,22 @@ class HeaderFields:
         """Values by the names of the fields in links: a field may have a name that the page uses for something else."""
         return {f"field_{name}" if name in TAKEN else name: value for name, value in values.items()}
 
-    @property
-    def shown(self) -> list:
-        """The components that `update` returns updates of."""
-        return [self.group, *self.components.values()]
-
     def values(self, card: ModelCard, inputs: tuple) -> dict[str, str]:
         """The values of the fields that a model declares."""
         given = dict(zip(self.components, inputs, strict=True))
         return {
             one.name: check_text(one.label, given[one.name]).strip() for one in card.prompt.fields if one.name in given
         }
+
+    def follow(self, model: gr.components.Component) -> None:
+        """Lets the fields change with the model that is chosen on the page."""
+        model.change(
+            lambda name: self.update(self.models.card(name)),
+            model,
+            [self.group, *self.components.values()],
+            queue=False,
+            api_visibility="private",
+        )
 
     def update(self, card: ModelCard) -> list:
         """Shows the fields of a model."""

@@ -68,13 +68,7 @@ class CompareTab(RunTab):
             self.stop,
             [verdict],
         )
-        model.change(
-            lambda name: self.header.update(runner.models.card(name)),
-            model,
-            self.header.shown,
-            queue=False,
-            api_visibility="private",
-        )
+        self.header.follow(model)
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:

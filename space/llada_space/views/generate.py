@@ -52,13 +52,7 @@ class GenerateTab(RunTab):
             {"model": model, **self.header.inputs, "prompt": self.prompt, **self.fields.inputs},
             self.stop,
         )
-        model.change(
-            lambda name: self.header.update(runner.models.card(name)),
-            model,
-            self.header.shown,
-            queue=False,
-            api_visibility="private",
-        )
+        self.header.follow(model)
 
     def _add_examples(self, card) -> None:
         examples = card.prompt.examples.get("complete", [])
