@@ -21,8 +21,11 @@ from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
 from modeling_llada.export import export_checkpoint
 
 
-# All files of the folder. One that `modeling_llada.py` does not import, directly or not, would not be copied.
-REMOTE_FILES = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada.py")}
+# All files of the folder but those of images. One that `modeling_llada.py` does not import, directly or not, would not be
+# copied.
+REMOTE_FILES = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada.py")} - {
+    "images_llada.py"
+}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]
 # `-S` leaves out the .pth files, by which Python finds an editable install. A regular install is in the folder itself.
