@@ -154,3 +154,10 @@ def documents_of(row: dict[str, list[int]]) -> Iterator[tuple[list[int], list[in
     ends = list(accumulate(row.get("seq_lengths", [len(input_ids)])))
     for start, end in zip([0, *ends], ends, strict=False):
         yield input_ids[start:end], labels[start:end]
+
+
+def documents(dataset) -> Iterator[dict[str, list[int]]]:
+    """The documents of tokenized rows, packed or not."""
+    for row in dataset:
+        for input_ids, labels in documents_of(row):
+            yield {"input_ids": input_ids, "labels": labels}

@@ -16,30 +16,25 @@ masked token, as short responses have at small t, adds zero but is counted, so t
 - Evaluation uses fixed noise (`masked_metrics.py`).
 
 TRL's private `_prepare_dataset` is overridden, because tokenization has no public hook. From Trainer, the private
-`_get_dataloader`, `_get_train_sampler`, `_get_eval_sampler` and `_get_num_items_in_batch` are overridden, because rows need
-to know their place in the epoch, and the loss is not divided by the number of labels.
+`_get_num_items_in_batch` is overridden, because the loss is not divided by the number of labels, and the data loaders are
+(`ordered_batches.py`), because rows need to know their place in the epoch.
 """
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
 
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from torch.utils.data import DataLoader
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from transformers.utils import is_accelerate_available
 from trl import SFTTrainer
-from trl.trainer.utils import create_model_from_path
 
 from ...models.diffusion_llada import diffusion_loss
 from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.masked_metrics import MaskedLossMeter
-from ..masking.noise import RowNoise
-from ..masking.row_order import EpochSampler, EvaluationSampler, NumberedRows, documents_of
+from ..masking.row_order import documents
 from ..model_card import TrainingModelCard
 from ..processes import check_processes
 from ..progress import show_progress_lines
@@ -58,14 +53,12 @@ from .checks import (
 )
 from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS, check_dataset, read_rows
+from .given import like, load_model, load_tokenizer, name_of, named
+from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
 
 
-# How error messages call the datasets that TRL prepares. Others belong to a dictionary.
-NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
-
-
-class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
+class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SFTTrainer):
     """
     Trainer for masked supervised fine-tuning. What is not described here is as in [`~trl.SFTTrainer`].
 
@@ -145,29 +138,26 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
             compute_metrics=compute_metrics,
             preprocess_logits_for_metrics=preprocess_logits_for_metrics,
         )
-        datasets = _named(train_dataset, eval_dataset)
+        datasets = named(train_dataset, eval_dataset)
         for name, dataset in datasets.items():
             check_dataset(dataset, name)
         model_init_kwargs = dict(args.model_init_kwargs or {})
         if isinstance(model, str):
-            model = _load_model(model, args, quantization_config)
+            model = load_model(model, args, quantization_config)
             # TRL would warn that it ignores them.
             args.model_init_kwargs = quantization_config = None
         check_model(args, model, datasets, peft_config)
         keep_gradients(model)
         if processing_class is None:
-            processing_class = AutoTokenizer.from_pretrained(
-                model.config._name_or_path,
-                revision=model_init_kwargs.get("revision", "main"),
-                trust_remote_code=args.trust_remote_code,
-            )
+            revision = model_init_kwargs.get("revision", "main")
+            processing_class = load_tokenizer(model, revision, args.trust_remote_code)
         check_tokenizer(processing_class, model, args)
 
         self._formatting_func = kwargs.get("formatting_func")
         self._model_config = model.config
         datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
         train_dataset = datasets.pop("train_dataset", None)
-        eval_dataset = _like(eval_dataset, datasets.values())
+        eval_dataset = like(eval_dataset, datasets.values())
         # `Trainer` sets the seed only after a new adapter was drawn, and loading a model draws numbers too.
         set_seed(args.seed)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -194,7 +184,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
             args.model_init_kwargs = model_init_kwargs
         check_prepared_model(self.model, self.accelerator)
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
-            for name, dataset in _named(train_dataset, eval_dataset).items():
+            for name, dataset in named(train_dataset, eval_dataset).items():
                 self._check_rows(dataset, name, args, processing_class)
         # Set afterwards, because TRL's constructor accepts no other collator than its own for packed rows.
         self.data_collator = MaskingCollator(
@@ -208,7 +198,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
             train_row = None if train_dataset is None else train_dataset[0]
-            held_out = [_documents(dataset) for dataset in _named(None, self.eval_dataset).values()]
+            held_out = [documents(dataset) for dataset in named(None, self.eval_dataset).values()]
             prompts = sample_prompts(args, processing_class, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
@@ -246,7 +236,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         formatting_func,
         dataset_name: str,
     ) -> Dataset:
-        name = NAMES.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
+        name = name_of(dataset_name)
         if "input_ids" in dataset.column_names:
             dataset = tokenized_rows(dataset, name, args)
         if "seq_lengths" in dataset.column_names:
@@ -319,43 +309,6 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
                 dataset, self.processing_class, args, packing, self._formatting_func, "test_dataset"
             )
         return super().predict(dataset, ignore_keys, metric_key_prefix)
-
-    def _get_dataloader(
-        self, dataset: Dataset, description: str, *args, is_training: bool = False, **kwargs
-    ) -> DataLoader:
-        if "input_ids" not in dataset.column_names:
-            raise ValueError(
-                f"The dataset for {description.lower()} must have a column `input_ids`, but has "
-                f"{sorted(dataset.column_names)}. `evaluate` and `predict` prepare what they are given."
-            )
-        if is_training:
-            noise = RowNoise(self.args.seed, "train", self.args.rate_eps)
-        else:
-            noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
-        rows = NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
-        return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
-
-    def _get_train_sampler(self, train_dataset: NumberedRows) -> EpochSampler:
-        args = self.args
-        global_batch = self._train_batch_size * args.world_size
-        by_length = args.train_sampling_strategy == "group_by_length"
-        train_dataset.sampler = EpochSampler(
-            len(train_dataset),
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            shuffle=args.train_sampling_strategy != "sequential",
-            lengths=[len(tokens) for tokens in train_dataset.rows["input_ids"]] if by_length else None,
-            group_size=global_batch * args.gradient_accumulation_steps,
-            multiple=global_batch if args.world_size > 1 and not args.dataloader_drop_last else 1,
-            documents=train_dataset.documents,
-        )
-        return train_dataset.sampler
-
-    def _get_eval_sampler(self, eval_dataset: NumberedRows) -> EvaluationSampler:
-        args = self.args
-        # All batches are full, so that `dataloader_drop_last` drops no row of an evaluation.
-        is_filled = args.world_size > 1 or args.dataloader_drop_last
-        multiple = args.eval_batch_size * args.world_size if is_filled else 1
-        return EvaluationSampler(len(eval_dataset), args.eval_num_samples, multiple, eval_dataset.documents)
 
     # ---- Loss ----
 
@@ -463,37 +416,3 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, SFTTrainer):
         """Trains; see [`CompleteCheckpoints.train`]."""
         self._logged_at = time.monotonic()
         return super().train(resume_from_checkpoint, **kwargs)
-
-
-def _named(train_dataset, eval_dataset) -> dict[str, Dataset]:
-    """The given datasets, by the names that error messages call them."""
-    if isinstance(eval_dataset, dict):
-        datasets = {f"eval_dataset[{name!r}]": dataset for name, dataset in eval_dataset.items()}
-    else:
-        datasets = {"eval_dataset": eval_dataset}
-    return {name: it for name, it in {"train_dataset": train_dataset, **datasets}.items() if it is not None}
-
-
-def _like(eval_dataset, datasets: Iterable[Dataset]) -> Dataset | dict[str, Dataset] | None:
-    """Puts other datasets into the structure of `eval_dataset`."""
-    if isinstance(eval_dataset, dict):
-        return dict(zip(eval_dataset, datasets, strict=True))
-    return next(iter(datasets), None)
-
-
-def _documents(dataset: Dataset) -> Iterator[dict[str, list[int]]]:
-    """The documents of tokenized rows, packed or not."""
-    for row in dataset:
-        for input_ids, labels in documents_of(row):
-            yield {"input_ids": input_ids, "labels": labels}
-
-
-def _load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrainedModel:
-    """Loads a model as [`~trl.SFTTrainer`] does, which would ask the config of our class for remote code."""
-    options = dict(args.model_init_kwargs or {})
-    if quantization_config is not None:
-        options["quantization_config"] = quantization_config
-    if PartialState().use_distributed:
-        options["device_map"] = None
-    options.setdefault("trust_remote_code", args.trust_remote_code)
-    return create_model_from_path(path, AutoModelForMaskedLM, **options)

@@ -1,0 +1,55 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What a trainer is given: datasets, which error messages call by their names, and a model or the name of one."""
+
+from collections.abc import Iterable
+
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl.trainer.utils import create_model_from_path
+
+from .configuration import LLaDASFTConfig
+
+
+# How error messages call the datasets that TRL prepares. Others belong to a dictionary.
+NAMES = {"train": "train_dataset", "eval": "eval_dataset", "test_dataset": "test_dataset"}
+
+
+def name_of(dataset_name: str) -> str:
+    """How error messages call a dataset that TRL prepares."""
+    return NAMES.get(dataset_name, f"eval_dataset[{dataset_name!r}]")
+
+
+def named(train_dataset: Dataset | None, eval_dataset: Dataset | dict | None) -> dict[str, Dataset]:
+    """The given datasets, by the names that error messages call them."""
+    if isinstance(eval_dataset, dict):
+        datasets = {f"eval_dataset[{name!r}]": dataset for name, dataset in eval_dataset.items()}
+    else:
+        datasets = {"eval_dataset": eval_dataset}
+    return {name: it for name, it in {"train_dataset": train_dataset, **datasets}.items() if it is not None}
+
+
+def like(eval_dataset: Dataset | dict | None, datasets: Iterable[Dataset]) -> Dataset | dict[str, Dataset] | None:
+    """Puts other datasets into the structure of `eval_dataset`."""
+    if isinstance(eval_dataset, dict):
+        return dict(zip(eval_dataset, datasets, strict=True))
+    return next(iter(datasets), None)
+
+
+def load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrainedModel:
+    """Loads a model as [`~trl.SFTTrainer`] does, which would ask the config of our class for remote code."""
+    options = dict(args.model_init_kwargs or {})
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    if PartialState().use_distributed:
+        options["device_map"] = None
+    options.setdefault("trust_remote_code", args.trust_remote_code)
+    return create_model_from_path(path, AutoModel, **options)
+
+
+def load_tokenizer(model: PreTrainedModel, revision: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model's checkpoint."""
+    return AutoTokenizer.from_pretrained(
+        model.config._name_or_path, revision=revision, trust_remote_code=trust_remote_code
+    )
