@@ -12,12 +12,20 @@ code of a checkpoint:
 ```
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMaskedLM,
+)
 
 from .models.configuration_llada import LLaDAConfig
+from .models.configuration_llada_v import LLaDAVConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
 from .pipelines import register_pipeline
 
 
@@ -27,6 +35,10 @@ AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
 AutoModel.register(LLaDAConfig, (LLaDAForMaskedLM, LLaDAModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
 AutoModelForCausalLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
+AutoConfig.register("llava_llada", LLaDAVConfig, exist_ok=True)
+AutoModel.register(LLaDAVConfig, (LLaDAVForConditionalGeneration, LLaDAVModel), exist_ok=True)
+AutoModelForMaskedLM.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
+AutoModelForImageTextToText.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
 register_pipeline()
 
 __all__ = [
@@ -37,4 +49,7 @@ __all__ = [
     "LLaDAGenerationOutput",
     "LLaDAModel",
     "LLaDAPreTrainedModel",
+    "LLaDAVConfig",
+    "LLaDAVForConditionalGeneration",
+    "LLaDAVModel",
 ]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers.generation.streamers import BaseStreamer
 
 from .blocks_llada import Block
+from .embeddings_llada import GivenEmbeddings
 
 
 @dataclass
@@ -27,6 +28,11 @@ class Canvas:
         num_forward_passes (`torch.LongTensor` of shape `(batch,)`): Forward passes of each row.
         ended (`torch.BoolTensor` of shape `(batch,)`): Rows that stopped, at EOS or by a criterion.
         stopped (`torch.BoolTensor` of shape `(batch,)`): Rows that a criterion stopped before they were complete.
+        end (`torch.LongTensor` of shape `(batch,)`, *optional*): Where `skip_after_eos` ends a row: at the first EOS that
+            was committed in the answer.
+        answer (`torch.BoolTensor` of shape `(batch, length)`, *optional*): The positions at which an EOS does so.
+        embedded (`torch.BoolTensor` of shape `(batch, length)`, *optional*): Positions with an embedding of their own.
+        embeddings (`torch.FloatTensor` of shape `(batch, length, hidden_size)`, *optional*): These embeddings.
     """
 
     tokens: torch.LongTensor
@@ -38,9 +44,20 @@ class Canvas:
     num_forward_passes: torch.LongTensor
     ended: torch.BoolTensor
     stopped: torch.BoolTensor
+    end: torch.LongTensor | None = None
+    answer: torch.BoolTensor | None = None
+    embedded: torch.BoolTensor | None = None
+    embeddings: torch.FloatTensor | None = None
 
     @classmethod
-    def create(cls, input_ids, attention_mask, mask_token_id: int, max_new_tokens: int) -> "Canvas":
+    def create(
+        cls,
+        input_ids,
+        attention_mask,
+        mask_token_id: int,
+        max_new_tokens: int,
+        skip_after_eos: bool = False,
+    ) -> "Canvas":
         """The prompt, followed by `max_new_tokens` masks."""
         batch_size = input_ids.shape[0]
         answer_shape = (batch_size, max_new_tokens)
@@ -49,6 +66,12 @@ class Canvas:
         # Positions are counted from the first real token, so that a padded row decodes as it does alone.
         padded = not attention_mask.all()
         position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) if padded else None
+        more = {}
+        if skip_after_eos:
+            more["end"] = tokens.new_full((batch_size,), tokens.shape[1])
+            more["answer"] = (torch.arange(tokens.shape[1], device=tokens.device) >= input_ids.shape[1]).expand_as(
+                tokens
+            )
         return cls(
             tokens=tokens,
             attention_mask=attention_mask,
@@ -60,11 +83,40 @@ class Canvas:
             num_forward_passes=tokens.new_zeros(batch_size),
             ended=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
             stopped=torch.zeros(batch_size, dtype=torch.bool, device=tokens.device),
+            **more,
         )
 
     def masked(self) -> torch.BoolTensor:
         """The positions that wait for a token, `(batch, length)`."""
-        return ~self.given & (self.step < 0) & ~self.ended[:, None]
+        masked = ~self.given & (self.step < 0) & ~self.ended[:, None]
+        if self.end is None:
+            return masked
+        return masked & (torch.arange(masked.shape[1], device=masked.device) < self.end[:, None])
+
+    def cut_behind(self, eos_token_ids: torch.LongTensor) -> None:
+        """Moves the end of each row to the first EOS that was committed in its answer."""
+        is_eos = torch.isin(self.tokens, eos_token_ids) & self.answer
+        self.end.copy_(torch.where(is_eos.any(-1), is_eos.byte().argmax(-1), self.end))
+
+    def embed(self, embeddings: GivenEmbeddings | None) -> None:
+        """Gives the first positions of the canvas embeddings of their own."""
+        if embeddings is not None:
+            added = self.tokens.shape[1] - embeddings.where.shape[1]
+            self.embedded = F.pad(embeddings.where, (0, added))
+            self.embeddings = F.pad(embeddings.values, (0, 0, 0, added))
+
+    def embeddings_at(
+        self, rows: torch.LongTensor | slice, positions: torch.LongTensor | int
+    ) -> GivenEmbeddings | None:
+        """The given embeddings of some rows, of the first `positions` or at `positions`, `(rows, num_positions)`."""
+        if self.embeddings is None:
+            return None
+        where, values = self.embedded[rows], self.embeddings[rows]
+        if isinstance(positions, int):
+            return GivenEmbeddings(where[:, :positions], values[:, :positions])
+        return GivenEmbeddings(
+            where.take_along_dim(positions, dim=1), values.take_along_dim(positions[..., None], dim=1)
+        )
 
     def masked_in(self, block: Block) -> torch.BoolTensor:
         """The positions of the active block that wait for a token, `(batch, block_length)`."""
@@ -83,7 +135,7 @@ class Canvas:
 
     def view(self, length: int) -> "Canvas":
         """Its first positions, in the same memory."""
-        return self._map(lambda value: value[:, :length] if value.ndim == 2 else value)
+        return self._map(lambda value: value[:, :length] if value.ndim > 1 else value)
 
     def copy(self) -> "Canvas":
         """A canvas in memory of its own."""

@@ -16,7 +16,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from .conversion_llada import rename_official_keys
 
 
-BACKBONE_KEY = re.compile(r"(model\.)?(transformer|layers|embed_tokens|norm)\.")
+BACKBONE_KEY = re.compile(
+    r"(model\.)?(transformer|layers|embed_tokens|norm|vision_tower|mm_projector|multi_modal_projector)\."
+)
 
 
 class LLaDACheckpointingMixin:

@@ -13,6 +13,7 @@ from .adapters_llada import AdapterRows
 from .blocks_llada import Block
 from .cache_llada import LLaDACache, Window, window_of
 from .canvas_llada import Canvas, write_commits
+from .embeddings_llada import GivenEmbeddings
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .guidance_llada import guided_logits
 from .remasking_llada import Confidences, choose_commits, confidences_of, step_budget
@@ -65,7 +66,8 @@ class Denoiser:
         self.processors = processors
         self.copies = config.num_return_sequences  # rows of the canvas for each row of the call
         device = canvas.tokens.device
-        self.ruled_out = as_tensor(config.eos_token_id, device) if config.logits_eos_inf else None
+        self.ruled_out = ruled_out_tokens(model, config, device)
+        self.cuts = as_tensor(config.eos_token_id, device) if config.skip_after_eos else None
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
@@ -114,6 +116,8 @@ class Denoiser:
         budget = step_budget(block.num_masks, block.num_steps, block.step)
         commit = choose_commits(confidences, mask, budget, config, self.strategy)
         write_commits(canvas, block, commit, proposal, confidences.probability)
+        if self.cuts is not None:
+            canvas.cut_behind(self.cuts)
         return Prediction(mask, proposal, confidences, logits, scores)
 
     def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
@@ -136,15 +140,17 @@ class Denoiser:
         if window is None:
             positions, queries = None, block.positions(length)[rows]
             tokens, given = canvas.tokens[rows, :length], canvas.given[rows, :length]
+            embeddings = canvas.embeddings_at(rows, length)
         else:
             positions, queries = window.positions[rows], places_in(window, block)[rows]
             tokens, given = (values[rows].take_along_dim(positions, 1) for values in (canvas.tokens, canvas.given))
+            embeddings = canvas.embeddings_at(rows, positions)
         is_block = window is not None and queries.shape == tokens.shape  # the model computes the block alone
         is_narrowed = supports_query_positions(self.model) and queries.shape != tokens.shape
         logits = guided_logits(
             self.model,
             tokens,
-            given=given,
+            given=self._without_guidance(given, embeddings),
             mask_token_id=config.mask_token_id,
             cfg_scale=config.cfg_scale,
             attention_mask=self._attention_mask(block, rows, length),
@@ -153,11 +159,16 @@ class Denoiser:
             cache=self.cache,
             query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
             rows=AdapterRows(rows // self.copies, len(canvas.tokens) // self.copies),
+            embeddings=embeddings,
         )
         if self.processors:
             logits = call_processors(self.processors, canvas.tokens[mask.nonzero()[:, 0]], logits)
         # The places of the masks in order. `nonzero` would wait for the device to count them.
         return logits, mask.flatten().byte().argsort(descending=True, stable=True)[: len(logits)]
+
+    def _without_guidance(self, given: torch.BoolTensor, embeddings: GivenEmbeddings | None) -> torch.BoolTensor:
+        """The positions that are masked in the unconditional half of a guided pass."""
+        return given & ~embeddings.where if embeddings is not None and self.config.cfg_text_only else given
 
     def _visible_length(self, block: Block) -> int:
         """The number of positions that the model sees: the whole canvas, or up to the end of the last suffix window."""
@@ -263,6 +274,15 @@ def propose_and_score(
     is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()
     probability = confidences.probability.masked_fill(is_broken, torch.nan)
     return proposal, confidences._replace(probability=probability), scores
+
+
+def ruled_out_tokens(model: nn.Module, config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor | None:
+    """The tokens that are never proposed; `None` if there are none."""
+    token_ids = list(getattr(model.config, "unused_token_ids", ()))
+    for names, is_set in ((config.eos_token_id, config.logits_eos_inf), (config.suppress_tokens, True)):
+        if is_set and names is not None:
+            token_ids += as_tensor(names, "cpu").tolist()
+    return torch.tensor(sorted(set(token_ids)), device=device) if token_ids else None
 
 
 def end_tokens(config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor:

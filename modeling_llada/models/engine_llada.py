@@ -128,6 +128,7 @@ class Recordings:
         key = (
             tuple(canvas.tokens.shape),
             canvas.position_ids is None,
+            canvas.embeddings is None,
             is_watched,
             config.sampling_temperature > 0,
             repr([getattr(config, name) for name in RECORDED_OPTIONS]),
@@ -208,7 +209,10 @@ class RecordedDenoiser(Denoiser):
         """Yields before each step of a block: those of the schedule, or fewer if the block is complete earlier."""
         if block.max_steps == 0:
             return
-        can_be_early = self.is_watched or any(getattr(self.config, name) is not None for name in EARLY_OPTIONS)
+        can_be_early = self.is_watched or any(
+            getattr(self.config, name) is not None and getattr(self.config, name) is not False
+            for name in EARLY_OPTIONS
+        )
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)
         canvas = self.canvas if self.fewer is None else self.fewer.canvas
@@ -335,18 +339,20 @@ class RecordedDenoiser(Denoiser):
         if self.window.width is None:
             positions, queries = None, block.positions(length)
             tokens, given, position_ids = canvas.tokens, canvas.given, self.position_ids
+            embeddings = canvas.embeddings_at(slice(None), length)
         else:
             positions, queries = self.window.positions, places_in(self.window, block)
             tokens, given, position_ids = (
                 values.take_along_dim(positions, dim=1) for values in (canvas.tokens, canvas.given, self.position_ids)
             )
+            embeddings = canvas.embeddings_at(slice(None), positions)
         if self.cache is not None:
             is_guided = self.config.cfg_scale > 0 and positions is not None
             self.cache.window = torch.cat([positions, positions]) if is_guided else positions
         logits = guided_logits(
             self.model,
             tokens,
-            given=given,
+            given=self._without_guidance(given, embeddings),
             mask_token_id=self.config.mask_token_id,
             cfg_scale=self.config.cfg_scale,
             attention_mask=self.attention_mask,
@@ -355,6 +361,7 @@ class RecordedDenoiser(Denoiser):
             cache=self.cache,
             # Where only the block is recomputed, it is all that the model sees.
             query_positions=queries if positions is None or queries.shape != tokens.shape else None,
+            embeddings=embeddings,
         )
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)
@@ -380,6 +387,12 @@ def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
     position_ids = canvas.position_ids
     if position_ids is None:
         position_ids = torch.arange(length, device=canvas.tokens.device).expand(canvas.tokens.shape)
+    more = {}
+    if canvas.end is not None:
+        more["end"], more["answer"] = canvas.end, pad(canvas.answer, (0, added))
+    if canvas.embeddings is not None:
+        more["embedded"] = pad(canvas.embedded, (0, added))
+        more["embeddings"] = pad(canvas.embeddings, (0, 0, 0, added))
     return Canvas(
         # Not the pad token, which is often the EOS token and would end the row.
         tokens=pad(canvas.tokens, (0, added), value=mask_token_id),
@@ -391,6 +404,7 @@ def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
         num_forward_passes=canvas.num_forward_passes,
         ended=canvas.ended,
         stopped=canvas.stopped,
+        **more,
     )
 
 

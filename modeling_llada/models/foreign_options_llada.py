@@ -50,7 +50,6 @@ GROUPS = (
     ("alg", "use `remasking`"),
     ("synced_gpus", "leave it out: each process decodes its own rows, and needs all of the weights"),
     ("greedy", "use `temperature=0`, which is the default"),
-    ("suppress_tokens", "pass `logits_processor=[SuppressTokensLogitsProcessor(tokens)]`"),
     ("top_h", "pass `logits_processor=[TopHLogitsWarper(top_h)]`"),
     ("typical_p", "pass `logits_processor=[TypicalLogitsWarper(mass)]`"),
     ("epsilon_cutoff", "pass `logits_processor=[EpsilonLogitsWarper(epsilon)]`"),

@@ -41,7 +41,8 @@ def prepare_prompts(
 ) -> tuple[torch.LongTensor, torch.Tensor]:
     """Checks the prompts, moves them to the device and repeats them `num_return_sequences` times."""
     check_ids("input_ids", input_ids)
-    check_vocabulary("`input_ids`", input_ids, model_config.vocab_size)
+    # Placeholders of images may lie behind the embedding.
+    check_vocabulary("`input_ids`", input_ids, getattr(model_config, "num_input_ids", model_config.vocab_size))
     if attention_mask is None:
         warn_of_pads(input_ids, config.pad_token_id)
         attention_mask = torch.ones_like(input_ids)
@@ -92,6 +93,13 @@ def check_special_tokens(config: LLaDAGenerationConfig, vocab_size: int) -> None
             f"`eos_token_id` must not be the mask token, but got {config.eos_token_id} and "
             f"`mask_token_id={config.mask_token_id}`. Correct one of them in the model's config, or pass it."
         )
+    suppressed = as_tensor(config.suppress_tokens, "cpu")
+    if suppressed is not None and suppressed.max() >= vocab_size:
+        raise ValueError(
+            f"`suppress_tokens` must be ids of the vocabulary of {vocab_size} tokens, but got {suppressed.max()}. Leave it out."
+        )
+    if config.skip_after_eos and config.eos_token_id is None:
+        raise ValueError("`skip_after_eos=True` needs an `eos_token_id`, and none is known. Pass it as well.")
     for option in ("logits_eos_inf", "confidence_eos_eot_inf"):
         if getattr(config, option) and config.eos_token_id is None:
             raise ValueError(f"`{option}=True` needs an `eos_token_id`, and none is known. Pass it as well.")

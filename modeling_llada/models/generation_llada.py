@@ -25,6 +25,7 @@ from .blocks_llada import Block, plan_blocks
 from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
 from .drafting_llada import bound_drafts
+from .embeddings_llada import GivenEmbeddings
 from .engine_llada import open_denoiser
 from .foreign_options_llada import explain, is_neutral
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
@@ -76,6 +77,9 @@ class LLaDAGenerationMixin:
     The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is
     sdpa or eager, `query_positions`, and a `config` with the special tokens and `max_position_embeddings`.
     """
+
+    # Arguments of `generate` for `embed_given`, such as images.
+    embedded_inputs: tuple[str, ...] = ()
 
     @torch.no_grad()
     def generate(
@@ -161,11 +165,14 @@ class LLaDAGenerationMixin:
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
             kwargs["remasking"] = None  # the callable also replaces the option of the model's own config
+        model_inputs = {name: kwargs.pop(name, None) for name in self.embedded_inputs}
         config = self._merge_generation_config(generation_config, kwargs)
         check_no_virtual_tokens(self)
         input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
         prompt_length = input_ids.shape[1]
-        canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens)
+        canvas = Canvas.create(
+            input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, config.skip_after_eos
+        )
         generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
         processors = as_callables("logits_processor", logits_processor)
@@ -177,6 +184,7 @@ class LLaDAGenerationMixin:
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
         is_watched = bool(criteria) or streamer is not None
         config.draft_steps = bound_drafts(config, canvas, prompt_length)
+        canvas.embed(self._embed_given(input_ids, model_inputs, config.num_return_sequences))
 
         with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
             blocks = plan_blocks(canvas.masked(), prompt_length, config.block_length, config.steps)
@@ -197,6 +205,16 @@ class LLaDAGenerationMixin:
             stopped=canvas.stopped if criteria else None,
             trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
         )
+
+    def embed_given(self, input_ids: torch.LongTensor, model_inputs: dict) -> GivenEmbeddings | None:
+        """What stands in the place of tokens of the prompts: a model that takes `embedded_inputs` makes it of them."""
+        return None
+
+    def _embed_given(self, input_ids: torch.LongTensor, model_inputs: dict, repeats: int) -> GivenEmbeddings | None:
+        embeddings = self.embed_given(input_ids[::repeats], model_inputs)
+        if embeddings is None or repeats == 1:
+            return embeddings
+        return GivenEmbeddings(*(values.repeat_interleave(repeats, dim=0) for values in embeddings))
 
     def _denoise_blocks(
         self,
@@ -307,6 +325,8 @@ class LLaDAGenerationMixin:
                 )
             except OSError:
                 logger.info("No generation_config.json beside the weights: the default options are used.")
+                defaults = getattr(self.config, "generation_defaults", {})
+                self.generation_config = LLaDAGenerationConfig(**defaults) if defaults else self.generation_config
             except ValueError as error:
                 raise ValueError(
                     f"The generation_config.json of `{pretrained_model_name_or_path}` cannot be used: {error} Repair it, or "

@@ -7,6 +7,7 @@ from torch import nn
 from transformers import Cache
 
 from .adapters_llada import AdapterRows, adapters_of
+from .embeddings_llada import GivenEmbeddings
 
 
 def guided_logits(
@@ -21,6 +22,7 @@ def guided_logits(
     cache: Cache | None = None,
     query_positions: torch.LongTensor | None = None,
     rows: AdapterRows | None = None,
+    embeddings: GivenEmbeddings | None = None,
 ) -> torch.FloatTensor:
     """
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
@@ -28,8 +30,9 @@ def guided_logits(
 
     Without guidance this is the plain forward pass. With guidance the batch also holds the same sequences with all `given`
     tokens, `(batch, length)`, masked, and the cache those of both halves. In a mixed batch of PEFT, `rows` says whose adapter
-    a sequence gets. The other arguments are those of [`LLaDAForMaskedLM.forward`]; `logits_to_keep` is a boolean mask, or
-    `None` for all positions.
+    a sequence gets. Positions with `embeddings` of their own have them also in the second half, unless they are among `given`.
+    The other arguments are those of [`LLaDAForMaskedLM.forward`]; `logits_to_keep` is a boolean mask, or `None` for all
+    positions.
     """
     if cfg_scale > 0:
         input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])
@@ -40,10 +43,17 @@ def guided_logits(
         if query_positions is not None and query_positions.ndim == 2:
             query_positions = torch.cat([query_positions, query_positions])
         rows = None if rows is None else rows.doubled()
+        if embeddings is not None:
+            where = torch.cat([embeddings.where, embeddings.where & ~given])
+            embeddings = GivenEmbeddings(where, torch.cat([embeddings.values, embeddings.values]))
     options = {"cache": cache, "query_positions": query_positions}
     with adapters_of(model, rows, logits_to_keep):
+        if embeddings is None:
+            inputs = {"input_ids": input_ids}
+        else:
+            inputs = {"inputs_embeds": embeddings.put_into(model.get_input_embeddings(), input_ids)}
         logits = model(
-            input_ids=input_ids,
+            **inputs,
             attention_mask=attention_mask,
             position_ids=position_ids,
             logits_to_keep=0 if logits_to_keep is None else logits_to_keep,

@@ -381,11 +381,12 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
     _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}
     # On this class, because `PreTrainedModel` comes before the mixin and has this attribute too.
     generation_config_class = LLaDAGenerationConfig
+    backbone_class = LLaDAModel
     _checked_mode: bool | None = None
 
     def __init__(self, config: LLaDAConfig):
         super().__init__(config)
-        self.model = LLaDAModel(config)
+        self.model = self.backbone_class(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
         self.post_init()

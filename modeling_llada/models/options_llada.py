@@ -160,9 +160,14 @@ OPTIONS = (
              "the prompt, at twice the work for each forward pass.",
         example=0.5, purpose="completions that stay closer to the prompt", published="`cfg_scale`", label="Guidance",
         form_maximum=4.0),
+    Option("cfg_text_only", "bool", default=False,
+        help="With guidance, mask only the text of the prompt and keep its images. By default both are masked.",
+        example=True),
     Option("logits_eos_inf", "bool", default=False,
         help="Never propose EOS, so that the completion fills the canvas (appendix B.4 of the paper).",
         example=True, published="`logits_eos_inf`", label="Never end"),
+    Option("suppress_tokens", "tokens", unset="none", on_command_line=False,
+        help="Tokens that are never proposed.", example=[126081]),
 
     # What is committed
     Option("remasking", "choice", choices=("low_confidence", "random", "margin", "entropy"), default="low_confidence",
@@ -221,6 +226,10 @@ OPTIONS = (
     Option("stop_at_eos", "bool", default=True, is_recorded=False,
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
         example=False, purpose="the tokens of the official sampler, which never stops early", label="Stop at the end"),
+    Option("skip_after_eos", "bool", default=False, finishes_early=True,
+        help="Leave the masks behind an EOS that was committed in the completion as they are, and spend the steps on those "
+             "before it. LLaDA-V was published so.",
+        example=True),
     Option("stop_strings", "strings", finishes_early=True, is_recorded=False, on_command_line=False,
         help="End a row as soon as the text before its first mask holds one of these, and pad what follows. `generate` "
              "needs the `tokenizer` for it."),
@@ -265,7 +274,7 @@ EXCLUSIONS = (
 DEFAULTS = {
     option.name: option.default for option in OPTIONS if option.default is not None and option.name != "temperature"
 }
-SPECIAL_TOKENS = tuple(option.name for option in OPTIONS if option.kind in ("token", "tokens"))
+SPECIAL_TOKENS = tuple(option.name for option in OPTIONS if option.name.endswith("_token_id"))
 PARALLEL_RULES = tuple(option.name for option in OPTIONS if option.is_parallel_rule)
 # For the engine: what a recorded step depends on, and with what a block can be complete before its schedule ends.
 RECORDED_OPTIONS = tuple(option.name for option in OPTIONS if option.is_recorded)

@@ -1,0 +1,430 @@
+# Copyright 2026 The modeling_llada authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""PyTorch LLaDA-V model (https://huggingface.co/papers/2505.16933).
+
+LLaDA with pictures: a SigLIP vision tower and a projector turn the tiles of an image into features of the width of the
+backbone, which stand in the sequence at the image tokens. Everything after that is LLaDA.
+"""
+
+import torch
+from torch import nn
+from transformers import SiglipVisionModel
+from transformers.activations import ACT2FN
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling, MaskedLMOutput
+from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
+
+from .arguments_llada import check_shape
+from .configuration_llada_v import LLaDAVConfig
+from .conversion_llada import register_weight_renamings
+from .conversion_llada_v import BACKBONE_RENAMINGS, rename_public_keys
+from .diffusion_llada import LLaDAMaskedLossOutput
+from .embeddings_llada import GivenEmbeddings
+from .generation_llada import LLaDAGenerationOutput
+from .images_llada import pack_features, pack_video
+from .modeling_llada import LLaDAForMaskedLM, LLaDAModel
+
+
+# The arguments that say what stands at the image tokens and the video tokens, as the processor returns them.
+IMAGE_INPUTS = (
+    "pixel_values",
+    "image_sizes",
+    "num_tiles",
+    "batch_num_images",
+    "pixel_values_videos",
+    "num_frames",
+)
+
+
+class LLaDAVProjector(nn.Module):
+    """From the width of the vision tower to that of the backbone (`mlp2x_gelu`)."""
+
+    def __init__(self, config: LLaDAVConfig):
+        super().__init__()
+        self.linear_1 = nn.Linear(config.vision_config.hidden_size, config.hidden_size)
+        self.act = ACT2FN[config.projector_hidden_act]
+        self.linear_2 = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.linear_2(self.act(self.linear_1(features)))
+
+
+class LLaDAVModel(LLaDAModel):
+    """
+    The backbone of LLaDA with a vision tower and a projector, without the output head.
+
+    Args:
+        config ([`LLaDAVConfig`]):
+            The configuration.
+    """
+
+    config: LLaDAVConfig
+    config_class = LLaDAVConfig
+
+    def __init__(self, config: LLaDAVConfig):
+        super().__init__(config)
+        self.vision_tower = SiglipVisionModel(config.vision_config)
+        self.multi_modal_projector = LLaDAVProjector(config)
+        self.image_newline = nn.Parameter(torch.empty(config.hidden_size))
+
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self:
+            nn.init.normal_(self.image_newline, std=self.config.hidden_size**-0.5)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        rename_public_keys(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        image_sizes: torch.LongTensor | None = None,
+        num_tiles: torch.LongTensor | None = None,
+        batch_num_images: torch.LongTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        num_frames: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutput:
+        """See [`LLaDAVForConditionalGeneration.forward`] for the images, and [`LLaDAModel.forward`] for the rest."""
+        if inputs_embeds is None and input_ids is not None:
+            given = self.embed_images(
+                input_ids, pixel_values, image_sizes, num_tiles, batch_num_images, pixel_values_videos, num_frames
+            )
+            if given is not None:
+                inputs_embeds, input_ids = given.put_into(self.embed_tokens, input_ids), None
+        elif pixel_values is not None or pixel_values_videos is not None:
+            raise ValueError(
+                "`pixel_values` need `input_ids`, which say where the images stand, but got `inputs_embeds`. Leave one of "
+                "them out."
+            )
+        return super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+
+    def embed_images(
+        self,
+        input_ids: torch.LongTensor,
+        pixel_values: torch.FloatTensor | None = None,
+        image_sizes: torch.LongTensor | None = None,
+        num_tiles: torch.LongTensor | None = None,
+        batch_num_images: torch.LongTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        num_frames: torch.LongTensor | None = None,
+    ) -> GivenEmbeddings | None:
+        """
+        The packed features of images and video frames, at their places in the sequence. `None` for text alone. The arguments
+        are those of [`LLaDAVForConditionalGeneration.forward`].
+
+        Raises:
+            `ValueError`: if the images and the image tokens do not match.
+        """
+        config, kinds = self.config, []
+        is_image, is_video = input_ids == config.image_token_id, input_ids == config.video_token_id
+        if pixel_values is not None:
+            images = self.get_image_features(pixel_values, image_sizes, num_tiles, batch_num_images).pooler_output
+            kinds.append((is_image, images, "pixel_values", "image"))
+        elif is_image.any():
+            raise missing_pixels(is_image, "pixel_values", "image")
+        if pixel_values_videos is not None:
+            videos = self.get_video_features(pixel_values_videos, num_frames).pooler_output
+            kinds.append((is_video, videos, "pixel_values_videos", "video"))
+        elif is_video.any():
+            raise missing_pixels(is_video, "pixel_values_videos", "video")
+        if not kinds:
+            return None
+        embeddings = self.embed_tokens.weight.new_zeros((*input_ids.shape, config.hidden_size))
+        for where, features, name, kind in kinds:
+            check_counts(where, [len(one) for one in features], name, kind)
+            features = torch.cat(features).to(device=embeddings.device, dtype=embeddings.dtype)
+            embeddings = embeddings.masked_scatter(where.to(embeddings.device)[..., None], features)
+        return GivenEmbeddings((is_image | is_video).to(embeddings.device), embeddings)
+
+    def get_image_features(
+        self,
+        pixel_values: torch.FloatTensor,
+        image_sizes: torch.LongTensor,
+        num_tiles: torch.LongTensor | None = None,
+        batch_num_images: torch.LongTensor | None = None,
+    ) -> BaseModelOutputWithPooling:
+        """
+        The packed features of each image.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(num_images, max_tiles, channels, size, size)`):
+                The tiles of the images, the whole image first.
+            image_sizes (`torch.LongTensor` of shape `(num_images, 2)`):
+                The height and the width of each image in pixels.
+            num_tiles (`torch.LongTensor` of shape `(num_images,)`, *optional*):
+                The number of tiles of each image; the others are filling.
+            batch_num_images (`torch.LongTensor` of shape `(batch,)`, *optional*):
+                The number of images of each row, which tells the tiles if `num_tiles` is not given: an image that is alone in
+                its row has those of its size, and several have one each.
+
+        Returns:
+            [`BaseModelOutputWithPooling`]: `pooler_output` is a list with the packed features of each image,
+            `(num_features, hidden_size)`.
+        """
+        tiles = self._count_tiles(pixel_values, image_sizes, num_tiles, batch_num_images)
+        pixels = torch.cat([image[:count] for image, count in zip(pixel_values, tiles, strict=True)])
+        features = self.get_tile_features(pixels).split(tiles)
+        vision = self.config.vision_config
+        packed = pack_features(
+            features,
+            image_sizes.tolist(),
+            self.image_newline,
+            grid_pinpoints=self.config.image_grid_pinpoints,
+            tile_size=vision.image_size,
+            max_tiles=self.config.max_tiles,
+            merge_type=self.config.patch_merge_type,
+        )
+        return BaseModelOutputWithPooling(pooler_output=packed)
+
+    def get_video_features(
+        self, pixel_values_videos: torch.FloatTensor, num_frames: torch.LongTensor | None = None
+    ) -> BaseModelOutputWithPooling:
+        """
+        The packed features of each video: each frame is pooled to half its sides, with `image_newline` after each row.
+
+        Args:
+            pixel_values_videos (`torch.FloatTensor` of shape `(num_videos, max_frames, channels, size, size)`):
+                The frames of the videos.
+            num_frames (`torch.LongTensor` of shape `(num_videos,)`, *optional*):
+                The number of frames of each video; the others are filling. By default all.
+
+        Returns:
+            [`BaseModelOutputWithPooling`]: `pooler_output` is a list with the packed features of each video,
+            `(num_features, hidden_size)`.
+        """
+        check_pixels("pixel_values_videos", pixel_values_videos, self.config.vision_config.image_size)
+        frames = [pixel_values_videos.shape[1]] * len(pixel_values_videos)
+        if num_frames is not None:
+            check_shape("num_frames", num_frames, pixel_values_videos.shape[:1], "one for each video")
+            frames = num_frames.tolist()
+        pixels = torch.cat([video[:count] for video, count in zip(pixel_values_videos, frames, strict=True)])
+        # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
+        newline = None if self.config.patch_merge_type == "flat" else self.image_newline
+        packed = [pack_video(video, newline) for video in self.get_tile_features(pixels).split(frames)]
+        return BaseModelOutputWithPooling(pooler_output=packed)
+
+    def get_tile_features(self, pixel_values: torch.FloatTensor) -> torch.FloatTensor:
+        """The projected features of tiles, `(num_tiles, channels, size, size)` -> `(num_tiles, num_features, hidden_size)`."""
+        tower = self.vision_tower
+        outputs = tower(pixel_values.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True)
+        # The state before the norm at the end of the tower, as the public code takes it.
+        return self.multi_modal_projector(outputs.hidden_states[-1])
+
+    def _count_tiles(self, pixel_values, image_sizes, num_tiles, batch_num_images) -> list[int]:
+        size = self.config.vision_config.image_size
+        check_pixels("pixel_values", pixel_values, size)
+        if image_sizes is None:
+            raise ValueError("`pixel_values` need `image_sizes`, the height and the width of each image in pixels.")
+        check_shape("image_sizes", image_sizes, (len(pixel_values), 2), "height and width of each image")
+        if num_tiles is not None:
+            check_shape("num_tiles", num_tiles, pixel_values.shape[:1], "one for each image")
+            return num_tiles.tolist()
+        per_row = [1] * len(pixel_values) if batch_num_images is None else batch_num_images.tolist()
+        if sum(per_row) != len(pixel_values):
+            raise ValueError(
+                f"`batch_num_images` must add up to the number of images in `pixel_values`, but got {per_row} for "
+                f"{len(pixel_values)} images."
+            )
+        is_alone = [count == 1 for count in per_row for _ in range(count)]
+        pinpoints = self.config.image_grid_pinpoints
+        return [
+            image_size_to_num_patches(image_size, pinpoints, size) if alone else 1
+            for image_size, alone in zip(image_sizes.tolist(), is_alone, strict=True)
+        ]
+
+
+class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
+    """
+    LLaDA-V: the mask predictor of LLaDA, which also sees images.
+
+    Args:
+        config ([`LLaDAVConfig`]):
+            The configuration.
+    """
+
+    config: LLaDAVConfig
+    config_class = LLaDAVConfig
+    input_modalities = ("image", "text")
+    backbone_class = LLaDAVModel
+    embedded_inputs = IMAGE_INPUTS
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        image_sizes: torch.LongTensor | None = None,
+        num_tiles: torch.LongTensor | None = None,
+        batch_num_images: torch.LongTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        num_frames: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> MaskedLMOutput | LLaDAMaskedLossOutput:
+        r"""
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Token ids, including mask tokens, and `config.image_token_id` once for each packed feature of an image.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                1 for tokens, 0 for padding, on either side.
+            position_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Positions, by default 0, 1, 2...
+            pixel_values (`torch.FloatTensor` of shape `(num_images, max_tiles, channels, size, size)`, *optional*):
+                The tiles of all images of the batch, row by row.
+            image_sizes (`torch.LongTensor` of shape `(num_images, 2)`, *optional*):
+                The height and the width of each image in pixels.
+            num_tiles (`torch.LongTensor` of shape `(num_images,)`, *optional*):
+                The number of tiles of each image; the others are filling.
+            batch_num_images (`torch.LongTensor` of shape `(batch,)`, *optional*):
+                The number of images of each row, which tells the tiles if `num_tiles` is not given.
+            pixel_values_videos (`torch.FloatTensor` of shape `(num_videos, max_frames, channels, size, size)`, *optional*):
+                The frames of all videos of the batch.
+            num_frames (`torch.LongTensor` of shape `(num_videos,)`, *optional*):
+                The number of frames of each video. By default all.
+            labels (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                The original tokens, and -100 where they have no loss.
+            kwargs (`dict`, *optional*):
+                The other arguments of [`LLaDAForMaskedLM.forward`].
+
+        Returns:
+            [`MaskedLMOutput`]: as of [`LLaDAForMaskedLM.forward`].
+
+        Raises:
+            `ValueError`: if the features of the images are not as many as the image tokens.
+        """
+        return super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            pixel_values=pixel_values,
+            image_sizes=image_sizes,
+            num_tiles=num_tiles,
+            batch_num_images=batch_num_images,
+            pixel_values_videos=pixel_values_videos,
+            num_frames=num_frames,
+            labels=labels,
+            **kwargs,
+        )
+
+    def generate(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        image_sizes: torch.LongTensor | None = None,
+        num_tiles: torch.LongTensor | None = None,
+        batch_num_images: torch.LongTensor | None = None,
+        pixel_values_videos: torch.FloatTensor | None = None,
+        num_frames: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> LLaDAGenerationOutput | torch.LongTensor:
+        r"""
+        Answers prompts with images. The features of the images are computed once. Their positions are never masked or
+        changed, but for the unconditional half of a guided pass; see `cfg_text_only`.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, prompt_length)`):
+                The prompts, with the image token once for each packed feature.
+            attention_mask (`torch.Tensor` of shape `(batch, prompt_length)`, *optional*):
+                0 for padding, which has to be on the left.
+            pixel_values, image_sizes, num_tiles, batch_num_images, pixel_values_videos, num_frames:
+                The images, as the processor returns them; see [`~LLaDAVForConditionalGeneration.forward`].
+            kwargs:
+                The other arguments and the options of [`~LLaDAForMaskedLM.generate`].
+
+        Returns:
+            What [`~LLaDAForMaskedLM.generate`] returns.
+
+        Raises:
+            `ValueError`: if the images and the prompts do not match, or as [`~LLaDAForMaskedLM.generate`] does.
+
+        Example:
+
+        ```python
+        >>> messages = [{"role": "user", "content": [
+        ...     {"type": "image", "image": "cat.png"}, {"type": "text", "text": "What is in the picture?"}]}]
+        >>> inputs = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True,
+        ...                                        return_dict=True, return_tensors="pt")
+        >>> output = model.generate(**inputs, max_new_tokens=32, steps=16, block_length=32)
+        ```
+        """
+        return super().generate(
+            input_ids,
+            attention_mask,
+            pixel_values=pixel_values,
+            image_sizes=image_sizes,
+            num_tiles=num_tiles,
+            batch_num_images=batch_num_images,
+            pixel_values_videos=pixel_values_videos,
+            num_frames=num_frames,
+            **kwargs,
+        )
+
+    def embed_given(self, input_ids: torch.LongTensor, model_inputs: dict) -> GivenEmbeddings | None:
+        return self.model.embed_images(input_ids, **model_inputs)
+
+    def get_image_features(self, *args, **kwargs) -> BaseModelOutputWithPooling:
+        """See [`LLaDAVModel.get_image_features`]."""
+        return self.model.get_image_features(*args, **kwargs)
+
+
+def check_pixels(name: str, pixels: torch.Tensor, size: int) -> None:
+    if pixels.ndim != 5 or tuple(pixels.shape[-2:]) != (size, size):
+        raise ValueError(
+            f"`{name}` must be tiles of {size} x {size} pixels, of shape (number, tiles, channels, {size}, {size}), but got "
+            f"{tuple(pixels.shape)}. Take the processor of this checkpoint."
+        )
+
+
+def missing_pixels(where: torch.BoolTensor, name: str, kind: str) -> ValueError:
+    return ValueError(
+        f"`{name}` is missing: `input_ids` hold {int(where.sum())} {kind} tokens. Pass all that the processor returns: "
+        "`model(**inputs)`."
+    )
+
+
+def check_counts(where: torch.BoolTensor, lengths: list[int], name: str, kind: str) -> None:
+    """Each row must hold one token for each feature, and no image may begin in one row and end in the next."""
+    ends = torch.tensor([0, *lengths]).cumsum(0)
+    row_ends = where.sum(-1).cumsum(0).cpu()
+    if row_ends[-1] != ends[-1] or not torch.isin(row_ends, ends).all():
+        raise ValueError(
+            f"`input_ids` must hold the {kind} token once for each feature, but its rows hold {where.sum(-1).tolist()}, and the "
+            f"{len(lengths)} {kind}s of `{name}` have {lengths} features. Let the processor make both, and cut no prompt."
+        )
+
+
+register_weight_renamings("LLaDAVModel", BACKBONE_RENAMINGS)
+
+LLaDAVConfig.register_for_auto_class()
+LLaDAVModel.register_for_auto_class("AutoModel")
+LLaDAVForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+
+
+__all__ = ["LLaDAVForConditionalGeneration", "LLaDAVModel"]
