@@ -20,33 +20,23 @@ MERGE_TYPES = ("spatial_unpad", "flat")
 RESAMPLING_SLACK = 1.1
 
 
-def read_aspect_ratio(vision_aspect_ratio: str) -> tuple[str, int | None]:
+def read_max_tiles(vision_aspect_ratio: str) -> int | None:
     """
-    Reads how images are made into tiles: `"anyres_max_N"`, `"anyres"`, `"pad"` or `"square"`.
-
-    Returns:
-        `tuple[str, int | None]`: `"anyres"`, `"pad"` or `"square"`, and the number of tiles N whose features the grid of an
-        image may keep, or `None` without a limit.
+    The number N of `"anyres_max_N"`: how many tiles' features the grid of an image may keep. `None` for `"anyres"`, without a
+    limit.
 
     Raises:
         `ValueError`: for another value.
-
-    Example:
-
-    ```python
-    >>> read_aspect_ratio("anyres_max_4")
-    ('anyres', 4)
-    ```
     """
-    if vision_aspect_ratio in ("anyres", "pad", "square"):
-        return vision_aspect_ratio, None
+    if vision_aspect_ratio == "anyres":
+        return None
     number = vision_aspect_ratio.removeprefix("anyres_max_") if isinstance(vision_aspect_ratio, str) else ""
-    if number != vision_aspect_ratio and number.isascii() and number.isdecimal() and int(number) > 0:
-        return "anyres", int(number)
-    raise ValueError(
-        f"`vision_aspect_ratio` must be 'anyres_max_N' with N tiles, for instance 'anyres_max_4', or 'anyres', 'pad' or "
-        f"'square', but got {vision_aspect_ratio!r}."
-    )
+    if number == vision_aspect_ratio or not (number.isascii() and number.isdecimal() and int(number) > 0):
+        raise ValueError(
+            "`vision_aspect_ratio` must be 'anyres', or 'anyres_max_N' where N tiles are as many features as the grid of an "
+            f"image may keep, but got {vision_aspect_ratio!r}. The published model has 'anyres_max_4'."
+        )
+    return int(number)
 
 
 def num_anyres_tiles(image_size: tuple[int, int], grid_pinpoints: list[list[int]], tile_size: int) -> int:
@@ -234,5 +224,5 @@ __all__ = [
     "num_video_features",
     "pack_features",
     "pack_video",
-    "read_aspect_ratio",
+    "read_max_tiles",
 ]
