@@ -18,14 +18,20 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMaskedLM,
+    AutoProcessor,
 )
+
+# `transformers.AutoImageProcessor` of older releases is a placeholder without torchvision, which is not needed here.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from .models.configuration_llada import LLaDAConfig
 from .models.configuration_llada_v import LLaDAVConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
+from .models.image_processing_llada_v import LLaDAVImageProcessor
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
 from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
+from .models.processing_llada_v import LLaDAVProcessor
 from .pipelines import register_pipeline
 
 
@@ -39,6 +45,8 @@ AutoConfig.register("llava_llada", LLaDAVConfig, exist_ok=True)
 AutoModel.register(LLaDAVConfig, (LLaDAVForConditionalGeneration, LLaDAVModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
 AutoModelForImageTextToText.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
+AutoImageProcessor.register(LLaDAVConfig, image_processor_classes={"pil": LLaDAVImageProcessor}, exist_ok=True)
+AutoProcessor.register(LLaDAVConfig, LLaDAVProcessor, exist_ok=True)
 register_pipeline()
 
 __all__ = [
@@ -51,5 +59,7 @@ __all__ = [
     "LLaDAPreTrainedModel",
     "LLaDAVConfig",
     "LLaDAVForConditionalGeneration",
+    "LLaDAVImageProcessor",
     "LLaDAVModel",
+    "LLaDAVProcessor",
 ]
