@@ -103,7 +103,7 @@ class MaskTable(LLaDALikelihoodMixin):
             rows.append(total)
         return torch.stack(rows, dim=-1)
 
-    def masked_log_probs(self, input_ids, mask, attention_mask=None, given=None, cfg_scale=0.0, adapter_rows=None):
+    def masked_log_probs(self, input_ids, mask, *unused):
         row = (input_ids[:, None] == self.texts).all(-1).long().argmax(-1)
         code = (mask[:, self.positions] * 2 ** torch.arange(self.scored)).sum(-1)
         return self.sums[row, code].float()

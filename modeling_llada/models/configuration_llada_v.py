@@ -164,10 +164,15 @@ class LLaDAVConfig(LLaDAConfig):
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @property
+    def placeholder_token_ids(self) -> tuple[int, int]:
+        """The ids that stand for features of images and videos. They are no text: never generated, and never scored."""
+        return self.image_token_id, self.video_token_id
+
+    @property
     def unused_token_ids(self) -> list[int]:
         """Rows of the embedding that stand for no text: placeholders, and rows behind the last entry of the tokenizer."""
         entries = self.vocab_size if self.tokenizer_vocab_size is None else self.tokenizer_vocab_size
-        unused = {*range(entries, self.vocab_size), self.image_token_id, self.video_token_id}
+        unused = {*range(entries, self.vocab_size), *self.placeholder_token_ids}
         return sorted(token for token in unused if token < self.vocab_size)
 
     @property
@@ -181,7 +186,7 @@ class LLaDAVConfig(LLaDAConfig):
     @property
     def num_input_ids(self) -> int:
         """The ids that `input_ids` may hold: the rows of the embedding, and placeholders behind it."""
-        return max(self.vocab_size, self.image_token_id + 1, self.video_token_id + 1)
+        return max(self.vocab_size, *(token + 1 for token in self.placeholder_token_ids))
 
     @property
     def max_tiles(self) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 
 class GivenEmbeddings(NamedTuple):
@@ -28,5 +29,41 @@ class GivenEmbeddings(NamedTuple):
         inputs_embeds = embed(input_ids.masked_fill(self.where, 0))
         return torch.where(self.where[..., None], self.values.to(inputs_embeds.dtype), inputs_embeds)
 
+    def of_rows(self, rows: torch.LongTensor) -> "GivenEmbeddings":
+        """Those of some rows. A row may come several times."""
+        return GivenEmbeddings(self.where[rows], self.values[rows])
 
-__all__ = ["GivenEmbeddings"]
+
+def embedded(
+    model: nn.Module, input_ids: torch.LongTensor, embeddings: GivenEmbeddings | None
+) -> dict[str, torch.Tensor]:
+    """The input of a forward pass: tokens, or embeddings where some are given."""
+    if embeddings is None:
+        return {"input_ids": input_ids}
+    return {"inputs_embeds": embeddings.put_into(model.get_input_embeddings(), input_ids)}
+
+
+class EmbeddedInputsMixin:
+    """A model whose sequences may hold more than tokens. Generation and likelihood ask it for the embeddings once a call."""
+
+    # Arguments of `generate` and `log_likelihood` for `embed_given`, such as images.
+    embedded_inputs: tuple[str, ...] = ()
+
+    def embed_given(self, input_ids: torch.LongTensor, model_inputs: dict) -> GivenEmbeddings | None:
+        """What stands in the place of tokens of the texts: a model that takes `embedded_inputs` makes it of them."""
+        return None
+
+    def embed_repeated(self, input_ids: torch.LongTensor, model_inputs: dict, repeats: int) -> GivenEmbeddings | None:
+        """The same for a batch in which each row stands `repeats` times, one after the other."""
+        embeddings = self.embed_given(input_ids[::repeats], model_inputs)
+        if embeddings is None or repeats == 1:
+            return embeddings
+        rows = torch.arange(len(embeddings.where), device=embeddings.where.device)
+        return embeddings.of_rows(rows.repeat_interleave(repeats))
+
+    def pop_embedded_inputs(self, kwargs: dict) -> dict:
+        """Takes the `embedded_inputs` out of the arguments of a call."""
+        return {name: kwargs.pop(name, None) for name in self.embedded_inputs}
+
+
+__all__ = ["EmbeddedInputsMixin", "GivenEmbeddings", "embedded"]

@@ -25,7 +25,7 @@ from .blocks_llada import Block, plan_blocks
 from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, put_confirmed, put_draft, stop_rows
 from .denoising_llada import Denoiser
 from .drafting_llada import bound_drafts
-from .embeddings_llada import GivenEmbeddings
+from .embeddings_llada import EmbeddedInputsMixin
 from .engine_llada import open_denoiser
 from .foreign_options_llada import explain, is_neutral
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
@@ -72,14 +72,11 @@ class LLaDAGenerationOutput(ModelOutput):
     trajectory: tuple[torch.IntTensor, torch.FloatTensor] | None = None
 
 
-class LLaDAGenerationMixin:
+class LLaDAGenerationMixin(EmbeddedInputsMixin):
     """
     The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is
     sdpa or eager, `query_positions`, and a `config` with the special tokens and `max_position_embeddings`.
     """
-
-    # Arguments of `generate` for `embed_given`, such as images.
-    embedded_inputs: tuple[str, ...] = ()
 
     @torch.no_grad()
     def generate(
@@ -165,7 +162,7 @@ class LLaDAGenerationMixin:
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
             kwargs["remasking"] = None  # the callable also replaces the option of the model's own config
-        model_inputs = {name: kwargs.pop(name, None) for name in self.embedded_inputs}
+        model_inputs = self.pop_embedded_inputs(kwargs)
         config = self._merge_generation_config(generation_config, kwargs)
         check_no_virtual_tokens(self)
         input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
@@ -184,7 +181,7 @@ class LLaDAGenerationMixin:
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
         is_watched = bool(criteria) or streamer is not None
         config.draft_steps = bound_drafts(config, canvas, prompt_length)
-        canvas.embed(self._embed_given(input_ids, model_inputs, config.num_return_sequences))
+        canvas.embed(self.embed_repeated(input_ids, model_inputs, config.num_return_sequences))
 
         with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
             blocks = plan_blocks(canvas.masked(), prompt_length, config.block_length, config.steps)
@@ -205,16 +202,6 @@ class LLaDAGenerationMixin:
             stopped=canvas.stopped if criteria else None,
             trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
         )
-
-    def embed_given(self, input_ids: torch.LongTensor, model_inputs: dict) -> GivenEmbeddings | None:
-        """What stands in the place of tokens of the prompts: a model that takes `embedded_inputs` makes it of them."""
-        return None
-
-    def _embed_given(self, input_ids: torch.LongTensor, model_inputs: dict, repeats: int) -> GivenEmbeddings | None:
-        embeddings = self.embed_given(input_ids[::repeats], model_inputs)
-        if embeddings is None or repeats == 1:
-            return embeddings
-        return GivenEmbeddings(*(values.repeat_interleave(repeats, dim=0) for values in embeddings))
 
     def _denoise_blocks(
         self,

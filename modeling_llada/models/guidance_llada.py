@@ -7,7 +7,7 @@ from torch import nn
 from transformers import Cache
 
 from .adapters_llada import AdapterRows, adapters_of
-from .embeddings_llada import GivenEmbeddings
+from .embeddings_llada import GivenEmbeddings, embedded
 
 
 def guided_logits(
@@ -48,12 +48,8 @@ def guided_logits(
             embeddings = GivenEmbeddings(where, torch.cat([embeddings.values, embeddings.values]))
     options = {"cache": cache, "query_positions": query_positions}
     with adapters_of(model, rows, logits_to_keep):
-        if embeddings is None:
-            inputs = {"input_ids": input_ids}
-        else:
-            inputs = {"inputs_embeds": embeddings.put_into(model.get_input_embeddings(), input_ids)}
         logits = model(
-            **inputs,
+            **embedded(model, input_ids, embeddings),
             attention_mask=attention_mask,
             position_ids=position_ids,
             logits_to_keep=0 if logits_to_keep is None else logits_to_keep,

@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 from .adapters_llada import AdapterRows, adapters_of, check_adapters
 from .arguments_llada import check_generator, check_ids, check_shape, check_token_types, check_vocabulary
 from .diffusion_llada import random_ranks, sample_counts
+from .embeddings_llada import EmbeddedInputsMixin, GivenEmbeddings, embedded
 from .guidance_llada import guided_logits
 from .options_llada import check_bool, check_integer, check_number
 from .sampling_llada import shared_generator
@@ -43,7 +44,7 @@ class LLaDALikelihoodOutput(ModelOutput):
     standard_error: torch.FloatTensor | None = None
 
 
-class LLaDALikelihoodMixin:
+class LLaDALikelihoodMixin(EmbeddedInputsMixin):
     """Scores of texts. `forward` has to take `masked_positions` and `logits_to_keep`, and the config a `mask_token_id`."""
 
     @torch.no_grad()
@@ -59,6 +60,8 @@ class LLaDALikelihoodMixin:
         generator: torch.Generator | list[torch.Generator] | None = None,
         adapter_names: list[str] | None = None,
         token_type_ids: torch.LongTensor | None = None,
+        cfg_text_only: bool = False,
+        **kwargs,
     ) -> LLaDALikelihoodOutput:
         r"""
         Estimates the log-likelihood of some tokens of a text given the others (eq. 6 of the paper).
@@ -89,13 +92,19 @@ class LLaDALikelihoodMixin:
                 With adapters of PEFT, that of each row; `"__base__"` for none. By default the active adapter of all.
             token_type_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
                 Zeros, as some tokenizers return them. They have no effect.
+            cfg_text_only (`bool`, *optional*, defaults to `False`):
+                Whether guidance masks only the text that is given, and keeps its images.
+            kwargs:
+                For a model that sees images: the images of the texts, as its `forward` takes them. Their features are
+                computed once for all samples. Image tokens cannot be scored.
 
         Returns:
             [`LLaDALikelihoodOutput`].
 
         Raises:
             `ValueError`: if shapes do not match, if a row has no token to score or is longer than the context of the
-                model, or if a number is out of its range.
+                model, if an image token has a label, or if a number is out of its range.
+            `TypeError`: if the model does not take an argument.
 
         Example:
 
@@ -112,9 +121,12 @@ class LLaDALikelihoodMixin:
         -0.0
         ```
         """
+        model_inputs = self.pop_embedded_inputs(kwargs)
+        check_no_others("log_likelihood", kwargs)
         check_scoring(input_ids, labels, attention_mask, self.config)
         check_length(input_ids, attention_mask, self.config)
         check_samples(num_samples, batch_size, antithetic, cfg_scale)
+        check_bool("cfg_text_only", cfg_text_only)
         check_token_types(token_type_ids)
         check_adapters(self, adapter_names, len(input_ids))
         generators = self._generators_of_rows(generator, len(input_ids))
@@ -122,6 +134,8 @@ class LLaDALikelihoodMixin:
         attention_mask = None if attention_mask is None else attention_mask.to(self.device)
         scored = labels != -100
         texts = torch.where(scored, labels, input_ids)
+        embeddings = self.embed_given(texts, model_inputs)
+        given = ~scored & ~embeddings.where if embeddings is not None and cfg_text_only else ~scored
 
         # The samples of several rows can share a forward pass, and those of one row can need several. The noise is drawn
         # row by row, so it does not depend on that.
@@ -134,7 +148,15 @@ class LLaDALikelihoodMixin:
                 row = row_of[part]
                 attended = None if attention_mask is None else attention_mask[row]
                 adapters = AdapterRows(row, len(texts), adapter_names)
-                log_probs = self.masked_log_probs(texts[row], mask[part], attended, ~scored[row], cfg_scale, adapters)
+                log_probs = self.masked_log_probs(
+                    texts[row],
+                    mask[part],
+                    attended,
+                    given[row],
+                    cfg_scale,
+                    adapters,
+                    None if embeddings is None else embeddings.of_rows(row),
+                )
                 samples.append(weight[part] * log_probs)
         samples = torch.cat(samples).view(len(texts), num_samples)
 
@@ -153,7 +175,8 @@ class LLaDALikelihoodMixin:
     ) -> torch.FloatTensor:
         r"""
         Estimates the perplexity of texts, `exp(-log p(x_0) / L)`, by sliding windows: the tokens of each stride are
-        scored given those before them in the window.
+        scored given those before them in the window. Texts with images, whose tokens are not scored, must fit into one
+        window.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`):
@@ -171,11 +194,14 @@ class LLaDALikelihoodMixin:
             `torch.FloatTensor` of shape `(batch,)`: an upper bound in expectation.
 
         Raises:
-            `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
+            `ValueError`: if `window` or `stride` is out of its range, a row is empty, or a window cannot hold a row with
+                images.
         """
         score = self.rolling_log_likelihood(input_ids, attention_mask, window, stride, **kwargs).log_likelihood
-        num_scored = input_ids.shape[-1] if attention_mask is None else (attention_mask != 0).sum(-1).to(score.device)
-        return (-score / num_scored).exp()
+        scored = ~placeholders_in(input_ids, self.config)
+        if attention_mask is not None:
+            scored &= (attention_mask != 0).to(scored.device)
+        return (-score / scored.sum(-1).to(score.device)).exp()
 
     @torch.no_grad()
     def rolling_log_likelihood(
@@ -196,7 +222,8 @@ class LLaDALikelihoodMixin:
             [`LLaDALikelihoodOutput`]: the sum over the windows, which have independent noise.
 
         Raises:
-            `ValueError`: if `window` or `stride` is out of its range, or a row is empty.
+            `ValueError`: if `window` or `stride` is out of its range, a row is empty, or a window cannot hold a row with
+                images.
         """
         limit = self.config.max_position_embeddings
         window = limit if window is None else window
@@ -216,9 +243,15 @@ class LLaDALikelihoodMixin:
                 "`attention_mask` must have a one in each row: one without a token has no score. Leave that row out of "
                 "`input_ids`."
             )
-        check_scoring(input_ids, input_ids.masked_fill(attention_mask == 0, -100), attention_mask, self.config)
+        placeholders = placeholders_in(input_ids, self.config)
+        labels = input_ids.masked_fill(placeholders | (attention_mask == 0), -100)
+        check_scoring(input_ids, labels, attention_mask, self.config)
         check_adapters(self, adapter_names, len(input_ids))
         generators = self._generators_of_rows(generator, len(input_ids))
+        if placeholders.any() or any(kwargs.get(name) is not None for name in self.embedded_inputs):
+            check_one_window(window, attention_mask)
+            kwargs |= {"generator": generators, "adapter_names": adapter_names}
+            return self.log_likelihood(input_ids, labels, attention_mask, **kwargs)
 
         total, variance = torch.zeros(2, len(input_ids), device=self.device)
         for row, generator in enumerate(generators):
@@ -251,6 +284,7 @@ class LLaDALikelihoodMixin:
         given: torch.BoolTensor | None = None,
         cfg_scale: float = 0.0,
         adapter_rows: AdapterRows | None = None,
+        embeddings: GivenEmbeddings | None = None,
     ) -> torch.FloatTensor:
         r"""
         The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, for given noise.
@@ -268,6 +302,8 @@ class LLaDALikelihoodMixin:
                 Scale of the classifier-free guidance.
             adapter_rows (`AdapterRows`, *optional*):
                 Whose adapter each sequence gets, in a mixed batch of PEFT.
+            embeddings (`GivenEmbeddings`, *optional*):
+                What stands in the place of tokens, such as the features of images.
 
         Returns:
             `torch.FloatTensor` of shape `(batch,)`.
@@ -276,13 +312,23 @@ class LLaDALikelihoodMixin:
         noisy = input_ids.masked_fill(mask, mask_token_id)
         if cfg_scale > 0:
             logits = guided_logits(
-                self, noisy, given, mask_token_id, cfg_scale, attention_mask, None, mask, rows=adapter_rows
+                self,
+                noisy,
+                given,
+                mask_token_id,
+                cfg_scale,
+                attention_mask,
+                None,
+                mask,
+                rows=adapter_rows,
+                embeddings=embeddings,
             )
             losses = F.cross_entropy(logits, input_ids[mask], reduction="none")
         else:
             positions = mask.flatten().nonzero().flatten()
             with adapters_of(self, adapter_rows, mask):
-                losses = self(noisy, attention_mask, labels=input_ids, masked_positions=positions).losses
+                inputs = embedded(self, noisy, embeddings) | {"attention_mask": attention_mask}
+                losses = self(**inputs, labels=input_ids, masked_positions=positions).losses
         return -losses.new_zeros(mask.shape).masked_scatter(mask, losses).sum(-1)
 
 
@@ -351,7 +397,14 @@ def check_scoring(
             "`labels` must hold at least one scored token in each row. Set the ids of the scored tokens, and -100 at the "
             "given ones."
         )
-    check_vocabulary("`input_ids` and `labels`", torch.where(scored, labels, input_ids), config.vocab_size)
+    placeholders = placeholders_in(input_ids, config)
+    if (scored & (placeholders | placeholders_in(labels, config))).any():
+        raise ValueError(
+            f"`labels` must be -100 at image tokens, {list(config.placeholder_token_ids)}, which stand for features and are "
+            "never scored. Set `labels[torch.isin(input_ids, torch.tensor(model.config.placeholder_token_ids))] = -100`."
+        )
+    texts = torch.where(scored, labels, input_ids).masked_fill(placeholders, 0)
+    check_vocabulary("`input_ids` and `labels`", texts, config.vocab_size)
     if (labels == config.mask_token_id).any():
         raise ValueError(
             f"`labels` must not hold the mask token, {config.mask_token_id}, which stands for no text and has no score. Set "
@@ -361,6 +414,28 @@ def check_scoring(
         check_shape("attention_mask", attention_mask, input_ids.shape)
         if (scored & (attention_mask == 0)).any():
             raise ValueError("`labels` must be -100 where `attention_mask` is 0, because padding cannot be scored.")
+
+
+def placeholders_in(ids: torch.LongTensor, config: PreTrainedConfig) -> torch.BoolTensor:
+    """Where something else than text stands: the tokens of images, of a model that sees them."""
+    placeholders = torch.tensor(getattr(config, "placeholder_token_ids", ()), dtype=torch.long, device=ids.device)
+    return torch.isin(ids.long(), placeholders)
+
+
+def check_one_window(window: int, attention_mask: torch.Tensor) -> None:
+    """A window must not cut an image in two."""
+    length = int((attention_mask != 0).sum(-1).max())
+    if length > window:
+        raise ValueError(
+            f"`window` must hold each row of a batch with images, which are not cut, but got {window} for {length} tokens. "
+            "Shorten the text, show fewer images, or score rows without images in a call of their own."
+        )
+
+
+def check_no_others(method: str, kwargs: dict) -> None:
+    """Refuses arguments that nothing reads."""
+    for name in kwargs:
+        raise TypeError(f"`{method}` got an unexpected keyword argument `{name}`, which nothing reads. Leave it out.")
 
 
 def check_length(input_ids: torch.LongTensor, attention_mask: torch.Tensor | None, config: PreTrainedConfig) -> None:
