@@ -13,19 +13,27 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import TINY
+from support.golden_v import FOLDER as GOLDEN_V
+from support.golden_v import golden_image
 from support.tiny_poet import save_tiny_poet
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 import modeling_llada
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
+from modeling_llada import (
+    LLaDAConfig,
+    LLaDAForMaskedLM,
+    LLaDAModel,
+    LLaDAVForConditionalGeneration,
+    LLaDAVProcessor,
+)
 from modeling_llada.export import export_checkpoint
 
 
 # All files of the folder but those of images. One that `modeling_llada.py` does not import, directly or not, would not be
 # copied.
-REMOTE_FILES = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada.py")} - {
-    "images_llada.py"
-}
+MODELS = Path(modeling_llada.models.__file__).parent
+REMOTE_FILES = {path.name for path in MODELS.glob("*_llada.py")} - {"images_llada.py"}
+REMOTE_FILES_WITH_IMAGES = {path.name for path in MODELS.glob("*_llada*.py")}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]
 # `-S` leaves out the .pth files, by which Python finds an editable install. A regular install is in the folder itself.
@@ -39,7 +47,7 @@ sys.modules["modeling_llada"] = None  # importing the package is an error
 # Two processes do all the work, because starting one takes longer than everything that it does.
 SAVED = """
 import torch, transformers
-predictor, backbone, again, prompt = sys.argv[1:]
+predictor, backbone, vision, again, prompt, messages = sys.argv[1:]
 prompt, result = torch.tensor(json.loads(prompt)), {}
 for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
     model = getattr(transformers, auto_class).from_pretrained(predictor, trust_remote_code=True)
@@ -48,6 +56,15 @@ for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
     model.save_pretrained(f"{again}/{auto_class}")
 model = transformers.AutoModel.from_pretrained(backbone, trust_remote_code=True)
 result["backbone"] = [type(model).__name__, model(prompt).last_hidden_state.flatten().tolist()]
+processor = transformers.AutoProcessor.from_pretrained(vision, trust_remote_code=True)
+model = transformers.AutoModelForImageTextToText.from_pretrained(vision, trust_remote_code=True)
+options = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+inputs = processor.apply_chat_template(json.loads(messages), **options)
+sequences = model.generate(**inputs, max_new_tokens=8, steps=4).tolist()
+parts = (model, processor, processor.image_processor)
+result["vision"] = [sorted(inputs), sequences, processor.decode(sequences[0]), [type(part).__module__ for part in parts]]
+model.save_pretrained(f"{again}/vision")
+processor.save_pretrained(f"{again}/vision")
 print(json.dumps(result))
 """
 EXPORTED = """
@@ -123,8 +140,14 @@ def saved(elsewhere, tmp_path_factory):
     folder, again = tmp_path_factory.mktemp("saved"), tmp_path_factory.mktemp("again")
     tiny(LLaDAForMaskedLM).save_pretrained(folder / "predictor")
     tiny(LLaDAModel).save_pretrained(folder / "backbone")
-    result = elsewhere(SAVED, folder / "predictor", folder / "backbone", again, PROMPT)
-    return SimpleNamespace(folder=folder, again=again, result=json.loads(result))
+    golden_image("A").save(folder / "picture.png")
+    picture = {"type": "image", "path": str(folder / "picture.png")}
+    messages = [{"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}]
+    for part in (LLaDAVForConditionalGeneration, LLaDAVProcessor):
+        part.from_pretrained(GOLDEN_V).save_pretrained(folder / "vision")
+    folders = [folder / name for name in ("predictor", "backbone", "vision")]
+    result = elsewhere(SAVED, *folders, again, PROMPT, json.dumps(messages))
+    return SimpleNamespace(folder=folder, again=again, messages=messages, result=json.loads(result))
 
 
 class TestSaved:
@@ -149,6 +172,23 @@ class TestSaved:
             expected = tiny(LLaDAModel)(torch.tensor(PROMPT)).last_hidden_state.flatten()
         assert name == "LLaDAModel"
         torch.testing.assert_close(torch.tensor(hidden_states), expected)
+
+    def test_a_question_about_a_picture(self, saved):
+        names, sequences, text, modules = saved.result["vision"]
+        assert all(module.startswith("transformers_modules.") for module in modules)
+        processor = LLaDAVProcessor.from_pretrained(saved.folder / "vision")
+        model = LLaDAVForConditionalGeneration.from_pretrained(saved.folder / "vision")
+        options = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+        inputs = processor.apply_chat_template(saved.messages, **options)
+        assert names == sorted(inputs)
+        assert sequences == model.generate(**inputs, max_new_tokens=8, steps=4).tolist()
+        assert text == processor.decode(sequences[0])
+        for folder in (saved.folder / "vision", saved.again / "vision"):
+            assert python_files(folder) == REMOTE_FILES_WITH_IMAGES
+            fields = json.loads((folder / "processor_config.json").read_text())
+            assert fields["auto_map"] == {"AutoProcessor": "processing_llada_v.LLaDAVProcessor"}
+            image_processor = fields["image_processor"]["auto_map"]["AutoImageProcessor"]
+            assert image_processor == "image_processing_llada_v.LLaDAVImageProcessor"
 
 
 @pytest.fixture(scope="module")
