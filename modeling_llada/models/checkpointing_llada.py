@@ -31,8 +31,8 @@ class LLaDACheckpointingMixin:
         [`PreTrainedModel.from_pretrained`].
 
         Raises:
-            `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers. A
-                mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
+            `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers, or
+                weights of other shapes. A mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
                 The head may be missing in a checkpoint of [`LLaDAModel`]. Also if weights are integers without a
                 `quantization_config`.
             `OSError`: if a safetensors file or the index of the shards is damaged.
@@ -64,6 +64,15 @@ class LLaDACheckpointingMixin:
     @staticmethod
     def _finalize_model_loading(model, load_config, loading_info):
         # Not in `from_pretrained`, which tells only of the weights of an adapter if there is one.
+        if loading_info.mismatched_keys and not load_config.ignore_mismatched_sizes:
+            shapes = [
+                f"{key} {tuple(got)} instead of {tuple(ours)}" for key, got, ours in loading_info.mismatched_keys
+            ]
+            raise ValueError(
+                f"`pretrained_model_name_or_path={str(load_config.pretrained_model_name_or_path)!r}` has {len(shapes)} weights "
+                f"of another size than its config.json says: {', '.join(sorted(shapes)[:5])}{', ...' * (len(shapes) > 5)}. "
+                "It describes another network. The sizes of a vision tower may be those of a vision_config.json beside it."
+            )
         info = PreTrainedModel._finalize_model_loading(model, load_config, loading_info)
         may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
         missing = [key for key in info.missing_keys if not (may_lack_head and key.startswith("lm_head."))]

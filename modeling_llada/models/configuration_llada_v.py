@@ -13,6 +13,7 @@
 # limitations under the License.
 """LLaDA-V model configuration."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -142,6 +143,8 @@ class LLaDAVConfig(LLaDAConfig):
             self.architectures = ["LLaDAVForConditionalGeneration"]
         if self.image_token_id is None:
             is_public = self.vocab_size == PUBLIC_VOCABULARY["rows"]
+            if is_public and self.tokenizer_vocab_size is None:
+                self.tokenizer_vocab_size = PUBLIC_VOCABULARY["entries"]
             self.image_token_id = PUBLIC_VOCABULARY["entries"] if is_public else self.vocab_size
         if self.video_token_id is None:
             self.video_token_id = self.image_token_id + 1
@@ -154,14 +157,27 @@ class LLaDAVConfig(LLaDAConfig):
         """Reads a config.json; see [`PreTrainedConfig.from_dict`]. For a public one other files of its folder are read too."""
         if is_public_config(config_dict):
             folder = kwargs.get("name_or_path", config_dict.get("_name_or_path"))
-            config_dict = read_public_folder(config_dict, folder, given=kwargs)
+            options = {"revision": config_dict.get("_commit_hash"), **kwargs}
+            config_dict = read_public_folder(config_dict, folder, options)
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """Reads the config.json of a folder or a Hub id; see [`PreTrainedConfig.from_pretrained`]."""
-        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))  # `from_dict` is told nothing else of it
+        # `from_dict` is told nothing else of it.
+        name = str(pretrained_model_name_or_path)
+        kwargs.setdefault(
+            "name_or_path", os.path.join(name, kwargs.get("subfolder") or "") if os.path.isdir(name) else name
+        )
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    @classmethod
+    def from_language_config(cls, config: LLaDAConfig, **fields) -> "LLaDAVConfig":
+        """The configuration of a LLaDA that gets eyes: its own fields, and those of the images, such as `vision_config`."""
+        own = config.to_dict()
+        for name in ("architectures", "auto_map", "model_type", "transformers_version", "_name_or_path"):
+            own.pop(name, None)
+        return cls(**own | fields)
 
     @property
     def placeholder_token_ids(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ files beside config.json: an optional vision_config.json, the tensors, and the t
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ TOKEN_FIELDS = {
 # The public sampler rules these out always, since its training never made a model end by EOS.
 SUPPRESSED_TOKENS = ("<|endoftext|>", "<|startoftext|>", "<|start_header_id|>", "<|end_header_id|>")
 TOWER = "model.vision_tower.vision_tower.vision_model."
+# SigLIP 2, so400m, and the fields that tell another tower.
+PUBLIC_TOWER = {"width": 1152, "layers": 27}
+VISION_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+)
 
 
 def rename_public_keys(state_dict: dict, prefix: str) -> None:
@@ -59,7 +70,7 @@ def is_public_config(config_dict: dict) -> bool:
     return "mm_vision_tower" in config_dict and "vision_config" not in config_dict
 
 
-def read_public_folder(config_dict: dict, folder: str | None, given: dict) -> dict:
+def read_public_folder(config_dict: dict, folder: str | None, options: dict) -> dict:
     """
     Completes a public config.json with what its code has as constants.
 
@@ -68,14 +79,14 @@ def read_public_folder(config_dict: dict, folder: str | None, given: dict) -> di
             The content of config.json.
         folder (`str`, *optional*):
             The folder or Hub id that it is from.
-        given (`dict`):
-            Fields that the caller sets, and options of the download.
+        options (`dict`):
+            Options of the download, among other things.
 
     Raises:
         `ValueError`: if the projector, the merging of tiles, or the vision tower is another one.
     """
     check_public_fields(config_dict)
-    files = PublicFiles(folder, given)
+    files = PublicFiles(folder, options)
     fields = dict(config_dict)
     fields["architectures"] = ["LLaDAVForConditionalGeneration"]
     fields["vision_config"] = read_vision_config(files)
@@ -127,29 +138,50 @@ def read_vision_config(files: "PublicFiles") -> dict:
     """The vision tower: vision_config.json, or else what its tensors say, or else the published sizes, `{}`."""
     fields = files.read_json("vision_config.json")
     if fields is not None:
-        # It counts the last layer, which LLaDA-V drops.
-        fields["num_hidden_layers"] -= 1
-        return fields
+        return check_vision_config(fields, files)
     shapes = files.read_shapes(TOWER)
     if not shapes:
         return {}
     width, channels, patch, _ = shapes["embeddings.patch_embedding.weight"]
-    side = round(shapes["embeddings.position_embedding.weight"][0] ** 0.5)
-    layers = {int(name.split(".")[2]) for name in shapes if name.startswith("encoder.layers.")}
-    sizes = {
-        "hidden_size": width,
-        "num_channels": channels,
-        "patch_size": patch,
-        "image_size": 384 if (side, patch) == (27, 14) else side * patch,  # 384 pixels are 27.4 patches
-        "num_hidden_layers": len(layers),
-        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
-    }
-    if width != 1152:
+    if width != PUBLIC_TOWER["width"]:
         raise ValueError(
             f"the vision tower of {files.folder} has a width of {width}, and no tensor tells its number of heads. Put a "
             "vision_config.json, that of the SigLIP tower, beside config.json."
         )
-    return sizes
+    side = round(shapes["embeddings.position_embedding.weight"][0] ** 0.5)
+    layers = {int(name.split(".")[2]) for name in shapes if name.startswith("encoder.layers.")}
+    return {
+        "hidden_size": width,
+        "num_channels": channels,
+        "patch_size": patch,
+        "image_size": 384 if (side, patch) == (27, 14) else side * patch,  # 384 pixels are 27.4 patches
+        # A file may still have the last layer of the published tower, which LLaDA-V drops.
+        "num_hidden_layers": len(layers) - (len(layers) == PUBLIC_TOWER["layers"]),
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+    }
+
+
+def check_vision_config(fields: dict, files: "PublicFiles") -> dict:
+    """The fields of a vision_config.json, which counts the last layer, without it. A config.json of SigLIP has them nested."""
+    fields = dict(fields.get("vision_config") or fields)
+    path = f"vision_config.json of {files.folder}"
+    kind = fields.get("model_type", "siglip_vision_model")
+    if kind != "siglip_vision_model":
+        raise ValueError(
+            f"`model_type` in the {path} must be 'siglip_vision_model', but got {kind!r}, which is another network."
+        )
+    missing = [name for name in VISION_SIZES if not isinstance(fields.get(name), int)]
+    if missing:
+        raise ValueError(f"the {path} lacks {', '.join(missing)}. Take that of the SigLIP tower.")
+    return fields | {"num_hidden_layers": fields["num_hidden_layers"] - 1}
+
+
+def count_entries(folder: str | os.PathLike, rows: int) -> dict[str, int]:
+    """The fields that depend on the number of entries of the tokenizer in the folder of a language model."""
+    _, entries = PublicFiles(str(folder), {}).read_tokens(rows)
+    return (
+        {"image_token_id": entries, "tokenizer_vocab_size": entries} if entries < rows else {"image_token_id": entries}
+    )
 
 
 class PublicFiles:
@@ -177,15 +209,17 @@ class PublicFiles:
         return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
     def read_tokens(self, rows: int) -> tuple[dict[str, int], int]:
-        """The ids of the special tokens, and the number of entries of the tokenizer."""
+        """The ids of the special tokens, and the number of entries of the tokenizer: the id of the first placeholder."""
         if rows == PUBLIC_VOCABULARY["rows"]:
             return PUBLIC_TOKENS, PUBLIC_VOCABULARY["entries"]
         path = self.find("tokenizer.json")
         if path is None:
             return {}, rows
         tokenizer = Tokenizer.from_file(str(path))
-        ids = {token: tokenizer.token_to_id(token) for token in PUBLIC_TOKENS}
-        return {token: id_ for token, id_ in ids.items() if id_ is not None}, tokenizer.get_vocab_size()
+        ids = {token: tokenizer.token_to_id(token) for token in (*PUBLIC_TOKENS, "<image>")}
+        ids = {token: id_ for token, id_ in ids.items() if id_ is not None}
+        # The tokenizer of a processor has the placeholders already.
+        return ids, ids.get("<image>", tokenizer.get_vocab_size())
 
     def read_shapes(self, prefix: str) -> dict[str, list[int]]:
         """The shapes of the tensors below a prefix, from the headers of local safetensors files."""

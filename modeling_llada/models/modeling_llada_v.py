@@ -17,6 +17,8 @@ LLaDA with pictures: a SigLIP vision tower and a projector turn the tiles of an 
 backbone, which stand in the sequence at the image tokens. Everything after that is LLaDA.
 """
 
+import os
+
 import torch
 from torch import nn
 from transformers import SiglipVisionModel
@@ -27,12 +29,13 @@ from transformers.models.llava_next.modeling_llava_next import image_size_to_num
 from .arguments_llada import check_shape
 from .configuration_llada_v import LLaDAVConfig
 from .conversion_llada import register_weight_renamings
-from .conversion_llada_v import BACKBONE_RENAMINGS, rename_public_keys
+from .conversion_llada_v import BACKBONE_RENAMINGS, count_entries, rename_public_keys
 from .diffusion_llada import LLaDAMaskedLossOutput
 from .embeddings_llada import GivenEmbeddings
 from .generation_llada import LLaDAGenerationOutput
 from .images_llada import pack_features, pack_video
 from .modeling_llada import LLaDAForMaskedLM, LLaDAModel
+from .parts_llada_v import check_projector, read_projector, read_tower
 
 
 # The arguments that say what stands at the image tokens and the video tokens, as the processor returns them.
@@ -76,6 +79,11 @@ class LLaDAVModel(LLaDAModel):
         self.vision_tower = SiglipVisionModel(config.vision_config)
         self.multi_modal_projector = LLaDAVProjector(config)
         self.image_newline = nn.Parameter(torch.empty(config.hidden_size))
+        # Files may still have the last layer and the head of SigLIP.
+        dropped = rf"vision_tower\.(head|encoder\.layers\.{config.vision_config.num_hidden_layers})\."
+        self._keys_to_ignore_on_load_unexpected = {*self._keys_to_ignore_on_load_unexpected, dropped}
+        # CODEPATH: "flat" is stage 1, whose files have no `image_newline`, since no rows end; all others have it.
+        self._keys_to_ignore_on_load_missing = ["image_newline"] if config.patch_merge_type == "flat" else []
 
         self.post_init()
 
@@ -272,6 +280,72 @@ class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
     input_modalities = ("image", "text")
     backbone_class = LLaDAVModel
     embedded_inputs = IMAGE_INPUTS
+
+    @classmethod
+    def from_parts(
+        cls,
+        language_model: str | os.PathLike | LLaDAForMaskedLM,
+        vision_model: str | os.PathLike | SiglipVisionModel,
+        **fields,
+    ) -> "LLaDAVForConditionalGeneration":
+        """
+        Puts a LLaDA and a vision tower together. The projector and `image_newline` are new: stage 1 trains them.
+
+        Args:
+            language_model (`str` or [`LLaDAForMaskedLM`]):
+                The language model, or its folder or Hub id. A given one is not copied: both share its weights.
+            vision_model (`str` or `SiglipVisionModel`):
+                The vision tower, or the folder or Hub id of a `SiglipVisionModel` or a `SiglipModel`. If it has a head, then
+                the head and the layer below are left out, as in the public code.
+            fields:
+                Fields of [`LLaDAVConfig`], such as `patch_merge_type`.
+
+        Raises:
+            `ValueError`: if weights are missing, or a field has a value that it cannot have.
+
+        Example:
+
+        ```python
+        >>> model = LLaDAVForConditionalGeneration.from_parts(
+        ...     "GSAI-ML/LLaDA-8B-Instruct", "google/siglip2-so400m-patch14-384"
+        ... )
+        ```
+        """
+        language = language_model
+        if not isinstance(language, LLaDAForMaskedLM):
+            language = LLaDAForMaskedLM.from_pretrained(language_model, dtype="auto")
+            fields = count_entries(language_model, language.config.vocab_size) | fields
+        tower = read_tower(vision_model, language.dtype)
+        config = LLaDAVConfig.from_language_config(language.config, vision_config=tower.config.to_dict(), **fields)
+        with torch.device("meta"):
+            model = cls(config)
+        for name in ("embed_tokens", "layers", "norm", "rotary_emb"):
+            setattr(model.model, name, getattr(language.model, name))
+        model.lm_head, model.model.vision_tower = language.lm_head, tower.to(language.device)
+        model.model.multi_modal_projector = LLaDAVProjector(config).to(language.device, language.dtype)
+        newline = torch.randn(config.hidden_size) * config.hidden_size**-0.5
+        model.model.image_newline = nn.Parameter(newline.to(language.device, language.dtype))
+        model.generation_config = language.generation_config
+        return model.train(language.training)
+
+    @torch.no_grad()
+    def load_projector(self, path: str | os.PathLike) -> None:
+        """
+        Loads a projector that stage 1 has trained.
+
+        Args:
+            path (`str`):
+                The mm_projector.bin of the public code, the same as a safetensors file, or a folder with either. No code of a
+                pickle is run.
+
+        Raises:
+            `ValueError`: if there is no such file, it is damaged or holds something else, or its sizes are others.
+        """
+        projector = self.model.multi_modal_projector
+        weights = read_projector(path)
+        check_projector(path, weights, projector)
+        for name, parameter in projector.named_parameters():
+            parameter.copy_(weights[name])
 
     def forward(
         self,
