@@ -86,12 +86,16 @@ class Canvas:
             **more,
         )
 
+    def unfilled(self) -> torch.BoolTensor:
+        """The positions without a token, `(batch, length)`, in rows that have not ended."""
+        return ~self.given & (self.step < 0) & ~self.ended[:, None]
+
     def masked(self) -> torch.BoolTensor:
-        """The positions that wait for a token, `(batch, length)`."""
-        masked = ~self.given & (self.step < 0) & ~self.ended[:, None]
+        """The positions that wait for a token, `(batch, length)`: the unfilled ones before the end of their row."""
+        unfilled = self.unfilled()
         if self.end is None:
-            return masked
-        return masked & (torch.arange(masked.shape[1], device=masked.device) < self.end[:, None])
+            return unfilled
+        return unfilled & (torch.arange(unfilled.shape[1], device=unfilled.device) < self.end[:, None])
 
     def cut_behind(self, eos_token_ids: torch.LongTensor) -> None:
         """Moves the end of each row to the first EOS that was committed in its answer."""
@@ -200,9 +204,9 @@ def end_rows(
 
 def stop_rows(canvas: Canvas, stop: torch.BoolTensor, pad_token_id: int) -> None:
     """Stops rows, `(batch,)`: all masks that are left in them become pads."""
-    masks = canvas.masked() & stop[:, None]
-    write_pads(canvas, masks, pad_token_id)
-    canvas.stopped |= masks.any(-1)
+    is_incomplete = (canvas.masked() & stop[:, None]).any(-1)
+    write_pads(canvas, canvas.unfilled() & stop[:, None], pad_token_id)
+    canvas.stopped |= is_incomplete
     canvas.ended |= stop
 
 

@@ -67,7 +67,7 @@ class Denoiser:
         self.copies = config.num_return_sequences  # rows of the canvas for each row of the call
         device = canvas.tokens.device
         self.ruled_out = ruled_out_tokens(model, config, device)
-        self.cuts = as_tensor(config.eos_token_id, device) if config.skip_after_eos else None
+        self.cuts = as_tensor(config.eos_token_id, device) if canvas.end is not None else None
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None

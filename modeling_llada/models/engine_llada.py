@@ -101,9 +101,15 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
     if model.config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
         return "the frequencies of the rotary embedding depend on the length"
     for module in model.modules():
-        if hasattr(module, "base_layer") or module._forward_hooks or module._forward_pre_hooks:
+        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+        if hasattr(module, "base_layer") or not all(map(is_idle, hooks)):
             return "the model has adapters or hooks, which can be switched"
     return None
+
+
+def is_idle(hook: Callable) -> bool:
+    """Whether a hook does nothing in a step. Those of `output_hidden_states` and its kin stay after a call that had asked."""
+    return getattr(hook, "__module__", None) == "transformers.utils.output_capturing"
 
 
 class Recordings:

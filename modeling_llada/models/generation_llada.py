@@ -167,9 +167,8 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         check_no_virtual_tokens(self)
         input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
         prompt_length = input_ids.shape[1]
-        canvas = Canvas.create(
-            input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, config.skip_after_eos
-        )
+        skips = config.skip_after_eos and config.stop_at_eos
+        canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, skips)
         generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
         processors = as_callables("logits_processor", logits_processor)

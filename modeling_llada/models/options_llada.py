@@ -227,8 +227,8 @@ OPTIONS = (
         help="End a row after the block that holds its first EOS, and pad everything after that EOS.",
         example=False, purpose="the tokens of the official sampler, which never stops early", label="Stop at the end"),
     Option("skip_after_eos", "bool", default=False, finishes_early=True,
-        help="Leave the masks behind an EOS that was committed in the completion as they are, and spend the steps on those "
-             "before it. LLaDA-V was published so.",
+        help="With `stop_at_eos`: leave the masks behind an EOS that was committed in the completion as they are, and spend "
+             "the steps on those before it. LLaDA-V was published so.",
         example=True),
     Option("stop_strings", "strings", finishes_early=True, is_recorded=False, on_command_line=False,
         help="End a row as soon as the text before its first mask holds one of these, and pad what follows. `generate` "

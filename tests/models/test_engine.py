@@ -371,6 +371,14 @@ class TestWhyNotRecordable:
         canvas = Canvas.create(torch.full((1, 4), 5), torch.ones(1, 4).long(), MASK, max_new_tokens=4)
         assert "CUDA" in why_not_recordable(model, canvas, LLaDAGenerationConfig())
 
+    def test_hidden_states_that_were_asked_for_before(self, static, model, random_ids):
+        """transformers leaves its hooks behind. They do nothing in later calls."""
+        model(random_ids(1, 4), output_hidden_states=True)
+        assert any(module._forward_hooks for module in model.modules())
+        assert self.reason(model) is None
+        model.generate(random_ids(1, 12), **SMALL)
+        assert static.recorded
+
     OPTIONS = {
         "`disable_compile`": {"disable_compile": True},
         "suffix window": {"suffix_window": 4},

@@ -55,6 +55,7 @@ VALUES = {
     "draft_steps": st.integers(2, 5),
     "num_return_sequences": st.integers(1, 2),
     "eos_token_id": st.integers(0, MASK - 1) | st.lists(st.integers(0, MASK - 1), min_size=1, max_size=8),
+    "suppress_tokens": st.lists(st.integers(0, MASK - 1), min_size=1, max_size=4),
     "eot_token_id": st.integers(0, MASK - 1),
     "pad_token_id": st.integers(0, MASK - 1),
 }
