@@ -87,11 +87,14 @@ class MaskingCollator:
         """The clean tokens of a row with the added EOS, and which of them belong to the response."""
         clean, labels = torch.tensor(row.input_ids), torch.tensor(row.labels)
         missing = fill_length - len(clean)
-        if missing > 0 and labels[-1] == self.eos_token_id:
+        if missing > 0 and self._may_fill(labels):
             clean, labels = (
                 torch.nn.functional.pad(x, (0, missing), value=self.eos_token_id) for x in (clean, labels)
             )
         return clean, labels != -100
+
+    def _may_fill(self, labels: torch.Tensor) -> bool:
+        return bool(labels[-1] == self.eos_token_id)
 
 
 def _kept_apart(documents: torch.Tensor) -> dict[str, torch.Tensor | int]:

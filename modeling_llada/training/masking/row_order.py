@@ -30,12 +30,14 @@ class RowKey(NamedTuple):
 
 
 class NumberedRow(NamedTuple):
-    """A clean row, or a document of a packed row, with its noise."""
+    """A clean row, or a document of a packed row, with its noise; what its images are made of, and the turn of each token."""
 
     input_ids: list[int]
     labels: list[int]
     rate: float
     generator: torch.Generator
+    images: dict[str, torch.Tensor] | None = None
+    turns: list[int] | None = None
 
 
 @dataclass(eq=False)
@@ -126,6 +128,10 @@ class NumberedRows(Dataset):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def lengths(self) -> Sequence[int]:
+        """The number of tokens of each row."""
+        return [len(tokens) for tokens in self.rows["input_ids"]]
 
     @property
     def documents(self) -> list[int] | None:

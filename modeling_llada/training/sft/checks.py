@@ -23,6 +23,7 @@ from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS
 
 
+MODEL_TYPES = ("llada", "llava_llada")
 # All linear layers of a Transformer layer, and not the head.
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -35,7 +36,7 @@ def check_model(
 ) -> None:
     """Raises a `ValueError` unless the model is a mask predictor that fits the datasets and the adapter."""
     config = model.config
-    if getattr(config, "model_type", None) != "llada" or model.get_output_embeddings() is None:
+    if getattr(config, "model_type", None) not in MODEL_TYPES or model.get_output_embeddings() is None:
         raise ValueError(
             f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
             "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
@@ -249,9 +250,10 @@ def keep_gradients(model: PreTrainedModel | PeftModel) -> None:
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, args: LLaDASFTConfig) -> None:
     """Raises a `ValueError` unless the tokenizer has the special tokens of the model, or gets them by the arguments."""
     config, rows = model.config, model.get_input_embeddings().weight.shape[0]
+    num_ids = getattr(config, "num_input_ids", rows)  # with placeholders of images behind the embedding
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"`processing_class` must be a tokenizer, but got {type(tokenizer).__name__}.")
-    if len(tokenizer) > rows:
+    if len(tokenizer) > num_ids:
         raise ValueError(
             f"`processing_class` must fit the embedding, but it has {len(tokenizer)} tokens and the embedding {rows} rows. "
             "Pass the tokenizer that the model was trained with, or call `model.resize_token_embeddings`."

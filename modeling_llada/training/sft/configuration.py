@@ -11,7 +11,12 @@ import torch
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
+from ...models.images_llada import MERGE_TYPES
 
+
+# The parts of a LLaDA-V that can be trained or frozen.
+PARTS = ("vision_tower", "multi_modal_projector", "language_model")
+ASPECT_RATIOS = ["auto", "anyres", "pad", "square"]
 FORMATS = ["auto", "tokens", "messages", "sharegpt", "prompt-completion", "alpaca", "text"]
 
 
@@ -62,6 +67,31 @@ class LLaDASFTConfig(SFTConfig):
             Arguments of `generate` for these prompts, as a dictionary or JSON, such as `{"max_new_tokens": 64}`.
         torch_compile (`bool`, *optional*, defaults to `False`):
             Compiles the layers, which share their graphs. With accelerate < 1.15 it compiles the whole model.
+        trained_parts (`list[str]`, *optional*):
+            The parts of a LLaDA-V that train, the others being frozen: `"vision_tower"`, `"multi_modal_projector"` and
+            `"language_model"`, which includes `image_newline`, the embedding and the head. By default all; with an adapter
+            the adapter alone, and the first two of these are trained in whole beside it where they are named.
+        vision_tower_learning_rate (`float`, *optional*):
+            The learning rate of the vision tower of a LLaDA-V, 2e-6 in the paper. By default `learning_rate`.
+        projector_learning_rate (`float`, *optional*):
+            The learning rate of the projector of a LLaDA-V. By default `learning_rate`.
+        image_aspect_ratio (`str`, *optional*):
+            How images become tiles: `"anyres"`, `"pad"`, `"square"`, or `"auto"` for any-resolution tiles of an image that is
+            alone in its row and one padded tile for each of several. It becomes a setting of the processor, and by default is
+            as there.
+        patch_merge_type (`str`, *optional*):
+            How the features of tiles are joined, `"spatial_unpad"` or `"flat"`, which becomes a field of the model's config.
+            By default as in that config. Stage 1 of the paper is `"flat"`.
+        image_folder (`str`, *optional*):
+            Where relative paths of images begin. By default the working directory.
+        plain_captions (`bool`, *optional*, defaults to `False`):
+            Rows are images, their caption and a line break, without a chat template, as in stage 1 of the paper. The caption
+            is the response of the row; the text of its prompt is left out.
+        dialogue_mask (`bool`, *optional*, defaults to `False`):
+            A turn of a dialogue does not see later turns. The paper prefers rows that are seen as a whole.
+        reference_labels (`bool`, *optional*, defaults to `False`):
+            The labels of the public LLaDA-V code: all answers with their headers, and of the rest of the dialogue BOS, the
+            marks of headers and the ends of turns. No EOS ends a row, but all rows are filled by `eos_fill`.
         bf16 (`bool`, *optional*):
             Whether to train in bfloat16 autocast. By default if the GPU supports it; float32 on a CPU.
 
@@ -104,6 +134,36 @@ class LLaDASFTConfig(SFTConfig):
     )
     sample_kwargs: dict[str, Any] | str | None = field(
         default=None, metadata={"help": 'Arguments of `generate` for these, as in {"max_new_tokens": 64}.'}
+    )
+
+    trained_parts: list[str] | None = field(
+        default=None,
+        metadata={"help": "Parts of a LLaDA-V that train. Left out: all, or the adapter.", "choices": PARTS},
+    )
+    vision_tower_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the vision tower. Left out: that of the rest."}
+    )
+    projector_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the projector. Left out: that of the rest."}
+    )
+    image_aspect_ratio: str | None = field(
+        default=None,
+        metadata={
+            "help": "How images become tiles; `auto`: `anyres` for one image in a row, `pad` for several.",
+            "choices": ASPECT_RATIOS,
+        },
+    )
+    patch_merge_type: str | None = field(
+        default=None,
+        metadata={"help": "How features are joined. Left out: as the model has it.", "choices": MERGE_TYPES},
+    )
+    image_folder: str | None = field(default=None, metadata={"help": "Where relative paths of images begin."})
+    plain_captions: bool = field(
+        default=False, metadata={"help": "Rows are images and captions without a template, as in stage 1."}
+    )
+    dialogue_mask: bool = field(default=False, metadata={"help": "A turn does not see the later turns of its row."})
+    reference_labels: bool = field(
+        default=False, metadata={"help": "Train on special tokens of prompts too, as the public LLaDA-V code does."}
     )
 
     # A default that differs from that of SFTConfig, which a machine without GPU refuses.
@@ -160,11 +220,26 @@ class LLaDASFTConfig(SFTConfig):
                 f"`eos_fill` must be at least `max_length`, {self.max_length}, so that it is one length for all rows, but "
                 f"got {self.eos_fill}. Lower `max_length`, or raise `eos_fill`."
             )
+        self._check_images()
         if self.sample_every is None and (self.sample_prompts or self.sample_kwargs):
             raise ValueError("`sample_prompts` and `sample_kwargs` need `sample_every`, the steps between samples.")
         for name in ("loss_chunk_size", "eval_num_samples", "sample_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
+
+    def _check_images(self):
+        for name, known in (("image_aspect_ratio", ASPECT_RATIOS), ("patch_merge_type", MERGE_TYPES)):
+            if getattr(self, name) not in (None, *known):
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
+        parts = self.trained_parts
+        if parts is not None and (not isinstance(parts, list | tuple) or not parts or set(parts) - {*PARTS}):
+            raise ValueError(f"`trained_parts` must be some of {', '.join(PARTS)}, but got {parts!r}.")
+        for name in ("vision_tower_learning_rate", "projector_learning_rate"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise ValueError(f"`{name}` must be at least 0, but got {getattr(self, name)}.")
+        if self.plain_captions and (self.dialogue_mask or self.assistant_only_loss):
+            name = "dialogue_mask" if self.dialogue_mask else "assistant_only_loss"
+            raise ValueError(f"`{name}=True` has no effect with `plain_captions=True`, which has no dialogues.")
 
     def _check_json(self):
         """Transformers reads dictionaries of the command line without naming the argument that is wrong."""
@@ -185,5 +260,9 @@ class LLaDASFTConfig(SFTConfig):
             if isinstance(value, bool) or not isinstance(value, Integral):
                 raise ValueError(f"`{name}` must be an integer, but got {value!r}.")
             setattr(self, name, int(value))  # of NumPy, which is not JSON
+        for name in ("vision_tower_learning_rate", "projector_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise ValueError(f"`{name}` must be a number, but got {value!r}.")
         if isinstance(self.rate_eps, bool) or not isinstance(self.rate_eps, Real):
             raise ValueError(f"`rate_eps` must be a number in [0, 1), but got {self.rate_eps!r}.")

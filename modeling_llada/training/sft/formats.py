@@ -15,6 +15,7 @@ from datasets import Dataset, Features, Json, List, Value
 from transformers.utils import logging
 from trl.trainer.utils import remove_none_values
 
+from ...conversation import message_text
 from ..data_files import LINE, numbered_rows
 from .configuration import LLaDASFTConfig
 from .messages import RowFault, Talk, check_answer, read_talk, trained_turns
@@ -23,6 +24,12 @@ from .messages import RowFault, Talk, check_answer, read_talk, trained_turns
 logger = logging.get_logger(__name__)
 # Columns of rows that were read, beside those of TRL.
 TRAINED_TURNS, USES_TOOLS, FAULT = "trained_turns", "uses_tools", "fault"
+# Those of rows with images, one value for each image: the path, or `None` if the image is in a column; height and width; the
+# number of its features.
+IMAGE_PATHS, IMAGE_SIZES, IMAGE_LENGTHS = "image_paths", "image_sizes", "image_lengths"
+# The column with the images themselves, and where the turns of a dialogue but the first begin.
+IMAGE_DATA, TURN_STARTS = "image_data", "turn_starts"
+ROW_NUMBER = "row_number"
 # The columns that each format needs, the most telling format first. `dataset_text_field` names the column of "text".
 COLUMNS = {
     "tokens": ("input_ids",),
@@ -46,10 +53,10 @@ def check_dataset(dataset: Dataset, name: str) -> None:
         raise ValueError(f"`{name}` must have rows, but it is empty.")
 
 
-def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
+def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, images: "RowImages | None" = None) -> Dataset:  # noqa: F821
     """
     Checks rows, and turns them into columns that TRL reads: `prompt` and `completion`, `messages`, or a text. Rows with
-    `input_ids` are not changed.
+    `input_ids` are not changed. With images, their columns are read by [`~sft.vision_rows.RowImages`].
     """
     kind = find_format(dataset, name, args)
     if kind == "tokens":
@@ -60,17 +67,24 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
             f"`assistant_only_loss=True` needs messages, but `{name}` has texts. Leave it out: of `prompt` and "
             "`completion` the completion is trained on."
         )
-    read, columns = _reader(kind, args, as_texts)
-    kept = [LINE] if as_texts else ["tools", "chat_template_kwargs", LINE]
+    read, columns = _reader(kind, args, as_texts, message_text if images is None else images.read_content)
+    columns = columns if images is None else images.columns(columns)
+    kept = [LINE] if as_texts or args.plain_captions else ["tools", "chat_template_kwargs", LINE]
     kept = [column for column in kept if column in dataset.column_names]
     features = columns | {TRAINED_TURNS: List(Value("bool")), USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
     features |= {column: Value("int64") if column == LINE else Json() for column in kept}
 
     def read_row(row: dict[str, Any]) -> dict[str, Any]:
         try:
-            if row.get("image") or row.get("images"):
-                raise RowFault("texts without images", "Drop these rows, or empty the column and take the marks out.")
             values = {column: _read_kept(column, row[column]) for column in kept} | read(row)
+            if images is not None:
+                values = images.place(values, row)
+            elif row.get("image") or row.get("images"):
+                raise RowFault(
+                    "texts without images",
+                    "Train a `LLaDAVForConditionalGeneration`. Or drop these rows, or empty the column and take the marks "
+                    "out.",
+                )
         except RowFault as fault:
             return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
         return values | {USES_TOOLS: values[USES_TOOLS] or bool(values.get("tools")), FAULT: None}
@@ -130,7 +144,9 @@ def _read_kept(column: str, value: Any) -> Any:
     return remove_none_values(value)
 
 
-def _reader(kind: str, args: LLaDASFTConfig, as_texts: bool) -> tuple[Callable[[dict], dict], dict[str, Any]]:
+def _reader(
+    kind: str, args: LLaDASFTConfig, as_texts: bool, read_content: Callable[[Any], Any]
+) -> tuple[Callable[[dict], dict], dict[str, Any]]:
     """The function that reads a row, and the columns that it returns."""
     if kind == "text":
         field = args.dataset_text_field
@@ -141,8 +157,9 @@ def _reader(kind: str, args: LLaDASFTConfig, as_texts: bool) -> tuple[Callable[[
     assistant_only, whole = bool(args.assistant_only_loss), args.completion_only_loss is False
     if kind == "prompt-completion":
         columns = {"prompt": MESSAGES, "completion": MESSAGES}
-        return lambda row: _read_parts(row, assistant_only, whole), columns
-    to_talk = _alpaca if kind == "alpaca" else functools.partial(_talk, column=COLUMNS[kind][0])
+        return lambda row: _read_parts(row, read_content, assistant_only, whole), columns
+    talk = functools.partial(_talk, column=COLUMNS[kind][0], read_content=read_content)
+    to_talk = _alpaca if kind == "alpaca" else talk
     if assistant_only or whole:
         return lambda row: _read_all(to_talk(row), assistant_only), {"messages": MESSAGES}
     columns = {"prompt": MESSAGES, "completion": MESSAGES}
@@ -169,8 +186,8 @@ def _answer(row: dict[str, Any], column: str = "completion") -> str:
     return text
 
 
-def _talk(row: dict[str, Any], column: str) -> Talk:
-    return _with_system(read_talk(row[column], column), row)
+def _talk(row: dict[str, Any], column: str, read_content: Callable[[Any], Any]) -> Talk:
+    return _with_system(read_talk(row[column], column, read_content), row)
 
 
 def _alpaca(row: dict[str, Any]) -> Talk:
@@ -190,11 +207,13 @@ def _with_system(talk: Talk, row: dict[str, Any]) -> Talk:
     return Talk([{"role": "system", "content": _text(row, "system")}, *talk.messages], [None, *talk.flags])
 
 
-def _read_parts(row: dict[str, Any], assistant_only: bool, whole: bool) -> dict[str, Any]:
+def _read_parts(
+    row: dict[str, Any], read_content: Callable[[Any], Any], assistant_only: bool, whole: bool
+) -> dict[str, Any]:
     for column, other in (("prompt", "completion"), ("completion", "prompt")):
         if isinstance(row[column], str) and row[other] is not None:
             raise RowFault(ONE_KIND)
-    prompt, completion = (read_talk(row[column], column) for column in ("prompt", "completion"))
+    prompt, completion = (read_talk(row[column], column, read_content) for column in ("prompt", "completion"))
     if assistant_only and "assistant" not in completion.roles:
         raise _no_answer(completion)
     talk = Talk(prompt.messages + completion.messages, prompt.flags + completion.flags)

@@ -6,10 +6,18 @@ from collections.abc import Iterable
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModel,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 from trl.trainer.utils import create_model_from_path
 
 from .configuration import LLaDASFTConfig
+from .stages import sees_images
 
 
 # How error messages call the datasets that TRL prepares. Others belong to a dictionary.
@@ -48,8 +56,9 @@ def load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrain
     return create_model_from_path(path, AutoModel, **options)
 
 
-def load_tokenizer(model: PreTrainedModel, revision: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    """The tokenizer of the model's checkpoint."""
-    return AutoTokenizer.from_pretrained(
-        model.config._name_or_path, revision=revision, trust_remote_code=trust_remote_code
-    )
+def load_processing_class(
+    model: PreTrainedModel, revision: str, trust_remote_code: bool
+) -> PreTrainedTokenizerBase | ProcessorMixin:
+    """The tokenizer of the model's checkpoint, or the processor of a LLaDA-V."""
+    kind = AutoProcessor if sees_images(model) else AutoTokenizer
+    return kind.from_pretrained(model.config._name_or_path, revision=revision, trust_remote_code=trust_remote_code)

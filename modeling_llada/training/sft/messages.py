@@ -3,6 +3,7 @@
 """The messages of a row, in the form that chat templates read, and which of them are trained on."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,19 +47,24 @@ class Talk:
         return any(message.get("tool_calls") for message in self.messages)
 
 
-def read_talk(messages: Any, column: str) -> Talk:
-    """Reads the messages of a column, with `role` and `content` or with `from` and `value`."""
+def read_talk(messages: Any, column: str, read_content: Callable[[Any], Any] = message_text) -> Talk:
+    """
+    Reads the messages of a column, with `role` and `content` or with `from` and `value`. What is asked, and not answered,
+    is read by `read_content`, which raises a `ValueError` for what it does not know.
+    """
     if messages is None:
         raise RowFault(f"something in the column `{column}`")
     if isinstance(messages, str):
         raise RowFault(f"lists of messages in the column `{column}`")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise _not_messages(column)
-    read = [_read_message(message, column) for message in messages]
+    read = [_read_message(message, column, read_content) for message in messages]
     return Talk([message for message, _ in read], [flag for _, flag in read])
 
 
-def _read_message(raw: dict[str, Any], column: str) -> tuple[dict[str, Any], bool | None]:
+def _read_message(
+    raw: dict[str, Any], column: str, read_content: Callable[[Any], Any]
+) -> tuple[dict[str, Any], bool | None]:
     """A message without empty keys, which Arrow adds to messages that others have, and its flag."""
     message = {key: value for key, value in raw.items() if value is not None}
     if "from" in message:
@@ -74,7 +80,8 @@ def _read_message(raw: dict[str, Any], column: str) -> tuple[dict[str, Any], boo
     if calls:
         message["tool_calls"] = [_read_call(call) for call in calls]
     try:
-        message["content"] = "" if content is None else message_text(content)
+        read_content = message_text if message["role"] == "assistant" else read_content
+        message["content"] = "" if content is None else read_content(content)
     except ValueError as error:
         raise RowFault(
             f"texts as the `content` of messages ({error})", "Only texts are trained on. " + REPAIR

@@ -27,8 +27,12 @@ class OrderedBatches:
             noise = RowNoise(self.args.seed, "train", self.args.rate_eps)
         else:
             noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
-        rows = NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
+        rows = self.numbered_rows(dataset, noise)
         return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
+
+    def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
+        """The rows that a loader is made of."""
+        return NumberedRows(dataset, noise, filler=self.processing_class.pad_token_id)
 
     def _get_train_sampler(self, train_dataset: NumberedRows) -> EpochSampler:
         args = self.args
@@ -38,7 +42,7 @@ class OrderedBatches:
             len(train_dataset),
             seed=args.seed if args.data_seed is None else args.data_seed,
             shuffle=args.train_sampling_strategy != "sequential",
-            lengths=[len(tokens) for tokens in train_dataset.rows["input_ids"]] if by_length else None,
+            lengths=train_dataset.lengths() if by_length else None,
             group_size=global_batch * args.gradient_accumulation_steps,
             multiple=global_batch if args.world_size > 1 and not args.dataloader_drop_last else 1,
             documents=train_dataset.documents,

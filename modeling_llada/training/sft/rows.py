@@ -25,13 +25,15 @@ from trl.data_utils import common_prefix_length
 
 from ..data_files import LINE, numbered_rows
 from .configuration import LLaDASFTConfig
-from .formats import TRAINED_TURNS
+from .formats import IMAGE_LENGTHS, IMAGE_PATHS, IMAGE_SIZES, ROW_NUMBER, TRAINED_TURNS, TURN_STARTS
 
 
 logger = logging.get_logger(__name__)
 BATCH_SIZE = 1000
 TOKENS = ("input_ids", "labels")
 MASKS = ("completion_mask", "assistant_masks")
+# The columns of rows that are finished.
+FINISHED = (*TOKENS, LINE, ROW_NUMBER, IMAGE_PATHS, IMAGE_SIZES, IMAGE_LENGTHS, TURN_STARTS)
 
 
 def tokenized_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
@@ -87,8 +89,8 @@ def check_columns(dataset: Dataset, name: str) -> None:
         if column not in dataset.column_names:
             continue
         wrong = []
-        for first, batch in _arrow_batches(dataset, ["input_ids", column]):
-            lengths = [_flat(batch, each)[2] for each in ("input_ids", column)]
+        for first, batch in arrow_batches(dataset, ["input_ids", column]):
+            lengths = [flat_values(batch, each)[2] for each in ("input_ids", column)]
             wrong += (first + np.flatnonzero(lengths[0] != lengths[1])).tolist()
         if wrong:
             raise ValueError(
@@ -107,9 +109,9 @@ def _check_integers(dataset: Dataset, name: str, column: str) -> None:
             "the tokenizer of the model."
         )
     wrong = []
-    for first, batch in _arrow_batches(dataset, [column]):
+    for first, batch in arrow_batches(dataset, [column]):
         missing = batch[column].is_null().to_numpy()
-        flat, rows, _ = _flat(batch, column)
+        flat, rows, _ = flat_values(batch, column)
         missing[rows[~np.isin(flat, (0, 1))] if is_mask else rows[flat != flat]] = True
         wrong += (first + np.flatnonzero(missing)).tolist()
     if wrong:
@@ -163,7 +165,7 @@ def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pr
         ended = [_ended(tokens, labels, tokenizer.eos_token_id, is_blank) for tokens, labels in pairs]
         return {"input_ids": [tokens for tokens, _ in ended], "labels": [labels for _, labels in ended]}
 
-    dataset = dataset.select_columns([column for column in (*TOKENS, LINE) if column in dataset.column_names])
+    dataset = dataset.select_columns([column for column in FINISHED if column in dataset.column_names])
     with PartialState().main_process_first():
         return dataset.map(
             finish, batched=True, num_proc=args.dataset_num_proc, desc=f"Ending the responses of {name}"
@@ -172,7 +174,7 @@ def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pr
 
 def cut_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
     """Cuts rows at `max_length`, and says how many."""
-    lengths = [_flat(batch, "input_ids")[2] for _, batch in _arrow_batches(dataset, ["input_ids"])]
+    lengths = [flat_values(batch, "input_ids")[2] for _, batch in arrow_batches(dataset, ["input_ids"])]
     lengths = np.concatenate(lengths)
     too_long = [] if args.max_length is None else np.flatnonzero(lengths > args.max_length).tolist()
     if not too_long:
@@ -181,7 +183,7 @@ def cut_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
         kept, lost = slice(-args.max_length, None), "their beginning is not seen"
     else:
         kept, lost = slice(args.max_length), "they have no end, and teach the model not to stop"
-    _say(
+    say(
         f"{numbered_rows(too_long, dataset)} of `{name}` are longer than `max_length={args.max_length}` and are cut: {lost}. "
         f"The longest has {lengths.max()} tokens. Raise `max_length`, or shorten or drop these rows."
     )
@@ -194,7 +196,7 @@ def cut_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
         )
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     if PartialState().is_main_process:
         logger.warning(message)
 
@@ -255,7 +257,7 @@ def _answered(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase) -
     nothing = {-100, *tokens_of_no_answer(tokenizer)}
     kept = dataset.filter(lambda rows: [not nothing.issuperset(labels) for labels in rows["labels"]], batched=True)
     if len(kept) < len(dataset):
-        _say(
+        say(
             f"Packing has cut `{name}` into {len(dataset)} pieces, {len(dataset) - len(kept)} of which have nothing of a "
             "response and are dropped."
         )
@@ -285,9 +287,9 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
     nothing = tokens_of_no_answer(tokenizer)
     unknown = _unknown_token(tokenizer)
     columns = [column for column in ("labels", "input_ids", "seq_lengths") if column in dataset.column_names]
-    for first, batch in _arrow_batches(dataset, columns):
-        labels, rows, lengths = _flat(batch, columns[0])
-        tokens = _flat(batch, "input_ids")[0]
+    for first, batch in arrow_batches(dataset, columns):
+        labels, rows, lengths = flat_values(batch, columns[0])
+        tokens = flat_values(batch, "input_ids")[0]
         answers = (labels != -100) & ~np.isin(labels, nothing)
         found = {
             "outside": rows[(tokens < 0) | (tokens >= vocab_size)],
@@ -319,7 +321,7 @@ def check_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pre
         if faults[fault]:
             raise ValueError(f"`{name}` {message.replace('ROWS', numbered_rows(faults[fault], dataset))}")
     if faults["unknown"]:
-        _say(
+        say(
             f"{numbered_rows(faults['unknown'], dataset)} of `{name}` have characters that the tokenizer does not know "
             f"({tokenizer.unk_token}): the model cannot read them, and learns to write {tokenizer.unk_token}. Replace them, or "
             "drop these rows."
@@ -336,7 +338,7 @@ def _rows_without(marked: np.ndarray, batch: pa.Table, rows: np.ndarray, lengths
     """The rows of a batch with a document that has no marked token."""
     if "seq_lengths" not in batch.column_names:
         return np.setdiff1d(np.arange(len(lengths)), rows[marked])
-    document_lengths, document_rows, _ = _flat(batch, "seq_lengths")
+    document_lengths, document_rows, _ = flat_values(batch, "seq_lengths")
     numbers = np.arange(len(document_lengths))
     return np.unique(document_rows[np.setdiff1d(numbers, numbers.repeat(document_lengths)[marked])])
 
@@ -351,9 +353,9 @@ def check_packed_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None
             "after a response. Leave it out, or give one document a row."
         )
     wrong = []
-    for first, batch in _arrow_batches(dataset, ["input_ids", "seq_lengths"]):
-        row_lengths = _flat(batch, "input_ids")[2]
-        lengths, rows, counts = _flat(batch, "seq_lengths")
+    for first, batch in arrow_batches(dataset, ["input_ids", "seq_lengths"]):
+        row_lengths = flat_values(batch, "input_ids")[2]
+        lengths, rows, counts = flat_values(batch, "seq_lengths")
         sums = np.bincount(rows, weights=lengths, minlength=len(row_lengths))
         num_not_positive = np.bincount(rows, weights=lengths < 1, minlength=len(row_lengths))
         wrong += (first + np.flatnonzero((sums != row_lengths) | (num_not_positive > 0) | (counts == 0))).tolist()
@@ -370,8 +372,8 @@ def check_no_padding(dataset: Dataset, name: str) -> None:
     if "attention_mask" not in dataset.column_names:
         return
     padded = []
-    for first, batch in _arrow_batches(dataset, ["attention_mask"]):
-        mask, rows, _ = _flat(batch, "attention_mask")
+    for first, batch in arrow_batches(dataset, ["attention_mask"]):
+        mask, rows, _ = flat_values(batch, "attention_mask")
         padded += (first + np.unique(rows[mask == 0])).tolist()
     if padded:
         side = "left" if not dataset[padded[0]]["attention_mask"][0] else "right"
@@ -381,13 +383,13 @@ def check_no_padding(dataset: Dataset, name: str) -> None:
         )
 
 
-def _arrow_batches(dataset: Dataset, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
+def arrow_batches(dataset: Dataset, columns: list[str]) -> Iterator[tuple[int, pa.Table]]:
     """Batches of rows that never become Python lists, each with the number of its first row."""
     batches = dataset.select_columns(columns).with_format("arrow").iter(BATCH_SIZE)
     return zip(range(0, len(dataset), BATCH_SIZE), batches, strict=True)
 
 
-def _flat(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def flat_values(batch: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The values of all lists in a column, the row of each, and the lengths of the rows, 0 where a list is missing."""
     lists = batch[column].combine_chunks()
     lengths = lists.value_lengths().fill_null(0).to_numpy()

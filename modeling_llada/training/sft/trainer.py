@@ -22,11 +22,12 @@ TRL's private `_prepare_dataset` is overridden, because tokenization has no publ
 
 import copy
 import time
+from collections.abc import Iterator
 
 import torch
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, set_seed
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from transformers.utils import is_accelerate_available
 from trl import SFTTrainer
@@ -34,7 +35,8 @@ from trl import SFTTrainer
 from ...models.diffusion_llada import diffusion_loss
 from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.masked_metrics import MaskedLossMeter
-from ..masking.row_order import documents
+from ..masking.noise import RowNoise
+from ..masking.row_order import NumberedRows, documents
 from ..model_card import TrainingModelCard
 from ..processes import check_processes
 from ..progress import show_progress_lines
@@ -53,9 +55,20 @@ from .checks import (
 )
 from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS, check_dataset, read_rows
-from .given import like, load_model, load_tokenizer, name_of, named
+from .given import like, load_model, load_processing_class, name_of, named
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
+from .stages import (
+    adapter_of_language,
+    check_processor,
+    check_stage,
+    num_input_ids,
+    sees_images,
+    set_learning_rates,
+    set_stage,
+)
+from .vision_batches import IMAGE_INPUTS
+from .vision_inputs import VisionInputs
 
 
 class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SFTTrainer):
@@ -70,7 +83,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
     - Alpaca's `instruction`, `input` and `output`;
     - `text`: every token is trained on.
 
-    The first whose columns are there is read, or the one of `dataset_format`.
+    The first whose columns are there is read, or the one of `dataset_format`. Rows of a LLaDA-V may also have a column `image`
+    or `images`, with pictures or paths, which stand at the marks `<image>` of the texts or before the first message.
 
     Args:
         model (`str`, [`PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -81,8 +95,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             The rows to train on.
         eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
             Held-out rows.
-        processing_class (`PreTrainedTokenizerBase`, *optional*):
-            The tokenizer. By default that of the model's checkpoint.
+        processing_class (`PreTrainedTokenizerBase` or `ProcessorMixin`, *optional*):
+            The tokenizer, or the processor of a LLaDA-V. By default that of the model's checkpoint.
         peft_config ([`~peft.PeftConfig`], *optional*):
             An adapter to train instead of the weights. A [`~peft.LoraConfig`] without target modules is put on all seven
             projections. To continue with an adapter, pass a [`~peft.PeftModel`] loaded with `is_trainable=True`.
@@ -119,7 +133,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         data_collator: None = None,
         train_dataset: Dataset | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         compute_loss_func: None = None,
         compute_metrics: None = None,
         preprocess_logits_for_metrics: None = None,
@@ -150,12 +164,20 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         keep_gradients(model)
         if processing_class is None:
             revision = model_init_kwargs.get("revision", "main")
-            processing_class = load_tokenizer(model, revision, args.trust_remote_code)
-        check_tokenizer(processing_class, model, args)
+            processing_class = load_processing_class(model, revision, args.trust_remote_code)
+        self._vision = None
+        if sees_images(model):
+            check_processor(processing_class, model.config)
+            self._vision = VisionInputs(processing_class, model.config, args)
+        tokenizer = processing_class if self._vision is None else self._vision.tokenizer
+        check_tokenizer(tokenizer, model, args)
+        check_stage(args, model, peft_config)
+        if self._vision is not None:
+            set_stage(args, model, processing_class, peft_config)
 
         self._formatting_func = kwargs.get("formatting_func")
         self._model_config = model.config
-        datasets = {name: self._readable(dataset, name, processing_class, args) for name, dataset in datasets.items()}
+        datasets = {name: self._readable(dataset, name, tokenizer, args) for name, dataset in datasets.items()}
         train_dataset = datasets.pop("train_dataset", None)
         eval_dataset = like(eval_dataset, datasets.values())
         # `Trainer` sets the seed only after a new adapter was drawn, and loading a model draws numbers too.
@@ -169,7 +191,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             quantization_config=quantization_config,
-            peft_config=with_default_targets(peft_config),
+            peft_config=adapter_of_language(peft_config, args.trained_parts)
+            if self._vision
+            else with_default_targets(peft_config),
             **kwargs,
         )
         # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
@@ -185,21 +209,17 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         check_prepared_model(self.model, self.accelerator)
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
             for name, dataset in named(train_dataset, eval_dataset).items():
-                self._check_rows(dataset, name, args, processing_class)
+                self._check_rows(dataset, name, args, tokenizer)
         # Set afterwards, because TRL's constructor accepts no other collator than its own for packed rows.
-        self.data_collator = MaskingCollator(
-            processing_class.mask_token_id,
-            processing_class.eos_token_id,
-            processing_class.pad_token_id,
-            args.eos_fill,
-            args.pad_to_multiple_of,
-        )
+        collator = MaskingCollator if self._vision is None else self._vision.collator
+        special = tokenizer.mask_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        self.data_collator = collator(*special, args.eos_fill, args.pad_to_multiple_of)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
             train_row = None if train_dataset is None else train_dataset[0]
-            held_out = [documents(dataset) for dataset in named(None, self.eval_dataset).values()]
-            prompts = sample_prompts(args, processing_class, train_row, held_out)
+            held_out = [self._documents(dataset) for dataset in named(None, self.eval_dataset).values()]
+            prompts = sample_prompts(args, tokenizer, train_row, held_out)
             self.add_callback(SamplesCallback(self, args.sample_every, prompts, args.sample_kwargs))
 
     def create_accelerator_and_postprocess(self) -> None:
@@ -222,7 +242,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             dataset = dataset.with_format(None)
         if self._formatting_func is not None:
             return dataset
-        dataset = read_rows(dataset, name, args)
+        dataset = read_rows(dataset, name, args) if self._vision is None else self._vision.read(dataset, name)
         if args.chat_template_path is None:
             check_chat_template(processing_class, dataset[0], args.assistant_only_loss)
         return dataset
@@ -237,37 +257,65 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         dataset_name: str,
     ) -> Dataset:
         name = name_of(dataset_name)
+        tokenizer = processing_class if self._vision is None else self._vision.tokenizer
         if "input_ids" in dataset.column_names:
             dataset = tokenized_rows(dataset, name, args)
         if "seq_lengths" in dataset.column_names:
-            self._check_rows(dataset, name, args, processing_class)
+            self._check_rows(dataset, name, args, tokenizer)
             return dataset
+
+        def tokenize(rows: Dataset) -> Dataset:
+            return self._tokenized(rows, name, tokenizer, args, formatting_func, dataset_name)
+
+        if self._vision is not None:
+            dataset = self._vision.prepare(dataset, name, tokenize)
+        else:
+            dataset = finish_rows(tokenize(dataset), name, args, tokenizer)
+            # The other two strategies cut documents themselves.
+            if not packing or args.packing_strategy == "bfd":
+                dataset = cut_rows(dataset, name, args)
+        self._check_rows(dataset, name, args, tokenizer)
+        if args.shuffle_dataset:
+            dataset = dataset.shuffle(seed=args.seed)
+        return pack_rows(dataset, name, args, tokenizer) if packing else dataset
+
+    def _tokenized(
+        self,
+        dataset: Dataset,
+        name: str,
+        tokenizer: PreTrainedTokenizerBase,
+        args: LLaDASFTConfig,
+        formatting_func,
+        dataset_name: str,
+    ) -> Dataset:
+        """Lets TRL tokenize rows, and marks the responses."""
         if args.completion_only_loss is None:
             self.completion_only_loss = True  # in rows with a prompt; TRL decides by the columns of the first dataset
         if USES_TOOLS in dataset.column_names:
-            check_tools(dataset, name, processing_class)
-
+            check_tools(dataset, name, tokenizer)
         # TRL would silently drop rows, and cut off an EOS before it could be missed.
         plain = copy.copy(args)
         plain.max_length, plain.shuffle_dataset = None, False
         given = dataset
         try:
-            dataset = super()._prepare_dataset(dataset, processing_class, plain, False, formatting_func, dataset_name)
+            dataset = super()._prepare_dataset(dataset, tokenizer, plain, False, formatting_func, dataset_name)
         except Exception as error:  # of a template, which may raise any
-            check_rendering(given, name, processing_class, bool(args.assistant_only_loss), error)
+            check_rendering(given, name, tokenizer, bool(args.assistant_only_loss), error)
             raise
-        dataset = switch_off_turns(dataset, name, args)
-        dataset = finish_rows(dataset, name, args, processing_class)
-        # The other two strategies cut documents themselves.
-        if not packing or args.packing_strategy == "bfd":
-            dataset = cut_rows(dataset, name, args)
-        self._check_rows(dataset, name, args, processing_class)
-        if args.shuffle_dataset:
-            dataset = dataset.shuffle(seed=args.seed)
-        return pack_rows(dataset, name, args, processing_class) if packing else dataset
+        return switch_off_turns(dataset, name, args)
 
-    def _check_rows(self, dataset: Dataset, name: str, args: LLaDASFTConfig, processing_class) -> None:
-        check_rows(dataset, name, args, processing_class, self._model_config.vocab_size)
+    def _check_rows(self, dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer) -> None:
+        check_rows(dataset, name, args, tokenizer, num_input_ids(self._model_config))
+
+    def _documents(self, dataset: Dataset) -> Iterator[dict]:
+        return documents(dataset) if self._vision is None else self._vision.documents(dataset)
+
+    def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
+        return (
+            super().numbered_rows(dataset, noise)
+            if self._vision is None
+            else self._vision.numbered_rows(dataset, noise)
+        )
 
     def evaluate(
         self,
@@ -283,9 +331,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             return metrics
         if eval_dataset is not None and not isinstance(eval_dataset, str):
             check_dataset(eval_dataset, "eval_dataset")
-            eval_dataset = self._readable(eval_dataset, "eval_dataset", self.processing_class, self.args)
+            eval_dataset = self._readable(eval_dataset, "eval_dataset", self._tokenizer, self.args)
             if (self.args.dataset_kwargs or {}).get("skip_prepare_dataset"):
-                self._check_rows(eval_dataset, "eval_dataset", self.args, self.processing_class)
+                self._check_rows(eval_dataset, "eval_dataset", self.args, self._tokenizer)
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     def predict(
@@ -300,9 +348,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         """
         args = self.args
         check_dataset(test_dataset, "test_dataset")
-        dataset = self._readable(test_dataset, "test_dataset", self.processing_class, args)
+        dataset = self._readable(test_dataset, "test_dataset", self._tokenizer, args)
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
-            self._check_rows(dataset, "test_dataset", args, self.processing_class)
+            self._check_rows(dataset, "test_dataset", args, self._tokenizer)
         else:
             packing = args.packing if args.eval_packing is None else args.eval_packing
             dataset = self._prepare_dataset(
@@ -336,6 +384,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         positions = inputs["masked_positions"]
         seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
         seen = seen or {"attention_mask": inputs["attention_mask"]}
+        seen |= {name: inputs[name] for name in IMAGE_INPUTS if name in inputs}
         outputs = model(
             input_ids=inputs["input_ids"],
             labels=inputs["labels"],
@@ -350,7 +399,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         num_items, num_processes = self._num_items(inputs), 1
         loss = diffusion_loss(outputs.losses, rates, 1, lengths)
         self._meters["train" if self.model.training else "eval"].add(
-            loss, num_items, inputs["attention_mask"].sum(), outputs, positions >= 0, rates
+            loss, num_items, (inputs["documents"] >= 0).sum(), outputs, positions >= 0, rates
         )
         if num_items_in_batch is not None:
             num_items = torch.as_tensor(num_items_in_batch)
@@ -362,6 +411,14 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         # There are no logits to return.
         return super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Creates the optimizer, with the learning rates of the parts of a LLaDA-V; see [`Trainer.create_optimizer`]."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self._vision is not None:
+            set_learning_rates(optimizer, self.model if model is None else model, self.args)
+        return optimizer
 
     # ---- Checkpoints ----
 

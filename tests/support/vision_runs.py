@@ -1,0 +1,78 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Small runs of fine-tuning on images that several tests share, with the golden checkpoint of LLaDA-V."""
+
+from functools import cache
+
+from datasets import Dataset
+
+from modeling_llada import LLaDAVForConditionalGeneration, LLaDAVProcessor
+from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+from support.golden_v import FOLDER, golden_image
+
+
+# The tokens that A and B take with any-resolution tiles, and padded to one tile.
+LENGTHS = {"A": 70, "B": 65, "C": 55}
+PADDED_LENGTH = 26
+
+
+def asked(question, answer, *images):
+    """A row of one question."""
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages, "images": list(images)}
+
+
+@cache
+def vision_rows():
+    """Five rows: one image each, two images at their marks, and none."""
+    return Dataset.from_list(
+        [
+            asked("What is it?", "A square.", golden_image("A")),
+            asked("Which colour?", "Red and blue.", golden_image("B")),
+            asked("first <image> second <image>\nCompare.", "Same.", golden_image("A"), golden_image("C")),
+            asked("Hello.", "Good day."),
+            asked("What is it?", "Noise, but not much.", golden_image("C")),
+        ]
+    )
+
+
+def golden_processor():
+    processor = LLaDAVProcessor.from_pretrained(str(FOLDER))
+    processor.tokenizer.mask_token = "<|mdm_mask|>"
+    return processor
+
+
+def golden_model():
+    return LLaDAVForConditionalGeneration.from_pretrained(FOLDER, dtype="float32")
+
+
+def vision_trainer(output_dir, train_dataset=None, eval_dataset=None, model=None, **settings):
+    """A trainer of the golden checkpoint; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
+    names = ("peft_config", "callbacks", "processing_class")
+    options = {name: settings.pop(name) for name in names if name in settings}
+    defaults = {
+        "max_steps": 3,
+        "per_device_train_batch_size": 5,
+        "learning_rate": 1e-3,
+        "seed": 3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+    }
+    return LLaDASFTTrainer(
+        golden_model() if model is None else model,
+        LLaDASFTConfig(str(output_dir), **(defaults | settings)),
+        train_dataset=vision_rows() if train_dataset is None else train_dataset,
+        eval_dataset=eval_dataset,
+        **({"processing_class": golden_processor()} | options),
+    )
+
+
+def train_vision_until_killed(output_dir, settings) -> None:
+    """Trains, and does not return."""
+    from support.sft_runs import KillAtStep5
+
+    vision_trainer(output_dir, callbacks=[KillAtStep5()], **settings).train()
