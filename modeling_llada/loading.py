@@ -6,10 +6,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 from .models.configuration_llada import LLaDAConfig
+from .models.configuration_llada_v import LLaDAVConfig
 from .models.modeling_llada import LLaDAForMaskedLM
+from .models.processing_llada_v import LLaDAVProcessor
 from .prompt_fields import ADAPTER_FILE, FILE_NAME, find_base, find_file, read_json
 
 
@@ -71,9 +73,36 @@ def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrained
         if base is None:
             raise
         tokenizer = AutoTokenizer.from_pretrained(base)  # an adapter may be saved without one
-    model = LLaDAForMaskedLM.from_pretrained(whole, config=config, dtype=dtype)
+    model = AutoModelForMaskedLM.from_pretrained(whole, config=config, dtype=dtype)
     find_file(name, FILE_NAME)  # downloads it, so that the next command knows the prompt fields
     return (model if base is None else merge_adapter(model, name)), tokenizer
+
+
+def load_processor(name: str | Path) -> LLaDAVProcessor | None:
+    """
+    Loads the processor of a checkpoint that sees images, or of the one below an adapter.
+
+    Args:
+        name (`str` or `Path`):
+            A folder or a Hub id.
+
+    Returns:
+        `LLaDAVProcessor`, or `None` if the checkpoint reads text alone.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.loading import load_processor
+
+    >>> load_processor("checkpoints/llada-poet") is None
+    True
+    ```
+    """
+    name = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else str(name)
+    whole = find_base(name) or name
+    if not isinstance(AutoConfig.from_pretrained(whole), LLaDAVConfig):
+        return None
+    return AutoProcessor.from_pretrained(whole)
 
 
 def check_base(base: str | None) -> str | None:

@@ -7,11 +7,12 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from support.golden_v import FOLDER as LLADA_V
 from transformers import BertConfig
 
-from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig
+from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig, LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.adapters import convert_adapter
-from modeling_llada.loading import find_device, load_checkpoint
+from modeling_llada.loading import find_device, load_checkpoint, load_processor
 
 
 @pytest.mark.parametrize("damage", ["no config", "no tokenizer", "no weights", "truncated weights", "other family"])
@@ -52,6 +53,24 @@ def test_a_device_that_is_not_available():
     assert find_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match="`device` 'cuda:99' is not available here"):
         find_device("cuda:99")
+
+
+class TestImages:
+    def test_a_model_that_sees_images_has_a_processor(self):
+        model, _ = load_checkpoint(LLADA_V, "cpu")
+        assert isinstance(model, LLaDAVForConditionalGeneration) and not model.training
+        assert isinstance(load_processor(LLADA_V), LLaDAVProcessor)
+
+    def test_an_adapter_has_that_of_its_base(self, tmp_path):
+        model, _ = load_checkpoint(LLADA_V, "cpu")
+        model.name_or_path = model.config.name_or_path = str(LLADA_V)
+        layers = r"model\.layers\..*q_proj"
+        get_peft_model(model, LoraConfig(target_modules=layers)).save_pretrained(tmp_path)
+        assert isinstance(load_processor(tmp_path), LLaDAVProcessor)
+        assert isinstance(load_checkpoint(tmp_path, "cpu")[0], LLaDAVForConditionalGeneration)
+
+    def test_a_model_of_text_has_none(self, poet_folder):
+        assert load_processor(poet_folder) is None
 
 
 class TestAdapter:

@@ -5,7 +5,6 @@
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
@@ -15,15 +14,24 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.utils import normalize_gen_kwargs
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from ..loading import load_checkpoint, merge_adapter
+from ..loading import load_checkpoint, load_processor, merge_adapter
 from ..models.denoising_llada import end_tokens
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.guidance_llada import guided_logits
 from ..models.likelihood_llada import check_samples
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..seeds import content_generator
+from .harness_prompts import (
+    Prompt,
+    add_to_question,
+    batches,
+    estimate_length,
+    images_of,
+    make_prompt,
+    with_image_parts,
+)
 from .stop_strings import cut_answer
 
 
@@ -39,8 +47,9 @@ class LLaDAHarnessLM(TemplateLM):
       answers to the same question.
     - `loglikelihood_rolling` scores whole texts with sliding windows, without a token in front of them.
     - `generate_until` decodes by diffusion. A row ends at its first stop string, end of text or end of turn.
+    - A LLaDA-V checkpoint runs tasks with images (`doc_to_image`), and tasks without them.
 
-    The tokens of a request determine the seed of its noise, so results do not depend on the batch, the order of the
+    The tokens of a request, and its images, determine the seed of its noise, so results do not depend on the batch, the order of the
     requests or the number of processes. Decoding options of this class override those of a task, which mean what they mean
     for other models of the harness, and override generation_config.json of the checkpoint.
 
@@ -49,8 +58,8 @@ class LLaDAHarnessLM(TemplateLM):
             The folder or Hub id of a checkpoint or a PEFT adapter, or a loaded model.
         peft (`str`, *optional*):
             The folder or Hub id of an adapter to merge into the model.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*):
-            The tokenizer of a loaded model.
+        tokenizer (`PreTrainedTokenizerBase` or [`LLaDAVProcessor`], *optional*):
+            The tokenizer of a loaded model, or its processor if it sees images.
         device (`str`, *optional*):
             The device of the model. By default an accelerator if there is one, and under `accelerate launch` the device
             of the process.
@@ -69,6 +78,8 @@ class LLaDAHarnessLM(TemplateLM):
             tasks do not need this. Without the check, the result for answers of several tokens is `False`.
         seed (`int`, *optional*, defaults to 0):
             The seed of all noise.
+        prompt_suffix (`str`, *optional*, defaults to `""`):
+            What follows the question in a chat, such as `" /no_think"`.
         options:
             Decoding options, see [`LLaDAGenerationConfig`].
 
@@ -94,7 +105,7 @@ class LLaDAHarnessLM(TemplateLM):
         self,
         model: str | LLaDAForMaskedLM,
         peft: str | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
+        tokenizer: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int | str = 16,
@@ -103,6 +114,7 @@ class LLaDAHarnessLM(TemplateLM):
         cfg_scale: float | None = None,
         check_greedy: bool = True,
         seed: int = 0,
+        prompt_suffix: str = "",
         **options,
     ) -> None:
         super().__init__()
@@ -114,16 +126,24 @@ class LLaDAHarnessLM(TemplateLM):
         self.estimate = {"num_samples": num_samples, "batch_size": int(batch_size)}
         self.estimate |= {"antithetic": antithetic, "cfg_scale": cfg_scale or 0.0}
         check_samples(**self.estimate)
+        if self.options.get("cfg_text_only"):
+            self.estimate["cfg_text_only"] = True
         self.check_greedy = check_greedy
         self.seed = seed
+        self.prompt_suffix = prompt_suffix
         self.accelerator = join_processes(device)
         if self.accelerator is not None:
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
             device = str(self.accelerator.device)
+        processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
         if isinstance(model, str):
-            model, tokenizer = load_checkpoint(model, device, dtype)
+            name = model
+            model, tokenizer = load_checkpoint(name, device, dtype)
+            processor = load_processor(name)
         self.model = model if peft is None else merge_adapter(model, peft).eval()
-        self.tokenizer = tokenizer
+        self.processor = processor
+        self.tokenizer = tokenizer if processor is None else processor.tokenizer
+        self.MULTIMODAL = processor is not None  # the harness asks for it
         self._device = self.model.device
 
     # Properties and methods that the harness calls
@@ -164,23 +184,35 @@ class LLaDAHarnessLM(TemplateLM):
         """The chat template of this name, or the default one for `True`. Without a chat template it is empty."""
         if chat_template is False:
             return ""
+        if self.processor is not None and chat_template is True:
+            return self.processor.chat_template
         return self.tokenizer.get_chat_template(None if chat_template is True else chat_template)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The text of a chat. Without a generation prompt, the last message is to be continued."""
+        if self.prompt_suffix:
+            chat_history = add_to_question(chat_history, self.prompt_suffix)
+        template = None
+        if self.processor is not None:
+            template = self.processor.chat_template
+            chat_history = with_image_parts(chat_history, self.processor.image_token)
         return self.tokenizer.apply_chat_template(
             chat_history,
             tokenize=False,
+            chat_template=template,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=not add_generation_prompt,
         )
 
     def get_model_info(self) -> dict:
         """The description of the model that the harness writes with its results."""
+        options = {**self.estimate, **self.options, "check_greedy": self.check_greedy, "seed": self.seed}
+        if self.prompt_suffix:
+            options["prompt_suffix"] = self.prompt_suffix
         return {
             "model_num_parameters": self.model.num_parameters(),
             "model_dtype": str(self.model.dtype),
-            "llada": {**self.estimate, **self.options, "check_greedy": self.check_greedy, "seed": self.seed},
+            "llada": options,
         }
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -202,20 +234,45 @@ class LLaDAHarnessLM(TemplateLM):
 
     # Likelihood
 
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """The log-likelihoods of continuations, and whether greedy decoding gives them."""
+        rows = []
+        for request in requests:
+            context, continuation = request.args[:2]
+            # The harness also asks for the probability of a choice without its question, and then means no image either.
+            images = images_of(request) if context else []
+            context, continuation = self._encode_request(context, continuation)
+            context = self._prompt(context, images, request)
+            rows.append((request.args, context, self._prompt(continuation, [], request).tokens))
+        return self._loglikelihood_tokens(rows, disable_tqdm)
+
+    def _encode_request(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """The tokens of both. A continuation without a context follows the first token of a text."""
+        if context:
+            return self._encode_pair(context, continuation)
+        tokens = self.tok_encode(continuation, add_special_tokens=False)
+        if tokens[:1] == [self.prefix_token_id]:
+            return tokens[:1], tokens[1:]
+        return [self.prefix_token_id], tokens
+
     def _loglikelihood_tokens(
-        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], disable_tqdm: bool = False, **kwargs
+        self, requests: list[tuple[tuple, Prompt, list[int]]], disable_tqdm: bool = False, **kwargs
     ) -> list[tuple[float, bool]]:
-        """Scores `((context, continuation), context_tokens, continuation_tokens)`."""
+        """Scores `(arguments, context, continuation_tokens)`."""
         results = [None] * len(requests)
-        cropped = [self._crop(context, continuation) for _, context, continuation in requests]
+        rows = [self._crop(context, continuation) for _, context, continuation in requests]
         questions, others = defaultdict(list), []
-        for index, (context, continuation) in enumerate(cropped):
+        for index, (context, continuation) in enumerate(rows):
             if len(continuation) == 1:
-                questions[tuple(context)].append(index)
+                questions[context.key].append(index)
             elif continuation:
                 others.append(index)
             else:
                 results[index] = (0.0, True)  # an empty answer is certain
+
+        def length_of(index: int) -> int:
+            context, continuation = rows[index]
+            return estimate_length(context, self.processor) + len(continuation)
 
         with self._progress(requests, "scoring", disable_tqdm) as progress:
 
@@ -224,20 +281,21 @@ class LLaDAHarnessLM(TemplateLM):
                 self.cache_hook.add_partial("loglikelihood", requests[index][0], result)
                 progress.update()
 
-            for batch in batches([*questions], self.batch_size, length=len):
-                for context, log_probs in zip(batch, self._next_token_log_probs(batch), strict=True):
-                    for index in questions[context]:
-                        token = cropped[index][1][0]
+            for batch in batches([*questions.values()], self.batch_size, length=lambda same: length_of(same[0])):
+                contexts = [rows[same[0]][0] for same in batch]
+                for same, log_probs in zip(batch, self._next_token_log_probs(contexts), strict=True):
+                    for index in same:
+                        token = rows[index][1][0]
                         finish(index, (log_probs[token].item(), log_probs.argmax().item() == token))
 
             # `log_likelihood` repeats a row for each noise sample; with few samples, several rows fill a forward pass.
-            rows = max(1, self.batch_size // self.estimate["num_samples"])
-            for batch in batches(others, rows, length=lambda index: sum(map(len, cropped[index]))):
-                for index, result in zip(batch, self._score([cropped[index] for index in batch]), strict=True):
+            num_rows = max(1, self.batch_size // self.estimate["num_samples"])
+            for batch in batches(others, num_rows, length=length_of):
+                for index, result in zip(batch, self._score([rows[index] for index in batch]), strict=True):
                     finish(index, result)
         return results
 
-    def _crop(self, context: list[int], continuation: list[int]) -> tuple[list[int], list[int]]:
+    def _crop(self, context: Prompt, continuation: list[int]) -> tuple[Prompt, list[int]]:
         """Removes the start of a context that is too long."""
         room = self.max_length - len(continuation)
         if room < 0:
@@ -245,41 +303,46 @@ class LLaDAHarnessLM(TemplateLM):
                 f"an answer of {len(continuation)} tokens does not fit into `max_position_embeddings={self.max_length}`. "
                 "Leave out answers that are longer."
             )
-        return context[max(0, len(context) - room) :], continuation
+        return context.crop(room), continuation
 
     @torch.no_grad()
-    def _next_token_log_probs(self, contexts: list[tuple[int, ...]]) -> torch.FloatTensor:
+    def _next_token_log_probs(self, contexts: list[Prompt]) -> torch.FloatTensor:
         """Log-probabilities of the token after each context, `(len(contexts), vocab_size)`: eq. 6 with `L = l = 1`."""
         mask_token_id = self.model.config.mask_token_id
-        input_ids, attention_mask = self._pad([[*context, mask_token_id] for context in contexts])
-        given = torch.ones_like(input_ids, dtype=torch.bool)
-        given[:, -1] = False
+        inputs = self._inputs(contexts, [[mask_token_id]] * len(contexts))
+        input_ids, attention_mask = inputs.pop("input_ids"), inputs.pop("attention_mask")
+        is_answer = torch.zeros_like(input_ids, dtype=torch.bool)
+        is_answer[:, -1] = True
+        embeddings = self.model.embed_given(input_ids, inputs)
+        is_kept = self.estimate.get("cfg_text_only", False) and embeddings is not None
         logits = guided_logits(
             self.model,
             input_ids,
-            given=given,
+            given=~is_answer & ~embeddings.where if is_kept else ~is_answer,
             mask_token_id=mask_token_id,
             cfg_scale=self.estimate["cfg_scale"],
             attention_mask=attention_mask,
             position_ids=None,
-            logits_to_keep=~given,
+            logits_to_keep=is_answer,
+            embeddings=embeddings,
         )
         return logits.log_softmax(-1).cpu()
 
-    def _score(self, rows: list[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
+    def _score(self, rows: list[tuple[Prompt, list[int]]]) -> list[tuple[float, bool]]:
         """The log-likelihoods of continuations, and whether greedy decoding gives them."""
-        input_ids, attention_mask = self._pad([context + continuation for context, continuation in rows])
-        labels = input_ids.clone()
+        inputs = self._inputs(*zip(*rows, strict=True))
+        labels = inputs["input_ids"].clone()
         for row, (_, continuation) in enumerate(rows):
             labels[row, : -len(continuation)] = -100
-        generators = [content_generator(self.seed, "loglikelihood", *row) for row in rows]
-        scores = self.model.log_likelihood(input_ids, labels, attention_mask, generator=generators, **self.estimate)
-        greedy = self._is_greedy(labels, input_ids, attention_mask) if self.check_greedy else [False] * len(rows)
+        generators = [
+            content_generator(self.seed, "loglikelihood", context.tokens, continuation, *context.marks)
+            for context, continuation in rows
+        ]
+        scores = self.model.log_likelihood(**inputs, labels=labels, generator=generators, **self.estimate)
+        greedy = self._is_greedy(labels, inputs) if self.check_greedy else [False] * len(rows)
         return list(zip(scores.log_likelihood.tolist(), greedy, strict=True))
 
-    def _is_greedy(
-        self, labels: torch.LongTensor, input_ids: torch.LongTensor, attention_mask: torch.LongTensor
-    ) -> list[bool]:
+    def _is_greedy(self, labels: torch.LongTensor, inputs: dict[str, torch.Tensor]) -> list[bool]:
         """Whether greedy decoding, one token a step, gives the scored tokens. A row ends at its first other token."""
         mask_token_id, scored = self.model.config.mask_token_id, labels != -100
 
@@ -288,10 +351,10 @@ class LLaDAHarnessLM(TemplateLM):
 
         # `None` overrides the generation config of the checkpoint.
         options = dict.fromkeys(vars(LLaDAGenerationConfig()))
-        options |= {"max_new_tokens": 0, "cfg_scale": self.estimate["cfg_scale"], "pad_token_id": self.eot_token_id}
-        filled = self.model.generate(
-            input_ids.masked_fill(scored, mask_token_id), attention_mask, stopping_criteria=[differs], **options
-        )
+        options |= {name: self.estimate[name] for name in ("cfg_scale", "cfg_text_only") if name in self.estimate}
+        options |= {"max_new_tokens": 0, "pad_token_id": self.eot_token_id}
+        masked = inputs | {"input_ids": inputs["input_ids"].masked_fill(scored, mask_token_id)}
+        filled = self.model.generate(**masked, stopping_criteria=[differs], **options)
         return (~differs(filled, None)).tolist()
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
@@ -300,16 +363,17 @@ class LLaDAHarnessLM(TemplateLM):
         with self._progress(requests, "scoring texts", disable_tqdm) as progress:
             for request in requests:
                 tokens = self.tok_encode(request.args[0], add_special_tokens=False)
-                score = self._score_text(tokens) if tokens else 0.0
+                text = self._prompt(tokens, images_of(request), request)
+                score = self._score_text(text) if tokens else 0.0
                 self.cache_hook.add_partial("loglikelihood_rolling", request.args, score)
                 results.append(score)
                 progress.update()
         return results
 
-    def _score_text(self, tokens: list[int]) -> float:
+    def _score_text(self, text: Prompt) -> float:
         output = self.model.rolling_log_likelihood(
-            torch.tensor([tokens]),
-            generator=content_generator(self.seed, "loglikelihood_rolling", tokens),
+            **self._inputs([text]),
+            generator=content_generator(self.seed, "loglikelihood_rolling", text.tokens, *text.marks),
             **self.estimate,
         )
         return output.log_likelihood.item()
@@ -321,17 +385,20 @@ class LLaDAHarnessLM(TemplateLM):
         results, repeats, groups = [None] * len(requests), Counter(), defaultdict(list)
         jobs = []
         for index, request in enumerate(requests):
-            context, options = request.args
+            context, options = request.args[:2]
             groups[json.dumps(options, sort_keys=True)].append(index)
+            tokens = self.tok_encode(context) or [self.prefix_token_id]
             # The harness repeats a request to get several samples: each repetition has a seed of its own.
-            jobs.append((self.tok_encode(context) or [self.prefix_token_id], repeats[id(request)]))
+            jobs.append((self._prompt(tokens, images_of(request), request), repeats[id(request)]))
             repeats[id(request)] += 1
         # All of them before any work, since one may be wrong.
         options_of = {key: self._decoding_options(requests[group[0]].args[1]) for key, group in groups.items()}
 
         with self._progress(requests, "decoding", disable_tqdm) as progress:
             for key, group in groups.items():
-                for batch in batches(group, self.batch_size, length=lambda index: len(jobs[index][0])):
+                for batch in batches(
+                    group, self.batch_size, lambda index: estimate_length(jobs[index][0], self.processor)
+                ):
                     texts = self._decode([jobs[index] for index in batch], *options_of[key])
                     for index, text in zip(batch, texts, strict=True):
                         results[index] = text
@@ -359,33 +426,50 @@ class LLaDAHarnessLM(TemplateLM):
         return options, config, strings
 
     def _decode(
-        self, jobs: list[tuple[list[int], int]], options: dict, config: LLaDAGenerationConfig, strings: list[str]
+        self, jobs: list[tuple[Prompt, int]], options: dict, config: LLaDAGenerationConfig, strings: list[str]
     ) -> list[str]:
-        """The answers to one batch of `(prompt_tokens, repetition)`."""
+        """The answers to one batch of `(prompt, repetition)`."""
         room = self.max_length - config.max_new_tokens
-        input_ids, attention_mask = self._pad([prompt[-room:] for prompt, _ in jobs])
+        inputs = self._inputs([prompt.crop(room) for prompt, _ in jobs])
         end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
         # An end token stops a row as its text would, without waiting for the end of the block.
         end_texts = filter(None, (self.tokenizer.decode([token_id]) for token_id in end_token_ids))
         sequences = self.model.generate(
-            input_ids,
-            attention_mask,
-            generator=[content_generator(self.seed, "generate_until", *job) for job in jobs],
+            **inputs,
+            generator=[
+                content_generator(self.seed, "generate_until", prompt.tokens, repetition, *prompt.marks)
+                for prompt, repetition in jobs
+            ],
             tokenizer=self.tokenizer,
             **options | {"stop_strings": [*strings, *end_texts]},
         )
-        prompt_length = input_ids.shape[1]
+        prompt_length = inputs["input_ids"].shape[1]
         return [cut_answer(self.tokenizer, row, prompt_length, strings, end_token_ids) for row in sequences.tolist()]
 
     # Helpers of likelihood and decoding
 
-    def _pad(self, rows: list[list[int]]) -> tuple[torch.LongTensor, torch.LongTensor]:
-        """The rows padded on the left to one length, and their attention mask."""
+    def _prompt(self, tokens: list[int], images: list, request: Instance) -> Prompt:
+        """The tokens of a request with its images."""
+        context = request.args[0]
+        if context and self.prompt_suffix.strip() not in context:
+            raise ValueError(
+                f"`prompt_suffix={self.prompt_suffix!r}` follows the question in a chat, but prompts are no chats. Set "
+                "`apply_chat_template=True` (`--chat-template`)."
+            )
+        return make_prompt(tokens, images, self.processor, request.task_name)
+
+    def _inputs(self, prompts: list[Prompt], answers: list[list[int]] | None = None) -> dict[str, torch.Tensor]:
+        """What the model takes: prompts, each with an answer behind it, padded on the left to one length, and their images."""
+        rows, images = [prompt.tokens for prompt in prompts], {}
+        if any(prompt.images for prompt in prompts):
+            images = self.processor.image_processor([prompt.images for prompt in prompts], return_tensors="pt")
+            rows = self.processor.repeat_image_tokens(rows, images["image_sizes"], images["num_tiles"])
+        if answers is not None:
+            rows = [prompt + answer for prompt, answer in zip(rows, answers, strict=True)]
         rows = [torch.tensor(row) for row in rows]
-        attention_mask = [torch.ones_like(row) for row in rows]
         padded = pad_sequence(rows, batch_first=True, padding_value=self.eot_token_id, padding_side="left")
-        attention_mask = pad_sequence(attention_mask, batch_first=True, padding_side="left")
-        return padded.to(self.device), attention_mask.to(self.device)
+        attention_mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side="left")
+        return {"input_ids": padded.to(self.device), "attention_mask": attention_mask.to(self.device), **images}
 
     def _progress(self, requests: list, name: str, disable: bool) -> tqdm:
         """The progress bar, which only the first process shows."""
@@ -407,7 +491,10 @@ def join_processes(device: str | None):
 
 
 def check_model(
-    model: str | LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase | None, device: str | None, dtype: str | None
+    model: str | LLaDAForMaskedLM,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin | None,
+    device: str | None,
+    dtype: str | None,
 ) -> None:
     """Raises a `ValueError` if an argument does not apply to a checkpoint, or to a loaded model."""
     if isinstance(model, str) and tokenizer is not None:
@@ -417,10 +504,3 @@ def check_model(
             "a loaded `model` needs a `tokenizer`, and takes neither `device` nor `dtype`. Move the model first, or pass "
             "the folder of the checkpoint."
         )
-
-
-def batches(items: list, size: int, length: Callable[[object], int]) -> Iterator[list]:
-    """Batches of similar length. The longest come first, so that a lack of memory shows at once."""
-    items = sorted(items, key=length, reverse=True)
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

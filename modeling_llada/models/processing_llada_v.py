@@ -301,6 +301,21 @@ class LLaDAVProcessor(ProcessorMixin):
         rows = self._pad(self._truncate(rows, text_options), text_options, return_tensors)
         return BatchFeature({name: [row[name] for row in rows] for name in rows[0]} | data, tensor_type=return_tensors)
 
+    def repeat_image_tokens(
+        self, rows: list[list[int]], image_sizes: list[tuple[int, int]], num_tiles: list[int]
+    ) -> list[list[int]]:
+        """
+        Prompts that are token ids already, in which each image is one token, with that token once for each feature. The
+        images are those of all rows, as the image processor returns them.
+        """
+        lengths = self._count_image_features({"image_sizes": image_sizes, "num_tiles": num_tiles})
+        return [
+            self._repeat_placeholders(
+                {"input_ids": row}, {self.image_token_id: lengths}, self.drop_token_after_images
+            )["input_ids"]
+            for row in rows
+        ]
+
     @property
     def model_input_names(self) -> list[str]:
         return [*super().model_input_names, "pixel_values_videos", "num_frames"]

@@ -317,6 +317,16 @@ class TestBatches:
         other = LLaDAVProcessor.from_pretrained(FOLDER, drop_token_after_images=True)
         assert len(other(text=prompt, images=image)["input_ids"][0]) == 191
 
+    @pytest.mark.parametrize("drop", [False, True])
+    def test_prompts_that_are_ids_already(self, processor, drop, monkeypatch):
+        monkeypatch.setattr(processor, "drop_token_after_images", drop)
+        texts = ["<|startoftext|><image>\nWhat?", "No image.", "<image> or <image>?"]
+        images = [[golden_image("A")], [], [golden_image("B"), golden_image("C")]]
+        expected = processor(text=texts, images=images)
+        rows = [processor.tokenizer(text).input_ids for text in texts]
+        repeated = processor.repeat_image_tokens(rows, expected["image_sizes"], expected["num_tiles"])
+        assert repeated == expected["input_ids"]
+
 
 class TestBadInput:
     """Each is an error with a way out; the public code drops rows and uses images again without a word."""
