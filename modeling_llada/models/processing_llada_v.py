@@ -19,6 +19,7 @@ from typing import Any
 
 from transformers import AddedToken, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
 from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from .configuration_llada_v import LLaDAVConfig
 from .conversion_llada_v import PublicFiles
@@ -427,14 +428,23 @@ class LLaDAVProcessor(ProcessorMixin):
         padding = return_tensors is not None if padding is None else padding
         if padding in (False, "do_not_pad"):
             return rows
-        width = max(len(row["input_ids"]) for row in rows)
+        lengths = [len(row["input_ids"]) for row in rows]
+        width = max(lengths)
         if padding == "max_length":
             max_length = options.get("max_length")
-            width = max(width, self.tokenizer.model_max_length if max_length is None else max_length)
+            max_length = self.tokenizer.model_max_length if max_length is None else max_length
+            if max_length >= VERY_LARGE_INTEGER:
+                raise ValueError("`padding='max_length'` needs a `max_length`, since the tokenizer has none.")
+            width = max(width, max_length)
         multiple = options.get("pad_to_multiple_of") or 1
         width = -(-width // multiple) * multiple
+        if min(lengths) == width:
+            return rows
         is_left = (options.get("padding_side") or self.tokenizer.padding_side) == "left"
-        filling = FILLING | {"input_ids": self.tokenizer.pad_token_id}
+        pad_token_id = self.tokenizer.pad_token_id
+        if pad_token_id is None:
+            raise ValueError("`padding` needs a tokenizer with a pad token. Set `processor.tokenizer.pad_token`.")
+        filling = FILLING | {"input_ids": pad_token_id}
         padded_rows = []
         for row in rows:
             padded = {}

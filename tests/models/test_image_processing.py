@@ -297,9 +297,12 @@ class TestFormats:
     @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "PPM"])
     def test_16_bits_are_scaled(self, image_format):
         """Pillow would make everything above 255 white."""
-        values = np.array(photo("L")).astype(np.uint16)
-        read = read_bytes(encode(Image.fromarray(values * 257), image_format))
-        assert same(read, photo("L").convert("RGB"))
+        values = np.array(photo("L")).astype(np.uint16) * 257
+        if image_format == "PPM":  # Pillow 10 cannot write it
+            data = b"P5 40 30 65535\n" + values.astype(">u2").tobytes()
+        else:
+            data = encode(Image.fromarray(values), image_format)
+        assert same(read_bytes(data), photo("L").convert("RGB"))
 
     @pytest.mark.parametrize("dtype", [np.float32, np.int32])
     def test_32_bits_are_refused(self, dtype):

@@ -413,6 +413,18 @@ class TestBadInput:
             assert processor(text="a longer text", **options)["input_ids"] == [expected]
         assert len(processor(text="a longer text", max_length=4)["input_ids"][0]) == 4
 
+    def test_padding_without_a_pad_token(self):
+        tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+        tokenizer.pad_token = None
+        processor = LLaDAVProcessor(LLaDAVImageProcessor(), tokenizer)
+        assert processor(text="a", return_tensors="pt")["input_ids"].shape == (1, 1)
+        with pytest.raises(ValueError, match="`padding` needs a tokenizer with a pad token"):
+            processor(text=["a", "b c"], return_tensors="pt")
+
+    def test_padding_to_no_length(self, processor):
+        with pytest.raises(ValueError, match="`padding='max_length'` needs a `max_length`"):
+            processor(text="a", padding="max_length")
+
     def test_a_damaged_image(self, processor, tmp_path):
         path = tmp_path / "a.png"
         golden_image("A").save(path)
