@@ -260,7 +260,7 @@ class LLaDAConfig(PreTrainedConfig):
         super().__setattr__(name, value)
 
     def __post_init__(self, **kwargs):
-        check_family(self.architectures)
+        check_family(self.architectures, self.model_type)
 
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:

@@ -114,9 +114,14 @@ def check_switch(name: str, value: Any) -> None:
         )
 
 
-def check_family(architectures: list[str] | None) -> None:
-    """Raises a `ValueError` for a checkpoint of the LLaDA-MoE family, which has the same `model_type: llada`."""
+def check_family(architectures: list[str] | None, model_type: str) -> None:
+    """Raises a `ValueError` for a checkpoint of another family. That of LLaDA-MoE has the same `model_type: llada`."""
     for architecture in architectures or []:
+        if model_type == "llada" and architecture.startswith(("Llava", "LLaDAV")):
+            raise ValueError(
+                f"`architectures={architectures}` is a checkpoint of LLaDA-V, which has a vision tower. Load it with "
+                "`AutoModelForImageTextToText` or `LLaDAVForConditionalGeneration`, which answer to text alone, too."
+            )
         if "moe" in architecture.lower():
             raise ValueError(
                 f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also has "

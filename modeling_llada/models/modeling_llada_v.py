@@ -78,7 +78,8 @@ class LLaDAVModel(LLaDAModel):
         super().__init__(config)
         self.vision_tower = SiglipVisionModel(config.vision_config)
         self.multi_modal_projector = LLaDAVProjector(config)
-        self.image_newline = nn.Parameter(torch.empty(config.hidden_size))
+        # Drawn here: that of LLaDA has initialized this module before it had the parameter.
+        self.image_newline = nn.Parameter(torch.randn(config.hidden_size) * config.hidden_size**-0.5)
         # Files may still have the last layer and the head of SigLIP.
         dropped = rf"vision_tower\.(head|encoder\.layers\.{config.vision_config.num_hidden_layers})\."
         self._keys_to_ignore_on_load_unexpected = {*self._keys_to_ignore_on_load_unexpected, dropped}
@@ -162,12 +163,13 @@ class LLaDAVModel(LLaDAModel):
             raise missing_pixels(is_video, "pixel_values_videos", "video")
         if not kinds:
             return None
-        embeddings = self.embed_tokens.weight.new_zeros((*input_ids.shape, config.hidden_size))
+        # Offloaded weights have a dtype, but no device.
+        device, dtype = input_ids.device, self.embed_tokens.weight.dtype
+        embeddings = torch.zeros(*input_ids.shape, config.hidden_size, device=device, dtype=dtype)
         for where, features, name, kind in kinds:
             check_counts(where, [len(one) for one in features], name, kind)
-            features = torch.cat(features).to(device=embeddings.device, dtype=embeddings.dtype)
-            embeddings = embeddings.masked_scatter(where.to(embeddings.device)[..., None], features)
-        return GivenEmbeddings((is_image | is_video).to(embeddings.device), embeddings)
+            embeddings = embeddings.masked_scatter(where[..., None], torch.cat(features).to(device, dtype))
+        return GivenEmbeddings(is_image | is_video, embeddings)
 
     def get_image_features(
         self,
@@ -201,7 +203,7 @@ class LLaDAVModel(LLaDAModel):
         packed = pack_features(
             features,
             image_sizes.tolist(),
-            self.image_newline,
+            self.image_newline.to(features[0].device),
             grid_pinpoints=self.config.image_grid_pinpoints,
             tile_size=vision.image_size,
             max_tiles=self.config.max_tiles,
@@ -231,15 +233,18 @@ class LLaDAVModel(LLaDAModel):
             check_shape("num_frames", num_frames, pixel_values_videos.shape[:1], "one for each video")
             frames = num_frames.tolist()
         pixels = torch.cat([video[:count] for video, count in zip(pixel_values_videos, frames, strict=True)])
+        features = self.get_tile_features(pixels)
         # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
-        newline = None if self.config.patch_merge_type == "flat" else self.image_newline
-        packed = [pack_video(video, newline) for video in self.get_tile_features(pixels).split(frames)]
+        newline = None if self.config.patch_merge_type == "flat" else self.image_newline.to(features.device)
+        packed = [pack_video(video, newline) for video in features.split(frames)]
         return BaseModelOutputWithPooling(pooler_output=packed)
 
     def get_tile_features(self, pixel_values: torch.FloatTensor) -> torch.FloatTensor:
         """The projected features of tiles, `(num_tiles, channels, size, size)` -> `(num_tiles, num_features, hidden_size)`."""
         tower = self.vision_tower
-        outputs = tower(pixel_values.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True)
+        # Where a tower is offloaded, the hooks of accelerate take the pixels to it.
+        device = pixel_values.device if tower.device.type == "meta" else tower.device
+        outputs = tower(pixel_values.to(device, tower.dtype), output_hidden_states=True)
         # The state before the norm at the end of the tower, as the public code takes it.
         return self.multi_modal_projector(outputs.hidden_states[-1])
 
