@@ -1,0 +1,121 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The questions of stage 3: each needs two findings, which the reasoning writes out before the answer."""
+
+from recipes.vision.draw import Asked, Draw
+from recipes.vision.papers import draw_sign
+from recipes.vision.scenes import NUM_ASPECTS, picture_size
+from recipes.vision.tasks import (
+    NUM_COLOURS,
+    NUM_FONTS,
+    PlacedScene,
+    chart,
+    counted,
+    different_numbers,
+    extremes,
+    pictures,
+    split_number,
+    table,
+)
+
+
+TASK = "two-step"
+SIGN, LARGEST = ("sign", "牌子"), ("is the largest", "最大")
+
+
+def facts(draw: Draw, found: list[tuple[str, str]], last: str) -> str:
+    """The reasoning: what was found, and what follows."""
+    colon, stop = (": ", ". ") if draw.language == "en" else ("：", "。")
+    return "".join(f"{name}{colon}{value}{stop}" for name, value in found) + last + stop.strip()
+
+
+def sum_count(draw: Draw) -> Asked:
+    total = draw.rng.randint(2, 9)
+    first, second = split_number(draw, total, 2)
+    others = [draw.rng.randint(1, 2)] if total < 8 else []
+    canvas, numbers, layout = counted(draw, [first, second, *others])
+    names = [draw.name(number) for number in numbers[:2]]
+    found = [(names[0], str(first)), (names[1], str(second))]
+    reasoning = facts(draw, found, f"{first} + {second} = {total}")
+    slots = {"name": names[0], "other": names[1]}
+    return Asked(TASK, "sum-count", [canvas], str(total), slots, reasoning, layout)
+
+
+def sum_table(draw: Draw) -> Asked:
+    canvas, rows, columns, numbers, layout = table(draw, high=20)
+    column = draw.rng.randrange(len(columns))
+    first, second = draw.rng.sample(range(len(rows)), 2)
+    values = numbers[first][column], numbers[second][column]
+    found = [(rows[first], str(values[0])), (rows[second], str(values[1]))]
+    reasoning = facts(draw, found, f"{values[0]} + {values[1]} = {sum(values)}")
+    slots = {"column": columns[column], "row": rows[first], "other": rows[second]}
+    return Asked(TASK, "sum-table", [canvas], str(sum(values)), slots, reasoning, layout)
+
+
+def best_row(draw: Draw) -> Asked:
+    canvas, rows, columns, numbers, layout = table(draw)
+    column = draw.rng.randrange(len(columns))
+    values = [line[column] for line in numbers]
+    answer = rows[values.index(max(values))]
+    last = f"{max(values)}{draw.say(' ', '')}{draw.say(*LARGEST)}"
+    reasoning = facts(draw, list(zip(rows, map(str, values), strict=True)), last)
+    return Asked(TASK, "best-row", [canvas], answer, {"column": columns[column]}, reasoning, layout)
+
+
+def difference(draw: Draw) -> Asked:
+    canvas, labels, values, lying, layout = chart(draw, show_values=True)
+    high, low = max(values), min(values)
+    found = [(labels[values.index(high)], str(high)), (labels[values.index(low)], str(low))]
+    reasoning = facts(draw, found, f"{high} - {low} = {high - low}")
+    return Asked(TASK, "difference", [canvas], str(high - low), extremes(draw, lying), reasoning, layout)
+
+
+SIDES = (
+    ("left of", "左边", 0, -1),
+    ("right of", "右边", 0, 1),
+    ("above", "上边", -1, 0),
+    ("below", "下边", 1, 0),
+)
+
+
+def neighbour(draw: Draw) -> Asked:
+    """The emoji beside that of a place: the reasoning names the one there, the place beside it, and the emoji there."""
+    english, chinese, down, across = draw.rng.choice(SIDES)
+    starts = [(r, c) for r in range(3) for c in range(3) if 0 <= r + down <= 2 and 0 <= c + across <= 2]
+    start = draw.rng.choice(starts)
+    target = (start[0] + down, start[1] + across)
+    every = [(row, column) for row in range(3) for column in range(3) if (row, column) not in (start, target)]
+    scene = PlacedScene(draw, 0, target, [start, *draw.rng.sample(every, draw.rng.randint(1, 4))])
+    here, there = draw.name(scene.numbers[start]), draw.name(scene.numbers[target])
+    found = [(draw.place(*start), here), (draw.say(english, chinese), draw.place(*target))]
+    reasoning = facts(draw, found, f"{draw.place(*target)}{draw.say(': ', '：')}{there}")
+    slots = {"side": draw.say(english, chinese), **draw.at(*start)}
+    return Asked(TASK, "neighbour", [scene.canvas], there, slots, reasoning, scene.layout)
+
+
+def arithmetic(draw: Draw) -> Asked:
+    """A sign with a sum or a difference, below or beside each other."""
+    result, sign = draw.rng.randint(1, 20), draw.rng.choice("+-")
+    second = draw.rng.randint(1, 15)
+    first = result + second if sign == "-" else result
+    if sign == "+":
+        first, second = draw.rng.choice([(part, result + 1 - part) for part in range(1, result + 1)])
+        result = first + second
+    layout = draw.layout(NUM_FONTS, NUM_COLOURS, NUM_ASPECTS - 1)
+    text = f"{first} {sign} {second}"
+    size = picture_size(draw, layout[2])
+    canvas = draw_sign(draw, size, [text], layout[0], layout[1], upright=False)
+    reasoning = facts(draw, [(draw.say(*SIGN), text)], f"{text} = {result}")
+    return Asked(TASK, "arithmetic", [canvas], str(result), {}, reasoning, layout)
+
+
+def sum_pictures(draw: Draw) -> Asked:
+    total = draw.rng.randint(2, 10)
+    first = draw.rng.randint(max(1, total - 6), min(6, total - 1))
+    counts = (first, total - first)
+    groups = [[draw.rng.choice(different_numbers(draw, 1))] * count for count in counts]
+    images, layout = pictures(draw, groups)
+    ordinals = (draw.say("first", "第一张"), draw.say("second", "第二张"))
+    found = list(zip(ordinals, map(str, counts), strict=True))
+    reasoning = facts(draw, found, f"{counts[0]} + {counts[1]} = {total}")
+    return Asked(TASK, "sum-pictures", images, str(total), {}, reasoning, layout)
