@@ -39,13 +39,16 @@ PUBLIC_VISION_SIZES = {
 }
 
 
-def check_aspect_ratio(name: str, value: Any) -> None:
+def read_max_tiles(name: str, value: Any) -> int | None:
+    """The number of tiles in `"anyres_max_N"`; `None` for `"anyres"`."""
     limit = value.removeprefix("anyres_max_") if isinstance(value, str) else ""
-    if value != "anyres" and not (limit.isdecimal() and int(limit) > 0):
+    is_number = limit != value and limit.isascii() and limit.isdecimal() and int(limit) > 0
+    if value != "anyres" and not is_number:
         raise ValueError(
             f"`{name}` must be 'anyres' or 'anyres_max_N', where N tiles are as many features as an image may have, but got "
             f"{value!r}. The public checkpoints have 'anyres_max_4'."
         )
+    return int(limit) if is_number else None
 
 
 def check_merge_type(name: str, value: Any) -> None:
@@ -64,7 +67,7 @@ def check_pinpoints(name: str, value: Any) -> None:
 FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "image_token_id": partial(check_integer, minimum=0),
     "video_token_id": partial(check_integer, minimum=0),
-    "vision_aspect_ratio": check_aspect_ratio,
+    "vision_aspect_ratio": read_max_tiles,
     "patch_merge_type": check_merge_type,
     "image_grid_pinpoints": check_pinpoints,
 }
@@ -207,8 +210,7 @@ class LLaDAVConfig(LLaDAConfig):
     @property
     def max_tiles(self) -> int | None:
         """The number of tiles whose features an image may have at most; `None` for no limit."""
-        limit = self.vision_aspect_ratio.removeprefix("anyres").removeprefix("_max_")
-        return int(limit) if limit else None
+        return read_max_tiles("vision_aspect_ratio", self.vision_aspect_ratio)
 
     def to_diff_dict(self) -> dict:
         """The content of config.json: canonical field names, as in the public files of LLaDA-V."""

@@ -14,29 +14,11 @@ import torch
 from torch import nn
 from transformers.models.llava_onevision.modeling_llava_onevision import get_anyres_image_grid_shape, unpad_image
 
+from .configuration_llada_v import check_merge_type
 
-MERGE_TYPES = ("spatial_unpad", "flat")
+
 # The grid may hold this many times more features than `max_tiles` tiles, along each side, before it is resampled.
 RESAMPLING_SLACK = 1.1
-
-
-def read_max_tiles(vision_aspect_ratio: str) -> int | None:
-    """
-    The number N of `"anyres_max_N"`: how many tiles' features the grid of an image may keep. `None` for `"anyres"`, without a
-    limit.
-
-    Raises:
-        `ValueError`: for another value.
-    """
-    if vision_aspect_ratio == "anyres":
-        return None
-    number = vision_aspect_ratio.removeprefix("anyres_max_") if isinstance(vision_aspect_ratio, str) else ""
-    if number == vision_aspect_ratio or not (number.isascii() and number.isdecimal() and int(number) > 0):
-        raise ValueError(
-            "`vision_aspect_ratio` must be 'anyres', or 'anyres_max_N' where N tiles are as many features as the grid of an "
-            f"image may keep, but got {vision_aspect_ratio!r}. The published model has 'anyres_max_4'."
-        )
-    return int(number)
 
 
 def num_anyres_tiles(image_size: tuple[int, int], grid_pinpoints: list[list[int]], tile_size: int) -> int:
@@ -85,8 +67,7 @@ def pack_features(
     Raises:
         `ValueError`: if the number of tiles of an image does not fit its size, or `merge_type` is another one.
     """
-    if merge_type not in MERGE_TYPES:
-        raise ValueError(f"`merge_type` must be one of {MERGE_TYPES}, but got {merge_type!r}.")
+    check_merge_type("merge_type", merge_type)
     if len(features) != len(image_sizes):
         raise ValueError(
             f"`image_sizes` must hold one size for each image, but there are {len(features)} images and "
@@ -218,11 +199,9 @@ def _as_pair(image_size) -> tuple[int, int]:
 
 
 __all__ = [
-    "MERGE_TYPES",
     "num_anyres_tiles",
     "num_image_features",
     "num_video_features",
     "pack_features",
     "pack_video",
-    "read_max_tiles",
 ]

@@ -21,11 +21,11 @@ from transformers import AddedToken, AutoTokenizer, BatchFeature, PreTrainedToke
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
-from .configuration_llada_v import LLaDAVConfig
+from .configuration_llada_v import LLaDAVConfig, check_merge_type, read_max_tiles
 from .conversion_llada_v import PublicFiles
 from .image_processing_llada_v import LLaDAVImageProcessor
 from .image_reading_llada_v import nesting_of
-from .images_llada import MERGE_TYPES, num_image_features, num_video_features, read_max_tiles
+from .images_llada import num_image_features, num_video_features
 
 
 PUBLIC_SYSTEM_PROMPT = (
@@ -135,9 +135,8 @@ class LLaDAVProcessor(ProcessorMixin):
         drop_token_after_images: bool = False,
     ):
         super().__init__(image_processor, tokenizer, chat_template=chat_template or write_chat_template())
-        read_max_tiles(vision_aspect_ratio)
-        if patch_merge_type not in MERGE_TYPES:
-            raise ValueError(f"`patch_merge_type` must be one of {MERGE_TYPES}, but got {patch_merge_type!r}.")
+        read_max_tiles("vision_aspect_ratio", vision_aspect_ratio)
+        check_merge_type("patch_merge_type", patch_merge_type)
         self.patch_size = patch_size
         self.vision_aspect_ratio = vision_aspect_ratio
         self.patch_merge_type = patch_merge_type
@@ -373,7 +372,7 @@ class LLaDAVProcessor(ProcessorMixin):
                 tile_size // self.patch_size,
                 self.image_processor.image_grid_pinpoints,
                 tile_size,
-                read_max_tiles(self.vision_aspect_ratio),
+                read_max_tiles("vision_aspect_ratio", self.vision_aspect_ratio),
                 self.patch_merge_type,
             )
 

@@ -11,7 +11,7 @@ import torch
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
-from ...models.images_llada import MERGE_TYPES
+from ...models.configuration_llada_v import PATCH_MERGE_TYPES
 
 
 # The parts of a LLaDA-V that can be trained or frozen.
@@ -155,7 +155,7 @@ class LLaDASFTConfig(SFTConfig):
     )
     patch_merge_type: str | None = field(
         default=None,
-        metadata={"help": "How features are joined. Left out: as the model has it.", "choices": MERGE_TYPES},
+        metadata={"help": "How features are joined. Left out: as the model has it.", "choices": PATCH_MERGE_TYPES},
     )
     image_folder: str | None = field(default=None, metadata={"help": "Where relative paths of images begin."})
     plain_captions: bool = field(
@@ -228,7 +228,7 @@ class LLaDASFTConfig(SFTConfig):
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
 
     def _check_images(self):
-        for name, known in (("image_aspect_ratio", ASPECT_RATIOS), ("patch_merge_type", MERGE_TYPES)):
+        for name, known in (("image_aspect_ratio", ASPECT_RATIOS), ("patch_merge_type", PATCH_MERGE_TYPES)):
             if getattr(self, name) not in (None, *known):
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, but got {getattr(self, name)!r}.")
         parts = self.trained_parts
