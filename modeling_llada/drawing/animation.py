@@ -144,7 +144,8 @@ class Painter:
         elif cell.state == "committed":
             draw.rounded_rectangle(box_of(place, x, y), RADIUS * SCALE, mix(self.palette.card, color, 0.2))
             if cell.confidence:
-                end, bottom = x + BAR_INSET + (place.width - 2 * BAR_INSET) * cell.confidence, y + CELL_HEIGHT - 2
+                length = max(place.width - 2 * BAR_INSET, 0)  # a later piece of a character has no width of its own
+                end, bottom = x + BAR_INSET + length * cell.confidence, y + CELL_HEIGHT - 2
                 draw.rectangle((*scale(x + BAR_INSET, bottom - BAR), *scale(end, bottom)), color)
         font = self.end_font if cell.is_special else self.text_font
         draw.text(middle_of(place, x, y), one_line(printable(cell.label)), ink, font, anchor="mm")

@@ -52,6 +52,13 @@ def test_long_calls_are_thinned_out(pictures, any_font):
         assert image.n_frames == 3
 
 
+def test_a_letter_of_several_tokens_inside_a_word(pictures, any_font):
+    """All but the first of them have no text, and so a box without a width."""
+    start = pictures[0]
+    pieces = [replace(start.cells[0], text=text, state="committed", confidence=0.9, word=0) for text in ("é", "", "s")]
+    assert denoising_animation([replace(start, cells=tuple(pieces))])
+
+
 @pytest.mark.parametrize("text", ["\n \n", " \r\n"])
 def test_tokens_of_spaces_around_a_line_break(pictures, any_font, text):
     start = pictures[0]
