@@ -19,7 +19,8 @@ def load_checkpoint(
     name: str | Path, device: str | torch.device | None = None, dtype: str | None = None
 ) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
     """
-    Loads a checkpoint and its tokenizer. An adapter is merged into the checkpoint that it was trained on.
+    Loads a checkpoint and its tokenizer. An adapter is merged into the checkpoint that it was trained on. See
+    [`load_with_processor`] for images.
 
     Args:
         name (`str` or `Path`):
@@ -55,9 +56,56 @@ def load_checkpoint(
     try:
         model, tokenizer = read_checkpoint(name, dtype)
     except Exception as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-        raise ValueError(f"cannot load {name!r}: {reason}.") from error
+        raise cannot_load(name, error) from error
     return model.to(device).eval(), tokenizer
+
+
+def load_with_processor(
+    name: str | Path, device: str | torch.device | None = None, dtype: str | None = None
+) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase | LLaDAVProcessor]:
+    """
+    Loads a checkpoint and what prepares its inputs: the processor of a model that sees images, or else the tokenizer.
+
+    Args:
+        name (`str` or `Path`), device (`str` or `torch.device`, *optional*), dtype (`str`, *optional*):
+            As in [`load_checkpoint`].
+
+    Returns:
+        `tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase | LLaDAVProcessor]`: The model in evaluation mode, and its
+        tokenizer or processor. [`tokenizer_of`] gives the tokenizer of both.
+
+    Raises:
+        `ValueError`: as [`load_checkpoint`] does.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.loading import load_with_processor
+
+    >>> model, processor = load_with_processor("GSAI-ML/LLaDA-V")
+    >>> content = [{"type": "image", "image": "photo.jpg"}, {"type": "text", "text": "What is in the picture?"}]
+    >>> inputs = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=True, return_dict=True,
+    ...                                        return_tensors="pt", add_generation_prompt=True)
+    ```
+    """
+    model, tokenizer = load_checkpoint(name, device, dtype)
+    return model, load_processor(name) or tokenizer
+
+
+def tokenizer_of(processor: PreTrainedTokenizerBase | LLaDAVProcessor) -> PreTrainedTokenizerBase:
+    """The tokenizer of a processor, or a tokenizer itself."""
+    return getattr(processor, "tokenizer", processor)
+
+
+def sees_images(name: str | Path) -> bool:
+    """Whether a checkpoint, or that below an adapter, is for images too. Only its config.json is read."""
+    return isinstance(AutoConfig.from_pretrained(find_base(name) or name), LLaDAVConfig)
+
+
+def cannot_load(name: str, error: Exception) -> ValueError:
+    """What to raise for an error of the libraries: the first line of it."""
+    reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return ValueError(f"cannot load {name!r}: {reason}.")
 
 
 def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:
@@ -89,6 +137,9 @@ def load_processor(name: str | Path) -> LLaDAVProcessor | None:
     Returns:
         `LLaDAVProcessor`, or `None` if the checkpoint reads text alone.
 
+    Raises:
+        `ValueError`: if it cannot be read.
+
     Example:
 
     ```python
@@ -99,10 +150,10 @@ def load_processor(name: str | Path) -> LLaDAVProcessor | None:
     ```
     """
     name = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else str(name)
-    whole = find_base(name) or name
-    if not isinstance(AutoConfig.from_pretrained(whole), LLaDAVConfig):
-        return None
-    return AutoProcessor.from_pretrained(whole)
+    try:
+        return AutoProcessor.from_pretrained(find_base(name) or name) if sees_images(name) else None
+    except Exception as error:
+        raise cannot_load(name, error) from error
 
 
 def check_base(base: str | None) -> str | None:

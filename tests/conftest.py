@@ -164,6 +164,16 @@ def golden_model():
 
 
 @pytest.fixture(scope="session")
+def llada_v():
+    """The golden LLaDA-V and its processor. Shared by the tests of a session: do not change them."""
+    from support.golden_v import FOLDER
+
+    from modeling_llada.loading import load_with_processor
+
+    return load_with_processor(FOLDER, "cpu")
+
+
+@pytest.fixture(scope="session")
 def corpus():
     """A small made-up corpus. Shared by the tests of a session: do not change it."""
     from support.made_up_corpus import made_up_corpus

@@ -8,11 +8,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from support.golden_v import FOLDER as LLADA_V
+from support.golden_v import golden_image
 from transformers import BertConfig
 
 from modeling_llada import LLaDAForMaskedLM, LLaDAGenerationConfig, LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.adapters import convert_adapter
-from modeling_llada.loading import find_device, load_checkpoint, load_processor
+from modeling_llada.loading import find_device, load_checkpoint, load_processor, load_with_processor, sees_images
 
 
 @pytest.mark.parametrize("damage", ["no config", "no tokenizer", "no weights", "truncated weights", "other family"])
@@ -113,3 +114,43 @@ class TestAdapter:
         (tmp_path / "adapter_config.json").write_text(f'{{"base_model_name_or_path": {base}, "peft_type": "LORA"}}')
         with pytest.raises(ValueError, match=message):
             load_checkpoint(tmp_path, "cpu")
+
+
+class TestWithProcessor:
+    """A model that sees images comes with its processor, and another one with its tokenizer."""
+
+    def test_a_public_folder(self, llada_v):
+        model, processor = llada_v
+        assert type(model) is LLaDAVForConditionalGeneration and not model.training
+        assert type(processor) is LLaDAVProcessor
+        assert model.dtype == torch.float32
+
+    def test_a_saved_folder(self, llada_v, tmp_path):
+        for part in llada_v:
+            part.save_pretrained(tmp_path)
+        model, processor = load_with_processor(tmp_path, "cpu")
+        inputs = processor(text="<image>?", images=golden_image("A"), return_tensors="pt")
+        expected = llada_v[0].generate(**inputs, max_new_tokens=4)
+        assert torch.equal(model.generate(**inputs, max_new_tokens=4), expected)
+
+    def test_a_text_model_has_a_tokenizer(self, poet_folder, tiny_poet):
+        assert type(load_with_processor(poet_folder, "cpu")[1]) is type(tiny_poet[1])
+        assert not sees_images(poet_folder) and sees_images(LLADA_V)
+
+    def test_a_processor_that_cannot_be_read(self, llada_v, tmp_path):
+        for part in llada_v:
+            part.save_pretrained(tmp_path)
+        (tmp_path / "processor_config.json").write_text("{")
+        with pytest.raises(ValueError, match=f"cannot load '{tmp_path}': "):
+            load_with_processor(tmp_path, "cpu")
+
+    def test_an_adapter(self, llada_v, tmp_path):
+        base = LLaDAVForConditionalGeneration.from_pretrained(LLADA_V, dtype=torch.float32)
+        targets = r"model\.layers\..*(q_proj|v_proj)"
+        adapted = get_peft_model(base, LoraConfig(r=2, target_modules=targets, init_lora_weights=False)).eval()
+        adapted.save_pretrained(tmp_path)
+        model, processor = load_with_processor(tmp_path, "cpu")
+        inputs = processor(text="<image>?", images=golden_image("A"), return_tensors="pt")
+        with torch.no_grad():
+            torch.testing.assert_close(model(**inputs).logits, adapted(**inputs).logits, atol=1e-3, rtol=0)
+        assert type(processor) is LLaDAVProcessor and sees_images(tmp_path)
