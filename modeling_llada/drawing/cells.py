@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.cells import cell_len
 
-from ..streaming.frames import CanvasFrame, TokenState
+from ..streaming.frames import WITHOUT_TEXT, CanvasFrame, TokenState
 
 
 END_LABEL = "EOS"
@@ -20,7 +20,7 @@ class Cell:
 
     Args:
         text (`str`):
-            The text of the token; `""` for masks and pads.
+            The text of the token; `""` for masks and pads, and for all tokens of an image but the first.
         state (`str`):
             The name of the [`TokenState`], in lower case.
         is_special (`bool`):
@@ -112,8 +112,9 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
     cells = []
     for position, (text, token, state, confidence, top, probabilities) in enumerate(zip(*columns, strict=True)):
         old = before.cells[position] if before else None
-        is_hidden = state in (TokenState.MASK, TokenState.PAD)
+        is_hidden = state in WITHOUT_TEXT
         is_special = not is_hidden and token in frame.reader.special_ids
+        stands_alone = is_hidden or is_special or token in frame.reader.placeholders
         best = tuple(frame.reader.text_of(rival) for rival in top if rival >= 0)
         cells.append(
             Cell(
@@ -126,7 +127,7 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
                 step=committing_step(frame, state, old),
                 best=best or (old.best if old else ()),
                 probabilities=known_probabilities(state, top, probabilities, old),
-                word=None if is_hidden or is_special else find_word(position, text, cells[-1] if cells else None),
+                word=None if stands_alone else find_word(position, text, cells[-1] if cells else None),
             )
         )
     return Picture(frame.step, frame.is_final, tuple(cells))

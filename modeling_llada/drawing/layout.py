@@ -13,6 +13,7 @@ from .cells import Cell, Picture
 
 
 UNIT, GAP, CELL_HEIGHT = 14, 4, 34  # in pixels; a Han character is two units wide
+NOT_DRAWN = ("pad", "image")
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # control characters
 
 
@@ -36,14 +37,15 @@ class Layout:
     height: int
 
 
-def lay_out(result: Picture, max_width: int) -> Layout:
+def lay_out(result: Picture, max_width: int, start: int = 0) -> Layout:
     """
-    Arranges the tokens of the result in lines of at most `max_width` half Han characters. The tokens of a word touch, and a
-    line breaks inside a word only if it is longer than a line. Pads are left out, and a token of line breaks alone gets no
-    box.
+    Arranges the tokens of the result from position `start` on in lines of at most `max_width` half Han characters. The tokens
+    of a word touch, and a line breaks inside a word only if it is longer than a line. Pads are left out, an image has one
+    box, and a token of line breaks alone gets none.
     """
     places, x, y, used, right = [], 0, 0, 0.0, 0
-    visible = [(position, cell) for position, cell in enumerate(result.cells) if cell.state != "pad"]
+    cells = enumerate(result.cells[start:], start)
+    visible = [(position, cell) for position, cell in cells if cell.state not in NOT_DRAWN]
     for _, word in groupby(visible, lambda one: one if one[1].word is None else one[1].word):
         boxes = [(position, *box_of(cell)) for position, cell in word]
         units = sum(width for _, _, width in boxes) / UNIT

@@ -32,7 +32,12 @@ STYLE = """
 
 
 def denoising_svg(
-    record: DenoisingRecord, row: int = 0, caption: str = "", max_frames: int = 10, max_width: int = 68
+    record: DenoisingRecord,
+    row: int = 0,
+    caption: str = "",
+    max_frames: int = 10,
+    max_width: int = 68,
+    skip_prompt: bool = False,
 ) -> str:
     """
     Draws the denoising of one row: a line for each of some denoising steps, a column for each token. The tokens that
@@ -49,6 +54,8 @@ def denoising_svg(
             The largest number of denoising steps to draw, at even distances. The start is drawn as well.
         max_width (`int`, *optional*, defaults to 68):
             The width at which a line is wrapped, in half Han characters.
+        skip_prompt (`bool`, *optional*, defaults to `False`):
+            Whether to draw only the completion.
 
     Returns:
         `str`: The SVG document.
@@ -73,7 +80,7 @@ def denoising_svg(
     is_text = final.states[row] != TokenState.PAD
     steps = [frame for frame in record.frames if (frame.states[row, is_text] == TokenState.NEW).any()]
     result = picture_of(final, row=row)
-    layout = lay_out(result, max_width)
+    layout = lay_out(result, max_width, start=final.prompt_length if skip_prompt else 0)
     before, shapes, top = picture_of(start, row=row), [], MARGIN
     for frame in thin_out([start, *steps], max_frames + 1):
         picture = picture_of(frame, row=row)

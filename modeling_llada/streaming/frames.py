@@ -15,7 +15,8 @@ from ..completion import BROKEN, completion_text
 class TokenState(IntEnum):
     """
     The content of a position: a token of the prompt, a mask, a token committed at this step, a token committed before,
-    or a pad, which is left of the prompt or behind the end of the completion.
+    a pad, which is left of the prompt or behind the end of the completion, or a further token of an image: its first token is
+    a given one and stands for all.
     """
 
     GIVEN = 0
@@ -23,6 +24,13 @@ class TokenState(IntEnum):
     NEW = 2
     COMMITTED = 3
     PAD = 4
+    IMAGE = 5
+
+
+UNCHANGED = torch.tensor([TokenState.GIVEN, TokenState.PAD, TokenState.IMAGE], dtype=torch.uint8)
+WITHOUT_TEXT = (TokenState.MASK, TokenState.PAD, TokenState.IMAGE)
+# What stands for the tokens of an image in texts and drawings. The processor of LLaDA-V adds these tokens to its tokenizer.
+PLACEHOLDERS = {"<image>": "[image]", "<video>": "[video]"}
 
 
 class TokenReader:
@@ -39,8 +47,12 @@ class TokenReader:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask_token_id: int) -> None:
         self.tokenizer = tokenizer
         self.mask_token_id = mask_token_id
-        self.special_ids = frozenset(tokenizer.all_special_ids)
-        self._known: dict[int, str] = {}
+        added = getattr(tokenizer, "get_added_vocab", dict)()
+        self.placeholders = {added[token]: text for token, text in PLACEHOLDERS.items() if token in added}
+        # Those that `decode` leaves out. A tokenizer need not name all of them: EoT and the headers of a chat have no name.
+        unnamed = {token for token, entry in getattr(tokenizer, "added_tokens_decoder", {}).items() if entry.special}
+        self.special_ids = frozenset({*tokenizer.all_special_ids, *unnamed} - self.placeholders.keys())
+        self._known: dict[int, str] = dict(self.placeholders)
 
     def text_of(self, token: int) -> str:
         """The text of one token inside a text: with a space in front if it begins a word."""
@@ -61,7 +73,8 @@ class TokenReader:
         of them gets it and the others get `""`, so that the texts can be joined.
         """
         texts = ["" if token is None else self.text_of(token) for token in tokens]
-        visible = (place for place, token in enumerate(tokens) if token is not None and token not in self.special_ids)
+        no_text = {None, *self.special_ids, *self.placeholders}
+        visible = (place for place, token in enumerate(tokens) if token not in no_text)
         for place in islice(visible, 1):  # a space before the first word is none of the text
             texts[place] = self.tokenizer.decode([tokens[place]])
         start = 0
@@ -75,6 +88,11 @@ class TokenReader:
                 texts[start:end] = [text] + [""] * (end - start - 1)
             start = end
         return texts
+
+    def find_images(self, tokens: torch.LongTensor) -> torch.BoolTensor:
+        """Which tokens of `(batch, length)` repeat the placeholder before them: all tokens of an image but the first."""
+        is_placeholder = torch.isin(tokens, torch.tensor(list(self.placeholders), dtype=torch.long))
+        return is_placeholder & (tokens == tokens.roll(1, dims=1)) & (torch.arange(tokens.shape[1]) > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +136,9 @@ class CanvasFrame:
     def start(
         cls, tokens: torch.LongTensor, is_padding: torch.BoolTensor, prompt_length: int, reader: TokenReader
     ) -> "CanvasFrame":
-        """The canvas before the first step: given tokens, masks, and the padding of the prompt."""
+        """The canvas before the first step: given tokens, images, masks, and the padding of the prompt."""
         states = torch.where(tokens == reader.mask_token_id, int(TokenState.MASK), int(TokenState.GIVEN))
+        states = states.masked_fill(reader.find_images(tokens), TokenState.IMAGE)
         return cls(
             step=-1,
             is_final=False,
@@ -146,7 +165,7 @@ class CanvasFrame:
         written = torch.where(tokens == self.tokens, int(TokenState.COMMITTED), int(TokenState.NEW))
         states = written.masked_fill(confidence.isnan(), TokenState.PAD)
         states = states.masked_fill(tokens == self.reader.mask_token_id, TokenState.MASK).byte()
-        stays = (self.states == TokenState.GIVEN) | (self.states == TokenState.PAD)
+        stays = torch.isin(self.states, UNCHANGED)
         return CanvasFrame(
             step=step,
             is_final=is_final,
@@ -161,7 +180,8 @@ class CanvasFrame:
 
     def texts(self, row: int = 0) -> list[str]:
         """
-        The text of each position of a row; `""` for masks and pads.
+        The text of each position of a row; `""` for masks and pads. An image is `"[image]"` at its first position and `""` at
+        the others.
 
         Where several tokens spell one character, the first of them gets it; while some of them are still masks, it is
         U+FFFD.
@@ -170,7 +190,7 @@ class CanvasFrame:
 
     def text(self, row: int = 0, mask: str = "", skip_special_tokens: bool = True) -> str:
         """
-        The text of a whole row.
+        The text of a whole row, with `[image]` for each image.
 
         Args:
             row (`int`, *optional*, defaults to 0):
@@ -183,21 +203,21 @@ class CanvasFrame:
         Returns:
             `str`: The text, without pads.
         """
-        runs = [[]]  # the tokens between masks
+        between, runs = [], [[]]  # masks and images, and the tokens between them
         for token, state in zip(self._visible_tokens(row), self.states[row].tolist(), strict=True):
-            if token is not None:
-                runs[-1].append(token)
-            elif state == TokenState.MASK:
+            if state == TokenState.MASK or token in self.reader.placeholders:
+                between.append(self.reader.placeholders.get(token, mask))
                 runs.append([])
+            elif token is not None:
+                runs[-1].append(token)
         text = self.reader.tokenizer.decode(runs[0], skip_special_tokens=skip_special_tokens)
-        for run in runs[1:]:
-            text += mask + (self.reader.text_behind(run, skip_special_tokens) if run else "")
+        for other, run in zip(between, runs[1:], strict=True):
+            text += other + (self.reader.text_behind(run, skip_special_tokens) if run else "")
         return text
 
     def _visible_tokens(self, row: int) -> list[int | None]:
-        hidden = (self.states[row] == TokenState.MASK) | (self.states[row] == TokenState.PAD)
-        pairs = zip(self.tokens[row].tolist(), hidden.tolist(), strict=True)
-        return [None if is_hidden else token for token, is_hidden in pairs]
+        pairs = zip(self.tokens[row].tolist(), self.states[row].tolist(), strict=True)
+        return [None if state in WITHOUT_TEXT else token for token, state in pairs]
 
 
 def no_top_tokens(tokens: torch.LongTensor) -> torch.LongTensor:

@@ -34,7 +34,7 @@ from modeling_llada.streaming import (
 )
 
 
-GIVEN, MASKED, NEW, COMMITTED, PADDING = TokenState
+GIVEN, MASKED, NEW, COMMITTED, PADDING, IMAGE = TokenState
 DISTINCT_PADS = {"eos_token_id": EOS, "pad_token_id": PAD}
 EOS_PADS = {"eos_token_id": EOS, "pad_token_id": EOS}
 
@@ -72,7 +72,7 @@ def places_of(values):
 
 
 def states_of(frame, row=0):
-    """A letter for each position: Given, Mask, New, Committed, Pad."""
+    """A letter for each position: Given, Mask, New, Committed, Pad, Image (a further token of one)."""
     return "".join(TokenState(state).name[0] for state in frame.states[row].tolist())
 
 
