@@ -59,6 +59,9 @@ class Cell:
         return END_LABEL if self.is_end else self.text
 
 
+IMAGE_CELL = Cell("", "image")  # of each token of an image but the first
+
+
 @dataclass(frozen=True)
 class Picture:
     """
@@ -111,6 +114,9 @@ def picture_of(frame: CanvasFrame, before: Picture | None = None, row: int = 0) 
     columns = (frame.texts(row), *(tensor[row].tolist() for tensor in tensors))
     cells = []
     for position, (text, token, state, confidence, top, probabilities) in enumerate(zip(*columns, strict=True)):
+        if state == TokenState.IMAGE:  # thousands of them: without this, a picture would take several times as long
+            cells.append(IMAGE_CELL)
+            continue
         old = before.cells[position] if before else None
         is_hidden = state in WITHOUT_TEXT
         is_special = not is_hidden and token in frame.reader.special_ids
