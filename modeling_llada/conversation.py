@@ -2,12 +2,24 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The turns of a chat, and the prompt for the next reply."""
 
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from typing import Any
+
+from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from .prompt_fields import check_unicode
 
 
-def message_text(content: str | list[dict]) -> str:
+Content = str | list[dict[str, Any]]  # of a message: a text, or parts
+
+
+def has_images(content: Content) -> bool:
+    """Whether a message has an image among its parts."""
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") == "image" for part in content
+    )
+
+
+def message_text(content: Content) -> str:
     """
     The text of a message. The texts of several parts are joined without anything between them.
 
@@ -47,12 +59,12 @@ class Conversation:
     The turns of a chat: the messages of the user, and the replies.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            A tokenizer with a chat template.
+        tokenizer (`PreTrainedTokenizerBase` or `ProcessorMixin`):
+            A tokenizer with a chat template. Messages with images need the processor of the model in its place.
         mask_token_id (`int`):
             The mask token of the model.
         max_prompt_length (`int`):
-            The longest prompt, in tokens. The oldest turns are left out of a longer one.
+            The longest prompt, in tokens, those of images included. The oldest turns are left out of a longer one.
         system (`str`, *optional*):
             The system message. It comes before all turns.
 
@@ -72,37 +84,40 @@ class Conversation:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
         mask_token_id: int,
         max_prompt_length: int,
         system: str | None = None,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.processor = tokenizer
+        self.tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         self.mask_token_id = mask_token_id
         self.max_prompt_length = max_prompt_length
         self.system = system
-        self.turns: list[tuple[str, str]] = []
+        self.turns: list[tuple[Content, str]] = []
         self.num_dropped = 0  # the number of the oldest turns that no longer fit
 
     @property
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[dict[str, Content]]:
         """All messages so far, including those that no longer fit."""
         return self._to_messages(self.turns)
 
-    def prompt_for(self, text: str | list[dict]) -> BatchEncoding:
+    def prompt_for(self, text: Content) -> BatchEncoding | BatchFeature:
         """
         Makes the prompt for the reply to a message. The oldest turns are left out when they no longer fit.
 
         Args:
             text (`str` or `list[dict]`):
-                The message of the user, or its parts; see [`message_text`].
+                The message of the user, or its parts; see [`message_text`]. The processor of a model that sees images
+                takes parts as `{"type": "image", "image": "photo.jpg"}` too.
 
         Returns:
-            `BatchEncoding`: `input_ids` and `attention_mask`, `(1, prompt_length)`.
+            `BatchEncoding` or `BatchFeature`: `input_ids` and `attention_mask`, `(1, prompt_length)`, and what the
+                processor makes of the images.
 
         Raises:
-            `ValueError`: if the message does not fit, is not UTF-8 text or holds mask tokens, or if the chat template
-                refuses it.
+            `ValueError`: if the message does not fit, is not UTF-8 text or holds mask tokens, if it has an image that
+                cannot be read or that the model cannot see, or if the chat template refuses it.
         """
         num_dropped = self.num_dropped
         while True:
@@ -114,11 +129,12 @@ class Conversation:
             if num_dropped == len(self.turns):
                 raise ValueError(
                     f"the message has {length} tokens, with the system message and the chat template, and only "
-                    f"{self.max_prompt_length} fit before the reply: shorten the message, or lower `max_new_tokens`."
+                    f"{self.max_prompt_length} fit before the reply: shorten the message"
+                    f"{', use fewer or smaller images' if has_images(text) else ''}, or lower `max_new_tokens`."
                 )
             num_dropped += 1
 
-    def add(self, text: str, reply: str) -> None:
+    def add(self, text: Content, reply: str) -> None:
         """Adds a turn."""
         self.turns.append((text, reply))
 
@@ -133,23 +149,35 @@ class Conversation:
         """Removes all turns."""
         self.turns, self.num_dropped = [], 0
 
-    def _to_messages(self, turns: list[tuple[str, str]]) -> list[dict[str, str]]:
+    def _to_messages(self, turns: list[tuple[Content, str]]) -> list[dict[str, Content]]:
         messages = [] if self.system is None else [{"role": "system", "content": self.system}]
         for text, reply in turns:
             messages += [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]
         return messages
 
-    def _encode(self, messages: list[dict[str, str]]) -> BatchEncoding:
+    def _encode(self, messages: list[dict[str, Content]]) -> BatchEncoding | BatchFeature:
         from jinja2 import TemplateError
 
-        messages = [message | {"content": message_text(message["content"])} for message in messages]
-        check_unicode("a message", "".join(message["content"] for message in messages))
+        messages = [message | {"content": self._check(message["content"])} for message in messages]
+        # A tokenizer tokenizes without being told; a processor has to be.
+        options = {} if self.processor is self.tokenizer else {"tokenize": True}
         try:
-            prompt = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            prompt = self.processor.apply_chat_template(
+                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True, **options
             )
         except TemplateError as error:
             raise ValueError(f"the chat template of the checkpoint refuses the messages: {error}.") from error
         if (prompt["input_ids"] == self.mask_token_id).any():
             raise ValueError("a message must not hold mask tokens. To fill masks, use infilling instead of a chat.")
         return prompt
+
+    def _check(self, content: Content) -> Content:
+        """The content for the chat template: its text, or its parts where there are images and the model can see them."""
+        if not has_images(content):
+            text = message_text(content)
+            check_unicode("a message", text)
+            return text
+        if self.processor is self.tokenizer:
+            raise ValueError("a message has an image, but the model is for text alone. Ask LLaDA-V, or leave it out.")
+        check_unicode("a message", message_text([part for part in content if not has_images([part])]))
+        return content

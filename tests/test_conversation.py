@@ -3,6 +3,7 @@
 """Chats on the tokenizer and the chat template of the shipped checkpoint."""
 
 import pytest
+from support.golden_v import golden_image
 from transformers import AutoTokenizer
 
 from modeling_llada.conversation import Conversation
@@ -63,3 +64,52 @@ class TestConversation:
     def test_messages_that_are_refused(self, conversation, text, message):
         with pytest.raises(ValueError, match=message):
             conversation.prompt_for(text)
+
+
+class TestImages:
+    @pytest.fixture
+    def conversation(self, llada_v):
+        """One with room for two images of one tile, with the system message and the chat template."""
+        model, processor = llada_v
+        conversation = Conversation(processor, model.config.mask_token_id, max_prompt_length=160, system="Look.")
+        conversation.add(question("A", "What is this?"), "A cat.")
+        return conversation
+
+    def test_the_oldest_turns_go_with_their_images(self, conversation):
+        prompt = conversation.prompt_for(question("B", "And this?"))
+        assert (len(prompt["pixel_values"]), conversation.num_dropped) == (2, 0)
+        prompt = conversation.prompt_for(question("BC", "And these, which I describe at length?"))
+        assert (len(prompt["pixel_values"]), conversation.num_dropped) == (2, 1)
+
+    def test_one_that_does_not_fit(self, conversation):
+        with pytest.raises(
+            ValueError, match="only 160 fit before the reply: .*, use fewer or smaller images, or lower"
+        ):
+            conversation.prompt_for(question("AAAAAAAA", "What?"))
+
+    def test_text_alone(self, conversation):
+        conversation.clear()
+        prompt = conversation.prompt_for([{"type": "text", "text": "Hi"}])
+        assert set(prompt) == {"input_ids", "attention_mask"}
+
+    def test_a_text_model(self, tiny_poet):
+        conversation = Conversation(tiny_poet[1], tiny_poet[1].mask_token_id, max_prompt_length=12)
+        with pytest.raises(ValueError, match="a message has an image, but the model is for text alone"):
+            conversation.prompt_for(question("A", "床前"))
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ([{"type": "image", "image": "nothing.png"}], "there is no file 'nothing.png'"),
+            ([{"type": "image", "image": golden_image("A")}, {"type": "audio"}], "a part of `content` must be a text"),
+            ([{"type": "image", "image": golden_image("A")}, {"type": "text", "text": "\udcff"}], "not UTF-8 text"),
+        ],
+    )
+    def test_messages_that_are_refused(self, conversation, content, message):
+        with pytest.raises(ValueError, match=message):
+            conversation.prompt_for(content)
+
+
+def question(names, text):
+    """The content of a message with golden images."""
+    return [*({"type": "image", "image": golden_image(name)} for name in names), {"type": "text", "text": text}]
