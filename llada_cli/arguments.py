@@ -64,14 +64,22 @@ def open_checkpoint(name: str, args: argparse.Namespace, check: Callable[[], Non
     Loads the checkpoint of a command and its tokenizer. `check` checks other arguments with the library, before the
     weights are read.
     """
+    model, processor = open_with_processor(name, args, check)
+    from modeling_llada.loading import tokenizer_of
+
+    return model, tokenizer_of(processor)
+
+
+def open_with_processor(name: str, args: argparse.Namespace, check: Callable[[], None] = lambda: None):
+    """The same, with the processor in the place of the tokenizer if the model sees images."""
     with spinner(f"loading {name}"):
         quiet_libraries()
         check()
-        from modeling_llada.loading import find_device, load_checkpoint
+        from modeling_llada.loading import find_device, load_with_processor
 
         device = find_device(args.device)
         try:
-            return load_checkpoint(name, device, args.dtype)
+            return load_with_processor(name, device, args.dtype)
         except ValueError as error:
             raise CommandError(
                 f"{error} `--model` takes a Hub id, or a folder with config.json, the tokenizer and the weights, or with "

@@ -11,18 +11,19 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from .arguments import add_model_arguments, check_output_file, find_checkpoint, open_checkpoint
+from .arguments import add_model_arguments, check_output_file, find_checkpoint, open_with_processor
 from .decoding import (
     add_decoding_arguments,
-    check_options,
     choose_seed,
     chosen_options,
     effective_options,
+    end_tokens,
     is_random,
     with_fast_default,
 )
 from .errors import CommandError, warn
-from .generate import summary
+from .generate import check_before_loading, summary
+from .images import add_image_argument, check_sees_images, open_images
 from .prompts import warn_about_script, warn_about_unknown_characters
 from .terminal import add_animation_arguments, animation_delay, note, open_stdin, write_text
 
@@ -31,10 +32,11 @@ SHIPPED_CHECKPOINT = "llada-poet-instruct"
 COMMANDS = {
     "/new": "start a new conversation",
     "/undo": "remove the last message and its reply",
+    "/image FILE": "show a picture with the next message",
     "/help": "list the commands",
     "/quit": "end the chat (as Ctrl-D does)",
 }
-COMMAND_LIST = "\n".join(f"  {name:6} {meaning}" for name, meaning in COMMANDS.items())
+COMMAND_LIST = "\n".join(f"  {name:11} {meaning}" for name, meaning in COMMANDS.items())
 EXAMPLES = f"""examples:
   give instructions about classical Chinese poems, in Chinese or English:
     llada chat
@@ -42,6 +44,8 @@ EXAMPLES = f"""examples:
     llada chat --model checkpoints/llada-poet --system 七言绝句 --temperature 0.7 --remasking random
   commit one token in each step (llada-poet-instruct commits all tokens that have a probability of 0.9):
     llada chat --confidence-threshold 1
+  ask about a picture, and show another one later with `/image FILE`:
+    llada chat --image photo.jpg --model GSAI-ML/LLaDA-V
   use another checkpoint, with the settings of its authors:
     llada chat --model GSAI-ML/LLaDA-8B-Instruct --max-new-tokens 128 --steps 128 --block-length 32
   read one message from each line of stdin ("which line follows: I raise my head to the bright moon?"):
@@ -64,6 +68,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
     group = parser.add_argument_group("conversation")
     group.add_argument("--system", metavar="TEXT", help="system message, which comes before all turns")
+    add_image_argument(group, "a picture for the first message")
     group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON after each turn")
     add_decoding_arguments(parser, is_fast=True)
     add_model_arguments(parser, SHIPPED_CHECKPOINT)
@@ -77,8 +82,9 @@ def run(args: argparse.Namespace) -> None:
         check_output_file("--save", args.save)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
     options = chosen_options(args) | {"num_return_sequences": 1}
-    model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
-    if tokenizer.chat_template is None:
+    pictures = open_images(args.image)  # for the next message
+    model, processor = open_with_processor(name, args, lambda: check_before_loading(name, args, options))
+    if processor.chat_template is None:
         raise CommandError(
             f"{name!r} has no chat template: complete texts with `llada generate`, or use a checkpoint for chats, such as "
             "`--model GSAI-ML/LLaDA-8B-Instruct`."
@@ -88,8 +94,8 @@ def run(args: argparse.Namespace) -> None:
     room = model.config.max_position_embeddings - all_options["max_new_tokens"]
     from modeling_llada.conversation import Conversation
 
-    conversation = Conversation(tokenizer, model.config.mask_token_id, room, args.system)
-    replier = Replier(model, tokenizer, options, seed, delay, shows_seed=is_random(all_options))
+    conversation = Conversation(processor, model.config.mask_token_id, room, args.system)
+    replier = Replier(model, conversation.tokenizer, options, seed, delay, shows_seed=is_random(all_options))
     is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
     if is_interactive:
         note("/help lists the commands, Ctrl-D ends")
@@ -97,9 +103,11 @@ def run(args: argparse.Namespace) -> None:
         if line.startswith("/"):
             if line == "/quit":
                 return
-            follow(line, conversation)
+            follow(line, conversation, pictures, is_interactive, name)
         else:
-            converse(line, conversation, replier, is_interactive, name)
+            content = [*pictures, {"type": "text", "text": line}] if pictures else line
+            if converse(line, content, conversation, replier, is_interactive, name):
+                pictures.clear()
         if args.save:
             save(args.save, conversation)
 
@@ -122,39 +130,60 @@ def read_lines(is_interactive: bool) -> Iterator[str]:
             yield line.strip()
 
 
-def follow(command: str, conversation) -> None:
-    """Follows a command in the chat."""
+def follow(command: str, conversation, pictures: list[dict], is_interactive: bool, checkpoint: str) -> None:
+    """Follows a command in the chat. `pictures` are those for the next message."""
+    name, _, argument = command.partition(" ")
     if command == "/new":
         conversation.clear()
+        pictures.clear()
         note("a new conversation")
+    elif command == "/undo" and pictures:
+        pictures.clear()
+        note("removed the pictures for the next message")
     elif command == "/undo":
         note("removed the last turn" if conversation.undo() else "there is no turn to remove")
     elif command == "/help":
         note(COMMAND_LIST)
+    elif name == "/image":
+        try:
+            check_sees_images(checkpoint, name)
+            pictures += open_images([argument.strip()], name)
+        except CommandError as error:
+            if not is_interactive:
+                raise
+            note(f"error: {error}")
+            return
+        count = "picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+        note(f"the next message has the {count}")
     else:
-        note(f"there is no command {command.split()[0]}: use {', '.join(COMMANDS)}")
+        note(f"there is no command {name}: use {', '.join(COMMANDS)}")
 
 
-def converse(text: str, conversation, replier: "Replier", is_interactive: bool, checkpoint: str) -> None:
-    """Makes one turn: the message and its reply. In a terminal, a refused message can be typed again."""
+def converse(text: str, content, conversation, replier: "Replier", is_interactive: bool, checkpoint: str) -> bool:
+    """
+    Makes one turn: the message, whose text is `text`, and its reply. In a terminal, a refused message can be typed again.
+    Returns whether the turn was made.
+    """
     dropped_before = conversation.num_dropped
     try:
-        prompt = conversation.prompt_for(text)
+        prompt = conversation.prompt_for(content)
     except ValueError as error:
         if not is_interactive:
             raise
         note(f"error: {error}")
-        return
+        return False
     warn_about_unknown_characters(text, conversation.tokenizer, checkpoint)
     warn_about_script(text, checkpoint)
     if conversation.num_dropped > dropped_before:
         turns = "turn" if conversation.num_dropped == 1 else f"{conversation.num_dropped} turns"
         warn(f"the conversation is too long for the model, which no longer sees the first {turns}.")
     reply, is_whole = replier.write(prompt, can_be_stopped=is_interactive)
-    if is_whole or reply:
-        conversation.add(text, reply)
+    is_made = is_whole or bool(reply)
+    if is_made:
+        conversation.add(content, reply)
     if not is_whole:
         note("stopped" if reply else "stopped before the first token: the message is removed")
+    return is_made
 
 
 class Replier:
@@ -175,6 +204,7 @@ class Replier:
         """Writes the reply to a prompt. Returns it, and whether it is whole: Ctrl-C may have stopped it."""
         import torch
 
+        inputs = {name: value for name, value in prompt.items() if name != "token_type_ids"}  # no model takes them
         last = deque(maxlen=1)
         streamer = self._streamer(last)
         seed, self.seed = self.seed, self.seed + 1
@@ -182,8 +212,7 @@ class Replier:
         try:
             with contextlib.nullcontext() if self.delay is None else streamer:
                 output = self.model.generate(
-                    input_ids=prompt["input_ids"],
-                    attention_mask=prompt["attention_mask"],
+                    **inputs,
                     generator=torch.Generator(self.model.device).manual_seed(seed),
                     streamer=streamer,
                     return_dict_in_generate=True,
@@ -206,9 +235,10 @@ class Replier:
         from modeling_llada.streaming import CanvasStreamer
 
         arguments = (self.tokenizer, self.model.config.mask_token_id)
+        options = {"callback": last.append, **end_tokens(self.model, self.options)}
         if self.delay is None:
-            return CanvasStreamer(*arguments, callback=last.append)
-        return LiveDenoising(*arguments, delay=self.delay, skip_prompt=True, callback=last.append)
+            return CanvasStreamer(*arguments, **options)
+        return LiveDenoising(*arguments, delay=self.delay, skip_prompt=True, **options)
 
 
 def text_before_masks(frame) -> str:
@@ -224,7 +254,15 @@ def text_before_masks(frame) -> str:
 
 
 def save(path: Path, conversation) -> None:
-    """Writes the messages as JSON."""
+    """Writes the messages as JSON, with the names of the files of pictures."""
     from modeling_llada.writing import write_atomically
 
-    write_atomically(path, json.dumps(conversation.messages, ensure_ascii=False, indent=1) + "\n")
+    messages = [message | {"content": name_pictures(message["content"])} for message in conversation.messages]
+    write_atomically(path, json.dumps(messages, ensure_ascii=False, indent=1) + "\n")
+
+
+def name_pictures(content: str | list[dict]) -> str | list[dict]:
+    """The content of a message with the file of each picture in the place of its pixels."""
+    if isinstance(content, str):
+        return content
+    return [{"type": "image", "path": part["file"]} if part["type"] == "image" else part for part in content]

@@ -90,6 +90,15 @@ def effective_options(model, options: dict) -> dict:
     }
 
 
+def end_tokens(model, options: dict) -> dict:
+    """The tokens that end a completion of a call, for its streamer."""
+    config = model._merge_generation_config(None, options)
+    return {
+        "eos_token_id": config.eos_token_id if config.stop_at_eos else [],
+        "pad_token_id": config.pad_token_id,
+    }
+
+
 def is_random(options: dict) -> bool:
     """Whether the effective options make the result depend on the seed."""
     return options["temperature"] > 0 or options["remasking"] == "random"

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""`llada generate`: completes a text, fills its masks, or writes the line before it."""
+"""`llada generate`: completes a text, fills its masks, writes the line before it, or answers a question about pictures."""
 
 import argparse
 import time
@@ -8,23 +8,27 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from .arguments import add_model_arguments, find_checkpoint, open_checkpoint
+from .arguments import add_model_arguments, find_checkpoint, open_with_processor
 from .decoding import (
     add_decoding_arguments,
     check_options,
     choose_seed,
     chosen_options,
     effective_options,
+    end_tokens,
     flag_of,
     is_random,
     with_fast_default,
 )
 from .errors import CommandError, warn
+from .images import add_image_argument, check_sees_images, open_images
 from .parsing import CommandParser
 from .prompts import (
     MASK,
+    Prompt,
     build_prompt,
     check_arguments,
+    encode_prompt,
     prompt_fields,
     warn_about_script,
     warn_about_unknown_characters,
@@ -44,6 +48,8 @@ EXAMPLES = """examples:
   print JSON for a program, or draw a picture:
     llada generate "床前明月光，" --json
     llada generate "床前明月光，" --svg denoising.svg
+  ask about pictures; PROMPT is the question of a chat then, and only the answer is written:
+    llada generate "What is in the picture?" --image photo.jpg --model GSAI-ML/LLaDA-V
   use another checkpoint, with the settings of its authors:
     llada generate "Paris is" --model GSAI-ML/LLaDA-8B-Base --max-new-tokens 64 --steps 64 --block-length 32
 """
@@ -62,6 +68,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     task = parser.add_argument_group("task")
     task.add_argument("--infill", metavar="TEXT", help=f"fill each {MASK} of a text instead of completing a prompt")
     task.add_argument("--reverse", action="store_true", help="write the line before PROMPT, as long as its first line")
+    add_image_argument(task, "a picture that PROMPT asks about")
     declared = parser.add_argument_group("prompt fields")
     parser.prepare = lambda arguments: add_prompt_fields(parser, declared, arguments)
     add_decoding_arguments(parser, without=(), is_fast=True)
@@ -121,19 +128,23 @@ def run(args: argparse.Namespace) -> None:
     check_arguments(args)
     seed, delay = choose_seed(args), animation_delay(args)
     options = chosen_options(args)
-    model, tokenizer = open_checkpoint(name, args, lambda: check_options(options))
+    images = open_images(args.image)
+    model, processor = open_with_processor(name, args, lambda: check_before_loading(name, args, options))
+    from modeling_llada.loading import tokenizer_of
 
-    prompt, length = build_prompt(args, tokenizer, model.config.mask_token_id)
-    warn_about_unknown_characters(prompt, tokenizer, name)
+    tokenizer = tokenizer_of(processor)
+    text, length = build_prompt(args, tokenizer, model.config.mask_token_id)
+    warn_about_unknown_characters(text, tokenizer, name)
     warn_about_script(args.prompt or args.infill or "", name)
     if length is not None:
         options.setdefault("max_new_tokens", length)
     options = with_fast_default(model, options)
     all_options = effective_options(model, options)
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
-    if all_options["max_new_tokens"] == 0 and mask_token not in prompt:
+    if all_options["max_new_tokens"] == 0 and mask_token not in text:
         warn(f"there is nothing to fill: the text has no {MASK}, and `--max-new-tokens` is 0.")
 
+    prompt = encode_prompt(text, images, model.config, processor, all_options["max_new_tokens"])
     rows = all_options["num_return_sequences"]
     output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, None if args.json else delay)
 
@@ -141,8 +152,9 @@ def run(args: argparse.Namespace) -> None:
     shown_seed = seed if is_random(all_options) else None
     summaries = [summary(output, row, seconds, shown_seed) for row in range(rows)]
     if args.json:
+        pictures = {"images": args.image} if args.image else {}
         for row, completion in enumerate(completions):
-            write_json({**completion, "options": {"model": name, **all_options, "seed": seed + row}})
+            write_json({**completion, **pictures, "options": {"model": name, **all_options, "seed": seed + row}})
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
         note_waste(output)
@@ -151,14 +163,19 @@ def run(args: argparse.Namespace) -> None:
         from modeling_llada.streaming import DenoisingRecord
         from modeling_llada.writing import write_atomically
 
-        record = DenoisingRecord.from_output(
-            output, tokenizer(prompt, return_tensors="pt")["input_ids"], tokenizer, model.config.mask_token_id
-        )
+        record = DenoisingRecord.from_output(output, prompt.inputs["input_ids"], tokenizer, model.config.mask_token_id)
         caption = f"{Path(name).name}: {summary(output, row=0)}"
-        write_atomically(args.svg, denoising_svg(record, caption=caption))
+        write_atomically(args.svg, denoising_svg(record, caption=caption, skip_prompt=prompt.is_chat))
 
 
-def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, delay: float | None):
+def check_before_loading(name: str, args: argparse.Namespace, options: dict) -> None:
+    """The checks that need the library, but not the weights."""
+    check_options(options)
+    if args.image:
+        check_sees_images(name)
+
+
+def denoise(model, tokenizer, prompt: Prompt, options: dict, seed: int, rows: int, delay: float | None):
     """
     Generates, and draws the denoising unless `delay` is `None`. The first completion has the seed `seed`, and each
     further one has the next seed. Returns the output on the CPU, the coloured texts (an empty list if nothing was
@@ -168,16 +185,17 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
     from modeling_llada.drawing import LiveDenoising
     from modeling_llada.seeds import row_generators
 
-    encoded = tokenizer(prompt, return_tensors="pt")
     generators = row_generators(seed, rows, model.device)
     mask_token_id = model.config.mask_token_id
-    typed = typed_texts(tokenizer, prompt, mask_token_id)
-    live = None if delay is None else LiveDenoising(tokenizer, mask_token_id, delay=delay, prompt_texts=typed)
+    live = None
+    if delay is not None:
+        typed = () if prompt.is_chat else typed_texts(tokenizer, prompt.text, mask_token_id)
+        shown = {"skip_prompt": prompt.is_chat, "prompt_texts": typed}
+        live = LiveDenoising(tokenizer, mask_token_id, delay=delay, **shown, **end_tokens(model, options))
     start = time.perf_counter()
     with live or nullcontext():
         output = model.generate(
-            input_ids=encoded["input_ids"],
-            attention_mask=encoded["attention_mask"],
+            **prompt.inputs,
             generator=generators,
             streamer=live,
             return_dict_in_generate=True,
@@ -190,16 +208,22 @@ def denoise(model, tokenizer, prompt: str, options: dict, seed: int, rows: int, 
     return output, [live.draw_text(row) for row in range(rows)] if live else [], seconds
 
 
-def describe(output, tokenizer, prompt: str, mask_token_id: int, seconds: float) -> list[dict]:
-    """The objects of `--json`. `completion` is the text that the model wrote, inside the prompt or after it."""
-    from modeling_llada.completion import typed_and_written
+def describe(output, tokenizer, prompt: Prompt, mask_token_id: int, seconds: float) -> list[dict]:
+    """
+    The objects of `--json`. `completion` is the text that the model wrote, inside the prompt or after it, and `text` is that
+    with the prompt, or the answer alone in a chat.
+    """
+    from modeling_llada.completion import completion_text, typed_and_written
 
     completions = []
     for row, tokens in enumerate(output.sequences.tolist()):
-        pieces = typed_and_written(tokenizer, prompt, tokens, mask_token_id)
+        if prompt.is_chat:
+            pieces = [(completion_text(tokenizer, tokens, prompt.inputs["input_ids"].shape[1]), True)]
+        else:
+            pieces = typed_and_written(tokenizer, prompt.text, tokens, mask_token_id)
         completions.append(
             {
-                "prompt": prompt,
+                "prompt": prompt.text,
                 "completion": "".join(text for text, is_written in pieces if is_written),
                 "text": "".join(text for text, _ in pieces),
                 "num_forward_passes": output.num_forward_passes[row].item(),

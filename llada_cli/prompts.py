@@ -3,6 +3,7 @@
 """The prompt of `llada generate`."""
 
 import argparse
+from dataclasses import dataclass
 
 from .arguments import check_output_file
 from .decoding import flag_of
@@ -30,10 +31,12 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError("`--infill` takes the whole text: leave PROMPT and `--reverse` out.")
     if args.infill is not None and MASK not in args.infill:
         raise CommandError(f"`--infill` needs one {MASK} for each token to fill, but got {args.infill!r}.")
+    if args.image and (args.infill is not None or args.reverse):
+        raise CommandError("`--image` asks a question, which is PROMPT: leave `--infill` and `--reverse` out.")
     if args.reverse and not args.prompt:
         raise CommandError("`--reverse` needs PROMPT: the line after the one to write.")
     header = args.prompt_fields.header(field_values(args), quoted_flag)
-    if not (args.prompt or args.infill or header):
+    if not (args.prompt or args.infill or args.image or header):
         options = ["PROMPT", "`--infill`", *map(quoted_flag, args.prompt_fields.fields)]
         raise CommandError(f"there is nothing to start from: give {', '.join(options[:-1])} or {options[-1]}.")
     if args.svg:
@@ -56,6 +59,30 @@ def build_prompt(args: argparse.Namespace, tokenizer, mask_token_id: int) -> tup
         return header + fields.line_before(args.prompt, masks), 0
     start = (args.prompt or "").replace(MASK, mask_token)
     return header + start, fields.answer_length(values, count_tokens(start, tokenizer), quoted_flag)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as text and as inputs of the model. One of a chat (`is_chat`) is not shown with its completion."""
+
+    text: str
+    inputs: dict
+    is_chat: bool
+
+
+def encode_prompt(text: str, images: list, config, processor, max_new_tokens: int) -> Prompt:
+    """The prompt to complete, or the question of a chat if there are images."""
+    if images:
+        from modeling_llada.conversation import Conversation
+
+        room = config.max_position_embeddings - max_new_tokens
+        conversation = Conversation(processor, config.mask_token_id, room)
+        inputs = conversation.prompt_for([*images, {"type": "text", "text": text}])
+        return Prompt(text, dict(inputs), is_chat=True)
+    from modeling_llada.loading import tokenizer_of
+
+    encoded = tokenizer_of(processor)(text, return_tensors="pt")
+    return Prompt(text, {name: encoded[name] for name in ("input_ids", "attention_mask")}, is_chat=False)
 
 
 def warn_about_unknown_characters(prompt: str, tokenizer, checkpoint: str) -> None:

@@ -136,7 +136,7 @@ class TestCommands:
     def test_help(self, pipe, prompts):
         _, replies, err = pipe(["/help"])
         assert replies == [] and prompts == []
-        assert all(command in err for command in ("/new", "/undo", "/help", "/quit"))
+        assert all(command in err for command in ("/new", "/undo", "/image FILE", "/help", "/quit"))
 
     def test_quit(self, pipe, prompts):
         assert pipe(["/quit", "床前"]) == (0, [], "")
@@ -145,7 +145,7 @@ class TestCommands:
     def test_unknown(self, pipe, prompts):
         _, replies, err = pipe(["/sing it"])
         assert replies == [] and prompts == []
-        assert "there is no command /sing: use /new, /undo, /help, /quit" in err
+        assert "there is no command /sing: use /new, /undo, /image FILE, /help, /quit" in err
 
 
 class TestDialogue:
