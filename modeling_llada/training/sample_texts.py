@@ -5,16 +5,19 @@
 import json
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 
 import torch
-from transformers import TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import is_conversational
 from trl.data_utils import maybe_convert_to_chatml
 
 from ..completion import completion_text
 from ..writing import write_atomically
+from .masking.collator import stack_images
 from .progress import columns_of, fit, terminal_width, write_line
 
 
@@ -30,7 +33,7 @@ class SamplesCallback(TrainerCallback):
     prompt, with `step`, `prompt`, `completion` and, for held-out rows, the response as `reference`. Sampling does not change
     the training. A resumed run drops the lines after the step of its checkpoint and continues the file.
 
-    A prompt has `input_ids`, and a `reference` if there is one. Decoding is greedy, unless the arguments of `generate` say
+    A prompt has `input_ids`, and a `reference` and `images` if there are some. Decoding is greedy, unless the arguments of `generate` say
     otherwise, and its noise follows from the seed of the training.
 
     Example:
@@ -46,6 +49,10 @@ class SamplesCallback(TrainerCallback):
         self.every = every
         self.prompts = prompts
         self.generation_kwargs = {"temperature": 0.0} | (generation_kwargs or {})
+
+    @property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return getattr(self.trainer.processing_class, "tokenizer", self.trainer.processing_class)
 
     @property
     def path(self) -> Path:
@@ -69,20 +76,23 @@ class SamplesCallback(TrainerCallback):
         started = time.monotonic()
         completions = self._complete()
         if trainer.is_world_process_zero():
-            decode = trainer.processing_class.decode
+            tokenizer, image = self._tokenizer, getattr(trainer.model.config, "image_token_id", None)
             lines = []
             for prompt, completion in zip(self.prompts, completions, strict=True):
-                texts = {"prompt": decode(prompt["input_ids"]), "completion": completion}
+                shown = _without_repeats(prompt["input_ids"], image)
+                texts = {"prompt": tokenizer.decode(shown), "completion": completion}
                 lines.append({"step": step} | texts | {k: v for k, v in prompt.items() if k == "reference"})
                 _show(lines[-1])
             _append(self.path, lines)
         trainer.pause_clock(time.monotonic() - started)
 
     def _complete(self) -> list[str]:
-        trainer, tokenizer = self.trainer, self.trainer.processing_class
+        trainer, tokenizer = self.trainer, self._tokenizer
         model = trainer.accelerator.unwrap_model(trainer.model)
         rows = {"input_ids": [prompt["input_ids"] for prompt in self.prompts]}
         inputs = tokenizer.pad(rows, padding_side="left", return_tensors="pt").to(trainer.args.device)
+        images = stack_images([prompt.get("images") for prompt in self.prompts])
+        images = {name: values.to(trainer.args.device) for name, values in images.items()}
         was_training = model.training
         devices = [trainer.args.device] if trainer.args.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.no_grad(), trainer.accelerator.autocast():
@@ -92,6 +102,7 @@ class SamplesCallback(TrainerCallback):
                     input_ids=inputs["input_ids"],
                     attention_mask=inputs["attention_mask"],
                     generator=torch.Generator(trainer.args.device).manual_seed(trainer.args.seed),
+                    **images,
                     **self.generation_kwargs,
                 )
             finally:
@@ -133,11 +144,31 @@ def held_out_prompts(documents: Iterable[dict], tokenizer, count: int = NUM_HELD
             prompt = row["input_ids"][:length]
             response = [label for label in labels[length:] if label != -100]
             prompts.append(
-                {"input_ids": prompt, "reference": completion_text(tokenizer, [*prompt, *response], length)}
+                {
+                    "input_ids": prompt,
+                    "reference": completion_text(tokenizer, [*prompt, *response], length),
+                    "images": _images_until(row, length),
+                }
             )
         if len(prompts) == count:
             break
     return prompts
+
+
+def _images_until(row: dict, length: int) -> dict[str, torch.Tensor] | None:
+    """The images that stand in a prompt, without those of later turns."""
+    images, token = row.get("images"), row.get("image_token_id")
+    if not images:
+        return None
+    ends = list(accumulate(row["image_lengths"]))
+    count = bisect_right(ends, row["input_ids"][:length].count(token))
+    return {name: values[:count] for name, values in images.items()} if count else None
+
+
+def _without_repeats(tokens: list[int], repeated: int | None) -> list[int]:
+    """The tokens with one in the place of each run of a token, as the tokens of an image are."""
+    pairs = zip([None, *tokens], tokens, strict=False)
+    return [token for before, token in pairs if token != repeated or before != repeated]
 
 
 def _show(sample: dict) -> None:

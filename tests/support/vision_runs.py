@@ -9,6 +9,7 @@ from datasets import Dataset
 from modeling_llada import LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
 from support.golden_v import FOLDER, golden_image
+from support.sft_runs import KillAtStep5
 
 
 # The tokens that A and B take with any-resolution tiles, and padded to one tile.
@@ -73,6 +74,4 @@ def vision_trainer(output_dir, train_dataset=None, eval_dataset=None, model=None
 
 def train_vision_until_killed(output_dir, settings) -> None:
     """Trains, and does not return."""
-    from support.sft_runs import KillAtStep5
-
     vision_trainer(output_dir, callbacks=[KillAtStep5()], **settings).train()

@@ -119,3 +119,18 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
     # At least one position, so that the loss of a batch without masked tokens is a zero that has gradients.
     wanted = -(-max(1, len(positions)) // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE
     return torch.nn.functional.pad(positions, (0, wanted - len(positions)), value=-1)
+
+
+def stack_images(rows: Sequence[dict[str, torch.Tensor] | None]) -> dict[str, torch.Tensor]:
+    """The images of rows one after the other, filled up with tiles of zeros; nothing without images."""
+    rows = [row for row in rows if row is not None]
+    if not rows:
+        return {}
+    most = max(row["pixel_values"].shape[1] for row in rows)
+    stacked = {name: torch.cat([row[name] for row in rows]) for name in ("image_sizes", "num_tiles")}
+    tiles = [_filled_tiles(row["pixel_values"], most) for row in rows]
+    return {"pixel_values": torch.cat(tiles)} | stacked
+
+
+def _filled_tiles(pixels: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.nn.functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, count - pixels.shape[1]))

@@ -12,10 +12,10 @@ from datasets import Dataset
 from transformers import PreTrainedConfig
 
 from ...models.images_llada import num_anyres_tiles, num_image_features
-from ..masking.collator import MaskingCollator
+from ..masking.collator import MaskingCollator, stack_images
 from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRow, NumberedRows, RowKey
-from .formats import IMAGE_DATA, IMAGE_PATHS, IMAGE_SIZES, TURN_STARTS
+from .formats import IMAGE_DATA, IMAGE_LENGTHS, IMAGE_PATHS, IMAGE_SIZES, TURN_STARTS
 from .messages import RowFault
 from .vision_formats import open_image
 from .vision_rows import repeats, row_lengths
@@ -91,7 +91,7 @@ class NumberedVisionRows(NumberedRows):
 
 
 def expanded(rows: Dataset, index: int, pixels: RowPixels) -> dict[str, Any]:
-    """A row with a token for each feature of its images, the number of the turn of each token, and its images."""
+    """A row with a token for each feature of its images, the number of the turn of each token, its images and their lengths."""
     try:
         row = rows[index]
         images = pixels(row)
@@ -106,7 +106,10 @@ def expanded(rows: Dataset, index: int, pixels: RowPixels) -> dict[str, Any]:
     tokens, labels, turns = (
         np.repeat(values, counts).tolist() for values in (row["input_ids"], row["labels"], turns.cumsum())
     )
-    return {"input_ids": tokens, "labels": labels, "turns": turns, "images": images}
+    return {"input_ids": tokens, "labels": labels, "turns": turns, "images": images} | {
+        "image_lengths": row[IMAGE_LENGTHS],
+        "image_token_id": pixels.config.image_token_id,
+    }
 
 
 @dataclass
@@ -142,18 +145,3 @@ class VisionCollator(MaskingCollator):
             places[seen] = given[-1]  # of EOS tokens that were added
             places[: len(given)] = given
         return turns[:, None, None, :] <= turns[:, None, :, None]
-
-
-def stack_images(rows: Sequence[dict[str, torch.Tensor] | None]) -> dict[str, torch.Tensor]:
-    """The images of rows one after the other, filled up with tiles of zeros; nothing without images."""
-    rows = [row for row in rows if row is not None]
-    if not rows:
-        return {}
-    most = max(row["pixel_values"].shape[1] for row in rows)
-    stacked = {name: torch.cat([row[name] for row in rows]) for name in ("image_sizes", "num_tiles")}
-    tiles = [_filled_tiles(row["pixel_values"], most) for row in rows]
-    return {"pixel_values": torch.cat(tiles)} | stacked
-
-
-def _filled_tiles(pixels: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.nn.functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, count - pixels.shape[1]))

@@ -17,7 +17,7 @@ from .configuration import LLaDASFTConfig
 from .formats import IMAGE_DATA, IMAGE_LENGTHS, IMAGE_SIZES, ROW_NUMBER
 from .vision_batches import NumberedVisionRows, RowPixels, VisionCollator, expanded
 from .vision_formats import FEATURES, read_vision_rows
-from .vision_rows import VisionRows
+from .vision_rows import VisionRows, check_trained_rows
 
 
 @dataclass
@@ -60,6 +60,8 @@ class VisionInputs:
         texts = dataset.remove_columns([column for column in (IMAGE_DATA,) if column in dataset.column_names])
         tokens = tokenize(texts.add_column(ROW_NUMBER, np.arange(len(texts))))
         finished = self.rows.finish(tokens, name)
+        if name == "train_dataset":
+            check_trained_rows(finished, name, self.args)
         numbers = finished[ROW_NUMBER]
         finished = finished.remove_columns(ROW_NUMBER)
         if IMAGE_DATA not in dataset.column_names:

@@ -183,6 +183,18 @@ def row_lengths(dataset: Dataset) -> np.ndarray:
     return np.concatenate(lengths)
 
 
+def check_trained_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> None:
+    """Raises a `ValueError` for rows on which none of the parts that train would act: those without images."""
+    if args.trained_parts is None or "language_model" in args.trained_parts:
+        return
+    wrong = [row for row, lengths in enumerate(dataset[IMAGE_LENGTHS][:]) if not lengths]
+    if wrong:
+        raise ValueError(
+            f"`trained_parts={args.trained_parts}` trains nothing on rows without images, but {numbered_rows(wrong, dataset)} "
+            f"of `{name}` have none. Drop them, or train the language part too."
+        )
+
+
 def _check_faults(rows: Dataset, name: str) -> None:
     faults = rows[FAULT][:]
     wrong = [number for number, fault in enumerate(faults) if fault is not None]

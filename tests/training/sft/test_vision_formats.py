@@ -1,0 +1,224 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Rows with images: where images come from, where they stand, how rows are cut, and what is refused."""
+
+import logging
+
+import pytest
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+from datasets import Dataset
+from PIL import Image
+from support.golden_v import golden_image
+from support.vision_runs import LENGTHS, PADDED_LENGTH, asked, golden_processor, vision_rows, vision_trainer
+
+from modeling_llada.training.masking.noise import RowNoise
+from modeling_llada.training.masking.row_order import RowKey
+from modeling_llada.training.sft.messages import RowFault
+from modeling_llada.training.sft.vision_formats import size_of
+
+
+@pytest.fixture
+def trainer_of(tmp_path):
+    return lambda *args, **settings: vision_trainer(tmp_path / "run", *args, **settings)
+
+
+@pytest.fixture
+def refused(trainer_of):
+    def refused(message, rows, **settings):
+        rows = rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
+        with pytest.raises(ValueError, match=message):
+            trainer_of(rows, **settings)
+
+    return refused
+
+
+@pytest.fixture
+def picture(tmp_path):
+    golden_image("A").save(tmp_path / "a.png")
+    return str(tmp_path / "a.png")
+
+
+def texts(trainer, row=0):
+    """What is asked and answered, as text, without the system message."""
+    tokens = trainer.train_dataset[row]["input_ids"]
+    return trainer.processing_class.tokenizer.decode(tokens).partition("user<|end_header_id|>\n\n")[2]
+
+
+ASKED = (
+    "<image>\nWhat is it?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA square.<|eot_id|><|endoftext|>"
+)
+
+
+def lengths_of(trainer):
+    return trainer.numbered_rows(trainer.train_dataset, None).lengths()
+
+
+class TestForms:
+    """The same row, however it is written."""
+
+    def test_columns_and_parts(self, trainer_of, picture, tmp_path):
+        part, answer = {"type": "image"}, {"role": "assistant", "content": "A square."}
+        text = {"type": "text", "text": "What is it?"}
+        talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A square."}]
+        question = {"role": "user", "content": [part, text]}
+        at_path = {"role": "user", "content": [{"type": "image", "path": picture}, text]}
+        forms = {
+            "images": [asked("What is it?", "A square.", golden_image("A"))],
+            "image": [asked("What is it?", "A square.") | {"image": golden_image("A"), "images": None}],
+            "a mark": [asked("<image>\nWhat is it?", "A square.", golden_image("A"))],
+            "a path": [{"conversations": talk, "image": "a.png"}],
+            "a part": [{"messages": [question, answer], "image": picture}],
+            "a path in a part": [{"messages": [at_path, answer]}],
+            "two columns": [{"prompt": [question], "completion": [answer], "images": [picture]}],
+        }
+        for form, rows in forms.items():
+            dataset = Dataset.from_list(rows)
+            if form == "image":
+                dataset = dataset.remove_columns("images")
+            trainer = trainer_of(dataset, image_folder=str(tmp_path))
+            assert texts(trainer) == ASKED, form
+            assert trainer.train_dataset[0]["image_lengths"] == [LENGTHS["A"]], form
+            row = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))[RowKey(0, 0, 0)]
+            assert row.images["num_tiles"].tolist() == [3], form
+
+    def test_texts_without_a_template(self, trainer_of):
+        rows = [{"prompt": "What is it?", "completion": " A square.", "image": golden_image("A")}]
+        trainer = trainer_of(Dataset.from_list(rows))
+        tokens = trainer.processing_class.tokenizer.decode(trainer.train_dataset[0]["input_ids"])
+        assert tokens == "<image>\nWhat is it? A square.<|endoftext|>"
+
+    def test_nothing_is_asked_of_image_tokens(self, trainer_of):
+        """Also where a whole text is trained on."""
+        rows = [{"text": "<image> A square.", "image": golden_image("A")}]
+        trainer = trainer_of(Dataset.from_list(rows))
+        image = trainer.model.config.image_token_id
+        row = trainer.train_dataset[0]
+        marked = [label != -100 for label in row["labels"]]
+        assert marked == [token != image for token in row["input_ids"]]
+
+    def test_turns_of_an_assistant(self, trainer_of):
+        row = asked("What is it?", "A square.", golden_image("A"), golden_image("B"))
+        row["messages"] += [{"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes."}]
+        trainer = trainer_of(Dataset.from_list([row]), assistant_only_loss=True)
+        labels = [label for label in trainer.train_dataset[0]["labels"] if label != -100]
+        decode = trainer.processing_class.tokenizer.decode
+        assert decode(labels) == "A square.<|eot_id|>Yes.<|eot_id|><|endoftext|>"
+        assert trainer.train_dataset[0]["image_lengths"] == [PADDED_LENGTH] * 2
+
+    def test_how_an_image_lies(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        golden_image("A").save(tmp_path / "a.jpg", exif=exif)
+        golden_image("A").save(tmp_path / "a.png", exif=exif)
+        read = golden_processor().image_processor
+        for name in ("a.jpg", "a.png"):
+            assert size_of(name, str(tmp_path)) == (100, 60)
+            assert read(str(tmp_path / name), return_tensors="pt")["image_sizes"].tolist() == [[100, 60]]
+
+
+class TestLength:
+    def test_rows_whose_images_do_not_fit_are_dropped_and_counted(self, trainer_of, caplog):
+        """And those whose answer is cut are, too; the longest image is seen as a whole."""
+        caplog.set_level(logging.WARNING)
+        with_a, with_none = vision_rows().select([0]), vision_rows().select([3])
+        limit = lengths_of(trainer_of(with_a))[0] - 4
+        long = Dataset.from_list([asked("Compare.", "Same.", *[golden_image("B")] * 6)])
+        rows = [*with_a, *with_none, *long]
+        trainer = trainer_of(Dataset.from_list(rows), max_length=limit)
+        assert len(trainer.train_dataset) == 2
+        assert "1 of 3 rows (2) of `train_dataset` have images that `max_length=" in caplog.text
+        assert "1 of 3 rows (0) of `train_dataset` are longer than `max_length=" in caplog.text
+        numbered = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))
+        row = numbered[RowKey(0, 0, 0)]
+        assert row.images["image_sizes"].tolist() == [[60, 100]] and len(row.input_ids) == limit
+
+    def test_no_row_is_left(self, refused):
+        refused("`max_length=50` is too short for the images of all 1 rows", vision_rows().select([0]), max_length=50)
+
+    def test_no_answer_is_left(self, trainer_of, refused):
+        rows = vision_rows().select([0, 3])
+        trainer = trainer_of(rows)
+        answer = sum(label != -100 for label in trainer.train_dataset[0]["labels"])
+        limit = lengths_of(trainer)[0] - answer
+        refused(r"must have a response in every row, but in 1 of 2 rows \(0\)", rows, max_length=limit)
+
+    def test_rows_longer_than_they_are_filled(self, refused):
+        refused("at most `eos_fill=200` tokens, but", vision_rows(), eos_fill=200, max_length=None)
+
+
+class TestBadInput:
+    def test_as_many_images_as_marks(self, refused):
+        refused(
+            "one image for each <image> of its texts, but 1 of 1 rows.*2 places without a path of their own and 1 images",
+            [asked("<image> and <image>", "Same.", golden_image("A"))],
+        )
+        refused("1 places without a path of their own and 0 images", [asked("<image>\nWhat?", "A square.")])
+        refused(
+            "There are 1 places.* and 2 images",
+            [asked("<image>\nWhat?", "A square.", golden_image("A"), golden_image("B"))],
+        )
+
+    def test_images_in_answers(self, refused):
+        refused("no <image> in answers", [asked("What is it?", "<image>", golden_image("A"))])
+        rows = [{"prompt": "What is it?", "completion": "<image>", "image": golden_image("A")}]
+        refused("no <image> in a completion", rows)
+
+    def test_files(self, refused, tmp_path):
+        (tmp_path / "text.png").write_text("no picture")
+        for path, reason in (
+            ("missing.png", "No such file"),
+            ("text.png", "cannot identify image file"),
+            ("https://example.org/a.png", "images that are files, not 'https"),
+        ):
+            refused(
+                rf"images that can be read in the column `image`, but 1 of 1 rows \(0\).*{reason}",
+                [{"messages": asked("What is it?", "A square.")["messages"], "image": path}],
+                image_folder=str(tmp_path),
+            )
+
+    def test_a_file_that_is_cut_off(self, trainer_of, tmp_path):
+        """Its header is whole, so it is noticed when its pixels are read."""
+        golden_image("A").save(tmp_path / "a.png")
+        whole = (tmp_path / "a.png").read_bytes()
+        rows = Dataset.from_list([{"messages": asked("What?", "A square.")["messages"], "image": "a.png"}])
+        trainer = trainer_of(rows, image_folder=str(tmp_path))
+        (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ValueError, match="images of row 0.*cannot be read.*damaged or cut off"):
+            trainer.train()
+        golden_image("B").save(tmp_path / "a.png")
+        with pytest.raises(ValueError, match=r"sizes \[\[60, 100\]\] that were measured before, not \[\[140, 45\]\]"):
+            trainer.train()
+
+    def test_columns(self, refused):
+        row = asked("What is it?", "A square.", golden_image("A"))
+        refused("its images in one column, `image` or `images`, but has both", [row | {"image": golden_image("A")}])
+        refused("has a column `videos`, but videos are not trained on", [row | {"videos": ["a.mp4"]}])
+        tokens = [{"input_ids": [5, 6], "image": golden_image("A")}]
+        refused("has `input_ids` beside the column `image`", tokens)
+
+    def test_parts(self, refused):
+        audio = [{"role": "user", "content": [{"type": "audio", "text": None}]}, {"role": "assistant", "content": []}]
+        refused("a part of `content` must be", [{"messages": audio}])
+
+    def test_captions_without_an_image(self, refused):
+        refused("an image in every row for `plain_captions=True`, but 1 of 5", vision_rows(), plain_captions=True)
+
+    def test_a_template_that_leaves_images_out(self, refused):
+        processor = golden_processor()
+        processor.chat_template = (
+            "{% for message in messages %}{{ message['role'] }}: "
+            "{% if message['content'] is string %}{{ message['content'] }}"
+            "{% else %}{{ message['content'][-1]['text'] }}{% endif %}{% endfor %}"
+        )
+        refused(
+            r"rows whose images the chat template.*3 of 5 rows \(0, 1, 4\) have 1 images, but.* writes 0",
+            vision_rows(),
+            processing_class=processor,
+        )
+
+    def test_no_image(self):
+        with pytest.raises(RowFault, match="images or paths, not 7"):
+            size_of(7)
