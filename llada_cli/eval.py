@@ -29,7 +29,8 @@ from .terminal import quiet_libraries, spinner, table_console
 DESCRIPTION = """Run a task of lm-evaluation-harness, and compare the result with the published one.
 
 If a setting was published for the checkpoint and the benchmark, the run uses it; options of the command line override it. A
-published benchmark has the name of its harness task or a shorter one (`math`). Any other task of the harness works too.
+published benchmark has the name of its harness task or a shorter one (`math`). Any other task of the harness works too, and
+with a LLaDA-V checkpoint also tasks with images.
 """
 EXAMPLES = """examples:
   list the published settings and scores:
@@ -45,7 +46,9 @@ EXAMPLES = """examples:
 With --output, each answer is kept in the folder FILE.cache: after an interruption, the same command continues with the same
 number of processes. A run with another --limit or --batch-size uses the kept answers too.
 """
-ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy")
+ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy", "prompt_suffix")
+# Options of every setting of a model, or nearly, which the list leaves out.
+COMMON_OPTIONS = ("temperature", "remasking", "check_greedy", "eos_token_id", "skip_after_eos", "suppress_tokens")
 # The errors of the samplers of the harness: for the first examples, for random ones, and without any examples.
 TOO_FEW_EXAMPLES = (
     "number of fewshot samples requested exceeds",
@@ -80,6 +83,9 @@ def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:
     task.add_argument("--limit", type=int, metavar="N", help="use only the first N questions of a task")
     switch = {"action": argparse.BooleanOptionalAction}
     task.add_argument("--chat-template", **switch, help="turn prompts into chats (as published, else off)")
+    task.add_argument(
+        "--prompt-suffix", metavar="TEXT", help="what follows the question in a chat, such as ' /no_think'"
+    )
     task.add_argument(
         "--allow-code-execution",
         action="store_true",
@@ -118,7 +124,8 @@ def run(args: argparse.Namespace) -> None:
                 f"`--setting`: no setting was published for {name} on {args.task}. See `llada eval lm --list`."
             )
         options = evaluation_options(args, setting)
-        task, tasks = find_task(setting.task if setting else args.task, args.include_path)
+        toolkit = setting.toolkit if setting else "lm-eval"
+        task, tasks = find_task(setting.task if setting else args.task, args.include_path, toolkit)
     with spinner(f"loading {name}"):
         lm = load_model(name, args, options)
 
@@ -141,7 +148,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if not is_first:
         return
-    report = describe(results, task, name, args, options, setting, settings.source, num_fewshot)
+    report = describe(results, task, name, args, options, setting, num_fewshot)
     if args.output is not None:
         from modeling_llada.writing import write_atomically
 
@@ -188,10 +195,10 @@ def uses_chat_template(args: argparse.Namespace, setting) -> bool:
     return setting is not None and setting.apply_chat_template
 
 
-def find_task(name: str, include_path: Path | None):
+def find_task(name: str, include_path: Path | None, toolkit: str = "lm-eval"):
     """
     Finds a task of the harness, and a manager that knows it. The user's folder and that of the package come first,
-    because the harness takes long to read its own tasks.
+    because the harness takes long to read its own tasks. A task of another toolkit can only be the user's.
     """
     from lm_eval.tasks import TaskManager
 
@@ -202,6 +209,11 @@ def find_task(name: str, include_path: Path | None):
             tasks = TaskManager(include_path=str(folder), include_defaults=False)
             if name in tasks.all_tasks:
                 return name, tasks
+    if toolkit != "lm-eval":
+        raise CommandError(
+            f"`--task`: {name} is a task of {toolkit}, which lm-evaluation-harness does not have. Write one of that name for the "
+            "harness, and pass its folder by `--include-path`: then it runs in the published setting."
+        )
     tasks = TaskManager(include_path=None if include_path is None else str(include_path))
     if name not in tasks.all_tasks:
         close = difflib.get_close_matches(name, tasks.all_tasks, n=3)
@@ -236,6 +248,10 @@ def evaluate(simple_evaluate, lm, **kwargs) -> dict | None:
                 f"`--num-fewshot`: {kwargs['tasks'][0]} does not have {kwargs['num_fewshot']} examples for a prompt. "
                 "Use fewer."
             ) from error
+        if "require multimodal input" in str(error):
+            raise CommandError(
+                f"{kwargs['tasks'][0]} has images, and this checkpoint reads text alone. Take a LLaDA-V checkpoint."
+            ) from error
         if "marked as unsafe" not in str(error):
             raise
         raise CommandError(
@@ -256,9 +272,7 @@ def open_cache(output: Path, name: str, lm) -> str:
     return str(folder / hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
-def describe(
-    results: dict, task: str, name: str, args, options: dict, setting, source: str, num_fewshot: int | None
-) -> dict:
+def describe(results: dict, task: str, name: str, args, options: dict, setting, num_fewshot: int | None) -> dict:
     """The report that is written as JSON."""
     measured = {key: value for key, value in results["results"][task].items() if "," in key}
     report = {
@@ -278,7 +292,8 @@ def describe(
         | {package: version(package) for package in ("lm-eval", "torch", "transformers")},
     }
     if setting is not None:
-        value, error = measured.get(setting.metric), measured.get(error_key(setting.metric))
+        metric = setting.metric or ""
+        value, error = measured.get(metric), measured.get(error_key(metric))
         changed = [key for key, value in options.items() if setting.options.get(key) != value]
         if setting.num_fewshot is not None and {*results["n-shot"].values()} != {setting.num_fewshot}:
             changed.append("num_fewshot")
@@ -287,7 +302,7 @@ def describe(
             "setting": setting.name,
             "metric": setting.metric,
             "scores": setting.scores,
-            "source": source,
+            "source": setting.source,
             "measured": None if value is None else round(100 * value, 2),
             "standard_error": round(100 * error, 2) if isinstance(error, float) else None,
             "num_fewshot": setting.num_fewshot,
@@ -334,7 +349,8 @@ def write_report(report: dict) -> None:
         measured, error = published["measured"], published["standard_error"]
         shown = "nothing" if measured is None else f"{measured}" + (f" ± {error}" if error is not None else "")
         scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in published["scores"].items())
-        console.print(f"published {scores}, measured {shown}, in percent ({published['metric']})", soft_wrap=True)
+        metric = published["metric"] or "no metric is known"
+        console.print(f"published {scores or 'nowhere'}, measured {shown}, in percent ({metric})", soft_wrap=True)
         notes = [f"setting {published['setting']} of {published['source']}"]
         notes += [f"changed: {', '.join(published['changed'])}"] if published["changed"] else []
         notes += [f"{source}: {text_of(values)}" for source, values in published["differs"].items()]
@@ -359,18 +375,25 @@ def write_settings(settings) -> None:
     for heading in ("model", "benchmark", "setting", "harness task", "examples", "options", "published"):
         table.add_column(heading, overflow="fold")
     for one in settings.settings:
-        common = ("temperature", "remasking", "check_greedy")  # the same everywhere
-        options = [text_of({key: value for key, value in one.options.items() if key not in common})]
+        options = [text_of({key: value for key, value in one.options.items() if key not in COMMON_OPTIONS})]
         options += [f"{key}=?" for key in one.not_at_hand]
         options += [f"({source}: {text_of(values)})" for source, values in one.differs.items()]
         scores = ", ".join(f"{score} ({toolkit})" for toolkit, score in one.scores.items())
         shots = "" if one.num_fewshot is None else str(one.num_fewshot)
-        table.add_row(Path(one.model).name, one.benchmark, one.name, one.task, shots, " ".join(options), scores)
+        task = one.task if one.toolkit == "lm-eval" else f"({one.toolkit})"
+        table.add_row(Path(one.model).name, one.benchmark, one.name, task, shots, " ".join(options), scores)
     console = table_console(260)
     console.print(table)
     for model in settings.models:
         missing = [settings.benchmarks[benchmark] for owner, benchmark in settings.gaps if owner == model]
+        missing += [
+            settings.benchmarks[one.benchmark] for one in settings.settings if one.model == model and not one.scores
+        ]
+        missing = dict.fromkeys(missing)
         console.print(f"{Path(model).name}: no published score found for {', '.join(missing)}", soft_wrap=True)
-    console.print(f"source: {settings.source}; in brackets: another source; ?: unknown", soft_wrap=True)
+    for source in dict.fromkeys(one.source for one in settings.settings):
+        models = dict.fromkeys(Path(one.model).name for one in settings.settings if one.source == source)
+        console.print(f"source of {', '.join(models)}: {source}", soft_wrap=True)
+    console.print("in brackets: another source, or the toolkit that has the task; ?: unknown", soft_wrap=True)
     console.print("examples: in a prompt; without a number, the task has its own", soft_wrap=True)
     sys.stdout.flush()

@@ -37,10 +37,10 @@ BLOCKS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """The working folder: it holds the shipped checkpoints, the scripts and a few tasks where the pages expect them."""
+    """The working folder: it holds checkpoints, scripts and a few tasks where the pages expect them."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "tests/evaluation").mkdir(parents=True)
-    for name in ("checkpoints", "examples", "recipes", "tests/evaluation/harness_tasks"):
+    for name in ("checkpoints", "examples", "recipes", "tests/evaluation/harness_tasks", "tests/golden"):
         (folder / name).symlink_to(ROOT / name)
     before, logger = Path.cwd(), logging.getLogger("modeling_llada")
     level = logger.level

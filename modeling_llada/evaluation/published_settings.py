@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The published settings and scores of the LLaDA checkpoints, from `published_settings.yaml`."""
+"""The published settings and scores of the LLaDA checkpoints, from `published_settings.yaml` and that for LLaDA-V."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,9 @@ from pathlib import Path
 import yaml
 
 
-SETTINGS_FILE = Path(__file__).with_name("published_settings.yaml")
+SETTINGS_FILES = tuple(
+    Path(__file__).with_name(name) for name in ("published_settings.yaml", "published_settings_vision.yaml")
+)
 TASKS_FOLDER = Path(__file__).with_name("tasks")  # tasks of published settings that the harness does not have
 
 
@@ -25,15 +27,19 @@ class PublishedSetting:
         name (`str`):
             The name of the setting. A model can have several for one benchmark.
         task (`str`):
-            The task of lm-evaluation-harness.
-        metric (`str`):
-            The result of the task that the scores are compared with, such as `"acc,none"`.
+            The task of lm-evaluation-harness, or of the other toolkit that has it.
         options (`dict`):
             The options of the `llada` model of the harness.
-        scores (`dict[str, float]`):
-            The published scores in percent, by the toolkit that gave them.
         apply_chat_template (`bool`):
             Whether prompts are chats.
+        source (`str`):
+            Where the setting was published.
+        metric (`str`, *optional*):
+            The result of the task that the scores are compared with, such as `"acc,none"`.
+        scores (`dict[str, float]`, *optional*):
+            The published scores in percent, by the toolkit or the listing that gave them. By default no source was read.
+        toolkit (`str`, *optional*, defaults to `"lm-eval"`):
+            What has the task: `"lm-eval"`, or `"lmms-eval"` for one that lm-evaluation-harness does not have.
         num_fewshot (`int`, *optional*):
             The number of examples in a prompt. By default the number of the task.
         differs (`dict[str, dict]`):
@@ -46,10 +52,12 @@ class PublishedSetting:
     benchmark: str
     name: str
     task: str
-    metric: str
     options: dict
-    scores: dict
     apply_chat_template: bool
+    source: str
+    metric: str | None = None
+    scores: dict = field(default_factory=dict)
+    toolkit: str = "lm-eval"
     num_fewshot: int | None = None
     differs: dict = field(default_factory=dict)
     not_at_hand: tuple[str, ...] = ()
@@ -61,8 +69,6 @@ class PublishedSettings:
     The published settings of all checkpoints.
 
     Args:
-        source (`str`):
-            Where they were published.
         benchmarks (`dict[str, str]`):
             The title of each benchmark.
         settings (`tuple[PublishedSetting, ...]`):
@@ -71,7 +77,6 @@ class PublishedSettings:
             By model and benchmark, why there is no setting.
     """
 
-    source: str
     benchmarks: dict[str, str]
     settings: tuple[PublishedSetting, ...]
     gaps: dict[tuple[str, str], str]
@@ -123,7 +128,18 @@ class PublishedSettings:
 
 def load_settings() -> PublishedSettings:
     """Reads the published settings."""
-    document = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
+    settings, gaps, benchmarks = [], {}, {}
+    for file in SETTINGS_FILES:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        benchmarks |= {name: entry["title"] for name, entry in document["benchmarks"].items()}
+        of_file, gaps_of_file = read_settings(document)
+        settings += of_file
+        gaps |= gaps_of_file
+    return PublishedSettings(benchmarks=benchmarks, settings=tuple(settings), gaps=gaps)
+
+
+def read_settings(document: dict) -> tuple[list[PublishedSetting], dict[tuple[str, str], str]]:
+    """The settings and the gaps of one file."""
     settings, gaps = [], {}
     for model, entry in document["models"].items():
         for benchmark in document["benchmarks"]:
@@ -138,12 +154,6 @@ def load_settings() -> PublishedSettings:
                     "options": {**shared, **fields["options"]},
                     "not_at_hand": tuple(fields.get("not_at_hand", ())),
                 }
-                settings.append(
-                    PublishedSetting(model, benchmark, apply_chat_template=entry["apply_chat_template"], **fields)
-                )
-    return PublishedSettings(
-        source=document["source"],
-        benchmarks={name: entry["title"] for name, entry in document["benchmarks"].items()},
-        settings=tuple(settings),
-        gaps=gaps,
-    )
+                fields |= {"apply_chat_template": entry["apply_chat_template"], "source": document["source"]}
+                settings.append(PublishedSetting(model, benchmark, **fields))
+    return settings, gaps

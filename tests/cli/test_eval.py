@@ -5,9 +5,11 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.golden_v import FOLDER
 
 from modeling_llada import LLaDAForMaskedLM
 
@@ -175,6 +177,85 @@ class TestRun:
             *("--num-samples", 2, "--no-check-greedy", "--limit", 2),
         )
         assert "acc,none" in out and "no published score of" in out
+
+
+class TestImages:
+    """The golden checkpoint of LLaDA-V under its published name, with the ids of its own vocabulary."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def llada_v(tmp_path_factory):
+        return shutil.copytree(FOLDER, tmp_path_factory.mktemp("models") / "LLaDA-V")
+
+    @pytest.fixture(autouse=True)
+    def own_ids(self, monkeypatch):
+        from modeling_llada.evaluation import published_settings
+
+        def read(document, read_settings=published_settings.read_settings):
+            settings, gaps = read_settings(document)
+            ids = {"eos_token_id": 302, "suppress_tokens": [300, 301, 303, 304]}
+            return [
+                replace(one, options=one.options | {key: ids[key] for key in ids if key in one.options})
+                for one in settings
+            ], gaps
+
+        monkeypatch.setattr(published_settings, "read_settings", read)
+
+    def test_a_task_with_pictures_runs_in_its_published_setting(
+        self, eval_lm, llada_v, task_folder, tmp_path, prompts
+    ):
+        folder = shutil.copytree(task_folder, tmp_path / "tasks")
+        text = (folder / "picture_color.yaml").read_text(encoding="utf-8")
+        (folder / "docvqa_val.yaml").write_text(text.replace("task: picture_color", "task: docvqa_val"))
+        output = tmp_path / "results.json"
+        task = ("--model", llada_v, "--task", "docvqa_val", "--include-path", folder, "--limit", 2)
+        out = eval_lm(*task, "--output", output)
+        assert "published nowhere, measured nothing" in out and "exact_match,none" in out
+        report = json.loads(output.read_text())
+        assert report["options"]["max_new_tokens"] == 32 and report["options"]["steps"] == 16
+        assert report["published"]["changed"] == [] and report["chat_template"] is True
+        assert all(prompt.count("<image>\nWhat color is it? /no_think<|eot_id|>") == 1 for prompt in prompts)
+        assert len(prompts) == 2
+        eval_lm(*task, "--output", output)
+        assert len(prompts) == 2, "the answers were kept"
+
+    def test_a_task_of_text_runs_too(self, eval_lm, llada_v, task_folder):
+        task = ("--model", llada_v, "--task", "poet_next_line_choice", "--include-path", task_folder)
+        assert "acc,none" in eval_lm(*task, "--num-samples", 2, "--no-check-greedy", "--limit", 1)
+
+    def test_choices_are_scored(self, eval_lm, llada_v, task_folder):
+        task = ("--model", llada_v, "--task", "picture_choice", "--include-path", task_folder)
+        out = eval_lm(*task, "--num-samples", 2, "--limit", 2, "--chat-template", "--prompt-suffix", " /think")
+        assert "acc,none" in out
+
+    def test_a_task_that_the_harness_does_not_have(self, fail, llada_v):
+        message = fail("--model", llada_v, "--task", "docvqa_val")
+        assert "docvqa_val is a task of lmms-eval" in message and "`--include-path`" in message
+
+    def test_a_checkpoint_of_text(self, fail, poet_folder, task_folder):
+        task = ("--model", poet_folder, "--task", "picture_color", "--include-path", task_folder)
+        assert "picture_color has images, and this checkpoint reads text alone" in fail(*task, *LENGTH)
+
+    def test_chartqa_asks_for_a_short_answer(self, tmp_path):
+        """The harness has ChartQA with reasoning. The data has rows in the layout of the data set."""
+        tasks = pytest.importorskip("lm_eval.tasks")
+        from modeling_llada.evaluation.published_settings import TASKS_FOLDER
+
+        rows = [{"query": "How many?", "label": ["12"]}, {"query": "Which?", "label": ["Peru"]}]
+        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        text = (TASKS_FOLDER / "chartqa_short.yaml").read_text(encoding="utf-8")
+        data = f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {tmp_path / 'rows.jsonl'}\n"
+        text = text.replace("dataset_path: HuggingFaceM4/ChartQA\n", data)
+        (tmp_path / "chartqa_short.yaml").write_text(text, encoding="utf-8")
+        manager = tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
+        task = manager.load(["chartqa_short"])["tasks"]["chartqa_short"]
+        number, name = task.test_docs()
+        assert task.doc_to_text(number) == "<image>How many?\nAnswer the question using a single word or phrase."
+        scores = [
+            task.process_results(doc, [answer])["relaxed_accuracy"]
+            for doc, answer in ((number, "12.5"), (number, "13"), (name, "peru."), (name, "Chile"), (name, ""))
+        ]
+        assert scores == [1.0, 0.0, 1.0, 0.0, 0.0]
 
 
 class TestErrors:
