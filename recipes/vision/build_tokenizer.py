@@ -20,7 +20,7 @@ from recipes.vision.archive import Archive, load_archive
 from recipes.vision.draw import ENGLISH_PREPOSITIONS, PLACES, WORDINGS
 from recipes.vision.rows import ANSWER, NO_THINK, THINK
 from recipes.vision.scenes import COLOURS, SHAPES
-from recipes.vision.tasks import COLUMNS, EQUAL, EXTREMES, LINES, ORDINALS
+from recipes.vision.tasks import BOTH, COLUMNS, EQUAL, EXTREMES, LINES, ORDINALS
 from recipes.vision.tasks import SIDES as RELATIONS
 from recipes.vision.two_step import LARGEST, SIDES, SIGN
 
@@ -100,21 +100,20 @@ def texts_of_questions() -> list[str]:
         *ORDINALS,
         *SHAPES,
         EQUAL,
+        BOTH,
         LARGEST,
         SIGN,
         *EXTREMES.values(),
         *(one[:2] for one in (*COLOURS, *SIDES, *RELATIONS)),
     ]
     words = [word for pair in pairs for word in pair] + [word for places in PLACES.values() for word in places]
-    words += [*ENGLISH_PREPOSITIONS.values(), "at the", "on", "and", *ROLES, *ANSWER.values(), THINK, NO_THINK]
-    # A slot may begin a sentence.
-    words += [word[:1].upper() + word[1:] for word in words]
+    starts = [*ENGLISH_PREPOSITIONS.values(), "at the", *(english for english, *_ in SIDES)]
+    words += [*starts, "on", "and", *ROLES, *ANSWER.values(), THINK, NO_THINK, "背景上有", "和"]
     return [
         *(re.sub(r"\{.*?\}", "|", text) for text in questions),
+        *(word[:1].upper() + word[1:] for word in starts),
         *words,
         *(f" {word}" for word in words),
-        "背景上有",
-        "和",
     ]
 
 

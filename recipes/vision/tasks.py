@@ -40,7 +40,7 @@ COLUMNS = (("price", "价格"), ("number", "数量"), ("size", "大小"), ("age"
 LETTERS = "ABCDEFGHKMPRTX"
 LINES = (("one", "一"), ("two", "二"), ("three", "三"))
 ORDINALS = (("first", "第一张"), ("second", "第二张"))
-EQUAL = ("equal", "一样多")
+EQUAL, BOTH = ("equal", "一样多"), ("both", "两张")
 EXTREMES = {
     "longest": ("longest", "长"),
     "short": ("shortest", "短"),
@@ -321,7 +321,10 @@ def chart(draw: Draw, show_values: bool) -> tuple[Image.Image, list[str], list[i
         labels = short_names(draw, count)
     else:
         labels = draw.rng.sample(LETTERS, count) if layout[2] else short_names(draw, count, english=4, chinese=2)
-    values = draw.rng.sample(range(1, 10), count)
+    span = draw.rng.randint(count - 1, 8)
+    low = draw.rng.randint(1, 9 - span)
+    values = [low, low + span, *draw.rng.sample(range(low + 1, low + span), count - 2)]
+    draw.rng.shuffle(values)
     colours = draw.rng.sample(BARS, count) if draw.rng.random() < 0.6 else [draw.rng.choice(BARS)] * count
     return draw_chart(draw, labels, values, colours, layout[3], lying, show_values), labels, values, lying, layout
 
@@ -398,6 +401,6 @@ def only_one(draw: Draw) -> Asked:
 
 def which_picture(draw: Draw) -> Asked:
     images, numbers, layout = pair(draw)
-    which = draw.rng.randrange(2)
-    slots = {"name": draw.name(numbers[1 + which])}
-    return Asked("compare", "which", images, draw.say(*ORDINALS[which]), slots, layout=layout)
+    which = draw.rng.randrange(3)
+    answer = draw.say(*(BOTH, *ORDINALS)[which])
+    return Asked("compare", "which", images, answer, {"name": draw.name(numbers[which])}, layout=layout)
