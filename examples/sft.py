@@ -10,6 +10,9 @@ r"""Fine-tunes a LLaDA on instructions: all weights, or a LoRA adapter, on one d
         --max_length 128 --learning_rate 1e-4 --max_steps 3 --eval_rows 8 --eval_strategy steps --eval_steps 2 \
         --output_dir runs/full
 
+    # A stage of LLaDA-V on pictures
+    python examples/sft.py --config examples/configs/llada_v/stage1.yaml
+
     # Continues the first run on two processes with half the rows each (without GPUs, add `--use_cpu true`)
     accelerate launch --config_file examples/accelerate/ddp.yaml examples/sft.py \
         --config examples/configs/poet_instruct.yaml --max_steps 4 --per_device_train_batch_size 2 --save_steps 2 \
@@ -27,6 +30,8 @@ The flags that most runs need; `--help-all` lists all, with those of `trl sft`:
     --eos_fill longest|N        teach the end of a response by EOS up to this length
     --packing true              several documents in each row
     --assistant_only_loss true  train on all answers of a chat, not on the last one alone
+    --image_folder FOLDER       where the paths in the column `image` or `images` begin, for a LLaDA-V
+    --trained_parts PART ...    of a LLaDA-V: vision_tower, multi_modal_projector, language_model
     --learning_rate X           --max_steps N  --num_train_epochs X  --per_device_train_batch_size N
     --use_peft                  train a LoRA adapter: --lora_r N --lora_alpha N; with --load_in_4bit true, QLoRA
     --sample_every N            complete a few prompts every so many steps

@@ -54,7 +54,7 @@ from .checks import (
     with_default_targets,
 )
 from .configuration import LLaDASFTConfig
-from .formats import USES_TOOLS, check_dataset, read_rows
+from .formats import IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
 from .given import like, load_model, load_processing_class, name_of, named
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
@@ -267,7 +267,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         def tokenize(rows: Dataset) -> Dataset:
             return self._tokenized(rows, name, tokenizer, args, formatting_func, dataset_name)
 
-        if self._vision is not None:
+        if IMAGE_SIZES in dataset.column_names:
             dataset = self._vision.prepare(dataset, name, tokenize)
         else:
             dataset = finish_rows(tokenize(dataset), name, args, tokenizer)
@@ -308,7 +308,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         check_rows(dataset, name, args, tokenizer, num_input_ids(self._model_config))
 
     def _documents(self, dataset: Dataset) -> Iterator[dict]:
-        return documents(dataset) if self._vision is None else self._vision.documents(dataset)
+        return self._vision.documents(dataset) if IMAGE_SIZES in dataset.column_names else documents(dataset)
 
     def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
         return (

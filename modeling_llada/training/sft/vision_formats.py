@@ -8,13 +8,14 @@ headers are read here. The pixels are read when a batch is made.
 """
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from accelerate import PartialState
-from datasets import Dataset, Features, List, Value, concatenate_datasets
+from datasets import Dataset, Features, Json, List, Value, concatenate_datasets
 from PIL import Image
 
 from ..data_files import LINE, numbered_rows
@@ -190,8 +191,12 @@ def _holds_paths(dataset: Dataset, column: str) -> bool:
 def _measure(pictures: Dataset, name: str, column: str, args: LLaDASFTConfig) -> Dataset:
     """The paths and the sizes of the images in a column. Images are read as they are stored, without decoding them."""
 
+    is_json = isinstance(pictures.features[column], Json)  # one path here, a list of paths there
+
     def measure(table: pa.Table) -> dict[str, list]:
-        rows = [_read_images(value, args.image_folder) for value in table[column].to_pylist()]
+        values = table[column].to_pylist()
+        values = [json.loads(value) if is_json and value is not None else value for value in values]
+        rows = [_read_images(value, args.image_folder) for value in values]
         return {key: [row[key] for row in rows] for key in (*FEATURES, FAULT)}
 
     with PartialState().main_process_first():

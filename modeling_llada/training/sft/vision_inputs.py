@@ -14,9 +14,9 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase, ProcessorMix
 from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRows
 from .configuration import LLaDASFTConfig
-from .formats import IMAGE_DATA, IMAGE_LENGTHS, IMAGE_SIZES, ROW_NUMBER
+from .formats import IMAGE_DATA, IMAGE_LENGTHS, ROW_NUMBER
 from .vision_batches import NumberedVisionRows, RowPixels, VisionCollator, expanded
-from .vision_formats import FEATURES, read_vision_rows
+from .vision_formats import read_vision_rows
 from .vision_rows import VisionRows, check_trained_rows
 
 
@@ -55,8 +55,6 @@ class VisionInputs:
 
     def prepare(self, dataset: Dataset, name: str, tokenize: Callable[[Dataset], Dataset]) -> Dataset:
         """Finishes rows that were read, of which `tokenize` tokenizes the texts and marks the responses."""
-        if IMAGE_SIZES not in dataset.column_names:  # rows of tokens
-            dataset = dataset.add_column(IMAGE_SIZES, [[]] * len(dataset), feature=FEATURES[IMAGE_SIZES])
         texts = dataset.remove_columns([column for column in (IMAGE_DATA,) if column in dataset.column_names])
         tokens = tokenize(texts.add_column(ROW_NUMBER, np.arange(len(texts))))
         finished = self.rows.finish(tokens, name)
@@ -76,7 +74,7 @@ class VisionInputs:
         return VisionRows(self.tokenizer, self.config.image_token_id, self.pixels.count_features, self.args)
 
     def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
-        if IMAGE_LENGTHS not in dataset.column_names:  # rows of tokens that nothing prepared
+        if IMAGE_LENGTHS not in dataset.column_names:  # rows of tokens
             return NumberedRows(dataset, noise, self.tokenizer.pad_token_id)
         return NumberedVisionRows(dataset, noise, self.tokenizer.pad_token_id, self.pixels)
 

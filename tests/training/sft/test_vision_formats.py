@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Rows with images: where images come from, where they stand, how rows are cut, and what is refused."""
 
+import json
 import logging
 
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from support.golden_v import golden_image
 from support.vision_runs import LENGTHS, PADDED_LENGTH, asked, golden_processor, vision_rows, vision_trainer
 
+from modeling_llada.training.data_files import read_splits
 from modeling_llada.training.masking.noise import RowNoise
 from modeling_llada.training.masking.row_order import RowKey
 from modeling_llada.training.sft.messages import RowFault
@@ -84,6 +86,16 @@ class TestForms:
             row = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))[RowKey(0, 0, 0)]
             assert row.images["num_tiles"].tolist() == [3], form
 
+    def test_a_path_in_one_row_and_several_in_another(self, trainer_of, picture, tmp_path):
+        """As the files of LLaVA have them."""
+        talk = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "A square."}]
+        rows = [{"image": "a.png"}, {"image": ["a.png", "a.png"]}, {}]
+        lines = [json.dumps(row | {"conversations": talk}) for row in rows]
+        (tmp_path / "rows.json").write_text(f"[{','.join(lines)}]")
+        rows = read_splits(str(tmp_path / "rows.json"))["train"]
+        trainer = trainer_of(rows, image_folder=str(tmp_path))
+        assert trainer.train_dataset["image_lengths"][:] == [[LENGTHS["A"]], [PADDED_LENGTH] * 2, []]
+
     def test_texts_without_a_template(self, trainer_of):
         rows = [{"prompt": "What is it?", "completion": " A square.", "image": golden_image("A")}]
         trainer = trainer_of(Dataset.from_list(rows))
@@ -98,6 +110,10 @@ class TestForms:
         row = trainer.train_dataset[0]
         marked = [label != -100 for label in row["labels"]]
         assert marked == [token != image for token in row["input_ids"]]
+
+    def test_rows_of_tokens(self, trainer_of):
+        trainer = trainer_of(Dataset.from_dict({"input_ids": [[5, 6, 301]], "labels": [[-100, 6, 301]]}), max_steps=1)
+        assert trainer.train().global_step == 1
 
     def test_turns_of_an_assistant(self, trainer_of):
         row = asked("What is it?", "A square.", golden_image("A"), golden_image("B"))

@@ -160,7 +160,14 @@ class TestBadInput:
             ({"packing": True}, "`packing=True` is not supported for a LLaDA-V"),
             ({"truncation_mode": "keep_end"}, 'truncation_mode="keep_end"` is not supported for a LLaDA-V'),
         ],
-        ids=str,
+        ids=[
+            "rate of a frozen part",
+            "rate beside an adapter",
+            "adapter of a frozen part",
+            "texts",
+            "packing",
+            "keep_end",
+        ],
     )
     def test_of_a_stage(self, trainer_of, settings, message):
         with pytest.raises(ValueError, match=message):
