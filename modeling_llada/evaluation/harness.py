@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from ..loading import load_checkpoint, load_processor, merge_adapter
+from ..loading import load_with_processor, merge_adapter, tokenizer_of
 from ..models.denoising_llada import end_tokens
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.guidance_llada import guided_logits
@@ -135,15 +135,12 @@ class LLaDAHarnessLM(TemplateLM):
         if self.accelerator is not None:
             self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
             device = str(self.accelerator.device)
-        processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
         if isinstance(model, str):
-            name = model
-            model, tokenizer = load_checkpoint(name, device, dtype)
-            processor = load_processor(name)
+            model, tokenizer = load_with_processor(model, device, dtype)
         self.model = model if peft is None else merge_adapter(model, peft).eval()
-        self.processor = processor
-        self.tokenizer = tokenizer if processor is None else processor.tokenizer
-        self.MULTIMODAL = processor is not None  # the harness asks for it
+        self.processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
+        self.tokenizer = tokenizer_of(tokenizer)
+        self.MULTIMODAL = self.processor is not None  # the harness asks for it
         self._device = self.model.device
 
     # Properties and methods that the harness calls

@@ -94,7 +94,7 @@ class TestTasks:
 
     def test_likelihoods_are_those_of_the_model_alone(self, make_lm, model, processor, tasks, docs):
         """An answer of one token exactly, one of several within the error of the two estimates."""
-        estimate = {"num_samples": 32, "batch_size": 64, "antithetic": True}
+        estimate = {"num_samples": 16, "batch_size": 64, "antithetic": True}
         samples = evaluate(make_lm(**estimate, check_greedy=False), tasks, "picture_choice")
         for sample, doc in zip(samples, docs, strict=True):
             inputs = processor(text=doc["question"], images=doc["images"], return_tensors="pt")
