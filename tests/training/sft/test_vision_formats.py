@@ -77,7 +77,7 @@ class TestForms:
             "two columns": [{"prompt": [question], "completion": [answer], "images": [picture]}],
         }
         for form, rows in forms.items():
-            dataset = Dataset.from_list(rows)
+            dataset = Dataset.from_list(rows, on_mixed_types="use_json")
             if form == "image":
                 dataset = dataset.remove_columns("images")
             trainer = trainer_of(dataset, image_folder=str(tmp_path))
