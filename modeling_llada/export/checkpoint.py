@@ -21,6 +21,7 @@ from ..writing import check_destination, complete_or_absent
 from .model_card import write_model_card
 from .source import check_generation_config, load_config, load_weights, read_file
 from .tokenizer import load_tokenizer, save_tokenizer, set_chat_template
+from .vision import load_processor, make_public, stored_tensors
 
 
 LAYOUTS = ("transformers", "official")
@@ -136,14 +137,19 @@ def export_checkpoint(
         raise ValueError(
             "`license` and `base_model` are for a new model card, but the source has one. Leave them out and edit that one."
         )
-    loaded_tokenizer = None
+    sees_images = config.model_type == "llava_llada"
+    loaded_tokenizer = processor = None
     if include_tokenizer:
         tokenizer_source = whole if find_file(source, "tokenizer_config.json") is None else source
         if tokenizer is not None:
             tokenizer_source = str(Path(tokenizer).expanduser())
         loaded_tokenizer = load_tokenizer(tokenizer_source, config)
         notes.append(f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})")
-        notes.append(set_chat_template(loaded_tokenizer))
+        if sees_images and layout == "transformers":
+            processor = load_processor(whole if tokenizer is None else tokenizer_source, config, loaded_tokenizer)
+            notes.append(f"processor: for tiles of {config.vision_config.image_size} pixels, with its chat template")
+        else:
+            notes.append(set_chat_template(loaded_tokenizer))
     else:
         notes.append("tokenizer: none, as asked")
     notes.append(describe_card(card, layout))
@@ -153,11 +159,14 @@ def export_checkpoint(
         model = merged(model, source, base)
     check_disk_space(destination, model)
     with complete_or_absent(destination) as folder:
-        model.save_pretrained(folder, max_shard_size=max_shard_size)
-        if layout == "official":
-            make_official(folder)
+        if sees_images:
+            model.save_pretrained(folder, max_shard_size=max_shard_size, state_dict=stored_tensors(model, layout))
+        else:
+            model.save_pretrained(folder, max_shard_size=max_shard_size)
         if loaded_tokenizer is not None:
-            save_tokenizer(loaded_tokenizer, folder, layout)
+            save_tokenizer(loaded_tokenizer, folder, layout, processor)
+        if layout == "official":
+            notes += make_public(folder, config) if sees_images else make_official(folder)
         if card is None:
             card = write_model_card(model, loaded_tokenizer, name or destination.name, layout, license, base_model)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -207,8 +216,8 @@ def describe_card(card: str | None, layout: str) -> str:
     return "model card: kept"
 
 
-def make_official(folder: Path) -> None:
-    """Removes our code from a saved folder, and makes config.json name the official class."""
+def make_official(folder: Path) -> list[str]:
+    """Removes our code from a saved folder, and makes config.json name the official class. Returns notes for the user."""
     for path in folder.glob("*_llada.py"):
         path.unlink()
     path = folder / "config.json"
@@ -218,3 +227,4 @@ def make_official(folder: Path) -> None:
     # The official code needs the field name of transformers 4. Version 5 reads both.
     fields["torch_dtype"] = fields.pop("dtype")
     path.write_text(json.dumps(dict(sorted(fields.items())), indent=2) + "\n", encoding="utf-8")
+    return []

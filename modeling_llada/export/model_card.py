@@ -30,7 +30,7 @@ CARD = """---
 
 {prompt}
 output = model.generate(**inputs)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]))
+print({decoder}.decode(output[0, inputs["input_ids"].shape[1] :]))
 ```
 
 {loading}
@@ -43,7 +43,10 @@ right (by default one block), a `temperature` above 0 samples, and mask tokens i
 {origin}
 """
 PAPER = "[LLaDA](https://huggingface.co/papers/2502.09992)"
+PAPER_V = "[LLaDA-V](https://huggingface.co/papers/2505.16933)"
 MODEL = f"A masked diffusion language model ({PAPER}) of {{num_parameters:,}} parameters,\nstored in {{dtype}}."
+VISION_MODEL = f"""A masked diffusion language model that sees images ({PAPER_V}), of {{num_parameters:,}} parameters,
+stored in {{dtype}}."""
 ADAPTER = f"An adapter ({{kind}}) of {{num_parameters:,}} parameters for a masked diffusion language model ({PAPER}){{base}}."
 OPTIONS = """The options in `generation_config.json`, which arguments of `generate` override:
 
@@ -56,6 +59,10 @@ LOAD_MODEL = """from transformers import AutoModel, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained({tokenizer}{trust})
 model = AutoModel.from_pretrained("{name}", dtype="auto"{trust})"""
+LOAD_VISION_MODEL = """from transformers import AutoModelForImageTextToText, AutoProcessor
+
+processor = AutoProcessor.from_pretrained({tokenizer}{trust})
+model = AutoModelForImageTextToText.from_pretrained("{name}", dtype="auto"{trust})"""
 LOAD_ADAPTER = """import modeling_llada  # registers the classes
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
@@ -66,6 +73,10 @@ model = AutoPeftModelForCausalLM.from_pretrained("{name}", dtype="auto")"""
 PLAIN_PROMPT = 'inputs = tokenizer("Once upon a time", return_tensors="pt")'
 CHAT_PROMPT = """messages = [{"role": "user", "content": "Why is the sky blue?"}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)"""
+IMAGE_PROMPT = """content = [{"type": "image", "image": "picture.png"}, {"type": "text", "text": "What is in the picture?"}]
+messages = [{"role": "user", "content": content}]
+options = {"add_generation_prompt": True, "tokenize": True, "return_tensors": "pt", "return_dict": True}
+inputs = processor.apply_chat_template(messages, **options)"""
 
 LOADING = {
     "transformers": """`trust_remote_code=True` runs the `*_llada.py` files of this folder, on transformers 5.17 or newer. With the package
@@ -73,6 +84,10 @@ LOADING = {
 `AutoModelForCausalLM` give the same mask predictor.""",
     "official": """The package `modeling_llada` reads this folder on transformers 5. The folder has no code of its own. The official model
 code reads it too, and so do engines and converters that know `LLaDAModelLM`.""",
+    "vision transformers": """`trust_remote_code=True` runs the Python files of this folder, on transformers 5.17 or newer. With the package
+`modeling_llada` installed, `import modeling_llada` replaces it. A message may have several images, or none.""",
+    "vision official": """The package `modeling_llada` reads this folder on transformers 5, and makes its processor. The folder has no code of its
+own. The public code of LLaDA-V reads it too. A message may have several images, or none.""",
     "adapter": """The package `modeling_llada` has the classes of the base model. A pipeline takes the tokenizer and the chat template of the
 base model, so give it those of the adapter: `pipeline("text-generation", model="{name}", tokenizer="{name}")`.
 `llada export` merges the adapter into a whole checkpoint.""",
@@ -80,6 +95,10 @@ base model, so give it those of the adapter: `pipeline("text-generation", model=
 FILES = {
     "transformers": """Made with `llada export`: config and weights with the field and parameter names of the official LLaDA checkpoints, the
 code of the model (`*_llada.py`), the options of `generate`, and {tokenizer}.""",
+    "vision transformers": """Made with `llada export`: config, with the parameter names of the public LLaDA-V checkpoint, the code of the model and the
+processor, the options of `generate`, and {tokenizer}.""",
+    "vision official": """Made with `llada export --layout official`: config and weights as in the public LLaDA-V checkpoint, the options of
+`generate`, and {tokenizer}.""",
     "official": """Made with `llada export --layout official`: config and weights as in the official LLaDA checkpoints, the options of
 `generate`, and {tokenizer}.""",
 }
@@ -97,7 +116,7 @@ def write_model_card(
     The model card of an export: how to load the model, how to decode, and which files there are. `name` is the folder or
     Hub id that the card loads.
     """
-    files = FILES[layout].format(tokenizer="no tokenizer" if tokenizer is None else "the tokenizer")
+    files = FILES[kind_of(model, layout)].format(tokenizer="no tokenizer" if tokenizer is None else "the tokenizer")
     metadata = {"tags": TAGS, "license": license, "base_model": base_model}
     return fill_card(model, tokenizer, name, layout, f"## Files\n\n{files}", metadata)
 
@@ -112,12 +131,17 @@ def fill_card(
     title: str | None = None,
 ) -> str:
     """A model card. The layout of a folder may also be `"adapter"`. `origin` is a section on where the files come from."""
-    is_adapter = layout == "adapter"
-    what, library = (describe_adapter(model), "peft") if is_adapter else (describe_model(model), "transformers")
-    front_matter = ModelCardData(library_name=library, pipeline_tag="text-generation", **metadata)
+    kind = kind_of(model, layout)
+    what, library = (describe_adapter(model), "peft") if kind == "adapter" else (describe_model(model), "transformers")
+    task = "image-text-to-text" if kind.startswith("vision") else "text-generation"
+    front_matter = ModelCardData(library_name=library, pipeline_tag=task, **metadata)
     has_chat = tokenizer is not None and tokenizer.chat_template is not None
     imports = "import modeling_llada  # registers the classes\n" if layout == "official" else ""
-    load = LOAD_ADAPTER if is_adapter else imports + LOAD_MODEL
+    load, prompt = imports + LOAD_MODEL, CHAT_PROMPT if has_chat else PLAIN_PROMPT
+    if kind == "adapter":
+        load = LOAD_ADAPTER
+    elif kind.startswith("vision"):
+        load, prompt = imports + LOAD_VISION_MODEL, IMAGE_PROMPT
     return CARD.format(
         front_matter=front_matter.to_yaml(),
         title=title or name.rsplit("/", maxsplit=1)[-1],
@@ -127,16 +151,24 @@ def fill_card(
             tokenizer='"..."' if tokenizer is None else f'"{name}"',
             trust=", trust_remote_code=True" if layout == "transformers" else "",
         ),
-        prompt=CHAT_PROMPT if has_chat else PLAIN_PROMPT,
-        loading=LOADING[layout].format(name=name),
-        options="" if is_adapter else describe_options(model),
+        prompt=prompt,
+        decoder="processor" if kind.startswith("vision") else "tokenizer",
+        loading=LOADING[kind].format(name=name),
+        options="" if kind == "adapter" else describe_options(model),
         origin=origin,
     )
 
 
+def kind_of(model: "LLaDAForMaskedLM | peft.PeftModel", layout: str) -> str:  # noqa: F821
+    """Which of the texts a card has: those of the layout, for a model that sees images or for one that does not."""
+    sees_images = layout != "adapter" and model.config.model_type == "llava_llada"
+    return f"vision {layout}" if sees_images else layout
+
+
 def describe_model(model: LLaDAForMaskedLM) -> str:
     """What the checkpoint is."""
-    return MODEL.format(num_parameters=model.num_parameters(), dtype=str(model.dtype).removeprefix("torch."))
+    text = VISION_MODEL if model.config.model_type == "llava_llada" else MODEL
+    return text.format(num_parameters=model.num_parameters(), dtype=str(model.dtype).removeprefix("torch."))
 
 
 def describe_adapter(model: "peft.PeftModel") -> str:  # noqa: F821

@@ -11,10 +11,12 @@ from transformers.utils import cached_file
 from ..models.configuration_llada import LLaDAConfig
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
+from ..models.modeling_llada_v import LLaDAVForConditionalGeneration
 from ..prompt_fields import read_json
 
 
 NUM_NAMES = 10  # in an error
+MODEL_CLASSES = {"llada": LLaDAForMaskedLM, "llava_llada": LLaDAVForConditionalGeneration}
 
 
 def load_config(source: str, layout: str) -> LLaDAConfig:
@@ -25,7 +27,7 @@ def load_config(source: str, layout: str) -> LLaDAConfig:
     except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"`source={source!r}` has no config.json that this package can read: {reason}") from error
-    if config.model_type != "llada":
+    if config.model_type not in MODEL_CLASSES:
         raise ValueError(f"`source={source!r}` is a model of the type {config.model_type!r}, not LLaDA.")
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError(f"`source={source!r}` is quantized. Export the checkpoint that it was made from.")
@@ -46,7 +48,7 @@ def load_weights(source: str, config: LLaDAConfig, dtype: str) -> LLaDAForMasked
     """
     # With a dtype in the config, `"auto"` would use it instead of the dtype of the weights.
     config.dtype = None
-    model, info = LLaDAForMaskedLM.from_pretrained(
+    model, info = MODEL_CLASSES[config.model_type].from_pretrained(
         source, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
     )
     mismatched = [f"{name} {tuple(stored)} instead of {tuple(ours)}" for name, stored, ours in info["mismatched_keys"]]

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, ProcessorMixin
 
 from ..models.configuration_llada import LLaDAConfig
 
@@ -36,7 +36,8 @@ def load_tokenizer(source: str, config: LLaDAConfig) -> PreTrainedTokenizerBase:
             f"there is no tokenizer in {source!r}, or it cannot be read. Pass a folder or a Hub id as `tokenizer` "
             "(`--tokenizer PATH_OR_ID`), or export without one by `include_tokenizer=False` (`--no-tokenizer`)."
         ) from error
-    if len(tokenizer) > config.vocab_size:
+    # The placeholders of images may lie behind the embedding.
+    if len(tokenizer) > getattr(config, "num_input_ids", config.vocab_size):
         raise ValueError(
             f"`tokenizer` must fit the embedding, but {source!r} has {len(tokenizer)} tokens and the embedding "
             f"{config.vocab_size} rows. Pass the tokenizer that the model was trained with."
@@ -92,9 +93,18 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, template: str | dict) -> s
         return None
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, layout: str) -> None:
-    """Saves the tokenizer. In the official layout transformers 4 can read it, which the official code needs."""
-    tokenizer.save_pretrained(folder, save_jinja_files=layout == "transformers")
+def save_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, folder: Path, layout: str, processor: ProcessorMixin | None = None
+) -> None:
+    """
+    Saves the tokenizer, and the processor that it belongs to. In the official layout transformers 4 can read it, which the
+    official code needs.
+    """
+    if processor is None:
+        tokenizer.save_pretrained(folder, save_jinja_files=layout == "transformers")
+    else:
+        processor.tokenizer = tokenizer
+        processor.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
     for how_it_was_loaded in ("is_local", "local_files_only"):

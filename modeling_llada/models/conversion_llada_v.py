@@ -173,6 +173,8 @@ def check_vision_config(fields: dict, files: "PublicFiles") -> dict:
     missing = [name for name in VISION_SIZES if not isinstance(fields.get(name), int)]
     if missing:
         raise ValueError(f"the {path} lacks {', '.join(missing)}. Take that of the SigLIP tower.")
+    for name in ("dtype", "torch_dtype"):  # that of the whole model counts
+        fields.pop(name, None)
     return fields | {"num_hidden_layers": fields["num_hidden_layers"] - 1}
 
 

@@ -66,7 +66,7 @@ class TrainingModelCard:
     ) -> None:
         """Writes the model card of a folder, with the arguments of `create_model_card`. An autoregressive twin gets none."""
         model, base = self.model, self.model.config._name_or_path
-        if not self.is_world_process_zero() or model.config.model_type != "llada":
+        if not self.is_world_process_zero() or not model.config.model_type.endswith("llada"):
             return
         is_adapter = isinstance(model, PeftModel)
         metadata = {

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -69,7 +70,7 @@ print(json.dumps(result))
 """
 EXPORTED = """
 import transformers
-folder, again, text, snippet, *model_classes = sys.argv[1:]
+folder, again, text, snippet, vision_snippet, *model_classes = sys.argv[1:]
 config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True)
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
 without_code = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -90,6 +91,8 @@ for task, options in (("text-generation", {}), ("fill-mask", {"top_k": 1})):
 names = {}
 exec(snippet, names)
 result["snippet"] = type(names["model"]).__module__
+exec(vision_snippet, names)
+result["vision"] = [type(names[part]).__module__ for part in ("model", "processor")] + [names["output"].tolist()]
 print(json.dumps(result))
 """
 PROMPT = [[5, 6, 7, 8]]
@@ -196,9 +199,17 @@ def exported(elsewhere, tmp_path_factory):
     """The same for an exported folder."""
     work, again = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("again")
     folder = export_checkpoint(save_tiny_poet(work / "poet"), work / "exported").folder
-    snippet = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    result = elsewhere(EXPORTED, folder, again, TEXT, snippet, *MODEL_CLASSES, cwd=work)
-    return SimpleNamespace(folder=folder, again=again, snippet=snippet, result=json.loads(result))
+    shutil.copytree(GOLDEN_V, work / "public", ignore=shutil.ignore_patterns("README.md", "golden*"))
+    vision = export_checkpoint(work / "public", work / "exported_vision").folder
+    golden_image("A").save(work / "picture.png")
+    snippets = [snippet_of(folder), snippet_of(vision)]
+    result = elsewhere(EXPORTED, folder, again, TEXT, *snippets, *MODEL_CLASSES, cwd=work)
+    return SimpleNamespace(folder=folder, again=again, work=work, snippets=snippets, result=json.loads(result))
+
+
+def snippet_of(folder):
+    """The first code block of a model card."""
+    return (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
 
 
 class TestExported:
@@ -235,8 +246,17 @@ class TestExported:
         assert all(got[key] == pytest.approx(value) for key, value in expected.items())
 
     def test_the_snippet_of_the_model_card(self, exported):
-        assert 'AutoModel.from_pretrained("exported"' in exported.snippet  # relative to the working folder
+        assert 'AutoModel.from_pretrained("exported"' in exported.snippets[0]  # relative to the working folder
         assert exported.result["snippet"].startswith("transformers_modules.exported")
+
+    def test_the_snippet_about_a_picture(self, exported, monkeypatch):
+        *modules, sequences = exported.result["vision"]
+        assert all(module.startswith("transformers_modules.exported_vision") for module in modules)
+        names = {}
+        monkeypatch.chdir(exported.work)
+        exec(exported.snippets[1], names)
+        assert type(names["model"]) is LLaDAVForConditionalGeneration and type(names["processor"]) is LLaDAVProcessor
+        assert sequences == names["output"].tolist()
 
 
 def test_here_the_registered_classes_win(tiny_model, tmp_path):
