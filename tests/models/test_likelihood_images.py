@@ -117,6 +117,19 @@ class TestEstimate:
         other = model.log_likelihood(**inputs, **guided | {"cfg_text_only": not cfg_text_only}, num_samples=1)
         assert abs(score - other.log_likelihood.item()) > 0.01
 
+    def test_frames_of_a_video(self, model):
+        frames = images_of("B")["pixel_values"]
+        [features] = model.model.get_video_features(frames).pooler_output
+        prompt = [300, *[model.config.video_token_id] * len(features), *QUESTION]
+        inputs = {
+            "input_ids": torch.tensor([[*prompt, ANSWER[0]]]),
+            "labels": torch.tensor([[-100] * len(prompt) + ANSWER[:1]]),
+            "attention_mask": None,
+            "pixel_values_videos": frames,
+        }
+        score = model.log_likelihood(**inputs, num_samples=1).log_likelihood.item()
+        assert score == pytest.approx(enumerated(model, **inputs), abs=1e-3)
+
     @pytest.mark.parametrize("left", [True, False])
     @pytest.mark.parametrize("batch_size", [3, 16])
     def test_a_row_has_the_score_that_it_has_alone(self, model, left, batch_size):
