@@ -37,6 +37,7 @@ class Asked:
     slots: dict[str, str] = field(default_factory=dict)
     reasoning: str = ""
     layout: tuple[int, ...] = ()
+    style: str = ""  # of the emoji to name
 
 
 class Draw:

@@ -4,6 +4,7 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,18 @@ def choose_emoji(codes: list[str], english: dict[str, dict], chinese: dict[str, 
     for code in codes:
         points = code.removesuffix("-fe0f")
         character = "" if "-" in points else chr(int(points, 16))
-        names = [part.get(character, {}).get("tts", [""])[0].replace("’", "'").strip() for part in (english, chinese)]
+        names = [part.get(character, {}).get("tts", [""])[0] for part in (english, chinese)]
         if all(names) and not UNCLEAR.search(names[0]):
-            chosen.append(Emoji(code, names[0], names[1].replace(" ", "")))
+            chosen.append(Emoji(code, plain(names[0]), names[1].replace(" ", "")))
     for language in ("en", "zh"):
         times = Counter(emoji.name(language).casefold() for emoji in chosen)
         chosen = [emoji for emoji in chosen if times[emoji.name(language).casefold()] == 1]
     return sorted(chosen, key=lambda emoji: emoji.code.zfill(12))
+
+
+def plain(name: str) -> str:
+    """An English name in ASCII: an apostrophe of the keyboard, and no accents."""
+    return unicodedata.normalize("NFKD", name.replace("’", "'")).encode("ascii", "ignore").decode()
 
 
 def choose_words(english: dict[str, dict], chinese: dict[str, dict]) -> dict[str, list[str]]:

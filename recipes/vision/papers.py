@@ -2,15 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Draws what is read: signs, tables and bar charts, with print that one tile is too small for and four tiles show."""
 
+from functools import partial
+
 from PIL import Image, ImageDraw
 
 from recipes.vision.draw import Draw
-from recipes.vision.scenes import COLOURS, clear_text_colours, ground, tint
+from recipes.vision.scenes import COLOURS, clear_text_colours, ground, pale, tint
 
 
-Colour = tuple[int, ...]
-MIN_PRINT = 10 / 64  # of a tile: the least height of print; Chinese needs more
-MIN_HAN_PRINT = 14 / 64
+MIN_PRINT = 11 / 64  # of a tile: the least height of print; Chinese needs more
+MIN_HAN_PRINT = 15 / 64
 BARS = (0, 1, 2, 3, 4, 5, 6, 7)  # the colours that bars have
 
 
@@ -63,46 +64,33 @@ def draw_sign(
     return canvas
 
 
-def table_size(draw: Draw, columns: int, rows: int) -> tuple[int, int]:
-    """The size of a table with so many columns and rows, headers included."""
-    width = draw.rng.uniform(0.95, 1.05) * (2.0 if columns < 4 else 3.2) * draw.tile
-    return round(width), round(rows * draw.rng.uniform(0.32, 0.38) * draw.tile)
-
-
 def draw_table(draw: Draw, texts: list[list[str]], font: int) -> Image.Image:
-    """A table, its first row and first column headers."""
-    size = table_size(draw, len(texts[0]), len(texts))
-    paper = Image.new("RGB", size, tint(draw.rng, draw.rng.choice((9, 9, 2, 6))))
+    """A table, its first row and first column headers. Columns are as wide as their texts need, and wider if there is room."""
+    columns, rows = len(texts[0]), len(texts)
+    needs = [max(map(partial(least_width, draw, font=font), column)) for column in zip(*texts, strict=True)]
+    width = round(max(sum(needs), draw.rng.uniform(1.9, 2.1) * draw.tile * (1.0 if columns < 4 else 1.5)))
+    step = draw.rng.uniform(0.32, 0.38) * draw.tile
+    edges = [sum(needs[:column]) * width / sum(needs) for column in range(columns + 1)]
+    paper = Image.new("RGB", (width, round(rows * step)), pale(draw))
     brush = ImageDraw.Draw(paper)
-    first = 0.4 if len(texts[0]) < 4 else 0.31
-    widths = [first * size[0], *([(1 - first) * size[0] / (len(texts[0]) - 1)] * (len(texts[0]) - 1))]
-    height = size[1] / len(texts)
     ink = tint(draw.rng, draw.rng.choice((10, 10, 4)), 5)
     if draw.rng.random() < 0.5:
-        brush.rectangle((0, 0, size[0], height), fill=tint(draw.rng, draw.rng.choice((9, 2, 6))))
-    every = [text for row in texts for text in row]
-    faces = {}
-    for text in every:
-        faces.setdefault(font_for(draw, text, font), []).append(text)
-    smallest_width = min(widths)
-    for name, group in faces.items():
-        heads = [row[0] for row in texts if row[0] in group] or group
-        others = [text for row in texts for text in row[1:] if text in group] or group
-        sizes = (
-            largest_font(draw, name, heads, widths[0] - 4, height * len(heads), 0.26 * draw.tile).size,
-            largest_font(draw, name, others, smallest_width - 3, height * len(others), 0.26 * draw.tile).size,
-        )
-        faces[name] = draw.archive.font(name, min(sizes))
+        brush.rectangle((0, 0, width, step), fill=tint(draw.rng, draw.rng.choice((9, 2, 6))))
+    growth = min(width / sum(needs), 0.75 * step / (MIN_HAN_PRINT * draw.tile))
     for row, line in enumerate(texts):
-        x = 0.0
         for column, text in enumerate(line):
-            face = faces[font_for(draw, text, font)]
-            brush.text((x + widths[column] / 2, (row + 0.5) * height), text, ink, face, anchor="mm")
-            x += widths[column]
-            if row == 0 and column + 1 < len(line):
-                brush.line((x, 0, x, size[1]), fill=ink)
-        brush.line((0, (row + 1) * height, size[0], (row + 1) * height), fill=ink)
+            face = draw.archive.font(font_for(draw, text, font), int(growth * smallest(draw, text)))
+            middle = (edges[column] + edges[column + 1]) / 2
+            brush.text((middle, (row + 0.5) * step), text, ink, face, anchor="mm")
+        brush.line((0, (row + 1) * step, width, (row + 1) * step), fill=ink)
+    for edge in edges[1:-1]:
+        brush.line((edge, 0, edge, rows * step), fill=ink)
     return paper
+
+
+def least_width(draw: Draw, text: str, font: int) -> float:
+    """The width of a cell whose text is in the smallest print."""
+    return draw.archive.font(font_for(draw, text, font), smallest(draw, text)).getlength(text) + 0.12 * draw.tile
 
 
 def draw_chart(
@@ -110,7 +98,7 @@ def draw_chart(
 ) -> Image.Image:
     """A chart with a bar for each label, standing or lying, with its value written at its end or left out."""
     count, tile = len(labels), draw.tile
-    paper = tint(draw.rng, draw.rng.choice((9, 9, 9, 2)), 6)
+    paper = pale(draw)
     ink = (30, 30, 30)
     # The lower side is as long as there are bars; a lying chart is drawn with its axis on the left.
     along = max(1.6, 0.5 * count) * draw.rng.uniform(1.0, 1.1) * tile

@@ -64,7 +64,7 @@ class VisionRows(Dataset):
     A dataset of dialogues about pictures.
 
     Each row is a dictionary with `messages` (content parts, the images first), `images` (PIL, RGB), and what an evaluation needs:
-    `task`, `kind`, `language`, `answer` (the one accepted answer) and `layout`.
+    `task`, `kind`, `language`, `answer` (the one accepted answer), `layout`, and the `style` of an emoji to name.
 
     Args:
         archive (`Archive`, `str` or `Path`): the file of `prepare`.
@@ -119,6 +119,7 @@ class VisionRows(Dataset):
             "language": draw.language,
             "answer": asked.answer,
             "layout": asked.layout,
+            "style": asked.style,
         }
 
     def _makers(self, rng: random.Random) -> Mapping[Maker, float]:

@@ -102,8 +102,14 @@ def is_clear(draw: Draw, item: tuple[int, str], colour: int) -> bool:
 def clear_text_colours(draw: Draw, colour: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shades of a plate of a colour and of ink on it that stands out."""
     plate = tint(draw.rng, colour)
-    is_dark = 0.3 * plate[0] + 0.59 * plate[1] + 0.11 * plate[2] < 135
-    return plate, tint(draw.rng, draw.rng.choice((9, 9, 2) if is_dark else (10, 10, 4)))
+    light = 0.3 * plate[0] + 0.59 * plate[1] + 0.11 * plate[2]
+    inks = (9, 9, 2) if light < 135 else (10, 10, 4) if light > 185 else (10,)
+    return plate, tint(draw.rng, draw.rng.choice(inks))
+
+
+def pale(draw: Draw) -> tuple[int, ...]:
+    """A colour of paper: white, or nearly."""
+    return tuple(round(0.82 * 250 + 0.18 * part) for part in draw.rng.choice(COLOURS)[2])
 
 
 @lru_cache(maxsize=2**14)

@@ -36,7 +36,7 @@ GRIDS = (
     ((0, 1, 2), (1,), (2, 4)),
 )
 GRID_WEIGHTS = (7, 1, 1, 1)
-COLUMNS = (("price", "价格"), ("number", "数量"), ("size", "大小"), ("age", "年龄"), ("weight", "重量"))
+COLUMNS = (("price", "价格"), ("count", "数量"), ("size", "大小"), ("age", "年龄"), ("width", "宽度"))
 LETTERS = "ABCDEFGHKMPRTX"
 LINES = (("one", "一"), ("two", "二"), ("three", "三"))
 ORDINALS = (("first", "第一张"), ("second", "第二张"))
@@ -52,8 +52,8 @@ EXTREMES = {
 # Naming
 
 
-def single(draw: Draw) -> tuple[Image.Image, int, tuple[int, ...]]:
-    """A picture of one emoji, its number and the layout. In tests it is in the style that training never shows."""
+def name(draw: Draw, kind: str = "name") -> Asked:
+    """A picture of one emoji. In tests it is in the style that training never shows."""
     item = draw.held_out_emoji() if draw.is_test else draw.emoji()[0]
     layout = draw.layout(5, NUM_ASPECTS, fixed=(clear_ground(draw, item),))
     size = picture_size(draw, layout[2])
@@ -62,12 +62,7 @@ def single(draw: Draw) -> tuple[Image.Image, int, tuple[int, ...]]:
     x, y = (draw.rng.uniform(side / 2, length - side / 2) for length in size)
     angle = draw.rng.uniform(-12, 12) if draw.rng.random() < 0.4 else 0.0
     paste(canvas, draw.archive.picture(*item), x, y, 0.97 * side, angle)
-    return canvas, item[0], layout
-
-
-def name(draw: Draw, kind: str = "name") -> Asked:
-    canvas, number, layout = single(draw)
-    return Asked("naming", kind, [canvas], draw.name(number), layout=layout)
+    return Asked("naming", kind, [canvas], draw.name(item[0]), layout=layout, style=item[1])
 
 
 def caption_one(draw: Draw) -> Asked:
