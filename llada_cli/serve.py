@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from .arguments import add_model_arguments, find_checkpoint, open_checkpoint
+from .arguments import add_model_arguments, find_checkpoint, open_with_processor
 from .errors import CommandError, warn
 
 
@@ -35,8 +35,10 @@ fields of a request:
   seed                  the same request with the same seed gets the same answer
   stream                each block is sent when it is finished; without block_length there is one block
   generation_config     decoding options as JSON (text or object): steps, block_length, confidence_threshold, ...
+  messages              text, and with a model that sees images `image_url` parts: data URLs of at most 20 MiB, up to 16 in a
+                        request; URLs of the public web with --allow-remote-images; a file of this machine never
   refused (status 400)  n, best_of, top_p, penalties, logit_bias, logprobs, stop, echo, suffix, tools, functions,
-                        response_format, images and audio; neutral values (n=1, top_p=1) are accepted
+                        response_format, audio; neutral values (n=1, top_p=1) are accepted
   ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...
 
 EOS and the padding after it are neither sent nor counted: finish_reason is "stop" if there was an EOS, else "length".
@@ -59,19 +61,24 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     group.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port to listen on (%(default)s); 0: any free port"
     )
+    group.add_argument(
+        "--allow-remote-images",
+        action="store_true",
+        help="fetch the images of requests from http and https URLs: public addresses only, at most 20 MiB in 10 seconds",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     name = find_checkpoint(args.model)
     with bind(args.host, args.port) as listener:  # before the weights are read
-        model, tokenizer = open_checkpoint(name, args, check_dependencies)
+        model, processor = open_with_processor(name, args, check_dependencies)
         from modeling_llada.serving import build_app
 
-        if tokenizer.chat_template is None:
+        if processor.chat_template is None:
             warn(f"{name} has no chat template, so only `/v1/completions` works.")
         names = [served_name(name), name]
-        serve(build_app(model, tokenizer, names), listener, names[0])
+        serve(build_app(model, processor, names, args.allow_remote_images), listener, names[0])
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -18,11 +18,10 @@ from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
-from transformers.cli.serving.model_manager import ModelManager
-from transformers.cli.serving.utils import GenerateManager, GenerationState
+from transformers.cli.serving.utils import GenerateManager, GenerationState, Modality
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
@@ -30,6 +29,7 @@ from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
+from .images import BodyLimit, ImageReader, check_messages, check_template_variables
 
 
 logger = logging.get_logger(__name__)
@@ -60,7 +60,12 @@ NEUTRAL_FIELDS = {
 ONE_TEXT = {option.name: option.default for option in OPTIONS if option.shapes_output}
 
 
-def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names: list[str]) -> FastAPI:
+def build_app(
+    model: LLaDAForMaskedLM,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
+    names: list[str],
+    allow_remote_images: bool = False,
+) -> FastAPI:
     """
     Builds the server as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and
     `/load_model` for `transformers chat`. It answers one request after the other, each with a call of `generate`.
@@ -68,14 +73,17 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
     Args:
         model ([`LLaDAForMaskedLM`]):
             The model.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer. Chats need a chat template.
+        tokenizer (`PreTrainedTokenizerBase` or `ProcessorMixin`):
+            Its tokenizer, or its processor if it sees images. Chats need a chat template.
         names (`list[str]`):
             The names of the model in requests. Answers have the first one.
+        allow_remote_images (`bool`, *optional*, defaults to `False`):
+            Whether images of requests are fetched from URLs of public addresses. Images in data URLs are always read, and
+            files of this machine never.
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets the status 400 (404 for another
-        model, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
+        model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
         ends each running call at its next step.
 
     Example:
@@ -91,10 +99,11 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
     ```
     """
     served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState()
-    chat_handler, text_handler = LLaDAChatHandler(served, state), LLaDATextHandler(served, state)
+    text_handler, images = LLaDATextHandler(served, state), ImageReader(allow_remote_images)
     card = {"id": names[0], "object": "model", "created": 0, "owned_by": "modeling_llada"}
     app = FastAPI(title="llada serve")
     app.state.shutdown = state.shutdown
+    app.add_middleware(BodyLimit)
 
     @app.exception_handler(ValueError)
     def invalid_request(request, error: ValueError):
@@ -114,7 +123,7 @@ def build_app(model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, names
 
     @app.post("/v1/chat/completions")
     async def chat_completions(body: dict):
-        return await chat_handler.handle_request(body, f"chatcmpl-{uuid.uuid4().hex}")
+        return await LLaDAChatHandler(served, state, images).handle_request(body, f"chatcmpl-{uuid.uuid4().hex}")
 
     @app.post("/v1/completions")
     async def completions(body: dict):
@@ -147,10 +156,17 @@ class ServedModel:
     """The one model, in place of the manager that loads any model of a request."""
 
     model: LLaDAForMaskedLM
-    tokenizer: PreTrainedTokenizerBase
+    processor: PreTrainedTokenizerBase | ProcessorMixin
     names: list[str]
 
-    get_model_modality = staticmethod(ModelManager.get_model_modality)
+    @property
+    def sees_images(self) -> bool:
+        """Whether the model sees images."""
+        return not isinstance(self.processor, PreTrainedTokenizerBase)
+
+    def get_model_modality(self, model=None, processor=None) -> Modality:
+        """What the handlers ask for."""
+        return Modality.VLM if self.sees_images else Modality.LLM
 
     def check_name(self, name: str | None) -> str:
         """The first name of the model. Raises the status 404 if the request names another model."""
@@ -230,39 +246,45 @@ class LLaDAHandlerMixin:
                 )
                 raise ValueError(f"`{name}` {rule}, but got {body[name]!r}: this server does not support it.")
 
-    def _resolve_model(self, body: dict) -> tuple[str, LLaDAForMaskedLM, PreTrainedTokenizerBase]:
+    def _resolve_model(self, body: dict) -> tuple[str, LLaDAForMaskedLM, PreTrainedTokenizerBase | ProcessorMixin]:
         served = self.model_manager
-        return served.check_name(body.get("model")), served.model, served.tokenizer
+        return served.check_name(body.get("model")), served.model, served.processor
 
     def _build_generation_config(self, body: dict, model_generation_config, use_cb: bool = False) -> RequestOptions:
         return RequestOptions.read(body, model_generation_config)
 
 
 class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
-    """`/v1/chat/completions`."""
+    """One request of `/v1/chat/completions`."""
+
+    def __init__(self, served: ServedModel, state: "LLaDAGenerationState", images: ImageReader) -> None:
+        super().__init__(served, state)
+        self.images = images
+        self.messages: list[dict] | None = None  # with their images read
+
+    async def handle_request(self, body: dict, request_id: str):
+        """Reads the images, and then does what the handler of transformers does."""
+        self._validate_request(body)
+        self._resolve_model(body)
+        if self.model_manager.sees_images:
+            self.messages = await self.images.read(body["messages"])
+        return await super().handle_request(body, request_id)
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)
-        messages = body.get("messages")
-        if not isinstance(messages, list) or not all(is_text_message(message) for message in messages):
-            raise ValueError(
-                "`messages` must be a list of objects with a `role` and with text as their `content`, but got "
-                f"{messages!r}."
-            )
+        check_messages(body.get("messages"), self.model_manager.sees_images)
+        if self.model_manager.sees_images:
+            check_template_variables(body.get("chat_template_kwargs"))
+
+    def get_processor_inputs_from_messages(self, messages: list[dict], modality: Modality) -> list[dict]:
+        """The messages for the chat template."""
+        return (
+            super().get_processor_inputs_from_messages(messages, modality) if self.messages is None else self.messages
+        )
 
 
 class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):
     """`/v1/completions`."""
-
-
-def is_text_message(message) -> bool:
-    """Whether a message consists of a role and text."""
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str) or message.get("tool_calls"):
-        return False
-    content = message.get("content")
-    if not isinstance(content, list):
-        return isinstance(content, str)
-    return all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content)
 
 
 class LLaDAGenerationState(GenerationState):
@@ -304,6 +326,7 @@ class Call:
         self, model: LLaDAForMaskedLM, inputs: dict, options: RequestOptions, is_closing: threading.Event
     ) -> None:
         self.model, self.options, self.is_closing = model, options, is_closing
+        self.images = {name: inputs[name] for name in model.embedded_inputs if name in inputs}
         config = model._merge_generation_config(options.config, {})
         input_ids, _ = prepare_prompts(
             inputs["input_ids"], inputs.get("attention_mask"), config, model.config, model.device
@@ -313,6 +336,12 @@ class Call:
                 "The prompt must not hold mask tokens, because the server returns only the text after a prompt. Fill masks "
                 "with `llada generate --infill` or `model.generate`."
             )
+        placeholders = [getattr(model.config, name, -1) for name in ("image_token_id", "video_token_id")]
+        if not self.images and torch.isin(input_ids, torch.tensor(placeholders, device=input_ids.device)).any():
+            raise ValueError(
+                "The prompt must not hold the tokens `<image>` and `<video>` without an image: send it as an `image_url` part of "
+                "a message to /v1/chat/completions."
+            )
         self.eos_token_id = config.eos_token_id if config.stop_at_eos else None
 
     def generate(self, input_ids, attention_mask=None, streamer=None, **kwargs) -> torch.LongTensor:
@@ -321,6 +350,7 @@ class Call:
             tokens = self.model.generate(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
+                **self.images,
                 generation_config=self.options.config,
                 generator=torch.Generator(self.model.device).manual_seed(self.options.seed),
                 streamer=CallStreamer(streamer, self.eos_token_id, self.is_closing),
