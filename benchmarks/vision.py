@@ -166,7 +166,8 @@ def time_training(model, inputs: dict, args: argparse.Namespace, device: torch.d
     """Steps of AdamW on LoRA adapters of the language model, for one row with the picture and a response of 64 tokens."""
     progress("  training: first step")
     config = model.config
-    adapted = get_peft_model(model, LoraConfig(r=32, lora_alpha=64, target_modules=PROJECTIONS))
+    lora = LoraConfig(r=32, lora_alpha=64, target_modules=PROJECTIONS)
+    adapted = get_peft_model(model, lora, autocast_adapter_dtype=False)  # everything in one precision, as `benchmarks.train`
     model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     prompt = inputs["input_ids"]
