@@ -167,7 +167,9 @@ def time_training(model, inputs: dict, args: argparse.Namespace, device: torch.d
     progress("  training: first step")
     config = model.config
     lora = LoraConfig(r=32, lora_alpha=64, target_modules=PROJECTIONS)
-    adapted = get_peft_model(model, lora, autocast_adapter_dtype=False)  # everything in one precision, as `benchmarks.train`
+    adapted = get_peft_model(
+        model, lora, autocast_adapter_dtype=False
+    )  # everything in one precision, as `benchmarks.train`
     model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     prompt = inputs["input_ids"]

@@ -196,7 +196,7 @@ class LLaDAVConfig(LLaDAConfig):
 
     @property
     def generation_defaults(self) -> dict[str, Any]:
-        """How the public code generates, for a folder of it without a generation_config.json: up to EoT, never EOS."""
+        """How the public code generates from a folder of its own: up to EoT, never EOS."""
         suppressed = getattr(self, "suppressed_token_ids", None)  # only public folders have it
         if not suppressed or self.eot_token_id is None:
             return {}

@@ -176,8 +176,9 @@ class LLaDAGenerationConfig(GenerationConfig):
 
     @classmethod
     def from_model_config(cls, model_config, **kwargs) -> "LLaDAGenerationConfig":
-        """The options that a model's config implies: its special tokens."""
-        return cls(**{name: getattr(model_config, name, None) for name in SPECIAL_TOKENS}, _from_model_config=True)
+        """The options that a model's config implies: its special tokens, and what a config has as `generation_defaults`."""
+        tokens = {name: getattr(model_config, name, None) for name in SPECIAL_TOKENS}
+        return cls(**tokens | getattr(model_config, "generation_defaults", {}), _from_model_config=True)
 
     @classmethod
     def from_generation_config(cls, config: GenerationConfig, strict: bool = True) -> "LLaDAGenerationConfig":

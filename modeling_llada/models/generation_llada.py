@@ -311,8 +311,6 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
                 )
             except OSError:
                 logger.info("No generation_config.json beside the weights: the default options are used.")
-                defaults = getattr(self.config, "generation_defaults", {})
-                self.generation_config = LLaDAGenerationConfig(**defaults) if defaults else self.generation_config
             except ValueError as error:
                 raise ValueError(
                     f"The generation_config.json of `{pretrained_model_name_or_path}` cannot be used: {error} Repair it, or "

@@ -7,7 +7,12 @@ import torch
 from safetensors.torch import load_file
 from support.golden_v import CASES, FOLDER, golden_tensors
 from support.llada_v import (
+    BOS,
+    END_HEADER,
+    EOS,
+    EOT,
     MASK,
+    START_HEADER,
     golden_llada_v,
     images_of,
     options_of,
@@ -112,6 +117,19 @@ def test_sequences_are_token_exact_with_as_many_forward_passes(model, name, monk
     assert torch.equal(answer[: len(expected)], expected)
     assert len(answer) == len(expected) or answer[len(expected)] in torch.tensor(options["eos_token_id"])
     assert output.num_forward_passes.tolist() == [case["forward_passes"]]
+
+
+def test_a_public_folder_ends_at_eot_and_never_by_eos(model, tmp_path):
+    """Also where a generation_config.json does not say so, and after the model was saved."""
+    defaults = {"eos_token_id": EOT, "suppress_tokens": [BOS, EOS, START_HEADER, END_HEADER], "skip_after_eos": True}
+    model.save_pretrained(tmp_path)
+    saved = LLaDAVForConditionalGeneration.from_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"max_new_tokens": 4}')
+    other = LLaDAVForConditionalGeneration.from_pretrained(tmp_path)
+    for one in (model, saved, other):
+        merged = vars(one._merge_generation_config(None, {}))
+        assert {name: merged[name] for name in defaults} == defaults
+    assert model._merge_generation_config(None, {"suppress_tokens": None}).suppress_tokens is None
 
 
 def public_threshold(threshold):
