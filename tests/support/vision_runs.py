@@ -4,12 +4,14 @@
 
 from functools import cache
 
+import torch
 from datasets import Dataset
+from safetensors.torch import save_file
 
 from modeling_llada import LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
 from support.golden_v import FOLDER, golden_image
-from support.sft_runs import KillAtStep5
+from support.sft_runs import KillAtStep5, losses_of, weights_of
 
 
 # The tokens that A and B take with any-resolution tiles, and padded to one tile.
@@ -49,7 +51,7 @@ def golden_model():
 
 def vision_trainer(output_dir, train_dataset=None, eval_dataset=None, model=None, **settings):
     """A trainer of the golden checkpoint; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
-    names = ("peft_config", "callbacks", "processing_class")
+    names = ("peft_config", "callbacks", "processing_class", "quantization_config")
     options = {name: settings.pop(name) for name in names if name in settings}
     defaults = {
         "max_steps": 3,
@@ -70,6 +72,26 @@ def vision_trainer(output_dir, train_dataset=None, eval_dataset=None, model=None
         eval_dataset=eval_dataset,
         **({"processing_class": golden_processor()} | options),
     )
+
+
+# One row a micro-batch, so that one process has a text while the other has images.
+ON_TWO_PROCESSES = {
+    "max_steps": 3,
+    "per_device_train_batch_size": 1,
+    "optim": "sgd",
+    "vision_tower_learning_rate": 1e-4,
+}
+
+
+def train_vision_on_two_processes(output_dir) -> None:
+    """Trains, and writes the weights and the losses of the first process."""
+    trainer = vision_trainer(output_dir / "run", eval_dataset=vision_rows(), **ON_TWO_PROCESSES)
+    trainer.train()
+    values = weights_of(trainer)
+    values["losses"] = torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
+    values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
+    if trainer.args.process_index == 0:
+        save_file(values, output_dir / "two.safetensors")
 
 
 def train_vision_until_killed(output_dir, settings) -> None:

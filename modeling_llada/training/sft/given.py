@@ -2,11 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """What a trainer is given: datasets, which error messages call by their names, and a model or the name of one."""
 
+import copy
 from collections.abc import Iterable
 
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoProcessor,
     AutoTokenizer,
@@ -17,7 +19,7 @@ from transformers import (
 from trl.trainer.utils import create_model_from_path
 
 from .configuration import LLaDASFTConfig
-from .stages import sees_images
+from .stages import VISION_PARTS, VISION_TYPE, sees_images
 
 
 # How error messages call the datasets that TRL prepares. Others belong to a dictionary.
@@ -49,11 +51,21 @@ def load_model(path: str, args: LLaDASFTConfig, quantization_config) -> PreTrain
     """Loads a model as [`~trl.SFTTrainer`] does, which would ask the config of our class for remote code."""
     options = dict(args.model_init_kwargs or {})
     if quantization_config is not None:
-        options["quantization_config"] = quantization_config
+        options["quantization_config"] = _without_vision(quantization_config, path, options.get("revision"))
     if PartialState().use_distributed:
         options["device_map"] = None
     options.setdefault("trust_remote_code", args.trust_remote_code)
     return create_model_from_path(path, AutoModel, **options)
+
+
+def _without_vision(quantization_config, path: str, revision: str | None):
+    """Keeps the precision of the vision tower and the projector, which are small, and which an adapter may train in whole."""
+    if getattr(quantization_config, "llm_int8_skip_modules", ()) is not None:
+        return quantization_config
+    if AutoConfig.from_pretrained(path, revision=revision or "main").model_type == VISION_TYPE:
+        quantization_config = copy.copy(quantization_config)
+        quantization_config.llm_int8_skip_modules = ["lm_head", *(f"model.{part}" for part in VISION_PARTS)]
+    return quantization_config
 
 
 def load_processing_class(

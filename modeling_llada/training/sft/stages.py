@@ -15,12 +15,14 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from .configuration import PARTS, LLaDASFTConfig
 
 
+VISION_TYPE = "llava_llada"  # the `model_type` of a LLaDA-V
+VISION_PARTS = ("vision_tower", "multi_modal_projector")
 # The projections of the language part in PEFT's way: the layers of the vision tower have names of the same ends.
 LANGUAGE_PROJECTIONS = (
     r"(.*\.)?model\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|o_proj)|mlp\.(gate_proj|up_proj|down_proj))"
 )
 # What names of modules without a path do not mean.
-OTHER_PARTS = r"(.*\.)?(vision_tower|multi_modal_projector)(\..*)?"
+OTHER_PARTS = rf"(.*\.)?({'|'.join(VISION_PARTS)})(\..*)?"
 # Fields that mean nothing for a model without images, with their defaults.
 VISION_FIELDS = {
     "trained_parts": None,
@@ -37,7 +39,7 @@ VISION_FIELDS = {
 
 def sees_images(model: PreTrainedModel | PeftModel) -> bool:
     """Whether the model is a LLaDA-V."""
-    return getattr(model.config, "model_type", None) == "llava_llada"
+    return getattr(model.config, "model_type", None) == VISION_TYPE
 
 
 def num_input_ids(config: PreTrainedConfig) -> int:

@@ -12,6 +12,7 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from support.sft_runs import sft_trainer, weights_of
 from support.vision_runs import golden_model, golden_processor, vision_rows, vision_trainer
+from transformers import BitsAndBytesConfig
 
 from modeling_llada.training import LLaDASFTConfig
 from modeling_llada.training.sft.configuration import PARTS
@@ -121,6 +122,25 @@ class TestAdapters:
         config = LoraConfig(r=2, target_modules=r".*vision_tower.*\.q_proj")
         trainer = trainer_of(WITH_IMAGES, peft_config=config, max_steps=2)
         assert changed_parts(trainer) == {"vision_tower"}
+
+    def test_on_a_quantized_model(self, tmp_path):
+        """The tower and the projector keep their precision."""
+        pytest.importorskip("bitsandbytes")
+        golden_model().save_pretrained(tmp_path)
+        golden_processor().save_pretrained(tmp_path)
+        trainer = vision_trainer(
+            tmp_path / "run",
+            WITH_IMAGES,
+            model=str(tmp_path),
+            quantization_config=BitsAndBytesConfig(load_in_4bit=True),
+            peft_config=LoraConfig(r=2),
+            trained_parts=["multi_modal_projector", "language_model"],
+            bf16=True,
+            max_steps=1,
+        )
+        quantized = {name for name, module in trainer.model.named_modules() if type(module).__name__ == "Linear4bit"}
+        assert quantized and all(".model.layers." in name for name in quantized)
+        assert changed_parts(trainer) == {"multi_modal_projector", "language_model"}
 
 
 class TestBadInput:

@@ -11,13 +11,16 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
+from safetensors.torch import load_file
 from support.golden_v import golden_image
-from support.processes import exit_codes_of, start_process
+from support.processes import exit_codes_of, run_together, start_process
 from support.sft_runs import largest_difference, losses_of, weights_of
 from support.vision_runs import (
     LENGTHS,
+    ON_TWO_PROCESSES,
     PADDED_LENGTH,
     asked,
+    train_vision_on_two_processes,
     train_vision_until_killed,
     vision_rows,
     vision_trainer,
@@ -107,6 +110,17 @@ class TestBatches:
         assert seen[-1].all() and seen[last_image].sum() < len(tokens)
         loss = trainer.compute_loss(trainer.model, batch)
         assert loss.isfinite()
+
+    @pytest.mark.slow
+    def test_two_processes_equal_one(self, trainer_of, tmp_path):
+        """Also where one of them has a text, which leaves the tower without gradients, while the other has images."""
+        run_together(train_vision_on_two_processes, tmp_path)
+        found = load_file(tmp_path / "two.safetensors")
+        one = trainer_of(eval_dataset=vision_rows(), **ON_TWO_PROCESSES | {"gradient_accumulation_steps": 2})
+        one.train()
+        assert found.pop("losses").tolist() == pytest.approx(list(losses_of(one).values()), rel=1e-5)
+        assert found.pop("eval_loss").item() == pytest.approx(one.evaluate()["eval_loss"], rel=1e-5)
+        assert largest_difference(found, weights_of(one)) < 1e-6
 
 
 class TestEvaluation:
