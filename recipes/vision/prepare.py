@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from recipes.vision.archive import Archive
+from recipes.vision.draw import WORDINGS
 from recipes.vision.names import Emoji, annotations, choose_emoji, choose_words
 from recipes.vision.sources import (
     CLDR,
@@ -55,7 +56,8 @@ def prepare(packages: Path) -> Archive:
     emoji = choose_emoji([entry["unified"].lower() for entry in entries], english, chinese)
     emoji, pictures = draw_styles(emoji, packages)
     words = choose_words(english, chinese)
-    written = [*words["zh"], *(one.zh for one in emoji), *(chinese for _, chinese in COLUMNS)]
+    questions = [text for kinds in WORDINGS.values() for part in kinds["zh"].values() for text in part]
+    written = [*words["zh"], *(one.zh for one in emoji), *(chinese for _, chinese in COLUMNS), *questions]
     characters = {"en": PRINTED, "zh": PRINTED + "".join(written)}
     fonts = {font.name: (font.language, cut_font(font, packages, characters[font.language])) for font in FONTS}
     styles = {style: sum(of == style for _, of in pictures) for style in STYLES}
