@@ -33,7 +33,7 @@ class LLaDACheckpointingMixin:
         Raises:
             `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers, or
                 weights of other shapes. A mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
-                The head may be missing in a checkpoint of [`LLaDAModel`]. Also if weights are integers without a
+                The head may be missing in a checkpoint of [`LLaDAModel`] or [`LLaDAVModel`]. Also if weights are integers without a
                 `quantization_config`.
             `OSError`: if a safetensors file or the index of the shards is damaged.
         """
@@ -74,7 +74,7 @@ class LLaDACheckpointingMixin:
                 "It describes another network. The sizes of a vision tower may be those of a vision_config.json beside it."
             )
         info = PreTrainedModel._finalize_model_loading(model, load_config, loading_info)
-        may_lack_head = "LLaDAModel" in (model.config.architectures or ["LLaDAModel"])
+        may_lack_head = not {"LLaDAModel", "LLaDAVModel"}.isdisjoint(model.config.architectures or ["LLaDAModel"])
         missing = [key for key in info.missing_keys if not (may_lack_head and key.startswith("lm_head."))]
         unexpected = [key for key in info.unexpected_keys if BACKBONE_KEY.match(key)]
         for keys, problem in ((missing, "lacks {} weights of the model"), (unexpected, "has {} weights too many")):

@@ -24,7 +24,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from .configuration_llada import LLaDAConfig
 from .conversion_llada_v import PUBLIC_VOCABULARY, is_public_config, read_public_folder
-from .options_llada import check_integer
+from .options_llada import SPECIAL_TOKENS, check_integer
 
 
 PATCH_MERGE_TYPES = ("spatial_unpad", "flat")
@@ -64,13 +64,29 @@ def check_pinpoints(name: str, value: Any) -> None:
         check_integer(name, side, minimum=1)
 
 
+def check_vision_config(name: str, value: Any) -> None:
+    kind = value.get("model_type") if isinstance(value, dict) else getattr(value, "model_type", type(value).__name__)
+    if kind not in (SiglipVisionConfig.model_type, None):
+        raise ValueError(
+            f"`{name}` must be a `SiglipVisionConfig`, or a dict of its fields, but got one of the type {kind!r}. Of a "
+            "`SiglipConfig` take its `vision_config`."
+        )
+
+
 FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "vision_config": check_vision_config,
     "image_token_id": partial(check_integer, minimum=0),
     "video_token_id": partial(check_integer, minimum=0),
     "vision_aspect_ratio": read_max_tiles,
     "patch_merge_type": check_merge_type,
     "image_grid_pinpoints": check_pinpoints,
 }
+
+
+def check_field(name: str, value: Any) -> None:
+    """Refuses a value that a field of the images cannot have. `None` is an absent value."""
+    if value is not None and name in FIELD_CHECKS:
+        FIELD_CHECKS[name](name, value)
 
 
 @strict
@@ -131,16 +147,18 @@ class LLaDAVConfig(LLaDAConfig):
 
     def __new__(cls, **kwargs):
         for name, value in kwargs.items():
-            if value is not None and name in FIELD_CHECKS:
-                FIELD_CHECKS[name](name, value)
+            check_field(name, value)
         return super().__new__(cls, **kwargs)
 
+    def __setattr__(self, name, value):
+        check_field(name, value)
+        super().__setattr__(name, value)
+
     def __post_init__(self, **kwargs):
-        vision_config = self.vision_config
-        if not isinstance(vision_config, PreTrainedConfig):
-            sizes = {**PUBLIC_VISION_SIZES, **(vision_config or {}), "vision_use_head": False}
-            sizes.pop("model_type", None)
-            self.vision_config = SiglipVisionConfig(**sizes)
+        sizes = self.vision_config
+        if not isinstance(sizes, PreTrainedConfig) or getattr(sizes, "vision_use_head", True):
+            sizes = sizes.to_dict() if isinstance(sizes, PreTrainedConfig) else PUBLIC_VISION_SIZES | (sizes or {})
+            self.vision_config = SiglipVisionConfig(**sizes | {"vision_use_head": False})
         super().__post_init__(**kwargs)
         if self.architectures == ["LLaDAForMaskedLM"]:
             self.architectures = ["LLaDAVForConditionalGeneration"]
@@ -154,6 +172,17 @@ class LLaDAVConfig(LLaDAConfig):
         if self.image_grid_pinpoints is None:
             tile, counts = self.vision_config.image_size, range(1, 7)
             self.image_grid_pinpoints = [[tile * rows, tile * columns] for columns in counts for rows in counts]
+        self.validate_placeholders()
+
+    def validate_placeholders(self):
+        """Part of `@strict`-powered validation. A placeholder stands for no text, and for one kind of pictures."""
+        taken = {name: getattr(self, name) for name in (*SPECIAL_TOKENS, "video_token_id")}
+        for name, tokens in taken.items():
+            if self.image_token_id in (tokens if isinstance(tokens, list) else [tokens]):
+                raise ValueError(
+                    f"`image_token_id` must be a token of its own, but {self.image_token_id} is `{name}` too. Give another "
+                    "row that stands for no text, or the first id behind the embedding."
+                )
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):

@@ -230,8 +230,7 @@ class LLaDAVModel(LLaDAModel):
         check_pixels("pixel_values_videos", pixel_values_videos, self.config.vision_config.image_size)
         frames = [pixel_values_videos.shape[1]] * len(pixel_values_videos)
         if num_frames is not None:
-            check_shape("num_frames", num_frames, pixel_values_videos.shape[:1], "one for each video")
-            frames = num_frames.tolist()
+            frames = read_counts("num_frames", num_frames, pixel_values_videos, "video")
         pixels = torch.cat([video[:count] for video, count in zip(pixel_values_videos, frames, strict=True)])
         features = self.get_tile_features(pixels)
         # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
@@ -255,8 +254,7 @@ class LLaDAVModel(LLaDAModel):
             raise ValueError("`pixel_values` need `image_sizes`, the height and the width of each image in pixels.")
         check_shape("image_sizes", image_sizes, (len(pixel_values), 2), "height and width of each image")
         if num_tiles is not None:
-            check_shape("num_tiles", num_tiles, pixel_values.shape[:1], "one for each image")
-            return num_tiles.tolist()
+            return read_counts("num_tiles", num_tiles, pixel_values, "image")
         per_row = [1] * len(pixel_values) if batch_num_images is None else batch_num_images.tolist()
         if sum(per_row) != len(pixel_values):
             raise ValueError(
@@ -265,10 +263,11 @@ class LLaDAVModel(LLaDAModel):
             )
         is_alone = [count == 1 for count in per_row for _ in range(count)]
         pinpoints = self.config.image_grid_pinpoints
-        return [
+        counts = [
             image_size_to_num_patches(image_size, pinpoints, size) if alone else 1
             for image_size, alone in zip(image_sizes.tolist(), is_alone, strict=True)
         ]
+        return read_counts("num_tiles", torch.tensor(counts), pixel_values, "image")
 
 
 class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
@@ -479,6 +478,18 @@ def check_pixels(name: str, pixels: torch.Tensor, size: int) -> None:
             f"`{name}` must be tiles of {size} x {size} pixels, of shape (number, tiles, channels, {size}, {size}), but got "
             f"{tuple(pixels.shape)}. Take the processor of this checkpoint."
         )
+
+
+def read_counts(name: str, counts: torch.LongTensor, pixels: torch.Tensor, kind: str) -> list[int]:
+    """How many tiles (or frames) of each image are not filling."""
+    check_shape(name, counts, pixels.shape[:1], f"one for each {kind}")
+    counts, most = counts.tolist(), pixels.shape[1]
+    if counts and not (min(counts) > 0 and max(counts) <= most):
+        raise ValueError(
+            f"`{name}` must be from 1 to {most}, as many as there are pixels for each {kind}, but got {counts}. Pass what the "
+            "processor returns; without it, an image that is alone in its row has the tiles of its size."
+        )
+    return counts
 
 
 def missing_pixels(where: torch.BoolTensor, name: str, kind: str) -> ValueError:

@@ -263,6 +263,7 @@ class TestOfficialLayout:
 class TestModelCard:
     @pytest.mark.parametrize("layout", ["transformers", "official"])
     def test_it_shows_how_to_ask_about_a_picture(self, public, out, layout, monkeypatch):
+        (public / "generation_config.json").write_text('{"max_new_tokens": 4}')
         export_checkpoint(public, out, layout=layout, license="mit")
         card = (out / "README.md").read_text(encoding="utf-8")
         assert "pipeline_tag: image-text-to-text" in card and "huggingface.co/papers/2505.16933" in card
@@ -271,4 +272,4 @@ class TestModelCard:
         monkeypatch.chdir(out.parent)
         names = {}
         exec(card.split("```python\n")[1].split("```")[0], names)
-        assert names["output"].shape[1] == names["inputs"]["input_ids"].shape[1] + 128
+        assert names["output"].shape[1] == names["inputs"]["input_ids"].shape[1] + 4

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The common model tests of transformers, for the mask predictor and for the bare network.
+"""The common model tests of transformers, for the mask predictor and for the bare network, and for those that see images.
 
 tests/models/test_transformers_suite.py copies this file next to `test_modeling_common.py` and runs it there.
 """
@@ -9,9 +9,16 @@ from unittest import TestCase, skip
 
 import torch
 
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAModel
+from modeling_llada import (
+    LLaDAConfig,
+    LLaDAForMaskedLM,
+    LLaDAModel,
+    LLaDAVConfig,
+    LLaDAVForConditionalGeneration,
+    LLaDAVModel,
+)
 
-from .test_modeling_common import ModelTesterMixin, ids_tensor
+from .test_modeling_common import ModelTesterMixin, floats_tensor, ids_tensor
 
 
 class ModelTester:
@@ -19,13 +26,15 @@ class ModelTester:
 
     batch_size, seq_length = 3, 7
     hidden_size, num_hidden_layers, num_attention_heads = 32, 2, 4
+    config_class, fields = LLaDAConfig, {}
 
     def __init__(self, is_training: bool) -> None:
         self.is_training = is_training
 
     def prepare_config_and_inputs_for_common(self) -> tuple[LLaDAConfig, dict[str, torch.Tensor]]:
         # The tests drop the last 15 rows of the embedding, so the special tokens have the smallest ids.
-        config = LLaDAConfig(
+        config = self.config_class(
+            **self.fields,
             vocab_size=99,
             hidden_size=self.hidden_size,
             intermediate_size=48,
@@ -40,6 +49,39 @@ class ModelTester:
         )
         input_ids = ids_tensor([self.batch_size, self.seq_length], config.vocab_size - 3) + 3
         return config, {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+
+
+class VisionModelTester(ModelTester):
+    """The same with an image of one tile in each row: 4 features, with `image_newline` behind them."""
+
+    config_class = LLaDAVConfig
+    num_image_tokens = 5
+    fields = {
+        "image_token_id": 5,  # the tests fill rows with smaller ids
+        "video_token_id": 6,
+        "vision_config": {
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 8,
+            "patch_size": 4,
+        },
+    }
+
+    def __init__(self, is_training: bool, has_images: bool = True) -> None:
+        super().__init__(is_training)
+        self.has_images = has_images
+
+    def prepare_config_and_inputs_for_common(self) -> tuple[LLaDAVConfig, dict[str, torch.Tensor]]:
+        config, inputs = super().prepare_config_and_inputs_for_common()
+        inputs["input_ids"] = inputs["input_ids"].clamp(min=7)
+        if not self.has_images:
+            return config, inputs
+        inputs["input_ids"][:, 1 : 1 + self.num_image_tokens] = config.image_token_id
+        tiles = floats_tensor([self.batch_size, 1, 3, 8, 8])
+        sizes, counts = torch.full((self.batch_size, 2), 8), torch.ones(self.batch_size, dtype=torch.long)
+        return config, inputs | {"pixel_values": tiles, "image_sizes": sizes, "num_tiles": counts}
 
 
 class CommonTests(ModelTesterMixin):
@@ -70,3 +112,45 @@ class BareModelTest(CommonTests, TestCase):
 
     def setUp(self):
         self.model_tester = ModelTester(is_training=False)  # it has no loss
+
+
+# These pass `input_ids` alone, or other ones than those of the images, or ask for the states of the vision tower.
+NOT_WITH_IMAGES = (
+    "test_eager_matches_sdpa",
+    "test_get_image",
+    "test_get_video",
+    "test_inputs_embeds",
+    "test_resize_tokens",
+)
+
+
+def leave_out(test_class: type, prefixes: tuple[str, ...]) -> None:
+    for name in dir(test_class):
+        if name.startswith(prefixes):
+            setattr(test_class, name, None)
+
+
+class VisionTest(MaskPredictorTest):
+    all_model_classes = (LLaDAVForConditionalGeneration,)
+
+    def setUp(self):
+        self.model_tester = VisionModelTester(is_training=True)
+
+
+class BareVisionTest(CommonTests, TestCase):
+    all_model_classes = (LLaDAVModel,)
+
+    def setUp(self):
+        self.model_tester = VisionModelTester(is_training=False)
+
+
+class VisionWithoutImagesTest(MaskPredictorTest):
+    all_model_classes = (LLaDAVForConditionalGeneration,)
+
+    def setUp(self):
+        self.model_tester = VisionModelTester(is_training=True, has_images=False)
+
+
+leave_out(VisionTest, NOT_WITH_IMAGES)
+leave_out(BareVisionTest, NOT_WITH_IMAGES)
+leave_out(VisionWithoutImagesTest, ("test_get_image", "test_get_video", "test_training"))  # no gradient for the tower
