@@ -32,7 +32,7 @@ from .models.image_processing_llada_v import LLaDAVImageProcessor
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
 from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
 from .models.processing_llada_v import LLaDAVProcessor
-from .pipelines import register_pipeline
+from .pipelines import register_pipelines
 
 
 AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
@@ -48,7 +48,7 @@ AutoModelForCausalLM.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exis
 AutoModelForImageTextToText.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
 AutoImageProcessor.register(LLaDAVConfig, image_processor_classes={"pil": LLaDAVImageProcessor}, exist_ok=True)
 AutoProcessor.register(LLaDAVConfig, LLaDAVProcessor, exist_ok=True)
-register_pipeline()
+register_pipelines()
 
 __all__ = [
     "LLaDAConfig",

@@ -191,6 +191,8 @@ class LLaDAVConfig(LLaDAConfig):
             folder = kwargs.get("name_or_path", config_dict.get("_name_or_path"))
             options = {"revision": config_dict.get("_commit_hash"), **kwargs}
             config_dict = read_public_folder(config_dict, folder, options)
+        if kwargs.get("dtype") == "auto":
+            kwargs.pop("dtype")  # pipelines of transformers pass it on to the processor, which reads the config
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod

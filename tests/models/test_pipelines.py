@@ -1,11 +1,13 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The pipelines `text-generation` and `fill-mask` of transformers, with the shipped poet and a tiny random model."""
+"""The pipelines of transformers, with the shipped poet, a tiny random model and the golden LLaDA-V."""
 
 from functools import partial
 
 import pytest
 import torch
+from support.golden_v import FOLDER as LLADA_V
+from support.golden_v import golden_image
 from support.tiny_poet import SHIPPED_CHECKPOINT
 from support.word_tokenizer import save_word_model, word_tokenizer
 from transformers import (
@@ -19,7 +21,7 @@ from transformers import (
     pipeline,
 )
 
-from modeling_llada import LLaDAForMaskedLM
+from modeling_llada import LLaDAForMaskedLM, LLaDAVForConditionalGeneration, LLaDAVProcessor
 
 
 LINE, NEXT_LINE = "床前明月光，", "疑是地上霜。"
@@ -41,6 +43,12 @@ def write_tiny(poet_folder):
 @pytest.fixture(scope="module")
 def fill():
     return pipeline("fill-mask", model=str(SHIPPED_CHECKPOINT), dtype=torch.float32, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def look():
+    """The pipeline of the golden LLaDA-V, from the folder alone."""
+    return pipeline("image-text-to-text", model=str(LLADA_V), device="cpu")
 
 
 def texts(answers):
@@ -193,3 +201,80 @@ class TestFillMask:
 
     def test_a_choice_of_characters(self, fill):
         assert [answer["token_str"] for answer in fill("床前[MASK]月光，", targets=["暗", "明"])] == ["明", "暗"]
+
+
+class TestImages:
+    """`image-text-to-text`."""
+
+    @pytest.fixture
+    def expected(self, llada_v):
+        """The answer of `generate`."""
+        model, processor = llada_v
+
+        def answer(messages, **options):
+            inputs = processor.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            )
+            tokens = model.generate(**inputs, max_new_tokens=8, **options)
+            return processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+        return answer
+
+    @staticmethod
+    def ask(names):
+        images = [{"type": "image", "image": golden_image(name)} for name in names]
+        return [{"role": "user", "content": [*images, {"type": "text", "text": "What is it?"}]}]
+
+    def test_a_public_folder_is_enough(self, look):
+        assert type(look.model) is LLaDAVForConditionalGeneration and type(look.processor) is LLaDAVProcessor
+
+    @pytest.mark.parametrize("names", ["A", "AB"])
+    def test_a_chat(self, look, expected, names):
+        messages = self.ask(names)
+        [answer] = look(text=messages, max_new_tokens=8)
+        reply = {"role": "assistant", "content": expected(messages)}
+        assert answer["generated_text"] == [*messages, reply]
+        assert texts(look(text=messages, max_new_tokens=8, return_full_text=False)) == [reply["content"]]
+
+    def test_several_chats(self, look, expected):
+        chats = [self.ask(names) for names in ("A", "B", "CD")]
+        answers = look(text=chats, max_new_tokens=8, return_full_text=False)
+        assert [answer[0]["generated_text"] for answer in answers] == [expected(chat) for chat in chats]
+
+    def test_text_with_placeholders(self, look, llada_v):
+        model, processor = llada_v
+        inputs = processor(text="<image> Hi", images=golden_image("A"), return_tensors="pt")
+        tokens = model.generate(**inputs, max_new_tokens=8)[0, inputs["input_ids"].shape[1] :]
+        answers = look(images=golden_image("A"), text="<image> Hi", max_new_tokens=8, return_full_text=False)
+        assert texts(answers) == [processor.decode(tokens, skip_special_tokens=True)]
+
+    def test_text_alone(self, look):
+        [answer] = look(text="Hi", max_new_tokens=8)
+        assert answer["generated_text"].startswith("Hi") and len(answer["generated_text"]) > 2
+
+    def test_decoding_options(self, look, expected):
+        messages = self.ask("A")
+        options = {"steps": 2, "block_length": 4, "cfg_scale": 1.0}
+        assert texts(look(text=messages, max_new_tokens=8, return_full_text=False, **options)) == [
+            expected(messages, **options)
+        ]
+        assert expected(messages, **options) != expected(messages)
+        assert len(look(text=messages, max_new_tokens=8, num_return_sequences=2, temperature=1.0)) == 2
+
+    def test_options_of_the_processor(self, look, expected):
+        """They go where they went before."""
+        padded = look(text=self.ask("A"), max_new_tokens=1, return_tensors=True, image_aspect_ratio="pad")
+        tiles = look(text=self.ask("A"), max_new_tokens=1, return_tensors=True)
+        assert len(padded[0]["generated_token_ids"]) < len(tiles[0]["generated_token_ids"])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"steps": 0}, "`steps` must be an integer of at least 1"),
+            ({"steps": 2, "generate_kwargs": {"steps": 3}}, "`steps` is given twice"),
+            ({"batch_size": 2}, "`batch_size` must be 1 in a pipeline with images, but got 2"),
+        ],
+    )
+    def test_bad_options(self, look, options, message):
+        with pytest.raises(ValueError, match=message):
+            look(text=[self.ask("A"), self.ask("B")], max_new_tokens=8, **options)
