@@ -47,7 +47,7 @@ PAPER_V = "[LLaDA-V](https://huggingface.co/papers/2505.16933)"
 MODEL = f"A masked diffusion language model ({PAPER}) of {{num_parameters:,}} parameters,\nstored in {{dtype}}."
 VISION_MODEL = f"""A masked diffusion language model that sees images ({PAPER_V}), of {{num_parameters:,}} parameters,
 stored in {{dtype}}."""
-ADAPTER = f"An adapter ({{kind}}) of {{num_parameters:,}} parameters for a masked diffusion language model ({PAPER}){{base}}."
+ADAPTER = "An adapter ({kind}) of {num_parameters:,} parameters for a masked diffusion language model ({paper}){base}."
 OPTIONS = """The options in `generation_config.json`, which arguments of `generate` override:
 
 | option | value |
@@ -69,6 +69,14 @@ from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained({tokenizer})
 model = AutoPeftModelForCausalLM.from_pretrained("{name}", dtype="auto")"""
+LOAD_VISION_ADAPTER = """import modeling_llada  # registers the classes
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+processor = AutoProcessor.from_pretrained({tokenizer})
+base = PeftConfig.from_pretrained("{name}").base_model_name_or_path
+model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")
+model = PeftModel.from_pretrained(model, "{name}")"""
 
 PLAIN_PROMPT = 'inputs = tokenizer("Once upon a time", return_tensors="pt")'
 CHAT_PROMPT = """messages = [{"role": "user", "content": "Why is the sky blue?"}]
@@ -91,6 +99,8 @@ own. The public code of LLaDA-V reads it too. A message may have several images,
     "adapter": """The package `modeling_llada` has the classes of the base model. A pipeline takes the tokenizer and the chat template of the
 base model, so give it those of the adapter: `pipeline("text-generation", model="{name}", tokenizer="{name}")`.
 `llada export` merges the adapter into a whole checkpoint.""",
+    "vision adapter": """The package `modeling_llada` has the classes of the base model. `llada export` merges the adapter into a whole
+checkpoint. A message may have several images, or none.""",
 }
 FILES = {
     "transformers": """Made with `llada export`: config and weights with the field and parameter names of the official LLaDA checkpoints, the
@@ -132,7 +142,8 @@ def fill_card(
 ) -> str:
     """A model card. The layout of a folder may also be `"adapter"`. `origin` is a section on where the files come from."""
     kind = kind_of(model, layout)
-    what, library = (describe_adapter(model), "peft") if kind == "adapter" else (describe_model(model), "transformers")
+    is_adapter = layout == "adapter"
+    what, library = (describe_adapter(model), "peft") if is_adapter else (describe_model(model), "transformers")
     task = "image-text-to-text" if kind.startswith("vision") else "text-generation"
     front_matter = ModelCardData(library_name=library, pipeline_tag=task, **metadata)
     has_chat = tokenizer is not None and tokenizer.chat_template is not None
@@ -140,6 +151,8 @@ def fill_card(
     load, prompt = imports + LOAD_MODEL, CHAT_PROMPT if has_chat else PLAIN_PROMPT
     if kind == "adapter":
         load = LOAD_ADAPTER
+    elif kind == "vision adapter":
+        load, prompt = LOAD_VISION_ADAPTER, IMAGE_PROMPT
     elif kind.startswith("vision"):
         load, prompt = imports + LOAD_VISION_MODEL, IMAGE_PROMPT
     return CARD.format(
@@ -154,15 +167,14 @@ def fill_card(
         prompt=prompt,
         decoder="processor" if kind.startswith("vision") else "tokenizer",
         loading=LOADING[kind].format(name=name),
-        options="" if kind == "adapter" else describe_options(model),
+        options="" if is_adapter else describe_options(model),
         origin=origin,
     )
 
 
 def kind_of(model: "LLaDAForMaskedLM | peft.PeftModel", layout: str) -> str:  # noqa: F821
     """Which of the texts a card has: those of the layout, for a model that sees images or for one that does not."""
-    sees_images = layout != "adapter" and model.config.model_type == "llava_llada"
-    return f"vision {layout}" if sees_images else layout
+    return f"vision {layout}" if model.config.model_type == "llava_llada" else layout
 
 
 def describe_model(model: LLaDAForMaskedLM) -> str:
@@ -177,6 +189,7 @@ def describe_adapter(model: "peft.PeftModel") -> str:  # noqa: F821
     return ADAPTER.format(
         kind=model.active_peft_config.peft_type.value,
         num_parameters=model.get_nb_trainable_parameters()[0],
+        paper=PAPER_V if model.config.model_type == "llava_llada" else PAPER,
         base=f",\n{Path(base).name}" if base else "",
     )
 

@@ -11,9 +11,12 @@ import copy
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.utils import logging
 
 from .configuration import PARTS, LLaDASFTConfig
 
+
+logger = logging.get_logger(__name__)
 
 VISION_TYPE = "llava_llada"  # the `model_type` of a LLaDA-V
 VISION_PARTS = ("vision_tower", "multi_modal_projector")
@@ -116,6 +119,16 @@ def check_stage(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_c
             )
 
 
+def warn_of_suppressed_eos(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel) -> None:
+    """Says that the model would never write the EOS that ends its rows, as one that the public code has trained."""
+    eos = model.config.eos_token_id
+    if eos in (model.generation_config.suppress_tokens or []) and not args.reference_labels:
+        logger.warning(
+            f"EOS ends the rows, but `generate` never proposes it: `model.generation_config.suppress_tokens` has {eos}, as in "
+            "every public LLaDA-V. Take it out if the model shall stop by EOS, or train on `reference_labels=True`."
+        )
+
+
 # The part whose learning rate a field is.
 RATES = {"vision_tower_learning_rate": "vision_tower", "projector_learning_rate": "multi_modal_projector"}
 
@@ -172,11 +185,11 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, model: torch.nn.Module,
     rates = {part: getattr(args, name) for name, part in RATES.items() if getattr(args, name) is not None}
     if not rates:
         return
-    parts = {id(parameter): part_of(name) for name, parameter in model.named_parameters()}
+    parts = {id(parameter): part_of(name) for name, parameter in model.named_parameters() if part_of(name) in rates}
     groups = []
     for part in (None, *rates):
         for group in optimizer.param_groups:
-            chosen = [one for one in group["params"] if (parts[id(one)] if parts[id(one)] in rates else None) == part]
+            chosen = [one for one in group["params"] if parts.get(id(one)) == part]
             if chosen:
                 groups.append(group | {"params": chosen} | ({} if part is None else {"lr": rates[part]}))
     optimizer.param_groups = groups

@@ -54,7 +54,7 @@ from .checks import (
     with_default_targets,
 )
 from .configuration import LLaDASFTConfig
-from .formats import IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
+from .formats import IMAGE_LENGTHS, IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
 from .given import like, load_model, load_processing_class, name_of, named
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
@@ -66,6 +66,7 @@ from .stages import (
     sees_images,
     set_learning_rates,
     set_stage,
+    warn_of_suppressed_eos,
 )
 from .vision_batches import IMAGE_INPUTS
 from .vision_inputs import VisionInputs
@@ -174,6 +175,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         check_stage(args, model, peft_config)
         if self._vision is not None:
             set_stage(args, model, processing_class, peft_config)
+            warn_of_suppressed_eos(args, model)
 
         self._formatting_func = kwargs.get("formatting_func")
         self._model_config = model.config
@@ -260,7 +262,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         tokenizer = processing_class if self._vision is None else self._vision.tokenizer
         if "input_ids" in dataset.column_names:
             dataset = tokenized_rows(dataset, name, args)
-        if "seq_lengths" in dataset.column_names:
+        if {"seq_lengths", IMAGE_LENGTHS} & set(dataset.column_names):  # nothing is left to do
             self._check_rows(dataset, name, args, tokenizer)
             return dataset
 

@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 from support.sft_runs import sft_trainer, weights_of
 from support.vision_runs import golden_model, golden_processor, vision_rows, vision_trainer
-from transformers import BitsAndBytesConfig
+from transformers import AutoProcessor, BitsAndBytesConfig
 
 from modeling_llada.training import LLaDASFTConfig
 from modeling_llada.training.sft.configuration import PARTS
@@ -113,6 +113,9 @@ class TestAdapters:
         trainer.save_model(str(tmp_path / "adapter"))
         saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
         assert {name.split(".")[-2] for name in saved} >= {"lora_A", "lora_B", "linear_1", "linear_2"}
+        card = (tmp_path / "adapter" / "README.md").read_text(encoding="utf-8")
+        assert "AutoModelForImageTextToText" in card and "pipeline_tag: image-text-to-text" in card
+        assert AutoProcessor.from_pretrained(tmp_path / "adapter").image_token_id == 320
         loaded = PeftModel.from_pretrained(golden_model(), tmp_path / "adapter")
         batch = next(iter(trainer.get_train_dataloader()))
         expected, found = (trainer.compute_loss(model.eval(), dict(batch)) for model in (trainer.model, loaded))
@@ -204,6 +207,13 @@ class TestBadInput:
             ValueError, match="`dialogue_mask=True` belongs to a LLaDA-V, but `model` is a LLaDAForMaskedLM"
         ):
             sft_trainer(poet_folder, tmp_path, dialogue_mask=True)
+
+    def test_an_eos_that_is_never_proposed(self, trainer_of, caplog):
+        trainer_of()
+        assert "EOS ends the rows, but `generate` never proposes it: `model.generation_config.sup" in caplog.text
+        caplog.clear()
+        trainer_of(reference_labels=True)
+        assert "never proposes" not in caplog.text
 
     def test_a_tokenizer_and_a_processor_of_another_model(self, trainer_of):
         with pytest.raises(ValueError, match="`processing_class` must be the processor of a LLaDA-V"):
