@@ -42,9 +42,8 @@ def test_commands_parse(page, monkeypatch):
         if script == "examples/sft.py":  # its recipe is one for a GPU
             assert (ROOT / script).is_file()
             continue
-        name = (
-            "recipes.sudoku.__main__" if script == "recipes.sudoku" else script.removesuffix(".py").replace("/", ".")
-        )
+        is_package = script in ("recipes.sudoku", "recipes.vision")
+        name = f"{script}.__main__" if is_package else script.removesuffix(".py").replace("/", ".")
         assert importlib.util.find_spec(name) is not None, command
         module = importlib.import_module(name)
         parse = getattr(module, "parse_arguments", getattr(module, "parse", None))

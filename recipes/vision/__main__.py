@@ -1,0 +1,104 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""LLaDA-V from random weights: a vision tower, then the three stages, on emoji, signs, tables and charts.
+
+    # The pictures, and the tokenizer
+    python -m recipes.vision.prepare
+
+    # 17 minutes on one H200. After an interruption the same command goes on
+    python -m recipes.vision train --config recipes/vision/vision.yaml
+    python -m recipes.vision evaluate --model runs/vision/final --json runs/vision/results.json
+
+    # Studies: what a stage, the pictures and the tiles buy, in short runs from one tower
+    python -m recipes.vision train --config recipes/vision/vision.yaml --output-dir runs/blind --blind \
+        --tower runs/vision/tower --minutes 1=0.3,2=2,3=0.7
+
+    # The folder for the Hub: weights, processor, model card, results
+    python -m recipes.vision export --run runs/vision --results runs/vision/results.json
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from modeling_llada.training.scripts import run_script
+
+
+# The function of each command, in a module that is imported only when the command runs.
+COMMANDS = {"train": "training.train", "evaluate": "evaluation.evaluate", "export": "card.export"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = vars(parse_arguments(arguments))
+    module, function = COMMANDS[options.pop("command")].split(".")
+    getattr(importlib.import_module(f"recipes.vision.{module}"), function)(**options)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train the tower and the three stages")
+    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    train.add_argument("--output-dir", dest="output_dir", help="the folder of the run")
+    train.add_argument("--archive", help="the file of prepare")
+    train.add_argument("--minutes", help="of each stage, as in tower=4,1=1,2=9,3=3")
+    train.add_argument("--steps", help="of each stage, in the place of minutes, as in tower=100,1=10,2=50,3=20")
+    train.add_argument(
+        "--skip-stage",
+        dest="skipped",
+        action="append",
+        default=[],
+        choices=("tower", "1", "2", "3"),
+        help="leave it out",
+    )
+    train.add_argument("--tower", type=Path, help="the folder `tower` of another run, in the place of training one")
+    train.add_argument("--blind", action="store_true", default=None, help="grey pictures")
+    train.add_argument(
+        "--one-tile", dest="one_tile", action="store_true", default=None, help="no any-resolution tiles"
+    )
+    train.add_argument(
+        "--check-rows", dest="check_rows", type=int, help="questions of each task after each stage, 0 for none"
+    )
+    train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
+    train.add_argument(
+        "--set",
+        dest="assignments",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other value of the YAML file",
+    )
+
+    evaluate = commands.add_parser("evaluate", help="answer held-out questions, and score them by task")
+    evaluate.add_argument("--model", type=Path, required=True, help="the folder of a checkpoint")
+    evaluate.add_argument(
+        "--archive", type=Path, default=Path("data/vision.zip"), help="the file of prepare (%(default)s)"
+    )
+    evaluate.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+    evaluate.add_argument("--rows", type=int, default=500, help="questions of each task (%(default)s)")
+    evaluate.add_argument("--blind", action="store_true", help="grey pictures")
+    evaluate.add_argument("--batch-size", type=int, default=250, help="(%(default)s)")
+    evaluate.add_argument("--workers", type=int, default=0, help="processes that draw (%(default)s)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the questions (%(default)s)")
+    evaluate.add_argument("--device", help="(an accelerator, if there is one)")
+
+    export = commands.add_parser("export", help="write the folder for the Hub")
+    export.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
+    export.add_argument(
+        "--studies", type=Path, nargs="*", default=[], help="files of evaluate of other runs, for a table"
+    )
+    export.add_argument("--output", type=Path, default=Path("checkpoints/llada-v-tiny"), help="(%(default)s)")
+
+    args = parser.parse_args(arguments)
+    for name in ("rows", "batch_size"):
+        value = getattr(args, name, None)
+        if value is not None and value <= 0:
+            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {value}.")
+    return args
+
+
+if __name__ == "__main__":
+    run_script(main, name="recipes.vision")

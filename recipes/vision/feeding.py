@@ -1,0 +1,80 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""From drawn dialogues to what the trainer and `generate` take. Rows are drawn in the workers of a `DataLoader`, never stored."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from modeling_llada import LLaDAVProcessor
+from modeling_llada.training.masking.noise import RowNoise
+from modeling_llada.training.masking.row_order import NumberedRow, NumberedRows, RowKey
+from recipes.vision.rows import VisionRows
+
+
+GREY = (128, 128, 128)
+IMAGE_INPUTS = ("pixel_values", "image_sizes", "num_tiles")
+# The canvas of an answer: so many blocks as hold it, or more, up to MAX_BLOCKS, so that its length says little of the answer.
+BLOCK = 16
+MAX_BLOCKS = 4
+
+
+@dataclass
+class RowReader:
+    """
+    Tokenizes dialogues, and makes their pictures into tiles.
+
+    Args:
+        processor ([`LLaDAVProcessor`]):
+            The processor of the model.
+        blind (`bool`, *optional*, defaults to `False`):
+            Whether each picture is replaced by a grey one of its size.
+    """
+
+    processor: LLaDAVProcessor
+    blind: bool = False
+
+    def prompt(self, row: dict) -> dict[str, torch.Tensor]:
+        """The inputs of a question: one row, as the processor returns it."""
+        processor = self.processor
+        text = processor.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
+        images = [Image.new("RGB", one.size, GREY) if self.blind else one for one in row["images"]]
+        return processor(text=text, images=[images] if images else None, return_tensors="pt")
+
+    def example(self, row: dict, rng: random.Random) -> tuple[list[int], list[int], dict[str, torch.Tensor] | None]:
+        """The tokens of a dialogue, its labels and its images. The answer is filled with EOS up to the end of its canvas."""
+        inputs, tokenizer = self.prompt(row), self.processor.tokenizer
+        answer = tokenizer(
+            row["messages"][-1]["content"][0]["text"] + "<|eot_id|>", add_special_tokens=False
+        ).input_ids
+        least = -(-(len(answer) + 1) // BLOCK)
+        length = BLOCK * rng.randint(least, max(least, MAX_BLOCKS))
+        answer = answer + [tokenizer.eos_token_id] * (length - len(answer))
+        prompt = inputs["input_ids"][0].tolist()
+        images = {name: inputs[name] for name in IMAGE_INPUTS} if "pixel_values" in inputs else None
+        return prompt + answer, [-100] * len(prompt) + answer, images
+
+
+class DrawnRows(NumberedRows):
+    """[`NumberedRows`] that are drawn when they are taken: all follow from the seed of `rows` and the index."""
+
+    def __init__(self, rows: VisionRows, reader: RowReader, noise: RowNoise, filler: int):
+        self.rows, self.reader, self.noise, self.filler, self.sampler = rows, reader, noise, filler, None
+
+    @property
+    def documents(self) -> None:
+        return None  # a row is one document
+
+    def lengths(self) -> Sequence[int]:
+        raise NotImplementedError("The lengths of drawn rows are not known before.")
+
+    def __getitem__(self, key: RowKey) -> NumberedRow:
+        if key.index is None:
+            return super().__getitem__(key)
+        rng = random.Random(f"canvas {self.rows.seed} {key.index}")
+        tokens, labels, images = self.reader.example(self.rows[key.index], rng)
+        rate, generator = self.noise.rate(key.epoch, key.position), self.noise.generator(key.epoch, key.index)
+        return NumberedRow(tokens, labels, rate, generator, images, [0] * len(tokens))

@@ -1,0 +1,344 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Trains the vision tower with SigLIP's sigmoid loss (https://huggingface.co/papers/2303.15343): pictures against names.
+
+A picture is an emoji against its English and Chinese name, or what a line of a sign says against its text. Pictures are kept on
+the device as squares with transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another
+ground. So the processors of the machine are free, and the tower sees a million views a minute.
+"""
+
+import json
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase, SiglipTextConfig, SiglipTextModel, SiglipVisionModel
+from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
+
+from modeling_llada.writing import write_atomically
+from recipes.vision.archive import Archive
+from recipes.vision.draw import LANGUAGES, Draw, held_out_style
+from recipes.vision.papers import font_for
+from recipes.vision.tasks import NUM_FONTS, sign_line
+
+
+SIDE = 64  # pixels of a kept picture
+PRINT = 20  # height of print in a kept picture, if the line is short
+# The smallest and the largest side of a view in tiles; print has to stay legible.
+SIZES = {"emoji": (0.3, 1.3), "line": (0.75, 1.1)}
+COLUMN = {"en": 0, "zh": 1}
+
+
+@dataclass
+class TowerArguments:
+    """
+    How the tower is trained.
+
+    Args:
+        batch_size (`int`): views in a step.
+        line_share (`float`): the part of them that are lines of signs.
+        num_lines (`int`): the different lines.
+        learning_rate, weight_decay, warmup_steps: of AdamW, with a cosine to zero.
+        text_layers, text_size, text_length (`int`): the text encoder, which is only needed here.
+    """
+
+    batch_size: int = 2048
+    line_share: float = 0.4
+    num_lines: int = 30_000
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 200
+    text_layers: int = 3
+    text_size: int = 256
+    text_length: int = 32
+    log_every: int = 100
+
+
+class Contrast(nn.Module):
+    """The tower with SigLIP's pooling head, a text encoder, and the scale and bias of the loss."""
+
+    def __init__(self, tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerBase, args: TowerArguments):
+        super().__init__()
+        self.tower = tower
+        self.head = SiglipMultiheadAttentionPoolingHead(tower.config)
+        self.text = SiglipTextModel(
+            SiglipTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=args.text_size,
+                intermediate_size=4 * args.text_size,
+                num_hidden_layers=args.text_layers,
+                num_attention_heads=args.text_size // 64 or 1,
+                max_position_embeddings=args.text_length,
+                projection_size=tower.config.hidden_size,
+                pad_token_id=tokenizer.pad_token_id,
+                bos_token_id=None,
+                eos_token_id=None,
+            )
+        )
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.bias = nn.Parameter(torch.tensor(-10.0))
+
+    def embed_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.head(self.tower(pixels).last_hidden_state).float(), dim=-1)
+
+    def embed_texts(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.text(input_ids).pooler_output.float(), dim=-1)
+
+    def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
+        """The sigmoid loss: each picture and each text are a pair or not. Means over pictures, as in the paper."""
+        logits = self.log_scale.exp() * pictures @ texts.T + self.bias
+        return -F.logsigmoid(torch.where(is_pair, logits, -logits)).sum() / len(pictures)
+
+
+class Kept:
+    """
+    Pictures on the device, `(number, 4, SIDE, SIDE)`: red, green, blue and opacity from 0 to 255.
+
+    Attributes: `texts` (the text of each caption), `captions` (`(number, 2)`: those of each picture), and `is_held_out`.
+    """
+
+    def __init__(self, pictures: list[np.ndarray], captions: list[tuple[int, int]], texts: list[str], device):
+        self.pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(device)
+        self.captions = torch.tensor(captions, device=device)
+        self.texts = texts
+
+
+def keep_emoji(archive: Archive, device: torch.device) -> tuple[Kept, Kept]:
+    """The emoji in the styles that training sees, and in the held-out style. They share the captions."""
+    texts = [one.name(language) for one in archive.emoji for language in LANGUAGES]
+    parts: dict[bool, tuple[list, list]] = {True: ([], []), False: ([], [])}
+    for number, styles in enumerate(archive.styles_of):
+        for style in styles:
+            pictures, captions = parts[style == held_out_style(archive, number)]
+            picture = archive.picture(number, style).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            pictures.append(np.asarray(picture))
+            captions.append((2 * number, 2 * number + 1))
+    return Kept(*parts[False], texts, device), Kept(*parts[True], texts, device)
+
+
+def keep_lines(archive: Archive, count: int, device: torch.device, seed: int, tile: int) -> Kept:
+    """What lines of signs of the training split say, white on nothing, as large as fits."""
+    rng = random.Random(f"lines {seed}")
+    pictures, captions, known = [], [], {}
+    for _ in range(count):
+        draw = Draw(archive, "train", rng.choice(LANGUAGES), rng, tile)
+        text = sign_line(draw)
+        name = font_for(draw, text, rng.randrange(NUM_FONTS))
+        width = archive.font(name, PRINT).getlength(text)
+        font = archive.font(name, max(6, min(PRINT, int(PRINT * SIDE / max(width, 1)))))
+        canvas = Image.new("L", (SIDE, SIDE))
+        ImageDraw.Draw(canvas).text((SIDE / 2, SIDE / 2), text, 255, font, anchor="mm")
+        white = np.full((SIDE, SIDE, 3), 255, dtype=np.uint8)
+        pictures.append(np.concatenate([white, np.asarray(canvas)[..., None]], axis=-1))
+        captions.append((known.setdefault(text, len(known)),) * 2)
+    return Kept(pictures, captions, list(known), device)
+
+
+def draw_views(
+    pictures: torch.Tensor, sizes: tuple[float, float], tile: int, generator: torch.Generator, is_ink: bool
+) -> torch.Tensor:
+    """
+    Random views of kept pictures, `(number, 4, SIDE, SIDE)` -> `(number, 3, tile, tile)` from -1 to 1.
+
+    Args:
+        sizes (`tuple[float, float]`): the smallest and largest side in tiles. What is larger than a tile is cut.
+        is_ink (`bool`): whether the pictures are print, whose colour is drawn.
+    """
+    count, device = len(pictures), pictures.device
+
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, *shape, generator=generator, device=device)
+
+    kept = pictures.float() / 255
+    colour, opacity = kept[:, :3], kept[:, 3:]
+    side = torch.exp(uniform(math.log(sizes[0]), math.log(sizes[1])))
+    squash = torch.exp(uniform(-0.5, 0.5) * uniform(0, 1)) if not is_ink else torch.exp(uniform(-0.15, 0.15))
+    across, down = (side * squash).clamp(max=1.6), (side / squash).clamp(max=1.6)
+    turn = uniform(-0.25, 0.25) * (uniform(0, 1) < 0.5) * (0.3 if is_ink else 1.0)
+    room = (1 - side).abs() + 0.1
+    x, y = uniform(-1, 1) * room, uniform(-1, 1) * room
+    if is_ink:  # the print is a band: it may move further up and down
+        y = uniform(-0.6, 0.6)
+    cos, sin = turn.cos(), turn.sin()
+    # From places of the view to places of the picture.
+    matrix = torch.stack(
+        [
+            torch.stack([cos / across, sin / across, -(cos * x + sin * y) / across], -1),
+            torch.stack([-sin / down, cos / down, -(-sin * x + cos * y) / down], -1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(matrix, (count, 1, 2 * tile, 2 * tile), align_corners=False)
+    moved = F.grid_sample(torch.cat([colour * opacity, opacity], 1), grid, align_corners=False)
+    moved = F.avg_pool2d(moved, 2)
+    colour, opacity = moved[:, :3], moved[:, 3:]
+
+    ground = uniform(0, 1, 3, 1, 1)
+    if is_ink:
+        ink = uniform(0, 1, 3, 1, 1)
+        light = torch.tensor([0.3, 0.59, 0.11], device=device)[:, None, None]
+        # Ink that is too near to its ground goes to the far end of the scale.
+        is_near = ((ink - ground) * light).sum(1, keepdim=True).abs() < 0.35
+        ink = torch.where(is_near, ((ground * light).sum(1, keepdim=True) < 0.5).float().expand_as(ink), ink)
+        colour = ink * opacity
+    shade = uniform(-0.08, 0.08, 3, 2, 2)
+    ground = (ground + F.interpolate(shade, size=(tile, tile), mode="bilinear")).clamp(0, 1)
+    view = colour + (1 - opacity) * ground
+    # Light, contrast, saturation and tint, each a little other: styles differ in these.
+    grey = view.mean(1, keepdim=True)
+    view = grey + (view - grey) * uniform(0.6, 1.4, 1, 1, 1)
+    middle = view.mean((1, 2, 3), keepdim=True)
+    view = middle + (view - middle) * uniform(0.75, 1.25, 1, 1, 1) + uniform(-0.08, 0.08, 3, 1, 1)
+    blurred = F.avg_pool2d(view, 3, stride=1, padding=1, count_include_pad=False)
+    view = torch.lerp(view, blurred, uniform(0, 1, 1, 1, 1) * (uniform(0, 1, 1, 1, 1) < 0.3))
+    view = view + 0.02 * torch.randn(view.shape, generator=generator, device=device)
+    return 2 * view.clamp(0, 1) - 1
+
+
+class TowerTraining:
+    """
+    The contrastive training of a tower.
+
+    Args:
+        tower (`SiglipVisionModel`): is trained in place.
+        tokenizer (`PreTrainedTokenizerBase`): of the language model; also reads the captions.
+        archive (`Archive`): the pictures.
+        args (`TowerArguments`): how.
+        seed (`int`): of the views.
+    """
+
+    def __init__(self, tower, tokenizer, archive: Archive, args: TowerArguments, seed: int, device: torch.device):
+        self.args, self.device, self.tile = args, device, tower.config.image_size
+        torch.manual_seed(seed)
+        self.contrast = Contrast(tower, tokenizer, args).to(device)
+        self.seen, self.held_out = keep_emoji(archive, device)
+        self.lines = keep_lines(archive, args.num_lines, device, seed, self.tile)
+        self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
+        self.generator = torch.Generator(device).manual_seed(seed)
+        decayed = [one for one in self.contrast.parameters() if one.ndim > 1]
+        others = [one for one in self.contrast.parameters() if one.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.95))
+        self.step, self.log = 0, []
+
+    def _tokenize(self, tokenizer, texts: list[str]) -> torch.Tensor:
+        length = self.args.text_length
+        rows = [tokenizer(text, add_special_tokens=False).input_ids[: length - 1] for text in texts]
+        rows = [row + [tokenizer.eos_token_id] + [tokenizer.pad_token_id] * (length - 1 - len(row)) for row in rows]
+        return torch.tensor(rows, device=self.device)
+
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def train_step(self, progress: float) -> torch.Tensor:
+        """One step, whose learning rate follows the part of the training that is done. Returns the loss."""
+        args, generator = self.args, self.generator
+        rate = (
+            args.learning_rate * min(1, (self.step + 1) / args.warmup_steps) * 0.5 * (1 + math.cos(math.pi * progress))
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        num_lines = round(args.line_share * args.batch_size)
+        chosen = [
+            torch.randint(len(kept.pictures), (count,), generator=generator, device=self.device)
+            for kept, count in ((self.seen, args.batch_size - num_lines), (self.lines, num_lines))
+        ]
+        views = [
+            draw_views(kept.pictures[index], SIZES[kind], self.tile, generator, kind == "line")
+            for kept, index, kind in zip((self.seen, self.lines), chosen, SIZES, strict=True)
+        ]
+        # All names are texts of each step; of the lines those of the step.
+        name = torch.arange(len(self.names), device=self.device)
+        line = self.lines.captions[chosen[1], 0]
+        first = self.seen.captions[chosen[0]]
+        is_name = (name == first[:, :1]) | (name == first[:, 1:])
+        is_line = line == line[:, None]
+        is_pair = torch.block_diag(is_name, is_line)
+        with self.autocast():
+            pictures = self.contrast.embed_pictures(torch.cat(views))
+            texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
+        loss = self.contrast.loss(pictures, texts, is_pair)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.contrast.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return loss.detach()
+
+    @torch.no_grad()
+    def accuracy(self, kept: Kept, limit: int = 2048) -> dict[str, float]:
+        """How often the nearest of all names in a language is that of the picture, in the middle of a grey tile."""
+        self.contrast.eval()
+        pictures, result = kept.pictures[:limit], {}
+        pictures = pictures.float() / 255
+        views = (
+            2 * F.interpolate(pictures[:, :3] * pictures[:, 3:] + 0.5 * (1 - pictures[:, 3:]), (self.tile,) * 2) - 1
+        )
+        with self.autocast():
+            features = torch.cat([self.contrast.embed_pictures(part) for part in views.split(512)])
+            texts = self.contrast.embed_texts(self.names)
+        for language in LANGUAGES:
+            column = COLUMN[language]
+            nearest = (features @ texts[column::2].T).argmax(-1)
+            result[language] = (nearest == kept.captions[:limit, column] // 2).float().mean().item()
+        self.contrast.train()
+        return result
+
+    def train(self, minutes: float | None, steps: int | None, folder: Path) -> list[dict]:
+        """Trains for so many minutes or steps, prints and returns the log. A checkpoint in the folder is gone on with."""
+        spent = self._resume(folder)
+        began, saved = time.monotonic(), time.monotonic()
+        self.contrast.train()
+        while True:
+            seconds = spent + time.monotonic() - began
+            progress = self.step / steps if minutes is None else seconds / (60 * minutes)
+            if progress >= 1:
+                break
+            loss = self.train_step(progress)
+            if self.step % self.args.log_every == 0:
+                self._note(loss, seconds)
+            if time.monotonic() - saved > 60:
+                self.save(folder, seconds)
+                saved = time.monotonic()
+        self._note(loss, seconds)
+        return self.log
+
+    def _note(self, loss: torch.Tensor, seconds: float) -> None:
+        entry = {
+            "stage": "tower",
+            "step": self.step,
+            "minutes": round(seconds / 60, 3),
+            "loss": round(loss.item(), 4),
+            "held_out": {key: round(value, 4) for key, value in self.accuracy(self.held_out).items()},
+            "views_per_second": round(self.step * self.args.batch_size / max(seconds, 1e-9)),
+        }
+        self.log.append(entry)
+        print(json.dumps(entry), flush=True)
+
+    def save(self, folder: Path, seconds: float) -> None:
+        """Writes the checkpoint, or leaves the old one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "checkpoint.partial"
+        state = {"contrast": self.contrast.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(state | {"generator": self.generator.get_state(), "step": self.step, "seconds": seconds}, partial)
+        partial.replace(folder / "checkpoint.pt")
+        write_atomically(folder / "log.json", json.dumps(self.log))
+
+    def _resume(self, folder: Path) -> float:
+        """Loads the checkpoint, if there is one, and returns the seconds that are spent."""
+        if not (folder / "checkpoint.pt").is_file():
+            return 0.0
+        state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)
+        self.contrast.load_state_dict(state["contrast"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        self.step = state["step"]
+        self.log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
+        return state["seconds"]

@@ -1,0 +1,234 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""recipes/vision: the tower, the stages, the evaluation and the card, all in small."""
+
+import json
+import math
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+import torch
+from support.vision_archive import small_archive
+
+
+for package in ("accelerate", "trl", "yaml"):
+    pytest.importorskip(package, reason="the trainer needs it")
+
+from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
+
+from recipes.vision import evaluation, tower  # noqa: E402
+from recipes.vision.__main__ import main, parse_arguments  # noqa: E402
+from recipes.vision.archive import Archive  # noqa: E402
+from recipes.vision.build_tokenizer import build_tokenizer  # noqa: E402
+from recipes.vision.draw import held_out_style  # noqa: E402
+from recipes.vision.feeding import BLOCK, MAX_BLOCKS, RowReader  # noqa: E402
+from recipes.vision.rows import VisionRows  # noqa: E402
+from recipes.vision.stages import Budget  # noqa: E402
+from recipes.vision.training import load_recipe, make_model, read_budget  # noqa: E402
+
+
+REPO = Path(__file__).parents[2]
+CONFIG = REPO / "recipes/vision/vision.yaml"
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+SMALL = [
+    *(f"model.{name}={value}" for name, value in SIZES.items()),
+    *(f"model.vision_config.{name}={value}" for name, value in SIZES.items()),
+    "model.vision_config.patch_size=16",
+    "tower={batch_size: 8, num_lines: 8, text_layers: 1, text_size: 16}",
+    "training.per_device_train_batch_size=2",
+    "training.dataloader_num_workers=0",
+    "training.dataloader_prefetch_factor=null",
+    "training.dataloader_persistent_workers=false",
+    "training.optim=adamw_torch",
+    "training.logging_steps=1",
+]
+STEPS = "tower=2,1=1,2=2,3=1"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path, small = tmp_path_factory.mktemp("archive") / "vision.zip", small_archive()
+    package = {"name": "shapes", "version": "1.0", "licence": "CC0", "source": "https://example.org"}
+    Archive(small.emoji, small.pictures, small.words, small.fonts, {"packages": [package]}).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def parts(archive):
+    """A small model with random weights, and its processor."""
+    torch.manual_seed(0)
+    recipe = load_recipe(CONFIG, {"archive": str(archive)}, SMALL)
+    return make_model(recipe, build_tokenizer(small_archive()))
+
+
+@pytest.fixture(scope="module")
+def run(archive, tmp_path_factory):
+    """The folder of a run of a few steps. Do not change it."""
+    folder = tmp_path_factory.mktemp("runs") / "vision"
+    main(train_command(archive, folder, "--steps", STEPS))
+    return folder
+
+
+def train_command(archive, folder, *options):
+    given = ["--archive", str(archive), "--output-dir", str(folder), "--device", "cpu", "--check-rows", "0"]
+    return ["train", "--config", str(CONFIG), *given, "--set", *SMALL, *options]
+
+
+class TestRows:
+    def test_labels_are_the_answer_and_eos_up_to_the_end_of_the_canvas(self, archive, parts):
+        processor = parts[1]
+        row = VisionRows(archive, "train", 2, 10)[3]
+        tokens, labels, images = RowReader(processor).example(row, Random(0))
+        answer = [label for label in labels if label != -100]
+        assert tokens[-len(answer) :] == answer and len(answer) % BLOCK == 0 and len(answer) <= BLOCK * MAX_BLOCKS
+        text, end = processor.tokenizer.decode(answer).split("<|eot_id|>")
+        assert text == row["answer"]
+        assert set(end.split(processor.tokenizer.eos_token)) == {""}
+        assert images["num_tiles"].shape == (len(row["images"]),)
+
+    def test_there_is_an_image_token_for_each_feature(self, archive, parts):
+        model, processor = parts
+        rows = VisionRows(archive, "train", 2, 40)
+        for index in range(6):
+            inputs = RowReader(processor).prompt(rows[index])
+            assert model(**inputs).logits.shape[:2] == inputs["input_ids"].shape  # a mismatch would be an error
+
+    def test_blind_rows_have_grey_pictures_of_the_same_sizes(self, archive, parts):
+        row = VisionRows(archive, "train", 2, 10)[0]
+        seen, blind = (RowReader(parts[1], blind).prompt(row) for blind in (False, True))
+        assert seen["pixel_values"][:, 0].std() > 0.05
+        assert blind["pixel_values"][:, 0].abs().max() < 0.01  # others have padding
+        assert torch.equal(seen["input_ids"], blind["input_ids"])
+
+
+class TestTower:
+    def test_loss_is_siglips(self):
+        """By hand for two pictures and two texts: -log sigmoid of +-(t x.y + b), summed and divided by the pictures."""
+        contrast = SimpleNamespace(log_scale=torch.tensor(math.log(10.0)), bias=torch.tensor(-10.0))
+        pictures, texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+        loss = tower.Contrast.loss(contrast, pictures, texts, torch.eye(2).bool())
+        softplus = [math.log1p(math.exp(x)) for x in (-(10 - 10), 6 - 10, 0 - 10, -(8 - 10))]
+        assert loss.item() == pytest.approx(sum(softplus) / 2, rel=1e-5)
+
+    def test_training_never_sees_a_held_out_style(self):
+        archive = small_archive()
+        seen, held_out = tower.keep_emoji(archive, torch.device("cpu"))
+        numbers = (held_out.captions[:, 0] // 2).tolist()
+        assert numbers == [number for number in range(len(archive.emoji)) if held_out_style(archive, number)]
+        assert len(seen.pictures) + len(held_out.pictures) == len(archive.pictures)
+        picture = archive.picture(numbers[0], held_out_style(archive, numbers[0]))
+        assert held_out.pictures[0].permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
+        assert seen.texts[2 * numbers[0]] == archive.emoji[numbers[0]].en
+
+    @pytest.mark.parametrize("kind", ("emoji", "line"))
+    def test_views_differ_and_still_show_the_picture(self, kind):
+        pictures = torch.zeros(6, 4, tower.SIDE, tower.SIDE, dtype=torch.uint8)
+        pictures[:, :, 16:48, 16:48] = 255
+        generator = torch.Generator().manual_seed(0)
+        views = tower.draw_views(pictures, tower.SIZES[kind], 32, generator, kind == "line")
+        assert views.shape == (6, 3, 32, 32) and views.abs().max() <= 1
+        assert all((first - second).abs().mean() > 0.05 for first, second in zip(views, views[1:], strict=False))
+        # More than the noise and the shades of the ground.
+        assert (views.flatten(2).amax(-1) - views.flatten(2).amin(-1)).amax(-1).min() > 0.3
+
+    def test_training_goes_on_from_its_checkpoint_as_without_a_break(self, tmp_path):
+        def begin():
+            torch.manual_seed(1)
+            model, processor = make_model(load_recipe(CONFIG, {}, SMALL), build_tokenizer(small_archive()))
+            args = tower.TowerArguments(batch_size=8, num_lines=8, text_layers=1, text_size=16)
+            vision = model.model.vision_tower
+            return tower.TowerTraining(vision, processor.tokenizer, small_archive(), args, 0, torch.device("cpu"))
+
+        whole, broken, resumed = begin(), begin(), begin()
+        whole.train(None, 4, tmp_path / "whole")
+        for step in range(2):
+            broken.train_step(step / 4)
+        broken.save(tmp_path / "broken", seconds=1.0)
+        resumed.train(None, 4, tmp_path / "broken")
+        assert resumed.step == whole.step == 4
+        for name, weight in whole.contrast.state_dict().items():
+            assert torch.equal(weight, resumed.contrast.state_dict()[name]), name
+
+
+class TestBudget:
+    def test_minutes_of_a_call_before_count(self, monkeypatch):
+        clock = iter((100.0, 130.0, 190.0, 221.0))
+        monkeypatch.setattr("recipes.vision.stages.time.monotonic", lambda: next(clock))
+        budget = Budget(minutes=3)
+        control = SimpleNamespace(should_training_stop=False, should_log=False)
+        budget.on_train_begin(None, SimpleNamespace(log_history=[{"minutes": 1.0}]), control)
+        assert budget.progress(step=5, max_steps=10) == pytest.approx(0.5)
+        assert not budget.on_step_end(None, None, control).should_training_stop
+        assert budget.on_step_end(None, None, control).should_training_stop
+
+    def test_budgets_are_read_and_wrong_ones_refused(self):
+        assert read_budget("tower=4,1=0.5") == {"tower": 4.0, "1": 0.5}
+        for wrong in ("4", "tower=x", "4=1", "1=0"):
+            with pytest.raises(ValueError, match="`--minutes`"):
+                read_budget(wrong)
+
+
+class TestRun:
+    def test_stages_are_trained_one_after_the_other(self, run):
+        log = json.loads((run / "training_log.json").read_text())
+        record = json.loads((run / "run.json").read_text())
+        assert [call["stage"] for call in record["calls"]] == ["tower", "1", "2", "3"]
+        steps = {
+            stage: max(entry["step"] for entry in log if entry["stage"] == stage) for stage in ("tower", "1", "2", "3")
+        }
+        assert steps == {"tower": 2, "1": 1, "2": 2, "3": 1}
+        final = AutoModelForImageTextToText.from_pretrained(run / "final")
+        assert final.dtype == torch.bfloat16 and final.config.patch_merge_type == "spatial_unpad"
+
+    def test_stage_1_trains_the_projector_and_leaves_the_tower(self, run):
+        before, after = (
+            AutoModelForImageTextToText.from_pretrained(run / stage / "final").state_dict() for stage in ("tower", "1")
+        )
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert any("multi_modal_projector" in name for name in changed)
+        assert not any("vision_tower" in name for name in changed)
+
+    def test_the_same_command_does_not_train_a_finished_stage_again(self, archive, run, capsys):
+        main(train_command(archive, run, "--steps", STEPS))
+        assert "stage " not in capsys.readouterr().out
+
+    def test_a_stage_can_be_left_out_and_a_tower_taken_from_another_run(self, archive, run, tmp_path, capsys):
+        options = ("--steps", "2=1", "--skip-stage", "1", "--skip-stage", "3", "--tower", str(run / "tower"))
+        main(train_command(archive, tmp_path, *options, "--blind", "--one-tile", "--check-rows", "1"))
+        assert "stage 2" in capsys.readouterr().out
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"2", "final"}
+        assert json.loads((tmp_path / "check_2.json").read_text())["scores"]["naming"]["rows"] == 1
+        assert AutoProcessor.from_pretrained(tmp_path / "final").image_processor.image_aspect_ratio == "square"
+
+    def test_results_have_all_tasks_and_the_card_shows_them(self, archive, run, tmp_path):
+        results, output = tmp_path / "results.json", tmp_path / "hub"
+        command = ["evaluate", "--model", str(run / "final"), "--archive", str(archive), "--json", str(results)]
+        main([*command, "--rows", "2", "--device", "cpu"])
+        found = json.loads(results.read_text())
+        names = {key for key in found["scores"] if "/" not in key.replace(" /", "")}
+        assert names == {*evaluation.ASKED, "two-step /think", "two-step /no_think"} - {"two-step"}
+        assert all(found["scores"][name]["rows"] == 2 for name in names)
+        main(
+            [
+                "export",
+                "--run",
+                str(run),
+                "--results",
+                str(results),
+                "--studies",
+                str(results),
+                "--output",
+                str(output),
+            ]
+        )
+        card = (output / "README.md").read_text()
+        assert "| naming " in card and "| two-step /think " in card and "two-step /no_think" in card
+        assert "| shapes | 1.0 | CC0 |" in card
+        assert AutoProcessor.from_pretrained(output).image_token == "<image>"
+
+    def test_wrong_numbers_are_refused(self, capsys):
+        with pytest.raises(SystemExit):
+            parse_arguments(["evaluate", "--model", "m", "--json", "j", "--rows", "0"])
+        assert "`--rows` must be positive" in capsys.readouterr().err
