@@ -147,7 +147,7 @@ def follow(command: str, conversation, pictures: list[dict], is_interactive: boo
     elif name == "/image":
         try:
             check_sees_images(checkpoint, name)
-            pictures += open_images([argument.strip()], name)
+            pictures += open_images([unquoted(argument.strip())], name)
         except CommandError as error:
             if not is_interactive:
                 raise
@@ -157,6 +157,11 @@ def follow(command: str, conversation, pictures: list[dict], is_interactive: boo
         note(f"the next message has the {count}")
     else:
         note(f"there is no command {name}: use {', '.join(COMMANDS)}")
+
+
+def unquoted(file: str) -> str:
+    """The name of a file without the quotes that a terminal puts around one that is dropped on it."""
+    return file[1:-1] if len(file) > 1 and file[0] == file[-1] and file[0] in "'\"" else file
 
 
 def converse(text: str, content, conversation, replier: "Replier", is_interactive: bool, checkpoint: str) -> bool:

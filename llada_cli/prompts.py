@@ -81,7 +81,13 @@ def encode_prompt(text: str, images: list, config, processor, max_new_tokens: in
         return Prompt(text, dict(inputs), is_chat=True)
     from modeling_llada.loading import tokenizer_of
 
-    encoded = tokenizer_of(processor)(text, return_tensors="pt")
+    tokenizer = tokenizer_of(processor)
+    for token in (processor.image_token, processor.video_token) if processor is not tokenizer else ():
+        if token in text:
+            raise CommandError(
+                f"the text holds `{token}`, which stands for an image: leave it out. `--image` shows one."
+            )
+    encoded = tokenizer(text, return_tensors="pt")
     return Prompt(text, {name: encoded[name] for name in ("input_ids", "attention_mask")}, is_chat=False)
 
 

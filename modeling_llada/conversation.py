@@ -173,11 +173,15 @@ class Conversation:
 
     def _check(self, content: Content) -> Content:
         """The content for the chat template: its text, or its parts where there are images and the model can see them."""
-        if not has_images(content):
-            text = message_text(content)
-            check_unicode("a message", text)
-            return text
-        if self.processor is self.tokenizer:
+        with_image = has_images(content)
+        text = message_text([part for part in content if not has_images([part])] if with_image else content)
+        check_unicode("a message", text)
+        sees_images = self.processor is not self.tokenizer
+        if with_image and not sees_images:
             raise ValueError("a message has an image, but the model is for text alone. Ask LLaDA-V, or leave it out.")
-        check_unicode("a message", message_text([part for part in content if not has_images([part])]))
-        return content
+        for token in (self.processor.image_token, self.processor.video_token) if sees_images else ():
+            if token in text:
+                raise ValueError(
+                    f"a message must not hold the text `{token}`, which stands for an image: leave it out."
+                )
+        return content if with_image else text

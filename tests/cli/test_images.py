@@ -129,11 +129,19 @@ class TestBadPictures:
         assert re.search(message, fail(QUESTION, *arguments))
 
     @pytest.mark.parametrize(
-        ("text", "message"),
-        [("<image>?", "2 `<image>` tokens, but 1 images"), ("a[MASK]", "must not hold mask tokens")],
+        ("arguments", "message"),
+        [
+            (
+                ("<image>?", "--image", "A.png"),
+                "a message must not hold the text `<image>`, which stands for an image",
+            ),
+            (("a[MASK]", "--image", "A.png"), "a message must not hold mask tokens"),
+            (("<video>?",), "the text holds `<video>`, which stands for an image: leave it out. `--image` shows one."),
+            (("--infill", "<image>[MASK]"), "the text holds `<image>`"),
+        ],
     )
-    def test_tokens_in_the_question(self, fail, files, text, message):
-        assert message in fail(text, "--image", "A.png")
+    def test_tokens_in_the_text(self, fail, files, arguments, message):
+        assert message in fail(*arguments)
 
     def test_too_many_pictures(self, fail, files, monkeypatch):
         line = fail(QUESTION, *["--image", "A.png"] * 40, "--max-new-tokens", "15500")
@@ -206,6 +214,12 @@ class TestChat:
         assert "the next message has the 2 pictures" in err and "removed the pictures for the next message" in err
         assert all("pixel_values" not in call for call in prompts) and len(prompts) == 2
         assert torch.equal(prompts[0]["input_ids"], prompts[1]["input_ids"])
+
+    @pytest.mark.parametrize("name", ["a b.png", "'a b.png'", '"a b.png"'])
+    def test_names_with_spaces(self, pipe, files, name):
+        """Terminals quote the name of a file that is dropped on them."""
+        (files / "A.png").rename(files / "a b.png")
+        assert pipe([f"/image {name}"]) == (0, "", "the next message has the picture\n")
 
     @pytest.mark.parametrize("line", ["/image", "/image nothing.png", "/image ."])
     def test_no_picture(self, pipe, files, line):
