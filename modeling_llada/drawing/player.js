@@ -8,6 +8,8 @@
      picture    the newest picture, from Picture.to_dict()
      recording  all pictures of a finished run, from recording_to_dict()
      cost, link, columns, title, label (the name of the settings), note
+     no_link    why there is no link
+     hidden     ranges of positions that are not drawn, such as what a chat template writes
      recorded   "opening" or "link" for a run that was made before: it plays once it is on the screen
      board      for a Sudoku: its size, its box (rows and columns), and the positions of its cells
    options: colors (the scale of the confidences), exports (names of formats), save (run, format) => Promise,
@@ -169,7 +171,9 @@ function LLaDAPlayer(root, options) {
       slots.push(slot);
     }
     state.end = picture.cells.find((cell) => cell.is_end)?.text ?? state.end;
+    const hidden = state.value.hidden || [];
     picture.cells.forEach((cell, position) => {
+      slots[position].element.hidden = hidden.some(([from, to]) => from <= position && position < to);
       const joins = cell.word !== null && position > cell.word;
       drawCell(slots[position], cell, joins, isLineEnd(picture.cells, position), Boolean(state.value.columns) && position < state.start);
     });
@@ -267,14 +271,16 @@ function LLaDAPlayer(root, options) {
   }
 
   canvas.addEventListener("mouseleave", hideBubble);
-  canvas.addEventListener("blur", hideBubble);
+  // In a narrow player, hiding it would move the button that takes the focus away from the pointer.
+  canvas.addEventListener("blur", () => state.isNarrow || hideBubble());
   canvas.addEventListener("keydown", (event) => {
-    const moves = { ArrowRight: 1, ArrowLeft: -1, Home: -slots.length, End: slots.length };
+    const shown = [...slots.keys()].filter((position) => slots[position].box.offsetParent);
+    const moves = { ArrowRight: 1, ArrowLeft: -1, Home: -shown.length, End: shown.length };
     if (event.key === "Escape") return hideBubble();
     if (event.key === " ") { event.preventDefault(); return togglePlay(); }
-    if (!(event.key in moves) || !slots.length) return;
+    if (!(event.key in moves) || !shown.length) return;
     event.preventDefault();
-    describe(Math.min(Math.max((selected ?? -1) + moves[event.key], 0), slots.length - 1));
+    describe(shown[Math.min(Math.max(shown.indexOf(selected) + moves[event.key], 0), shown.length - 1)]);
     spoken.textContent = [...bubble.children].map((part) => part.textContent).join(", ");
   });
 
@@ -449,7 +455,7 @@ function LLaDAPlayer(root, options) {
   }
 
   async function copyLink() {
-    if (!state.value.link) return say("Run something first: the link shows it.");
+    if (!state.value.link) return say(state.value.no_link || "Run something first: the link shows it.");
     const link = location.origin + location.pathname + state.value.link;
     window.history.replaceState(null, "", state.value.link);
     try {
