@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "space",
         help="watch the denoising in a browser, or build a Hugging Face Space",
-        description="Watch the denoising in a browser: generate, chat, infill, reverse, compare and Sudoku. This needs gradio.",
+        description="Watch the denoising in a browser: generate, chat, infill, reverse, compare, pictures and Sudoku. This needs gradio.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)

@@ -6,13 +6,15 @@ import os
 
 import gradio as gr
 
-from .models import SUDOKU
+from .models import SUDOKU, VISION
+from .pictures import MAX_FILE
 from .runner import Runner, as_message
 from .theme import make_css, make_theme
 from .views.chat import ChatTab
 from .views.compare import CompareTab
 from .views.generate import GenerateTab
 from .views.infill import InfillTab
+from .views.pictures import PicturesTab
 from .views.reverse import ReverseTab
 from .views.sudoku import SudokuTab
 from .views.tab import RunTab
@@ -26,13 +28,17 @@ MASTHEAD = """
 tokens that it is most sure of. Watch a run, scrub through it, and point at a token to see the other candidates.</p>
 </div>
 """
-TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab, SudokuTab)
+TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab)
+OWN_TABS = {VISION: PicturesTab, SUDOKU: SudokuTab}  # of models that may be missing
+KEPT_SECONDS = 3600  # of uploads
 
 
 def build(runner: Runner) -> gr.Blocks:
     """Builds the page. Launch it with `launch_options()`."""
     names = runner.models.names
-    with gr.Blocks(title="LLaDA, live", analytics_enabled=False) as page:
+    tabs_here = [*TABS, *(view for name, view in OWN_TABS.items() if name in runner.models.cards)]
+    kept = (KEPT_SECONDS // 6, KEPT_SECONDS)
+    with gr.Blocks(title="LLaDA, live", analytics_enabled=False, delete_cache=kept) as page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 gr.HTML(MASTHEAD, apply_default_css=False, padding=False)
@@ -40,7 +46,7 @@ def build(runner: Runner) -> gr.Blocks:
                 model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model", filterable=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             views = {}
-            for view in TABS if SUDOKU in runner.models.cards else TABS[:-1]:
+            for view in tabs_here:
                 with gr.Tab(view.name.capitalize(), id=view.name):
                     views[view.name] = view(runner, model)
         trouble = gr.Textbox(visible="hidden")  # the change of a state would not start an event
@@ -87,6 +93,6 @@ def launch_options() -> dict:
         "css": make_css(),
         "footer_links": ["api", "gradio", "settings"],
         "ssr_mode": False,
-        "max_file_size": "1mb",
+        "max_file_size": MAX_FILE,
         "show_error": True,
     }

@@ -7,12 +7,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modeling_llada.loading import load_checkpoint
+from modeling_llada.loading import load_processor, load_with_processor, tokenizer_of
 from modeling_llada.prompt_fields import PromptFields, find_base, read_json
 
 
 HERE = Path(__file__).resolve().parent.parent
 SUDOKU = "llada-sudoku"
+VISION = "llada-v-tiny"
+# These have a tab of their own, if the file is there, and no other tab offers them.
+OWN_TABS = {SUDOKU: "config.json", VISION: "samples/samples.json"}
 OFFICIAL = ("GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5", "GSAI-ML/LLaDA-8B-Base")
 SMALL_BYTES = 200e6
 
@@ -30,7 +33,7 @@ class ModelCard:
     fast_block_length: int = 32  # of the fast preset; 0: one block
     fast_refresh: int = 0  # steps between cache refreshes in the fast preset; 0: one refresh a block
     is_small: bool = False  # a small model stays in memory beside others
-    is_listed: bool = True  # the solver of Sudoku has a tab of its own, and no other tab offers it
+    is_listed: bool = True  # in the field of the page; not a model that has a tab of its own
     prompt: PromptFields = field(default_factory=PromptFields)
     base: str | None = None  # the name of the model below an adapter
     chats_by: str | None = None  # the name of the adapter that answers chats instead of this model
@@ -80,10 +83,10 @@ def find_shipped() -> list[Path]:
     return []
 
 
-def find_sudoku() -> Path | None:
-    """The solver of Sudoku beside app.py, or in the clone around this folder."""
-    folders = [folder / "checkpoints" / SUDOKU for folder in (HERE, HERE.parent)]
-    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+def find_own(name: str) -> Path | None:
+    """A checkpoint that has a tab of its own, beside app.py or in the clone around this folder. It may be missing."""
+    folders = [folder / "checkpoints" / name for folder in (HERE, HERE.parent)]
+    return next((folder for folder in folders if (folder / OWN_TABS[name]).is_file()), None)
 
 
 def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
@@ -94,8 +97,9 @@ def allowed_models(named: str | None, has_accelerator: bool) -> list[ModelCard]:
     cards = [small_card(folder) for folder in find_shipped()]
     if has_accelerator:
         cards += [ModelCard(name, name) for name in OFFICIAL]
-    if (sudoku := find_sudoku()) and not (named and Path(named).name == SUDOKU):
-        cards.append(ModelCard(SUDOKU, str(sudoku), is_small=True, is_listed=False))
+    for name in OWN_TABS:
+        if (folder := find_own(name)) and not (named and Path(named).name == name):
+            cards.append(ModelCard(name, str(folder), is_small=True, is_listed=False))
     if named:
         cards = [card_of(named), *(card for card in cards if named not in (card.name, card.source))]
     if not any(card.is_listed for card in cards):
@@ -109,8 +113,8 @@ def card_of(named: str) -> ModelCard:
     for folder in find_shipped():
         if named in (folder.name, str(folder)):
             return small_card(folder)
-    if named == SUDOKU:
-        named = str(find_sudoku() or named)
+    if named in OWN_TABS:
+        named = str(find_own(named) or named)
     folder = Path(named).expanduser()
     if is_small_with_fields(folder):
         return small_card(folder.resolve())
@@ -132,6 +136,7 @@ class Models:
         self.device = device
         self._loaded: dict[str, tuple] = {}
         self._tokenizers: dict[str, object] = {}  # of all models that were loaded, for kept runs
+        self._processors: dict[str, object] = {}
         self._lock = threading.Lock()
 
     @property
@@ -167,13 +172,22 @@ class Models:
             if name not in self._loaded:
                 if not card.is_small:
                     self._loaded = {key: value for key, value in self._loaded.items() if self.cards[key].is_small}
-                self._loaded[name] = load_checkpoint(card.source, self.device)
-                self._tokenizers[name] = self._loaded[name][1]
+                model, processor = load_with_processor(card.source, self.device)
+                self._loaded[name] = model, tokenizer_of(processor)
+                self._tokenizers[name] = tokenizer_of(processor)
             return self._loaded[name]
 
     def tokenizer(self, name: str):
         """The tokenizer of a model that has run, even if the model is no longer loaded."""
         return self._tokenizers[name] if name in self._tokenizers else self.load(name)[1]
+
+    def processor(self, name: str):
+        """The processor of a model that sees pictures. It is read without the weights."""
+        source = self.card(name).source
+        with self._lock:
+            if name not in self._processors:
+                self._processors[name] = load_processor(source)
+            return self._processors[name]
 
 
 def open_models() -> Models:

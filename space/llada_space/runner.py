@@ -38,9 +38,9 @@ class RunSettings:
         """The tokens of a text, see `prompts.encode`."""
         return encode(text, self.model, self.tokenizer, self.card)
 
-    def task(self, input_ids: tuple[int, ...], **changes) -> Task:
-        """The task for a prompt. `changes` are options that the tab decides."""
-        return Task(self.card.name, input_ids, self.options | changes, self.seed)
+    def task(self, input_ids: tuple[int, ...], pictures: dict | None = None, **changes) -> Task:
+        """The task for a prompt, and what stands at its image tokens. `changes` are options that the tab decides."""
+        return Task(self.card.name, input_ids, self.options | changes, self.seed, pictures or {})
 
     def label(self, task: Task) -> str:
         """The name of the settings of a task."""

@@ -5,7 +5,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 import torch
@@ -25,6 +25,7 @@ class Task:
     input_ids: tuple[int, ...]
     options: dict
     seed: int
+    pictures: dict[str, torch.Tensor] = field(default_factory=dict)  # what stands at the image tokens
 
 
 class SteppedStreamer(CanvasIteratorStreamer):
@@ -63,7 +64,7 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
     `start_of`, and then the `cost`.
     """
     model, tokenizer = load(task.model)
-    eos_token_id = None if task.options.get("stop_at_eos", True) else []
+    eos_token_id = model.generation_config.eos_token_id if task.options.get("stop_at_eos", True) else []
     streamer = SteppedStreamer(tokenizer, model.config.mask_token_id, eos_token_id=eos_token_id)
     input_ids = torch.tensor([task.input_ids], device=model.device)
     frames = iter(
@@ -71,6 +72,7 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
             model.generate,
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
+            **{name: value.to(model.device) for name, value in task.pictures.items()},
             generator=torch.Generator(model.device).manual_seed(task.seed),
             return_dict_in_generate=True,
             output_trajectory=True,

@@ -57,7 +57,8 @@ def task_of(runner, text="床前", **values):
 class TestOptions:
     def test_all_options_of_the_commands_are_there(self):
         offered = {option.name for option in OPTIONS if option.on_command_line}
-        assert set(options.NAMES) == offered - {"num_return_sequences"}
+        for_pictures = {"cfg_text_only", "skip_after_eos"}
+        assert set(options.NAMES) == offered - {"num_return_sequences"} - for_pictures
 
     @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
     def test_the_field_of_an_option(self, option):
@@ -319,7 +320,7 @@ class TestHeaderFields:
 class TestModels:
     @pytest.mark.parametrize("name", ["/etc/passwd", "../..", "evil/model", "", None, "GSAI-ML/LLaDA-8B-Instruct"])
     def test_only_the_list_is_loaded(self, runner, name, monkeypatch):
-        monkeypatch.setattr(space_models, "load_checkpoint", lambda *args: pytest.fail("it was loaded"))
+        monkeypatch.setattr(space_models, "load_with_processor", lambda *args: pytest.fail("it was loaded"))
         with pytest.raises(ValueError, match="the model must be one of tiny"):
             runner.models.load(name)
 
@@ -369,7 +370,9 @@ class TestModels:
 
     def test_the_tokenizer_stays_when_a_model_has_to_go(self, monkeypatch):
         loaded = []
-        monkeypatch.setattr(space_models, "load_checkpoint", lambda source, *_: loaded.append(source) or (0, source))
+        monkeypatch.setattr(
+            space_models, "load_with_processor", lambda source, *_: loaded.append(source) or (0, source)
+        )
         models = Models([ModelCard("one", "1"), ModelCard("two", "2")])
         models.load("one"), models.load("two")
         assert models.tokenizer("one") == "1" and loaded == ["1", "2"]
@@ -378,7 +381,7 @@ class TestModels:
         loaded = []
         monkeypatch.setenv("SPACES_ZERO_GPU", "1")
         monkeypatch.delenv("LLADA_MODEL", raising=False)
-        monkeypatch.setattr(space_models, "load_checkpoint", lambda *arguments: loaded.append(arguments) or (0, 0))
+        monkeypatch.setattr(space_models, "load_with_processor", lambda *arguments: loaded.append(arguments) or (0, 0))
         monkeypatch.setattr(space_models, "warm_up", lambda *_: None)
         models = space_models.open_models()
         assert models.names == ["llada-poet", "llada-poet-instruct"]
@@ -394,7 +397,7 @@ class TestModels:
                 assert finish.wait(10)
             return source, source
 
-        monkeypatch.setattr(space_models, "load_checkpoint", read)
+        monkeypatch.setattr(space_models, "load_with_processor", read)
         models = Models([ModelCard("quick", "quick", is_small=True), ModelCard("slow", "slow", is_small=True)])
         models.load("quick")
         other = threading.Thread(target=models.load, args=["slow"])

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import shutil
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ pytest.importorskip("gradio_client", reason="needs the extra `space`")
 from support.space_load import visit_together
 from support.space_server import build, serve
 from support.tiny_poet import SHIPPED_CHECKPOINT
+from support.tiny_vision import save_tiny_vision
 
 
 pytestmark = pytest.mark.browser
@@ -40,6 +42,8 @@ def server(tmp_path_factory):
     if find_spec("gradio") is None:
         missing("gradio is not installed (pip install -e '.[space]')")
     folder = build(tmp_path_factory.mktemp("space") / "built")
+    shutil.rmtree(folder / "checkpoints/llada-v-tiny", ignore_errors=True)
+    save_tiny_vision(folder / "checkpoints/llada-v-tiny")
     workdir = tmp_path_factory.mktemp("elsewhere")
     with serve(folder, workdir, workdir / "log.txt") as running:
         yield running
@@ -493,6 +497,49 @@ class TestOtherTabs:
         page.locator("#sudoku-go").click()
         page.get_by_text("Row 1 has the digit 1 twice").first.wait_for()
 
+    def test_pictures(self, page, open_page):
+        open_tab(page, "Pictures")
+        page.get_by_role("button", name="a wide sign").click()
+        page.get_by_text("2 × 5 tiles of that size: 115 image tokens").wait_for()
+        question = page.locator("#pictures-question textarea, #pictures-question input").first
+        wait_for_value(question, "Is the sign wide?")
+        page.get_by_role("button", name="这是什么？ · What is it?").click()
+        wait_for_value(question, "这是什么？")
+        page.locator(".ll-gloss", has_text="What is it?").locator("visible=true").first.wait_for()
+        run(page, "pictures-go", "pictures-player")
+        player = player_of(page, "pictures-player")
+        shown = [text.strip() for text in player.locator(".ll-cell:visible").all_inner_texts()]
+        assert shown[0] == "[image]" and "这是什么？" in "".join(shown) and len(shown) < 60
+        player.locator(".ll-canvas").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert "[image]" not in player.locator(".ll-bubble").inner_text(), "the whole picture is one stop"
+        player.locator(".ll-export", has_text="Copy link").click()
+        other = open_page(page.evaluate("location.search"))
+        other.get_by_text("115 image tokens").wait_for()
+        assert other.locator("#pictures-samples [aria-pressed=true]").get_attribute("title") == "a wide sign"
+        assert wait_for_status(other, "pictures-player", "done") == player.get_attribute("data-text")
+
+    def test_pictures_of_ones_own(self, page, tmp_path):
+        from PIL import Image
+
+        open_tab(page, "Pictures")
+        page.get_by_role("button", name="two red dots").click()
+        field = page.locator("#pictures-upload input[type=file]")
+        (tmp_path / "broken.png").write_bytes(b"no picture")
+        field.set_input_files(tmp_path / "broken.png")
+        page.get_by_test_id("toast-body").get_by_text("cannot be read as a picture").wait_for()
+        Image.new("RGB", (140, 70), "olive").save(tmp_path / "photo.png")
+        field.set_input_files(tmp_path / "photo.png")
+        page.get_by_text("140 × 70 pixels").wait_for()
+        assert page.locator("#pictures-samples [aria-pressed=true]").count() == 0
+        wait_for_status(page, "pictures-player", "empty")
+        run(page, "pictures-go", "pictures-player")
+        player_of(page, "pictures-player").locator(".ll-export", has_text="Copy link").click()
+        assert "A link cannot carry your own picture" in player_of(page, "pictures-player").inner_text()
+        page.get_by_role("button", name="two red dots").click()
+        page.get_by_text("120 × 160 pixels").wait_for()
+
     def test_compare_in_step(self, page):
         open_tab(page, "Compare")
         assert run(page, "compare-go", "compare-a", "compare-b") == [TEXT, TEXT]
@@ -541,6 +588,7 @@ RUNS = {
     "Infill": ("infill-go", "infill-player"),
     "Reverse": ("reverse-go", "reverse-before", "reverse-after"),
     "Compare": ("compare-go", "compare-a", "compare-b"),
+    "Pictures": ("pictures-go", "pictures-player"),
     "Sudoku": ("sudoku-go", "sudoku-player"),
 }
 

@@ -41,14 +41,14 @@ class RunTab:
         """The values of the outputs besides the players."""
         return []
 
-    def connect(self, triggers: list, inputs: dict[str, gr.components.Component], stop: gr.Button, summary=()) -> None:
-        """Connects the buttons. `inputs` has the components by their names in the API."""
+    def connect(self, triggers: list, inputs: dict[str, gr.components.Component], stop: gr.Button, summary=()):
+        """Connects the buttons. `inputs` has the components by their names in the API. Returns the event of a run."""
         self.inputs, self.summary = inputs, list(summary)
         self.asked = gr.Textbox(visible="hidden")  # its change starts a run
         run_names = [gr.State() for _ in self.players]
         outputs = [*self.players, *self.summary, *run_names]
         triggers = [*triggers, self.asked.change]
-        self.runner.connect(self.name, triggers, self.run, inputs, outputs, self.players, run_names, stop)
+        return self.runner.connect(self.name, triggers, self.run, inputs, outputs, self.players, run_names, stop)
 
     def run(self, *inputs) -> Iterator[tuple]:
         """Answers the button."""
