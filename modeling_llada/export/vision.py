@@ -149,7 +149,10 @@ def to_public_fields(fields: dict[str, Any], config: LLaDAVConfig) -> dict[str, 
 
 
 def remove_placeholders(folder: Path, config: LLaDAVConfig) -> None:
-    """Removes the placeholders of a processor from the files of a tokenizer. The public one does not have them."""
+    """
+    Removes the placeholders of a processor from the files of a tokenizer. The public one does not have them. Where tokens were
+    added behind them they stay, since an entry that is missing would move those.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         return
@@ -158,6 +161,8 @@ def remove_placeholders(folder: Path, config: LLaDAVConfig) -> None:
         LLaDAVProcessor.video_token: config.video_token_id,
     }
     fields = json.loads(path.read_text(encoding="utf-8"))
+    if any(token["id"] > config.video_token_id for token in fields["added_tokens"]):
+        placeholders = {}
     fields["added_tokens"] = [
         token for token in fields["added_tokens"] if placeholders.get(token["content"]) != token["id"]
     ]

@@ -7,7 +7,6 @@ files beside config.json: an optional vision_config.json, the tensors, and the t
 """
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -100,10 +99,7 @@ def read_public_folder(config_dict: dict, folder: str | None, options: dict) -> 
     fields["official_bos_token_id"] = fields.pop("bos_token_id", None)  # a token of another vocabulary
     fields |= {name: tokens[token] for name, token in TOKEN_FIELDS.items() if token in tokens}
     fields["suppressed_token_ids"] = sorted(tokens[token] for token in SUPPRESSED_TOKENS if token in tokens)
-    fields["image_token_id"] = entries
-    if entries < config_dict["vocab_size"]:
-        fields["tokenizer_vocab_size"] = entries
-    return fields
+    return fields | count_entries(tokens, entries, config_dict["vocab_size"])
 
 
 def check_public_fields(config_dict: dict) -> None:
@@ -178,12 +174,10 @@ def check_vision_config(fields: dict, files: "PublicFiles") -> dict:
     return fields | {"num_hidden_layers": fields["num_hidden_layers"] - 1}
 
 
-def count_entries(folder: str | os.PathLike, rows: int) -> dict[str, int]:
-    """The fields that depend on the number of entries of the tokenizer in the folder of a language model."""
-    _, entries = PublicFiles(str(folder), {}).read_tokens(rows)
-    return (
-        {"image_token_id": entries, "tokenizer_vocab_size": entries} if entries < rows else {"image_token_id": entries}
-    )
+def count_entries(tokens: dict[str, int], entries: int, rows: int) -> dict[str, int]:
+    """The fields that depend on the number of entries of the tokenizer, which may have the placeholders of a processor."""
+    fields = {"image_token_id": tokens.get("<image>", entries)}
+    return fields | {"tokenizer_vocab_size": entries} if entries < rows else fields
 
 
 class PublicFiles:
@@ -211,7 +205,7 @@ class PublicFiles:
         return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
     def read_tokens(self, rows: int) -> tuple[dict[str, int], int]:
-        """The ids of the special tokens, and the number of entries of the tokenizer: the id of the first placeholder."""
+        """The ids of the special tokens and of a placeholder, and the number of entries of the tokenizer."""
         if rows == PUBLIC_VOCABULARY["rows"]:
             return PUBLIC_TOKENS, PUBLIC_VOCABULARY["entries"]
         path = self.find("tokenizer.json")
@@ -219,9 +213,7 @@ class PublicFiles:
             return {}, rows
         tokenizer = Tokenizer.from_file(str(path))
         ids = {token: tokenizer.token_to_id(token) for token in (*PUBLIC_TOKENS, "<image>")}
-        ids = {token: id_ for token, id_ in ids.items() if id_ is not None}
-        # The tokenizer of a processor has the placeholders already.
-        return ids, ids.get("<image>", tokenizer.get_vocab_size())
+        return {token: id_ for token, id_ in ids.items() if id_ is not None}, tokenizer.get_vocab_size()
 
     def read_shapes(self, prefix: str) -> dict[str, list[int]]:
         """The shapes of the tensors below a prefix, from the headers of local safetensors files."""

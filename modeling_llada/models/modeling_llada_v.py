@@ -29,7 +29,7 @@ from transformers.models.llava_next.modeling_llava_next import image_size_to_num
 from .arguments_llada import check_shape
 from .configuration_llada_v import LLaDAVConfig
 from .conversion_llada import register_weight_renamings
-from .conversion_llada_v import BACKBONE_RENAMINGS, count_entries, rename_public_keys
+from .conversion_llada_v import BACKBONE_RENAMINGS, PublicFiles, count_entries, rename_public_keys
 from .diffusion_llada import LLaDAMaskedLossOutput
 from .embeddings_llada import GivenEmbeddings
 from .generation_llada import LLaDAGenerationOutput
@@ -318,7 +318,8 @@ class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
         language = language_model
         if not isinstance(language, LLaDAForMaskedLM):
             language = LLaDAForMaskedLM.from_pretrained(language_model, dtype="auto")
-            fields = count_entries(language_model, language.config.vocab_size) | fields
+            rows = language.config.vocab_size
+            fields = count_entries(*PublicFiles(str(language_model), {}).read_tokens(rows), rows) | fields
         tower = read_tower(vision_model, language.dtype)
         config = LLaDAVConfig.from_language_config(language.config, vision_config=tower.config.to_dict(), **fields)
         with torch.device("meta"):

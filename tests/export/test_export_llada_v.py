@@ -202,6 +202,17 @@ class TestOfficialLayout:
         assert again.vision_config.num_hidden_layers == 26 and again.vocab_size == 126464
         assert (again.mask_token_id, again.eot_token_id, again.image_token_id) == (126336, 126348, 126349)
 
+    def test_tokens_behind_the_placeholders_keep_their_ids(self, public, out, tmp_path):
+        processor, model = LLaDAVProcessor.from_pretrained(public), AutoModelForImageTextToText.from_pretrained(public)
+        processor.tokenizer.add_tokens(["<new>"])
+        model.resize_token_embeddings(len(processor.tokenizer))
+        for part in (processor, model):
+            part.save_pretrained(tmp_path / "ours")
+        export_checkpoint(tmp_path / "ours", out, layout="official")
+        config, again = AutoConfig.from_pretrained(out), AutoProcessor.from_pretrained(out)
+        assert again.tokenizer.convert_tokens_to_ids("<new>") == 322
+        assert config.image_token_id == again.image_token_id == 320 and config.unused_token_ids == [320, 321]
+
     def test_pinpoints_are_width_and_height(self, public, out):
         change_json(public / "config.json", image_grid_pinpoints=[[70, 140], [140, 70], [210, 70]])
         assert AutoConfig.from_pretrained(public).image_grid_pinpoints == [[140, 70], [70, 140], [70, 210]]
