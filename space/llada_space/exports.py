@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modeling_llada.drawing import Picture, animated_svg, denoising_page, pictures_of
@@ -65,4 +65,20 @@ def export(record: dict, tokenizer, about: dict, name: str) -> tuple[str, str, b
         raise ValueError(f"the format must be one of {', '.join(FORMATS)}.")
     form = FORMATS[name]
     pictures = pictures_of(DenoisingRecord.from_dict(record, tokenizer).frames)
+    if about.get("hidden"):
+        pictures = leave_out(pictures, about["hidden"])
     return f"denoising.{name}", form.media_type, form.write(record, pictures, about)
+
+
+def leave_out(pictures: list[Picture], hidden: list[tuple[int, int]]) -> list[Picture]:
+    """The pictures without ranges of positions that the page does not draw."""
+    number = len(pictures[0].cells)
+    kept = [place for place in range(number) if not any(start <= place < end for start, end in hidden)]
+    new_place = {old: new for new, old in enumerate(kept)}
+    return [
+        replace(
+            picture,
+            cells=tuple(replace(cell, word=new_place.get(cell.word)) for cell in map(picture.cells.__getitem__, kept)),
+        )
+        for picture in pictures
+    ]

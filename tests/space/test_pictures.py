@@ -5,6 +5,7 @@
 import json
 import re
 import zlib
+from base64 import b64decode
 from urllib.parse import parse_qs
 
 import pytest
@@ -22,7 +23,7 @@ from llada_space import pictures
 from llada_space.models import VISION, ModelCard, Models
 from llada_space.pictures import Samples, Seen, look, read_upload
 from llada_space.runner import Runner
-from llada_space.views.pictures import NO_LINK, PicturesTab, words_of
+from llada_space.views.pictures import NO_LINK, PicturesTab, is_right, words_of
 
 
 SHORT, LONG = (style["label"] for style in SAMPLES["styles"])
@@ -183,6 +184,17 @@ class TestRuns:
         assert text.startswith("[image]\nHow many dots? /no_think\n") and text.count("image") == 1
         assert sum(cell["state"] == "mask" for cell in drawn) == 8
 
+    def test_exports_leave_out_the_chat_template(self, tab):
+        """All but the JSON file, which is for programs."""
+        *_, (value, _, run) = tab.run(None, "dots", "How many dots?", SHORT, FIRST_WAY)
+        saved = {
+            name: b64decode(tab.runner.save_run({"run": run, "format": name})["data"]).decode()
+            for name in ("svg", "html", "json")
+        }
+        assert "[image]" in saved["svg"] and "start_header_id" not in saved["svg"] + saved["html"]
+        record = json.loads(saved["json"])
+        assert len(record["tokens"][0]) == len(value["recording"]["cells"])
+
     def test_its_link_shows_the_run(self, tab):
         value, _ = self.play(tab, sample="sign", question="宽吗？", way="all tokens that are sure (0.9)")
         query = {name: values[0] for name, values in parse_qs(value["link"][1:]).items()}
@@ -246,6 +258,16 @@ class TestChoosing:
         (tmp_path / "x.png").write_bytes(b"x")
         assert tab.on_upload(str(tmp_path / "x.png"))[1] is None
         assert warnings[0].startswith("This file cannot be read as a picture")
+
+
+@pytest.mark.parametrize("answer", ["2", " 2.", "One and one. Answer: 2", "一加一。答案：2"])
+def test_right_answers(answer):
+    assert is_right(answer, "2") and not is_right(answer, "3")
+
+
+@pytest.mark.parametrize("answer", ["", "12", "not 2", "2 or 3", "Answer: 12"])
+def test_other_answers(answer):
+    assert not is_right(answer, "2")
 
 
 def test_the_order_of_the_words():

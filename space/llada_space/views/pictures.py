@@ -233,14 +233,21 @@ def describe_answer(run: Run) -> str:
         return ""
     lines, expected = [], run.about["expected"]
     if expected:
-        is_right = simplify(run.answer()) == simplify(expected)
-        lines.append("<b>Right.</b>" if is_right else f"Expected: <b>{html.escape(expected)}</b>")
+        lines.append(
+            "<b>Right.</b>" if is_right(run.answer(), expected) else f"Expected: <b>{html.escape(expected)}</b>"
+        )
     words = sorted(words_of(run.pictures[-1]), key=lambda word: word[1])
     if len(words) > 1:
         shown = [f"<b>{html.escape(text)}</b> <small>{step + 1}</small>" for text, step in words[:MAX_WORDS]]
         more = " …" if len(words) > MAX_WORDS else ""
         lines.append(f"Written in this order, with the step of each: {' → '.join(shown)}{more}")
     return "".join(f"<p>{line}</p>" for line in lines)
+
+
+def is_right(answer: str, expected: str) -> bool:
+    """Whether an answer is the expected one. Reasoning may come before it, with a colon between them."""
+    answer, expected = simplify(answer), simplify(expected)
+    return answer.endswith(expected) and answer.removesuffix(expected).rstrip()[-1:] in ("", ":", "：")
 
 
 def simplify(answer: str) -> str:
