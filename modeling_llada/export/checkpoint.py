@@ -146,7 +146,7 @@ def export_checkpoint(
         loaded_tokenizer = load_tokenizer(tokenizer_source, config)
         notes.append(f"mask token: {loaded_tokenizer.mask_token} ({config.mask_token_id})")
         if sees_images and layout == "transformers":
-            processor = load_processor(whole if tokenizer is None else tokenizer_source, config, loaded_tokenizer)
+            processor = load_processor(tokenizer_source, config, loaded_tokenizer)
             notes.append(f"processor: for tiles of {config.vision_config.image_size} pixels, with its chat template")
         else:
             notes.append(set_chat_template(loaded_tokenizer))

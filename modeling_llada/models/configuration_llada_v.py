@@ -187,6 +187,11 @@ class LLaDAVConfig(LLaDAConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):
         """Reads a config.json; see [`PreTrainedConfig.from_dict`]. For a public one other files of its folder are read too."""
+        if config_dict.get("model_type", cls.model_type) != cls.model_type:
+            raise ValueError(
+                f"`model_type` must be {cls.model_type!r}, but it is {config_dict['model_type']!r}: this checkpoint has no vision "
+                "tower. Put one beside it with `LLaDAVForConditionalGeneration.from_parts`."
+            )
         if is_public_config(config_dict):
             folder = kwargs.get("name_or_path", config_dict.get("_name_or_path"))
             options = {"revision": config_dict.get("_commit_hash"), **kwargs}

@@ -141,11 +141,13 @@ class TestTransformersLayout:
         get_peft_model(AutoModelForImageTextToText.from_pretrained(public), config).save_pretrained(
             tmp_path / "adapter"
         )
+        # A trainer saves its processor beside it.
+        LLaDAVProcessor.from_pretrained(public, drop_token_after_images=True).save_pretrained(tmp_path / "adapter")
         export_checkpoint(tmp_path / "adapter", out)
         before, after = load_file(public / "model.safetensors"), stored(out)
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         assert changed == {f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1)}
-        assert (out / "processor_config.json").exists()
+        assert AutoProcessor.from_pretrained(out).drop_token_after_images is True
 
 
 class TestOfficialLayout:

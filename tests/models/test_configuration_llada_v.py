@@ -142,3 +142,8 @@ class TestFields:
     def test_the_text_class_refuses_it(self):
         with pytest.raises(ValueError, match="is a checkpoint of LLaDA-V"):
             LLaDAConfig(architectures=["LlavaLLaDAModelLM"])
+
+    def test_a_checkpoint_of_text(self, tmp_path):
+        LLaDAConfig(**SIZES).save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match="`model_type` must be 'llava_llada', but it is 'llada'.*from_parts"):
+            LLaDAVConfig.from_pretrained(tmp_path)
