@@ -183,7 +183,8 @@ class LLaDAVModel(LLaDAModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(num_images, max_tiles, channels, size, size)`):
-                The tiles of the images, the whole image first.
+                The tiles of the images, the whole image first. With no image, the tower sees a tile of zeros whose features
+                are not used, which sharded weights need where other processes have images.
             image_sizes (`torch.LongTensor` of shape `(num_images, 2)`):
                 The height and the width of each image in pixels.
             num_tiles (`torch.LongTensor` of shape `(num_images,)`, *optional*):
@@ -197,6 +198,8 @@ class LLaDAVModel(LLaDAModel):
             `(num_features, hidden_size)`.
         """
         tiles = self._count_tiles(pixel_values, image_sizes, num_tiles, batch_num_images)
+        if not tiles:
+            return BaseModelOutputWithPooling(pooler_output=[self._no_features(pixel_values)])
         pixels = torch.cat([image[:count] for image, count in zip(pixel_values, tiles, strict=True)])
         features = self.get_tile_features(pixels).split(tiles)
         vision = self.config.vision_config
@@ -210,6 +213,18 @@ class LLaDAVModel(LLaDAModel):
             merge_type=self.config.patch_merge_type,
         )
         return BaseModelOutputWithPooling(pooler_output=packed)
+
+    def _no_features(self, pixel_values: torch.FloatTensor) -> torch.FloatTensor:
+        """
+        An empty tensor that depends on all that images depend on. With texts on one process and images on another, all of them
+        must gather the same weights and have gradients of the same ones.
+        """
+        tile = pixel_values.new_zeros(1, *pixel_values.shape[2:])
+        features = self.get_tile_features(tile).flatten(0, 1)
+        # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
+        if self.config.patch_merge_type != "flat":
+            features = torch.cat([features, self.image_newline[None].to(features)])
+        return features[:0]
 
     def get_video_features(
         self, pixel_values_videos: torch.FloatTensor, num_frames: torch.LongTensor | None = None

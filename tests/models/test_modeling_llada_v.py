@@ -115,6 +115,29 @@ class TestForward:
         with torch.no_grad():
             assert torch.equal(model(input_ids).logits, llada(input_ids).logits)
 
+    @pytest.mark.parametrize("merge_type", ["spatial_unpad", "flat"])
+    def test_no_image_gives_gradients_of_zero(self, model, merge_type, monkeypatch):
+        """To the same weights as images do: processes with texts and with images must agree about them."""
+        monkeypatch.setattr(model.config, "patch_merge_type", merge_type)
+        none = {name: values[:0] for name, values in picture("A").items()}
+        text = torch.tensor([[5, 6, 7]])
+        assert torch.equal(model(text, **none).logits, model(text).logits)
+
+        tile = {name: values[:, :1] if name == "pixel_values" else values for name, values in picture("A").items()}
+        tile["num_tiles"] = torch.tensor([1])
+        length = len(model.get_image_features(**tile).pooler_output[0])
+        image = torch.tensor([[5, *[model.config.image_token_id] * length, 7]])
+        gradients = []
+        for inputs in ({"input_ids": text} | none, {"input_ids": image} | tile):
+            model.zero_grad()
+            model(**inputs).logits.sum().backward()
+            gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+        model.zero_grad()
+        assert gradients[0].keys() == gradients[1].keys()
+        assert ("model.image_newline" in gradients[0]) == (merge_type != "flat")
+        of_images = [name for name in gradients[0] if "vision" in name or "projector" in name or "newline" in name]
+        assert of_images and not any(gradients[0][name].any() for name in of_images)
+
     def test_the_number_of_tiles_follows_from_the_images_of_a_row(self, model):
         """One image in a row has the tiles of its size; several have one each, as image processors of transformers do."""
         images = picture("A")

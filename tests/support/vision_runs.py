@@ -7,9 +7,12 @@ from functools import cache
 import torch
 from datasets import Dataset
 from safetensors.torch import save_file
+from torch.distributed.fsdp import fully_shard
 
 from modeling_llada import LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
+from modeling_llada.training.masking.noise import RowNoise
+from modeling_llada.training.masking.row_order import RowKey
 from support.golden_v import FOLDER, golden_image
 from support.sft_runs import KillAtStep5, losses_of, weights_of
 
@@ -92,6 +95,24 @@ def train_vision_on_two_processes(output_dir) -> None:
     values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
     if trainer.args.process_index == 0:
         save_file(values, output_dir / "two.safetensors")
+
+
+def compare_sharded_gradients(output_dir) -> None:
+    """Shards the model over the processes, gives one an image and the other a text, and compares with whole weights."""
+    trainer = vision_trainer(output_dir / "run")
+    rows = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))
+    batches = [trainer.data_collator([rows[RowKey(0, index, index)]]) for index in (0, 3)]
+    whole, sharded = golden_model(), golden_model()
+    for module in list(sharded.modules()):
+        if type(module).__name__ in sharded._no_split_modules:
+            fully_shard(module)
+    fully_shard(sharded)
+    sum(trainer.compute_loss(whole, dict(batch)) / 2 for batch in batches).backward()
+    trainer.compute_loss(sharded, dict(batches[torch.distributed.get_rank()])).backward()
+    for (name, expected), found in zip(whole.named_parameters(), sharded.parameters(), strict=True):
+        assert (expected.grad is None) == (found.grad is None), name
+        if expected.grad is not None:
+            torch.testing.assert_close(found.grad.full_tensor(), expected.grad, rtol=1e-4, atol=1e-5)
 
 
 def train_vision_until_killed(output_dir, settings) -> None:

@@ -116,15 +116,19 @@ def expanded(rows: Dataset, index: int, pixels: RowPixels) -> dict[str, Any]:
 class VisionCollator(MaskingCollator):
     """
     A [`MaskingCollator`] for rows with images, whose batches also hold `pixel_values`, `image_sizes` and `num_tiles` of all
-    images, row by row.
+    images, row by row. Without any, they are those of no image, for which the vision tower runs too: on several processes,
+    all must do the same.
 
     Args:
+        tile_shape (`tuple[int, int, int]`, *optional*, defaults to `(3, 384, 384)`):
+            The channels, height and width of a tile.
         dialogue_mask (`bool`, *optional*, defaults to `False`):
             Whether `attention_mask` is `(rows, 1, length, length)`, and a turn does not see later ones.
         fills_all (`bool`, *optional*, defaults to `False`):
             Whether `eos_fill` also extends responses that do not end with EOS.
     """
 
+    tile_shape: tuple[int, int, int] = (3, 384, 384)
     dialogue_mask: bool = False
     fills_all: bool = False
 
@@ -132,7 +136,15 @@ class VisionCollator(MaskingCollator):
         batch = super().__call__(rows)
         if self.dialogue_mask:
             batch["attention_mask"] = self._mask_of_turns(rows, batch["attention_mask"].bool())
-        return batch | stack_images([row.images for row in rows])
+        return batch | (stack_images([row.images for row in rows]) or self._no_images())
+
+    def _no_images(self) -> dict[str, torch.Tensor]:
+        counts = torch.zeros(0, dtype=torch.long)
+        return {
+            "pixel_values": torch.zeros(0, 1, *self.tile_shape),
+            "image_sizes": counts.view(0, 2),
+            "num_tiles": counts,
+        }
 
     def _may_fill(self, labels: torch.Tensor) -> bool:
         return self.fills_all or super()._may_fill(labels)

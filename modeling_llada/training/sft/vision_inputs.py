@@ -83,5 +83,10 @@ class VisionInputs:
         return (expanded(dataset, index, self.pixels) for index in range(len(dataset)))
 
     def collator(self, *options) -> VisionCollator:
-        args = self.args
-        return VisionCollator(*options, dialogue_mask=args.dialogue_mask, fills_all=args.reference_labels)
+        args, tower = self.args, self.config.vision_config
+        return VisionCollator(
+            *options,
+            tile_shape=(tower.num_channels, tower.image_size, tower.image_size),
+            dialogue_mask=args.dialogue_mask,
+            fills_all=args.reference_labels,
+        )

@@ -98,7 +98,6 @@ class TestAdapters:
         trainer = trainer_of(peft_config=LoraConfig(r=2, target_modules=targets), max_steps=1)
         trained = {name for name, value in trainer.model.named_parameters() if value.requires_grad}
         assert trained and all(".model.layers." in name and "vision_tower" not in name for name in trained)
-        assert changed_parts(trainer) == {"language_model"}
 
     def test_with_a_projector_that_trains_in_whole(self, trainer_of, tmp_path):
         trainer = trainer_of(

@@ -20,6 +20,7 @@ from support.vision_runs import (
     ON_TWO_PROCESSES,
     PADDED_LENGTH,
     asked,
+    compare_sharded_gradients,
     train_vision_on_two_processes,
     train_vision_until_killed,
     vision_rows,
@@ -122,6 +123,11 @@ class TestBatches:
         assert found.pop("eval_loss").item() == pytest.approx(one.evaluate()["eval_loss"], rel=1e-5)
         assert largest_difference(found, weights_of(one)) < 1e-6
 
+    @pytest.mark.slow
+    def test_sharded_weights_are_gathered_for_texts_too(self, tmp_path):
+        """Or a process with a text would let one with an image wait for it."""
+        run_together(compare_sharded_gradients, tmp_path)
+
 
 class TestEvaluation:
     def test_is_the_same_in_any_batch(self, trainer_of):
@@ -133,7 +139,7 @@ class TestEvaluation:
         assert one["eval_num_masked_tokens"] == five["eval_num_masked_tokens"]
 
     def test_the_loss_falls(self, trainer_of):
-        trainer = trainer_of(eval_dataset=vision_rows(), max_steps=25, eval_num_samples=2)
+        trainer = trainer_of(eval_dataset=vision_rows(), max_steps=12, learning_rate=2e-3, eval_num_samples=2)
         before = trainer.evaluate()["eval_loss"]
         trainer.train()
         assert trainer.evaluate()["eval_loss"] < before - 2
