@@ -135,9 +135,11 @@ def export(run: Path, results: Path, studies: list[Path], output: Path) -> None:
 
 
 def _drop_auto_map(path: Path) -> None:
+    """Takes the names of files with code, which are not in the folder, out of a file of settings and its parts."""
     if path.is_file():
         values = json.loads(path.read_text(encoding="utf-8"))
-        values.pop("auto_map", None)
+        for part in (values, *(value for value in values.values() if isinstance(value, dict))):
+            part.pop("auto_map", None)
         write_atomically(path, json.dumps(values, ensure_ascii=False, indent=2) + "\n")
 
 

@@ -32,7 +32,7 @@ from recipes.vision.tasks import NUM_FONTS, sign_line
 SIDE = 64  # pixels of a kept picture
 PRINT = 20  # height of print in a kept picture, if the line is short
 # The smallest and the largest side of a view in tiles; print has to stay legible.
-SIZES = {"emoji": (0.3, 1.3), "line": (0.75, 1.1)}
+SIZES = {"emoji": (0.3, 1.3), "line": (0.5, 1.1)}
 COLUMN = {"en": 0, "zh": 1}
 
 

@@ -40,7 +40,6 @@ SMALL = [
     "training.per_device_train_batch_size=2",
     "training.dataloader_num_workers=0",
     "training.dataloader_prefetch_factor=null",
-    "training.dataloader_persistent_workers=false",
     "training.optim=adamw_torch",
     "training.logging_steps=1",
 ]
