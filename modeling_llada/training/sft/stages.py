@@ -20,6 +20,8 @@ logger = logging.get_logger(__name__)
 
 VISION_TYPE = "llava_llada"  # the `model_type` of a LLaDA-V
 VISION_PARTS = ("vision_tower", "multi_modal_projector")
+# The special tokens that `reference_labels` train on.
+HEADER_TOKENS = {"start": "<|start_header_id|>", "end": "<|end_header_id|>", "turn": "<|eot_id|>"}
 # The projections of the language part in PEFT's way: the layers of the vision tower have names of the same ends.
 LANGUAGE_PROJECTIONS = (
     r"(.*\.)?model\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|o_proj)|mlp\.(gate_proj|up_proj|down_proj))"
@@ -74,8 +76,13 @@ def part_of(name: str) -> str:
     return next((part for part in PARTS if f".{part}." in f".{name}."), "language_model")
 
 
-def check_stage(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
-    """Raises a `ValueError` if fields of the arguments mean nothing for this model."""
+def check_stage(
+    args: LLaDASFTConfig,
+    model: PreTrainedModel | PeftModel,
+    vocabulary: dict[str, int],
+    peft_config: PeftConfig | None,
+) -> None:
+    """Raises a `ValueError` if fields of the arguments mean nothing for this model, or its vocabulary."""
     if not sees_images(model):
         given = [name for name, default in VISION_FIELDS.items() if getattr(args, name) != default]
         if given:
@@ -98,6 +105,12 @@ def check_stage(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_c
         raise ValueError(
             f'`dialogue_mask=True` needs `attn_implementation="sdpa"`, which takes any mask, but `model` has '
             f'"{model.config._attn_implementation}". Load it with sdpa, or leave the mask out.'
+        )
+    missing = [token for token in HEADER_TOKENS.values() if token not in vocabulary]
+    if args.reference_labels and not args.plain_captions and missing:
+        raise ValueError(
+            f"`reference_labels=True` needs the tokens of LLaDA's headers, but `processing_class` has no {', '.join(missing)}. "
+            "Leave it out to train on the answers alone."
         )
     is_adapted = peft_config is not None or isinstance(model, PeftModel)
     if isinstance(model, PeftModel) and args.trained_parts is not None:

@@ -172,7 +172,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             self._vision = VisionInputs(processing_class, model.config, args)
         tokenizer = processing_class if self._vision is None else self._vision.tokenizer
         check_tokenizer(tokenizer, model, args)
-        check_stage(args, model, peft_config)
+        check_stage(args, model, tokenizer.get_vocab(), peft_config)
         if self._vision is not None:
             set_stage(args, model, processing_class, peft_config)
             warn_of_suppressed_eos(args, model)

@@ -18,6 +18,7 @@ from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, Value, concatenate_datasets
 from PIL import Image
 
+from ...models.image_reading_llada_v import MAX_PIXELS
 from ..data_files import LINE, numbered_rows
 from .configuration import LLaDASFTConfig
 from .formats import COLUMNS, FAULT, IMAGE_DATA, IMAGE_PATHS, IMAGE_SIZES, TRAINED_TURNS, USES_TOOLS, read_rows
@@ -236,10 +237,15 @@ def size_of(image: str | dict[str, Any], folder: str | None = None) -> tuple[int
     The height and the width of an image as it is seen, from its header: EXIF may say that it lies on its side.
 
     Raises:
-        `RowFault`: if there is no such file, or it is no image.
+        `RowFault`: if there is no such file, or it is no image that the processor reads.
     """
     with open_image(image, folder) as opened:
         width, height = opened.size
+        # The other pictures of an MPO file are previews.
+        if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
+            raise RowFault(f"images that are not animated (one has {opened.n_frames} frames)")
+        if width * height > MAX_PIXELS:
+            raise RowFault(f"images of at most {MAX_PIXELS:,} pixels (one has {width} x {height})")
         # The EXIF data of a PNG would be looked for behind its pixels.
         may_turn = opened.format != "PNG" or {"exif", "Raw profile type exif"} & opened.info.keys()
         if may_turn and opened.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):

@@ -21,10 +21,7 @@ from ..data_files import numbered_rows
 from .configuration import LLaDASFTConfig
 from .formats import FAULT, IMAGE_LENGTHS, IMAGE_SIZES, TURN_STARTS
 from .rows import FINISHED, TOKENS, arrow_batches, finish_rows, flat_values, say
-
-
-# The special tokens that `reference_labels` train on.
-HEADER_TOKENS = {"start": "<|start_header_id|>", "end": "<|end_header_id|>", "turn": "<|eot_id|>"}
+from .stages import HEADER_TOKENS
 
 
 @dataclass

@@ -184,9 +184,15 @@ class TestBadInput:
 
     def test_files(self, refused, tmp_path):
         (tmp_path / "text.png").write_text("no picture")
+        golden_image("A").save(
+            tmp_path / "two.gif", save_all=True, append_images=[golden_image("B").resize((100, 60))]
+        )
+        Image.new("1", (20_000, 5_000)).save(tmp_path / "large.png")
         for path, reason in (
             ("missing.png", "No such file"),
             ("text.png", "cannot identify image file"),
+            ("two.gif", "images that are not animated .one has 2 frames."),
+            ("large.png", "images of at most 89,478,485 pixels .one has 20000 x 5000."),
             ("https://example.org/a.png", "images that are files, not 'https"),
         ):
             refused(

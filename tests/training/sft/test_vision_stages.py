@@ -16,7 +16,7 @@ from transformers import AutoProcessor, BitsAndBytesConfig
 
 from modeling_llada.training import LLaDASFTConfig
 from modeling_llada.training.sft.configuration import PARTS
-from modeling_llada.training.sft.stages import part_of
+from modeling_llada.training.sft.stages import HEADER_TOKENS, part_of
 
 
 WITH_IMAGES = vision_rows().select([0, 1, 2, 4])
@@ -213,6 +213,11 @@ class TestBadInput:
         caplog.clear()
         trainer_of(reference_labels=True)
         assert "never proposes" not in caplog.text
+
+    def test_reference_labels_without_headers(self, trainer_of, monkeypatch):
+        monkeypatch.setitem(HEADER_TOKENS, "start", "<|header|>")
+        with pytest.raises(ValueError, match="`reference_labels=True` needs the tokens of LLaDA's headers"):
+            trainer_of(reference_labels=True)
 
     def test_a_tokenizer_and_a_processor_of_another_model(self, trainer_of):
         with pytest.raises(ValueError, match="`processing_class` must be the processor of a LLaDA-V"):
