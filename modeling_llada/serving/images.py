@@ -7,13 +7,14 @@ A request names no file of this machine: a part is a data URL, or, where the ser
 
 import asyncio
 import base64
+import math
 import reprlib
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from ..models.image_reading_llada_v import read_image
+from ..models.image_reading_llada_v import MAX_PIXELS, read_image
 from .fetching import fetch
 
 
@@ -47,19 +48,23 @@ class ImageReader:
         num_images = sum(is_image(part) for message in messages for part in parts_of(message))
         if num_images > MAX_IMAGES:
             raise ValueError(f"`messages` must have at most {MAX_IMAGES} images, but got {num_images}.")
-        read = []
+        read, num_pixels = [], 0
         for number, message in enumerate(messages):
-            content = message["content"]
-            if isinstance(content, list):
-                name = f"messages[{number}].content"
-                content = [await self._read_part(f"{name}[{place}]", part) for place, part in enumerate(content)]
-            read.append({"role": message["role"], "content": content})
+            parts = []
+            for place, part in enumerate(parts_of(message)):
+                parts.append(await self._read_part(f"`messages[{number}].content[{place}].image_url`", part))
+                num_pixels += math.prod(parts[-1]["image"].size) if is_image(part) else 0
+                if num_pixels > MAX_PIXELS:  # all of them are in the memory at once
+                    raise ValueError(
+                        f"the images of `messages` must have at most {MAX_PIXELS:,} pixels. Scale them down."
+                    )
+            is_text = isinstance(message["content"], str)
+            read.append({"role": message["role"], "content": message["content"] if is_text else parts})
         return read
 
     async def _read_part(self, name: str, part: dict) -> dict:
         if not is_image(part):
             return {"type": "text", "text": part["text"]}
-        name = f"`{name}.image_url`"
         url = await self._data_url(name, url_of(name, part["image_url"]))
         try:
             # In another thread, since decoding takes a while and the server has other requests.

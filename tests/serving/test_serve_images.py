@@ -206,6 +206,13 @@ class TestBadImages:
         answer = post(chat(image_part("data:image/png;base64," + "A" * 2**21)))
         assert answer.status == 400 and "image_url` must have at most 1 MiB" in answer.message
 
+    def test_too_many_pixels_in_all(self, post, monkeypatch):
+        """Each image alone would be small enough."""
+        monkeypatch.setattr(images, "MAX_PIXELS", 3 * 64 * 64)
+        assert post(chat(*[GOOD] * 3)).status == 200
+        answer = post(chat(GOOD, GOOD) + chat(GOOD, GOOD))
+        assert answer.status == 400 and "the images of `messages` must have at most 12,288 pixels" in answer.message
+
     def test_too_large_a_request(self, llada_v, monkeypatch):
         monkeypatch.setattr(images.BodyLimit.__init__, "__defaults__", (2**20,))
         client = TestClient(build_app(*llada_v, ["golden"]))
