@@ -18,7 +18,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.utils import GenerateManager, GenerationState, Modality
@@ -29,7 +29,7 @@ from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
-from .images import BodyLimit, ImageReader, check_messages, check_template_variables
+from .images import BodyLimit, ImageReader, PreparedProcessor, check_messages, check_template_variables
 
 
 logger = logging.get_logger(__name__)
@@ -99,7 +99,8 @@ def build_app(
     ```
     """
     served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState()
-    text_handler, images = LLaDATextHandler(served, state), ImageReader(allow_remote_images)
+    text_handler = LLaDATextHandler(served, state)
+    images = ImageReader(tokenizer, allow_remote_images) if served.sees_images else None
     card = {"id": names[0], "object": "model", "created": 0, "owned_by": "modeling_llada"}
     app = FastAPI(title="llada serve")
     app.state.shutdown = state.shutdown
@@ -257,30 +258,29 @@ class LLaDAHandlerMixin:
 class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
     """One request of `/v1/chat/completions`."""
 
-    def __init__(self, served: ServedModel, state: "LLaDAGenerationState", images: ImageReader) -> None:
+    def __init__(self, served: ServedModel, state: "LLaDAGenerationState", images: ImageReader | None) -> None:
         super().__init__(served, state)
         self.images = images
-        self.messages: list[dict] | None = None  # with their images read
+        self.prompt: BatchFeature | None = None  # with the images
 
     async def handle_request(self, body: dict, request_id: str):
-        """Reads the images, and then does what the handler of transformers does."""
+        """Makes a prompt with images, and then does what the handler of transformers does."""
         self._validate_request(body)
         self._resolve_model(body)
-        if self.model_manager.sees_images:
-            self.messages = await self.images.read(body["messages"])
+        if self.images is not None:
+            variables = body.get("chat_template_kwargs") or {}
+            self.prompt = await self.images.make_prompt(body["messages"], variables)
         return await super().handle_request(body, request_id)
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)
-        check_messages(body.get("messages"), self.model_manager.sees_images)
-        if self.model_manager.sees_images:
+        check_messages(body.get("messages"), sees_images=self.images is not None)
+        if self.images is not None:
             check_template_variables(body.get("chat_template_kwargs"))
 
-    def get_processor_inputs_from_messages(self, messages: list[dict], modality: Modality) -> list[dict]:
-        """The messages for the chat template."""
-        return (
-            super().get_processor_inputs_from_messages(messages, modality) if self.messages is None else self.messages
-        )
+    def _resolve_model(self, body: dict) -> tuple:
+        name, model, processor = super()._resolve_model(body)
+        return name, model, processor if self.prompt is None else PreparedProcessor(processor, self.prompt)
 
 
 class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):

@@ -9,10 +9,12 @@ import asyncio
 import base64
 import math
 import reprlib
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from transformers import BatchFeature, ProcessorMixin
 
 from ..models.image_reading_llada_v import MAX_PIXELS, read_image
 from .fetching import fetch
@@ -21,26 +23,36 @@ from .fetching import fetch
 MAX_IMAGES = 16  # in one request
 MAX_IMAGE_BYTES = 20 * 2**20
 MAX_BODY_BYTES = 64 * 2**20
-FETCH_SECONDS = 10.0
+FETCH_SECONDS = 10.0  # for all images of a request
 # Variables of the chat template that a request may set. All other names would be options of the processor.
 TEMPLATE_VARIABLES = ("system_prompt",)
 
 
-@dataclass(frozen=True)
 class ImageReader:
     """
-    Reads the images of the messages of a request.
+    Makes the prompts of requests with images.
 
     Args:
+        processor (`ProcessorMixin`):
+            The processor of the model.
         allow_remote (`bool`, *optional*, defaults to `False`):
             Whether images are fetched from `http://` and `https://` URLs of public addresses.
     """
 
-    allow_remote: bool = False
+    def __init__(self, processor: ProcessorMixin, allow_remote: bool = False) -> None:
+        self.processor, self.allow_remote = processor, allow_remote
+        self._one_at_a_time = asyncio.Lock()  # so many pixels are in the memory at most
 
-    async def read(self, messages: list[dict]) -> list[dict]:
+    async def make_prompt(self, messages: list[dict], variables: dict[str, str]) -> BatchFeature:
         """
-        Messages for the processor: each image is read.
+        The inputs of the model for the answer to messages. A photo takes a second, so another thread makes them, and the
+        server answers others meanwhile.
+
+        Args:
+            messages (`list[dict]`):
+                The messages, as `check_messages` wants them.
+            variables (`dict[str, str]`):
+                Those of the chat template.
 
         Raises:
             `ValueError`: if there are too many images, or one cannot be read or is not allowed. It names the field.
@@ -48,33 +60,21 @@ class ImageReader:
         num_images = sum(is_image(part) for message in messages for part in parts_of(message))
         if num_images > MAX_IMAGES:
             raise ValueError(f"`messages` must have at most {MAX_IMAGES} images, but got {num_images}.")
-        read, num_pixels = [], 0
-        for number, message in enumerate(messages):
-            parts = []
-            for place, part in enumerate(parts_of(message)):
-                parts.append(await self._read_part(f"`messages[{number}].content[{place}].image_url`", part))
-                num_pixels += math.prod(parts[-1]["image"].size) if is_image(part) else 0
-                if num_pixels > MAX_PIXELS:  # all of them are in the memory at once
-                    raise ValueError(
-                        f"the images of `messages` must have at most {MAX_PIXELS:,} pixels. Scale them down."
-                    )
-            is_text = isinstance(message["content"], str)
-            read.append({"role": message["role"], "content": message["content"] if is_text else parts})
-        return read
+        urls = await self._collect(messages)
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._make_prompt, messages, urls, variables)
 
-    async def _read_part(self, name: str, part: dict) -> dict:
-        if not is_image(part):
-            return {"type": "text", "text": part["text"]}
-        url = await self._data_url(name, url_of(name, part["image_url"]))
-        try:
-            # In another thread, since decoding takes a while and the server has other requests.
-            image = await asyncio.to_thread(read_image, url, allow_paths=False, allow_urls=False)
-        except ValueError as error:
-            raise ValueError(str(error).replace("`images`", name)) from error
-        return {"type": "image", "image": image}
+    async def _collect(self, messages: list[dict]) -> dict[str, str]:
+        """A data URL for the name of each image. All fetches of a request share its time."""
+        urls, deadline = {}, time.monotonic() + FETCH_SECONDS
+        for name, part in named_parts(messages):
+            if is_image(part):
+                urls[name] = await self._data_url(f"`{name}.image_url`", part["image_url"], deadline)
+        return urls
 
-    async def _data_url(self, name: str, url: str) -> str:
+    async def _data_url(self, name: str, value: str | dict, deadline: float) -> str:
         """A data URL of at most the allowed size, in which the file of a remote one is."""
+        url = url_of(name, value)
         if url.startswith("data:"):
             if len(url) > MAX_IMAGE_BYTES * 4 / 3 + 1000:
                 raise ValueError(f"{name} must have at most {MAX_IMAGE_BYTES // 2**20} MiB. Scale the image down.")
@@ -91,10 +91,62 @@ class ImageReader:
                 "`llada serve --allow-remote-images` does."
             )
         try:
-            data = await fetch(url, MAX_IMAGE_BYTES, FETCH_SECONDS)
+            data = await fetch(url, MAX_IMAGE_BYTES, deadline - time.monotonic())
         except ValueError as error:
             raise ValueError(f"{name} {shown} cannot be fetched: {error}. Send a data URL.") from error
         return "data:image/unknown;base64," + base64.b64encode(data).decode()
+
+    def _make_prompt(self, messages: list[dict], urls: dict[str, str], variables: dict[str, str]) -> BatchFeature:
+        num_pixels, read = 0, {}
+        for name, url in urls.items():
+            try:
+                read[name] = read_image(url, allow_paths=False, allow_urls=False)
+            except ValueError as error:
+                raise ValueError(str(error).replace("`images`", f"`{name}.image_url`")) from error
+            num_pixels += math.prod(read[name].size)
+            if num_pixels > MAX_PIXELS:
+                raise ValueError(f"the images of `messages` must have at most {MAX_PIXELS:,} pixels. Scale them down.")
+        # Nothing else of a part goes on: the processor would open files that its other fields name.
+        parts = {
+            name: {"type": "image", "image": read[name]} if name in read else {"type": "text", "text": part["text"]}
+            for name, part in named_parts(messages)
+        }
+        chat = []
+        for number, message in enumerate(messages):
+            content = message["content"]
+            if isinstance(content, list):
+                content = [parts[name_of(number, place)] for place in range(len(content))]
+            chat.append({"role": message["role"], "content": content})
+        return self.processor.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **variables
+        )
+
+
+class PreparedProcessor:
+    """A processor with the prompt of one request, in the place where the handlers of transformers would make it."""
+
+    def __init__(self, processor: ProcessorMixin, prompt: BatchFeature) -> None:
+        self.processor, self.tokenizer, self.prompt = processor, processor.tokenizer, prompt
+
+    def apply_chat_template(self, *args: Any, **kwargs: Any) -> BatchFeature:
+        """The prompt."""
+        return self.prompt
+
+    def decode(self, *args: Any, **kwargs: Any) -> str:
+        """The text of tokens."""
+        return self.processor.decode(*args, **kwargs)
+
+
+def named_parts(messages: list[dict]) -> Iterator[tuple[str, dict]]:
+    """The parts of all messages, with the names of their fields."""
+    for number, message in enumerate(messages):
+        for place, part in enumerate(parts_of(message)):
+            yield name_of(number, place), part
+
+
+def name_of(number: int, place: int) -> str:
+    """The name of the field of a part."""
+    return f"messages[{number}].content[{place}]"
 
 
 def check_messages(messages: Any, sees_images: bool) -> None:
@@ -104,12 +156,9 @@ def check_messages(messages: Any, sees_images: bool) -> None:
             f"`messages` must be a list of objects with a `role` and with text{' and images' * sees_images} as their "
             f"`content`, but got {reprlib.repr(messages)}."
         )
-    for number, message in enumerate(messages):
-        for place, part in enumerate(parts_of(message)):
-            if is_image(part) and not sees_images:
-                raise ValueError(
-                    f"`messages[{number}].content[{place}]` is an image, but the model of this server reads text alone."
-                )
+    for name, part in named_parts(messages):
+        if is_image(part) and not sees_images:
+            raise ValueError(f"`{name}` is an image, but the model of this server reads text alone.")
 
 
 def check_template_variables(values: Any) -> None:
@@ -133,7 +182,12 @@ def is_message(message: Any) -> bool:
     content = message.get("content")
     if not isinstance(content, list):
         return isinstance(content, str)
-    return all(isinstance(part, dict) and (isinstance(part.get("text"), str) or is_image(part)) for part in content)
+    return all(isinstance(part, dict) and (is_text(part) or is_image(part)) for part in content)
+
+
+def is_text(part: dict) -> bool:
+    """Whether a part of a message is text."""
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def is_image(part: dict) -> bool:

@@ -166,6 +166,7 @@ class TestBadImages:
             (chat({"type": "image", "image": "/etc/passwd"}), "`messages` must be"),
             (chat({"type": "image", "path": "/etc/passwd"}), "`messages` must be"),
             (chat({"type": "input_audio", "input_audio": {}}), "`messages` must be"),
+            (chat({"text": "no type"}), "`messages` must be"),
             (chat({"type": "video_url", "video_url": {"url": "/etc/passwd"}}), "`messages` must be"),
             (
                 chat(image_part(golden_image("A"), detail="low")),
@@ -231,6 +232,8 @@ class TestBadImages:
 
     def test_a_text_model(self, tiny_poet):
         client = TestClient(build_app(*tiny_poet, ["poet"]))
+        answer = client.post("/v1/chat/completions", json={"messages": chat({"text": "no type"})})
+        assert answer.status_code == 400 and "with text as their `content`" in answer.json()["error"]["message"]
         answer = client.post("/v1/chat/completions", json={"messages": chat(GOOD, QUESTION)})
         assert answer.status_code == 400
         message = "`messages[0].content[0]` is an image, but the model of this server reads text alone."
