@@ -109,7 +109,7 @@ def measure(
         `dict`: for each task, and each kind of question as `task/kind`, the number of `rows`, the share that is `right` with its
         95% `interval`, and `passes`; three wrong answers of each task; and the seconds.
     """
-    began, reader, found = time.monotonic(), RowReader(processor, blind), []
+    began, reader, found = time.monotonic(), RowReader(processor, "grey" if blind else "seen"), []
     tile, filler = model.config.vision_config.image_size, processor.tokenizer.pad_token_id
     was_training = model.training
     model.eval()

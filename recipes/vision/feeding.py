@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
 from modeling_llada import LLaDAVProcessor
 from modeling_llada.training.masking.noise import RowNoise
@@ -20,6 +20,8 @@ IMAGE_INPUTS = ("pixel_values", "image_sizes", "num_tiles")
 # The canvas of an answer: so many blocks as hold it, or more, up to MAX_BLOCKS, so that its length says little of the answer.
 BLOCK = 16
 MAX_BLOCKS = 4
+# How far each picture is changed in training. A colour still has its name.
+LIGHT = {ImageEnhance.Color: 0.3, ImageEnhance.Contrast: 0.15, ImageEnhance.Brightness: 0.12}
 
 
 @dataclass
@@ -30,23 +32,29 @@ class RowReader:
     Args:
         processor ([`LLaDAVProcessor`]):
             The processor of the model.
-        blind (`bool`, *optional*, defaults to `False`):
-            Whether each picture is replaced by a grey one of its size.
+        pictures (`str`, *optional*, defaults to `"seen"`):
+            `"seen"`, or `"grey"`: each picture is replaced by a grey one of its size, or `"words"`: pictures are left out, and a
+            caption is asked for behind its own words.
     """
 
     processor: LLaDAVProcessor
-    blind: bool = False
+    pictures: str = "seen"
 
     def prompt(self, row: dict) -> dict[str, torch.Tensor]:
         """The inputs of a question: one row, as the processor returns it."""
-        processor = self.processor
-        text = processor.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
-        images = [Image.new("RGB", one.size, GREY) if self.blind else one for one in row["images"]]
-        return processor(text=text, images=[images] if images else None, return_tensors="pt")
+        messages, images = row["messages"][:-1], row["images"]
+        if self.pictures == "words":
+            words = row["answer"] + "\n" if row["kind"] == "caption" else ""
+            messages, images = [{"role": "user", "content": words + messages[0]["content"][-1]["text"]}], []
+        elif self.pictures == "grey":
+            images = [Image.new("RGB", one.size, GREY) for one in images]
+        text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self.processor(text=text, images=[images] if images else None, return_tensors="pt")
 
     def example(self, row: dict, rng: random.Random) -> tuple[list[int], list[int], dict[str, torch.Tensor] | None]:
         """The tokens of a dialogue, its labels and its images. The answer is filled with EOS up to the end of its canvas."""
-        inputs, tokenizer = self.prompt(row), self.processor.tokenizer
+        inputs = self.prompt(row | {"images": [in_other_light(one, rng) for one in row["images"]]})
+        tokenizer = self.processor.tokenizer
         answer = tokenizer(
             row["messages"][-1]["content"][0]["text"] + "<|eot_id|>", add_special_tokens=False
         ).input_ids
@@ -56,6 +64,15 @@ class RowReader:
         prompt = inputs["input_ids"][0].tolist()
         images = {name: inputs[name] for name in IMAGE_INPUTS} if "pixel_values" in inputs else None
         return prompt + answer, [-100] * len(prompt) + answer, images
+
+
+def in_other_light(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """A picture a little lighter or darker, stronger or paler, now and then out of focus: styles differ in these."""
+    if rng.random() < 0.3:
+        return picture
+    for change, spread in LIGHT.items():
+        picture = change(picture).enhance(rng.uniform(1 - spread, 1 + spread))
+    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7))) if rng.random() < 0.2 else picture
 
 
 class DrawnRows(NumberedRows):

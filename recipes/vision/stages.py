@@ -101,10 +101,10 @@ def train_stage(
     rows: VisionRows,
     minutes: float | None,
     final_rate: float,
-    blind: bool,
+    pictures: str,
 ) -> DrawingTrainer:
     """Trains a stage, from its last checkpoint if there is one, and returns the trainer."""
-    reader = RowReader(processor, blind)
+    reader = RowReader(processor, pictures)
     tokens, labels, _ = reader.example(rows[0], random.Random(0))
     trainer = DrawingTrainer(
         model,

@@ -1,6 +1,9 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""The whole run from a YAML file: the tower, then stages 1, 2 and 3. The same command goes on after an interruption."""
+"""
+The whole run from a YAML file: the tower, the language part, then stages 1, 2 and 3. The same command goes on after an
+interruption.
+"""
 
 import copy
 import dataclasses
@@ -17,13 +20,16 @@ from modeling_llada.training.recipe_files import assign, checked, read_recipe
 from recipes.vision.archive import load_archive
 from recipes.vision.build_tokenizer import build_tokenizer
 from recipes.vision.evaluation import SETTINGS, measure
-from recipes.vision.rows import VisionRows
+from recipes.vision.rows import STAGE_1, STAGE_2, TWO_STEP, VisionRows
 from recipes.vision.stages import NO_LIMIT, save_final, train_stage
 from recipes.vision.tower import TowerArguments, TowerTraining
 from reporting.results import describe_machine, find_versions, save
 
 
-STAGES = ("tower", "1", "2", "3")
+STAGES = ("tower", "language", "1", "2", "3")
+BASE_STAGES = STAGES[:2]
+# The dialogues of the language stage, without their pictures: all kinds, captions behind their words.
+LANGUAGE_MAKERS = STAGE_1 | STAGE_2 | {maker: 4 * share for maker, share in TWO_STEP.items()}
 ROWS_OF_AN_EPOCH = 4_000_000
 
 
@@ -64,13 +70,13 @@ def load_recipe(config: Path, values: dict, assignments: list[str]) -> Recipe:
 
 
 def read_budget(text: str) -> dict[str, float]:
-    """The numbers of stages, as in `tower=4,1=1,2=9,3=3`."""
+    """The numbers of stages, as in `tower=4,language=1,1=1,2=9,3=3`."""
     try:
         budget = {stage: float(number) for stage, number in (part.split("=") for part in text.split(","))}
     except ValueError:
         budget = {"": 0.0}
     if not set(budget) <= set(STAGES) or min(budget.values()) <= 0:
-        raise ValueError(f"`--minutes` and `--steps` must be as in tower=4,1=1,2=9,3=3, but got {text!r}.")
+        raise ValueError(f"`--minutes` and `--steps` must be as in tower=4,language=1,1=1,2=9,3=3, but got {text!r}.")
     return budget
 
 
@@ -104,7 +110,7 @@ def train(
     minutes: str | None,
     steps: str | None,
     skipped: list[str],
-    tower: Path | None,
+    base: Path | None,
     device: str | None,
     assignments: list[str],
     **values,
@@ -113,6 +119,11 @@ def train(
     values["minutes"] = None if minutes is None else read_budget(minutes)
     values["steps"] = None if steps is None else {stage: int(count) for stage, count in read_budget(steps).items()}
     recipe = load_recipe(config, values, assignments)
+    for stage in BASE_STAGES if base is not None else ():
+        if stage not in skipped and not (base / stage / "final" / "config.json").is_file():
+            raise ValueError(
+                f"`--base` must be a run whose stage {stage} is done, but there is no {base / stage / 'final'}."
+            )
     run = Path(recipe.output_dir)
     use_cpu = device == "cpu" or not torch.cuda.is_available()
     torch.set_float32_matmul_precision("high")
@@ -122,16 +133,14 @@ def train(
     print(f"{model.num_parameters():,} parameters: {describe_parts(model)}", flush=True)
     last = None
     for stage in [one for one in STAGES if one not in skipped]:
-        folder = run / stage
-        if stage == "tower" and tower is not None:
-            folder = tower
+        folder = base / stage if base is not None and stage in BASE_STAGES else run / stage
         if not (folder / "final" / "config.json").is_file():
             if last is not None:
                 model = LLaDAVForConditionalGeneration.from_pretrained(last, dtype=torch.float32)
             began = time.monotonic()
             log = run_stage(stage, recipe, model, processor, folder, use_cpu)
             record_stage(run, stage, log, time.monotonic() - began, model)
-            if recipe.check_rows and stage != "tower":
+            if recipe.check_rows and stage not in BASE_STAGES:
                 check(run, stage, model, processor, recipe)
         last = folder / "final"
     if last is None:
@@ -174,15 +183,18 @@ def run_stage(stage: str, recipe: Recipe, model, processor, folder: Path, use_cp
         args = LLaDASFTConfig(
             **options, max_steps=steps or NO_LIMIT, seed=recipe.seed, dataset_kwargs={"skip_prepare_dataset": True}
         )
+        is_language = stage == "language"
         rows = VisionRows(
             load_archive(recipe.archive),
             "train",
-            int(stage),
+            3 if is_language else int(stage),
             ROWS_OF_AN_EPOCH,
             recipe.seed,
             model.config.vision_config.image_size,
+            makers=LANGUAGE_MAKERS if is_language else None,
         )
-        trainer = train_stage(model, processor, args, rows, minutes, final_rate, recipe.blind)
+        pictures = "words" if is_language else "grey" if recipe.blind else "seen"
+        trainer = train_stage(model, processor, args, rows, minutes, final_rate, pictures)
         log = [{"stage": stage, **entry} for entry in trainer.state.log_history]
     for parameter in model.parameters():
         parameter.requires_grad_(True)

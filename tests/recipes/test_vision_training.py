@@ -4,12 +4,14 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from support.vision_archive import small_archive
 
 
@@ -18,12 +20,13 @@ for package in ("accelerate", "trl", "yaml"):
 
 from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
 
+from modeling_llada.training.sft.stages import part_of  # noqa: E402
 from recipes.vision import evaluation, tower  # noqa: E402
 from recipes.vision.__main__ import main, parse_arguments  # noqa: E402
 from recipes.vision.archive import Archive  # noqa: E402
 from recipes.vision.build_tokenizer import build_tokenizer  # noqa: E402
 from recipes.vision.draw import held_out_style  # noqa: E402
-from recipes.vision.feeding import BLOCK, MAX_BLOCKS, RowReader  # noqa: E402
+from recipes.vision.feeding import BLOCK, MAX_BLOCKS, RowReader, in_other_light  # noqa: E402
 from recipes.vision.rows import VisionRows  # noqa: E402
 from recipes.vision.stages import Budget  # noqa: E402
 from recipes.vision.training import load_recipe, make_model, read_budget  # noqa: E402
@@ -43,7 +46,8 @@ SMALL = [
     "training.optim=adamw_torch",
     "training.logging_steps=1",
 ]
-STEPS = "tower=2,1=1,2=2,3=1"
+STEPS = "tower=2,language=1,1=1,2=2,3=1"
+STAGES = ("tower", "language", "1", "2", "3")
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +100,26 @@ class TestRows:
 
     def test_blind_rows_have_grey_pictures_of_the_same_sizes(self, archive, parts):
         row = VisionRows(archive, "train", 2, 10)[0]
-        seen, blind = (RowReader(parts[1], blind).prompt(row) for blind in (False, True))
+        seen, blind = (RowReader(parts[1], pictures).prompt(row) for pictures in ("seen", "grey"))
         assert seen["pixel_values"][:, 0].std() > 0.05
         assert blind["pixel_values"][:, 0].abs().max() < 0.01  # others have padding
         assert torch.equal(seen["input_ids"], blind["input_ids"])
+
+    def test_language_rows_have_captions_behind_their_words_and_no_pictures(self, archive, parts):
+        rows, reader = VisionRows(archive, "train", 1, 10), RowReader(parts[1], "words")
+        row = rows[0]
+        tokens, labels, images = reader.example(row, Random(0))
+        assert images is None and parts[1].image_token_id not in tokens
+        prompt = parts[1].tokenizer.decode(
+            [token for token, label in zip(tokens, labels, strict=True) if label == -100]
+        )
+        assert f"\n\n{row['answer']}\n{row['messages'][0]['content'][-1]['text']}<|eot_id|>" in prompt
+
+    def test_light_changes_pictures_and_not_their_colours(self):
+        red = Image.new("RGB", (9, 7), (215, 45, 45))
+        seen = {in_other_light(red, Random(seed)).getpixel((4, 3)) for seed in range(20)}
+        assert len(seen) > 10
+        assert all(r > 150 and g < 100 and b < 100 for r, g, b in seen)
 
 
 class TestTower:
@@ -173,28 +193,27 @@ class TestRun:
     def test_stages_are_trained_one_after_the_other(self, run):
         log = json.loads((run / "training_log.json").read_text())
         record = json.loads((run / "run.json").read_text())
-        assert [call["stage"] for call in record["calls"]] == ["tower", "1", "2", "3"]
-        steps = {
-            stage: max(entry["step"] for entry in log if entry["stage"] == stage) for stage in ("tower", "1", "2", "3")
-        }
-        assert steps == {"tower": 2, "1": 1, "2": 2, "3": 1}
+        assert [call["stage"] for call in record["calls"]] == list(STAGES)
+        steps = {stage: max(entry["step"] for entry in log if entry["stage"] == stage) for stage in STAGES}
+        assert steps == {"tower": 2, "language": 1, "1": 1, "2": 2, "3": 1}
         final = AutoModelForImageTextToText.from_pretrained(run / "final")
         assert final.dtype == torch.bfloat16 and final.config.patch_merge_type == "spatial_unpad"
 
-    def test_stage_1_trains_the_projector_and_leaves_the_tower(self, run):
-        before, after = (
-            AutoModelForImageTextToText.from_pretrained(run / stage / "final").state_dict() for stage in ("tower", "1")
-        )
-        changed = {name for name in before if not torch.equal(before[name], after[name])}
-        assert any("multi_modal_projector" in name for name in changed)
-        assert not any("vision_tower" in name for name in changed)
+    def test_each_stage_trains_its_parts(self, run):
+        states = [AutoModelForImageTextToText.from_pretrained(run / stage / "final").state_dict() for stage in STAGES]
+        changed = [
+            {part_of(name) for name in before if not torch.equal(before[name], after[name])}
+            for before, after in pairwise(states)
+        ]
+        language, projector, tower_part = {"language_model"}, {"multi_modal_projector"}, {"vision_tower"}
+        assert changed == [language, projector, language | projector | tower_part, language | projector | tower_part]
 
     def test_the_same_command_does_not_train_a_finished_stage_again(self, archive, run, capsys):
         main(train_command(archive, run, "--steps", STEPS))
         assert "stage " not in capsys.readouterr().out
 
     def test_a_stage_can_be_left_out_and_a_tower_taken_from_another_run(self, archive, run, tmp_path, capsys):
-        options = ("--steps", "2=1", "--skip-stage", "1", "--skip-stage", "3", "--tower", str(run / "tower"))
+        options = ("--steps", "2=1", "--skip-stage", "1", "--skip-stage", "3", "--base", str(run))
         main(train_command(archive, tmp_path, *options, "--blind", "--one-tile", "--check-rows", "1"))
         assert "stage 2" in capsys.readouterr().out
         assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"2", "final"}
@@ -226,6 +245,11 @@ class TestRun:
         assert "| naming " in card and "| two-step /think " in card and "two-step /no_think" in card
         assert "| shapes | 1.0 | CC0 |" in card
         assert AutoProcessor.from_pretrained(output).image_token == "<image>"
+
+    def test_a_base_without_a_finished_tower_is_refused(self, archive, tmp_path, monkeypatch):
+        monkeypatch.setenv("LLADA_DEBUG", "1")
+        with pytest.raises(ValueError, match="`--base` must be a run whose stage tower is done"):
+            main(train_command(archive, tmp_path / "run", "--steps", STEPS, "--base", str(tmp_path)))
 
     def test_wrong_numbers_are_refused(self, capsys):
         with pytest.raises(SystemExit):
