@@ -26,9 +26,9 @@ from torch import nn
 
 from benchmarks.report import progress, save_report, settle_device, start_report
 from benchmarks.timing import seconds_of, summary, take_turns, with_peak_memory
+from benchmarks.vision_table import section
 from modeling_llada import LLaDAVConfig, LLaDAVForConditionalGeneration
 from modeling_llada.models.images_llada import num_anyres_tiles, num_image_features
-from reporting.markdown import table
 from reporting.results import rounded
 
 
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     save_report(report, args.json)
     report["training"] = time_training(model, inputs, args, device)
     save_report(report, args.json)
-    print(page(report))
+    print(section(report), end="")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -194,34 +194,6 @@ def time_training(model, inputs: dict, args: argparse.Namespace, device: torch.d
     return {"tokens": clean.shape[1], "tokens_per_second": rate} | {
         "peak_gib": None if peak is None else rounded(peak / GIB)
     }
-
-
-def page(report: dict) -> str:
-    """The results as a table."""
-    prompt, training = report["prompt"], report["training"]
-    columns = ["decoding", "passes", "ms a pass", "seconds an answer", "more memory, GiB"]
-    rows = [
-        [
-            row["name"],
-            "" if row["passes"] is None else str(row["passes"]),
-            f"{row['ms_a_pass']:.1f}" if row["passes"] else "",
-            f"{row['seconds']['median']:.3f}",
-            "" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}",
-        ]
-        for row in report["rows"]
-    ]
-    width, height = prompt["picture"]
-    text = (
-        f"{report['machine']['name']}, {report['arguments']['dtype']}, {report['weights_gib']:.1f} GiB of weights. A picture of "
-        f"{width} x {height} pixels ({prompt['image_tokens']:,} image tokens) in a prompt of {prompt['tokens']:,} tokens, an "
-        f"answer of {report['arguments']['answer']} tokens in {report['arguments']['steps']} steps."
-    )
-    peak = "" if training["peak_gib"] is None else f", with {training['peak_gib']:.1f} GiB more than the weights"
-    trained = (
-        f"Training with LoRA, one row of {training['tokens']:,} tokens: "
-        f"{training['tokens_per_second']['median']:,.0f} tokens/s{peak}."
-    )
-    return "\n\n".join([text, table(columns, rows), trained])
 
 
 if __name__ == "__main__":
