@@ -8,6 +8,8 @@ grid that fits its shape, row by row; with one tile, it is padded or squashed. E
 before any feature is there: `num_image_features` packs features of one component and counts.
 """
 
+import functools
+import itertools
 import math
 
 import torch
@@ -77,12 +79,45 @@ def pack_features(
         return [tiles.flatten(0, 1) for tiles in features]
     if image_newline is None:
         raise ValueError("`image_newline` must be given for the merge type 'spatial_unpad'.")
-    return [
-        torch.cat([tiles[0], image_newline[None].to(tiles)])
-        if len(tiles) == 1
-        else torch.cat([tiles[0], _pack_grid(tiles[1:], size, image_newline, grid_pinpoints, tile_size, max_tiles)])
-        for tiles, size in zip(features, map(_as_pair, image_sizes), strict=True)
+    layout = (tuple(map(tuple, grid_pinpoints)), tile_size, max_tiles)
+    orders = [
+        _feature_order(_as_pair(size), len(tiles), tiles.shape[1], *layout)
+        for tiles, size in zip(features, image_sizes, strict=True)
     ]
+    if any(order is None for order in orders):
+        return [
+            _pack_image(tiles, _as_pair(size), image_newline, *layout)
+            for tiles, size in zip(features, image_sizes, strict=True)
+        ]
+    # Nothing is resampled, so a batch is one selection. Image by image it would be dozens of small operations each.
+    starts = [0, *itertools.accumulate(tiles.shape[0] * tiles.shape[1] for tiles in features)]
+    table = torch.cat([*(tiles.flatten(0, 1) for tiles in features), image_newline[None].to(features[0])])
+    index = torch.cat(
+        [torch.where(order < 0, starts[-1], order + start) for order, start in zip(orders, starts, strict=False)]
+    )
+    return list(table[index.to(table.device)].split([len(order) for order in orders]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _feature_order(
+    image_size: tuple[int, int],
+    num_tiles: int,
+    num_features: int,
+    pinpoints: tuple,
+    tile_size: int,
+    max_tiles: int | None,
+) -> torch.LongTensor | None:
+    """
+    Which of the features of an image's tiles, counted through, are packed in which order; -1 stands for `image_newline`. `None`
+    if the grid is resampled.
+    """
+    numbers = torch.arange(num_tiles * num_features, dtype=torch.double, device="cpu").view(num_tiles, num_features, 1)
+    if num_tiles > 1:
+        picture = _unpadded_grid(numbers[1:], image_size, pinpoints, tile_size)
+        if _resampled_size(picture, num_features, max_tiles) is not None:
+            return None
+    newline = torch.full((1,), -1, dtype=torch.double, device="cpu")
+    return _pack_image(numbers, image_size, newline, pinpoints, tile_size, max_tiles).flatten().long()
 
 
 def pack_video(features: torch.FloatTensor, image_newline: torch.FloatTensor | None) -> torch.FloatTensor:
@@ -151,30 +186,43 @@ def num_video_features(num_frames: int, side: int, merge_type: str = "spatial_un
     return len(pack_video(torch.empty(num_frames, side * side, 1, device="cpu"), image_newline))
 
 
-def _pack_grid(
+def _pack_image(
     tiles: torch.FloatTensor,
     image_size: tuple[int, int],
     image_newline: torch.FloatTensor,
-    grid_pinpoints: list[list[int]],
+    grid_pinpoints: tuple,
     tile_size: int,
     max_tiles: int | None,
 ) -> torch.FloatTensor:
-    """The tiles of the grid, `(rows * columns, side * side, hidden_size)`, as packed features."""
-    rows, columns = get_anyres_image_grid_shape(image_size, grid_pinpoints, tile_size)
+    """The tiles of an image, `(tiles, side * side, hidden_size)`, as packed features."""
+    if len(tiles) == 1:
+        return torch.cat([tiles[0], image_newline[None].to(tiles)])
+    picture = _unpadded_grid(tiles[1:], image_size, grid_pinpoints, tile_size)
+    size = _resampled_size(picture, tiles.shape[1], max_tiles)
+    if size is not None:
+        picture = nn.functional.interpolate(picture[None], size=size, mode="bilinear")[0]
+    return torch.cat([tiles[0], _end_rows(picture, image_newline)])
+
+
+def _unpadded_grid(
+    tiles: torch.FloatTensor, image_size: tuple[int, int], grid_pinpoints: tuple, tile_size: int
+) -> torch.FloatTensor:
+    """The tiles of the grid as one picture, `(hidden_size, height, width)`, without the features that only saw padding."""
+    rows, columns = get_anyres_image_grid_shape(image_size, list(grid_pinpoints), tile_size)
     if rows * columns != len(tiles):
         raise ValueError(
             f"An image of {image_size[0]} x {image_size[1]} pixels (height x width) has {1 + rows * columns} tiles, but "
             f"there are features of {1 + len(tiles)}. Were `num_tiles`, `image_sizes` and the grid made by the image "
             "processor of this model?"
         )
-    picture = unpad_image(_as_picture(tiles.unflatten(0, (1, rows, columns)))[0], image_size)
-    if max_tiles is not None:
-        height, width = picture.shape[1:]
-        factor = math.sqrt(height * width / (max_tiles * tiles.shape[1]))
-        if factor > RESAMPLING_SLACK:
-            size = (int(height // factor), int(width // factor))
-            picture = nn.functional.interpolate(picture[None], size=size, mode="bilinear")[0]
-    return _end_rows(picture, image_newline)
+    return unpad_image(_as_picture(tiles.unflatten(0, (1, rows, columns)))[0], image_size)
+
+
+def _resampled_size(picture: torch.FloatTensor, num_features: int, max_tiles: int | None) -> tuple[int, int] | None:
+    """The size of a grid with more features than `max_tiles` tiles of `num_features`; `None` for one that keeps its size."""
+    height, width = picture.shape[1:]
+    factor = 0.0 if max_tiles is None else math.sqrt(height * width / (max_tiles * num_features))
+    return (int(height // factor), int(width // factor)) if factor > RESAMPLING_SLACK else None
 
 
 def _as_picture(tiles: torch.FloatTensor) -> torch.FloatTensor:

@@ -200,8 +200,7 @@ class LLaDAVModel(LLaDAModel):
         tiles = self._count_tiles(pixel_values, image_sizes, num_tiles, batch_num_images)
         if not tiles:
             return BaseModelOutputWithPooling(pooler_output=[self._no_features(pixel_values)])
-        pixels = torch.cat([image[:count] for image, count in zip(pixel_values, tiles, strict=True)])
-        features = self.get_tile_features(pixels).split(tiles)
+        features = self.get_tile_features(without_filling(pixel_values, tiles)).split(tiles)
         vision = self.config.vision_config
         packed = pack_features(
             features,
@@ -246,8 +245,7 @@ class LLaDAVModel(LLaDAModel):
         frames = [pixel_values_videos.shape[1]] * len(pixel_values_videos)
         if num_frames is not None:
             frames = read_counts("num_frames", num_frames, pixel_values_videos, "video")
-        pixels = torch.cat([video[:count] for video, count in zip(pixel_values_videos, frames, strict=True)])
-        features = self.get_tile_features(pixels)
+        features = self.get_tile_features(without_filling(pixel_values_videos, frames))
         # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
         newline = None if self.config.patch_merge_type == "flat" else self.image_newline.to(features.device)
         packed = [pack_video(video, newline) for video in features.split(frames)]
@@ -486,6 +484,13 @@ class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
     def get_image_features(self, *args, **kwargs) -> BaseModelOutputWithPooling:
         """See [`LLaDAVModel.get_image_features`]."""
         return self.model.get_image_features(*args, **kwargs)
+
+
+def without_filling(pixel_values: torch.FloatTensor, counts: list[int]) -> torch.FloatTensor:
+    """The first `counts` tiles of each image, one after the other: `(num_tiles, channels, size, size)`."""
+    most = pixel_values.shape[1]
+    index = [image * most + tile for image, count in enumerate(counts) for tile in range(count)]
+    return pixel_values.flatten(0, 1)[torch.tensor(index, device=pixel_values.device)]
 
 
 def check_pixels(name: str, pixels: torch.Tensor, size: int) -> None:
