@@ -113,6 +113,32 @@ def bomb(path, side=30_000):
     path.write_bytes(data)
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    with gr.Blocks():
+        return PicturesTab(Runner(Models(space_models.allowed_models(None, False))), gr.Dropdown())
+
+
+@pytest.mark.skipif(space_models.find_own(VISION) is None, reason=f"{VISION} is not there")
+class TestShippedSamples:
+    def test_they_can_be_shown(self, shipped):
+        for name, sample in shipped.samples.pictures.items():
+            assert "image tokens" in shipped.draw(name) and sample.label
+        for question in shipped.samples.glosses:
+            assert question["prompt"].isascii() or question.get("gloss"), "all texts are in English, or have a gloss"
+            assert question.get("style") in {None, *shipped.samples.styles}
+
+    def test_most_expected_answers_are_given(self, shipped):
+        """To the first question about each picture."""
+        right = []
+        for name, sample in shipped.samples.pictures.items():
+            question = sample.questions[0]
+            style = question.get("style") or next(iter(shipped.samples.styles))
+            *_, (_, verdict, _) = shipped.run(None, name, question["prompt"], style, "all tokens that are sure (0.9)")
+            right.append("Right" in verdict)
+        assert sum(right) >= 0.75 * len(right)
+
+
 class TestUploads:
     @pytest.mark.parametrize(
         ("write", "message"),
