@@ -3,6 +3,7 @@
 """A stage of training: [`LLaDASFTTrainer`] on rows that are drawn, for so many minutes or steps."""
 
 import math
+import multiprocessing
 import random
 import time
 from pathlib import Path
@@ -118,6 +119,9 @@ def train_stage(
         final_rate=final_rate,
     )
     trainer.train(resume_from_checkpoint=find_last_checkpoint(args.output_dir))
+    # They draw rows for steps that the budget cut off, and a loader waits five seconds for each of them.
+    for worker in multiprocessing.active_children():
+        worker.kill()
     return trainer
 
 
