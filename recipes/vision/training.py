@@ -28,6 +28,7 @@ from reporting.results import describe_machine, find_versions, save
 
 STAGES = ("tower", "language", "1", "2", "3")
 BASE_STAGES = STAGES[:2]
+OF_STAGES = ("stages", "minutes", "steps")  # values by stage
 # The dialogues of the language stage, without their pictures: all kinds, captions behind their words.
 LANGUAGE_MAKERS = STAGE_1 | STAGE_2 | {maker: 4 * share for maker, share in TWO_STEP.items()}
 ROWS_OF_AN_EPOCH = 4_000_000
@@ -55,17 +56,19 @@ class Recipe:
 def load_recipe(config: Path, values: dict, assignments: list[str]) -> Recipe:
     """The values of the YAML file, overridden by those of the command line, which are `None` where they are not given."""
     recipe = read_recipe(config)
-    recipe |= {name: value for name, value in values.items() if value is not None}
+    for name in OF_STAGES:  # YAML reads the stages 1 to 3 as numbers
+        recipe[name] = {str(stage): value for stage, value in recipe.get(name, {}).items()}
+    for name, value in values.items():
+        if value is not None:
+            recipe[name] = recipe[name] | value if name in OF_STAGES else value
     for assignment in assignments:
         assign(recipe, assignment)
     recipe = Recipe(**checked(Recipe, recipe))
     recipe.tower = dataclasses.asdict(TowerArguments(**checked(TowerArguments, recipe.tower, "tower.")))
-    for part in ("stages", "minutes", "steps"):
-        found = {str(stage): value for stage, value in getattr(recipe, part).items()}
-        unknown = sorted(found.keys() - set(STAGES))
+    for part in OF_STAGES:
+        unknown = sorted(getattr(recipe, part).keys() - set(STAGES))
         if unknown:
             raise ValueError(f"`{part}` must be of the stages {', '.join(STAGES)}, but got {', '.join(unknown)}.")
-        setattr(recipe, part, found)
     return recipe
 
 
@@ -124,6 +127,9 @@ def train(
             raise ValueError(
                 f"`--base` must be a run whose stage {stage} is done, but there is no {base / stage / 'final'}."
             )
+    for stage in STAGES:
+        if stage not in {*skipped, *recipe.minutes, *recipe.steps}:
+            raise ValueError(f"`minutes` must have all stages, but stage {stage} has none. Give it some, or skip it.")
     run = Path(recipe.output_dir)
     use_cpu = device == "cpu" or not torch.cuda.is_available()
     torch.set_float32_matmul_precision("high")

@@ -189,6 +189,7 @@ class TestBudget:
                 read_budget(wrong)
 
 
+@pytest.mark.slow
 class TestRun:
     def test_stages_are_trained_one_after_the_other(self, run):
         log = json.loads((run / "training_log.json").read_text())
@@ -245,6 +246,16 @@ class TestRun:
         assert "| naming " in card and "| two-step /think " in card and "two-step /no_think" in card
         assert "| shapes | 1.0 | CC0 |" in card
         assert AutoProcessor.from_pretrained(output).image_token == "<image>"
+
+
+class TestArguments:
+    def test_minutes_of_the_command_line_replace_those_of_the_same_stages(self):
+        recipe = load_recipe(CONFIG, {"minutes": {"2": 1.0}}, [])
+        assert recipe.minutes["2"] == 1.0 and recipe.minutes["3"] > 1
+
+    def test_values_of_a_stage_can_be_set(self):
+        before, after = (load_recipe(CONFIG, {}, given).stages["2"] for given in ([], ["stages.2.learning_rate=0.1"]))
+        assert after == before | {"learning_rate": 0.1}
 
     def test_a_base_without_a_finished_tower_is_refused(self, archive, tmp_path, monkeypatch):
         monkeypatch.setenv("LLADA_DEBUG", "1")
