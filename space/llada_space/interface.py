@@ -6,7 +6,6 @@ import os
 
 import gradio as gr
 
-from .models import SUDOKU, VISION
 from .pictures import MAX_FILE
 from .runner import Runner, as_message
 from .theme import make_css, make_theme
@@ -29,14 +28,14 @@ tokens that it is most sure of. Watch a run, scrub through it, and point at a to
 </div>
 """
 TABS = (GenerateTab, ChatTab, InfillTab, ReverseTab, CompareTab)
-OWN_TABS = {VISION: PicturesTab, SUDOKU: SudokuTab}  # of models that may be missing
+OWN_TABS = (PicturesTab, SudokuTab)  # of models that may be missing
 KEPT_SECONDS = 3600  # of uploads
 
 
 def build(runner: Runner) -> gr.Blocks:
     """Builds the page. Launch it with `launch_options()`."""
     names = runner.models.names
-    tabs_here = [*TABS, *(view for name, view in OWN_TABS.items() if name in runner.models.cards)]
+    tabs_here = [*TABS, *(view for view in OWN_TABS if view.own_model in runner.models.cards)]
     kept = (KEPT_SECONDS // 6, KEPT_SECONDS)
     with gr.Blocks(title="LLaDA, live", analytics_enabled=False, delete_cache=kept) as page:
         with gr.Row(equal_height=False):

@@ -231,6 +231,12 @@ class TestRuns:
         assert shown["recording"]["frames"][-1]["step"] == value["recording"]["frames"][-1]["step"]
         assert tab.sample not in tab.read_fields(query | {"sample": "../x"})
 
+    def test_its_link_shows_the_run_whatever_the_page_has_chosen(self, tab, models, monkeypatch):
+        value, _ = self.play(tab)
+        query = {name: values[0] for name, values in parse_qs(value["link"][1:]).items()}
+        monkeypatch.setattr(models, "cards", {"large": ModelCard("large", "large"), **models.cards})
+        assert tab.open_run(query, tab.read_fields(query))[tab.players[0]]["status"] == "done"
+
     def test_a_picture_of_ones_own_has_no_link(self, tab, upload):
         value, verdict = self.play(tab, upload=upload, sample="")
         assert value["link"] == "" and value["no_link"] == NO_LINK and "Expected" not in verdict

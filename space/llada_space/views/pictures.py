@@ -46,13 +46,14 @@ mark();
 
 
 class PicturesTab(RunTab):
-    """The tab. It has a model of its own, whatever the page has chosen."""
+    """The tab. Its arguments are those of [`GenerateTab`]."""
 
     name = "pictures"
+    own_model = VISION
 
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
         super().__init__(runner)
-        self.samples = Samples.load(Path(self.card(VISION).source))
+        self.samples = Samples.load(Path(self.card().source))
         self.draw = cache(self.draw_sample)
         first = next(iter(self.samples.pictures))
         questions, styles = self.samples.questions_of(first), list(self.samples.styles)
@@ -168,7 +169,7 @@ class PicturesTab(RunTab):
         chosen = self.samples.styles[style]
         sample = None if upload else self.samples.find(name)
         picture = read_upload(upload or str(sample.path))
-        settings = self.runner.read(self.card(VISION), WAYS[way], 0)
+        settings = self.runner.read(self.card(), WAYS[way], 0)
         inputs = encode_question(picture, question, chosen, self.runner.models.processor(VISION))
         length = chosen.max_new_tokens or settings.model.generation_config.max_new_tokens
         fields = {"sample": name, "question": question, "style": style, "way": way}

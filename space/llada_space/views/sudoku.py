@@ -30,9 +30,10 @@ SIZE, DIFFICULTY = "9x9", "medium"  # at first
 
 
 class SudokuTab(RunTab):
-    """The tab. It has a model of its own, whatever the page has chosen."""
+    """The tab. Its arguments are those of [`GenerateTab`]."""
 
     name = "sudoku"
+    own_model = SUDOKU
 
     def __init__(self, runner: Runner, model: gr.Dropdown) -> None:
         super().__init__(runner)
@@ -78,7 +79,7 @@ class SudokuTab(RunTab):
         shape, digits = read_puzzle(check_text("the puzzle", puzzle))
         if way not in WAYS:
             raise ValueError(f"the way must be one of {', '.join(WAYS)}.")
-        settings = self.runner.read(self.card(SUDOKU), WAYS[way], 0)
+        settings = self.runner.read(self.card(), WAYS[way], 0)
         task = settings.task(settings.encode(board_text(shape, digits)), max_new_tokens=0)
         about = {
             "title": f"{shape.name} Sudoku, {digits.count(0)} empty cells",

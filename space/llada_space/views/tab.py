@@ -22,6 +22,7 @@ class RunTab:
     """
 
     name = ""
+    own_model: str | None = None  # of a tab that has one, whatever the page has chosen
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -102,6 +103,6 @@ class RunTab:
         """The components that a link may set."""
         return [*(field for field, _ in self.linked.values()), *self.players, *self.summary, self.asked]
 
-    def card(self, name: str | None):
-        """The card of the model that a link names; by default the first one."""
-        return self.runner.models.card(name or self.runner.models.names[0])
+    def card(self, name: str | None = None):
+        """The card of the model of the tab, or of the one that a link names; by default the first one."""
+        return self.runner.models.card(self.own_model or name or self.runner.models.names[0])
