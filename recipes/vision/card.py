@@ -217,7 +217,7 @@ def stages_table(recipe: dict, record: dict, log: list[dict]) -> str:
             max((entry["step"] for entry in log if entry["stage"] == call["stage"]), default=0),
         )
         if stage == "tower":
-            rates = f"tower {recipe['tower']['learning_rate']:g}"
+            rates = f"tower {recipe['tower']['matrix_rate']:g} (Muon) and {recipe['tower']['learning_rate']:g}"
         else:
             own = recipe["training"] | recipe["stages"].get(stage, {})
             parts = own.get("trained_parts") or ["vision_tower", "multi_modal_projector", "language_model"]

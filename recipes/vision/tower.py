@@ -32,7 +32,7 @@ from recipes.vision.tasks import NUM_FONTS, sign_line
 SIDE = 64  # pixels of a kept picture
 PRINT = 20  # height of print in a kept picture, if the line is short
 # The smallest and the largest side of a view in tiles; print has to stay legible.
-SIZES = {"emoji": (0.3, 1.3), "line": (0.5, 1.1)}
+SIZES = {"emoji": (0.35, 1.3), "line": (0.5, 1.1)}
 COLUMN = {"en": 0, "zh": 1}
 
 
@@ -45,26 +45,36 @@ class TowerArguments:
         batch_size (`int`): views in a step.
         line_share (`float`): the part of them that are lines of signs.
         num_lines (`int`): the different lines.
-        learning_rate, weight_decay, warmup_steps: of AdamW, with a cosine to zero.
+        matrix_rate (`float`): the learning rate of the matrices of the layers, which Muon trains.
+        learning_rate (`float`): that of all else, which AdamW trains.
+        weight_decay, warmup_steps: of both, whose rates go to zero on a cosine.
         text_layers, text_size, text_length (`int`): the text encoder, which is only needed here.
     """
 
     batch_size: int = 2048
     line_share: float = 0.4
     num_lines: int = 30_000
-    learning_rate: float = 1e-3
+    matrix_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    warmup_steps: int = 200
-    text_layers: int = 3
+    warmup_steps: int = 100
+    text_layers: int = 2
     text_size: int = 256
-    text_length: int = 32
+    text_length: int = 16
     log_every: int = 100
 
 
 class Contrast(nn.Module):
-    """The tower with SigLIP's pooling head, a text encoder, and the scale and bias of the loss."""
+    """
+    The tower with SigLIP's pooling head, a text encoder, and the scale and bias of the loss.
 
-    def __init__(self, tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerBase, args: TowerArguments):
+    The bias begins where the share of pairs among all is right. The paper has ten times as many texts; at its -10, embeddings would
+    first have to agree with each other.
+    """
+
+    def __init__(
+        self, tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerBase, args: TowerArguments, num_texts: int
+    ):
         super().__init__()
         self.tower = tower
         self.head = SiglipMultiheadAttentionPoolingHead(tower.config)
@@ -83,13 +93,16 @@ class Contrast(nn.Module):
             )
         )
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.bias = nn.Parameter(torch.tensor(-10.0))
+        self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / 2)))  # a name is a pair in two languages
+        self.filler = tokenizer.pad_token_id
 
     def embed_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.head(self.tower(pixels).last_hidden_state).float(), dim=-1)
 
     def embed_texts(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.text(input_ids).pooler_output.float(), dim=-1)
+        is_text = (input_ids != self.filler).unsqueeze(-1)
+        states = self.text(input_ids).last_hidden_state.float()
+        return F.normalize((states * is_text).sum(1), dim=-1)
 
     def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
         """The sigmoid loss: each picture and each text are a pair or not. Means over pictures, as in the paper."""
@@ -217,21 +230,30 @@ class TowerTraining:
     def __init__(self, tower, tokenizer, archive: Archive, args: TowerArguments, seed: int, device: torch.device):
         self.args, self.device, self.tile = args, device, tower.config.image_size
         torch.manual_seed(seed)
-        self.contrast = Contrast(tower, tokenizer, args).to(device)
+        num_texts = len(LANGUAGES) * len(archive.emoji) + round(args.line_share * args.batch_size)
+        self.contrast = Contrast(tower, tokenizer, args, num_texts).to(device)
         self.seen, self.held_out = keep_emoji(archive, device)
         self.lines = keep_lines(archive, args.num_lines, device, seed, self.tile)
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
         self.generator = torch.Generator(device).manual_seed(seed)
-        decayed = [one for one in self.contrast.parameters() if one.ndim > 1]
-        others = [one for one in self.contrast.parameters() if one.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, betas=(0.9, 0.95))
+        self.optimizers = self._make_optimizers()
         self.step, self.log = 0, []
+
+    def _make_optimizers(self) -> list[tuple[float, torch.optim.Optimizer]]:
+        """The optimizers with their learning rates."""
+        args, named = self.args, dict(self.contrast.named_parameters())
+        matrices = [one for name, one in named.items() if one.ndim == 2 and ".layers." in name]
+        others = [one for name, one in named.items() if not (one.ndim == 2 and ".layers." in name)]
+        muon = torch.optim.Muon(
+            matrices, lr=args.matrix_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        adamw = torch.optim.AdamW(others, lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+        return [(args.matrix_rate, muon), (args.learning_rate, adamw)]
 
     def _tokenize(self, tokenizer, texts: list[str]) -> torch.Tensor:
         length = self.args.text_length
-        rows = [tokenizer(text, add_special_tokens=False).input_ids[: length - 1] for text in texts]
-        rows = [row + [tokenizer.eos_token_id] + [tokenizer.pad_token_id] * (length - 1 - len(row)) for row in rows]
+        rows = [tokenizer(text, add_special_tokens=False).input_ids[:length] for text in texts]
+        rows = [row + [tokenizer.pad_token_id] * (length - len(row)) for row in rows]
         return torch.tensor(rows, device=self.device)
 
     def autocast(self):
@@ -240,11 +262,10 @@ class TowerTraining:
     def train_step(self, progress: float) -> torch.Tensor:
         """One step, whose learning rate follows the part of the training that is done. Returns the loss."""
         args, generator = self.args, self.generator
-        rate = (
-            args.learning_rate * min(1, (self.step + 1) / args.warmup_steps) * 0.5 * (1 + math.cos(math.pi * progress))
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        factor = min(1, (self.step + 1) / args.warmup_steps) * 0.5 * (1 + math.cos(math.pi * progress))
+        for rate, optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
         num_lines = round(args.line_share * args.batch_size)
         chosen = [
             torch.randint(len(kept.pictures), (count,), generator=generator, device=self.device)
@@ -265,10 +286,11 @@ class TowerTraining:
             pictures = self.contrast.embed_pictures(torch.cat(views))
             texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
         loss = self.contrast.loss(pictures, texts, is_pair)
-        self.optimizer.zero_grad()
+        self.contrast.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.contrast.parameters(), 1.0)
-        self.optimizer.step()
+        for _, optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         return loss.detach()
 
@@ -326,7 +348,8 @@ class TowerTraining:
         """Writes the checkpoint, or leaves the old one."""
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / "checkpoint.partial"
-        state = {"contrast": self.contrast.state_dict(), "optimizer": self.optimizer.state_dict()}
+        optimizers = [optimizer.state_dict() for _, optimizer in self.optimizers]
+        state = {"contrast": self.contrast.state_dict(), "optimizers": optimizers}
         torch.save(state | {"generator": self.generator.get_state(), "step": self.step, "seconds": seconds}, partial)
         partial.replace(folder / "checkpoint.pt")
         write_atomically(folder / "log.json", json.dumps(self.log))
@@ -337,7 +360,8 @@ class TowerTraining:
             return 0.0
         state = torch.load(folder / "checkpoint.pt", map_location=self.device, weights_only=True)
         self.contrast.load_state_dict(state["contrast"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for (_, optimizer), saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
         self.log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
