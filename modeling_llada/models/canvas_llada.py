@@ -98,9 +98,9 @@ class Canvas:
         return unfilled & (torch.arange(unfilled.shape[1], device=unfilled.device) < self.end[:, None])
 
     def cut_behind(self, eos_token_ids: torch.LongTensor) -> None:
-        """Moves the end of each row to the first EOS that was committed in its answer."""
+        """Moves the end of each row to the first EOS in its answer."""
         is_eos = torch.isin(self.tokens, eos_token_ids) & self.answer
-        self.end.copy_(torch.where(is_eos.any(-1), is_eos.byte().argmax(-1), self.end))
+        self.end.copy_(torch.where(is_eos.any(-1), is_eos.byte().argmax(-1), is_eos.shape[1]))
 
     def embed(self, embeddings: GivenEmbeddings | None) -> None:
         """Gives the first positions of the canvas embeddings of their own."""
@@ -176,13 +176,16 @@ def write_commits(
     commit: torch.BoolTensor,
     proposal: torch.LongTensor,
     confidence: torch.FloatTensor,
+    cuts: torch.LongTensor | None,
 ) -> None:
     """
     Writes the committed proposals into the canvas, with their confidence and the step of their row; all of shape
-    `(batch, block_length)`.
+    `(batch, block_length)`. The tokens `cuts` end their row, see `Canvas.end`.
     """
     step = canvas.num_forward_passes[:, None].int() - 1
     canvas.write(block, where=commit, tokens=proposal, step=step, confidence=confidence.clamp(min=0))
+    if cuts is not None:
+        canvas.cut_behind(cuts)
 
 
 def end_rows(

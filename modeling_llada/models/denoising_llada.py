@@ -115,9 +115,7 @@ class Denoiser:
         # 2.c Commit the proposals that the strategy picks
         budget = step_budget(block.num_masks, block.num_steps, block.step)
         commit = choose_commits(confidences, mask, budget, config, self.strategy)
-        write_commits(canvas, block, commit, proposal, confidences.probability)
-        if self.cuts is not None:
-            canvas.cut_behind(self.cuts)
+        write_commits(canvas, block, commit, proposal, confidences.probability, self.cuts)
         return Prediction(mask, proposal, confidences, logits, scores)
 
     def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:

@@ -74,10 +74,11 @@ class DraftingDenoiser:
         num_accepted = accepted.sum(1)
         last = num_accepted - 1
 
-        committed = self._by_row(prediction.mask & ~drafts.masked_in(draft_block)) & accepted[..., None]
+        is_filled = drafts.read(drafts.step, draft_block) >= 0
+        committed = self._by_row(prediction.mask & is_filled) & accepted[..., None]
         confidence = self._by_row(drafts.read(drafts.confidence, draft_block)).masked_fill(~committed, 0).amax(1)
         canvas.num_forward_passes += canvas.masked_in(block).any(-1)
-        write_commits(canvas, block, committed.any(1), pick(stepped, last), confidence)
+        write_commits(canvas, block, committed.any(1), pick(stepped, last), confidence, self.denoiser.cuts)
         block.step += num_accepted
         block.num_passes += 1
         return self._of_draft(prediction, last)
@@ -89,15 +90,26 @@ class DraftingDenoiser:
         for step in range(self.num_drafts - 1):
             budget = step_budget(block.num_masks, block.num_steps, block.step + step)
             commit = choose_commits(prediction.confidences, mask, budget, self.config, self.denoiser.strategy)
+            guessed = torch.where(commit, prediction.proposal, tokens)
+            left = mask & ~commit & self._before_end(guessed, block)
             # A complete block has nothing to predict, so a draft of it would be useless: repeat the one before it.
-            commit &= (mask & ~commit).any(-1, keepdim=True)
-            tokens, mask = torch.where(commit, prediction.proposal, tokens), mask & ~commit
+            goes_on = left.any(-1, keepdim=True)
+            tokens, mask = torch.where(goes_on, guessed, tokens), torch.where(goes_on, left, mask)
             all_tokens.append(tokens)
             all_masks.append(mask)
         drafts, draft_block = self.verifier.canvas, block.repeat(self.num_drafts)
         is_masked, inside = torch.stack(all_masks, dim=1).flatten(0, 1), draft_block.inside
         tokens = torch.stack(all_tokens, dim=1).flatten(0, 1)
         drafts.write(draft_block, where=inside, tokens=tokens, step=torch.where(is_masked, -1, 0).int())
+        if self.denoiser.cuts is not None:
+            drafts.cut_behind(self.denoiser.cuts)
+
+    def _before_end(self, tokens: torch.LongTensor, block: Block) -> torch.BoolTensor | bool:
+        """The positions of the active block before an EOS that would end the row; `True` if none does (`Canvas.end`)."""
+        if self.denoiser.cuts is None:
+            return True
+        is_end = torch.isin(tokens, self.denoiser.cuts) & self.canvas.read(self.canvas.answer, block)
+        return is_end.cumsum(-1) == 0
 
     def _of_draft(self, prediction: Prediction, draft: torch.LongTensor) -> Prediction:
         """The prediction at one draft of each row."""
