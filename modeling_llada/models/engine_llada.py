@@ -133,8 +133,7 @@ class Recordings:
         fuse_weights(model)
         key = (
             tuple(canvas.tokens.shape),
-            canvas.position_ids is None,
-            canvas.embeddings is None,
+            tuple(name for name, value in vars(canvas).items() if value is None),
             is_watched,
             config.sampling_temperature > 0,
             repr([getattr(config, name) for name in RECORDED_OPTIONS]),

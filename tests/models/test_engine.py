@@ -248,6 +248,14 @@ class TestRecordings:
         assert torch.equal(model.generate(ids, **options), model.generate(ids, disable_compile=True, **options))
         assert len(static.recorded) >= 2
 
+    def test_another_where_rows_are_not_cut(self, static, model, random_ids):
+        """Without `stop_at_eos`, `skip_after_eos` has no effect."""
+        ids, options = random_ids(1, 12), self.OPTIONS | {"skip_after_eos": True, "eos_token_id": list(range(40))}
+        for stops in (True, False, True):
+            expected = model.generate(ids, disable_compile=True, **options | {"stop_at_eos": stops})
+            assert torch.equal(model.generate(ids, **options | {"stop_at_eos": stops}), expected)
+        assert len(static.recorded) == 2
+
     def test_another_for_another_shape(self, static, tiny_model, random_ids):
         model = tiny_model(max_position_embeddings=128)
         for shape in ((1, 12), (2, 12), (1, 60), (1, 12)):
