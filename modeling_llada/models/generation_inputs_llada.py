@@ -98,6 +98,11 @@ def check_special_tokens(config: LLaDAGenerationConfig, vocab_size: int) -> None
         raise ValueError(
             f"`suppress_tokens` must be ids of the vocabulary of {vocab_size} tokens, but got {suppressed.max()}. Leave it out."
         )
+    if suppressed is not None and len({config.mask_token_id, *suppressed.tolist()}) == vocab_size:
+        raise ValueError(
+            f"`suppress_tokens` must leave a token to propose, but it has all {vocab_size} of the vocabulary, the mask token "
+            "aside. Leave some out."
+        )
     if config.skip_after_eos and config.eos_token_id is None:
         raise ValueError("`skip_after_eos=True` needs an `eos_token_id`, and none is known. Pass it as well.")
     for option in ("logits_eos_inf", "confidence_eos_eot_inf"):

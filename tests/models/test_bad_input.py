@@ -140,6 +140,11 @@ class TestOptions:
         refuses(option, eos_token_id=126081, **{option: True})
         refuses(option, eos_token_id=[3, 32], **{option: True})
 
+    def test_every_token_is_suppressed(self, refuses):
+        """The mask token is never proposed, so it does not count."""
+        refuses("suppress_tokens", suppress_tokens=list(range(MASK + 1)))
+        refuses("suppress_tokens", suppress_tokens=list(range(MASK)))
+
     def test_no_mask_id(self, refuses):
         refuses("mask_token_id", config={"mask_token_id": None})
 
