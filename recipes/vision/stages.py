@@ -21,6 +21,7 @@ from modeling_llada.training.masking.row_order import NumberedRows
 from modeling_llada.training.resuming import find_last_checkpoint
 from modeling_llada.writing import complete_or_absent
 from recipes.vision.feeding import DrawnRows, RowReader
+from recipes.vision.optimizers import with_muon
 from recipes.vision.rows import VisionRows
 
 
@@ -68,11 +69,15 @@ class DrawingTrainer(LLaDASFTTrainer):
         reader (`RowReader`): makes it into tokens and tiles.
         budget (`Budget`): when training ends.
         final_rate (`float`): the part of the learning rates that is left at the end, on a cosine.
+        muon (`bool`): whether Muon trains the matrices of the layers, with the same learning rates.
         kwargs: the other arguments of [`LLaDASFTTrainer`].
     """
 
-    def __init__(self, *args, rows: VisionRows, reader: RowReader, budget: Budget, final_rate: float, **kwargs):
-        self.drawn_rows, self.reader, self.budget, self.final_rate = rows, reader, budget, final_rate
+    def __init__(
+        self, *args, rows: VisionRows, reader: RowReader, budget: Budget, final_rate: float, muon: bool, **kwargs
+    ):
+        self.drawn_rows, self.reader, self.budget = rows, reader, budget
+        self.final_rate, self.muon = final_rate, muon
         super().__init__(*args, callbacks=[budget, InterruptCallback("the same command")], **kwargs)
 
     def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
@@ -80,6 +85,13 @@ class DrawingTrainer(LLaDASFTTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         super().log(logs | {"minutes": round(self.budget.spent, 3)}, start_time)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self.muon:
+            self.optimizer = optimizer = with_muon(optimizer, self.model if model is None else model)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
         """Linear warmup over steps, then a cosine over what the budget says is spent."""
@@ -102,6 +114,7 @@ def train_stage(
     rows: VisionRows,
     minutes: float | None,
     final_rate: float,
+    muon: bool,
     pictures: str,
 ) -> DrawingTrainer:
     """Trains a stage, from its last checkpoint if there is one, and returns the trainer."""
@@ -117,6 +130,7 @@ def train_stage(
         reader=reader,
         budget=Budget(minutes),
         final_rate=final_rate,
+        muon=muon,
     )
     trainer.train(resume_from_checkpoint=find_last_checkpoint(args.output_dir))
     # They draw rows for steps that the budget cut off, and a loader waits five seconds for each of them.

@@ -25,6 +25,7 @@ from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionP
 from modeling_llada.writing import write_atomically
 from recipes.vision.archive import Archive
 from recipes.vision.draw import LANGUAGES, Draw, held_out_style
+from recipes.vision.optimizers import is_matrix_of_layer
 from recipes.vision.papers import font_for
 from recipes.vision.tasks import NUM_FONTS, sign_line
 
@@ -241,9 +242,9 @@ class TowerTraining:
 
     def _make_optimizers(self) -> list[tuple[float, torch.optim.Optimizer]]:
         """The optimizers with their learning rates."""
-        args, named = self.args, dict(self.contrast.named_parameters())
-        matrices = [one for name, one in named.items() if one.ndim == 2 and ".layers." in name]
-        others = [one for name, one in named.items() if not (one.ndim == 2 and ".layers." in name)]
+        args, named = self.args, list(self.contrast.named_parameters())
+        matrices = [one for name, one in named if is_matrix_of_layer(name, one)]
+        others = [one for name, one in named if not is_matrix_of_layer(name, one)]
         muon = torch.optim.Muon(
             matrices, lr=args.matrix_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
         )

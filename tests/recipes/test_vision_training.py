@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """recipes/vision: the tower, the stages, the evaluation and the card, all in small."""
 
+import copy
 import json
 import math
 from itertools import pairwise
@@ -27,6 +28,7 @@ from recipes.vision.archive import Archive  # noqa: E402
 from recipes.vision.build_tokenizer import build_tokenizer  # noqa: E402
 from recipes.vision.draw import held_out_style  # noqa: E402
 from recipes.vision.feeding import BLOCK, MAX_BLOCKS, RowReader, in_other_light  # noqa: E402
+from recipes.vision.optimizers import with_muon  # noqa: E402
 from recipes.vision.rows import VisionRows  # noqa: E402
 from recipes.vision.stages import Budget  # noqa: E402
 from recipes.vision.training import load_recipe, make_model, read_budget  # noqa: E402
@@ -45,6 +47,7 @@ SMALL = [
     "training.dataloader_prefetch_factor=null",
     "training.optim=adamw_torch",
     "training.logging_steps=1",
+    "stages.2.muon=true",
 ]
 STEPS = "tower=2,language=1,1=1,2=2,3=1"
 STAGES = ("tower", "language", "1", "2", "3")
@@ -169,6 +172,41 @@ class TestTower:
         assert resumed.step == whole.step == 4
         for name, weight in whole.contrast.state_dict().items():
             assert torch.equal(weight, resumed.contrast.state_dict()[name]), name
+
+
+class TestOptimizers:
+    def make(self):
+        torch.manual_seed(0)
+        model = torch.nn.ModuleDict(
+            {"layers": torch.nn.Sequential(torch.nn.Linear(4, 4)), "head": torch.nn.Linear(4, 2)}
+        )
+        groups = [
+            {"params": list(model["layers"].parameters()), "lr": 0.1},
+            {"params": list(model["head"].parameters())},
+        ]
+        return model, with_muon(torch.optim.AdamW(groups, lr=0.01), torch.nn.ModuleDict({"model": model}))
+
+    def train(self, model, optimizer, steps):
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+            optimizer.zero_grad()
+            model["head"](model["layers"](torch.eye(4))).square().sum().backward()
+            optimizer.step()
+
+    def test_muon_takes_the_matrices_of_layers_with_the_rates_of_their_groups(self):
+        _, optimizer = self.make()
+        found = [(group["lr"], [tuple(one.shape) for one in group["params"]]) for group in optimizer.param_groups]
+        assert found == [(0.1, [(4, 4)]), (0.1, [(4,)]), (0.01, [(2, 4), (2,)])]
+        assert [type(one).__name__ for one in optimizer.optimizers] == ["Muon", "AdamW"]
+
+    def test_a_loaded_state_goes_on_as_without_a_break(self):
+        (whole, optimizer), (resumed, other) = self.make(), self.make()
+        self.train(whole, optimizer, 2)
+        resumed.load_state_dict(whole.state_dict())
+        other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        self.train(whole, optimizer, 2)
+        self.train(resumed, other, 2)
+        assert all(torch.equal(one, two) for one, two in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 class TestBudget:
