@@ -28,7 +28,7 @@ from benchmarks.report import progress, save_report, settle_device, start_report
 from benchmarks.timing import seconds_of, summary, take_turns, with_peak_memory
 from benchmarks.vision_table import section
 from modeling_llada import LLaDAVConfig, LLaDAVForConditionalGeneration
-from modeling_llada.models.images_llada import num_anyres_tiles, num_image_features
+from modeling_llada.models.images_llada_v import num_anyres_tiles, num_image_features
 from reporting.results import rounded
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lm_eval.api.instance import Instance
 
 from ..models.image_reading_llada_v import read_image
-from ..models.images_llada import num_anyres_tiles
+from ..models.images_llada_v import num_anyres_tiles
 from ..models.processing_llada_v import LLaDAVProcessor
 
 

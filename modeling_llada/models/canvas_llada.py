@@ -230,7 +230,7 @@ def check_confidences(canvas: Canvas) -> None:
         raise ValueError(
             f"The logits were NaN or infinite for {int(is_broken.sum())} tokens of the completion, so it means nothing. "
             "Usual causes: weights that are NaN or overflow in their dtype, a `logits_processor` that rules out every "
-            "token, or a very large `cfg_scale`."
+            "token that `suppress_tokens` leaves, or a very large `cfg_scale`."
         )
 
 

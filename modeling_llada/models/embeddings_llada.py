@@ -37,10 +37,13 @@ class GivenEmbeddings(NamedTuple):
 def embedded(
     model: nn.Module, input_ids: torch.LongTensor, embeddings: GivenEmbeddings | None
 ) -> dict[str, torch.Tensor]:
-    """The input of a forward pass: tokens, or embeddings where some are given."""
-    if embeddings is None:
-        return {"input_ids": input_ids}
-    return {"inputs_embeds": embeddings.put_into(model.get_input_embeddings(), input_ids)}
+    """The input of a forward pass: tokens, or embeddings where some could be given."""
+    if embeddings is not None:
+        return {"inputs_embeds": embeddings.put_into(model.get_input_embeddings(), input_ids)}
+    if getattr(model, "embedded_inputs", ()):
+        # With tokens the model would look again for those of images, and the host would wait for the device.
+        return {"inputs_embeds": model.get_input_embeddings()(input_ids)}
+    return {"input_ids": input_ids}
 
 
 class EmbeddedInputsMixin:

@@ -24,29 +24,24 @@ from torch import nn
 from transformers import SiglipVisionModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling, MaskedLMOutput
-from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
-from .arguments_llada import check_shape
+from .arguments_llada_v import (
+    IMAGE_INPUTS,
+    check_all_given,
+    check_counts,
+    check_pixels,
+    read_counts,
+    read_tiles,
+)
 from .configuration_llada_v import LLaDAVConfig
 from .conversion_llada import register_weight_renamings
 from .conversion_llada_v import BACKBONE_RENAMINGS, PublicFiles, count_entries, rename_public_keys
 from .diffusion_llada import LLaDAMaskedLossOutput
 from .embeddings_llada import GivenEmbeddings
 from .generation_llada import LLaDAGenerationOutput
-from .images_llada import pack_features, pack_video
+from .images_llada_v import pack_features, pack_video
 from .modeling_llada import LLaDAForMaskedLM, LLaDAModel
 from .parts_llada_v import check_projector, read_projector, read_tower
-
-
-# The arguments that say what stands at the image tokens and the video tokens, as the processor returns them.
-IMAGE_INPUTS = (
-    "pixel_values",
-    "image_sizes",
-    "num_tiles",
-    "batch_num_images",
-    "pixel_values_videos",
-    "num_frames",
-)
 
 
 class LLaDAVProjector(nn.Module):
@@ -149,27 +144,26 @@ class LLaDAVModel(LLaDAModel):
         Raises:
             `ValueError`: if the images and the image tokens do not match.
         """
-        config, kinds = self.config, []
-        is_image, is_video = input_ids == config.image_token_id, input_ids == config.video_token_id
+        where = {
+            "image": input_ids == self.config.image_token_id,
+            "video": input_ids == self.config.video_token_id,
+        }
+        check_all_given(where, pixel_values=pixel_values, pixel_values_videos=pixel_values_videos)
+        features = {}
         if pixel_values is not None:
-            images = self.get_image_features(pixel_values, image_sizes, num_tiles, batch_num_images).pooler_output
-            kinds.append((is_image, images, "pixel_values", "image"))
-        elif is_image.any():
-            raise missing_pixels(is_image, "pixel_values", "image")
+            images = self.get_image_features(pixel_values, image_sizes, num_tiles, batch_num_images)
+            features["image"] = images.pooler_output
         if pixel_values_videos is not None:
-            videos = self.get_video_features(pixel_values_videos, num_frames).pooler_output
-            kinds.append((is_video, videos, "pixel_values_videos", "video"))
-        elif is_video.any():
-            raise missing_pixels(is_video, "pixel_values_videos", "video")
-        if not kinds:
+            features["video"] = self.get_video_features(pixel_values_videos, num_frames).pooler_output
+        if not features:
             return None
         # Offloaded weights have a dtype, but no device.
         device, dtype = input_ids.device, self.embed_tokens.weight.dtype
-        embeddings = torch.zeros(*input_ids.shape, config.hidden_size, device=device, dtype=dtype)
-        for where, features, name, kind in kinds:
-            check_counts(where, [len(one) for one in features], name, kind)
-            embeddings = embeddings.masked_scatter(where[..., None], torch.cat(features).to(device, dtype))
-        return GivenEmbeddings(is_image | is_video, embeddings)
+        embeddings = torch.zeros(*input_ids.shape, self.config.hidden_size, device=device, dtype=dtype)
+        for kind, packed in features.items():
+            check_counts(where[kind], [len(one) for one in packed], kind)
+            embeddings = embeddings.masked_scatter(where[kind][..., None], torch.cat(packed).to(device, dtype))
+        return GivenEmbeddings(where["image"] | where["video"], embeddings)
 
     def get_image_features(
         self,
@@ -197,7 +191,7 @@ class LLaDAVModel(LLaDAModel):
             [`BaseModelOutputWithPooling`]: `pooler_output` is a list with the packed features of each image,
             `(num_features, hidden_size)`.
         """
-        tiles = self._count_tiles(pixel_values, image_sizes, num_tiles, batch_num_images)
+        tiles = read_tiles(self.config, pixel_values, image_sizes, num_tiles, batch_num_images)
         if not tiles:
             return BaseModelOutputWithPooling(pooler_output=[self._no_features(pixel_values)])
         features = self.get_tile_features(without_filling(pixel_values, tiles)).split(tiles)
@@ -259,28 +253,6 @@ class LLaDAVModel(LLaDAModel):
         outputs = tower(pixel_values.to(device, tower.dtype), output_hidden_states=True)
         # The state before the norm at the end of the tower, as the public code takes it.
         return self.multi_modal_projector(outputs.hidden_states[-1])
-
-    def _count_tiles(self, pixel_values, image_sizes, num_tiles, batch_num_images) -> list[int]:
-        size = self.config.vision_config.image_size
-        check_pixels("pixel_values", pixel_values, size)
-        if image_sizes is None:
-            raise ValueError("`pixel_values` need `image_sizes`, the height and the width of each image in pixels.")
-        check_shape("image_sizes", image_sizes, (len(pixel_values), 2), "height and width of each image")
-        if num_tiles is not None:
-            return read_counts("num_tiles", num_tiles, pixel_values, "image")
-        per_row = [1] * len(pixel_values) if batch_num_images is None else batch_num_images.tolist()
-        if sum(per_row) != len(pixel_values):
-            raise ValueError(
-                f"`batch_num_images` must add up to the number of images in `pixel_values`, but got {per_row} for "
-                f"{len(pixel_values)} images."
-            )
-        is_alone = [count == 1 for count in per_row for _ in range(count)]
-        pinpoints = self.config.image_grid_pinpoints
-        counts = [
-            image_size_to_num_patches(image_size, pinpoints, size) if alone else 1
-            for image_size, alone in zip(image_sizes.tolist(), is_alone, strict=True)
-        ]
-        return read_counts("num_tiles", torch.tensor(counts), pixel_values, "image")
 
 
 class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
@@ -491,44 +463,6 @@ def without_filling(pixel_values: torch.FloatTensor, counts: list[int]) -> torch
     most = pixel_values.shape[1]
     index = [image * most + tile for image, count in enumerate(counts) for tile in range(count)]
     return pixel_values.flatten(0, 1)[torch.tensor(index, device=pixel_values.device)]
-
-
-def check_pixels(name: str, pixels: torch.Tensor, size: int) -> None:
-    if pixels.ndim != 5 or tuple(pixels.shape[-2:]) != (size, size):
-        raise ValueError(
-            f"`{name}` must be tiles of {size} x {size} pixels, of shape (number, tiles, channels, {size}, {size}), but got "
-            f"{tuple(pixels.shape)}. Take the processor of this checkpoint."
-        )
-
-
-def read_counts(name: str, counts: torch.LongTensor, pixels: torch.Tensor, kind: str) -> list[int]:
-    """How many tiles (or frames) of each image are not filling."""
-    check_shape(name, counts, pixels.shape[:1], f"one for each {kind}")
-    counts, most = counts.tolist(), pixels.shape[1]
-    if counts and not (min(counts) > 0 and max(counts) <= most):
-        raise ValueError(
-            f"`{name}` must be from 1 to {most}, as many as there are pixels for each {kind}, but got {counts}. Pass what the "
-            "processor returns; without it, an image that is alone in its row has the tiles of its size."
-        )
-    return counts
-
-
-def missing_pixels(where: torch.BoolTensor, name: str, kind: str) -> ValueError:
-    return ValueError(
-        f"`{name}` is missing: `input_ids` hold {int(where.sum())} {kind} tokens. Pass all that the processor returns: "
-        "`model(**inputs)`."
-    )
-
-
-def check_counts(where: torch.BoolTensor, lengths: list[int], name: str, kind: str) -> None:
-    """Each row must hold one token for each feature, and no image may begin in one row and end in the next."""
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    row_ends = where.sum(-1).cumsum(0).cpu()
-    if row_ends[-1] != ends[-1] or not torch.isin(row_ends, ends).all():
-        raise ValueError(
-            f"`input_ids` must hold the {kind} token once for each feature, but its rows hold {where.sum(-1).tolist()}, and the "
-            f"{len(lengths)} {kind}s of `{name}` have {lengths} features. Let the processor make both, and cut no prompt."
-        )
 
 
 register_weight_renamings("LLaDAVModel", BACKBONE_RENAMINGS)

@@ -25,7 +25,7 @@ from .configuration_llada_v import LLaDAVConfig, check_merge_type, read_max_tile
 from .conversion_llada_v import PublicFiles
 from .image_processing_llada_v import LLaDAVImageProcessor
 from .image_reading_llada_v import nesting_of
-from .images_llada import num_image_features, num_video_features
+from .images_llada_v import num_image_features, num_video_features
 
 
 PUBLIC_SYSTEM_PROMPT = (

@@ -24,8 +24,7 @@ from modeling_llada.export import checkpoint, export_checkpoint
 
 
 MODELS = SHIPPED_CHECKPOINT.parent.parent / "modeling_llada" / "models"
-# A model without images does not carry the code for them.
-CODE = {path.name for path in MODELS.glob("*_llada.py")} - {"images_llada.py"}
+CODE = {path.name for path in MODELS.glob("*_llada.py")}
 # Like the official one: no marks, and EOS where no answer is asked for.
 OFFICIAL_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "

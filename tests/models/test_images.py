@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from support.golden_v import CONFIG, FOLDER, GOLDEN, golden_tensors
 
 from modeling_llada import LLaDAVConfig
-from modeling_llada.models.images_llada import (
+from modeling_llada.models.images_llada_v import (
     num_anyres_tiles,
     num_image_features,
     num_video_features,
@@ -105,6 +105,14 @@ def test_as_many_features_as_counted(layout, size, max_tiles, merge_type, one_ti
     count = num_image_features(size, tiles, side, pinpoints, tile_size, **options)
     assert packed.shape == (count, 2)
     assert count >= side * side
+
+
+def test_a_grid_that_is_scaled_down_keeps_a_row():
+    """Where a tile has few features, a wide picture would have none at a third of its height."""
+    tiles = torch.rand(7, 4, 2)
+    pinpoints = [[28, 28 * columns] for columns in range(1, 7)]
+    (packed,) = pack_features([tiles], [(98, 634)], torch.zeros(2), pinpoints, 28, max_tiles=1)
+    assert len(packed) == 4 + 1 * (4 + 1)
 
 
 def test_counting_equals_the_processor_of_transformers():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.golden_v import golden_tensors
 from support.llada_v import EOS, MASK, golden_llada_v, stack_images
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
 from modeling_llada.models import engine_llada
@@ -91,6 +92,14 @@ def details(model, inputs, **options):
 
 
 ROWS = [("A",), (), ("C", "A"), ("B",)]
+
+
+class NoLook(TorchDispatchMode):
+    """Fails where the host looks at a value. While a CUDA graph is recorded, that is an error."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function is not torch.ops.aten._local_scalar_dense.default
+        return function(*args, **kwargs or {})
 
 
 class TestForward:
@@ -201,6 +210,19 @@ class TestGenerate:
         assert not torch.equal(first.sequences, second.sequences)
         assert torch.equal(second.sequences, expected.sequences)
 
+    @pytest.mark.parametrize("rows", [[()], [("A",), ()]], ids=["text", "images"])
+    def test_recorded_steps_look_at_no_value(self, model, eager_or_recorded, monkeypatch, rows):
+        """Text alone too: image tokens are looked for before the first step."""
+        static_step = RecordedDenoiser._static_step
+
+        def step(self, *shape):
+            with NoLook():
+                return static_step(self, *shape)
+
+        monkeypatch.setattr(RecordedDenoiser, "_static_step", step)
+        details(model, batch_of(model, rows), **SHORT)
+        assert eager_or_recorded
+
     @pytest.mark.parametrize("cache", ["prefix", "dual", "vicinity"])
     def test_a_cache_that_is_always_fresh_is_exact(self, model, cache):
         inputs = batch_of(model, ROWS)
@@ -263,6 +285,7 @@ class TestBadInput:
             ({"num_tiles": None, "image_sizes": torch.tensor([[700, 700]])}, "`num_tiles` must be from 1 to 3"),
             ({"pixel_values": torch.zeros(1, 3, 3, 64, 64)}, "tiles of 70 x 70 pixels"),
             ({"pixel_values": torch.zeros(3, 3, 70, 70)}, "tiles of 70 x 70 pixels"),
+            ({"pixel_values": torch.zeros(1, 3, 3, 70, 70, dtype=torch.uint8)}, "normalized floats .* torch.uint8"),
             ({"num_tiles": None, "batch_num_images": torch.tensor([2])}, "`batch_num_images` must add up"),
         ],
         ids=str,

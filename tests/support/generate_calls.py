@@ -17,6 +17,7 @@ from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RU
 MASK, EOS, EOT, PAD, BOS, VOCAB_SIZE = 23, 22, 21, 20, 19, 24
 TABLE = {option.name: option for option in OPTIONS}
 REFINED = {option.name: option.refines for option in OPTIONS if option.refines}
+TOP = 14  # more than the EOS tokens and `suppress_tokens` of a call, and the mask token
 SELDOM = {"draft_steps"}  # it excludes all random options
 
 
@@ -193,7 +194,7 @@ def options_of_a_call(draw):
     if "remasking" in options and draw(st.booleans()):
         options["remasking"] = CommitAboveMedian()
     if draw(st.integers(0, 5)) == 0:
-        options["logits_processor"] = draw(st.sampled_from([[TopKLogitsWarper(3)], [NotTheSum()]]))
+        options["logits_processor"] = draw(st.sampled_from([[TopKLogitsWarper(TOP)], [NotTheSum()]]))
     if draw(st.integers(0, 3)) == 0:
         options["stopping_criteria"] = [StopAtCount(options["max_new_tokens"], draw(st.integers(0, 4)))]
     if draw(st.integers(0, 5)) == 0:

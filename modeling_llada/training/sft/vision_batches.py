@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedConfig
 
-from ...models.images_llada import num_anyres_tiles, num_image_features
+from ...models.images_llada_v import num_anyres_tiles, num_image_features
 from ..masking.collator import MaskingCollator, stack_images
 from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRow, NumberedRows, RowKey

@@ -222,7 +222,7 @@ def _resampled_size(picture: torch.FloatTensor, num_features: int, max_tiles: in
     """The size of a grid with more features than `max_tiles` tiles of `num_features`; `None` for one that keeps its size."""
     height, width = picture.shape[1:]
     factor = 0.0 if max_tiles is None else math.sqrt(height * width / (max_tiles * num_features))
-    return (int(height // factor), int(width // factor)) if factor > RESAMPLING_SLACK else None
+    return (max(int(height // factor), 1), max(int(width // factor), 1)) if factor > RESAMPLING_SLACK else None
 
 
 def _as_picture(tiles: torch.FloatTensor) -> torch.FloatTensor:
