@@ -17,6 +17,7 @@ LLaDA with pictures: a SigLIP vision tower and a projector turn the tiles of an 
 backbone, which stand in the sequence at the image tokens. Everything after that is LLaDA.
 """
 
+import copy
 import os
 
 import torch
@@ -307,10 +308,14 @@ class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
             fields = count_entries(*PublicFiles(str(language_model), {}).read_tokens(rows), rows) | fields
         tower = read_tower(vision_model, language.dtype)
         config = LLaDAVConfig.from_language_config(language.config, vision_config=tower.config.to_dict(), **fields)
+        config.vision_config, config._attn_implementation = tower.config, language.config._attn_implementation
         with torch.device("meta"):
             model = cls(config)
+        # The layers read the config of the whole, and have the same weights.
+        shared = {id(tensor): tensor for tensor in (*language.parameters(), *language.buffers())}
         for name in ("embed_tokens", "layers", "norm", "rotary_emb"):
-            setattr(model.model, name, getattr(language.model, name))
+            module = copy.deepcopy(getattr(language.model, name), shared | {id(language.config): config})
+            setattr(model.model, name, module)
         model.lm_head, model.model.vision_tower = language.lm_head, tower.to(language.device)
         model.model.multi_modal_projector = LLaDAVProjector(config).to(language.device, language.dtype)
         newline = torch.randn(config.hidden_size) * config.hidden_size**-0.5

@@ -22,6 +22,12 @@ TOWER = {
 TEXT_TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
+def implementations_of(model) -> set[str]:
+    """The kinds of attention that the layers of a model compute."""
+    modules = [module for module in model.modules() if type(module).__name__ in ("LLaDAAttention", "SiglipAttention")]
+    return {module.config._attn_implementation for module in modules}
+
+
 @pytest.fixture
 def tower():
     torch.manual_seed(0)
@@ -77,6 +83,16 @@ class TestFromParts:
         assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
         assert model.lm_head.weight is model.model.embed_tokens.weight
         assert model.generation_config.to_diff_dict() == poet.generation_config.to_diff_dict()
+
+    def test_the_layers_follow_its_config_and_share_their_weights(self, tiny_model, tower):
+        """Also when the attention is chosen later; the language model keeps its own."""
+        language = tiny_model(attn_implementation="eager")
+        model = LLaDAVForConditionalGeneration.from_parts(language, tower)
+        assert implementations_of(model) == {"eager"}
+        model.set_attn_implementation("sdpa")
+        assert implementations_of(model) == {"sdpa"} and implementations_of(language) == {"eager"}
+        own = dict(language.named_parameters())
+        assert all(value is own[name] for name, value in model.named_parameters() if name in own)
 
     def test_placeholders_stand_behind_the_entries_of_the_tokenizer(self, tower):
         folder = FOLDER.parents[2] / "checkpoints/llada-poet"
