@@ -3,6 +3,7 @@
 """Fixtures that several test files share: a tiny random model, and the golden checkpoint of the reference."""
 # ruff: noqa: E402  (the environment is set before transformers is imported)
 
+import gc
 import json
 import logging
 import os
@@ -75,6 +76,11 @@ def not_deaf_to_ctrl_c():
 def no_list_of_packages():
     """After each evaluation, lm-evaluation-harness asks torch for the environment, which lists all packages with pip."""
     torch.utils.collect_env.get_pip_packages = lambda run, patterns=None: ("pip", "")
+
+
+def pytest_collection_finish():
+    """Trainer collects garbage at each start, and would look through all that the imports have made."""
+    gc.freeze()
 
 
 @pytest.fixture
