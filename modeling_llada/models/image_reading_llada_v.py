@@ -68,7 +68,7 @@ def read_image(image: Any, allow_paths: bool = True, allow_urls: bool = True) ->
             f"{type(image).__name__}."
         )
     name, file = _open_source(image, allow_paths, allow_urls)
-    with file, _attempt(name, PIL.Image.open, file, formats=_known_formats()) as opened:
+    with file, _attempt(name, PIL.Image.open, file, formats=known_formats()) as opened:
         return _as_rgb(opened, name)
 
 
@@ -110,7 +110,7 @@ def _decode_base64(text: str) -> bytes:
 
 
 @cache
-def _known_formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """Those that this build of Pillow has."""
     PIL.Image.init()
     return tuple(name for name in FORMATS if name in PIL.Image.OPEN)
@@ -192,4 +192,4 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.round(values.astype(np.float64) * (255 / top)).astype(np.uint8)
 
 
-__all__ = ["MAX_PIXELS", "nesting_of", "read_image"]
+__all__ = ["MAX_PIXELS", "known_formats", "nesting_of", "read_image"]

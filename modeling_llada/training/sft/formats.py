@@ -103,7 +103,10 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, images: "RowIma
 
 def find_format(dataset: Dataset, name: str, args: LLaDASFTConfig) -> str:
     """The format of `dataset_format`, or the first one whose columns are there, which is said."""
-    columns, formats = set(dataset.column_names) - {LINE}, COLUMNS | {"text": (args.dataset_text_field,)}
+    columns, formats = (
+        set(dataset.column_names) - {LINE, IMAGE_PATHS, IMAGE_SIZES},
+        COLUMNS | {"text": (args.dataset_text_field,)},
+    )
     found = [kind for kind, needed in formats.items() if set(needed) <= columns]
     wanted = args.dataset_format
     if wanted not in ("auto", *found):

@@ -50,7 +50,7 @@ class Talk:
 def read_talk(messages: Any, column: str, read_content: Callable[[Any], Any] = message_text) -> Talk:
     """
     Reads the messages of a column, with `role` and `content` or with `from` and `value`. What is asked, and not answered,
-    is read by `read_content`, which raises a `ValueError` for what it does not know.
+    is read by `read_content`, which raises a `ValueError` for what is no text.
     """
     if messages is None:
         raise RowFault(f"something in the column `{column}`")

@@ -69,6 +69,7 @@ from .stages import (
     warn_of_suppressed_eos,
 )
 from .vision_batches import IMAGE_INPUTS
+from .vision_formats import refuse_images
 from .vision_inputs import VisionInputs
 
 
@@ -243,6 +244,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         if dataset.format["type"] != "custom":  # a transform, which TRL refuses
             dataset = dataset.with_format(None)
         if self._formatting_func is not None:
+            if self._vision is not None:
+                refuse_images(dataset, name)
             return dataset
         dataset = read_rows(dataset, name, args) if self._vision is None else self._vision.read(dataset, name)
         if args.chat_template_path is None:

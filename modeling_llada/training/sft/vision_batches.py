@@ -63,11 +63,14 @@ class RowPixels:
             return None
         data = row.get(IMAGE_DATA)
         in_column = iter([one for one in (data if isinstance(data, list) else [data]) if one is not None])
-        images = [next(in_column) if path is None else open_image(path, self.folder) for path in paths]
+        images = [open_image(next(in_column) if path is None else path, self.folder) for path in paths]
         inputs = self.processor.image_processor([images], return_tensors="pt")
         found = inputs["image_sizes"].tolist()
         if found != row[IMAGE_SIZES]:
-            raise RowFault(f"images of the sizes {row[IMAGE_SIZES]} that were measured before, not {found}")
+            raise RowFault(
+                f"images of the sizes {row[IMAGE_SIZES]} that were measured before, not {found} (after files have changed, "
+                "`dataset.cleanup_cache_files()` lets them be measured again)"
+            )
         return {name: inputs[name] for name in IMAGE_INPUTS}
 
 
@@ -76,7 +79,7 @@ class NumberedVisionRows(NumberedRows):
 
     def __init__(self, dataset: Dataset, noise: RowNoise, filler: int, pixels: RowPixels):
         super().__init__(dataset, noise, filler)
-        self.rows = dataset
+        self.rows = as_stored(dataset)
         self.pixels = pixels
 
     def lengths(self) -> Sequence[int]:
@@ -90,10 +93,18 @@ class NumberedVisionRows(NumberedRows):
         return NumberedRow(row["input_ids"], row["labels"], *noise, row["images"], row["turns"])
 
 
+def as_stored(dataset: Dataset) -> Dataset:
+    """Rows as Arrow has them. Images are not decoded: they are opened where they were measured, and as they were."""
+    return dataset.with_format("arrow")
+
+
 def expanded(rows: Dataset, index: int, pixels: RowPixels) -> dict[str, Any]:
-    """A row with a token for each feature of its images, the number of the turn of each token, its images and their lengths."""
+    """
+    A row of those that are [`as_stored`], with a token for each feature of its images, the number of the turn of each token,
+    its images and their lengths.
+    """
+    row = rows[index].to_pylist()[0]
     try:
-        row = rows[index]
         images = pixels(row)
     except (RowFault, OSError, ValueError) as error:
         raise ValueError(

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, Value, concatenate_datasets
 from PIL import Image
 
-from ...models.image_reading_llada_v import MAX_PIXELS
+from ...models.image_reading_llada_v import MAX_PIXELS, known_formats
 from ..data_files import LINE, numbered_rows
 from .configuration import LLaDASFTConfig
 from .formats import COLUMNS, FAULT, IMAGE_DATA, IMAGE_PATHS, IMAGE_SIZES, TRAINED_TURNS, USES_TOOLS, read_rows
@@ -58,6 +58,16 @@ def read_vision_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, mark: st
     return concatenate_datasets([rows, pictures.rename_column(column, IMAGE_DATA)], axis=1)
 
 
+def refuse_images(dataset: Dataset, name: str) -> None:
+    """Raises a `ValueError` for a dataset with images whose rows a `formatting_func` turns into texts."""
+    column = _image_column(dataset, name)
+    if column is not None:
+        raise ValueError(
+            f"`formatting_func` makes texts, so that the images of `{name}` in the column `{column}` would not be seen. Give "
+            "rows with messages, or with a prompt and a completion, in its place, or drop the column."
+        )
+
+
 @dataclass
 class RowImages:
     """Puts the images of a row to their places. `mark` is the text of the image token."""
@@ -76,7 +86,7 @@ class RowImages:
         if isinstance(content, str):
             return content.replace(MARK, self.mark)
         if not isinstance(content, list):
-            raise ValueError(f"`content` must be a text or a list of parts, but got {str(content)[:80]!r}")
+            raise RowFault(f"a text or a list of parts as the `content` of messages, not {str(content)[:80]!r}")
         return [self._part(part) for part in content]
 
     def _part(self, part: Any) -> dict[str, Any]:
@@ -85,15 +95,12 @@ class RowImages:
         if kind == "text" and isinstance(part.get("text"), str):
             return {"type": "text", "text": part["text"].replace(MARK, self.mark)}
         if kind != "image":
-            raise ValueError(
-                f'a part of `content` must be {{"type": "text", "text": "Hello!"}} or {{"type": "image"}}, but got '
-                f"{str(part)[:80]!r}"
+            raise RowFault(
+                f'parts {{"type": "text", "text": "Hello!"}} or {{"type": "image"}} in messages, not {str(part)[:80]!r}'
             )
         path = next((part[key] for key in PATH_KEYS if part.get(key) is not None), None)
         if path is not None and not isinstance(path, str):
-            raise ValueError(
-                f"an image part must have a path, or none if the column has the image, but got {str(part)[:80]!r}"
-            )
+            raise RowFault(f"a path in an image part, or none if a column has the image, not {str(part)[:80]!r}")
         return {"type": "image"} | ({} if path is None else {"path": path})
 
     def place(self, values: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -193,11 +200,12 @@ def _measure(pictures: Dataset, name: str, column: str, args: LLaDASFTConfig) ->
     """The paths and the sizes of the images in a column. Images are read as they are stored, without decoding them."""
 
     is_json = isinstance(pictures.features[column], Json)  # one path here, a list of paths there
+    folder = args.image_folder  # alone, so that sizes that were measured stay in the cache when other arguments change
 
     def measure(table: pa.Table) -> dict[str, list]:
         values = table[column].to_pylist()
         values = [json.loads(value) if is_json and value is not None else value for value in values]
-        rows = [_read_images(value, args.image_folder) for value in values]
+        rows = [_read_images(value, folder) for value in values]
         return {key: [row[key] for row in rows] for key in (*FEATURES, FAULT)}
 
     with PartialState().main_process_first():
@@ -232,7 +240,7 @@ def _read_images(value: Any, folder: str | None) -> dict[str, Any]:
     return {IMAGE_PATHS: paths, IMAGE_SIZES: sizes, FAULT: None}
 
 
-def size_of(image: str | dict[str, Any], folder: str | None = None) -> tuple[int, int]:
+def size_of(image: str | bytes | dict[str, Any], folder: str | None = None) -> tuple[int, int]:
     """
     The height and the width of an image as it is seen, from its header: EXIF may say that it lies on its side.
 
@@ -240,29 +248,44 @@ def size_of(image: str | dict[str, Any], folder: str | None = None) -> tuple[int
         `RowFault`: if there is no such file, or it is no image that the processor reads.
     """
     with open_image(image, folder) as opened:
-        width, height = opened.size
-        # The other pictures of an MPO file are previews.
-        if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
-            raise RowFault(f"images that are not animated (one has {opened.n_frames} frames)")
-        if width * height > MAX_PIXELS:
-            raise RowFault(f"images of at most {MAX_PIXELS:,} pixels (one has {width} x {height})")
-        # The EXIF data of a PNG would be looked for behind its pixels.
-        may_turn = opened.format != "PNG" or {"exif", "Raw profile type exif"} & opened.info.keys()
-        if may_turn and opened.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
-            width, height = height, width
+        try:
+            return _seen_size(opened)
+        except RowFault:
+            raise
+        except Exception as error:  # decoders raise errors of any class on damaged files
+            raise RowFault(f"images that can be read ({error})") from error
+
+
+def _seen_size(opened: Image.Image) -> tuple[int, int]:
+    width, height = opened.size
+    # The other pictures of an MPO file are previews.
+    if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
+        raise RowFault(f"images that are not animated (one has {opened.n_frames} frames)")
+    if width * height > MAX_PIXELS:
+        raise RowFault(f"images of at most {MAX_PIXELS:,} pixels (one has {width} x {height})")
+    # The EXIF data of a PNG would be looked for behind its pixels.
+    may_turn = opened.format != "PNG" or {"exif", "Raw profile type exif"} & opened.info.keys()
+    if may_turn and opened.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
+        width, height = height, width
     return height, width
 
 
-def open_image(image: str | dict[str, Any], folder: str | None = None) -> Image.Image:
-    """Opens an image, a path or what a dataset stores, without reading its pixels."""
-    place = image if isinstance(image, str) else image.get("path") if isinstance(image, dict) else None
-    if isinstance(image, str) and "://" in image:
-        raise RowFault(f"images that are files, not {image[:80]!r}", "Download them first.")
+def open_image(image: str | bytes | dict[str, Any], folder: str | None = None) -> Image.Image:
+    """
+    Opens an image, a path or what a dataset stores, without reading its pixels.
+
+    Raises:
+        `RowFault`: if there is no such file, or it is no image.
+    """
+    kinds = {bytes: "bytes", str: "path"}
+    stored = {kinds[type(image)]: image} if type(image) in kinds else image
+    data, path = (stored.get(key) for key in ("bytes", "path")) if isinstance(stored, dict) else (None, None)
+    if data is None and not isinstance(path, str):
+        raise RowFault(f"images or paths, not {str(image)[:80]}")
+    if data is None and "://" in path:
+        raise RowFault(f"images that are files, not {path[:80]!r}", "Download them first.")
     try:
-        if isinstance(image, dict) and image.get("bytes") is not None:
-            return Image.open(io.BytesIO(image["bytes"]))
-        if not isinstance(place, str):
-            raise RowFault(f"images or paths, not {str(image)[:80]}")
-        return Image.open(Path(folder or "", place).expanduser())
-    except (OSError, Image.DecompressionBombError) as error:
-        raise RowFault(f"images that can be read ({place or 'bytes'}: {error})") from error
+        file = Path(folder or "", path).expanduser() if data is None else io.BytesIO(data)
+        return Image.open(file, formats=known_formats())
+    except Exception as error:  # as above
+        raise RowFault(f"images that can be read ({(path or 'bytes')[:80]}: {str(error)[:200]})") from error

@@ -15,7 +15,7 @@ from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRows
 from .configuration import LLaDASFTConfig
 from .formats import IMAGE_DATA, IMAGE_LENGTHS, ROW_NUMBER
-from .vision_batches import NumberedVisionRows, RowPixels, VisionCollator, expanded
+from .vision_batches import NumberedVisionRows, RowPixels, VisionCollator, as_stored, expanded
 from .vision_formats import read_vision_rows
 from .vision_rows import VisionRows, check_trained_rows
 
@@ -80,7 +80,8 @@ class VisionInputs:
 
     def documents(self, dataset: Dataset) -> Iterator[dict[str, Any]]:
         """The prepared rows with all of their tokens and their images."""
-        return (expanded(dataset, index, self.pixels) for index in range(len(dataset)))
+        rows = as_stored(dataset)
+        return (expanded(rows, index, self.pixels) for index in range(len(rows)))
 
     def collator(self, *options) -> VisionCollator:
         args, tower = self.args, self.config.vision_config

@@ -4,13 +4,15 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
-from datasets import Dataset
+from datasets import Dataset, List
+from datasets import Image as ImageFeature
 from PIL import Image
 from support.golden_v import golden_image
 from support.vision_runs import LENGTHS, PADDED_LENGTH, asked, golden_processor, vision_rows, vision_trainer
@@ -67,9 +69,13 @@ class TestForms:
         talk = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A square."}]
         question = {"role": "user", "content": [part, text]}
         at_path = {"role": "user", "content": [{"type": "image", "path": picture}, text]}
+        without_column = {"messages": asked("What is it?", "A square.")["messages"]}
         forms = {
             "images": [asked("What is it?", "A square.", golden_image("A"))],
-            "image": [asked("What is it?", "A square.") | {"image": golden_image("A"), "images": None}],
+            "image": [without_column | {"image": golden_image("A")}],
+            "bytes": [without_column | {"image": Path(picture).read_bytes()}],
+            "a stored file": [without_column | {"image": {"bytes": Path(picture).read_bytes(), "path": None}}],
+            "a stored path": [without_column | {"image": {"bytes": None, "path": "a.png"}}],
             "a mark": [asked("<image>\nWhat is it?", "A square.", golden_image("A"))],
             "a path": [{"conversations": talk, "image": "a.png"}],
             "a part": [{"messages": [question, answer], "image": picture}],
@@ -78,13 +84,19 @@ class TestForms:
         }
         for form, rows in forms.items():
             dataset = Dataset.from_list(rows, on_mixed_types="use_json")
-            if form == "image":
-                dataset = dataset.remove_columns("images")
             trainer = trainer_of(dataset, image_folder=str(tmp_path))
             assert texts(trainer) == ASKED, form
             assert trainer.train_dataset[0]["image_lengths"] == [LENGTHS["A"]], form
             row = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))[RowKey(0, 0, 0)]
             assert row.images["num_tiles"].tolist() == [3], form
+
+    @pytest.mark.parametrize("column", ["image", "images"])
+    def test_images_that_are_not_decoded(self, trainer_of, column):
+        row = asked("What is it?", "A square.", golden_image("A"))
+        image, feature = row.pop("images"), ImageFeature(decode=False)
+        image, feature = (image, List(feature)) if column == "images" else (image[0], feature)
+        rows = Dataset.from_list([row | {column: image}]).cast_column(column, feature)
+        assert trainer_of(rows, max_steps=1).train().global_step == 1
 
     def test_a_path_in_one_row_and_several_in_another(self, trainer_of, picture, tmp_path):
         """As the files of LLaVA have them."""
@@ -188,8 +200,15 @@ class TestBadInput:
             tmp_path / "two.gif", save_all=True, append_images=[golden_image("B").resize((100, 60))]
         )
         Image.new("1", (20_000, 5_000)).save(tmp_path / "large.png")
+        golden_image("A").save(tmp_path / "page.tif")
+        tiff = bytearray((tmp_path / "page.tif").read_bytes())
+        start = int.from_bytes(tiff[4:8], "little")
+        end = start + 2 + 12 * int.from_bytes(tiff[start : start + 2], "little")
+        tiff[end : end + 4] = len(tiff).to_bytes(4, "little")  # where a second page is, which has nothing
+        (tmp_path / "page.tif").write_bytes(tiff + bytes(6))
         for path, reason in (
             ("missing.png", "No such file"),
+            ("page.tif", "Missing dimensions"),
             ("text.png", "cannot identify image file"),
             ("two.gif", "images that are not animated .one has 2 frames."),
             ("large.png", "images of at most 89,478,485 pixels .one has 20000 x 5000."),
@@ -223,7 +242,23 @@ class TestBadInput:
 
     def test_parts(self, refused):
         audio = [{"role": "user", "content": [{"type": "audio", "text": None}]}, {"role": "assistant", "content": []}]
-        refused("a part of `content` must be", [{"messages": audio}])
+        refused('must have parts {"type": "text".* in messages, not .*audio', [{"messages": audio}])
+        bare = [{"role": "user", "content": [{"type": "image", "image": 7}]}, {"role": "assistant", "content": "A."}]
+        refused(
+            "must have a path in an image part", Dataset.from_list([{"messages": bare}], on_mixed_types="use_json")
+        )
+
+    def test_columns_of_no_format(self, refused):
+        """They are named as they were given."""
+        refused(r"columns of one format .* but has \['label'\]", [{"image": golden_image("A"), "label": 0}])
+
+    def test_texts_of_a_function(self, refused):
+        rows = [{"question": "What?", "image": golden_image("A")}]
+        refused(
+            "`formatting_func` makes texts, so that the images of `train_dataset` in the column `image`",
+            rows,
+            formatting_func=lambda row: row["question"],
+        )
 
     def test_captions_without_an_image(self, refused):
         refused("an image in every row for `plain_captions=True`, but 1 of 5", vision_rows(), plain_captions=True)
