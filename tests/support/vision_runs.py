@@ -54,7 +54,7 @@ def golden_model():
 
 def vision_trainer(output_dir, train_dataset=None, eval_dataset=None, model=None, **settings):
     """A trainer of the golden checkpoint; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
-    names = ("peft_config", "callbacks", "processing_class", "quantization_config")
+    names = ("peft_config", "callbacks", "processing_class", "quantization_config", "formatting_func")
     options = {name: settings.pop(name) for name in names if name in settings}
     defaults = {
         "max_steps": 3,
@@ -83,6 +83,7 @@ ON_TWO_PROCESSES = {
     "per_device_train_batch_size": 1,
     "optim": "sgd",
     "vision_tower_learning_rate": 1e-4,
+    "ddp_find_unused_parameters": False,
 }
 
 

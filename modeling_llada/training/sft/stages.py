@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging
 
 from .configuration import PARTS, LLaDASFTConfig
+from .vision_formats import MARK
 
 
 logger = logging.get_logger(__name__)
@@ -91,6 +92,11 @@ def check_stage(
                 "Leave it out, or train a `LLaDAVForConditionalGeneration`."
             )
         return
+    _check_inputs(args, model, vocabulary)
+    _check_parts(args, model, peft_config)
+
+
+def _check_inputs(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, vocabulary: dict[str, int]) -> None:
     if args.packing or args.eval_packing:
         raise ValueError(
             "`packing=True` is not supported for a LLaDA-V: a row is one document with its images. Leave it out; with "
@@ -106,24 +112,31 @@ def check_stage(
             f'`dialogue_mask=True` needs `attn_implementation="sdpa"`, which takes any mask, but `model` has '
             f'"{model.config._attn_implementation}". Load it with sdpa, or leave the mask out.'
         )
+    if any(MARK in prompt for prompt in args.sample_prompts or []):
+        raise ValueError(
+            f"`sample_prompts` must be texts without {MARK}, because they have no images. Take it out, or leave them out to "
+            "complete the first prompts of `eval_dataset` with their images."
+        )
     missing = [token for token in HEADER_TOKENS.values() if token not in vocabulary]
     if args.reference_labels and not args.plain_captions and missing:
         raise ValueError(
             f"`reference_labels=True` needs the tokens of LLaDA's headers, but `processing_class` has no {', '.join(missing)}. "
             "Leave it out to train on the answers alone."
         )
-    is_adapted = peft_config is not None or isinstance(model, PeftModel)
+
+
+def _check_parts(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
     if isinstance(model, PeftModel) and args.trained_parts is not None:
         raise ValueError(
             "`trained_parts` cannot be chosen for a `PeftModel`, which says itself what trains. Leave it out, or pass the base "
             "model and a `peft_config`."
         )
-    if is_adapted and args.trained_parts is not None and "language_model" not in args.trained_parts:
+    if peft_config is not None and args.trained_parts is not None and "language_model" not in args.trained_parts:
         raise ValueError(
             f"`trained_parts={args.trained_parts}` leaves out the language part, which the adapter belongs to. Add "
             "language_model, or leave `peft_config` out."
         )
-    trained = trained_parts(args, is_adapted)
+    trained = trained_parts(args, model, peft_config)
     for name, part in RATES.items():
         if getattr(args, name) is not None and part not in trained:
             raise ValueError(
@@ -146,11 +159,16 @@ def warn_of_suppressed_eos(args: LLaDASFTConfig, model: PreTrainedModel | PeftMo
 RATES = {"vision_tower_learning_rate": "vision_tower", "projector_learning_rate": "multi_modal_projector"}
 
 
-def trained_parts(args: LLaDASFTConfig, is_adapted: bool) -> list[str]:
-    """The parts that train: those of the arguments, else all, or the language part alone if an adapter is put on it."""
+def trained_parts(
+    args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None
+) -> list[str]:
+    """The parts that train: those of the arguments, else the one that a new adapter is put on, else what is not frozen."""
     if args.trained_parts is not None:
         return args.trained_parts
-    return ["language_model"] if is_adapted else list(PARTS)
+    if peft_config is not None:
+        return ["language_model"]
+    trained = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return [part for part in PARTS if part in trained]
 
 
 def set_stage(
@@ -160,8 +178,8 @@ def set_stage(
     peft_config: PeftConfig | None,
 ) -> None:
     """
-    Freezes what does not train, and puts down how images become features in the model and the processor, which are saved
-    so.
+    Freezes what does not train and nothing else, and puts down how images become features in the model and the processor,
+    which are saved so.
     """
     if args.patch_merge_type is not None:
         model.config.patch_merge_type = processor.patch_merge_type = args.patch_merge_type
@@ -171,7 +189,17 @@ def set_stage(
     if args.trained_parts is None or peft_config is not None:
         return
     for name, parameter in model.named_parameters():
-        if part_of(name) not in args.trained_parts:
+        # Also what an earlier stage has frozen. Quantized weights are no floating-point numbers, and never train.
+        parameter.requires_grad_(part_of(name) in args.trained_parts and parameter.is_floating_point())
+
+
+def freeze_unused(model: PreTrainedModel | PeftModel) -> None:
+    """Freezes weights that no loss depends on. Processes that train together would wait for their gradients."""
+    unused = [".post_layernorm."]  # the features of images are the state before it
+    if model.config.patch_merge_type == "flat":
+        unused.append(".image_newline")
+    for name, parameter in model.named_parameters():
+        if any(one in name for one in unused):
             parameter.requires_grad_(False)
 
 

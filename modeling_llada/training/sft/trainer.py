@@ -62,6 +62,7 @@ from .stages import (
     adapter_of_language,
     check_processor,
     check_stage,
+    freeze_unused,
     num_input_ids,
     sees_images,
     set_learning_rates,
@@ -199,6 +200,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             else with_default_targets(peft_config),
             **kwargs,
         )
+        if self._vision is not None:
+            freeze_unused(self.model)
         # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
         for config in getattr(self.model, "peft_config", {}).values():
             config.task_type = config.task_type or "CAUSAL_LM"

@@ -15,6 +15,8 @@ from support.vision_runs import golden_model, golden_processor, vision_rows, vis
 from transformers import AutoProcessor, BitsAndBytesConfig
 
 from modeling_llada.training import LLaDASFTConfig
+from modeling_llada.training.masking.noise import RowNoise
+from modeling_llada.training.masking.row_order import RowKey
 from modeling_llada.training.sft.configuration import PARTS
 from modeling_llada.training.sft.stages import HEADER_TOKENS, part_of
 
@@ -50,6 +52,26 @@ class TestParts:
         trainer = trainer_of(WITH_IMAGES, trained_parts=parts, max_steps=1)
         assert changed_parts(trainer) == set(parts or PARTS)
 
+    def test_also_what_an_earlier_stage_has_frozen(self, trainer_of):
+        model = golden_model()
+        trainer_of(WITH_IMAGES, model=model, trained_parts=["multi_modal_projector"])
+        assert changed_parts(trainer_of(WITH_IMAGES, model=model, trained_parts=PARTS, max_steps=1)) == set(PARTS)
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{}, {"patch_merge_type": "flat"}, {"peft_config": LoraConfig(r=2)}],
+        ids=["tiles", "flat", "adapter"],
+    )
+    def test_every_weight_that_trains_has_a_gradient(self, trainer_of, settings):
+        """Of images and of a text alone. Several processes would wait for one that has none."""
+        trainer = trainer_of(train_sampling_strategy="sequential", trained_parts=PARTS, **settings)
+        rows = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))
+        for row in (0, 2, 3):
+            trainer.model.zero_grad()
+            trainer.compute_loss(trainer.model, trainer.data_collator([rows[RowKey(0, 0, row)]])).backward()
+            weights = trainer.model.named_parameters()
+            assert not [name for name, value in weights if value.requires_grad and value.grad is None]
+
     def test_stage_1(self, trainer_of):
         """The projector alone, on squashed images and bare captions; the folder says how its images are made."""
         trainer = trainer_of(
@@ -83,7 +105,8 @@ class TestParts:
             for parameter in group["params"]:
                 rates.setdefault(part_of(names[id(parameter)]), set()).add(group["lr"])
         assert rates == {"vision_tower": {1e-5}, "multi_modal_projector": {1e-2}, "language_model": {1e-3}}
-        assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
+        trained = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
+        assert sum(len(group["params"]) for group in optimizer.param_groups) == len(trained)
         decays = {group["weight_decay"] for group in optimizer.param_groups}
         assert decays == {0.0}
         trainer.create_scheduler(4, optimizer)
@@ -115,6 +138,9 @@ class TestAdapters:
         card = (tmp_path / "adapter" / "README.md").read_text(encoding="utf-8")
         assert "AutoModelForImageTextToText" in card and "pipeline_tag: image-text-to-text" in card
         assert AutoProcessor.from_pretrained(tmp_path / "adapter").image_token_id == 320
+        going_on = PeftModel.from_pretrained(golden_model(), tmp_path / "adapter", is_trainable=True)
+        again = trainer_of(model=going_on, projector_learning_rate=1e-2)
+        assert {group["lr"] for group in again.create_optimizer().param_groups} == {1e-3, 1e-2}
         loaded = PeftModel.from_pretrained(golden_model(), tmp_path / "adapter")
         batch = next(iter(trainer.get_train_dataloader()))
         expected, found = (trainer.compute_loss(model.eval(), dict(batch)) for model in (trainer.model, loaded))
@@ -179,6 +205,10 @@ class TestBadInput:
                 "leaves out the language part, which the adapter belongs to",
             ),
             ({"trained_parts": ["multi_modal_projector"]}, r"trains nothing.*1 of 5 rows \(3\)"),
+            (
+                {"sample_every": 1, "sample_prompts": ["<image>\nWhat is it?"]},
+                "`sample_prompts` must be texts without <image>",
+            ),
             ({"packing": True}, "`packing=True` is not supported for a LLaDA-V"),
             ({"truncation_mode": "keep_end"}, 'truncation_mode="keep_end"` is not supported for a LLaDA-V'),
         ],
@@ -187,6 +217,7 @@ class TestBadInput:
             "rate beside an adapter",
             "adapter of a frozen part",
             "texts",
+            "prompts of samples",
             "packing",
             "keep_end",
         ],
