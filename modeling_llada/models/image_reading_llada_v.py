@@ -12,6 +12,7 @@ import binascii
 import io
 import os
 import reprlib
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -68,7 +69,7 @@ def read_image(image: Any, allow_paths: bool = True, allow_urls: bool = True) ->
             f"{type(image).__name__}."
         )
     name, file = _open_source(image, allow_paths, allow_urls)
-    with file, _attempt(name, PIL.Image.open, file, formats=known_formats()) as opened:
+    with file, _attempt(name, _open, file) as opened:
         return _as_rgb(opened, name)
 
 
@@ -89,7 +90,7 @@ def _open_source(source: str | os.PathLike, allow_paths: bool, allow_urls: bool)
     if isinstance(source, str) and source.startswith("data:"):
         header, _, data = source.partition(",")
         if not header.endswith(";base64"):
-            raise ValueError(f"A data URL must start with 'data:image/...;base64,', but got {name}.")
+            raise ValueError(f"`images`: a data URL must start with 'data:image/...;base64,', but got {name}.")
         return name, io.BytesIO(_attempt(name, _decode_base64, data))
     if not allow_paths:
         raise ValueError(f"`images` must not be paths here, but got {name}. Pass a data URL.")
@@ -107,6 +108,15 @@ def _fetch(url: str) -> bytes:
 
 def _decode_base64(text: str) -> bytes:
     return base64.b64decode("".join(text.split()).encode(), validate=True)
+
+
+def _open(file: io.IOBase) -> PIL.Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # `_as_rgb` refuses those
+            return PIL.Image.open(file, formats=known_formats())
+    except PIL.UnidentifiedImageError:
+        raise ValueError(f"it has none of the formats {', '.join(known_formats())}") from None
 
 
 @cache
@@ -137,8 +147,8 @@ def _as_rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     num_frames = 1 if image.format == "MPO" else _attempt(name, lambda: getattr(image, "n_frames", 1))
     if num_frames > 1:
         raise ValueError(
-            f"`images`: {name} has {num_frames} frames, of which only one would be seen. Pass one of them as "
-            "`image.convert('RGB')` after `image.seek(index)`, or several as a video: a list of frames."
+            f"`images`: {name} has {num_frames} frames, of which only one would be seen. Take one of them, with PIL by "
+            "`image.seek(index)` and `image.convert('RGB')`. The processor takes a list of them as a video."
         )
     # Pillow would cut off the values above 255. Depending on its version, it reads 16 bits as mode `I` too.
     has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
