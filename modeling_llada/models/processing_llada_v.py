@@ -176,6 +176,23 @@ class LLaDAVProcessor(ProcessorMixin):
         tokenizer.padding_side = "left"
         return processor
 
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> list[str]:
+        """
+        Saves the processor.
+
+        Args:
+            save_directory (`str`):
+                The folder.
+            kwargs (*optional*):
+                As in transformers: `push_to_hub` and options of the upload.
+
+        Returns:
+            `list[str]`: The files.
+        """
+        # A tokenizer saves only what its files named when it was loaded.
+        self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
+        return super().save_pretrained(save_directory, **kwargs)
+
     @classmethod
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: str, processor_dict: dict, **kwargs: Any):
         """The parts of a saved processor. Older releases of transformers need torchvision to find the image processor."""

@@ -486,6 +486,20 @@ class TestFolders:
         other = LLaDAVProcessor.from_pretrained(tmp_path, vision_aspect_ratio="anyres")
         assert other.vision_aspect_ratio == "anyres"
 
+    def test_the_padding_side_is_saved(self, tmp_path):
+        """Also where the files of the tokenizer name none, as those of a public folder that was exported."""
+        public = shutil.copytree(FOLDER, tmp_path / "public", ignore=shutil.ignore_patterns("golden*", "model*"))
+        path = public / "tokenizer_config.json"
+        fields = json.loads(path.read_text())
+        del fields["padding_side"]
+        path.write_text(json.dumps(fields))
+        for side in ("left", "right"):
+            processor = LLaDAVProcessor.from_pretrained(public)
+            assert processor.tokenizer.padding_side == "left"
+            processor.tokenizer.padding_side = side
+            processor.save_pretrained(tmp_path / side)
+            assert LLaDAVProcessor.from_pretrained(tmp_path / side).tokenizer.padding_side == side
+
     def test_a_tokenizer_with_the_tokens_is_left_as_it_is(self, processor):
         entries = len(processor.tokenizer)
         LLaDAVProcessor(processor.image_processor, processor.tokenizer)
