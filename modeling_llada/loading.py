@@ -128,7 +128,7 @@ def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrained
 
 def load_processor(name: str | Path) -> LLaDAVProcessor | None:
     """
-    Loads the processor of a checkpoint that sees images, or of the one below an adapter.
+    Loads the processor of a checkpoint that sees images. An adapter has its own, or that of the checkpoint below it.
 
     Args:
         name (`str` or `Path`):
@@ -151,7 +151,10 @@ def load_processor(name: str | Path) -> LLaDAVProcessor | None:
     """
     name = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else str(name)
     try:
-        return AutoProcessor.from_pretrained(find_base(name) or name) if sees_images(name) else None
+        if not sees_images(name):
+            return None
+        has_own = find_file(name, "processor_config.json") is not None
+        return AutoProcessor.from_pretrained(name if has_own else find_base(name) or name)
     except Exception as error:
         raise cannot_load(name, error) from error
 

@@ -154,3 +154,12 @@ class TestWithProcessor:
         with torch.no_grad():
             torch.testing.assert_close(model(**inputs).logits, adapted(**inputs).logits, atol=1e-3, rtol=0)
         assert type(processor) is LLaDAVProcessor and sees_images(tmp_path)
+
+    def test_an_adapter_with_its_own_processor(self, llada_v, tmp_path):
+        """It may have been trained with another chat template, for instance."""
+        base = LLaDAVForConditionalGeneration.from_pretrained(LLADA_V, dtype=torch.float32)
+        get_peft_model(base, LoraConfig(r=2, target_modules=r"model\.layers\..*q_proj")).save_pretrained(tmp_path)
+        assert load_processor(tmp_path).chat_template == llada_v[1].chat_template
+        own = LLaDAVProcessor.from_pretrained(LLADA_V, chat_template="{{ messages[0]['content'] }}")
+        own.save_pretrained(tmp_path)
+        assert load_processor(tmp_path).chat_template == own.chat_template != llada_v[1].chat_template
