@@ -5,6 +5,8 @@
 import argparse
 import contextlib
 import json
+import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -160,8 +162,12 @@ def follow(command: str, conversation, pictures: list[dict], is_interactive: boo
 
 
 def unquoted(file: str) -> str:
-    """The name of a file without the quotes that a terminal puts around one that is dropped on it."""
-    return file[1:-1] if len(file) > 1 and file[0] == file[-1] and file[0] in "'\"" else file
+    """The name of a file without the quotes or backslashes that a terminal writes for one that is dropped on it."""
+    try:
+        words = shlex.split(file)
+    except ValueError:  # an apostrophe in a name
+        return file
+    return words[0] if len(words) == 1 and not os.path.exists(file) else file
 
 
 def converse(text: str, content, conversation, replier: "Replier", is_interactive: bool, checkpoint: str) -> bool:

@@ -3,6 +3,7 @@
 """The pictures that a command line names."""
 
 import argparse
+import reprlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,13 +42,15 @@ def open_image(name: str, option: str):
     from modeling_llada.models.image_reading_llada_v import read_image
 
     source = name if name.startswith(URLS) else Path(name).expanduser()
-    if isinstance(source, Path) and not source.is_file():
-        reason = "it is a folder" if name and source.is_dir() else "there is no such file"
-        raise CommandError(f"`{option}` must be a picture, but got {name!r}: {reason}.")
     try:
+        if isinstance(source, Path) and not source.is_file():
+            reason = "it is a folder" if name and source.is_dir() else "there is no such file"
+            raise CommandError(f"`{option}` must be a picture, but got {reprlib.repr(name)}: {reason}.")
         return read_image(source)
     except ValueError as error:
         raise CommandError(str(error).replace("`images`", f"`{option}`")) from error
+    except OSError as error:  # a name may be too long for the system
+        raise CommandError(f"`{option}` {reprlib.repr(name)} cannot be read: {error.strerror}.") from error
 
 
 def check_sees_images(name: str, option: str = "--image") -> None:

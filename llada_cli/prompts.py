@@ -72,22 +72,16 @@ class Prompt:
 
 def encode_prompt(text: str, images: list, config, processor, max_new_tokens: int) -> Prompt:
     """The prompt to complete, or the question of a chat if there are images."""
-    if images:
-        from modeling_llada.conversation import Conversation
+    from modeling_llada.conversation import Conversation, check_placeholders
+    from modeling_llada.loading import tokenizer_of
 
+    if images:
         room = config.max_position_embeddings - max_new_tokens
         conversation = Conversation(processor, config.mask_token_id, room)
         inputs = conversation.prompt_for([*images, {"type": "text", "text": text}])
         return Prompt(text, dict(inputs), is_chat=True)
-    from modeling_llada.loading import tokenizer_of
-
-    tokenizer = tokenizer_of(processor)
-    for token in (processor.image_token, processor.video_token) if processor is not tokenizer else ():
-        if token in text:
-            raise CommandError(
-                f"the text holds `{token}`, which stands for an image: leave it out. `--image` shows one."
-            )
-    encoded = tokenizer(text, return_tensors="pt")
+    check_placeholders("the prompt", text, processor)
+    encoded = tokenizer_of(processor)(text, return_tensors="pt")
     return Prompt(text, {name: encoded[name] for name in ("input_ids", "attention_mask")}, is_chat=False)
 
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from .arguments import add_model_arguments, check_seed, find_checkpoint, open_checkpoint
+from .arguments import add_model_arguments, check_seed, find_checkpoint, open_with_processor
 from .errors import CommandError
 from .prompts import prompt_fields, warn_about_unknown_characters
 from .scored_texts import CLOSE, OPEN, ScoredText, read_lines, scored_texts
@@ -80,7 +80,13 @@ def run(args: argparse.Namespace) -> None:
     for text in texts:
         prompt_fields.check_unicode(f"{text.shown!r}", text.text)
     name = find_checkpoint(args.model)
-    model, tokenizer = open_checkpoint(name, args, lambda: check_numbers(args))
+    model, processor = open_with_processor(name, args, lambda: check_numbers(args))
+    from modeling_llada.conversation import check_placeholders
+    from modeling_llada.loading import tokenizer_of
+
+    for text in texts:
+        check_placeholders(f"{text.shown!r}", text.text, processor)
+    tokenizer = tokenizer_of(processor)
     warn_about_unknown_characters("".join(text.text for text in texts), tokenizer, name)
     encoded = [text.encode(tokenizer, model.config, args.eos) for text in texts]
     check_lengths(texts, encoded, args, model.config.max_position_embeddings)

@@ -19,6 +19,26 @@ def has_images(content: Content) -> bool:
     )
 
 
+def check_placeholders(name: str, text: str, processor: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+    """
+    Checks that a text holds no token that stands for an image.
+
+    Args:
+        name (`str`):
+            What the text is, for the error.
+        text (`str`):
+            The text.
+        processor (`PreTrainedTokenizerBase` or `ProcessorMixin`):
+            The processor of the model. To the tokenizer of a model for text alone, every text is one.
+
+    Raises:
+        `ValueError`: if it holds `<image>` or `<video>`.
+    """
+    for token in (getattr(processor, "image_token", None), getattr(processor, "video_token", None)):
+        if token is not None and token in text:
+            raise ValueError(f"{name} must not hold the text `{token}`, which stands for an image: leave it out.")
+
+
 def message_text(content: Content) -> str:
     """
     The text of a message. The texts of several parts are joined without anything between them.
@@ -129,7 +149,7 @@ class Conversation:
             if num_dropped == len(self.turns):
                 raise ValueError(
                     f"the message has {length} tokens, with the system message and the chat template, and only "
-                    f"{self.max_prompt_length} fit before the reply: shorten the message"
+                    f"{max(self.max_prompt_length, 0)} fit before the reply: shorten the message"
                     f"{', use fewer or smaller images' if has_images(text) else ''}, or lower `max_new_tokens`."
                 )
             num_dropped += 1
@@ -176,12 +196,7 @@ class Conversation:
         with_image = has_images(content)
         text = message_text([part for part in content if not has_images([part])] if with_image else content)
         check_unicode("a message", text)
-        sees_images = self.processor is not self.tokenizer
-        if with_image and not sees_images:
+        if with_image and self.processor is self.tokenizer:
             raise ValueError("a message has an image, but the model is for text alone. Ask LLaDA-V, or leave it out.")
-        for token in (self.processor.image_token, self.processor.video_token) if sees_images else ():
-            if token in text:
-                raise ValueError(
-                    f"a message must not hold the text `{token}`, which stands for an image: leave it out."
-                )
+        check_placeholders("a message", text, self.processor)
         return content if with_image else text

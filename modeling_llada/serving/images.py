@@ -16,6 +16,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from transformers import BatchFeature, ProcessorMixin
 
+from ..conversation import check_placeholders
 from ..models.image_reading_llada_v import MAX_PIXELS, read_image
 from .fetching import fetch
 
@@ -55,14 +56,24 @@ class ImageReader:
                 Those of the chat template.
 
         Raises:
-            `ValueError`: if there are too many images, or one cannot be read or is not allowed. It names the field.
+            `ValueError`: if there are too many images, one cannot be read or is not allowed, or a text would stand for one.
+                It names the field.
         """
         num_images = sum(is_image(part) for message in messages for part in parts_of(message))
         if num_images > MAX_IMAGES:
             raise ValueError(f"`messages` must have at most {MAX_IMAGES} images, but got {num_images}.")
+        self._check_texts(messages, variables)
         urls = await self._collect(messages)
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._make_prompt, messages, urls, variables)
+
+    def _check_texts(self, messages: list[dict], variables: dict[str, str]) -> None:
+        for number, message in enumerate(messages):
+            content = message["content"]
+            texts = [content] if isinstance(content, str) else [part["text"] for part in content if is_text(part)]
+            check_placeholders(f"`messages[{number}]`", "".join([message["role"], *texts]), self.processor)
+        for name, text in variables.items():
+            check_placeholders(f"`chat_template_kwargs.{name}`", text, self.processor)
 
     async def _collect(self, messages: list[dict]) -> dict[str, str]:
         """A data URL for the name of each image. All fetches of a request share its time."""
@@ -151,9 +162,9 @@ def name_of(number: int, place: int) -> str:
 
 def check_messages(messages: Any, sees_images: bool) -> None:
     """Raises a `ValueError` that names what is no message of text, or of text and images."""
-    if not isinstance(messages, list) or not all(is_message(message) for message in messages):
+    if not isinstance(messages, list) or not messages or not all(is_message(message) for message in messages):
         raise ValueError(
-            f"`messages` must be a list of objects with a `role` and with text{' and images' * sees_images} as their "
+            f"`messages` must be a list of one or more objects with a `role` and with text{' and images' * sees_images} as their "
             f"`content`, but got {reprlib.repr(messages)}."
         )
     for name, part in named_parts(messages):

@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -115,12 +116,20 @@ class TestBadPictures:
             (["--image", "nothing.png"], "`--image` must be a picture, but got 'nothing.png': there is no such file."),
             (["--image", ""], "`--image` must be a picture, but got '': there is no such file."),
             (["--image", "."], "`--image` must be a picture, but got '.': it is a folder."),
-            (["--image", "text.png"], "`--image`: 'text.png' cannot be read as a picture"),
+            (
+                ["--image", "x" * 300],
+                "^llada: error: `--image` 'xxxxxxxxxxxx...xxxxxxxxxxxxx' cannot be read: File name too long.$",
+            ),
+            (
+                ["--image", "text.png"],
+                "`--image`: 'text.png' cannot be read as a picture.*none of the formats AVIF, .*, PNG, ",
+            ),
             (["--image", "cut.png"], "`--image`: 'cut.png' cannot be read as a picture. Is it damaged or cut off?"),
             (["--image", "A.png", "--image", "text.png"], "'text.png' cannot be read"),
             (["--image", "A.png", "--infill", "[MASK]"], "leave PROMPT and `--reverse` out"),
             (["--image", "A.png", "--reverse"], "leave `--infill` and `--reverse` out"),
             (["--image", "A.png", "--max-new-tokens", "16300"], "the message has 200 tokens, .* and only 84 fit"),
+            (["--image", "A.png", "--max-new-tokens", "20000"], "the message has 200 tokens, .* and only 0 fit"),
         ],
     )
     def test_one_line(self, fail, files, arguments, message):
@@ -136,8 +145,8 @@ class TestBadPictures:
                 "a message must not hold the text `<image>`, which stands for an image",
             ),
             (("a[MASK]", "--image", "A.png"), "a message must not hold mask tokens"),
-            (("<video>?",), "the text holds `<video>`, which stands for an image: leave it out. `--image` shows one."),
-            (("--infill", "<image>[MASK]"), "the text holds `<image>`"),
+            (("<video>?",), "the prompt must not hold the text `<video>`, which stands for an image: leave it out."),
+            (("--infill", "<image>[MASK]"), "the prompt must not hold the text `<image>`"),
         ],
     )
     def test_tokens_in_the_text(self, fail, files, arguments, message):
@@ -215,10 +224,11 @@ class TestChat:
         assert all("pixel_values" not in call for call in prompts) and len(prompts) == 2
         assert torch.equal(prompts[0]["input_ids"], prompts[1]["input_ids"])
 
-    @pytest.mark.parametrize("name", ["a b.png", "'a b.png'", '"a b.png"'])
+    @pytest.mark.parametrize("name", ["a b.png", "'a b.png'", '"a b.png"', r"a\ b.png", "it's.png", "'c'"])
     def test_names_with_spaces(self, pipe, files, name):
-        """Terminals quote the name of a file that is dropped on them."""
-        (files / "A.png").rename(files / "a b.png")
+        """Terminals quote the name of a file that is dropped on them, or put backslashes into it."""
+        for file in ("a b.png", "it's.png", "'c'"):
+            shutil.copy(files / "A.png", files / file)
         assert pipe([f"/image {name}"]) == (0, "", "the next message has the picture\n")
 
     @pytest.mark.parametrize("line", ["/image", "/image nothing.png", "/image ."])
@@ -235,3 +245,10 @@ def test_score_of_text(llada, capsys):
     """`llada score` takes LLaDA-V for text."""
     assert main(["score", "One, two", "--num-samples", "4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["log_likelihood"] < 0
+
+
+@pytest.mark.parametrize("arguments", [["a <image>"], ["a", "--prompt", "<video> "], ["--infill", "<image> [[a]]"]])
+def test_score_of_tokens_of_images(llada, capsys, arguments):
+    assert main(["score", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "must not hold the text `<" in err

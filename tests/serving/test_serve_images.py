@@ -137,8 +137,8 @@ class TestBadImages:
         "bare base64": (data_url(golden_image("A")).partition(",")[2], "must be a data URL"),
         "a remote URL": ("https://example.org/a.png", "fetches no images; `llada serve --allow-remote-images` does"),
         "no text": (5, "image_url` must have a `url` that is a text, but got 5"),
-        "no base64": ("data:image/png,abc", "must start with 'data:image/...;base64,'"),
-        "no picture": ("data:image/png;base64,aGFsbG8=", "image_url`: .* cannot be read as a picture"),
+        "no base64": ("data:image/png,abc", "image_url`: a data URL must start with 'data:image/...;base64,'"),
+        "no picture": ("data:image/png;base64,aGFsbG8=", "image_url`: .*none of the formats AVIF, .*, PNG, "),
         "nothing": ("data:image/png;base64,", "image_url`: .* cannot be read as a picture"),
         "cut off": (data_url(golden_image("A"))[:200], "cannot be read as a picture"),
         "a bomb": ("data:image/bmp;base64," + base64.b64encode(BOMB).decode(), "pixels"),
@@ -148,7 +148,6 @@ class TestBadImages:
 
     @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
     @pytest.mark.parametrize("name", REFUSED)
-    @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     def test_it_is_refused_before_the_answer_begins(self, post, name, stream):
         url, message = self.REFUSED[name]
         answer = post(chat({"type": "image_url", "image_url": {"url": url}}, QUESTION), stream=stream)
@@ -161,8 +160,9 @@ class TestBadImages:
         [
             (
                 chat({"type": "image_url"}),
-                "`messages` must be a list of objects with a `role` and with text and images",
+                "`messages` must be a list of one or more objects with a `role` and with text and images",
             ),
+            ([], "`messages` must be"),
             (chat({"type": "image", "image": "/etc/passwd"}), "`messages` must be"),
             (chat({"type": "image", "path": "/etc/passwd"}), "`messages` must be"),
             (chat({"type": "input_audio", "input_audio": {}}), "`messages` must be"),
@@ -173,8 +173,14 @@ class TestBadImages:
                 r"`messages\[0\].content\[0\].image_url.detail` must be",
             ),
             (chat(*[GOOD] * 17), "`messages` must have at most 16 images, but got 17"),
-            (chat(GOOD, {"type": "text", "text": "<image>?"}), "2 `<image>` tokens, but 1 images"),
-            (chat({"type": "text", "text": "<image>?"}), "1 `<image>` tokens, but 0 images"),
+            (chat(GOOD, {"type": "text", "text": "<image>?"}), r"`messages\[0\]` must not hold the text `<image>`"),
+            (chat({"type": "text", "text": "<video>?"}), r"`messages\[0\]` must not hold the text `<video>`"),
+            (
+                chat({"type": "text", "text": "<ima"}, {"type": "text", "text": "ge>"}),
+                "must not hold the text `<image>`",
+            ),
+            ([{"role": "user", "content": "<image>?"}], r"`messages\[0\]` must not hold the text `<image>`"),
+            ([{"role": "<image>", "content": "?"}], r"`messages\[0\]` must not hold the text `<image>`"),
         ],
         ids=lambda value: "" if isinstance(value, list) else value,
     )
@@ -189,6 +195,7 @@ class TestBadImages:
             {"processor_kwargs": {"images": ["/etc/passwd"]}},
             {"chat_template": "{{ messages }}"},
             {"system_prompt": ["a"]},
+            {"system_prompt": "<image>"},
             "a",
         ],
         ids=str,
