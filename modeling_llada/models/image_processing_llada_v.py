@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from transformers import BatchFeature
 from transformers.image_processing_backends import PilBackend
+from transformers.image_utils import SizeDict
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorKwargs,
     LlavaOnevisionImageProcessorPil,
@@ -75,9 +76,7 @@ class LLaDAVImageProcessor(LlavaOnevisionImageProcessorPil):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        tile_size = self.size.height
-        if tile_size is None or tile_size != self.size.width:
-            raise ValueError(f"`size` must have the same 'height' and 'width', but got {dict(self.size)}.")
+        tile_size = tile_size_of(self.size)
         if self.image_grid_pinpoints is None:
             sides = range(tile_size, (MAX_GRID_SIDE + 1) * tile_size, tile_size)
             # In the order of the reference: where two grids fit equally well, the first one is taken.
@@ -154,7 +153,7 @@ class LLaDAVImageProcessor(LlavaOnevisionImageProcessorPil):
         **kwargs: Any,
     ) -> BatchFeature:
         """Makes arrays of shape `(3, height, width)` into tiles."""
-        tile_size = kwargs["size"].height
+        tile_size = tile_size_of(kwargs["size"])
         self._check(image_aspect_ratio, image_grid_pinpoints, tile_size)
         pixel_values = []
         for image, alone in zip(images, is_alone, strict=True):
@@ -200,6 +199,13 @@ class LLaDAVImageProcessor(LlavaOnevisionImageProcessorPil):
                 f"`image_grid_pinpoints` must be pairs of multiples of the tile size {tile_size}, but got {pinpoints}. Leave "
                 "it out for all grids up to 6 x 6 tiles."
             )
+
+
+def tile_size_of(size: SizeDict) -> int:
+    """The side of a tile in pixels."""
+    if size.height is None or size.height != size.width:
+        raise ValueError(f"`size` must have the same 'height' and 'width', but got {dict(size)}.")
+    return size.height
 
 
 def as_rows(images: Any) -> list[list[Any]]:

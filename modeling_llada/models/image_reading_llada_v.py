@@ -80,6 +80,11 @@ def nesting_of(images: Any) -> int:
     return int(isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4)
 
 
+def is_empty(images: Any) -> bool:
+    """Whether these are lists, nested or not, without an image in any of them."""
+    return isinstance(images, (list, tuple)) and all(map(is_empty, images))
+
+
 def _open_source(source: str | os.PathLike, allow_paths: bool, allow_urls: bool) -> tuple[str, io.IOBase]:
     """What to call the source in errors, and the file with the bytes of the picture."""
     name = reprlib.repr(os.fspath(source))
@@ -202,4 +207,4 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.round(values.astype(np.float64) * (255 / top)).astype(np.uint8)
 
 
-__all__ = ["MAX_PIXELS", "known_formats", "nesting_of", "read_image"]
+__all__ = ["MAX_PIXELS", "is_empty", "known_formats", "nesting_of", "read_image"]

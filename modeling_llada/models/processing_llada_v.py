@@ -24,7 +24,7 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from .configuration_llada_v import LLaDAVConfig, check_merge_type, read_max_tiles
 from .conversion_llada_v import PublicFiles
 from .image_processing_llada_v import LLaDAVImageProcessor
-from .image_reading_llada_v import nesting_of
+from .image_reading_llada_v import is_empty, nesting_of
 from .images_llada_v import num_image_features, num_video_features
 
 
@@ -342,6 +342,11 @@ class LLaDAVProcessor(ProcessorMixin):
         own = ("padding", "truncation", "max_length", "pad_to_multiple_of", "padding_side", "stride")
         # The spans of characters stay those of the text that was given.
         unused = ("return_text_replacement_offsets", "return_mm_token_type_ids")
+        for name in ("return_length", "return_overflowing_tokens"):
+            if options.get(name):
+                raise ValueError(
+                    f"`{name}` must be left out: `input_ids` say how long a row is, and rows are not split."
+                )
         options = {name: value for name, value in options.items() if name not in (*own, *unused)}
         encoding = self.tokenizer(texts, **{"return_token_type_ids": False} | options)
         return [{name: encoding[name][row] for name in encoding} for row in range(len(texts))]
@@ -350,8 +355,9 @@ class LLaDAVProcessor(ProcessorMixin):
         """The images (or videos) of each row, as many as it has tokens."""
         token, token_id = getattr(self, f"{kind}_token"), getattr(self, f"{kind}_token_id")
         counts = [row["input_ids"].count(token_id) for row in rows]
-        depth = 0 if items is None else nesting_of(items) - (kind == "video")
-        if depth not in (0, 1, 2) or (kind == "video" and depth < 0):
+        items, of_one = None if is_empty(items) else items, int(kind == "video")  # a video is a list itself
+        depth = 0 if items is None else nesting_of(items) - of_one
+        if depth not in (0, 1, 2):
             raise ValueError(
                 f"`videos` must be lists of frames, or lists of such lists, but got {type(items).__name__}."
             )
@@ -364,7 +370,7 @@ class LLaDAVProcessor(ProcessorMixin):
                 raise ValueError(
                     f"`{kind}s` must be one list for each of {len(rows)} texts, but got {len(items)} lists."
                 )
-            items = [list(row) for row in items]
+            items = [list(row) if is_empty(row) or nesting_of(row) > of_one else [row] for row in items]
             wrong = [row for row, (one, count) in enumerate(zip(items, counts, strict=True)) if len(one) != count]
             if wrong:
                 raise ValueError(

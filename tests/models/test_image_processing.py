@@ -128,6 +128,11 @@ class TestOptions:
         with pytest.raises(ValueError, match=message):
             LLaDAVImageProcessor(**options)
 
+    def test_tiles_that_are_not_square(self, processor):
+        for size in (70, {"height": 70, "width": 140}):
+            with pytest.raises(ValueError, match="`size` must have the same"):
+                processor(photo(), size=size)
+
     def test_a_grid_of_another_tile_size(self, processor):
         with pytest.raises(ValueError, match="`image_grid_pinpoints` must be pairs of multiples of the tile size 56"):
             processor(photo(), size={"height": 56, "width": 56})

@@ -286,6 +286,21 @@ class TestBatches:
         assert inputs.keys() == {"input_ids", "attention_mask"}
         assert inputs["input_ids"].tolist() == [processor.tokenizer("Say something.")["input_ids"]]
 
+    @pytest.mark.parametrize("empty", [[], [[]], [[], []], ()])
+    def test_no_images_in_any_row(self, processor, empty):
+        """Datasets have an empty list where a row has none."""
+        expected = processor(text=["a", "b"], return_tensors="pt")
+        assert processor(text=["a", "b"], images=empty, videos=empty, return_tensors="pt").keys() == expected.keys()
+
+    def test_rows_with_and_without_a_list(self, processor):
+        a, b = golden_image("A"), golden_image("B")
+        for kind, one, other in (("image", a, b), ("video", [a, b], [a])):
+            texts = [f"<{kind}>", f"<{kind}>", "none"]
+            lists, mixed = (
+                processor(text=texts, **{f"{kind}s": rows}) for rows in ([[one], [other], []], [one, [other], []])
+            )
+            assert lists["input_ids"] == mixed["input_ids"]
+
     def test_padding_options(self, processor):
         texts = ["a", "a longer text"]
         lengths = [len(ids) for ids in processor.tokenizer(texts)["input_ids"]]
@@ -372,6 +387,11 @@ class TestBadInput:
     def test_no_text(self, processor, text):
         with pytest.raises(ValueError, match="`text` must be a prompt or a list of prompts"):
             processor(text=text)
+
+    @pytest.mark.parametrize("name", ["return_length", "return_overflowing_tokens"])
+    def test_what_a_tokenizer_would_return_beside_rows(self, processor, name):
+        with pytest.raises(ValueError, match=f"`{name}` must be left out"):
+            processor(text="<image> a b", images=golden_image("A"), max_length=2, **{name: True})
 
     def test_audio(self, processor):
         with pytest.raises(ValueError, match="`audio` must be left out"):
