@@ -23,10 +23,12 @@ PIXELS = {"image": "pixel_values", "video": "pixel_values_videos"}
 
 def check_pixels(name: str, pixels: torch.Tensor, size: int) -> None:
     """Pixels are tiles of the size of the tower, normalized."""
-    if pixels.ndim != 5 or tuple(pixels.shape[-2:]) != (size, size) or not pixels.is_floating_point():
+    is_tensor = isinstance(pixels, torch.Tensor)
+    if not is_tensor or pixels.shape[3:] != (size, size) or not pixels.is_floating_point():
+        got = f"{pixels.dtype} of shape {tuple(pixels.shape)}" if is_tensor else type(pixels).__name__
         raise ValueError(
-            f"`{name}` must be tiles of {size} x {size} pixels, normalized floats of shape (number, tiles, channels, {size}, "
-            f"{size}), but got {pixels.dtype} of shape {tuple(pixels.shape)}. Take the processor of this checkpoint."
+            f"`{name}` must be tiles of {size} x {size} pixels, a tensor of normalized floats of shape (number, tiles, channels, "
+            f"{size}, {size}), but got {got}. Take the processor of this checkpoint."
         )
 
 
@@ -64,19 +66,23 @@ def read_tiles(
     if image_sizes is None:
         raise ValueError("`pixel_values` need `image_sizes`, the height and the width of each image in pixels.")
     check_shape("image_sizes", image_sizes, (len(pixel_values), 2), "height and width of each image")
+    sizes = image_sizes.tolist()
+    if any(side < 1 for size in sizes for side in size):
+        raise ValueError(f"`image_sizes` must be at least 1 pixel, but got {sizes}. Pass what the processor returns.")
     if num_tiles is None:
-        per_row = [1] * len(pixel_values) if batch_num_images is None else batch_num_images.tolist()
-        if sum(per_row) != len(pixel_values):
+        per_row = [1] * len(sizes) if batch_num_images is None else torch.as_tensor(batch_num_images).tolist()
+        if sum(per_row) != len(sizes) or min(per_row, default=0) < 0:
             raise ValueError(
                 f"`batch_num_images` must add up to the number of images in `pixel_values`, but got {per_row} for "
-                f"{len(pixel_values)} images."
+                f"{len(sizes)} images."
             )
         is_alone = [count == 1 for count in per_row for _ in range(count)]
         num_tiles = torch.tensor(
             [
                 num_anyres_tiles(size, config.image_grid_pinpoints, tile_size) if alone else 1
-                for size, alone in zip(image_sizes.tolist(), is_alone, strict=True)
-            ]
+                for size, alone in zip(sizes, is_alone, strict=True)
+            ],
+            dtype=torch.long,
         )
     return read_counts("num_tiles", num_tiles, pixel_values, "image")
 
@@ -86,9 +92,10 @@ def read_counts(name: str, counts: torch.LongTensor, pixels: torch.Tensor, kind:
     check_shape(name, counts, pixels.shape[:1], f"one for each {kind}")
     counts, most = counts.tolist(), pixels.shape[1]
     if counts and not (min(counts) > 0 and max(counts) <= most):
+        hint = "; without it, an image that is alone in its row has the tiles of its size" if kind == "image" else ""
         raise ValueError(
             f"`{name}` must be from 1 to {most}, as many as there are pixels for each {kind}, but got {counts}. Pass what the "
-            "processor returns; without it, an image that is alone in its row has the tiles of its size."
+            f"processor returns{hint}."
         )
     return counts
 

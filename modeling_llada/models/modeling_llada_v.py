@@ -240,6 +240,8 @@ class LLaDAVModel(LLaDAModel):
         frames = [pixel_values_videos.shape[1]] * len(pixel_values_videos)
         if num_frames is not None:
             frames = read_counts("num_frames", num_frames, pixel_values_videos, "video")
+        if not frames:
+            return BaseModelOutputWithPooling(pooler_output=[self._no_features(pixel_values_videos)])
         features = self.get_tile_features(without_filling(pixel_values_videos, frames))
         # CODEPATH: "flat" is the layout of stage 1, which has no rows; all public checkpoints have "spatial_unpad".
         newline = None if self.config.patch_merge_type == "flat" else self.image_newline.to(features.device)

@@ -130,7 +130,9 @@ class TestForward:
         monkeypatch.setattr(model.config, "patch_merge_type", merge_type)
         none = {name: values[:0] for name, values in picture("A").items()}
         text = torch.tensor([[5, 6, 7]])
-        assert torch.equal(model(text, **none).logits, model(text).logits)
+        no_videos = {"pixel_values_videos": none["pixel_values"], "num_frames": none["num_tiles"]}
+        for inputs in (none, no_videos, none | no_videos):
+            assert torch.equal(model(text, **inputs).logits, model(text).logits)
 
         tile = {name: values[:, :1] if name == "pixel_values" else values for name, values in picture("A").items()}
         tile["num_tiles"] = torch.tensor([1])
@@ -287,6 +289,9 @@ class TestBadInput:
             ({"pixel_values": torch.zeros(3, 3, 70, 70)}, "tiles of 70 x 70 pixels"),
             ({"pixel_values": torch.zeros(1, 3, 3, 70, 70, dtype=torch.uint8)}, "normalized floats .* torch.uint8"),
             ({"num_tiles": None, "batch_num_images": torch.tensor([2])}, "`batch_num_images` must add up"),
+            ({"num_tiles": None, "batch_num_images": [2, -1]}, "`batch_num_images` must add up"),
+            ({"num_tiles": None, "image_sizes": torch.tensor([[0, 100]])}, "`image_sizes` must be at least 1 pixel"),
+            ({"pixel_values": [[1.0]]}, "tiles of 70 x 70 pixels.* got list"),
         ],
         ids=str,
     )
