@@ -126,6 +126,12 @@ def _check_inputs(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, voca
 
 
 def _check_parts(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+    is_adapted = peft_config is not None or isinstance(model, PeftModel)
+    if is_adapted and args.patch_merge_type not in (None, model.config.patch_merge_type):
+        raise ValueError(
+            f"`patch_merge_type={args.patch_merge_type!r}` belongs to the config of the model, which is not saved with an "
+            f"adapter and has {model.config.patch_merge_type!r}. Leave it out, or save a base model with it."
+        )
     if isinstance(model, PeftModel) and args.trained_parts is not None:
         raise ValueError(
             "`trained_parts` cannot be chosen for a `PeftModel`, which says itself what trains. Leave it out, or pass the base "

@@ -204,6 +204,10 @@ class TestBadInput:
                 {"peft_config": LoraConfig(), "trained_parts": ["vision_tower"]},
                 "leaves out the language part, which the adapter belongs to",
             ),
+            (
+                {"peft_config": LoraConfig(), "patch_merge_type": "flat"},
+                "`patch_merge_type='flat'` belongs to the config of the model, which is not saved with an adapter",
+            ),
             ({"trained_parts": ["multi_modal_projector"]}, r"trains nothing.*1 of 5 rows \(3\)"),
             (
                 {"sample_every": 1, "sample_prompts": ["<image>\nWhat is it?"]},
@@ -216,6 +220,7 @@ class TestBadInput:
             "rate of a frozen part",
             "rate beside an adapter",
             "adapter of a frozen part",
+            "config beside an adapter",
             "texts",
             "prompts of samples",
             "packing",
