@@ -114,7 +114,7 @@ class TestBatches:
 
     @pytest.mark.slow
     def test_two_processes_equal_one(self, trainer_of, tmp_path):
-        """Also where one of them has a text, which leaves the tower without gradients, while the other has images."""
+        """Also where one has a text while the other has images, and without a search for weights that have no gradient."""
         run_together(train_vision_on_two_processes, tmp_path)
         found = load_file(tmp_path / "two.safetensors")
         one = trainer_of(eval_dataset=vision_rows(), **ON_TWO_PROCESSES | {"gradient_accumulation_steps": 2})
