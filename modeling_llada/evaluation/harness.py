@@ -3,9 +3,7 @@
 """LLaDA as a model of lm-evaluation-harness, under the name `llada`."""
 
 import json
-import os
 from collections import Counter, defaultdict
-from datetime import timedelta
 
 import torch
 from lm_eval.api.instance import Instance
@@ -32,6 +30,7 @@ from .harness_prompts import (
     make_prompt,
     with_image_parts,
 )
+from .processes import join_processes
 from .stop_strings import cut_answer
 
 
@@ -49,9 +48,9 @@ class LLaDAHarnessLM(TemplateLM):
     - `generate_until` decodes by diffusion. A row ends at its first stop string, end of text or end of turn.
     - A LLaDA-V checkpoint runs tasks with images (`doc_to_image`), and tasks without them.
 
-    The tokens of a request, and its images, determine the seed of its noise, so results do not depend on the batch, the order of the
-    requests or the number of processes. Decoding options of this class override those of a task, which mean what they mean
-    for other models of the harness, and override generation_config.json of the checkpoint.
+    The tokens of a request, and its images, determine the seed of its noise, so results do not depend on the batch, the order
+    of the requests or the number of processes. Decoding options of this class override those of a task, which mean what they
+    mean for other models of the harness, and override generation_config.json of the checkpoint.
 
     Args:
         model (`str` or [`LLaDAForMaskedLM`]):
@@ -189,14 +188,12 @@ class LLaDAHarnessLM(TemplateLM):
         """The text of a chat. Without a generation prompt, the last message is to be continued."""
         if self.prompt_suffix:
             chat_history = add_to_question(chat_history, self.prompt_suffix)
-        template = None
         if self.processor is not None:
-            template = self.processor.chat_template
             chat_history = with_image_parts(chat_history, self.processor.image_token)
         return self.tokenizer.apply_chat_template(
             chat_history,
             tokenize=False,
-            chat_template=template,
+            chat_template=self.chat_template(True),
             add_generation_prompt=add_generation_prompt,
             continue_final_message=not add_generation_prompt,
         )
@@ -471,20 +468,6 @@ class LLaDAHarnessLM(TemplateLM):
     def _progress(self, requests: list, name: str, disable: bool) -> tqdm:
         """The progress bar, which only the first process shows."""
         return tqdm(total=len(requests), desc=name, disable=disable or self.rank != 0)
-
-
-def join_processes(device: str | None):
-    """The `Accelerator` of a run with several processes, or `None`."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return None
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
-
-    # Processes wait for the slowest one, which may take hours.
-    patient = InitProcessGroupKwargs(timeout=timedelta(weeks=1))
-    # Without `cpu=True`, each process of a machine without GPU would run on its own.
-    on_cpu = device == "cpu" or not torch.accelerator.is_available()
-    return Accelerator(cpu=on_cpu, kwargs_handlers=[patient])
 
 
 def check_model(
