@@ -177,12 +177,14 @@ class LLaDAVConfig(LLaDAConfig):
     def validate_placeholders(self):
         """Part of `@strict`-powered validation. A placeholder stands for no text, and for one kind of pictures."""
         taken = {name: getattr(self, name) for name in (*SPECIAL_TOKENS, "video_token_id")}
-        for name, tokens in taken.items():
-            if self.image_token_id in (tokens if isinstance(tokens, list) else [tokens]):
-                raise ValueError(
-                    f"`image_token_id` must be a token of its own, but {self.image_token_id} is `{name}` too. Give another "
-                    "row that stands for no text, or the first id behind the embedding."
-                )
+        for placeholder in ("video_token_id", "image_token_id"):
+            token_id = getattr(self, placeholder)
+            for name, tokens in taken.items():
+                if name != placeholder and token_id in (tokens if isinstance(tokens, list) else [tokens]):
+                    raise ValueError(
+                        f"`{placeholder}` must be a token of its own, but {token_id} is `{name}` too. Give another row that "
+                        "stands for no text, or the first ids behind the embedding."
+                    )
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):

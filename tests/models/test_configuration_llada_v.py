@@ -120,7 +120,8 @@ class TestFields:
         [
             ({"image_token_id": -1}, "`image_token_id`"),
             ({"image_token_id": 127}, "`image_token_id` must be a token of its own, but 127 is `mask_token_id` too"),
-            ({"image_token_id": 5, "video_token_id": 5}, "but 5 is `video_token_id` too"),
+            ({"image_token_id": 5, "video_token_id": 5}, "but 5 is `.*_token_id` too"),
+            ({"image_token_id": 126}, "`video_token_id` must be a token of its own, but 127 is `mask_token_id` too"),
             ({"image_token_id": 3, "eos_token_id": [0, 3]}, "but 3 is `eos_token_id` too"),
             ({"patch_merge_type": "spatial"}, "`patch_merge_type` must be one of spatial_unpad, flat"),
             ({"vision_aspect_ratio": "pad"}, "`vision_aspect_ratio`"),
