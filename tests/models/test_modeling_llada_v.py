@@ -2,8 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """What LLaDA-V adds to LLaDA: images in the forward pass and in the decoder, and errors for images that do not fit."""
 
+import copy
 from types import SimpleNamespace
 
+import peft
 import pytest
 import torch
 from support.golden_v import golden_tensors
@@ -255,6 +257,19 @@ class TestGenerate:
         )
         masked_prompt = (canvas[0] == MASK).nonzero()[0]
         assert output[0, masked_prompt] == logits[0, masked_prompt].argmax(-1)
+
+    @pytest.mark.parametrize("options", [{}, {"cfg_scale": 1.5}, {"draft_steps": 3, "block_cache": "dual"}], ids=str)
+    def test_each_row_may_have_an_adapter(self, model, options):
+        """Of the language model: the tower sees the images of all rows at once."""
+        torch.manual_seed(0)
+        config = peft.LoraConfig(r=2, target_modules=r"model\.layers\..*(q_proj|v_proj)", init_lora_weights=False)
+        adapted = peft.get_peft_model(copy.deepcopy(model), config, adapter_name="one").eval()
+        adapted.add_adapter("two", config)
+        names = ["one", "two", "__base__", "two"]
+        together = adapted.generate(**batch_of(model, ROWS), adapter_names=names, **SHORT, **options)
+        for row, name, images in zip(together, names, ROWS, strict=True):
+            alone = adapted.generate(**batch_of(model, [images]), adapter_names=[name], **SHORT, **options)
+            assert torch.equal(row[-alone.shape[1] :], alone[0])
 
     def test_images_and_their_tokens_are_not_touched(self, model):
         inputs = batch_of(model, ROWS)
