@@ -32,9 +32,9 @@ class LLaDACheckpointingMixin:
 
         Raises:
             `ValueError`: if the checkpoint lacks weights, or has others of the backbone, such as biases or more layers, or
-                weights of other shapes. A mask predictor with a few random layers still writes plausible tokens, so a warning would not be enough.
-                The head may be missing in a checkpoint of [`LLaDAModel`] or [`LLaDAVModel`]. Also if weights are integers without a
-                `quantization_config`.
+                weights of other shapes. A mask predictor with a few random layers still writes plausible tokens, so a
+                warning would not be enough. The head may be missing in a checkpoint of [`LLaDAModel`] or [`LLaDAVModel`].
+                Also if weights are integers without a `quantization_config`.
             `OSError`: if a safetensors file or the index of the shards is damaged.
         """
         check_index(pretrained_model_name_or_path, kwargs.get("subfolder", ""))

@@ -134,7 +134,7 @@ def read_vision_config(files: "PublicFiles") -> dict:
     """The vision tower: vision_config.json, or else what its tensors say, or else the published sizes, `{}`."""
     fields = files.read_json("vision_config.json")
     if fields is not None:
-        return check_vision_config(fields, files)
+        return without_last_layer(fields, files)
     shapes = files.read_shapes(TOWER)
     if not shapes:
         return {}
@@ -157,8 +157,8 @@ def read_vision_config(files: "PublicFiles") -> dict:
     }
 
 
-def check_vision_config(fields: dict, files: "PublicFiles") -> dict:
-    """The fields of a vision_config.json, which counts the last layer, without it. A config.json of SigLIP has them nested."""
+def without_last_layer(fields: dict, files: "PublicFiles") -> dict:
+    """The checked fields of a vision_config.json, which counts the last layer. A config.json of SigLIP has them nested."""
     fields = dict(fields.get("vision_config") or fields)
     path = f"vision_config.json of {files.folder}"
     kind = fields.get("model_type", "siglip_vision_model")

@@ -232,16 +232,11 @@ class LLaDAVProcessor(ProcessorMixin):
             options["chat_template"] = write_chat_template(PUBLIC_SYSTEM_PROMPT)
         num_entries = len(tokenizer)
         processor = cls(tokenizer=tokenizer, **options | kwargs)
-        ids, expected = (
-            (processor.image_token_id, processor.video_token_id),
-            (
-                config.image_token_id,
-                config.video_token_id,
-            ),
-        )
-        if ids != expected:
+        ids = processor.image_token_id, processor.video_token_id
+        if ids != config.placeholder_token_ids:
             raise ValueError(
-                f"`tokenizer` gives the tokens of images and videos the ids {ids}, but they are {expected} in the config: it "
+                f"`tokenizer` gives the tokens of images and videos the ids {ids}, but they are "
+                f"{config.placeholder_token_ids} in the config: it "
                 f"has {num_entries} entries. Pass the tokenizer that the model was trained with."
             )
         return processor
