@@ -151,7 +151,8 @@ class VisionRows:
 
         def cut_row(row: dict[str, Any]) -> dict[str, Any]:
             end = self._end_of(row, limit)
-            return {column: row[column][:end] for column in TOKENS}
+            starts = [start for start in row[TURN_STARTS] if start < end]
+            return {column: row[column][:end] for column in TOKENS} | {TURN_STARTS: starts}
 
         with PartialState().main_process_first():
             return kept.map(cut_row, num_proc=self.args.dataset_num_proc, desc=f"Cutting {name}")

@@ -163,6 +163,18 @@ class TestLength:
         row = numbered[RowKey(0, 0, 0)]
         assert row.images["image_sizes"].tolist() == [[60, 100]] and len(row.input_ids) == limit
 
+    def test_a_later_turn_may_be_cut_off(self, trainer_of):
+        row = asked("What is it?", "A square.", golden_image("A"))
+        row["messages"] += [{"role": "user", "content": "Are you sure?"}, {"role": "assistant", "content": "Yes."}]
+        settings = {"dialogue_mask": True, "assistant_only_loss": True}
+        rows = Dataset.from_list([row])
+        trainer = trainer_of(rows, **settings)
+        images = LENGTHS["A"] - 1
+        start = trainer.train_dataset[0]["turn_starts"][0]
+        trainer = trainer_of(rows, **settings, max_length=start + images - 2)
+        row = trainer.numbered_rows(trainer.train_dataset, RowNoise(0, "train"))[RowKey(0, 0, 0)]
+        assert len(row.input_ids) == start + images - 2 and set(row.turns) == {0}
+
     def test_no_row_is_left(self, refused):
         refused("`max_length=50` is too short for the images of all 1 rows", vision_rows().select([0]), max_length=50)
 
