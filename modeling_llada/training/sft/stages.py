@@ -7,6 +7,7 @@ captions; stages 2 and 3 train all parts, the vision tower more slowly. `example
 """
 
 import copy
+import re
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel
@@ -142,6 +143,14 @@ def _check_parts(args: LLaDASFTConfig, model: PreTrainedModel | PeftModel, peft_
             f"`trained_parts={args.trained_parts}` leaves out the language part, which the adapter belongs to. Add "
             "language_model, or leave `peft_config` out."
         )
+    targets = getattr(peft_config, "target_modules", None) or []
+    language = [name for name, _ in model.named_modules() if part_of(name) == "language_model"]
+    others = [one for one in targets if not any(f".{name}".endswith(f".{one}") for name in language)]
+    if others and not isinstance(targets, str):
+        raise ValueError(
+            f"`target_modules` must name modules of the language part, which has no {', '.join(sorted(others))}. Name others by "
+            "a regular expression, or train their part in whole by `trained_parts`."
+        )
     trained = trained_parts(args, model, peft_config)
     for name, part in RATES.items():
         if getattr(args, name) is not None and part not in trained:
@@ -219,8 +228,10 @@ def adapter_of_language(peft_config: PeftConfig | None, parts: list[str] | None)
     peft_config, targets = copy.copy(peft_config), getattr(peft_config, "target_modules", None)
     if targets is None and isinstance(peft_config, LoraConfig) and not peft_config.target_parameters:
         peft_config.target_modules = LANGUAGE_PROJECTIONS
-    elif (targets == "all-linear" or not isinstance(targets, str)) and not getattr(peft_config, "exclude_modules", 1):
-        peft_config.exclude_modules = OTHER_PARTS
+    elif (targets == "all-linear" or not isinstance(targets, str)) and hasattr(peft_config, "exclude_modules"):
+        own = peft_config.exclude_modules or []
+        own = [own] if isinstance(own, str) else [rf"(.*\.)?{re.escape(name)}" for name in own]
+        peft_config.exclude_modules = "|".join([OTHER_PARTS, *own])
     whole = [part for part in parts or [] if part != "language_model"]
     if whole:
         peft_config.modules_to_save = [*(peft_config.modules_to_save or []), *whole]

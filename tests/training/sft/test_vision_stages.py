@@ -117,10 +117,15 @@ class TestParts:
 
 class TestAdapters:
     @pytest.mark.parametrize("targets", [None, ["q_proj", "v_proj"], "all-linear"], ids=str)
-    def test_leave_the_tower_alone(self, trainer_of, targets):
-        trainer = trainer_of(peft_config=LoraConfig(r=2, target_modules=targets), max_steps=1)
+    @pytest.mark.parametrize(
+        "excluded", [None, ["layers.0.self_attn.q_proj"], r".*layers\.0\.self_attn\.q_proj"], ids=str
+    )
+    def test_leave_the_tower_alone(self, trainer_of, targets, excluded):
+        config = LoraConfig(r=2, target_modules=targets, exclude_modules=excluded)
+        trainer = trainer_of(vision_rows().select([3]), peft_config=config)
         trained = {name for name, value in trainer.model.named_parameters() if value.requires_grad}
         assert trained and all(".model.layers." in name and "vision_tower" not in name for name in trained)
+        assert any("layers.0.self_attn.q_proj" in name for name in trained) == (excluded is None)
 
     def test_with_a_projector_that_trains_in_whole(self, trainer_of, tmp_path):
         trainer = trainer_of(
@@ -205,6 +210,10 @@ class TestBadInput:
                 "leaves out the language part, which the adapter belongs to",
             ),
             (
+                {"peft_config": LoraConfig(target_modules=["q_proj", "linear_1"])},
+                "`target_modules` must name modules of the language part, which has no linear_1",
+            ),
+            (
                 {"peft_config": LoraConfig(), "patch_merge_type": "flat"},
                 "`patch_merge_type='flat'` belongs to the config of the model, which is not saved with an adapter",
             ),
@@ -220,6 +229,7 @@ class TestBadInput:
             "rate of a frozen part",
             "rate beside an adapter",
             "adapter of a frozen part",
+            "target of another part",
             "config beside an adapter",
             "texts",
             "prompts of samples",
