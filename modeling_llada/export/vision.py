@@ -114,6 +114,7 @@ def make_public(folder: Path, config: LLaDAVConfig) -> list[str]:
         path.unlink()
     path = folder / "config.json"
     write_json(path, to_public_fields(json.loads(path.read_text(encoding="utf-8")), config))
+    lift_bans(folder, config)
     remove_placeholders(folder, config)
     vision = config.vision_config
     if all(getattr(vision, name) == size for name, size in PUBLIC_VISION_SIZES.items()):
@@ -125,6 +126,18 @@ def make_public(folder: Path, config: LLaDAVConfig) -> list[str]:
     fields |= {"model_type": vision.model_type, "num_hidden_layers": vision.num_hidden_layers + 1}
     write_json(folder / "vision_config.json", fields)
     return ["vision_config.json: written, since the vision tower is not the published one"]
+
+
+def lift_bans(folder: Path, config: LLaDAVConfig) -> None:
+    """
+    Writes down that a model may propose EOS. A public folder bans it by itself, where its generation_config.json does not
+    say otherwise.
+    """
+    path = folder / "generation_config.json"
+    if path.is_file():
+        # The mask token is never proposed anyway. A list of tokens must not be empty.
+        without = {"skip_after_eos": False, "suppress_tokens": [config.mask_token_id]}
+        write_json(path, without | json.loads(path.read_text(encoding="utf-8")))
 
 
 def to_public_fields(fields: dict[str, Any], config: LLaDAVConfig) -> dict[str, Any]:

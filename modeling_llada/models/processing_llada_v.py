@@ -228,7 +228,10 @@ class LLaDAVProcessor(ProcessorMixin):
             "vision_aspect_ratio": config.vision_aspect_ratio,
             "patch_merge_type": config.patch_merge_type,
         }
-        if hasattr(config, "mm_vision_tower"):
+        own = tokenizer.chat_template
+        if isinstance(own, str) and cls.image_token in own:  # an exported folder in the public layout keeps it there
+            options["chat_template"] = own
+        elif hasattr(config, "mm_vision_tower"):
             options["chat_template"] = write_chat_template(PUBLIC_SYSTEM_PROMPT)
         num_entries = len(tokenizer)
         processor = cls(tokenizer=tokenizer, **options | kwargs)

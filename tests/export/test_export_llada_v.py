@@ -26,6 +26,7 @@ import modeling_llada.models
 from modeling_llada import LLaDAVConfig, LLaDAVForConditionalGeneration, LLaDAVProcessor
 from modeling_llada.export import export_checkpoint
 from modeling_llada.export.vision import make_public
+from modeling_llada.models.processing_llada_v import write_chat_template
 
 
 CODE = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada*.py")}
@@ -264,6 +265,21 @@ class TestOfficialLayout:
         again = AutoModelForImageTextToText.from_pretrained(out)
         assert_same_tensors(again.state_dict(), model.state_dict())
         assert again.config.image_token_id == 320 and again.config.mask_token_id == 319
+        options = again.generation_config  # unlike the public model, it may write EOS
+        assert (options.eos_token_id, options.skip_after_eos, options.suppress_tokens) == (301, False, [319])
+
+    def test_a_processor_of_our_own_writes_the_same_prompts(self, public, out, tmp_path):
+        """A public folder has the public system prompt, but a model that was trained here need not have one."""
+        export_checkpoint(public, tmp_path / "ours")
+        processor = LLaDAVProcessor.from_pretrained(public, chat_template=write_chat_template())
+        processor.save_pretrained(tmp_path / "ours")
+        export_checkpoint(tmp_path / "ours", out, layout="official")
+        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}]
+        prompts = {
+            AutoProcessor.from_pretrained(folder).apply_chat_template(chat, add_generation_prompt=True)
+            for folder in (tmp_path / "ours", out)
+        }
+        assert len(prompts) == 1 and "system" not in prompts.pop()
 
     def test_shards_and_another_dtype(self, public, out):
         export_checkpoint(public, out, layout="official", dtype="bfloat16", max_shard_size="100KB")
