@@ -72,6 +72,7 @@ from .stages import (
 from .vision_batches import IMAGE_INPUTS
 from .vision_formats import refuse_images
 from .vision_inputs import VisionInputs
+from .vision_rows import check_placeholders
 
 
 class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SFTTrainer):
@@ -314,6 +315,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
 
     def _check_rows(self, dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer) -> None:
         check_rows(dataset, name, args, tokenizer, num_input_ids(self._model_config))
+        if self._vision is not None:
+            check_placeholders(dataset, name, self._model_config)
 
     def _documents(self, dataset: Dataset) -> Iterator[dict]:
         return self._vision.documents(dataset) if IMAGE_SIZES in dataset.column_names else documents(dataset)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 from datasets import Dataset, Features, List, Value
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
 
 from ..data_files import numbered_rows
@@ -190,6 +190,21 @@ def check_trained_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Non
         raise ValueError(
             f"`trained_parts={args.trained_parts}` trains nothing on rows without images, but {numbered_rows(wrong, dataset)} "
             f"of `{name}` have none. Drop them, or train the language part too."
+        )
+
+
+def check_placeholders(dataset: Dataset, name: str, config: PreTrainedConfig) -> None:
+    """Raises a `ValueError` for rows with tokens that stand for images or videos which the rows do not have."""
+    has_images = IMAGE_LENGTHS in dataset.column_names  # as many as image tokens
+    missing = [config.video_token_id] if has_images else list(config.placeholder_token_ids)
+    wrong = []
+    for first, batch in arrow_batches(dataset, ["input_ids"]):
+        tokens, rows, _ = flat_values(batch, "input_ids")
+        wrong += (first + np.unique(rows[np.isin(tokens, missing)])).tolist()
+    if wrong:
+        raise ValueError(
+            f"`{name}` must have no tokens of images or videos that are not there, as a text with <video> has, but "
+            f"{numbered_rows(wrong, dataset)} have. Write it differently, or drop these rows."
         )
 
 

@@ -272,6 +272,16 @@ class TestBadInput:
             formatting_func=lambda row: row["question"],
         )
 
+    def test_placeholders_of_what_is_not_there(self, refused):
+        """Such as the name of a tag of HTML."""
+        message = r"must have no tokens of images or videos that are not there.*1 of 2 rows \(1\)"
+        for other in (
+            asked("What does <video> do?", "It plays."),
+            asked("Which tag?", "A <video>.", golden_image("B")),
+        ):
+            refused(message, [asked("What is it?", "A square.", golden_image("A")), other])
+        refused(message, [{"input_ids": [5, 6], "labels": [-100, 6]}, {"input_ids": [320, 6], "labels": [-100, 6]}])
+
     def test_captions_without_an_image(self, refused):
         refused("an image in every row for `plain_captions=True`, but 1 of 5", vision_rows(), plain_captions=True)
 
