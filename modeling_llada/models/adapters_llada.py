@@ -105,6 +105,16 @@ def check_adapters(model: nn.Module, names: list[str] | None, num_rows: int) -> 
         raise ValueError(f"`adapter_names` must be LoRA adapters of the model, out of {known}, but got {unknown}.")
 
 
+def check_embedders(model: nn.Module, names: list[str] | None) -> None:
+    """A vision tower sees the images of all rows at once, so it cannot have an adapter for each row."""
+    modules = [module for name in model.embedders for module in model.get_submodule(name).modules()]
+    if names is not None and any(hasattr(module, "lora_A") for module in modules):
+        raise ValueError(
+            "`adapter_names` choose an adapter for each row, but the vision tower or the projector has some too, and sees the "
+            "images of all rows at once. Score the rows of one adapter in a call of their own, after `set_adapter`."
+        )
+
+
 def check_no_virtual_tokens(model: nn.Module) -> None:
     """PEFT adds the tokens of prompt learning in a method that a bidirectional decoder has no use for."""
     owner = getattr(model.prepare_inputs_for_generation, "__self__", model)

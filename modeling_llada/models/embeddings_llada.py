@@ -51,6 +51,8 @@ class EmbeddedInputsMixin:
 
     # Arguments of `generate` and `log_likelihood` for `embed_given`, such as images.
     embedded_inputs: tuple[str, ...] = ()
+    # The modules that make embeddings of them.
+    embedders: tuple[str, ...] = ()
 
     def embed_given(self, input_ids: torch.LongTensor, model_inputs: dict) -> GivenEmbeddings | None:
         """What stands in the place of tokens of the texts: a model that takes `embedded_inputs` makes it of them."""

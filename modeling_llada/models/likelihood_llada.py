@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
-from .adapters_llada import AdapterRows, adapters_of, check_adapters
+from .adapters_llada import AdapterRows, adapters_of, check_adapters, check_embedders
 from .arguments_llada import check_generator, check_ids, check_shape, check_token_types, check_vocabulary
 from .diffusion_llada import random_ranks, sample_counts
 from .embeddings_llada import EmbeddedInputsMixin, GivenEmbeddings, embedded
@@ -129,6 +129,8 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         check_bool("cfg_text_only", cfg_text_only)
         check_token_types(token_type_ids)
         check_adapters(self, adapter_names, len(input_ids))
+        if any(value is not None for value in model_inputs.values()):
+            check_embedders(self, adapter_names)
         generators = self._generators_of_rows(generator, len(input_ids))
         input_ids, labels = input_ids.to(self.device).long(), labels.to(self.device).long()
         attention_mask = None if attention_mask is None else attention_mask.to(self.device)

@@ -272,6 +272,7 @@ class LLaDAVForConditionalGeneration(LLaDAForMaskedLM):
     input_modalities = ("image", "text")
     backbone_class = LLaDAVModel
     embedded_inputs = IMAGE_INPUTS
+    embedders = ("model.vision_tower", "model.multi_modal_projector")
 
     @classmethod
     def from_parts(

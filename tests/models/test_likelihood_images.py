@@ -2,8 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The likelihood of texts with images: eq. 6, with packed features at the image tokens. They are given, never scored."""
 
+import copy
 from itertools import combinations
 
+import peft
 import pytest
 import torch
 from support.golden_v import FOLDER, golden_tensors
@@ -206,6 +208,13 @@ class TestBadInput:
             del inputs["labels"]
         with pytest.raises(ValueError, match="`pixel_values` is missing"):
             getattr(model, score)(**inputs | {"pixel_values": None})
+
+    def test_adapters_of_the_tower_in_a_mixed_batch(self, model, inputs):
+        """All images would be seen with the active one."""
+        adapted = copy.deepcopy(model)
+        peft.get_peft_model(adapted, peft.LoraConfig(target_modules=["q_proj"]), adapter_name="one")
+        with pytest.raises(ValueError, match="`adapter_names` choose an adapter for each row, but .* vision tower"):
+            adapted.log_likelihood(**inputs, adapter_names=["one"] * len(inputs["input_ids"]))
 
     def test_an_argument_that_nothing_reads(self, model, inputs):
         with pytest.raises(TypeError, match="unexpected keyword argument `pixels`"):
