@@ -42,13 +42,16 @@ def read_vision_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, mark: st
     paths stay in the column `image_data`.
     """
     column = _image_column(dataset, name)
-    if column is None:
-        return read_rows(dataset, name, args, RowImages(mark, args))
-    if "input_ids" in dataset.column_names:
+    has_tokens = "input_ids" in dataset.column_names
+    if has_tokens and column is not None:
         raise ValueError(
             f"`{name}` has `input_ids` beside the column `{column}`, but the tokens of images are counted here. Give "
             f"{', '.join(kind for kind in COLUMNS if kind != 'tokens')} in their place."
         )
+    if not has_tokens:  # columns of the user that have our names
+        dataset = dataset.remove_columns([one for one in FEATURES if one in dataset.column_names])
+    if column is None:
+        return read_rows(dataset, name, args, RowImages(mark, args))
     pictures = dataset.select_columns(column)
     measured = _measure(pictures, name, column, args)
     rows = concatenate_datasets([dataset.remove_columns(column), measured], axis=1)

@@ -108,6 +108,13 @@ class TestForms:
         trainer = trainer_of(rows, image_folder=str(tmp_path))
         assert trainer.train_dataset["image_lengths"][:] == [[LENGTHS["A"]], [PADDED_LENGTH] * 2, []]
 
+    def test_other_columns_are_not_read(self, trainer_of):
+        """Whatever they are called."""
+        others = {"image_sizes": [1, 2], "image_paths": "a.png", "image_data": "a", "row_number": 7, "fault": "none"}
+        row = asked("What is it?", "A square.", golden_image("A"))
+        trainer = trainer_of(Dataset.from_list([row | others]))
+        assert texts(trainer) == ASKED and lengths_of(trainer) == lengths_of(trainer_of(Dataset.from_list([row])))
+
     def test_texts_without_a_template(self, trainer_of):
         rows = [{"prompt": "What is it?", "completion": " A square.", "image": golden_image("A")}]
         trainer = trainer_of(Dataset.from_list(rows))
