@@ -148,7 +148,7 @@ class Denoiser:
         logits = guided_logits(
             self.model,
             tokens,
-            given=self._without_guidance(given, embeddings),
+            given=self._masked_by_guidance(given, embeddings),
             mask_token_id=config.mask_token_id,
             cfg_scale=config.cfg_scale,
             attention_mask=self._attention_mask(block, rows, length),
@@ -164,7 +164,7 @@ class Denoiser:
         # The places of the masks in order. `nonzero` would wait for the device to count them.
         return logits, mask.flatten().byte().argsort(descending=True, stable=True)[: len(logits)]
 
-    def _without_guidance(self, given: torch.BoolTensor, embeddings: GivenEmbeddings | None) -> torch.BoolTensor:
+    def _masked_by_guidance(self, given: torch.BoolTensor, embeddings: GivenEmbeddings | None) -> torch.BoolTensor:
         """The positions that are masked in the unconditional half of a guided pass."""
         return given & ~embeddings.where if embeddings is not None and self.config.cfg_text_only else given
 

@@ -357,7 +357,7 @@ class RecordedDenoiser(Denoiser):
         logits = guided_logits(
             self.model,
             tokens,
-            given=self._without_guidance(given, embeddings),
+            given=self._masked_by_guidance(given, embeddings),
             mask_token_id=self.config.mask_token_id,
             cfg_scale=self.config.cfg_scale,
             attention_mask=self.attention_mask,

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import httpx
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import torch
+from huggingface_hub.utils import httpx  # the package that the Hub's client uses, under one name
 
 
 # Pillow warns above as many pixels, and refuses twice as many.
