@@ -242,7 +242,7 @@ class TestBadRequests:
         ({"stop": ["\n"]}, 400, "`stop` must be"),
         ({"logprobs": True}, 400, "`logprobs` must be false or left out"),
         ({"response_format": {"type": "json_object"}}, 400, "`response_format` must be"),
-        ({"messages": []}, 400, "at least one message"),
+        ({"messages": []}, 400, "`messages` must be a list of one or more"),
         ({"messages": [{"role": "user"}]}, 400, "`messages` must be a list of one or more objects"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "`messages` must be"),
         ({"messages": [{"role": "user", "content": "床前[MASK]月"}]}, 400, "must not hold mask tokens.*--infill"),
