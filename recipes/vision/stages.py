@@ -119,12 +119,13 @@ def train_stage(
 ) -> DrawingTrainer:
     """Trains a stage, from its last checkpoint if there is one, and returns the trainer."""
     reader = RowReader(processor, pictures)
-    tokens, labels, _ = reader.example(rows[0], random.Random(0))
+    _, labels, _ = reader.example(rows[0], random.Random(0))
+    answer = [label for label in labels if label != -100]
     trainer = DrawingTrainer(
         model,
         args,
         # The trainer asks for a dataset, of which no row is read.
-        train_dataset=Dataset.from_list([{"input_ids": tokens, "labels": labels}]),
+        train_dataset=Dataset.from_list([{"input_ids": answer, "labels": answer}]),
         processing_class=processor,
         rows=rows,
         reader=reader,
