@@ -77,14 +77,19 @@ def load_checkpoint(folder: str | Path, device: str, dtype: torch.dtype) -> LLaD
     return LLaDAForMaskedLM.from_pretrained(folder, dtype=dtype).to(device).eval()
 
 
-def random_model(config: LLaDAConfig, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
+def random_model(
+    config: LLaDAConfig,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    model_class: type[LLaDAForMaskedLM] = LLaDAForMaskedLM,
+) -> LLaDAForMaskedLM:
     """A model with random weights, drawn on the device with a fixed seed."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            return LLaDAForMaskedLM(config).eval()
+            return model_class(config).eval()
     finally:
         torch.set_default_dtype(before)
 

@@ -25,6 +25,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from benchmarks.report import progress, save_report, settle_device, start_report
+from benchmarks.shapes import random_model
 from benchmarks.timing import seconds_of, summary, take_turns, with_peak_memory
 from benchmarks.vision_table import section
 from modeling_llada import LLaDAVConfig, LLaDAVForConditionalGeneration
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     progress(f"shape {args.shape}: random weights")
-    model = random_model(LLaDAVConfig(**SHAPES[args.shape]), device, dtype)
+    model = random_model(LLaDAVConfig(**SHAPES[args.shape]), device, dtype, LLaDAVForConditionalGeneration)
     inputs = make_inputs(model, args.picture, args.text, device)
     report = start_report("vision", args, arguments, "peft")
     report["prompt"] = {"picture": args.picture, "tokens": inputs["input_ids"].shape[1]} | {
@@ -96,18 +97,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     settle_device(parser, args)
     return args
-
-
-def random_model(config: LLaDAVConfig, device: torch.device, dtype: torch.dtype) -> LLaDAVForConditionalGeneration:
-    """A model with random weights, drawn on the device with a fixed seed."""
-    torch.manual_seed(0)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            return LLaDAVForConditionalGeneration(config).eval()
-    finally:
-        torch.set_default_dtype(before)
 
 
 def make_inputs(

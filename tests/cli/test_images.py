@@ -5,10 +5,12 @@
 import json
 import re
 import shutil
+from functools import partial
 
 import pytest
 import torch
 from support.golden_v import FOLDER, golden_image
+from support.llada_v import answer_to
 
 from llada_cli import main
 from modeling_llada import LLaDAVForConditionalGeneration
@@ -35,17 +37,7 @@ def files(tmp_path, monkeypatch):
 @pytest.fixture
 def expected(llada_v):
     """The answer of the library to messages, and the number of tokens of the prompt."""
-    model, processor = llada_v
-
-    def answer(messages, **options):
-        inputs = processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
-        length = inputs["input_ids"].shape[1]
-        tokens = model.generate(**inputs, confidence_threshold=0.9, **options)
-        return processor.decode(tokens[0, length:], skip_special_tokens=True), length
-
-    return answer
+    return partial(answer_to, *llada_v, confidence_threshold=0.9)
 
 
 def user(*parts):

@@ -5,12 +5,14 @@
 import base64
 import json
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from support.golden_v import golden_image
 from support.image_requests import QUESTION, chat, data_url, image_part
+from support.llada_v import answer_to
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -41,17 +43,7 @@ def post(client):
 @pytest.fixture(scope="module")
 def expected(llada_v):
     """The answer of `generate`, and the length of the prompt."""
-    model, processor = llada_v
-
-    def answer(messages, **options):
-        inputs = processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
-        length = inputs["input_ids"].shape[1]
-        tokens = model.generate(**inputs, max_new_tokens=8, **options)
-        return processor.decode(tokens[0, length:], skip_special_tokens=True), length
-
-    return answer
+    return partial(answer_to, *llada_v, max_new_tokens=8)
 
 
 def given(*names, text=QUESTION["text"]):

@@ -69,3 +69,13 @@ def options_of(case: dict) -> dict:
         stops = [int(stop) for stop in settings["stopping_criteria"] if "," not in stop]
         return options | {"eos_token_id": stops, "skip_after_eos": True}
     return options | {"stop_at_eos": False}
+
+
+def answer_to(model, processor, messages, **options):
+    """The answer of `generate` to messages, and the number of tokens of the prompt."""
+    inputs = processor.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    length = inputs["input_ids"].shape[1]
+    tokens = model.generate(**inputs, **options)
+    return processor.decode(tokens[0, length:], skip_special_tokens=True), length
