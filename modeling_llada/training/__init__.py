@@ -6,6 +6,7 @@ autoregressive twin for comparison."""
 from .pretraining.configuration import LLaDAPretrainingConfig
 from .pretraining.corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
 from .pretraining.rows import RowEntry, RowMixture, RowPhase
+from .pretraining.token_shards import TokenShards
 from .pretraining.trainer import LLaDAPretrainer
 from .pretraining.twin import AutoregressivePretrainer, autoregressive_twin
 from .resuming import find_last_checkpoint
@@ -21,6 +22,7 @@ __all__ = [
     "RowEntry",
     "RowMixture",
     "RowPhase",
+    "TokenShards",
     "TokenizedDocuments",
     "autoregressive_twin",
     "find_last_checkpoint",

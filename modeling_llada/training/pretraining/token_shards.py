@@ -1,0 +1,204 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""A tokenised corpus of any size: a folder of numpy files that are mapped into memory, not read, and its reader.
+
+    manifest.json               splits, shards with their hashes, special tokens, sources, and what was left out
+    tokenizer/                  the files of the tokenizer
+    train-00000.tokens.npy      the tokens of whole documents, one after the other, without special tokens
+    train-00000.lengths.npy     the tokens of each document
+    train-00001.tokens.npy      ...
+
+`llada tokenize` writes it, by `token_shard_writing.py`.
+"""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ...reading import read_json
+
+
+FORMAT, VERSION = "llada-tokens", 1
+MANIFEST = "manifest.json"
+PROGRESS = "progress.json"  # of a folder that is not finished
+TOKENIZER = "tokenizer"
+
+
+class TokenShards:
+    """
+    The tokens of a folder that `llada tokenize` wrote. Opening it takes milliseconds for any size: what is used of the
+    files is mapped into memory, and shared by all processes of a machine.
+
+    Args:
+        folder (`str` or `Path`):
+            The folder.
+
+    Attributes:
+        splits (`dict[str, TokenSplit]`):
+            `"train"`, and `"validation"` if documents were held out.
+        vocab_size (`int`), bos_token_id (`int`), eos_token_id (`int`), mask_token_id (`int`):
+            From the tokenizer. No special token is among the tokens.
+        tokenizer (`Path`):
+            The folder of the tokenizer, for `AutoTokenizer.from_pretrained`.
+        manifest (`dict`):
+            The content of `manifest.json`.
+
+    Raises:
+        `ValueError`: if the folder holds no tokens, is not finished, has another version, or lacks a file.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import TokenShards
+
+    >>> train = TokenShards("data/tokens").splits["train"]
+    >>> train.num_documents, train.num_tokens
+    (1000, 250000)
+    >>> window = train.tokens(0, 128)
+    ```
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        self.tokenizer = self.folder / TOKENIZER
+        for name in ("vocab_size", "bos_token_id", "eos_token_id", "mask_token_id"):
+            setattr(self, name, self.manifest[name])
+        self.splits = {
+            name: TokenSplit(self.folder, shards, self.manifest["dtype"])
+            for name, shards in self.manifest["splits"].items()
+        }
+
+    def check_hashes(self) -> None:
+        """Reads all files, and raises a `ValueError` if one is not as it was written."""
+        hashes = {name: file["sha256"] for split in self.splits.values() for name, file in split.files.items()}
+        hashes |= {f"{TOKENIZER}/{name}": sha256 for name, sha256 in self.manifest["tokenizer"]["sha256"].items()}
+        for name, sha256 in hashes.items():
+            if not (self.folder / name).is_file() or sha256_of(self.folder / name) != sha256:
+                raise ValueError(
+                    f"{self.folder / name} is damaged: its hash is not that of {MANIFEST}. Copy it again."
+                )
+
+
+class TokenSplit:
+    """
+    The documents of one split, as arrays over all of its shards.
+
+    Args:
+        folder (`Path`):
+            The folder of the shards.
+        shards (`list[dict]`):
+            Their entries in the manifest.
+        dtype (`str`):
+            The type of the tokens, `"uint16"` or `"uint32"`.
+    """
+
+    def __init__(self, folder: Path, shards: list[dict], dtype: str):
+        self.folder, self.dtype = folder, np.dtype(dtype)
+        self.files = {name: file for shard in shards for name, file in shard["files"].items()}
+        for name, file in self.files.items():
+            check_size(folder / name, file["bytes"])
+        self._tokens = ShardedArray([folder / f"{shard['name']}.tokens.npy" for shard in shards], shards, "tokens")
+        self._lengths = ShardedArray(
+            [folder / f"{shard['name']}.lengths.npy" for shard in shards], shards, "documents"
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self._tokens)
+
+    @property
+    def num_documents(self) -> int:
+        return len(self._lengths)
+
+    def tokens(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The tokens `start .. stop - 1` of the documents one after the other, also across shards."""
+        return self._tokens.read(start, stop, self.dtype)
+
+    def lengths(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The number of tokens of the documents `start .. stop - 1`."""
+        return self._lengths.read(start, stop, np.dtype(np.uint32))
+
+    @cached_property
+    def document_starts(self) -> np.ndarray:
+        """The first token of each document, `(num_documents,)`. The only array that is in memory: 8 bytes a document."""
+        ends = np.cumsum(self.lengths(), dtype=np.int64)
+        return np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
+
+
+class ShardedArray:
+    """Arrays of several files as one. A file is mapped when it is first used."""
+
+    def __init__(self, paths: list[Path], shards: list[dict], counted: str):
+        self.paths = paths
+        self.ends = np.cumsum([shard[counted] for shard in shards], dtype=np.int64)
+        self.mapped: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def read(self, start: int, stop: int | None, dtype: np.dtype) -> np.ndarray:
+        """The part from `start` to `stop`: a view of the file, or a copy if it lies in several files."""
+        stop = len(self) if stop is None else stop
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"0 <= start <= stop <= {len(self)} is needed, but got start {start} and stop {stop}")
+        pieces = []
+        shard = int(np.searchsorted(self.ends, start, side="right"))
+        while start < stop:
+            end = int(self.ends[shard])
+            array = self._map(shard)
+            offset = end - len(array)
+            pieces.append(array[start - offset : stop - offset])
+            start, shard = end, shard + 1
+        return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
+
+    def _map(self, shard: int) -> np.ndarray:
+        if shard not in self.mapped:
+            self.mapped[shard] = np.load(self.paths[shard], mmap_mode="r")
+        return self.mapped[shard]
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {"mapped": {}}  # another process maps the files itself
+
+
+def read_manifest(folder: Path) -> dict:
+    """Reads the manifest of a finished folder of this version. Raises a `ValueError` for any other folder."""
+    if not (folder / MANIFEST).is_file():
+        if (folder / PROGRESS).is_file():
+            raise ValueError(
+                f"`folder` must be finished, but {folder} is not. Run its `llada tokenize` command again, which goes on."
+            )
+        raise ValueError(
+            f"`folder` must hold a tokenised corpus, but {folder} has no {MANIFEST}. Write one with `llada tokenize`."
+        )
+    manifest = read_json(folder / MANIFEST, dict)
+    if manifest.get("format") != FORMAT:
+        raise ValueError(
+            f"`folder` must hold a tokenised corpus, but {folder / MANIFEST} is that of something else. Write one with "
+            "`llada tokenize`."
+        )
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"`folder` must be of version {VERSION}, but {folder} is of version {manifest.get('version')}. Write it again "
+            "with `llada tokenize`, or install the release of modeling_llada that wrote it."
+        )
+    return manifest
+
+
+def check_size(path: Path, num_bytes: int) -> None:
+    """Raises a `ValueError` if a file is missing or has another size."""
+    if not path.is_file():
+        raise ValueError(f"`folder` must be complete, but {path} is missing. Copy it, or write the folder again.")
+    if path.stat().st_size != num_bytes:
+        raise ValueError(
+            f"`folder` must be complete, but {path} has {path.stat().st_size:,} bytes instead of {num_bytes:,}. Copy it "
+            "again, or write the folder again."
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file, which is read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
