@@ -16,6 +16,7 @@ import torch
 
 from ...models.diffusion_llada import mask_tokens, sample_rates
 from ...seeds import named_random
+from .causal_annealing import attention_of_step
 from .rows import RowEntry
 
 
@@ -65,7 +66,8 @@ class TrainingBatches:
 
     Each is a dictionary with the noisy `input_ids`, the clean `labels`, an `attention_mask` if rows were cut, the
     `masked_positions` in the flattened micro-batch (a static number, filled up with -1) and the mask `rates` of their rows,
-    and the number of tokens of the global batch, `num_items`.
+    and the number of tokens of the global batch, `num_items`. While attention goes from causal to full, in the first
+    `causal_annealing_ratio` of the steps, it also has `visible`, which all rows share: which positions see which.
 
     A step trains on `tokens_per_step` tokens, whose rows and noise follow from the `seed`. They are split into
     `accumulation_steps` micro-batches for each of `num_processes`. `random_length_ratio` of the steps on `windows` cut their
@@ -82,6 +84,7 @@ class TrainingBatches:
     seed: int = 0
     eps: float = 1e-3
     random_length_ratio: float = 0.01
+    causal_annealing_ratio: float = 0.0
     accumulation_steps: int = 1
     num_processes: int = 1
     process_index: int = 0
@@ -127,11 +130,15 @@ class TrainingBatches:
             num_items = attention_mask.sum()
         self.generator.manual_seed(noise_seed)
         noisy, mask, rates = self.corrupt(clean, rates, attention_mask)
+        visible = attention_of_step(
+            step, self.max_steps, self.causal_annealing_ratio, entry.width, self.seed, self.generator
+        )
+        shared = {"num_items": num_items} | ({} if visible is None else {"visible": visible})
 
         part = rows // (self.accumulation_steps * self.num_processes)
         first = self.process_index * self.accumulation_steps * part
         return [
-            self._micro_batch(slice(start, start + part), clean, noisy, mask, rates, attention_mask, num_items)
+            self._micro_batch(slice(start, start + part), clean, noisy, mask, rates, attention_mask) | shared
             for start in range(first, first + self.accumulation_steps * part, part)
         ]
 
@@ -149,7 +156,7 @@ class TrainingBatches:
             return attention_mask if maskable is None else maskable
         return maskable & attention_mask.bool()
 
-    def _micro_batch(self, rows: slice, clean, noisy, mask, rates, attention_mask, num_items) -> dict:
+    def _micro_batch(self, rows: slice, clean, noisy, mask, rates, attention_mask) -> dict:
         slots, mask = self.num_slots(*mask[rows].shape), mask[rows].flatten()
         # Masked positions first, in order; the spare slots hold -1.
         positions = mask.byte().argsort(descending=True, stable=True)[:slots]
@@ -159,7 +166,6 @@ class TrainingBatches:
             "labels": clean[rows],
             "masked_positions": positions.where(mask[positions], -1),
             "rates": rates[rows][positions // clean.shape[1]],
-            "num_items": num_items,
         }
         return batch if attention_mask is None else batch | {"attention_mask": attention_mask[rows]}
 

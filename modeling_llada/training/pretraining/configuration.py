@@ -24,6 +24,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
             Share of the steps on `windows` rows whose rows are cut to lengths uniform in 1 .. width, as in the paper.
         decay_ratio (`float`, *optional*, defaults to 0.3):
             Part of `max_steps` over which the learning rate decays, with the `warmup_stable_decay` schedule.
+        causal_annealing_ratio (`float`, *optional*, defaults to 0.0):
+            Part of `max_steps` over which attention goes from causal to full, for a model that was converted from an
+            autoregressive one. It needs sdpa attention.
         max_minutes (`float`, *optional*):
             Time limit of one call of `train`, counted from the creation of the trainer. Training then stops with a
             checkpoint to resume from. `max_steps` remains the length of the whole run and its schedule.
@@ -47,6 +50,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
     rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
     random_length_ratio: float = field(default=0.01, metadata={"help": "Share of window steps with cut rows."})
     decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
+    causal_annealing_ratio: float = field(
+        default=0.0, metadata={"help": "Part of the steps over which attention goes from causal to full."}
+    )
     max_minutes: float | None = field(default=None, metadata={"help": "Time limit of one call of `train`."})
     compile_loss: bool | None = field(default=None, metadata={"help": "Compile forward pass and loss."})
     eval_num_samples: int = field(default=16, metadata={"help": "Noise samples for each row in evaluation."})
@@ -88,7 +94,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
             )
         if not 0 <= self.rate_eps < 1:
             raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
-        for name in ("random_length_ratio", "decay_ratio"):
+        for name in ("random_length_ratio", "decay_ratio", "causal_annealing_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
         for name in ("eval_num_samples", "per_device_eval_batch_size", "gradient_accumulation_steps"):

@@ -28,6 +28,7 @@ from ..processes import check_gpus, check_processes
 from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from .batches import RowSource, TensorRows, TrainingBatches
+from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_loss
 
@@ -85,6 +86,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     loss_is_scaled_for_ga = True
     token_losses = staticmethod(masked_token_losses)
     needed_token = "mask_token_id"
+    check_annealing = staticmethod(check_attention)
 
     def __init__(
         self,
@@ -99,6 +101,8 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             raise ValueError(
                 f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
+        if args.causal_annealing_ratio:
+            self.check_annealing(model)
         check_processes(args)
         super().__init__(
             model=model,
@@ -137,6 +141,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             seed=args.seed,
             eps=args.rate_eps,
             random_length_ratio=args.random_length_ratio,
+            causal_annealing_ratio=args.causal_annealing_ratio,
             accumulation_steps=args.gradient_accumulation_steps,
             num_processes=args.world_size,
             process_index=args.process_index,
@@ -163,10 +168,12 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
-        rates = inputs["rates"]
-        inputs = {key: value for key, value in inputs.items() if key not in ("num_items", "rates")}
+        rates, visible, cut = inputs["rates"], inputs.get("visible"), inputs.get("attention_mask")
+        inputs = {key: value for key, value in inputs.items() if key not in ("num_items", "rates", "visible")}
+        if visible is not None:
+            inputs["attention_mask"] = visible if cut is None else visible & cut[:, None, None].bool()
         # Cut rows are rare: not worth the compilation of further graphs.
-        token_losses = self.token_losses if "attention_mask" in inputs else self._token_losses
+        token_losses = self._token_losses if cut is None else self.token_losses
         losses = token_losses(model, **inputs)
         loss = diffusion_loss(losses, rates, num_items_in_batch, num_processes=self.accelerator.num_processes)
         return (loss, {}) if return_outputs else loss
