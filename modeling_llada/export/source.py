@@ -33,12 +33,25 @@ def load_config(source: str, layout: str) -> LLaDAConfig:
         raise ValueError(f"`source={source!r}` is quantized. Export the checkpoint that it was made from.")
     if config.mask_token_id is None:
         raise ValueError(f"`source={source!r}` has no `mask_token_id` in its config.json. Add it there.")
-    if layout == "official" and config.rope_parameters["rope_type"] != "default":
-        raise ValueError(
-            f"`layout='official'` has no field for scaled RoPE, but the config has {config.rope_parameters}. Use the "
-            "layout 'transformers'."
-        )
+    if layout == "official":
+        check_official_layout(config)
     return config
+
+
+def check_official_layout(config: LLaDAConfig) -> None:
+    """Raises a `ValueError` for a network that the official code, and what was written for it, would not compute."""
+    others = {
+        "scaled RoPE": config.rope_parameters if config.rope_parameters["rope_type"] != "default" else None,
+        "biases of queries, keys and values": config.attention_bias,
+        "norms of queries and keys": config.use_qk_norm,
+        "a width of heads of its own": config.head_dim if config.has_own_head_dim else None,
+    }
+    for name, value in others.items():
+        if value:
+            raise ValueError(
+                f"`layout='official'` is for the network of the official checkpoints, without {name}, but the config has "
+                f"{value}. Use the layout 'transformers'."
+            )
 
 
 def load_weights(source: str, config: LLaDAConfig, dtype: str) -> LLaDAForMaskedLM:

@@ -88,6 +88,7 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(SUPPORTED_SWITCHES | OTHER_SWITCHES, check_switch),
     **dict.fromkeys(SPECIAL_TOKENS, partial(check_integer, minimum=0)),
     "architectures": check_architectures,
+    "attention_bias": check_bool,
     "attention_dropout": partial(check_number, minimum=0.0, maximum=1.0),
     "auto_map": partial(check_class, kind=dict),
     "dtype": check_dtype,
@@ -112,6 +113,7 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "tokenizer_vocab_size": check_size,
     "torch_dtype": check_dtype,
     "use_cache": check_bool,
+    "use_qk_norm": check_bool,
     "vocab_size": check_size,
 }
 FIELD_CHECKS |= {official: FIELD_CHECKS[name] for official, name in OFFICIAL_TO_CANONICAL_FIELD.items()}
@@ -131,14 +133,24 @@ def check_field(name: str, value: Any) -> None:
         FIELD_CHECKS[name](name, value)
 
 
+def derive_head_dim(hidden_size: int, num_attention_heads: int) -> int:
+    """The width of a head where the config does not say it."""
+    if num_attention_heads <= 0 or hidden_size % num_attention_heads:
+        raise ValueError(
+            f"`hidden_size` must be a multiple of `num_attention_heads` where there is no `head_dim`, but got {hidden_size} and "
+            f"{num_attention_heads}. Correct one of them, or give the `head_dim` of the checkpoint."
+        )
+    return hidden_size // num_attention_heads
+
+
 @strict
 class LLaDAConfig(PreTrainedConfig):
     r"""
     The configuration of a [`LLaDAModel`] or a [`LLaDAForMaskedLM`]. The defaults are those of LLaDA-8B.
 
     Every field can also be given, read and set by its official name (`d_model`, `n_layers`, `n_heads`, `n_kv_heads`,
-    `mlp_hidden_size`, `max_sequence_length`, `weight_tying`, `init_std`, `activation_type`, `embedding_size`).
-    config.json has the official names.
+    `mlp_hidden_size`, `max_sequence_length`, `weight_tying`, `init_std`, `activation_type`, `include_qkv_bias`,
+    `embedding_size`). config.json has the official names.
 
     Args:
         vocab_size (`int`, *optional*, defaults to 126464):
@@ -157,7 +169,7 @@ class LLaDAConfig(PreTrainedConfig):
         num_key_value_heads (`int`, *optional*):
             Number of key and value heads (grouped-query attention). By default `num_attention_heads`.
         head_dim (`int`, *optional*):
-            Width of a head, always `hidden_size / num_attention_heads`, as in the official code.
+            Width of a head. By default `hidden_size / num_attention_heads`, as in the official code. Qwen3 has another.
         hidden_act (`str`, *optional*, defaults to `"silu"`):
             Activation of the gate.
         max_position_embeddings (`int`, *optional*, defaults to 4096):
@@ -170,6 +182,10 @@ class LLaDAConfig(PreTrainedConfig):
             Parameters of the rotary embedding. `rope_theta` (500000 by default) can also be given alone.
         attention_dropout (`float`, *optional*, defaults to 0.0):
             Dropout of the attention weights during training.
+        attention_bias (`bool`, *optional*, defaults to `False`):
+            Whether queries, keys and values have a bias, as in Qwen2. The official name is `include_qkv_bias`.
+        use_qk_norm (`bool`, *optional*, defaults to `False`):
+            Whether the queries and keys of each head are normalised before the rotary embedding, as in Qwen3.
         tie_word_embeddings (`bool`, *optional*, defaults to `False`):
             Whether the output head shares the weights of the token embedding.
         use_cache (`bool`, *optional*, defaults to `False`):
@@ -238,6 +254,8 @@ class LLaDAConfig(PreTrainedConfig):
     rms_norm_eps: float = 1e-5
     rope_parameters: RopeParameters | dict | None = None
     attention_dropout: int | float = 0.0
+    attention_bias: bool | None = False
+    use_qk_norm: bool = False
     tie_word_embeddings: bool = False
     use_cache: bool = False
     mask_token_id: int | None = OFFICIAL_MASK_TOKEN_ID
@@ -291,8 +309,12 @@ class LLaDAConfig(PreTrainedConfig):
             self.num_key_value_heads = self.num_attention_heads
         if self.intermediate_size is None:
             self.intermediate_size = getattr(self, "mlp_ratio", 4) * self.hidden_size
-        if self.head_dim is None and self.num_attention_heads > 0:
-            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.head_dim is None:
+            self.head_dim = derive_head_dim(self.hidden_size, self.num_attention_heads)
+        self.attention_bias = bool(self.attention_bias)
+        if self.use_qk_norm:  # not in the plan of the class, because a rule without modules is a warning
+            norms = ("layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm")
+            self.base_model_tp_plan = self.base_model_tp_plan | dict.fromkeys(norms, "replicated_with_grad_allreduce")
         # The defaults are tokens of the official vocabulary, which a smaller one does not have.
         for name, official in OFFICIAL_TOKENS.items():
             if getattr(self, name) == official and official >= self.vocab_size:
@@ -311,15 +333,10 @@ class LLaDAConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation. Validates the architecture of the config."""
-        if self.num_attention_heads <= 0 or self.hidden_size != self.head_dim * self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, and `head_dim` must be the quotient, but got "
-                f"{self.hidden_size}, {self.num_attention_heads} and {self.head_dim}."
-            )
         if self.head_dim % 2:
             raise ValueError(
-                f"`hidden_size / num_attention_heads` must be even, because the rotary embedding turns pairs, but got "
-                f"{self.hidden_size} / {self.num_attention_heads}."
+                "`head_dim`, by default `hidden_size / num_attention_heads`, must be even, because the rotary embedding turns "
+                f"pairs, but got {self.head_dim}."
             )
         if self.num_key_value_heads <= 0 or self.num_attention_heads % self.num_key_value_heads != 0:
             raise ValueError(
@@ -338,11 +355,23 @@ class LLaDAConfig(PreTrainedConfig):
                         "or `vocab_size`."
                     )
 
+    @property
+    def has_own_head_dim(self) -> bool:
+        """Whether the width of a head does not follow from the other sizes."""
+        return self.head_dim * self.num_attention_heads != self.hidden_size
+
+    def without_neutral_fields(self, config_dict: dict) -> dict:
+        """Leaves out what the official code does not know, where it says nothing that the other fields do not say."""
+        is_neutral = {
+            "head_dim": not self.has_own_head_dim,
+            "attention_bias": not self.attention_bias,
+            "use_qk_norm": not self.use_qk_norm,
+        }
+        return {name: value for name, value in config_dict.items() if not is_neutral.get(name, False)}
+
     def to_diff_dict(self):
         """The content of config.json: official field names, each field once."""
-        config_dict = super().to_diff_dict()
-        # The other fields imply it, and the official code does not know it.
-        config_dict.pop("head_dim", None)
+        config_dict = self.without_neutral_fields(super().to_diff_dict())
         # The library leaves out its own defaults, which can change.
         config_dict["tie_word_embeddings"] = self.tie_word_embeddings
         return to_official_config(config_dict)

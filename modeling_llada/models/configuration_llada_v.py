@@ -252,8 +252,7 @@ class LLaDAVConfig(LLaDAConfig):
 
     def to_diff_dict(self) -> dict:
         """The content of config.json: canonical field names, as in the public files of LLaDA-V."""
-        config_dict = super(LLaDAConfig, self).to_diff_dict()
-        config_dict.pop("head_dim", None)
+        config_dict = self.without_neutral_fields(super(LLaDAConfig, self).to_diff_dict())
         # The library leaves out its own defaults, which can change.
         fields = ("tie_word_embeddings", "image_token_id", "video_token_id", "vision_aspect_ratio", "patch_merge_type")
         return config_dict | {name: getattr(self, name) for name in fields}

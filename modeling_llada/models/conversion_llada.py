@@ -25,7 +25,7 @@ BACKBONE_RENAMINGS = [
     WeightRenaming(r"transformer\.blocks\.", r"layers\."),
     WeightRenaming(r"\.attn_norm\.", r"\.input_layernorm\."),
     WeightRenaming(r"\.ff_norm\.", r"\.post_attention_layernorm\."),
-    WeightRenaming(r"(?<!self_attn)\.(q_proj|k_proj|v_proj)\.", r"\.self_attn\.\1\."),
+    WeightRenaming(r"(?<!self_attn)\.(q_proj|k_proj|v_proj|q_norm|k_norm)\.", r"\.self_attn\.\1\."),
     WeightRenaming(r"\.attn_out\.", r"\.self_attn\.o_proj\."),
     WeightRenaming(r"\.ff_proj\.", r"\.mlp\.gate_proj\."),
     WeightRenaming(r"(?<!mlp)\.up_proj\.", r"\.mlp\.up_proj\."),
@@ -43,6 +43,7 @@ OFFICIAL_TO_CANONICAL_FIELD = {
     "activation_type": "hidden_act",
     "weight_tying": "tie_word_embeddings",
     "init_std": "initializer_range",
+    "include_qkv_bias": "attention_bias",
 }
 
 # Special tokens of the official tokenizer: `<|mdm_mask|>`, `<|eot_id|>`, and `<|endoftext|>`, which ends and pads.
@@ -51,7 +52,8 @@ OFFICIAL_EOT_TOKEN_ID = 126348
 OFFICIAL_EOS_TOKEN_ID = OFFICIAL_PAD_TOKEN_ID = 126081
 
 # Switches of the official config that change the computation, each with the only value that this package implements.
-# They are written to every config.json, because the official code has other defaults for some of them.
+# They are written to every config.json, because the official code has other defaults for some of them. So is
+# `include_qkv_bias`, the official name of a field.
 SUPPORTED_SWITCHES = {
     "activation_type": "silu",
     "alibi": False,
@@ -61,7 +63,6 @@ SUPPORTED_SWITCHES = {
     "block_type": "llama",
     "embedding_dropout": 0.0,
     "include_bias": False,
-    "include_qkv_bias": False,
     "input_emb_norm": False,
     "layer_norm_type": "rms",
     "layer_norm_with_affine": True,
@@ -73,7 +74,6 @@ SUPPORTED_SWITCHES = {
 }
 # Those with other names, of OLMo and Hugging Face, that are not written.
 OTHER_SWITCHES = {
-    "attention_bias": False,
     "clip_qkv": None,
     "embedding_layer_norm": False,
     "hidden_act": "silu",
@@ -133,7 +133,7 @@ def check_family(architectures: list[str] | None, model_type: str) -> None:
 
 def to_official_config(config_dict: dict) -> dict:
     """The content of config.json: the fields of [`LLaDAConfig`] under their official names, sorted as in the official files."""
-    official = dict(SUPPORTED_SWITCHES)
+    official = SUPPORTED_SWITCHES | {"include_qkv_bias": False}
     names = {canonical: name for name, canonical in OFFICIAL_TO_CANONICAL_FIELD.items()}
     official.update({names.get(field, field): value for field, value in config_dict.items()})
 

@@ -17,6 +17,8 @@ A Llama-style Transformer without a causal mask, which predicts all mask tokens 
 `modeling_llama.py` of transformers in these points:
 - The rotary embedding is computed in float32, as the checkpoints were trained.
 - Every position sees every other. There is a mask only if the batch is padded, or if documents share a row.
+- Queries, keys and values may have a bias, as in Qwen2, and queries and keys a norm, as in Qwen3, for models that were
+  converted from these.
 - Only the logits that are asked for are computed (`logits_to_keep`), and only that part of the last layer
   (`query_positions`): a denoising step needs those of the active block.
 """
@@ -136,10 +138,14 @@ class LLaDAAttention(nn.Module):
         self.attention_dropout = config.attention_dropout
         self.is_causal = False
 
-        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * self.head_dim, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * self.head_dim, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * self.head_dim, bias=False)
+        key_value_size, bias = config.num_key_value_heads * self.head_dim, config.attention_bias
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * self.head_dim, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, key_value_size, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, key_value_size, bias=bias)
         self.o_proj = nn.Linear(config.num_attention_heads * self.head_dim, config.hidden_size, bias=False)
+        if config.use_qk_norm:  # CODEPATH: models that were converted from Qwen3, and not LLaDA-8B
+            self.q_norm = LLaDARMSNorm(self.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = LLaDARMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
     def forward(
         self,
@@ -184,9 +190,13 @@ class LLaDAAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries and keys with the rotary embedding, and values, each `(batch, length, num_heads, head_dim)`."""
         hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query_states = apply_rotary_pos_emb(self.q_proj(hidden_states).view(hidden_shape), *position_embeddings)
-        key_states = apply_rotary_pos_emb(self.k_proj(hidden_states).view(hidden_shape), *position_embeddings)
-        value_states = self.v_proj(hidden_states).view(hidden_shape)
+        query_states, key_states, value_states = (
+            project(hidden_states).view(hidden_shape) for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if self.config.use_qk_norm:  # CODEPATH: models that were converted from Qwen3, and not LLaDA-8B
+            query_states, key_states = self.q_norm(query_states), self.k_norm(key_states)
+        query_states = apply_rotary_pos_emb(query_states, *position_embeddings)
+        key_states = apply_rotary_pos_emb(key_states, *position_embeddings)
         return query_states, key_states, value_states
 
 
