@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import chat, convert_adapter, eval, export, generate, score, serve, space
+from . import chat, convert_adapter, convert_ar, eval, export, generate, score, serve, space
 from .arguments import own_version
 from .errors import CommandError
 from .light_import import light_import
@@ -61,6 +61,7 @@ def build_parser() -> CommandParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chat.add_parser(commands)
     convert_adapter.add_parser(commands)
+    convert_ar.add_parser(commands)
     eval.add_parser(commands)
     export.add_parser(commands)
     generate.add_parser(commands)

@@ -89,14 +89,19 @@ def run(args: argparse.Namespace) -> None:
             name=args.push_to_hub,
             overwrite=args.overwrite,
         )
+    report(exported)
+    if args.push_to_hub:
+        sys.stdout.flush()
+        sys.stdout.write(f"uploaded to {push(args, exported.folder)}\n")
+
+
+def report(exported) -> None:
+    """Says what the new folder holds."""
     lines = [
         f"{exported.folder}: {exported.num_parameters:,} parameters in {exported.dtype}, {size(exported.num_bytes)}",
         *(f"  {note}" for note in exported.notes),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    if args.push_to_hub:
-        sys.stdout.flush()
-        sys.stdout.write(f"uploaded to {push(args, exported.folder)}\n")
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -54,7 +54,19 @@ class TestHelp:
 
     @pytest.mark.parametrize(
         "command",
-        ["", "chat", "convert-adapter", "eval lm", "eval reversal", "export", "generate", "score", "serve", "space"],
+        [
+            "",
+            "chat",
+            "convert-adapter",
+            "convert-ar",
+            "eval lm",
+            "eval reversal",
+            "export",
+            "generate",
+            "score",
+            "serve",
+            "space",
+        ],
     )
     def test_has_examples_that_parse(self, command, capsys):
         with pytest.raises(SystemExit):

@@ -1,0 +1,180 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The special tokens of a converted model: which token becomes the mask token, and which ones end a text."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedConfig
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.modeling_llada import LLaDAForMaskedLM
+from ..models.options_llada import check_integer
+
+
+NEW_MASK_TOKEN = "<|mdm_mask|>"  # as in the official tokenizer
+PROBE = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Bye."}]
+
+
+@dataclass(frozen=True)
+class MaskToken:
+    """The mask token of a converted model. A new one gets the mean of the rows of all tokens before it."""
+
+    id: int
+    is_new: bool = False
+    is_chosen: bool = False  # and not given
+    token: str | None = None  # unknown without a tokenizer
+
+    def __str__(self) -> str:
+        name = f"{self.token} ({self.id})" if self.token else f"the id {self.id}"
+        return f"mask token: {name}, " + (
+            "new, with the mean of the rows of all other tokens" if self.is_new else "which the model did not use"
+        )
+
+
+def choose_mask_token(
+    tokenizer: Tokenizer, tokens: dict, mask_token: str | None, mask_token_id: int | None
+) -> MaskToken:
+    """The mask token: the given one, that of the tokenizer, the first unused reserved one, or else a new one."""
+    if mask_token is not None:
+        mask_token_id = find_id(tokenizer, mask_token, mask_token_id)
+    if mask_token_id is None:
+        reserved = sorted(one for token, one in tokenizer.get_added_vocab().items() if "reserved" in token)
+        candidates = reserved if tokenizer.mask_token is None else [tokenizer.mask_token_id]
+        unused = [one for one in candidates if why_used(one, tokens, tokenizer) is None]
+        if not unused:
+            return MaskToken(len(tokenizer), is_new=True, is_chosen=True, token=NEW_MASK_TOKEN)
+        return MaskToken(unused[0], is_chosen=True, token=tokenizer.convert_ids_to_tokens(unused[0]))
+    check_mask_token(mask_token_id, len(tokenizer), tokens, tokenizer)
+    return MaskToken(mask_token_id, token=tokenizer.convert_ids_to_tokens(mask_token_id))
+
+
+def find_id(tokenizer: Tokenizer, mask_token: str, mask_token_id: int | None) -> int:
+    """The id of the mask token, which must be the given one if there is one."""
+    vocabulary = tokenizer.get_vocab()
+    if mask_token not in vocabulary:
+        raise ValueError(
+            f"`mask_token` must be a token of the tokenizer, but it has no {mask_token!r}. Leave it out for a new token."
+        )
+    if mask_token_id not in (None, vocabulary[mask_token]):
+        raise ValueError(
+            f"`mask_token` and `mask_token_id` must be the same token, but {mask_token!r} is {vocabulary[mask_token]}, and "
+            f"not {mask_token_id}. Give one of them."
+        )
+    return vocabulary[mask_token]
+
+
+def check_mask_token(mask_token_id: int, num_tokens: int, tokens: dict, tokenizer: Tokenizer | None = None) -> None:
+    """Raises a `ValueError` unless the mask token is one that the model does not use."""
+    check_integer("mask_token_id", mask_token_id, minimum=0, maximum=num_tokens - 1)
+    reason = why_used(mask_token_id, tokens, tokenizer)
+    if reason is not None:
+        name = mask_token_id if tokenizer is None else tokenizer.convert_ids_to_tokens(mask_token_id)
+        raise ValueError(
+            f"the mask token must be one that the model does not use, but {name!r} is {reason}. Leave `mask_token` and "
+            "`mask_token_id` out, or give an unused special token."
+        )
+
+
+def why_used(token_id: int, tokens: dict, tokenizer: Tokenizer | None) -> str | None:
+    """What a token stands for; `None` if it is unused as far as the files tell."""
+    for name, ids in tokens.items():
+        if token_id in (ids if isinstance(ids, list) else [ids]):
+            return f"its `{name}`"
+    if tokenizer is None:
+        return None
+    if token_id == tokenizer.unk_token_id:
+        return "its `unk_token_id`"
+    if not is_special(tokenizer, token_id):
+        return "a token of ordinary text"
+    if tokenizer.convert_ids_to_tokens(token_id) in str(tokenizer.chat_template):
+        return "part of the chat template"
+    return None
+
+
+def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
+    """Whether a token is none of ordinary text."""
+    added = tokenizer.added_tokens_decoder.get(token_id)
+    return token_id in tokenizer.all_special_ids or (added is not None and added.special)
+
+
+def special_tokens_of(
+    config: PreTrainedConfig, generation_config: dict, tokenizer: Tokenizer | None
+) -> dict[str, int | list[int] | None]:
+    """BOS, EOS and the pad token. All tokens end a text that any of the files names, and so does the end of a turn of a chat."""
+    sources = [config.to_dict(), generation_config]
+    if tokenizer is not None:
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        sources.insert(0, {name: getattr(tokenizer, name) for name in names})
+
+    def ids(name: str, sources: list[dict]) -> list[int]:
+        found = [source.get(name) for source in sources]
+        flat = [one for ids in found for one in (ids if isinstance(ids, list) else [ids])]
+        return list(dict.fromkeys(one for one in flat if one is not None and one >= 0))
+
+    ends = list(dict.fromkeys([*ids("eos_token_id", sources), *end_of_turn(tokenizer)]))
+    # LLaDA pads with EOS where the tokenizer has no pad token, whatever a config says that no tokenizer follows.
+    pads = ids("pad_token_id", sources[:1]) or ends
+    return {
+        "bos_token_id": next(iter(ids("bos_token_id", sources)), None),
+        "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),
+        "pad_token_id": next(iter(pads), None),
+    }
+
+
+def end_of_turn(tokenizer: Tokenizer | None) -> list[int]:
+    """The special token that follows an answer in the chat template, if there is one."""
+    if tokenizer is None or tokenizer.chat_template is None:
+        return []
+    try:
+        text = tokenizer.apply_chat_template(PROBE, tokenize=False)
+    except Exception:  # a template may raise any error to refuse a chat
+        return []
+    after = tokenizer(text.rpartition(PROBE[-1]["content"])[2].lstrip(), add_special_tokens=False)["input_ids"]
+    return [token for token in after[:1] if is_special(tokenizer, token)]
+
+
+def describe_ends(ids: int | list[int] | None, tokenizer: Tokenizer) -> str:
+    """The tokens that end a completion, for the user."""
+    ids = ids if isinstance(ids, list) else [ids]
+    return ", ".join(f"{tokenizer.convert_ids_to_tokens(one)} ({one})" for one in ids if one is not None) or "no token"
+
+
+def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, num_tokens: int) -> None:
+    """Writes the special tokens into the configs. New rows of the embedding and the head are the mean of all others."""
+    old_rows = model.config.vocab_size
+    new_rows = max(num_tokens, mask.id + 1)
+    added = [*range(old_rows, new_rows), *([mask.id] if mask.is_new and mask.id < old_rows else [])]
+    if new_rows > old_rows:
+        model.resize_token_embeddings(new_rows, mean_resizing=False)
+    for module in (model.get_input_embeddings(), model.get_output_embeddings()) if added else ():
+        weight = module.weight.data
+        weight[added] = weight[: min(old_rows, *added)].mean(0, dtype=torch.float32).to(weight.dtype)
+    for name, ids in (tokens | {"mask_token_id": mask.id}).items():
+        setattr(model.config, name, ids)
+    model.generation_config = LLaDAGenerationConfig.from_model_config(model.config)
+
+
+def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:
+    """
+    Gives the tokenizer of the autoregressive model the mask token of the converted one, and what LLaDA needs to pad: on the
+    left, and with EOS where there is no pad token.
+
+    Raises:
+        `ValueError`: if the mask token of the model is neither a token of the tokenizer nor the next one.
+    """
+    mask_token_id = model.config.mask_token_id
+    if mask_token_id == len(tokenizer):
+        tokenizer.add_special_tokens({"mask_token": NEW_MASK_TOKEN})
+    token = tokenizer.convert_ids_to_tokens(mask_token_id) if mask_token_id < len(tokenizer) else None
+    if token is None:
+        raise ValueError(
+            f"`tokenizer` has {len(tokenizer)} tokens, so none can be the mask token {mask_token_id} of `model`. Convert with "
+            f"`mask_token_id={len(tokenizer)}`, or with that of an unused token."
+        )
+    tokenizer.mask_token = token
+    # Only what is among these arguments is saved.
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
