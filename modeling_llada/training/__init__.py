@@ -6,6 +6,7 @@ autoregressive twin for comparison."""
 from .pretraining.configuration import LLaDAPretrainingConfig
 from .pretraining.corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
 from .pretraining.rows import RowEntry, RowMixture, RowPhase
+from .pretraining.shard_rows import ShardRows
 from .pretraining.token_shards import TokenShards
 from .pretraining.trainer import LLaDAPretrainer
 from .pretraining.twin import AutoregressivePretrainer, autoregressive_twin
@@ -22,6 +23,7 @@ __all__ = [
     "RowEntry",
     "RowMixture",
     "RowPhase",
+    "ShardRows",
     "TokenShards",
     "TokenizedDocuments",
     "autoregressive_twin",

@@ -3,6 +3,7 @@
 """Small runs of pre-training that tests start in processes of their own."""
 
 import contextlib
+import json
 import os
 import runpy
 import sys
@@ -11,9 +12,10 @@ from unittest import mock
 
 import torch
 from safetensors.torch import save_file
+from transformers import TrainerCallback
 
 from modeling_llada import LLaDAForMaskedLM
-from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig
+from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig, TokenShards, find_last_checkpoint
 
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain.py"
@@ -62,3 +64,61 @@ def run_as_command(folder, *arguments) -> None:
     with open(folder / f"{os.environ['RANK']}.txt", "w") as out, contextlib.redirect_stdout(out):
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert not torch.distributed.is_initialized()
+
+
+def train_on(kind: str, corpus, model_folder, output_dir, stop_at: int | None = None) -> LLaDAPretrainer:
+    """
+    Trains six steps on a folder of shards or on a stream of its documents, or goes on from the last checkpoint. With `stop_at`
+    it stops after that step, with a checkpoint.
+    """
+    args = LLaDAPretrainingConfig(
+        str(output_dir), max_steps=6, tokens_per_step=256, row_length=16, warmup_steps=1, use_cpu=True, learning_rate=0.1,
+        optim="sgd", save_strategy="no", disable_tqdm=True, random_length_ratio=0.5, logging_steps=1, seed=5,
+    )  # fmt: skip
+    source = corpus if kind == "shards" else stream_of(corpus)
+    callbacks = [] if stop_at is None else [StopAt(stop_at)]
+    trainer = LLaDAPretrainer(LLaDAForMaskedLM.from_pretrained(model_folder), args, source, callbacks=callbacks)
+    trainer.train(resume_from_checkpoint=find_last_checkpoint(output_dir))
+    return trainer
+
+
+class StopAt(TrainerCallback):
+    """Stops with a checkpoint."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            control.should_save = control.should_training_stop = True
+
+
+def stream_of(corpus, num_shards: int = 4):
+    """The documents of a folder as a `datasets.IterableDataset` of several shards."""
+    from datasets import IterableDataset
+
+    return IterableDataset.from_generator(
+        read_documents, gen_kwargs={"corpus": str(corpus), "parts": list(range(num_shards))}
+    )
+
+
+def read_documents(corpus: str, parts: list[int]):
+    split = TokenShards(corpus).splits["train"]
+    ends = split.lengths().astype(int).cumsum()
+    for part in parts:
+        for document in range(part, split.num_documents, 4):
+            yield {
+                "input_ids": split.tokens(ends[document] - split.lengths(document, document + 1)[0], ends[document])
+            }
+
+
+def losses_of(trainer) -> dict[int, float]:
+    """The logged losses by step."""
+    return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+
+
+def train_on_and_write(kind: str, corpus, model_folder, output_dir, stop_at: int | None = None) -> None:
+    """Trains as one of several processes. The first writes its losses."""
+    trainer = train_on(kind, corpus, model_folder, output_dir, stop_at)
+    if trainer.is_world_process_zero():
+        Path(output_dir, "losses.json").write_text(json.dumps(losses_of(trainer)))

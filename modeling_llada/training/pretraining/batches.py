@@ -8,21 +8,28 @@ the same batches as without an interruption.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from ...models.diffusion_llada import mask_tokens, sample_rates
 from ...seeds import named_random
 from .causal_annealing import attention_of_step
+from .permutation import shuffled
 from .rows import RowEntry
+
+
+STEPS_AHEAD = 4  # that are read before they are needed
 
 
 class RowSource(Protocol):
     """
-    A source of training rows: [`RowMixture`], or [`TensorRows`] for rows that are ready.
+    A source of training rows on the device: [`RowMixture`], or [`TensorRows`] for rows that are ready.
 
     A source of questions and answers also has `maskable`, a `torch.BoolTensor` of the shape of the rows that `draw` returned
     last. Only tokens where it is true are masked and predicted.
@@ -33,6 +40,19 @@ class RowSource(Protocol):
     def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry: ...
 
     def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor: ...
+
+
+class ReadRows(Protocol):
+    """
+    A source of training rows that a process reads for itself, ahead of their use: [`ShardRows`], [`StreamRows`] or
+    [`EpochRows`]. `read` returns the rows `own` of the `count` rows of a step, as int64 of shape `(number, entry.width)`.
+    """
+
+    entries: list[RowEntry]
+
+    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry: ...
+
+    def read(self, entry: RowEntry, step: int, count: int, own: slice) -> np.ndarray: ...
 
 
 class TensorRows:
@@ -59,6 +79,24 @@ class TensorRows:
         return self.input_ids[index].long()
 
 
+class EpochRows:
+    """Rows of one width, `(num_rows, width)`, in epochs: each is drawn once before one is drawn again."""
+
+    def __init__(self, input_ids: torch.Tensor, seed: int = 0):
+        self.input_ids, self.seed = input_ids.cpu(), seed
+        self.entries = [RowEntry("windows", input_ids.shape[1], share=1.0)]
+
+    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
+        return self.entries[0]
+
+    def num_rows(self, entry: RowEntry) -> int:
+        return len(self.input_ids)
+
+    def read(self, entry: RowEntry, step: int, count: int, own: slice) -> np.ndarray:
+        _, order = shuffled(step * count, own, len(self.input_ids), "rows", self.seed)
+        return self.input_ids[order].long().numpy()
+
+
 @dataclass(eq=False)
 class TrainingBatches:
     """
@@ -75,7 +113,7 @@ class TrainingBatches:
     default 0.
     """
 
-    source: RowSource
+    source: RowSource | ReadRows
     _: KW_ONLY
     mask_token_id: int | None
     max_steps: int
@@ -102,8 +140,10 @@ class TrainingBatches:
         return self.max_steps * self.accumulation_steps
 
     def __iter__(self) -> Iterator[dict]:
-        for step in range(self.first_step(), self.max_steps):
-            yield from self.at(step)
+        steps = range(self.first_step(), self.max_steps)
+        reads = hasattr(self.source, "read")
+        for step, rows in zip(steps, done_ahead(self.read, steps) if reads else [None] * len(steps), strict=True):
+            yield from self.at(step, rows)
 
     def num_rows(self, entry: RowEntry) -> int:
         """Rows of the global batch of a step on this kind of row."""
@@ -115,13 +155,29 @@ class TrainingBatches:
             )
         return self.tokens_per_step // entry.width
 
-    def at(self, step: int) -> list[dict]:
-        """The micro-batches of one step for this process."""
+    def own_rows(self, entry: RowEntry) -> slice:
+        """The rows of the global batch that this process trains on."""
+        part = self.num_rows(entry) // self.num_processes
+        return slice(self.process_index * part, (self.process_index + 1) * part)
+
+    def read(self, step: int) -> torch.LongTensor:
+        """The clean rows of this process, in memory that the device copies from without waiting."""
         entry = self.source.entry_at(step, self.max_steps, self.seed)
-        rows = self.num_rows(entry)
+        rows = torch.from_numpy(self.source.read(entry, step, self.num_rows(entry), self.own_rows(entry)))
+        return rows.pin_memory() if self.device.type == "cuda" else rows
+
+    def at(self, step: int, rows_read: torch.LongTensor | None = None) -> list[dict]:
+        """The micro-batches of one step for this process, from the rows that [`TrainingBatches.read`] returned for it."""
+        entry = self.source.entry_at(step, self.max_steps, self.seed)
+        rows, own = self.num_rows(entry), self.own_rows(entry)
         host = named_random("step", self.seed, step)
         self.generator.manual_seed(host.getrandbits(63))
-        clean = self.source.draw(entry, rows, self.generator)
+        if hasattr(self.source, "read"):
+            # The noise is drawn for all rows, as it must not depend on the number of processes. Those of others stay 0.
+            clean = torch.zeros(rows, entry.width, dtype=torch.long, device=self.device)
+            clean[own].copy_(self.read(step) if rows_read is None else rows_read, non_blocking=True)
+        else:
+            clean = self.source.draw(entry, rows, self.generator)
         rates = sample_rates(rows, self.eps, generator=self.generator, device=self.device)
         noise_seed = host.getrandbits(63)
         attention_mask, num_items = None, rows * entry.width
@@ -136,10 +192,9 @@ class TrainingBatches:
         shared = {"num_items": num_items} | ({} if visible is None else {"visible": visible})
 
         part = rows // (self.accumulation_steps * self.num_processes)
-        first = self.process_index * self.accumulation_steps * part
         return [
             self._micro_batch(slice(start, start + part), clean, noisy, mask, rates, attention_mask) | shared
-            for start in range(first, first + self.accumulation_steps * part, part)
+            for start in range(own.start, own.stop, part)
         ]
 
     def corrupt(
@@ -190,3 +245,15 @@ def random_lengths_mask(rows: int, width: int, generator: torch.Generator) -> to
     """An attention mask that cuts rows to lengths uniform in 1 .. width and keeps their shape."""
     lengths = torch.randint(1, width + 1, (rows, 1), generator=generator, device=generator.device)
     return (torch.arange(width, device=generator.device) < lengths).long()
+
+
+def done_ahead(work: Callable, arguments: Sequence) -> Iterator:
+    """The results of a function for each argument in turn, which a thread computes some steps ahead."""
+    with ThreadPoolExecutor(1, thread_name_prefix="rows") as thread:
+        waiting: deque = deque()
+        for argument in arguments:
+            waiting.append(thread.submit(work, argument))
+            if len(waiting) > STEPS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

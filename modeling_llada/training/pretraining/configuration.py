@@ -18,6 +18,16 @@ class LLaDAPretrainingConfig(TrainingArguments):
         tokens_per_step (`int`, *optional*, defaults to 98304):
             Tokens of the global batch of an optimizer step, over all processes and accumulated micro-batches. It replaces
             `per_device_train_batch_size`, because rows of different kinds have different lengths.
+        num_train_epochs (`float`, *optional*, defaults to 0):
+            How often the training rows are trained on, in the place of `max_steps`. It needs a folder of shards or a
+            dataset of rows, which are then drawn without replacement.
+        row_length (`int`, *optional*, defaults to 1024):
+            Tokens of a row from a folder of shards or an `IterableDataset`. Other datasets have rows already.
+        row_kind (`str`, *optional*, defaults to `"windows"`):
+            Those rows: `"windows"` of the documents one after the other, as LLaDA was pre-trained; or `"documents"`, in
+            which no row has two documents, and EOS fills the last row of a document.
+        eval_rows (`int`, *optional*, defaults to 1024):
+            The most rows of `eval_dataset` if it is a folder of shards.
         rate_eps (`float`, *optional*, defaults to 1e-3):
             Mask rates are uniform in (rate_eps, 1].
         random_length_ratio (`float`, *optional*, defaults to 0.01):
@@ -47,6 +57,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
     """
 
     tokens_per_step: int = field(default=98_304, metadata={"help": "Tokens of the global batch of a step."})
+    row_length: int = field(default=1024, metadata={"help": "Tokens of a row from shards or a stream."})
+    row_kind: str = field(default="windows", metadata={"help": "Rows from shards or a stream: windows or documents."})
+    eval_rows: int = field(default=1024, metadata={"help": "The most rows of an evaluation on shards."})
     rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
     random_length_ratio: float = field(default=0.01, metadata={"help": "Share of window steps with cut rows."})
     decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
@@ -59,6 +72,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
     eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
 
     # Defaults that differ from those of TrainingArguments.
+    num_train_epochs: float = field(default=0.0, metadata={"help": "Epochs, in the place of `max_steps`."})
     learning_rate: float = field(default=4e-4, metadata={"help": "The peak learning rate."})
     weight_decay: float = field(default=0.1, metadata={"help": "Weight decay for AdamW."})
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 for AdamW."})
@@ -87,17 +101,17 @@ class LLaDAPretrainingConfig(TrainingArguments):
         self._validate()
 
     def _validate(self):
-        if self.max_steps <= 0:
+        if (self.max_steps > 0) == (self.num_train_epochs > 0):
             raise ValueError(
-                "`max_steps` must be positive, since rows are drawn with replacement and there is no epoch to count, "
-                f"but got {self.max_steps}."
+                "One of `max_steps` and `num_train_epochs` must be positive, and no more than one, but got "
+                f"{self.max_steps} and {self.num_train_epochs}."
             )
         if not 0 <= self.rate_eps < 1:
             raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
         for name in ("random_length_ratio", "decay_ratio", "causal_annealing_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
-        for name in ("eval_num_samples", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        for name in ("eval_num_samples", "eval_rows", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
         if not self.ignore_data_skip:

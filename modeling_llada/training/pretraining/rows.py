@@ -107,7 +107,31 @@ class RowTable:
         return self.starts[index].long(), self.lengths[index].long()
 
 
-class RowMixture:
+class RowSchedule:
+    """The phases of a run: which kind of row a step trains on."""
+
+    def __init__(self, phases: Sequence[RowPhase | dict]):
+        self.phases = [RowPhase(**phase) if isinstance(phase, dict) else phase for phase in phases]
+        if not self.phases:
+            raise ValueError("`phases` must hold at least one phase.")
+
+    @property
+    def entries(self) -> list[RowEntry]:
+        """All entries of all phases."""
+        return [entry for phase in self.phases for entry in phase.entries]
+
+    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
+        """The kind of row of a step, which follows from the seed and the step."""
+        position = (step + 0.5) / max_steps * sum(phase.fraction for phase in self.phases)
+        for phase in self.phases:  # noqa: B007 (the last phase also takes what rounding leaves)
+            position -= phase.fraction
+            if position < 0:
+                break
+        shares = [entry.share for entry in phase.entries]
+        return named_random("entry", seed, step).choices(phase.entries, shares)[0]
+
+
+class RowMixture(RowSchedule):
     """
     The phases of a pre-training run over the `train` and the `famous` split of a corpus.
 
@@ -125,9 +149,7 @@ class RowMixture:
     def __init__(
         self, corpus: Corpus, phases: Sequence[RowPhase | dict], device: torch.device | str = "cpu", seed: int = 0
     ):
-        self.phases = [RowPhase(**phase) if isinstance(phase, dict) else phase for phase in phases]
-        if not self.phases:
-            raise ValueError("`phases` must hold at least one phase.")
+        super().__init__(phases)
         if corpus.splits.keys().isdisjoint(("train", "famous")):
             raise ValueError(f"`corpus` must have a split `train`, but has {', '.join(corpus.splits) or 'none'}.")
         self.fill_token_id = corpus.eos_token_id
@@ -162,21 +184,6 @@ class RowMixture:
                             else ""
                         )
                     )
-
-    @property
-    def entries(self) -> list[RowEntry]:
-        """All entries of all phases."""
-        return [entry for phase in self.phases for entry in phase.entries]
-
-    def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
-        """The kind of row of a step, which follows from the seed and the step."""
-        position = (step + 0.5) / max_steps * sum(phase.fraction for phase in self.phases)
-        for phase in self.phases:  # noqa: B007 (the last phase also takes what rounding leaves)
-            position -= phase.fraction
-            if position < 0:
-                break
-        shares = [entry.share for entry in phase.entries]
-        return named_random("entry", seed, step).choices(phase.entries, shares)[0]
 
     def draw(self, entry: RowEntry, count: int, generator: torch.Generator) -> torch.LongTensor:
         """Draws `count` rows of one kind, `(count, entry.width)`; the famous ones come last."""

@@ -121,6 +121,14 @@ class TokenSplit:
         """The number of tokens of the documents `start .. stop - 1`."""
         return self._lengths.read(start, stop, np.dtype(np.uint32))
 
+    def token_rows(self, starts: np.ndarray, width: int) -> np.ndarray:
+        """`width` tokens from each of some places, `(len(starts), width)`; 0 behind the last token."""
+        return self._tokens.read_rows(starts, width, self.dtype)
+
+    def length_rows(self, starts: np.ndarray, width: int) -> np.ndarray:
+        """The lengths of `width` documents from each of some, `(len(starts), width)`; 0 behind the last document."""
+        return self._lengths.read_rows(starts, width, np.dtype(np.uint32))
+
     @cached_property
     def document_starts(self) -> np.ndarray:
         """The first token of each document, `(num_documents,)`. The only array that is in memory: 8 bytes a document."""
@@ -153,6 +161,20 @@ class ShardedArray:
             pieces.append(array[start - offset : stop - offset])
             start, shard = end, shard + 1
         return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
+
+    def read_rows(self, starts: np.ndarray, width: int, dtype: np.dtype) -> np.ndarray:
+        """The parts of `width` from some starts on, `(len(starts), width)`, read together; 0 behind the end."""
+        rows = np.zeros((len(starts), width), dtype)
+        shards = np.searchsorted(self.ends, starts, side="right")
+        for shard in np.unique(shards[starts < len(self)]).tolist():
+            array = np.asarray(self._map(shard))
+            local = starts - (int(self.ends[shard]) - len(array))
+            inside = (shards == shard) & (local + width <= len(array))
+            rows[inside] = array[local[inside, None] + np.arange(width)]
+            for row in np.flatnonzero((shards == shard) & ~inside).tolist():
+                found = self.read(int(starts[row]), min(int(starts[row]) + width, len(self)), dtype)
+                rows[row, : len(found)] = found
+        return rows
 
     def _map(self, shard: int) -> np.ndarray:
         if shard not in self.mapped:

@@ -15,6 +15,7 @@ The loss is eq. 3 of the paper (https://huggingface.co/papers/2502.09992), norma
 
 import math
 import time
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback
@@ -27,10 +28,12 @@ from ..model_card import TrainingModelCard
 from ..processes import check_gpus, check_processes
 from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
-from .batches import RowSource, TensorRows, TrainingBatches
+from .batches import RowSource, TrainingBatches
 from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_loss
+from .sources import as_rows, held_out_rows, open_source, steps_of_epochs
+from .token_shards import TokenShards
 
 
 logger = logging.get_logger(__name__)
@@ -62,12 +65,18 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             The mask predictor, with `config.mask_token_id`.
         args ([`LLaDAPretrainingConfig`]):
             The arguments.
-        train_dataset ([`RowMixture`], `torch.LongTensor` of shape `(num_rows, width)` or [`~datasets.Dataset`]):
-            Where rows come from; a dataset needs a column `input_ids` with rows of one width.
-        eval_dataset (`torch.LongTensor` of shape `(num_rows, width)` or [`~datasets.Dataset`], or a dictionary of these, *optional*):
-            Held-out rows.
+        train_dataset (`str`, `Path`, [`TokenShards`], [`~datasets.IterableDataset`], [`~datasets.Dataset`], `torch.LongTensor` of shape `(num_rows, width)`, [`ShardRows`] or [`RowMixture`]):
+            Where rows come from: a folder that `llada tokenize` wrote; a dataset that is read as it comes, with a column
+            `input_ids` or `text`; a dataset with a column `input_ids` of rows of one width; or such rows.
+        eval_dataset (`str`, `Path`, [`TokenShards`], [`~datasets.Dataset`], `torch.LongTensor` of shape `(num_rows, width)`, or a dictionary of these, *optional*):
+            Held-out rows; of a folder, windows of its split `validation`.
         callbacks (`list[TrainerCallback]`, *optional*):
             More callbacks.
+        kwargs (`dict`, *optional*):
+            Further arguments of [`Trainer`], such as the tokenizer as `processing_class`, which encodes a column `text`.
+
+    Raises:
+        `ValueError`: if a dataset does not fit the model or the arguments.
 
     Example:
 
@@ -104,6 +113,10 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         if args.causal_annealing_ratio:
             self.check_annealing(model)
         check_processes(args)
+        if train_dataset is not None:
+            train_dataset = open_source(train_dataset, args, model.config, kwargs.get("processing_class"))
+            if args.num_train_epochs:
+                args.max_steps = steps_of_epochs(train_dataset, args)
         super().__init__(
             model=model,
             args=args,
@@ -131,8 +144,6 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         args, source = self.args, self.train_dataset
         if source is None:
             raise ValueError("`train_dataset` is needed for training.")
-        if not (hasattr(source, "entry_at") and hasattr(source, "draw")):
-            source = TensorRows(_as_rows(source, "train_dataset"), args.device)
         self._batches = self._make_batches(
             source,
             max_steps=args.max_steps,
@@ -155,6 +166,17 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     def _first_step(self) -> int:
         self._logged = (time.monotonic(), self.state.global_step)
         return self.state.global_step
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial) -> None:
+        if hasattr(self.train_dataset, "save"):  # first, as the state of the trainer makes a checkpoint complete
+            folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+            self.train_dataset.save(folder, self.state.global_step)
+        super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and hasattr(self.train_dataset, "resume"):
+            self.train_dataset.resume(checkpoint)
+        super()._load_optimizer_and_scheduler(checkpoint)
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
         # Each process knows it, without asking the others or waiting for the device.
@@ -215,13 +237,18 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         was_training = model.training
         model.eval()
         with self.accelerator.autocast():
-            loss = self._held_out_loss(_as_rows(eval_dataset, "eval_dataset").to(args.device).long())
+            loss = self._held_out_loss(self._held_out_rows(eval_dataset).to(args.device).long())
         model.train(was_training)
         metrics = {"loss": loss, "perplexity": math.exp(loss), "runtime": round(time.monotonic() - started, 3)}
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(args, self.state, self.control, metrics)
         return metrics
+
+    def _held_out_rows(self, dataset) -> torch.Tensor:
+        if not isinstance(dataset, str | Path | TokenShards):
+            return as_rows(dataset, "eval_dataset")
+        return held_out_rows(dataset, "validation", self.args.row_length, self.args.eval_rows)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
         args = self.args
@@ -236,15 +263,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             if dropped := int(self._batches.num_dropped):
                 logs["dropped_masked_tokens"] = dropped
         if self.state.max_steps > 0:
-            # The finished part of the run. Trainer's own count would restart at 0 in a resumed run.
-            self.state.epoch = round(self.state.global_step / self.state.max_steps, 4)
+            # The finished part of the run, or of its epochs. Trainer's own count would restart at 0 in a resumed run.
+            epochs = self.args.num_train_epochs or 1
+            self.state.epoch = round(epochs * self.state.global_step / self.state.max_steps, 4)
         super().log(logs, start_time)
-
-
-def _as_rows(dataset, name: str) -> torch.Tensor:
-    rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
-    if rows.ndim != 2:
-        raise ValueError(
-            f"`{name}` must hold rows of one width, shape (num_rows, width), but has shape {tuple(rows.shape)}."
-        )
-    return rows

@@ -1,0 +1,113 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What the user may give as `train_dataset` and `eval_dataset`, as sources of rows that fit the model."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedConfig
+
+from .batches import EpochRows, ReadRows, RowSource, TensorRows
+from .configuration import LLaDAPretrainingConfig
+from .rows import RowEntry, RowPhase
+from .shard_rows import ShardRows
+from .stream_rows import StreamRows
+from .token_shards import TokenShards
+
+
+def open_source(
+    dataset, args: LLaDAPretrainingConfig, config: PreTrainedConfig, tokenizer=None
+) -> RowSource | ReadRows:
+    """
+    Opens a `train_dataset`: a folder of shards, an `IterableDataset`, rows that are ready, or a source.
+
+    Raises:
+        `ValueError`: if it does not fit the model, or lacks what the arguments ask for.
+    """
+    entry = RowEntry(args.row_kind, args.row_length, share=1.0)
+    if isinstance(dataset, str | Path | TokenShards):
+        dataset = ShardRows(dataset, [RowPhase(1.0, [entry])], seed=args.seed)
+    if isinstance(dataset, ShardRows):
+        check_corpus(dataset.corpus, config)
+    elif hasattr(dataset, "load_state_dict") and hasattr(dataset, "num_shards"):  # without an import of `datasets`
+        ids = {name: needed_id(config, name) for name in ("bos_token_id", "eos_token_id")}
+        dataset = StreamRows(dataset, entry, **ids, vocab_size=config.vocab_size, tokenizer=tokenizer)
+    if hasattr(dataset, "entry_at"):
+        return dataset
+    rows = as_rows(dataset, "train_dataset")
+    return EpochRows(rows, args.seed) if args.num_train_epochs else TensorRows(rows, args.device)
+
+
+def steps_of_epochs(source: RowSource | ReadRows, args: LLaDAPretrainingConfig) -> int:
+    """The steps of `num_train_epochs`, the last of which may reach into the next epoch."""
+    if not hasattr(source, "num_rows") or len(source.entries) > 1:
+        raise ValueError(
+            "`num_train_epochs` needs rows of one kind that can be counted: a folder of shards, or a dataset of rows. For "
+            "others give `max_steps`."
+        )
+    entry = source.entries[0]
+    return math.ceil(args.num_train_epochs * source.num_rows(entry) * entry.width / args.tokens_per_step)
+
+
+def check_corpus(corpus: TokenShards, config: PreTrainedConfig) -> None:
+    """Raises a `ValueError` if the tokens of a corpus are not those of a model."""
+    if corpus.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"`model` must have all tokens of the corpus, {corpus.vocab_size:,} in {corpus.folder}, but has "
+            f"{config.vocab_size:,}. Tokenise the text with the tokenizer of the model, or make the model for the tokenizer "
+            f"in {corpus.tokenizer}."
+        )
+    for name in ("mask_token_id", "bos_token_id", "eos_token_id"):
+        # A model may have several EOS tokens, and its twin has no mask token.
+        known = np.atleast_1d(getattr(config, name, None))
+        if known[0] is not None and getattr(corpus, name) not in known:
+            raise ValueError(
+                f"`model` must have the `{name}` of the corpus, {getattr(corpus, name)} in {corpus.folder}, but has "
+                f"{getattr(config, name)}. Tokenise the text with the tokenizer of the model."
+            )
+
+
+def needed_id(config: PreTrainedConfig, name: str) -> int:
+    """The id of a special token, the first one if there are several."""
+    token = np.atleast_1d(getattr(config, name, None))[0]
+    if token is None:
+        raise ValueError(f"`model` needs `config.{name}`: set it to the id that the tokenizer has for this token.")
+    return int(token)
+
+
+def held_out_rows(
+    corpus: TokenShards | str | Path, split: str, width: int, most: int | None = None
+) -> torch.LongTensor:
+    """
+    Windows of a split without overlap, in their order.
+
+    Args:
+        corpus ([`TokenShards`], `str` or `Path`):
+            The folder.
+        split (`str`):
+            The split.
+        width (`int`):
+            Tokens of a window.
+        most (`int`, *optional*):
+            The number of windows if there are more, evenly spread over the split.
+
+    Returns:
+        `torch.LongTensor` of shape `(num_rows, width)`.
+    """
+    entry = RowEntry("windows", width, share=1.0)
+    rows = ShardRows(corpus, [RowPhase(1.0, [entry])], split=split)
+    count = rows.num_rows(entry)
+    numbers = np.arange(count) if most is None or most >= count else np.linspace(0, count - 1, most).astype(np.int64)
+    return torch.from_numpy(rows.windows(numbers * width, width))
+
+
+def as_rows(dataset, name: str) -> torch.Tensor:
+    """Rows of one width that are ready, as a tensor."""
+    rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
+    if rows.ndim != 2:
+        raise ValueError(
+            f"`{name}` must hold rows of one width, shape (num_rows, width), but has shape {tuple(rows.shape)}."
+        )
+    return rows
