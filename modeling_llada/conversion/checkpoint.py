@@ -4,6 +4,7 @@
 
 from pathlib import Path
 
+from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
@@ -77,7 +78,7 @@ def from_autoregressive(
     else:
         model, mask = convert_model(model_or_folder, mask_token, mask_token_id)
     if mask.is_chosen:
-        logger.warning(f"The {mask}. Choose another with `mask_token` or `mask_token_id`.")
+        logger.warning(f"`from_autoregressive` chose the {mask}. Choose another with `mask_token` or `mask_token_id`.")
     return model
 
 
@@ -152,6 +153,10 @@ def read_folder(
     except Exception as error:  # a damaged file can make the libraries raise anything
         raise cannot_load(source, error) from error
     check_convertible(config, source)
+    if getattr(config, "quantization_config", None) is not None:
+        raise ValueError(
+            f"`{source}` cannot be converted: it is quantized. Convert the checkpoint that it was made from."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         generation_config = read_json(source, "generation_config.json", download=True)
@@ -183,10 +188,16 @@ def convert_model(
         )
     name = type(model).__name__
     check_convertible(model.config, name)
-    if CLASSES[model.config.model_type] != name or getattr(model, "_hf_peft_config_loaded", False):
+    if CLASSES[model.config.model_type] != name:
         raise ValueError(
-            f"`model_or_folder` must be a {CLASSES[model.config.model_type]} without adapters, but got a {name}. Load it with "
-            "`AutoModelForCausalLM`, and merge an adapter first."
+            f"`model_or_folder` must be a {CLASSES[model.config.model_type]}, but got a {name}. Load it with "
+            "`AutoModelForCausalLM`."
+        )
+    # The config of a model from a GGUF file says that it is quantized also where its weights are not any more.
+    if not all(type(module) is nn.Linear for key, module in model.named_modules() if key.endswith("_proj")):
+        raise ValueError(
+            f"`model_or_folder` is a {name} with quantized weights or adapters, which are no plain weights. Load the checkpoint "
+            "that was quantized, and merge an adapter first."
         )
     if mask_token is not None:
         raise ValueError(

@@ -46,7 +46,6 @@ def why_not(config: PreTrainedConfig) -> str | None:
         return f"it is no {CLASSES[family]}, but a {', '.join(architectures)}"
     turned = config.rope_parameters.get("partial_rotary_factor", 1.0)
     variants = {
-        "it is quantized": getattr(config, "quantization_config", None),
         "it attends within a sliding window": getattr(config, "sliding_window", None),
         "its projections have biases (`attention_bias`)": getattr(config, "attention_bias", False),
         "its feed-forward network has biases (`mlp_bias`)": getattr(config, "mlp_bias", False),
