@@ -43,7 +43,8 @@ class ScoredText:
                 "`--eos` needs an `eos_token_id`, and the config of this checkpoint has none: leave `--eos` out."
             )
         if eos:
-            input_ids.append(config.eos_token_id)
+            ends = config.eos_token_id
+            input_ids.append(ends[0] if isinstance(ends, list) else ends)
             scored.append(self.spans[-1][1] == len(self.text))
         labels = [token if kept else -100 for token, kept in zip(input_ids, scored, strict=True)]
         if config.mask_token_id in labels:

@@ -80,7 +80,7 @@ def check_mask_token(mask_token_id: int, num_tokens: int, tokens: dict, tokenize
 def why_used(token_id: int, tokens: dict, tokenizer: Tokenizer | None) -> str | None:
     """What a token stands for; `None` if it is unused as far as the files tell."""
     for name, ids in tokens.items():
-        if token_id in (ids if isinstance(ids, list) else [ids]):
+        if token_id in as_list(ids):
             return f"its `{name}`"
     if tokenizer is None:
         return None
@@ -109,9 +109,7 @@ def special_tokens_of(
         sources.insert(0, {name: getattr(tokenizer, name) for name in names})
 
     def ids(name: str, sources: list[dict]) -> list[int]:
-        found = [source.get(name) for source in sources]
-        flat = [one for ids in found for one in (ids if isinstance(ids, list) else [ids])]
-        return list(dict.fromkeys(one for one in flat if one is not None and one >= 0))
+        return list(dict.fromkeys(one for source in sources for one in as_list(source.get(name)) if one >= 0))
 
     ends = list(dict.fromkeys([*ids("eos_token_id", sources), *end_of_turn(tokenizer)]))
     # LLaDA pads with EOS where the tokenizer has no pad token, whatever a config says that no tokenizer follows.
@@ -137,8 +135,12 @@ def end_of_turn(tokenizer: Tokenizer | None) -> list[int]:
 
 def describe_ends(ids: int | list[int] | None, tokenizer: Tokenizer) -> str:
     """The tokens that end a completion, for the user."""
-    ids = ids if isinstance(ids, list) else [ids]
-    return ", ".join(f"{tokenizer.convert_ids_to_tokens(one)} ({one})" for one in ids if one is not None) or "no token"
+    return ", ".join(f"{tokenizer.convert_ids_to_tokens(one)} ({one})" for one in as_list(ids)) or "no token"
+
+
+def as_list(ids: int | list[int] | None) -> list[int]:
+    """One, several or no ids as a list."""
+    return ids if isinstance(ids, list) else [ids] * (ids is not None)
 
 
 def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, num_tokens: int) -> None:
@@ -158,8 +160,8 @@ def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, n
 
 def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:
     """
-    Gives the tokenizer of the autoregressive model the mask token of the converted one, and what LLaDA needs to pad: on the
-    left, and with EOS where there is no pad token.
+    Gives the tokenizer of the autoregressive model the mask token of the converted one, and what trainers and `generate` need:
+    padding on the left, and the BOS, EOS and pad tokens of the model where it has none.
 
     Raises:
         `ValueError`: if the mask token of the model is neither a token of the tokenizer nor the next one.
@@ -176,5 +178,6 @@ def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:
     tokenizer.mask_token = token
     # Only what is among these arguments is saved.
     tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if getattr(tokenizer, name) is None and (ids := as_list(getattr(model.config, name))):
+            setattr(tokenizer, name, ids[0])

@@ -49,14 +49,22 @@ def assert_equal_to_one_process(result, device):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Two models with grouped-query attention on two processes; one has tied embeddings."""
+    """
+    Models with grouped-query attention on two processes; one has tied embeddings, and one biases, norms of queries and keys,
+    and wide heads.
+    """
     folder = tmp_path_factory.mktemp("models")
-    for name, tied in (("untied", False), ("tied", True)):
+    wide = {"attention_bias": True, "use_qk_norm": True, "head_dim": 16}
+    for name, fields in (("untied", {}), ("tied", {"tie_word_embeddings": True}), ("wide", wide)):
         torch.manual_seed(0)
         # The number of processes has to divide the vocabulary, as it does for LLaDA-8B.
-        config = LLaDAConfig(**(TINY | {"vocab_size": 100, "tie_word_embeddings": tied}))
-        LLaDAForMaskedLM(config).save_pretrained(folder / name)
-    return run_on_two_processes("cpu", folder / "untied", folder / "tied")
+        config = LLaDAConfig(**(TINY | {"vocab_size": 100} | fields))
+        model = LLaDAForMaskedLM(config)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # biases that are 0, and norms that are 1, would hide a wrong share of them
+                torch.nn.init.normal_(parameter, mean=0.5, std=0.5)
+        model.save_pretrained(folder / name)
+    return run_on_two_processes("cpu", *(folder / name for name in ("untied", "tied", "wide")))
 
 
 @pytest.fixture
@@ -95,7 +103,7 @@ class TestFullySharded:
 @pytest.mark.slow
 class TestTensorParallelism:
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    @pytest.mark.parametrize("name", ["untied", "tied"])
+    @pytest.mark.parametrize("name", ["untied", "tied", "wide"])
     def test_equals_one_process(self, results, name, attention):
         assert_equal_to_one_process(results[f"{name}, {attention}"], "cpu")
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import TINY
+from support.autoregressive import autoregressive_model
 from support.golden_v import FOLDER as GOLDEN_V
 from support.golden_v import golden_image
 from support.tiny_poet import save_tiny_poet
@@ -27,6 +28,7 @@ from modeling_llada import (
     LLaDAVForConditionalGeneration,
     LLaDAVProcessor,
 )
+from modeling_llada.conversion import from_autoregressive
 from modeling_llada.export import export_checkpoint
 
 
@@ -48,7 +50,7 @@ sys.modules["modeling_llada"] = None  # importing the package is an error
 # Two processes do all the work, because starting one takes longer than everything that it does.
 SAVED = """
 import torch, transformers
-predictor, backbone, vision, again, prompt, messages = sys.argv[1:]
+predictor, backbone, vision, converted, again, prompt, messages = sys.argv[1:]
 prompt, result = torch.tensor(json.loads(prompt)), {}
 for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
     model = getattr(transformers, auto_class).from_pretrained(predictor, trust_remote_code=True)
@@ -57,6 +59,9 @@ for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
     model.save_pretrained(f"{again}/{auto_class}")
 model = transformers.AutoModel.from_pretrained(backbone, trust_remote_code=True)
 result["backbone"] = [type(model).__name__, model(prompt).last_hidden_state.flatten().tolist()]
+model = transformers.AutoModelForMaskedLM.from_pretrained(converted, trust_remote_code=True)
+causal = torch.ones(prompt.shape[1], prompt.shape[1], dtype=torch.bool).tril()[None, None]
+result["converted"] = model(prompt, attention_mask=causal).logits.flatten().tolist()
 processor = transformers.AutoProcessor.from_pretrained(vision, trust_remote_code=True)
 model = transformers.AutoModelForImageTextToText.from_pretrained(vision, trust_remote_code=True)
 options = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
@@ -148,7 +153,8 @@ def saved(elsewhere, tmp_path_factory):
     messages = [{"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}]
     for part in (LLaDAVForConditionalGeneration, LLaDAVProcessor):
         part.from_pretrained(GOLDEN_V).save_pretrained(folder / "vision")
-    folders = [folder / name for name in ("predictor", "backbone", "vision")]
+    from_autoregressive(autoregressive_model("qwen3"), mask_token_id=3).save_pretrained(folder / "converted")
+    folders = [folder / name for name in ("predictor", "backbone", "vision", "converted")]
     result = elsewhere(SAVED, *folders, again, PROMPT, json.dumps(messages))
     return SimpleNamespace(folder=folder, again=again, messages=messages, result=json.loads(result))
 
@@ -175,6 +181,11 @@ class TestSaved:
             expected = tiny(LLaDAModel)(torch.tensor(PROMPT)).last_hidden_state.flatten()
         assert name == "LLaDAModel"
         torch.testing.assert_close(torch.tensor(hidden_states), expected)
+
+    def test_a_converted_model(self, saved):
+        with torch.no_grad():
+            expected = autoregressive_model("qwen3")(torch.tensor(PROMPT)).logits.flatten()
+        assert torch.equal(torch.tensor(saved.result["converted"]), expected)
 
     def test_a_question_about_a_picture(self, saved):
         names, sequences, text, modules = saved.result["vision"]

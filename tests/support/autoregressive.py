@@ -41,6 +41,8 @@ LLAMA_3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }
+IDS = torch.randint(4, 40, (2, 24), generator=torch.Generator().manual_seed(0))
+CAUSAL = torch.ones(24, 24, dtype=torch.bool).tril()[None, None]
 CONFIGS = {
     "llama": LlamaConfig(**SIZES),
     "llama tied": LlamaConfig(**SIZES, tie_word_embeddings=True),
@@ -61,9 +63,10 @@ def autoregressive_model(name="llama"):
     return model
 
 
-def chat_tokenizer(*more_special):
-    """Makes a tokenizer of words with a chat template. A base model has it too: its texts end with `<|endoftext|>`."""
-    vocabulary = dict.fromkeys([*SPECIAL, *more_special, "<unk>", *WORDS])
+def chat_tokenizer(*more_special, num_words=40):
+    """Makes a tokenizer of words with a chat template, as a base model has it: its texts end with `<|endoftext|>`."""
+    vocabulary = [*SPECIAL, *more_special, "<unk>", *WORDS]
+    vocabulary += [f"word{number}" for number in range(num_words - len(vocabulary))]
     words = models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<unk>")
     tokenizer = Tokenizer(words)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -112,7 +112,15 @@ def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
 
     Returns:
         [`LlamaForCausalLM`].
+
+    Raises:
+        `ValueError`: if the LLaDA has biases, or norms of queries and keys, as one that was converted from Qwen.
     """
+    if config.attention_bias or config.use_qk_norm:
+        raise ValueError(
+            "`config` has biases or norms of queries and keys (`attention_bias`, `use_qk_norm`), which Llama does not have. The "
+            "twin of a converted Qwen is the model that it was converted from."
+        )
     names = (
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
         *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "initializer_range"),
