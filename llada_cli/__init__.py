@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import chat, convert_adapter, convert_ar, eval, export, generate, score, serve, space
+from . import chat, convert_adapter, convert_ar, eval, export, generate, score, serve, space, tokenize
 from .arguments import own_version
 from .errors import CommandError
 from .light_import import light_import
@@ -68,4 +68,5 @@ def build_parser() -> CommandParser:
     score.add_parser(commands)
     serve.add_parser(commands)
     space.add_parser(commands)
+    tokenize.add_parser(commands)
     return parser

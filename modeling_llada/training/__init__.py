@@ -11,6 +11,7 @@ from .pretraining.token_shards import TokenShards
 from .pretraining.trainer import LLaDAPretrainer
 from .pretraining.twin import AutoregressivePretrainer, autoregressive_twin
 from .resuming import find_last_checkpoint
+from .tokenizing.corpus import tokenize_corpus
 
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "autoregressive_twin",
     "find_last_checkpoint",
     "lay_out",
+    "tokenize_corpus",
     "tokenize_documents",
 ]
 

@@ -66,6 +66,7 @@ class TestHelp:
             "score",
             "serve",
             "space",
+            "tokenize",
         ],
     )
     def test_has_examples_that_parse(self, command, capsys):

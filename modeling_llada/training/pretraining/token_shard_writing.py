@@ -6,6 +6,7 @@ A shard grows under a temporary name. `state` says how much of it belongs to the
 this state cuts off what came later. The files depend on the documents and their order alone.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -80,7 +81,8 @@ class SplitWriter:
     def abandon(self) -> None:
         """Closes the files without finishing them."""
         for file in (self.tokens, self.lengths):
-            file.file.close()
+            with contextlib.suppress(OSError):  # a full disk takes no more of what is left
+                file.file.close()
 
     def _open(self, num_tokens: int = 0, num_documents: int = 0) -> None:
         shard = self.folder / f"{self.name}-{len(self.shards):05d}"

@@ -1,0 +1,353 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Text becomes shards of tokens: from every kind of source, in order, also after interruptions, and never silently wrong."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from modeling_llada import writing
+from modeling_llada.training import TokenShards, tokenize_corpus
+from modeling_llada.training.tokenizing import corpus, sources
+from modeling_llada.training.tokenizing.tokenizer import train_tokenizer
+
+
+TEXTS = [f"Day {day}. The sailor wrote {day % 7} letters, and nobody answered.\n\nHe slept — 床." for day in range(60)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """The folder of a tokenizer."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer(TEXTS, 300).save_pretrained(folder)
+    return folder
+
+
+def save_words(folder, number):
+    """Writes a tokenizer of words, some of which are its special tokens."""
+    specials = {"bos_token": "<s>", "eos_token": "</s>", "mask_token": "[MASK]", "unk_token": "<unk>"}
+    vocabulary = [*specials.values(), *(f"w{index}" for index in range(number))]
+    backend = Tokenizer(models.WordLevel({word: id for id, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=backend, **specials).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def tokenize(tokenizer, tmp_path):
+    """Tokenises sources with it. Nothing is held out, unless a test asks for it."""
+
+    def run(*sources, output="tokens", **options):
+        options = {"tokenizer": str(tokenizer), "validation": 0} | options
+        return tokenize_corpus(list(map(str, sources)), tmp_path / output, **options)
+
+    return run
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Lets a few documents be a batch, and saves the progress after each."""
+    monkeypatch.setattr(sources, "CHUNK_SIZE", 300)
+    monkeypatch.setattr(corpus, "SECONDS_BETWEEN_SAVES", -1)
+
+
+@pytest.fixture
+def jsonl(tmp_path):
+    """A file with a text in each line."""
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return path
+
+
+def documents(shards, split="train"):
+    """The texts of a split, as its tokenizer decodes them."""
+    part, tokenizer = shards.splits[split], AutoTokenizer.from_pretrained(shards.tokenizer)
+    return [
+        tokenizer.decode(part.tokens(start, start + length))
+        for start, length in zip(part.document_starts, part.lengths().astype(int), strict=True)
+    ]
+
+
+def files_of(folder):
+    """The content of all files, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class TestTokens:
+    def test_are_those_of_the_tokenizer_without_special_tokens(self, tokenize, tokenizer, jsonl):
+        shards = tokenize(jsonl)
+        rows = AutoTokenizer.from_pretrained(tokenizer)(TEXTS, add_special_tokens=False)["input_ids"]
+        np.testing.assert_array_equal(shards.splits["train"].tokens(), np.concatenate(rows))
+        np.testing.assert_array_equal(shards.splits["train"].lengths(), [len(row) for row in rows])
+        assert (shards.vocab_size, shards.mask_token_id) == (300, 5)
+        assert shards.manifest["bytes"] == sum(len(text.encode()) for text in TEXTS)
+        shards.check_hashes()
+
+    def test_large_vocabularies_take_four_bytes(self, tokenize, tmp_path):
+        (tmp_path / "a.txt").write_text("w69999 w0")
+        tokens = (
+            tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 70_000)).splits["train"].tokens()
+        )
+        assert (tokens.dtype, tokens.tolist()) == (np.uint32, [70_003, 4])
+
+
+class TestSources:
+    def test_a_text_file_is_a_document(self, tokenize, tmp_path):
+        (tmp_path / "books" / "old").mkdir(parents=True)
+        (tmp_path / "books" / "b.TXT").write_bytes(b"\xef\xbb\xbfIt was\r\na dark night.\r\n")
+        (tmp_path / "books" / "old" / "a.txt").write_text("\n\nCall me\n\nIshmael.\n")
+        (tmp_path / "books" / ".hidden.txt").write_text("secret")
+        (tmp_path / "books" / "cover.png").write_text("no text")
+        shards = tokenize(tmp_path / "books")
+        assert documents(shards) == ["It was\na dark night.", "Call me\n\nIshmael."]
+        assert [one["files"] for one in shards.manifest["settings"]["sources"]] == [2]
+
+    @pytest.mark.parametrize("separator", ["\n", "\n\n", "<|endoftext|>"])
+    def test_a_separator_divides_it(self, tokenize, tmp_path, monkeypatch, separator):
+        monkeypatch.setattr(sources, "CHUNK_SIZE", 7)
+        texts = [f"A line {line}" for line in range(20)]
+        (tmp_path / "lines.txt").write_text(separator.join([*texts, "", ""]), newline="\r\n")
+        shards = tokenize(tmp_path / "lines.txt", separator=separator)
+        assert documents(shards) == texts
+
+    def test_tables(self, tokenize, tmp_path):
+        """A Parquet file, a folder of `save_to_disk`, and a dataset with splits have the same tokens."""
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        table = datasets.Dataset.from_dict({"number": range(60), "content": TEXTS})
+        table.to_parquet(tmp_path / "texts.parquet")
+        table.save_to_disk(tmp_path / "saved")
+        datasets.DatasetDict(train=table, test=table.select([3])).save_to_disk(tmp_path / "splits")
+        for name in ("texts.parquet", "saved", "splits"):
+            assert documents(tokenize(tmp_path / name, text_field="content", output=f"tokens-{name}")) == TEXTS
+        assert documents(tokenize(tmp_path / "splits", text_field="content", split="test")) == TEXTS[3:4]
+        with pytest.raises(ValueError, match="texts.parquet has number, content, and no 'text'"):
+            tokenize(tmp_path / "texts.parquet", output="b")
+        with pytest.raises(ValueError, match="`split` must be one of train, test, as .*splits has, but got 'dev'"):
+            tokenize(tmp_path / "splits", text_field="content", split="dev", output="b")
+
+    def test_a_document_that_was_read_is_not_read_again(self, jsonl, tmp_path):
+        """Reading goes on at any document, in files and in tables."""
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        table = datasets.Dataset.from_dict({"text": TEXTS * 40})
+        table.to_parquet(tmp_path / "texts.parquet")
+        table.save_to_disk(tmp_path / "saved")
+        for name in ("texts.jsonl", "texts.parquet", "saved"):
+            [source] = sources.find_sources(str(tmp_path / name), sources.SourceOptions(), tmp_path / "tokens")
+            everything = list(source.read(0))
+            for start in (1, 59, 60, 999, 1000, 1001):
+                assert list(source.read(start)) == everything[start:]
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("nothing.txt", "nothing.txt does not exist"),
+            ("notes.md", "notes.md is another file"),
+            ("folder", "the folder .*folder has none"),
+            ("broken.parquet", "broken.parquet cannot be read as Parquet"),
+        ],
+    )
+    def test_what_is_no_source(self, tokenize, tmp_path, name, message):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "notes.md").write_text("notes")
+        (tmp_path / "broken.parquet").write_text("PAR")
+        with pytest.raises(ValueError, match=message):
+            tokenize(tmp_path / name)
+        assert not (tmp_path / "tokens").exists()
+
+    def test_a_large_file_without_separator(self, tokenize, tmp_path, monkeypatch):
+        """It would be one document, and take a hundred times its size in memory."""
+        monkeypatch.setattr(sources, "MAX_DOCUMENT_SIZE", 2**20)
+        monkeypatch.setattr(sources, "CHUNK_SIZE", 2**18)
+        (tmp_path / "all.txt").write_text("All in one. " * 100_000)
+        with pytest.raises(
+            ValueError, match="at most 1 MiB, but .*all.txt has 1. Say what stands between its documents"
+        ):
+            tokenize(tmp_path / "all.txt")
+        with pytest.raises(
+            ValueError, match="document 1 of .*all.txt must have at most 1 MiB. Divide it, or give anoth"
+        ):
+            tokenize(tmp_path / "all.txt", separator="\n")
+
+
+class TestHeldOut:
+    def test_a_share_by_the_hash_of_the_text(self, tokenize, tmp_path, jsonl):
+        (tmp_path / "again.jsonl").write_text("".join(reversed(jsonl.read_text().splitlines(keepends=True))))
+        shards = tokenize(jsonl, tmp_path / "again.jsonl", validation=0.2)
+        held_out = documents(shards, "validation")
+        assert 4 <= len(set(held_out)) <= 20 and len(held_out) == 2 * len(set(held_out))
+        assert set(held_out) | set(documents(shards)) == set(TEXTS)
+        assert set(held_out).isdisjoint(documents(shards))
+
+    def test_a_number(self, tokenize, jsonl, small_batches):
+        shards = tokenize(jsonl, validation=7)
+        assert len(documents(shards, "validation")) == 7
+        assert sorted(documents(shards, "validation") + documents(shards)) == sorted(TEXTS)
+        with pytest.raises(
+            ValueError, match="`validation` must leave documents to train on, but got 60, and .* have 60"
+        ):
+            tokenize(jsonl, validation=60, output="all")
+
+
+class TestProcesses:
+    def test_their_number_changes_nothing(self, tokenize, jsonl, small_batches, tmp_path):
+        options = {"validation": 5, "shard_size": 400}
+        tokenize(jsonl, output="one", num_processes=1, **options)
+        tokenize(jsonl, output="two", num_processes=2, **options)
+        assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+        assert len(files_of(tmp_path / "one")) > 20
+
+    def test_one_that_is_killed(self, tokenize, jsonl, monkeypatch):
+        monkeypatch.setattr("modeling_llada.training.tokenizing.workers._call", kill)
+        with pytest.raises(ChildProcessError, match="a worker process was killed, perhaps because memory ran out"):
+            tokenize(jsonl, num_processes=2)
+
+
+def kill(*args):
+    os._exit(9)
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize("batches", [1, 4, 11])
+    def test_the_files_are_those_of_a_run_without_interruption(
+        self, tokenize, jsonl, small_batches, tmp_path, batches
+    ):
+        options = {"validation": 5, "shard_size": 400}
+        tokenize(jsonl, output="whole", **options)
+        seen = []
+
+        def interrupt(progress):
+            seen.append(progress)
+            if progress.tokens and len([one for one in seen if one.tokens]) == batches:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            tokenize(jsonl, on_progress=interrupt, **options)
+        with pytest.raises(
+            ValueError, match="must be finished, but .*tokens is not. Run its `llada tokenize` command"
+        ):
+            TokenShards(tmp_path / "tokens")
+        tokens = seen[-1].tokens
+        seen.clear()
+        tokenize(jsonl, on_progress=seen.append, **options)
+        assert seen[0].tokens > tokens, "it begins behind what was done"
+        assert files_of(tmp_path / "tokens") == files_of(tmp_path / "whole")
+
+    def test_a_finished_folder(self, tokenize, jsonl, tmp_path):
+        tokenize(jsonl)
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "tokens").rglob("*")}
+        assert documents(tokenize(jsonl)) == TEXTS
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tokens").rglob("*")} == before
+        with pytest.raises(ValueError, match="begun with other options: `validation` was 0 and is 3. Give the same"):
+            tokenize(jsonl, validation=3)
+
+    def test_other_sources(self, tokenize, jsonl, tmp_path):
+        tokenize(jsonl)
+        jsonl.write_text('{"text": "Another text."}\n')
+        with pytest.raises(
+            ValueError, match=r"`sources` was .*texts.jsonl \(1 files, 5,\d+ bytes\) and is .* 26 bytes"
+        ):
+            tokenize(jsonl)
+
+    def test_a_folder_of_something_else(self, tokenize, jsonl, tmp_path):
+        (tmp_path / "tokens").mkdir()
+        (tmp_path / "tokens" / "thesis.doc").write_text("years of work")
+        with pytest.raises(ValueError, match="`output` must be new or empty, .* but .*tokens is something else"):
+            tokenize(jsonl)
+
+    def test_two_at_once(self, tokenize, jsonl, tmp_path):
+        (tmp_path / "tokens").mkdir()
+        if writing.fcntl is None:
+            pytest.skip("there are no locks")
+        with corpus.only_writer(tmp_path / "tokens"), pytest.raises(ValueError, match="another process writes into"):
+            tokenize(jsonl)
+
+    def test_a_full_disk(self, tokenize, jsonl, small_batches, monkeypatch):
+        monkeypatch.setattr(corpus.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+        with pytest.raises(ValueError, match="`output` needs about 0.0 GB more, but its disk has 0.0 GB"):
+            tokenize(jsonl)
+        monkeypatch.undo()
+        assert documents(tokenize(jsonl)) == TEXTS
+
+
+class TestWhatIsWrong:
+    @pytest.mark.parametrize(
+        ("line", "reason", "message"),
+        [
+            (b'{"text": "cut', "not JSON", "is not JSON: Unterminated string"),
+            (b'["text"]', "not JSON", "is not a JSON object, but "),
+            (b'{"body": "a", "title": "b"}', "no text", "has no field `text`, but body, title. Name the field with"),
+            (b'{"text": null}', "no text", "has no text in `text`, but null"),
+            (b'{"text": "caf\xe9"}', "not UTF-8", "is not UTF-8 at character 14. Save the file as UTF-8"),
+            (b'{"text": "\\ud83d"}', "half a character", "has half of a character at character 1"),
+        ],
+    )
+    def test_a_line(self, tokenize, tmp_path, line, reason, message):
+        """The error names the file and the line. It may be left out, also after the error."""
+        (tmp_path / "a.jsonl").write_bytes(b'{"text": "Good."}\n\n' + line + b'\n{"text": "  "}\n{"text": "Fine."}')
+        with pytest.raises(ValueError) as error:
+            tokenize(tmp_path / "a.jsonl")
+        assert f"line 3 of {tmp_path}/a.jsonl {message}" in str(error.value) and "`--skip-bad`" in str(error.value)
+        shards = tokenize(tmp_path / "a.jsonl", skip_bad=True)
+        assert documents(shards) == ["Good.", "Fine."]
+        place = f"of {tmp_path}/a.jsonl"
+        left_out = {reason: {"documents": 1, "first": [f"line 3 {place}"]}}
+        assert shards.manifest["left_out"] == left_out | {"empty": {"documents": 1, "first": [f"line 4 {place}"]}}
+
+    def test_only_empty_texts(self, tokenize, tmp_path):
+        (tmp_path / "a.txt").write_text(" \n")
+        with pytest.raises(
+            ValueError, match="`sources` must have documents to train on, but have none: all texts are e"
+        ):
+            tokenize(tmp_path / "a.txt")
+
+    def test_the_text_of_a_special_token_is_other_text(self, tokenize, tmp_path):
+        text = "He wrote <|mdm_mask|> and <|endoftext|>."
+        (tmp_path / "a.txt").write_text(text)
+        shards = tokenize(tmp_path / "a.txt")
+        assert not np.isin(shards.splits["train"].tokens(), range(6)).any()
+        assert documents(shards) == [text]
+        assert shards.manifest["special_text"] == 1
+
+    def test_a_special_token_that_the_tokenizer_does_not_encode_as_text(self, tokenize, tmp_path):
+        (tmp_path / "a.txt").write_text("w7 [MASK] w8")
+        with pytest.raises(
+            ValueError, match="a.txt holds a special token. This tokenizer does not encode the text of"
+        ):
+            tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 9))
+
+    def test_unknown_words_are_counted(self, tokenize, tmp_path):
+        (tmp_path / "a.txt").write_text("w7 moon w8 stars")
+        assert tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 9)).manifest["unknown"] == 2
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"tokenizer": None}, "give either `tokenizer`, .* or `train_tokenizer`"),
+            ({"train_tokenizer": 500}, "give either `tokenizer`, .* or `train_tokenizer`"),
+            ({"tokenizer": None, "train_tokenizer": 100}, "`train_tokenizer` must be at least 262, .* but got 100"),
+            (
+                {"tokenizer": "nowhere"},
+                "`tokenizer` must be a folder or a Hub id with a tokenizer, but 'nowhere' cannot",
+            ),
+            ({"validation": 1.5}, "`validation` must be a share in .* or a whole number of documents, but got 1.5"),
+            ({"separator": ""}, "`separator` must not be empty"),
+            ({"num_processes": 0}, "`num_processes` must be at least 1, but got 0"),
+        ],
+    )
+    def test_options(self, tokenize, jsonl, tmp_path, options, message):
+        with pytest.raises(ValueError, match=message):
+            tokenize(jsonl, **options)
+        assert not (tmp_path / "tokens").exists()
+
+    def test_a_tokenizer_without_mask_token(self, tokenize, jsonl, tokenizer, tmp_path):
+        bare = AutoTokenizer.from_pretrained(tokenizer)
+        bare.mask_token = None
+        bare.save_pretrained(tmp_path / "bare")
+        with pytest.raises(
+            ValueError, match="but has no mask_token. Add what is missing with `tokenizer.add_special_tok"
+        ):
+            tokenize(jsonl, tokenizer=str(tmp_path / "bare"))
