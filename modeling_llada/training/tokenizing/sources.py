@@ -9,8 +9,10 @@ where it is encoded, by several processes at a time.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 
@@ -102,8 +104,7 @@ class ParquetFile(Source):
     """The rows of a Parquet file, of which a batch is in memory at a time."""
 
     def check(self) -> None:
-        from pyarrow import parquet
-
+        parquet = import_extra("pyarrow.parquet")
         try:
             names = parquet.read_schema(self.name).names
         except Exception as error:  # of many kinds
@@ -111,9 +112,7 @@ class ParquetFile(Source):
         check_field(self.options.text_field, names, self.name)
 
     def read(self, start: int) -> Iterator[Any]:
-        from pyarrow import parquet
-
-        with parquet.ParquetFile(self.name, memory_map=True) as file:
+        with import_extra("pyarrow.parquet").ParquetFile(self.name, memory_map=True) as file:
             for batch in file.iter_batches(1000, columns=[self.options.text_field]):
                 yield from batch.column(0).slice(min(start, len(batch))).to_pylist()
                 start = max(start - len(batch), 0)
@@ -136,19 +135,17 @@ class DatasetSource(Source):
             yield row.get(self.options.text_field)
 
     def _load(self):
-        from datasets import DatasetDict, load_dataset, load_from_disk
-
-        split = self.options.split
+        datasets, split = import_extra("datasets"), self.options.split
         try:
             if not Path(self.name).is_dir():
-                return load_dataset(self.name, self.options.config_name, split=split, streaming=True)
-            dataset = load_from_disk(self.name)
+                return datasets.load_dataset(self.name, self.options.config_name, split=split, streaming=True)
+            dataset = datasets.load_from_disk(self.name)
         except Exception as error:  # each builder has errors of its own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(
                 f"a source must be a file or folder, or a dataset that can be loaded, but {self.name!r} is none: {reason}"
             ) from error
-        if not isinstance(dataset, DatasetDict):
+        if not isinstance(dataset, datasets.DatasetDict):
             return dataset
         if split not in dataset:
             raise ValueError(f"`split` must be one of {', '.join(dataset)}, as {self.name} has, but got {split!r}.")
@@ -205,6 +202,16 @@ def files_of(folder: Path, output: Path) -> list[Path]:
     if not files:
         raise ValueError(f"a source must have {', '.join(KINDS)} files, but the folder {folder} has none.")
     return sorted(files)
+
+
+def import_extra(name: str) -> ModuleType:
+    """Imports a module of the extra `train`. Raises a `ValueError` if it is not installed."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"this source needs the package {error.name!r}, which is not installed: pip install -e '.[train]'"
+        ) from error
 
 
 def check_field(field: str, names: list[str], source: str) -> None:
