@@ -1,6 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Pre-trains a small LLaDA on a corpus of short documents, in one run or in several.
+"""Pre-trains a LLaDA from random weights, in one run or in several.
+
+    # A corpus of any size and language: a folder that `llada tokenize` has written
+    python examples/pretrain.py --config examples/configs/text.yaml --corpus data/text --num-train-epochs 2
+
+Short documents with titles and lines of their own, such as poems, have kinds of rows that need the whole corpus on the device:
 
     # 1. Tokenise the corpus once, into one small file. Only this step needs `datasets` and the tokenizer
     python examples/pretrain.py --tokenize-only data/poems --tokenizer checkpoints/llada-poet --corpus data/poems.safetensors.xz
@@ -11,7 +16,7 @@
     # 3. Train. At the time limit the run stops with a checkpoint; the same command continues from it
     python examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz --max-minutes 9 --resume
 
-    # On two GPUs, a process each. Without GPUs, add `--set training.use_cpu=true`
+    # On two GPUs, a process each; examples/accelerate has files for FSDP and for several machines. Without GPUs, add `--set training.use_cpu=true`
     torchrun --nproc-per-node 2 examples/pretrain.py --config examples/configs/poet.yaml --corpus data/poems.safetensors.xz
 
     # Train the autoregressive twin: a Llama of the same shape, on the same rows in the same order
@@ -43,6 +48,8 @@ from modeling_llada.training import (
     LLaDAPretrainingConfig,
     RowMixture,
     RowPhase,
+    ShardRows,
+    TokenShards,
     autoregressive_twin,
     find_last_checkpoint,
     lay_out,
@@ -51,6 +58,7 @@ from modeling_llada.training import (
 from modeling_llada.training.callbacks import InterruptCallback
 from modeling_llada.training.pretraining.corpus import special_token_ids
 from modeling_llada.training.pretraining.rows import RowEntry
+from modeling_llada.training.pretraining.sources import held_out_rows, steps_of_epochs
 from modeling_llada.training.processes import check_processes
 from modeling_llada.training.progress import ProgressLines
 from modeling_llada.training.recipe_files import assign, checked, read_recipe
@@ -70,7 +78,7 @@ class Recipe:
     training: dict  # arguments of LLaDAPretrainingConfig
     phases: list[dict]  # of RowPhase
     eval_width: int
-    eval_splits: list[str]
+    eval_splits: list[str] | None = None  # by default all but `train` and `famous`
     line_ends: str = ""  # characters, for the rows `spans` and `exact`
     sentence_ends: str = ""
     corpus: str | None = None
@@ -91,8 +99,10 @@ def main() -> None:
 
     torch.set_float32_matmul_precision("high")
     corpus = load_corpus(recipe)
-    eval_rows = held_out(corpus, recipe)
-    rows = RowMixture(corpus, recipe.phases, device=training.device, seed=training.seed)
+    eval_rows = held_out(corpus, recipe, training.eval_rows)
+    rows = make_rows(corpus, recipe, training)
+    if training.num_train_epochs:
+        training.max_steps = steps_of_epochs(rows, training)
     set_seed(training.seed)
     model = make_model(recipe, corpus)
     model = autoregressive_twin(model.config) if args.twin else model
@@ -100,7 +110,7 @@ def main() -> None:
     if training.process_index == 0:
         print_plan(model, rows, training, recipe)
     if args.rehearse:
-        rehearse(trainer_class, model, rows, recipe, steps=args.rehearse)
+        rehearse(trainer_class, model, rows, recipe, training, steps=args.rehearse)
         return
     limit_minutes(training, args.max_minutes)
     interrupt = InterruptCallback("`--resume`")
@@ -111,17 +121,18 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
         trainer.evaluate()
-    if trainer.is_world_process_zero():
-        save_curve(trainer)
-        save_final(trainer, recipe.tokenizer)
-    trainer.accelerator.wait_for_everyone()
+    save_curve(trainer)
+    save_final(trainer, recipe.tokenizer)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="examples/configs/poet.yaml", help="YAML file with the whole recipe")
-    parser.add_argument("--corpus", help="tokenised corpus, .safetensors or .safetensors.xz")
-    parser.add_argument("--tokenizer", help="tokenizer folder; its files are copied to the final model")
+    parser.add_argument("--corpus", help="folder of `llada tokenize`, or a .safetensors or .safetensors.xz file")
+    parser.add_argument(
+        "--tokenizer",
+        help="tokenizer folder, by default that of a corpus folder; its files are copied to the final model",
+    )
     parser.add_argument(
         "--tokenize-only",
         metavar="DATASET",
@@ -133,6 +144,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this long, loading included")
     parser.add_argument("--output-dir", help="checkpoints, curve and final model go here")
     parser.add_argument("--max-steps", type=int, help="optimiser steps of the whole run")
+    parser.add_argument("--num-train-epochs", type=float, help="passes over a corpus folder, instead of --max-steps")
     parser.add_argument("--tokens-per-step", type=int, help="tokens of one optimiser step")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate")
     parser.add_argument(
@@ -141,7 +153,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if not Path(args.config).is_file():
         parser.error(f"--config: there is no file {args.config}")
-    for name in ("rehearse", "max_minutes"):
+    for name in ("rehearse", "max_minutes", "num_train_epochs"):
         value = getattr(args, name)
         if value is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} must be positive, but got {value}")
@@ -156,6 +168,8 @@ def load_recipe(args: argparse.Namespace) -> Recipe:
     for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
         if getattr(args, name) is not None:
             values.setdefault("training", {})[name] = getattr(args, name)
+    if args.num_train_epochs is not None:
+        values["training"] |= {"num_train_epochs": args.num_train_epochs, "max_steps": -1}
     for assignment in args.set:
         assign(values, assignment)
     try:
@@ -235,8 +249,8 @@ def load_tokenizer(recipe: Recipe):
 
 def ids_of_characters(characters: str, tokenizer, name: str) -> list[int]:
     """The token of each character, which must have one of its own."""
-    ids = tokenizer.convert_tokens_to_ids(list(characters))
-    unknown = [one for one, token in zip(characters, ids, strict=True) if token in (None, tokenizer.unk_token_id)]
+    ids = [token_of(character, tokenizer) for character in characters]
+    unknown = [one for one, token in zip(characters, ids, strict=True) if token is None]
     if unknown:
         raise ValueError(
             f"`{name}` must be characters that are tokens, but the tokenizer has no {' '.join(unknown)}. Change it with "
@@ -245,12 +259,23 @@ def ids_of_characters(characters: str, tokenizer, name: str) -> list[int]:
     return ids
 
 
-def load_corpus(recipe: Recipe) -> Corpus:
+def token_of(character: str, tokenizer) -> int | None:
+    """The token that is this character, also where tokens are written as bytes, such as `Ċ` for a line feed."""
+    token = tokenizer.convert_tokens_to_ids(character)
+    if token not in (None, tokenizer.unk_token_id):
+        return token
+    found = tokenizer.encode(character, add_special_tokens=False)
+    return found[0] if len(found) == 1 and tokenizer.decode(found) == character else None
+
+
+def load_corpus(recipe: Recipe) -> Corpus | TokenShards:
     """Loads the corpus, and checks that it has what the recipe needs and the tokens of the tokenizer."""
     if recipe.corpus is None:
-        raise ValueError("`--corpus` is needed: a file that `--tokenize-only` has written.")
-    corpus = Corpus.load(recipe.corpus)
-    if recipe.tokenizer is not None:
+        raise ValueError("`--corpus` is needed: a folder of `llada tokenize`, or a file of `--tokenize-only`.")
+    corpus = TokenShards(recipe.corpus) if Path(recipe.corpus).is_dir() else Corpus.load(recipe.corpus)
+    if recipe.tokenizer is None:
+        recipe.tokenizer = getattr(corpus, "tokenizer", None)
+    else:
         tokenizer = load_tokenizer(recipe)
         tokens = special_token_ids(tokenizer) | {"vocab_size": len(tokenizer)}
         different = {
@@ -263,7 +288,18 @@ def load_corpus(recipe: Recipe) -> Corpus:
     return corpus
 
 
-def make_model(recipe: Recipe, corpus: Corpus) -> LLaDAForMaskedLM:
+def make_rows(
+    corpus: Corpus | TokenShards, recipe: Recipe, training: LLaDAPretrainingConfig
+) -> RowMixture | ShardRows:
+    """The rows to train on: of a folder they stay on the disk."""
+    if isinstance(corpus, Corpus):
+        return RowMixture(corpus, recipe.phases, device=training.device, seed=training.seed)
+    needs_lines = any(entry["kind"] == "spans" for phase in recipe.phases for entry in phase["entries"])
+    line_ends = ids_of_characters(recipe.line_ends, load_tokenizer(recipe), "line_ends") if needs_lines else []
+    return ShardRows(corpus, recipe.phases, seed=training.seed, line_ends=line_ends)
+
+
+def make_model(recipe: Recipe, corpus: Corpus | TokenShards) -> LLaDAForMaskedLM:
     """A model with random weights. Vocabulary and special tokens are those of the corpus."""
     special_tokens = {
         "mask_token_id": corpus.mask_token_id,
@@ -276,17 +312,21 @@ def make_model(recipe: Recipe, corpus: Corpus) -> LLaDAForMaskedLM:
     return model
 
 
-def held_out(corpus: Corpus, recipe: Recipe) -> dict[str, torch.Tensor]:
-    """Windows without overlap over the documents without headers, in their order."""
+def held_out(corpus: Corpus | TokenShards, recipe: Recipe, most: int) -> dict[str, torch.Tensor]:
+    """Windows without overlap over the documents without headers, in their order; of a folder at most some."""
     width, rows = recipe.eval_width, {}
     if width < 1:
         raise ValueError(f"`eval_width` must be positive, but got {width}.")
-    for name in recipe.eval_splits:
+    names = recipe.eval_splits
+    for name in [one for one in corpus.splits if one not in ("train", "famous")] if names is None else names:
         if name not in corpus.splits:
             raise ValueError(
                 f"`eval_splits` must be splits of the corpus, {', '.join(corpus.splits)}, but got {name!r}. Choose others "
                 "with `--set eval_splits=[...]`; an empty list evaluates on nothing."
             )
+        if isinstance(corpus, TokenShards):
+            rows[name] = held_out_rows(corpus, name, width, most)
+            continue
         layout = lay_out(corpus.splits[name], corpus.bos_token_id, corpus.eos_token_id, with_headers=False, seed=None)
         count = len(layout.tokens) // width
         if count == 0:
@@ -298,11 +338,17 @@ def held_out(corpus: Corpus, recipe: Recipe) -> dict[str, torch.Tensor]:
     return rows
 
 
-def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrainingConfig, recipe: Recipe) -> None:
+def print_plan(
+    model: PreTrainedModel, rows: RowMixture | ShardRows, training: LLaDAPretrainingConfig, recipe: Recipe
+) -> None:
     tokens = training.tokens_per_step * training.max_steps
     speed = recipe.expected_tokens_per_second
     print(f"model      {model.num_parameters():,} parameters, vocabulary {model.config.vocab_size:,}")
-    print(f"corpus     {len(rows.tokens):,} tokens laid out, on {rows.tokens.device}")
+    if isinstance(rows, ShardRows):
+        documents = rows.documents
+        print(f"corpus     {documents.num_tokens:,} tokens in {documents.num_documents:,} documents, on the disk")
+    else:
+        print(f"corpus     {len(rows.tokens):,} tokens laid out, on {rows.tokens.device}")
     print(
         f"plan       {training.max_steps:,} steps x {training.tokens_per_step:,} tokens = {tokens / 1e6:,.1f} M tokens",
         end="",
@@ -312,33 +358,45 @@ def print_plan(model: PreTrainedModel, rows: RowMixture, training: LLaDAPretrain
         print(f"phase      {phase.fraction:.0%} of the steps")
         shares = sum(entry.share for entry in phase.entries)
         for entry in phase.entries:
-            number, famous = (
-                len(rows.tables.get((name, entry.kind, entry.width), ())) for name in ("train", "famous")
-            )
+            number, famous = count_rows(rows, entry)
             print(
                 f"           {entry.kind:<9} width {entry.width:<4} {entry.share / shares:>5.0%} of the steps, {number:>10,} rows"
                 + (f"; {entry.famous:>4.0%} famous, from {famous:,}" if entry.famous else "")
             )
 
 
+def count_rows(rows: RowMixture | ShardRows, entry: RowEntry) -> tuple[int, int]:
+    """The rows of a kind to choose from, and those of the famous split."""
+    if isinstance(rows, ShardRows):
+        return rows.num_rows(entry), 0
+    return tuple(len(rows.tables.get((name, entry.kind, entry.width), ())) for name in ("train", "famous"))
+
+
 class OneKind:
     """One entry of a mixture."""
 
-    def __init__(self, rows: RowMixture, entry):
-        self.entries, self.draw = [entry], rows.draw
+    def __init__(self, rows: RowMixture | ShardRows, entry: RowEntry):
+        self.entries = [entry]
+        name = "read" if isinstance(rows, ShardRows) else "draw"
+        setattr(self, name, getattr(rows, name))
 
     def entry_at(self, step, max_steps, seed):
         return self.entries[0]
 
 
 def rehearse(
-    trainer_class: type[LLaDAPretrainer], model: PreTrainedModel, rows: RowMixture, recipe: Recipe, steps: int
+    trainer_class: type[LLaDAPretrainer],
+    model: PreTrainedModel,
+    rows: RowMixture | ShardRows,
+    recipe: Recipe,
+    plan: LLaDAPretrainingConfig,
+    steps: int,
 ) -> None:
     """Times the training loop on each kind of row, and estimates the time of the whole run."""
-    off = {"save_strategy": "no", "eval_strategy": "no", "disable_tqdm": True}
+    off = {"save_strategy": "no", "eval_strategy": "no", "disable_tqdm": True, "num_train_epochs": 0}
     # The first half of the steps compiles and warms up; the second log line has the speed of the others.
     training = LLaDAPretrainingConfig(**{**recipe.training, **off, "max_steps": 2 * steps, "logging_steps": steps})
-    planned = recipe.training["max_steps"] * training.tokens_per_step
+    planned = plan.max_steps * plan.tokens_per_step
     compiling, speeds = 0.0, {}
     for entry in {(entry.kind, entry.width): entry for entry in rows.entries}.values():
         started = time.monotonic()
@@ -366,27 +424,37 @@ def rehearse(
 
 def save_curve(trainer: LLaDAPretrainer) -> None:
     path = Path(trainer.args.output_dir) / "training_log.json"
-    write_atomically(path, json.dumps(trainer.state.log_history, indent=1))
-    print(f"wrote {path}")
+    if trainer.is_world_process_zero():
+        write_atomically(path, json.dumps(trainer.state.log_history, indent=1))
+        print(f"wrote {path}")
 
 
 def save_final(trainer: LLaDAPretrainer, tokenizer: str | Path | None) -> None:
-    """Writes the model with its tokenizer and a model card. It is in bfloat16 from then on."""
+    """
+    Writes the model with its tokenizer and a model card. It is in bfloat16 from then on. All processes call it, because each
+    has a part of a sharded model.
+    """
     folder = Path(trainer.args.output_dir) / "final"
     trainer.model.to(torch.bfloat16)
-    with complete_or_absent(folder) as partial:
-        trainer.model.save_pretrained(partial, max_shard_size="15MB")
-        for pattern in TOKENIZER_FILES if tokenizer else ():
-            for file in Path(tokenizer).glob(pattern):
-                shutil.copy(file, partial)
-    if tokenizer:
-        trainer.processing_class = AutoTokenizer.from_pretrained(tokenizer)  # which the card loads
-    trainer.write_model_card(folder, title=folder.parent.name)
-    step, steps = trainer.state.global_step, trainer.args.max_steps
-    print(
-        f"wrote {folder} at step {step:,} of {steps:,}" + ("" if step >= steps else ": go on with --resume"),
-        flush=True,
-    )
+    weights = None
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.is_world_process_zero():
+        with complete_or_absent(folder) as partial:
+            trainer.model.save_pretrained(partial, state_dict=weights, max_shard_size="15MB")
+            for pattern in TOKENIZER_FILES if tokenizer else ():
+                for file in Path(tokenizer).glob(pattern):
+                    shutil.copy(file, partial)
+        if tokenizer:
+            trainer.processing_class = AutoTokenizer.from_pretrained(tokenizer)  # which the card loads
+        trainer.write_model_card(folder, title=folder.parent.name)
+        step, steps = trainer.state.global_step, trainer.args.max_steps
+        print(
+            f"wrote {folder} at step {step:,} of {steps:,}" + ("" if step >= steps else ": go on with --resume"),
+            flush=True,
+        )
+    trainer.accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":

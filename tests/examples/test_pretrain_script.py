@@ -3,6 +3,7 @@
 """examples/pretrain.py on text of one's own, and in several processes. What it trains is tested with the trainer."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ pytest.importorskip("datasets", reason="datasets is not part of this environment
 from datasets import Dataset, DatasetDict
 from support.pretraining_runs import run_as_command, run_script
 from support.processes import run_together
+from support.token_folder import made_up_documents, write_token_folder
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -75,6 +77,52 @@ def test_english_text(english, arguments, tmp_path, capsys):
     assert "# run\n" in card and "stored in bfloat16" in card and "from random weights. Steps: 2." in card
     inputs = tokenizer("On day 7", return_tensors="pt")
     assert model.generate(input_ids=inputs["input_ids"], max_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
+
+
+class TestTokenFolder:
+    """A folder of `llada tokenize`, which has its tokenizer."""
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("tokens") / "text"
+        return write_token_folder(folder, train=made_up_documents(300), validation=made_up_documents(40, seed=1))
+
+    @pytest.fixture
+    def run(self, folder, tmp_path, capsys):
+        def run(*more):
+            recipe = REPO / "examples" / "configs" / "text.yaml"
+            run_script(
+                "--config", recipe, "--corpus", folder, "--output-dir", tmp_path / "run", "--set", *SMALL, *more
+            )
+            return capsys.readouterr().out
+
+        return run
+
+    def test_windows(self, run, tmp_path):
+        out = run("--max-steps", 2)
+        assert "3,320 tokens in 300 documents, on the disk" in out and "eval validation  loss" in out
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "final")
+        model = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
+        assert model.config.vocab_size == len(tokenizer) == 99
+        assert model.config.mask_token_id == tokenizer.mask_token_id
+
+    def test_epochs_of_documents_and_rehearsal(self, run):
+        documents = "phases=[{fraction: 1, entries: [{kind: documents, width: 32, share: 1}]}]"
+        out = run("eval_width=32", documents, "--num-train-epochs", 2)
+        rows = int(out.split("100% of the steps, ")[1].split(" rows")[0])
+        assert f"step {math.ceil(rows * 32 * 2 / 512)} of" in out
+        assert "documents width 32" in run("eval_width=32", documents, "--num-train-epochs", 2, "--rehearse", 1)
+
+    def test_spans_need_ends_of_lines(self, run):
+        spans = ["eval_splits=[]", "phases=[{fraction: 1, entries: [{kind: spans, width: 32, share: 1}]}]"]
+        with pytest.raises(ValueError, match="`line_ends` must be characters that are tokens.*has no ,"):
+            run(*spans, "line_ends=','", "--max-steps", 1)
+        with pytest.raises(ValueError, match="`line_ends` must name the tokens that end a line"):
+            run(*spans, "--max-steps", 1)
+
+    def test_rows_that_need_a_corpus_file(self, run):
+        with pytest.raises(ValueError, match="`kind` must be one of windows, documents, spans for a folder"):
+            run("phases=[{fraction: 1, entries: [{kind: exact, width: 32, share: 1}]}]", "--max-steps", 1)
 
 
 def test_a_tokenizer_without_a_mask_token(english, arguments, tmp_path):

@@ -6,6 +6,10 @@ import random
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from modeling_llada.training.pretraining.token_shard_writing import SplitWriter, write_manifest
 from support.made_up_corpus import BOS, COMMA, EOS, FIRST_CHARACTER, LAST_CHARACTER, MASK
@@ -19,9 +23,18 @@ def made_up_documents(count: int, seed: int = 0, longest: int = 60) -> list[list
     return [[draw() for _ in range(length)] for length in lengths]
 
 
+def made_up_tokenizer(vocab_size: int = 99) -> PreTrainedTokenizerFast:
+    """Writes each token as its number: `w12`."""
+    words = WordLevel({f"w{token}": token for token in range(vocab_size)}, unk_token=f"w{LAST_CHARACTER}")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = Whitespace()
+    names = {"bos_token": f"w{BOS}", "eos_token": f"w{EOS}", "mask_token": f"w{MASK}"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
 def write_token_folder(folder: Path, shard_bytes: int = 1000, vocab_size: int = 99, **splits: list[list[int]]) -> Path:
     """Writes a folder as `llada tokenize` does, with the special tokens of the made-up corpus."""
-    (folder / "tokenizer").mkdir(parents=True)
+    made_up_tokenizer(vocab_size).save_pretrained(folder / "tokenizer")
     entries = {}
     for name, documents in splits.items():
         writer = SplitWriter(folder, name, np.dtype(np.uint16), shard_bytes)
