@@ -5,7 +5,7 @@
 from pathlib import Path
 
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
 
@@ -147,21 +147,9 @@ def read_folder(
 ) -> tuple[LLaDAForMaskedLM, Tokenizer, MaskToken]:
     """Reads the weights of a folder or Hub id into a mask predictor, and its tokenizer, which gets the mask token."""
     folder = Path(source).expanduser()
-    source = str(folder) if folder.is_dir() else str(source)
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except Exception as error:  # a damaged file can make the libraries raise anything
-        raise cannot_load(source, error) from error
-    check_convertible(config, source)
-    if getattr(config, "quantization_config", None) is not None:
-        raise ValueError(
-            f"`{source}` cannot be converted: it is quantized. Convert the checkpoint that it was made from."
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        generation_config = read_json(source, "generation_config.json", download=True)
-    except Exception as error:
-        raise cannot_load(source, error) from error
+    source = str(folder) if folder.exists() else str(source)
+    config = read_config(folder, source)
+    tokenizer, generation_config = read_texts(source)
     tokens = special_tokens_of(config, generation_config, tokenizer)
     mask = choose_mask_token(tokenizer, tokens, mask_token, mask_token_id)
     try:
@@ -169,12 +157,47 @@ def read_folder(
         model = LLaDAForMaskedLM.from_pretrained(
             source, config=to_llada_config(config), dtype=dtype, generation_config=LLaDAGenerationConfig()
         )
-    except Exception as error:
+    except Exception as error:  # a damaged file can make the libraries raise anything
         raise cannot_load(source, error) from error
     check_tied(model, source)
     set_special_tokens(model, mask, tokens, len(tokenizer))
     add_mask_token(tokenizer, model)
     return model, tokenizer, mask
+
+
+def read_config(folder: Path, source: str) -> PreTrainedConfig:
+    """The config of a folder or Hub id, if its model can be converted."""
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise ValueError(
+            f"`{source}` must be a folder with a config.json and weights, or a Hub id. Merge an adapter first "
+            "(`merge_and_unload`). A GGUF file is converted in Python: load it with `AutoModelForCausalLM.from_pretrained("
+            "folder, gguf_file=...)`, and pass the model to `from_autoregressive`."
+        )
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise cannot_load(source, error) from error
+    check_convertible(config, source)
+    if getattr(config, "quantization_config", None) is not None:
+        raise ValueError(
+            f"`{source}` cannot be converted: it is quantized. Convert the checkpoint that it was made from."
+        )
+    return config
+
+
+def read_texts(source: str) -> tuple[Tokenizer, dict]:
+    """The tokenizer of a folder or Hub id, and the content of its generation_config.json."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise ValueError(
+            f"`{source}` has no tokenizer, or it cannot be read: put its files there. Without one, pass the model itself to "
+            "`from_autoregressive`."
+        ) from error
+    try:
+        return tokenizer, read_json(source, "generation_config.json", download=True)
+    except ValueError as error:
+        raise cannot_load(source, error) from error
 
 
 def convert_model(

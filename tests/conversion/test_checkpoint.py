@@ -63,6 +63,14 @@ class TestEquality:
         assert torch.equal(original(IDS).logits, before)
 
     @torch.no_grad()
+    def test_a_model_from_a_gguf_file(self):
+        """Its config says that it is quantized, but transformers has unpacked the weights."""
+        original = autoregressive_model()
+        original.config.quantization_config = {"quant_method": "gguf"}
+        converted = from_autoregressive(original, mask_token_id=3)
+        assert torch.equal(converted(IDS, attention_mask=CAUSAL).logits, original(IDS).logits)
+
+    @torch.no_grad()
     @pytest.mark.parametrize("options", [{}, {"max_shard_size": "20KB"}], ids=["one file", "shards"])
     def test_from_a_folder(self, tmp_path, options):
         folder = save_autoregressive(tmp_path, "qwen2", **options)
@@ -159,6 +167,18 @@ class TestBadInput:
 
     def test_no_such_folder(self, error_of, tmp_path):
         assert "cannot load" in error_of(source=tmp_path / "nothing")
+
+    def test_what_is_no_whole_folder(self, error_of, tmp_path):
+        """Such as a GGUF file, or an adapter."""
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        for source in (tmp_path / "model.gguf", tmp_path):
+            assert "must be a folder with a config.json and weights" in error_of(
+                source=source, destination=tmp_path / "new/llada"
+            )
+
+    def test_no_tokenizer(self, error_of, tmp_path):
+        autoregressive_model().save_pretrained(tmp_path / "source")
+        assert "has no tokenizer" in error_of(source=tmp_path / "source")
 
     def test_a_checkpoint_of_llada(self, error_of, poet_folder):
         assert "it is a LLaDA already" in error_of(source=poet_folder)

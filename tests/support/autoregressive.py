@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Tiny random autoregressive models of the families that can be converted, and a tokenizer with a chat template."""
 
+import copy
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
@@ -56,7 +58,7 @@ CONFIGS = {
 def autoregressive_model(name="llama"):
     """Makes a model, always the same one. Norms and biases are not those of an untrained model, which do nothing."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[name])).eval()
     for parameter in model.parameters():
         if parameter.ndim == 1:
             nn.init.normal_(parameter, mean=0.5, std=0.5)
