@@ -15,20 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from recipes.packages import unpack, version_of
 from recipes.vision.archive import Archive
 from recipes.vision.draw import WORDINGS
 from recipes.vision.names import Emoji, annotations, choose_emoji, choose_words
-from recipes.vision.sources import (
-    CLDR,
-    FONTS,
-    NOTO,
-    PACKAGES,
-    STYLES,
-    Font,
-    style_reader,
-    unpack,
-    version_of,
-)
+from recipes.vision.sources import CLDR, FONTS, NOTO, PACKAGES, STYLES, Font, style_reader
 from recipes.vision.tasks import COLUMNS
 
 

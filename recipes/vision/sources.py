@@ -4,39 +4,13 @@
 
 import io
 import json
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from PIL import Image
 
-from modeling_llada.writing import complete_or_absent
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package of the npm registry or of Debian, and the licence of what is taken from it."""
-
-    name: str
-    version: str | None  # of Debian's packages any version
-    licence: str
-    source: str
-    sha256: str | None = None
-
-    @property
-    def is_font(self) -> bool:
-        return self.name.startswith("fonts-")
-
-    @property
-    def pattern(self) -> str:
-        """The name of its archive, as npm and apt write it."""
-        return (
-            f"{self.name}_*.deb" if self.is_font else f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz"
-        )
+from recipes.packages import Package, unpack
 
 
 CLDR = Package(
@@ -116,51 +90,6 @@ FONTS = (
     Font("kai", KAI, "gkai00mp.ttf", "zh"),
 )
 PACKAGES = (CLDR, *STYLES.values(), *dict.fromkeys(font.package for font in FONTS))
-
-
-def fetch(package: Package, folder: Path) -> Path:
-    """Returns the archive of a package in a folder, and lets npm or apt download it first if it is not there."""
-    found = sorted(folder.glob(package.pattern))
-    if not found:
-        client = "apt-get" if package.is_font else "npm"
-        if shutil.which(client) is None:
-            raise ValueError(
-                f"`packages` must hold {package.pattern} where {client} is not installed; there is none in {folder}. "
-                "Download it on another machine and copy it there."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        if package.is_font:
-            command = ["apt-get", "download", "-qq", package.name]
-        else:
-            command = ["npm", "pack", f"{package.name}@{package.version}", "--silent"]
-        # Both write elsewhere first, so a broken connection leaves no partial archive here.
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        found = sorted(folder.glob(package.pattern))
-    archive = found[-1]
-    digest = sha256(archive.read_bytes()).hexdigest()
-    if package.sha256 not in (None, digest):
-        raise ValueError(
-            f"`packages` holds a {archive.name} that is not the published one (SHA-256 {digest}). Delete {archive} and run again."
-        )
-    return archive
-
-
-def unpack(package: Package, folder: Path) -> Path:
-    """The folder with the files of a package, beside its archive."""
-    archive = fetch(package, folder)
-    files = folder / archive.stem
-    if not files.exists():
-        with complete_or_absent(files) as unfinished:
-            if package.is_font:
-                subprocess.run(["dpkg-deb", "-x", str(archive), str(unfinished)], check=True)
-            else:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(unfinished, filter="data")
-    return files
-
-
-def version_of(package: Package, folder: Path) -> str:
-    return package.version or fetch(package, folder).stem.split("_")[1]
 
 
 def style_reader(style: str, folder: Path) -> Callable[[str, str], Image.Image | None]:

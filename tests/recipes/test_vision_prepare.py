@@ -6,11 +6,12 @@ import pytest
 from PIL import Image, ImageDraw
 from support.vision_archive import small_archive
 
+from recipes.packages import fetch
 from recipes.vision.build_tokenizer import SPECIAL_TOKENS, build_tokenizer
 from recipes.vision.names import Emoji, choose_emoji, choose_words, read_names, write_names
 from recipes.vision.prepare import SIDE, fit
 from recipes.vision.rows import VisionRows
-from recipes.vision.sources import CLDR, PACKAGES, fetch
+from recipes.vision.sources import CLDR, PACKAGES
 
 
 ENGLISH = {

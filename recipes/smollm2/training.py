@@ -1,0 +1,219 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Trains the models of the study one after the other, and measures each after some of its steps."""
+
+import dataclasses
+import json
+import time
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, TrainerCallback, set_seed
+
+from examples.pretrain import save_final
+from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.conversion import from_autoregressive
+from modeling_llada.training import (
+    AutoregressivePretrainer,
+    Corpus,
+    LLaDAPretrainer,
+    LLaDAPretrainingConfig,
+    RowMixture,
+    find_last_checkpoint,
+)
+from modeling_llada.training.callbacks import InterruptCallback
+from recipes.smollm2.corpus import held_out_windows
+from recipes.smollm2.measuring import Judge, Measure, measured
+from recipes.smollm2.recipe import Recipe, load_recipe
+from recipes.smollm2.weights import CORPUS, GGUF, TOKENIZER, check_gguf, load_original
+from reporting.results import describe_machine, find_versions, save
+
+
+STARTED = time.monotonic()
+LEAST_SECONDS = 20  # no model is begun with less time left
+
+
+class Study:
+    """The data of a recipe on a device, with what all its models share."""
+
+    def __init__(self, recipe: Recipe, device: torch.device):
+        self.recipe, self.device, data = recipe, device, Path(recipe.data)
+        self.corpus = Corpus.load(data / CORPUS)
+        self.original = load_original(data).to(device)
+        # As in its pre-training, where this token is between documents.
+        self.original.config.bos_token_id = self.corpus.bos_token_id
+        tokenizer = AutoTokenizer.from_pretrained(data / TOKENIZER)
+        measure = Measure(**recipe.measure)
+        windows = torch.from_numpy(held_out_windows(self.corpus, recipe.width, measure.windows)).to(device)
+        self.judge = Judge(measure, self.original, windows, tokenizer)
+
+    @cached_property
+    def rows(self) -> RowMixture:
+        """Windows of the training documents."""
+        entry = {"kind": "windows", "width": self.recipe.width, "share": 1.0}
+        return RowMixture(self.corpus, [{"fraction": 1.0, "entries": [entry]}], device=self.device)
+
+    def make_model(self, name: str, seed: int) -> PreTrainedModel:
+        """A model before its training."""
+        weights = self.recipe.models[name]["weights"]
+        if weights == "autoregressive":
+            return load_original(Path(self.recipe.data))
+        model = from_autoregressive(self.original, mask_token_id=self.corpus.mask_token_id).float()
+        if weights == "random":
+            set_seed(seed)
+            model = LLaDAForMaskedLM(model.config)
+        return model
+
+    def measure_original(self, bf16: bool) -> dict:
+        """The lines that the others are held against: the original, and held-out text itself."""
+        judge, original = self.judge, self.original
+        sampling = judge.measure.sampling.items()
+        return measured(
+            lambda: {
+                "nats": judge.exact(original),
+                "samples": {name: judge.sampled(original, options) for name, options in sampling},
+                "held_out_text": judge.quality(judge.continuations),
+            },
+            original,
+            bf16,
+        )
+
+
+class MeasureCallback(TrainerCallback):
+    """Measures the model before its training and after some steps, and writes the record each time."""
+
+    def __init__(self, study: Study, name: str, path: Path):
+        self.study, self.name, self.path = study, name, path
+        self.record = (
+            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"points": [], "seconds": 0.0}
+        )
+        self.seconds_before, self.began = self.record["seconds"], time.monotonic()
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self.record["points"] = [one for one in self.record["points"] if one["step"] <= state.global_step]
+        if state.global_step == 0:
+            self.record["points"].clear()
+            self.measure(args, state, model)
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step in self.study.judge.measure.steps:
+            self.measure(args, state, model)
+
+    def measure(self, args: LLaDAPretrainingConfig, state, model: PreTrainedModel) -> None:
+        judge, is_causal = self.study.judge, isinstance(model, LlamaForCausalLM)
+        options = judge.measure.sampling if is_causal else judge.measure.decoding
+        options = dict(options) if state.global_step == args.max_steps else dict(list(options.items())[:1])
+        nats, complete = (judge.exact, judge.sampled) if is_causal else (judge.bound, judge.completions)
+        started = time.monotonic()
+        point = measured(
+            lambda: {
+                "nats": nats(model),
+                "samples": {name: complete(model, options) for name, options in options.items()},
+            },
+            model,
+            bool(args.bf16),
+        )
+        tokens = state.global_step * args.tokens_per_step
+        point = {
+            "step": state.global_step,
+            "tokens": tokens,
+            "measuring": round(time.monotonic() - started, 1),
+        } | point
+        self.record["points"].append(point)
+        self.write(args, state)
+        print(f"{self.name} after {tokens / 1e6:.1f} M tokens: {point['nats']['mean']:.3f} nats a token", flush=True)
+
+    def write(self, args: LLaDAPretrainingConfig, state) -> None:
+        """Writes the record of the model so far."""
+        recipe, log = self.study.recipe, [entry for entry in state.log_history if "loss" in entry]
+        self.record |= {
+            "weights": recipe.models[self.name]["weights"],
+            "training": recipe.training_of(self.name),
+            "training_loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
+            "tokens_per_second": [entry["tokens_per_second"] for entry in log],
+            "seconds": round(self.seconds_before + time.monotonic() - self.began, 1),
+        }
+        save(self.path, self.record)
+
+
+def train(
+    config: Path,
+    names: list[str] | None,
+    data: str | None,
+    output_dir: str | None,
+    assignments: list[str],
+    device: str | None,
+    resume: bool,
+    max_minutes: float | None,
+) -> None:
+    """Trains the models that are not done. After the time limit the same command goes on with `--resume`."""
+    recipe = load_recipe(config, data, output_dir, assignments)
+    if unknown := set(names or []) - set(recipe.models):
+        raise ValueError(f"`--model` must be one of {', '.join(recipe.models)}, but got {', '.join(sorted(unknown))}.")
+    options = {"use_cpu": True} if device == "cpu" else {}
+    trainings = {
+        name: LLaDAPretrainingConfig(f"{recipe.output_dir}/{name}", **recipe.training_of(name), **options)
+        for name in names or recipe.models
+    }
+    check_gguf(Path(recipe.data) / GGUF)
+    open_output(Path(recipe.output_dir), recipe, resume)
+    torch.set_float32_matmul_precision("high")
+    first = next(iter(trainings.values()))
+    study = Study(recipe, first.device)
+    path = Path(recipe.output_dir) / "original.json"
+    if not path.is_file():
+        save(path, study.measure_original(bool(first.bf16)) | about(study))
+    for name, training in trainings.items():
+        left = None if max_minutes is None else 60 * max_minutes - (time.monotonic() - STARTED)
+        if left is not None and left < LEAST_SECONDS:
+            break
+        if not is_done(training):
+            train_one(study, name, training, left)
+    done = sum(map(is_done, trainings.values()))
+    print(f"{done} of {len(trainings)} models are done after {time.monotonic() - STARTED:.0f} s", flush=True)
+
+
+def is_done(training: LLaDAPretrainingConfig) -> bool:
+    return (Path(training.output_dir) / "final").is_dir()
+
+
+def open_output(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Makes the folder of the run, or checks that it has a run of the same recipe."""
+    path, values = folder / "recipe.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
+    values.pop("output_dir")
+    if path.is_file() and not resume:
+        raise ValueError(f"`output_dir` already has a run: {folder}. Go on with `--resume`, or name another folder.")
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != values:
+        raise ValueError(f"`output_dir` has a run of another recipe: {folder}. Name another folder.")
+    save(path, values)
+
+
+def about(study: Study) -> dict:
+    """Where and with what the study ran."""
+    return {
+        "machine": describe_machine(study.device),
+        "versions": find_versions("gguf"),
+        "held_out_windows": len(study.judge.windows),
+        "train_tokens": len(study.corpus.splits["train"].tokens),
+    }
+
+
+def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, seconds_left: float | None) -> None:
+    """Trains one model from its last checkpoint, if there is one, and writes it when it is done."""
+    torch._dynamo.reset()  # the graphs of the last model keep its weights
+    checkpoint = find_last_checkpoint(training.output_dir)
+    if seconds_left is not None:
+        training.max_minutes = max(seconds_left / 60, 1e-9)  # one step is made at least
+    model = study.make_model(name, training.seed)
+    kind = AutoregressivePretrainer if isinstance(model, LlamaForCausalLM) else LLaDAPretrainer
+    if kind is AutoregressivePretrainer:
+        model.config.bos_token_id = study.corpus.bos_token_id
+    callback = MeasureCallback(study, name, Path(study.recipe.output_dir) / f"{name}.json")
+    set_seed(training.seed)
+    trainer = kind(model, training, study.rows, callbacks=[callback, InterruptCallback("`--resume`")])
+    print(f"{name}: {model.num_parameters():,} parameters, from {checkpoint or 'the beginning'}", flush=True)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    callback.write(training, trainer.state)
+    if trainer.state.global_step >= training.max_steps:
+        save_final(trainer, Path(study.recipe.data) / TOKENIZER)
