@@ -219,8 +219,9 @@ def convert_model(
     # The config of a model from a GGUF file says that it is quantized also where its weights are not any more.
     if not all(type(module) is nn.Linear for key, module in model.named_modules() if key.endswith("_proj")):
         raise ValueError(
-            f"`model_or_folder` is a {name} with quantized weights or adapters, which are no plain weights. Load the checkpoint "
-            "that was quantized, and merge an adapter first."
+            f"`model_or_folder` must have plain weights, but is a {name} with quantized ones or with adapters. Load the "
+            "checkpoint that was quantized, unpack a GGUF file (`quantization_config=GgufConfig(dequantize=True)`), and merge "
+            "an adapter first."
         )
     if mask_token is not None:
         raise ValueError(

@@ -156,6 +156,9 @@ def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, n
     for name, ids in (tokens | {"mask_token_id": mask.id}).items():
         setattr(model.config, name, ids)
     model.generation_config = LLaDAGenerationConfig.from_model_config(model.config)
+    model.name_or_path = model.config.name_or_path = (
+        ""  # an adapter would name the autoregressive model as what is below it
+    )
 
 
 def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:

@@ -61,5 +61,5 @@ def test_an_adapter_and_quantized_weights():
     adapted = get_peft_model(autoregressive_model(), LoraConfig(target_modules=["q_proj"]))
     with pytest.raises(ValueError, match="merge_and_unload"):
         from_autoregressive(adapted)
-    with pytest.raises(ValueError, match="quantized weights or adapters"):
+    with pytest.raises(ValueError, match="must have plain weights"):
         from_autoregressive(adapted.base_model.model)

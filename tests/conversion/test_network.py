@@ -84,6 +84,7 @@ def test_a_lora_adapter(model, prompt, tmp_path):
     names = {name.partition(".lora_A")[0].rpartition(".")[2] for name in adapted.state_dict() if "lora_A" in name}
     assert names == set(PROJECTIONS)
     expected = adapted(**prompt).logits
+    assert adapted.peft_config["default"].base_model_name_or_path == str(tmp_path)
     torch.testing.assert_close(adapted.merge_and_unload()(**prompt).logits, expected, rtol=1e-4, atol=1e-4)
 
 

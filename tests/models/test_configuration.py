@@ -111,6 +111,7 @@ BAD_VALUES = {
     "eos_token_id": (*BAD_IDS, [], [1, -1], [1, 126464], ["1"]),
     "eot_token_id": BAD_IDS,
     "head_dim": (*BAD_SIZES, 63),
+    "include_qkv_bias": (2, NAN, "yes", []),
     "init_std": (-1.0, NAN, INFINITY, "0.1", True),
     "mask_token_id": BAD_IDS,
     "max_sequence_length": (*BAD_SIZES[:-1], -5),
@@ -135,6 +136,7 @@ BAD_VALUES = {
     ),
     "rope_theta": (0, -1, NAN, INFINITY, True, "10000", []),
     "use_cache": ("no", 2),
+    "use_qk_norm": ("no", 2),
     "vocab_size": BAD_SIZES,
     "weight_tying": ("false", 2, NAN, []),
 }
@@ -258,6 +260,16 @@ class TestDerivedFields:
 
     def test_key_value_heads_follow_the_official_number_of_heads(self):
         assert LLaDAConfig(d_model=64, n_heads=8).num_key_value_heads == 8
+
+    def test_heads_of_a_width_of_their_own_survive(self, tmp_path):
+        """As in Qwen3. The hidden size need not be a multiple of the heads then."""
+        config = LLaDAConfig(hidden_size=100, num_attention_heads=3, num_key_value_heads=3, head_dim=16)
+        config.save_pretrained(tmp_path)
+        assert AutoConfig.from_pretrained(tmp_path).head_dim == 16
+        with pytest.raises(
+            ValueError, match="`hidden_size` must be a multiple of `num_attention_heads` where there is no"
+        ):
+            LLaDAConfig(hidden_size=100, num_attention_heads=3)
 
     def test_rope_theta_alone(self, tmp_path):
         config = LLaDAConfig(rope_theta=10000.0)
