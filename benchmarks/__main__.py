@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Writes the tables of benchmarks/README.md, benchmarks/results/README.md and docs/vision.md from the files in benchmarks/results.
+"""Writes the tables of benchmarks/README.md, benchmarks/results/README.md, docs/vision.md and docs/scale.md from the files in benchmarks/results.
 
 python -m benchmarks
 """
@@ -8,7 +8,7 @@ python -m benchmarks
 import json
 from pathlib import Path
 
-from benchmarks import decode_tables, train_tables, vision_table
+from benchmarks import decode_tables, pretraining, scale_table, train_tables, vision_table
 from benchmarks.decode_requirements import requirement_section
 from modeling_llada.pipes import quiet_when_closed
 from modeling_llada.writing import write_atomically
@@ -34,7 +34,7 @@ def main() -> None:
 def pages(folder: Path = FOLDER) -> dict[Path, str]:
     """
     The pages by their path: in a folder the measured tables and the requirements in the page that explains them, and beside it
-    the page about pictures.
+    the pages about pictures and about scale.
     """
     decode, train = (
         {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"results/{pattern}"))}
@@ -45,11 +45,17 @@ def pages(folder: Path = FOLDER) -> dict[Path, str]:
     page = fill(page, "train", train_tables.requirement_section(list(train.values())))
     parts = [*decode_tables.sections(decode), *train_tables.sections(train)]
     vision = json.loads((folder / "results/vision_h200.json").read_text(encoding="utf-8"))
-    about_pictures = folder.parent / "docs/vision.md"
+    docs = folder.parent / "docs"
+    about_pictures, about_scale = docs / "vision.md", docs / "scale.md"
+    reading = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("results/pretraining*.json"))
+    ]
+    scale = fill(about_scale.read_text(encoding="utf-8"), "pretraining", pretraining.section(reading))
     return {
         folder / "README.md": page,
         folder / "results/README.md": INTRODUCTION + "\n".join(parts),
         about_pictures: fill(about_pictures.read_text(encoding="utf-8"), "vision", vision_table.section(vision)),
+        about_scale: fill(scale, "scale", scale_table.section()),
     }
 
 

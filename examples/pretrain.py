@@ -3,7 +3,7 @@
 """Pre-trains a LLaDA from random weights, in one run or in several.
 
     # A corpus of any size and language: a folder that `llada tokenize` has written
-    python examples/pretrain.py --config examples/configs/text.yaml --corpus data/text --num-train-epochs 2
+    python examples/pretrain.py --config examples/configs/text.yaml --corpus data/tokens --num-train-epochs 2
 
 Short documents with titles and lines of their own, such as poems, have kinds of rows that need the whole corpus on the device:
 
