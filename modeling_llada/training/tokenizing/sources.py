@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 
 # Encoding a document takes about a hundred times its size in memory.
-MAX_DOCUMENT_SIZE = 2**24
+MAX_DOCUMENT_SIZE = 2**23
 CHUNK_SIZE = 2**20  # characters, that are read or encoded at a time
 MAX_BATCH = 10_000  # documents
 DATASET_FILES = ("dataset_dict.json", "state.json")

@@ -44,6 +44,15 @@ def test_chats_in_the_format_of_llada(tokenizer):
     assert tokenizer.decode(answer) == "The cat.<|eot_id|><|endoftext|>"
 
 
+def test_a_prompt_is_the_beginning_of_its_conversation():
+    """Token by token. A tokenizer that has seen empty lines could join those before an answer with it."""
+    tokenizer = train_tokenizer([f"{text}\n\n{text}" for text in TEXTS], 330)
+    assert tokenizer.decode(tokenizer("\n\nThe")["input_ids"][0]) == "\n\n"
+    messages = [{"role": "user", "content": "Who sat?"}, {"role": "assistant", "content": "The cat."}]
+    prompt = tokenizer.apply_chat_template(messages[:1], add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"][: len(prompt)] == prompt
+
+
 def test_is_the_same_each_time(tmp_path):
     (tmp_path / "a.txt").write_text("\n".join(TEXTS))
     folders = [
