@@ -74,11 +74,13 @@ def train_on(kind: str, corpus, model_folder, output_dir, stop_at: int | None = 
     args = LLaDAPretrainingConfig(
         str(output_dir), max_steps=6, tokens_per_step=256, row_length=16, warmup_steps=1, use_cpu=True, learning_rate=0.1,
         optim="sgd", save_strategy="no", disable_tqdm=True, random_length_ratio=0.5, logging_steps=1, seed=5,
+        eval_num_samples=2, eval_rows=7,
     )  # fmt: skip
     source = corpus if kind == "shards" else stream_of(corpus)
     callbacks = [] if stop_at is None else [StopAt(stop_at)]
-    trainer = LLaDAPretrainer(LLaDAForMaskedLM.from_pretrained(model_folder), args, source, callbacks=callbacks)
+    trainer = LLaDAPretrainer(LLaDAForMaskedLM.from_pretrained(model_folder), args, source, corpus, callbacks)
     trainer.train(resume_from_checkpoint=find_last_checkpoint(output_dir))
+    trainer.evaluate()
     return trainer
 
 
@@ -112,9 +114,10 @@ def read_documents(corpus: str, parts: list[int]):
             }
 
 
-def losses_of(trainer) -> dict[int, float]:
-    """The logged losses by step."""
-    return {entry["step"]: entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+def losses_of(trainer) -> dict[int | str, float]:
+    """The logged losses by step, and that of the last evaluation."""
+    log = trainer.state.log_history
+    return {one["step"]: one["loss"] for one in log if "loss" in one} | {"evaluation": log[-1]["eval_loss"]}
 
 
 def train_on_and_write(kind: str, corpus, model_folder, output_dir, stop_at: int | None = None) -> None:

@@ -41,10 +41,28 @@ def row_bounds(
     return torch.stack(bounds).mean(0)
 
 
+def held_out_bounds(
+    model: PreTrainedModel,
+    input_ids: torch.LongTensor,
+    num_samples: int,
+    batch_size: int,
+    seed: int = 0,
+    own: torch.LongTensor | None = None,
+) -> torch.DoubleTensor:
+    """
+    Estimates the bound on the negative log-likelihood of each row, in nats per token, on noise that only the seed changes.
+
+    With `own`, the numbers of some rows, only theirs are computed: on the same noise as with all others.
+    """
+    num_rows, width = input_ids.shape
+    own = torch.arange(num_rows) if own is None else own
+    drawn = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
+    noise = ((mask[own], weights[own]) for mask, weights in drawn)
+    return row_bounds(model, input_ids[own.to(input_ids.device)], noise, batch_size) / width
+
+
 def held_out_loss(
     model: PreTrainedModel, input_ids: torch.LongTensor, num_samples: int, batch_size: int, seed: int = 0
 ) -> float:
-    """Estimates the bound on the negative log-likelihood of rows, in nats per token, on noise that only the seed changes."""
-    num_rows, width = input_ids.shape
-    noise = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
-    return row_bounds(model, input_ids, noise, batch_size).mean().item() / width
+    """The mean of [`held_out_bounds`] over the rows."""
+    return held_out_bounds(model, input_ids, num_samples, batch_size, seed).mean().item()

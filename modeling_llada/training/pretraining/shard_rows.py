@@ -80,7 +80,7 @@ class ShardRows(RowSchedule):
         if split not in self.corpus.splits:
             raise ValueError(
                 f"`split` must be a split of the corpus, {', '.join(self.corpus.splits)}, but got {split!r}. "
-                "`llada tokenize` holds documents out if it is told to."
+                "`llada tokenize --validation` holds documents out."
             )
         self.documents, self.seed, self.line_ends = self.corpus.splits[split], seed, list(line_ends)
         self.blocks: dict[RowKey, DocumentBlocks] = {}

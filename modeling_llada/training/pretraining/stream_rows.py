@@ -161,5 +161,9 @@ def tokenized(dataset, tokenizer):
         raise ValueError(f"`train_dataset` must have a column `input_ids` or `text`, but has {', '.join(first)}.")
     if tokenizer is None:
         raise ValueError("`processing_class` must be the tokenizer of the model, because `train_dataset` has texts.")
-    encode = lambda rows: {"input_ids": tokenizer(rows["text"], add_special_tokens=False)["input_ids"]}  # noqa: E731
+
+    def encode(rows: dict) -> dict:
+        # The text of a special token is text like any other.
+        return {"input_ids": tokenizer(rows["text"], add_special_tokens=False, split_special_tokens=True)["input_ids"]}
+
     return dataset.map(encode, batched=True, remove_columns=list(first))

@@ -31,7 +31,7 @@ from ..resuming import CompleteCheckpoints
 from .batches import RowSource, TrainingBatches
 from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
-from .held_out_loss import held_out_loss
+from .held_out_loss import held_out_bounds
 from .sources import as_rows, held_out_rows, open_source, steps_of_epochs
 from .token_shards import TokenShards
 
@@ -251,8 +251,20 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         return held_out_rows(dataset, "validation", self.args.row_length, self.args.eval_rows)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
+        """The mean over rows that the processes have divided among them."""
+        num_rows, world_size = len(input_ids), self.args.world_size
+        part = math.ceil(num_rows / world_size)
+        # Where they do not divide evenly, the last row is computed again: sharded models need the same passes everywhere.
+        own = (torch.arange(part) + part * self.args.process_index).clamp(max=num_rows - 1)
+        losses = self._losses_of_rows(input_ids, own)
+        if world_size > 1:
+            losses = self.accelerator.gather(losses.to(self.args.device)).cpu()[:num_rows]
+        return losses.mean().item()
+
+    def _losses_of_rows(self, input_ids: torch.LongTensor, own: torch.LongTensor) -> torch.DoubleTensor:
+        """The held-out loss of some rows, in nats per token, `(len(own),)`."""
         args = self.args
-        return held_out_loss(self.model, input_ids, args.eval_num_samples, args.eval_batch_size, args.eval_seed)
+        return held_out_bounds(self.model, input_ids, args.eval_num_samples, args.eval_batch_size, args.eval_seed, own)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the speed since the last log line; see [`Trainer.log`]."""

@@ -83,8 +83,9 @@ class AutoregressivePretrainer(LLaDAPretrainer):
     def _make_batches(self, source: RowSource, **settings) -> AutoregressiveBatches:
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
 
-    def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
-        return next_token_losses(self.model, input_ids, self.args.eval_batch_size).cpu().double().mean().item()
+    def _losses_of_rows(self, input_ids: torch.LongTensor, own: torch.LongTensor) -> torch.DoubleTensor:
+        rows = input_ids[own.to(input_ids.device)]
+        return next_token_losses(self.model, rows, self.args.eval_batch_size).cpu().double().mean(1)
 
 
 def shift_right(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:
