@@ -1,9 +1,12 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Pre-trains a LLaDA from random weights, in one run or in several.
+"""Pre-trains a LLaDA from random weights, or trains a converted one on, in one run or in several.
 
     # A corpus of any size and language: a folder that `llada tokenize` has written
     python examples/pretrain.py --config examples/configs/text.yaml --corpus data/tokens --num-train-epochs 2
+
+    # Train an autoregressive checkpoint on that `llada convert-ar` has converted, on a corpus with its tokenizer
+    python examples/pretrain.py --config examples/configs/converted.yaml --weights converted --corpus data/text
 
 Short documents with titles and lines of their own, such as poems, have kinds of rows that need the whole corpus on the device:
 
@@ -74,10 +77,11 @@ TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.tx
 class Recipe:
     """A YAML file of examples/configs."""
 
-    model: dict  # arguments of LLaDAConfig
     training: dict  # arguments of LLaDAPretrainingConfig
     phases: list[dict]  # of RowPhase
     eval_width: int
+    model: dict = dataclasses.field(default_factory=dict)  # arguments of LLaDAConfig, for random weights
+    weights: str | None = None  # a checkpoint folder to begin with
     eval_splits: list[str] | None = None  # by default all but `train` and `famous`
     line_ends: str = ""  # characters, for the rows `spans` and `exact`
     sentence_ends: str = ""
@@ -104,7 +108,7 @@ def main() -> None:
     if training.num_train_epochs:
         training.max_steps = steps_of_epochs(rows, training)
     set_seed(training.seed)
-    model = make_model(recipe, corpus)
+    model = load_weights(recipe, corpus) if recipe.weights else make_model(recipe, corpus)
     model = autoregressive_twin(model.config) if args.twin else model
     trainer_class = AutoregressivePretrainer if args.twin else LLaDAPretrainer
     if training.process_index == 0:
@@ -116,7 +120,8 @@ def main() -> None:
     interrupt = InterruptCallback("`--resume`")
     trainer = trainer_class(model, training, train_dataset=rows, eval_dataset=eval_rows, callbacks=[interrupt])
     trainer.accelerator.print(
-        f"starting from {checkpoint or 'random weights'} after {time.monotonic() - STARTED:.0f} s", flush=True
+        f"starting from {checkpoint or recipe.weights or 'random weights'} after {time.monotonic() - STARTED:.0f} s",
+        flush=True,
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.state.global_step >= training.max_steps and training.eval_strategy == "no":
@@ -133,6 +138,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--tokenizer",
         help="tokenizer folder, by default that of a corpus folder; its files are copied to the final model",
     )
+    parser.add_argument("--weights", help="checkpoint folder to begin with, for instance of `llada convert-ar`")
     parser.add_argument(
         "--tokenize-only",
         metavar="DATASET",
@@ -153,6 +159,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if not Path(args.config).is_file():
         parser.error(f"--config: there is no file {args.config}")
+    if args.twin and args.weights:
+        parser.error("--twin begins with random weights: leave --weights out")
     for name in ("rehearse", "max_minutes", "num_train_epochs"):
         value = getattr(args, name)
         if value is not None and value <= 0:
@@ -163,7 +171,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def load_recipe(args: argparse.Namespace) -> Recipe:
     """Reads the YAML file, overrides values by those of the command line, and checks all of them."""
     values = read_recipe(args.config)
-    for name in ("corpus", "tokenizer"):
+    for name in ("corpus", "tokenizer", "weights"):
         values[name] = getattr(args, name) or values.get(name)
     for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
         if getattr(args, name) is not None:
@@ -183,6 +191,11 @@ def load_recipe(args: argparse.Namespace) -> Recipe:
         for name in ("vocab_size", "mask_token_id", "bos_token_id", "eos_token_id", "pad_token_id"):
             if name in recipe.model or name in recipe.generation:
                 raise ValueError(f"`{name}` comes from the corpus. Leave it out of the recipe.")
+        if bool(recipe.model) == bool(recipe.weights):
+            raise ValueError(
+                "`model` must give the sizes of a model with random weights, or `weights` a checkpoint folder (`--weights`), but "
+                f"got {'both' if recipe.model else 'neither'}."
+            )
         LLaDAConfig(**recipe.model)
         LLaDAGenerationConfig(**recipe.generation)
     except ValueError as error:
@@ -309,6 +322,22 @@ def make_model(recipe: Recipe, corpus: Corpus | TokenShards) -> LLaDAForMaskedLM
     }
     model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=corpus.vocab_size, **special_tokens, **recipe.model))
     model.generation_config = LLaDAGenerationConfig(**special_tokens, **recipe.generation)
+    return model
+
+
+def load_weights(recipe: Recipe, corpus: Corpus | TokenShards) -> LLaDAForMaskedLM:
+    """The model of a checkpoint folder in float32. Its tokens must be those of the corpus."""
+    if not Path(recipe.weights).is_dir():
+        raise ValueError(f"`--weights` must be the folder of a checkpoint, but got {recipe.weights}.")
+    model = LLaDAForMaskedLM.from_pretrained(recipe.weights, dtype=torch.float32)
+    config = model.config
+    if config.mask_token_id != corpus.mask_token_id or config.vocab_size < corpus.vocab_size:
+        raise ValueError(
+            f"`--weights` must have the tokens of the corpus, but {recipe.weights} has {config.vocab_size:,} and the mask token "
+            f"{config.mask_token_id}, and the corpus {corpus.vocab_size:,} and {corpus.mask_token_id}. Tokenise it with "
+            f"`--tokenizer {recipe.weights}`."
+        )
+    model.generation_config.update(**recipe.generation)
     return model
 
 

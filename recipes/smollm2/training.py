@@ -62,7 +62,8 @@ class Study:
         model = from_autoregressive(self.original, mask_token_id=self.corpus.mask_token_id).float()
         if weights == "random":
             set_seed(seed)
-            model = LLaDAForMaskedLM(model.config)
+            return LLaDAForMaskedLM(model.config)
+        model.config.name_or_path = self.recipe.data  # what the model card says that training began with
         return model
 
     def measure_original(self, bf16: bool) -> dict:

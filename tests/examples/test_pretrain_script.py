@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 pytest.importorskip("datasets", reason="datasets is not part of this environment")
@@ -105,6 +106,29 @@ class TestTokenFolder:
         model = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final")
         assert model.config.vocab_size == len(tokenizer) == 99
         assert model.config.mask_token_id == tokenizer.mask_token_id
+
+    def test_weights_of_a_converted_checkpoint(self, folder, tiny_model, tmp_path, capsys):
+        tiny_model().save_pretrained(tmp_path / "converted")
+        recipe, weights = REPO / "examples" / "configs" / "converted.yaml", ["--weights", tmp_path / "converted"]
+        call = ["--config", recipe, "--corpus", folder, "--output-dir", tmp_path / "run", "--max-steps", 2]
+        small = [one for one in SMALL if not one.startswith("model.")]
+        small += ["phases.0.entries.0.width=32", "eval_width=32", "training.save_strategy='no'"]
+        run_script(*call, *weights, "--set", *small, "training.learning_rate=0")
+        assert f"starting from {tmp_path / 'converted'}" in capsys.readouterr().out
+        before = tiny_model().to(torch.bfloat16).state_dict()
+        after = LLaDAForMaskedLM.from_pretrained(tmp_path / "run" / "final").state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+
+        tiny_model(mask_token_id=97).save_pretrained(tmp_path / "other")
+        with pytest.raises(ValueError, match="`--weights` must have the tokens of the corpus"):
+            run_script(*call, "--weights", tmp_path / "other", "--set", *small)
+        with pytest.raises(ValueError, match="`--weights` must be the folder of a checkpoint, but got missing"):
+            run_script(*call, "--weights", "missing", "--set", *small)
+        with pytest.raises(ValueError, match="`model` must give the sizes .* but got both"):
+            run_script(*call, *weights, "--set", *small, "model.hidden_size=32")
+        with pytest.raises(SystemExit):
+            run_script(*call, *weights, "--twin")
+        assert "--twin begins with random weights" in capsys.readouterr().err
 
     def test_epochs_of_documents_and_rehearsal(self, run):
         documents = "phases=[{fraction: 1, entries: [{kind: documents, width: 32, share: 1}]}]"

@@ -185,6 +185,7 @@ class TestStudy:
         exact = original(input_ids=rows, labels=rows).loss.item()
         assert read(folder / "original.json")["nats"]["mean"] == pytest.approx(exact, rel=1e-4)
         assert (folder / "annealed/final/model.safetensors").is_file()
+        assert "from data. Steps: 4." in (folder / "annealed/final/README.md").read_text()
         main(["collect", "--run", str(folder), "--json", str(tmp_path / "results.json")])
         assert set(read(tmp_path / "results.json")["models"]) == {"annealed"}
 

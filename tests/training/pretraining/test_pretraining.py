@@ -348,7 +348,7 @@ class TestExample:
         assert isinstance(twin, LlamaForCausalLM) and twin.dtype == torch.bfloat16
 
     def test_the_recipes_are_consistent(self):
-        for name in ("poet", "text", "tiny"):
+        for name in ("converted", "poet", "text", "tiny"):
             config = yaml.safe_load((REPO / "examples" / "configs" / f"{name}.yaml").read_text())
             args = LLaDAPretrainingConfig(**config["training"] | {"use_cpu": True})
             for phase in config["phases"]:
