@@ -7,6 +7,7 @@ A comment directly above a code block changes that:
 - `<!-- ci: NAME -->`: .ci/run runs it in a new environment.
 """
 
+import io
 import json
 import logging
 import os
@@ -107,7 +108,10 @@ def commands_in(block: dict[str, str]) -> list[str]:
 
 
 def run(command: str, monkeypatch) -> None:
-    """Runs `llada` or a script in this process, where everything is imported already."""
+    """Runs `llada` or a script in this process, where everything is imported already. A text may be piped into it."""
+    if echo := re.match(r'echo "(.+?)" \| ', command):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(echo[1].encode())))
+        command = command.removeprefix(echo[0])
     program, *arguments = shlex.split(command, comments=True)
     if program == "llada":
         assert main(arguments) == 0, command
