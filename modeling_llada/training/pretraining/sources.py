@@ -34,6 +34,8 @@ def open_source(
     elif hasattr(dataset, "load_state_dict") and hasattr(dataset, "num_shards"):  # without an import of `datasets`
         ids = {name: needed_id(config, name) for name in ("bos_token_id", "eos_token_id")}
         dataset = StreamRows(dataset, entry, **ids, vocab_size=config.vocab_size, tokenizer=tokenizer)
+    if hasattr(dataset, "read"):
+        check_widths(dataset.entries, config)
     if hasattr(dataset, "entry_at"):
         return dataset
     rows = as_rows(dataset, "train_dataset")
@@ -67,6 +69,16 @@ def check_corpus(corpus: TokenShards, config: PreTrainedConfig) -> None:
                 f"`model` must have the `{name}` of the corpus, {getattr(corpus, name)} in {corpus.folder}, but has "
                 f"{getattr(config, name)}. Tokenise the text with the tokenizer of the model."
             )
+
+
+def check_widths(entries: list[RowEntry], config: PreTrainedConfig) -> None:
+    """Raises a `ValueError` if rows are longer than the model can read."""
+    longest = max(entry.width for entry in entries)
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"`row_length`, the width of rows, must be at most the positions of the model, {config.max_position_embeddings:,}, "
+            f"but got {longest:,}."
+        )
 
 
 def needed_id(config: PreTrainedConfig, name: str) -> int:

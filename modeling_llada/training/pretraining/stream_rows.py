@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from transformers.utils import logging
 
 from ...writing import write_atomically
 from .batches import STEPS_AHEAD
 from .rows import RowEntry
 
+
+logger = logging.get_logger(__name__)
 
 FOLDER = "streams"  # in a checkpoint
 
@@ -52,6 +55,7 @@ class StreamRows:
         self.bos_token_id, self.eos_token_id, self.vocab_size = bos_token_id, eos_token_id, vocab_size
         self.streams: dict[int, Stream] = {}
         self.states: dict[int, dict[int, dict]] = {}  # of streams, by the step that they have reached
+        self.reached = 0
         self.checkpoint: Path | None = None
 
     def entry_at(self, step: int, max_steps: int, seed: int) -> RowEntry:
@@ -59,6 +63,8 @@ class StreamRows:
 
     def read(self, entry: RowEntry, step: int, count: int, own: slice) -> np.ndarray:
         """The rows `own` of the `count` rows of a step. Steps are read one after the other."""
+        if step != self.reached:  # as at the beginning of each training
+            self.streams = {}
         num_streams = math.gcd(self.dataset.num_shards, count)
         part, rows, states = count // num_streams, [], {}
         for number in range(own.start // part, (own.stop - 1) // part + 1):
@@ -67,7 +73,8 @@ class StreamRows:
             first = number * part
             taken = self._take(self.streams[number], part, step)
             rows.append(taken[max(own.start - first, 0) : own.stop - first])
-            states[number] = self.streams[number].state() | {"num_streams": num_streams}
+            states[number] = self.streams[number].state() | {"step": step + 1, "num_streams": num_streams}
+        self.reached = step + 1
         self.states[step + 1] = states
         self.states.pop(step - 2 * STEPS_AHEAD, None)
         return np.concatenate(rows)
@@ -82,24 +89,30 @@ class StreamRows:
     def resume(self, checkpoint: str | Path) -> None:
         """Goes on where `save` left the streams."""
         self.checkpoint = Path(checkpoint, FOLDER)
-        self.streams = {}
 
     def _open(self, number: int, num_streams: int, step: int, part: int) -> "Stream":
         dataset = self.dataset if num_streams == 1 else self.dataset.shard(num_streams, number)
         stream = Stream(dataset, self._packed, self.entries[0].width)
-        path = None if self.checkpoint is None else self.checkpoint / f"{number:05d}.json"
-        if path is not None and path.is_file():
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if state["num_streams"] != num_streams:
-                raise ValueError(
-                    f"`tokens_per_step` and `train_dataset` must be those of the checkpoint, whose rows came from "
-                    f"{state['num_streams']} streams, but they make {num_streams}."
+        state = self._saved(number)
+        if state is None or state["step"] != step:
+            if step:
+                logger.warning(
+                    f"The state of stream {number} is not in the checkpoint: its first {step} steps are read again."
                 )
-            stream.load(state)
-        else:
             for skipped in range(step):
                 self._take(stream, part, skipped)
+        elif state["num_streams"] != num_streams:
+            raise ValueError(
+                "`tokens_per_step` and `train_dataset` must be those of the checkpoint, whose rows came from "
+                f"{state['num_streams']} streams, but they make {num_streams}."
+            )
+        else:
+            stream.load(state)
         return stream
+
+    def _saved(self, number: int) -> dict | None:
+        path = None if self.checkpoint is None else self.checkpoint / f"{number:05d}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
 
     def _take(self, stream: "Stream", count: int, step: int) -> np.ndarray:
         try:

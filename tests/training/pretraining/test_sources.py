@@ -112,6 +112,8 @@ class TestShards:
     def test_errors_before_any_work(self, trainer_of, folder, mixture, tmp_path):
         with pytest.raises(ValueError, match="`width` must be at most"):
             trainer_of(folder, row_length=100_000)
+        with pytest.raises(ValueError, match="`row_length`, the width of rows, must be at most the positions"):
+            trainer_of(folder, row_length=1000)
         with pytest.raises(ValueError, match="has no manifest.json"):
             trainer_of(tmp_path)
         with pytest.raises(ValueError, match="One of `max_steps` and `num_train_epochs`"):
@@ -146,16 +148,42 @@ class TestStreams:
         assert all(len(reader.streams) == max(1, 4 // processes) for reader in readers), "the others are not read"
 
     @pytest.mark.parametrize("saved", [True, False], ids=["from the state", "from the beginning"])
-    def test_goes_on_where_it_was(self, folder, tmp_path, saved):
+    def test_goes_on_where_it_was(self, folder, tmp_path, caplog, saved):
         straight = self.rows(stream_of(folder))
         steps = [straight.read(WINDOWS, step, 8, slice(0, 8)) for step in range(9)]
         if saved:
             straight.save(tmp_path, 5)
             assert len(list(tmp_path.glob("streams/*.json"))) == 4
+        caplog.set_level("WARNING")
         resumed = self.rows(stream_of(folder))
         resumed.resume(tmp_path)
         for step in range(5, 9):
             np.testing.assert_array_equal(resumed.read(WINDOWS, step, 8, slice(0, 8)), steps[step])
+        assert ("its first 5 steps are read again" in caplog.text) is not saved
+        np.testing.assert_array_equal(resumed.read(WINDOWS, 0, 8, slice(0, 8)), steps[0], "another training")
+
+    def test_goes_on_in_a_repeated_dataset(self, tmp_path):
+        documents = datasets.Dataset.from_dict({"input_ids": [[5] * 30, [6] * 9]})
+
+        def make():
+            return self.rows(documents.to_iterable_dataset().repeat(None))
+
+        straight = make()
+        steps = [straight.read(WINDOWS, step, 2, slice(0, 2)) for step in range(9)]
+        straight.save(tmp_path, 6)
+        resumed = make()
+        resumed.resume(tmp_path)
+        for step in range(6, 9):
+            np.testing.assert_array_equal(resumed.read(WINDOWS, step, 2, slice(0, 2)), steps[step])
+
+    def test_resumed_with_other_steps(self, folder, tmp_path):
+        rows = self.rows(stream_of(folder))
+        rows.read(WINDOWS, 0, 8, slice(0, 8))
+        rows.save(tmp_path, 1)
+        resumed = self.rows(stream_of(folder))
+        resumed.resume(tmp_path)
+        with pytest.raises(ValueError, match="`tokens_per_step` and .* came from 4 streams, but they make 2"):
+            resumed.read(WINDOWS, 1, 6, slice(0, 6))
 
     def test_texts_and_a_tokenizer(self, tmp_path):
         texts = datasets.Dataset.from_dict({"text": ["w7 w8 w9", "w10 w11", "w12"] * 20, "number": list(range(60))})
