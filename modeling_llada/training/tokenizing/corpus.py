@@ -128,7 +128,8 @@ def tokenize_corpus(
     check_options(sources, tokenizer, train_tokenizer, separator, validation, shard_size, num_processes)
     output = Path(output).expanduser()
     check_folder(output)
-    found = {name: find_sources(name, options, output) for name in dict.fromkeys(sources)}
+    found = {name: find_sources(name, options, output) for name in sources}
+    check_once([file.name for files in found.values() for file in files])
     settings = {
         "sources": [describe(name, files) for name, files in found.items()],
         **{"tokenizer": tokenizer, "train_tokenizer": train_tokenizer, **asdict(options)},
@@ -172,6 +173,13 @@ def check_options(sources, tokenizer, train_tokenizer, separator, validation, sh
     for name, value in (("shard_size", shard_size), ("num_processes", num_processes)):
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be at least 1, but got {value}.")
+
+
+def check_once(names: list[str]) -> None:
+    """Raises a `ValueError` if a file or dataset would be read twice."""
+    for name, count in Counter(map(os.path.realpath, names)).items():
+        if count > 1:
+            raise ValueError(f"`sources` must name a file once, but {name} is in several of them.")
 
 
 def describe(name: str, files: list[Source]) -> dict:

@@ -21,7 +21,7 @@ ADVICE = {
     "not JSON": "A file .jsonl has a JSON object in each line.",
     "no text": "Name the field with the text with `text_field`.",
     "half a character": "It was cut inside a character such as an emoji.",
-    "too long": f"Divide documents of more than {MAX_DOCUMENT_SIZE // 2**20} MiB.",
+    "too long": "Say what stands between the documents of a .txt file with `separator`, or divide it.",
     "special token": "This tokenizer does not encode the text of its special tokens as other text.",
 }
 
@@ -130,6 +130,9 @@ def hash_of(text: str) -> int:
 def text_of(document: Document) -> tuple[str | None, Problem | None]:
     """The text of a raw document, or what is wrong with it. An empty line of a JSONL file is neither."""
     text: Any = document.content
+    if isinstance(text, str) and len(text) > MAX_DOCUMENT_SIZE:
+        limit = f"has more than {MAX_DOCUMENT_SIZE:,} characters, which take a hundred times as much memory"
+        return None, found("too long", document, limit)
     if isinstance(document.source, TextFile | JsonLines):
         if problem := encoding_problem(document, text, "not UTF-8", "is not UTF-8"):
             return None, problem
@@ -146,8 +149,6 @@ def text_of(document: Document) -> tuple[str | None, Problem | None]:
         return None, found("no text", document, f"has no text in `{name}`, but {json.dumps(text, default=str)[:40]}")
     if not text.strip():
         return None, empty(document)
-    if len(text) > MAX_DOCUMENT_SIZE:
-        return None, found("too long", document, f"has {len(text):,} characters")
     problem = encoding_problem(document, text, "half a character", "has half of a character")
     return (None, problem) if problem else (text, None)
 

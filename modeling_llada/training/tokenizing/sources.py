@@ -76,16 +76,8 @@ class TextFile(Source):
 
     unit = "document"
 
-    def check(self) -> None:
-        if self.options.separator is None and self.num_bytes > MAX_DOCUMENT_SIZE:
-            raise ValueError(
-                f"a document may have at most {MAX_DOCUMENT_SIZE // 2**20} MiB, but {self.name} has "
-                f"{self.num_bytes / 2**20:,.0f}. Say what stands between its documents with `separator`, for instance a line "
-                "break ('\\n': each line is a document) or an empty line ('\\n\\n')."
-            )
-
     def read(self, start: int) -> Iterator[str]:
-        return islice(parts_of(self, self.options.separator), start, None)
+        return islice(parts_of(self.name, self.options.separator), start, None)
 
     def place(self, number: int) -> str:
         return self.name if self.options.separator is None else super().place(number)
@@ -97,7 +89,7 @@ class JsonLines(Source):
     unit = "line"
 
     def read(self, start: int) -> Iterator[str]:
-        return islice(parts_of(self, "\n"), start, None)
+        return islice(parts_of(self.name, "\n"), start, None)
 
 
 class ParquetFile(Source):
@@ -131,8 +123,11 @@ class DatasetSource(Source):
             check_field(self.options.text_field, names, self.name)
 
     def read(self, start: int) -> Iterator[Any]:
-        for row in self._load().skip(start):
-            yield row.get(self.options.text_field)
+        try:
+            for row in self._load().skip(start):
+                yield row.get(self.options.text_field)
+        except Exception as error:  # of the network, or of a builder
+            raise OSError(f"{self.name} cannot be read any further: {error}. The same command goes on.") from error
 
     def _load(self):
         datasets, split = import_extra("datasets"), self.options.split
@@ -222,24 +217,21 @@ def check_field(field: str, names: list[str], source: str) -> None:
         )
 
 
-def parts_of(source: Source, separator: str | None) -> Iterator[str]:
+def parts_of(path: str, separator: str | None) -> Iterator[str]:
     """
-    The parts of a text file between separators. Bytes that are not UTF-8 stay in the text as lone surrogates.
+    The parts of a text file between separators. Bytes that are not UTF-8 stay in the text as lone surrogates, and of a part that is
+    too long only so much that this is seen.
     """
-    with open(source.name, encoding="utf-8-sig", errors="surrogateescape") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         if separator is None:
-            yield file.read()
+            yield file.read(MAX_DOCUMENT_SIZE + 1)
             return
-        rest, number = "", 0
+        rest = ""
         while chunk := file.read(CHUNK_SIZE):
             *parts, rest = (rest + chunk).split(separator)
             yield from parts
-            number += len(parts)
             if len(rest) > MAX_DOCUMENT_SIZE:
-                raise ValueError(
-                    f"{source.place(number)} must have at most {MAX_DOCUMENT_SIZE // 2**20} MiB. Divide it"
-                    + (", or give another `separator`." if source.unit == "document" else ".")
-                )
+                rest = rest[:MAX_DOCUMENT_SIZE] + rest[-len(separator) :]  # which may be the beginning of a separator
         if rest:
             yield rest
 

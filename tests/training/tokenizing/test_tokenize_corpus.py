@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from modeling_llada import writing
 from modeling_llada.training import TokenShards, tokenize_corpus
-from modeling_llada.training.tokenizing import corpus, sources
+from modeling_llada.training.tokenizing import corpus, encoding, sources
 from modeling_llada.training.tokenizing.tokenizer import train_tokenizer
 
 
@@ -158,19 +158,55 @@ class TestSources:
             tokenize(tmp_path / name)
         assert not (tmp_path / "tokens").exists()
 
-    def test_a_large_file_without_separator(self, tokenize, tmp_path, monkeypatch):
-        """It would be one document, and take a hundred times its size in memory."""
-        monkeypatch.setattr(sources, "MAX_DOCUMENT_SIZE", 2**20)
-        monkeypatch.setattr(sources, "CHUNK_SIZE", 2**18)
-        (tmp_path / "all.txt").write_text("All in one. " * 100_000)
+    def test_a_dataset_of_the_hub_is_streamed(self, tokenize, monkeypatch, small_batches):
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        stream, calls = datasets.Dataset.from_dict({"text": TEXTS}).to_iterable_dataset(), []
+        monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: calls.append((args, options)) or stream)
+        shards = tokenize("someone/letters", config_name="old")
+        assert documents(shards) == TEXTS
+        assert calls[0] == (("someone/letters", "old"), {"split": "train", "streaming": True})
+
+    def test_a_stream_that_breaks_off(self, tokenize, monkeypatch, small_batches):
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        broken = [True]
+
+        def rows():
+            for number, text in enumerate(TEXTS):
+                if broken and number == 30:
+                    raise RuntimeError("the network is gone")
+                yield {"text": text}
+
+        stream = datasets.IterableDataset.from_generator(
+            rows, features=datasets.Features({"text": datasets.Value("string")})
+        )
+        monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: stream)
         with pytest.raises(
-            ValueError, match="at most 1 MiB, but .*all.txt has 1. Say what stands between its documents"
+            OSError, match="someone/letters cannot be read any further: the network is gone. The same comm"
         ):
-            tokenize(tmp_path / "all.txt")
+            tokenize("someone/letters")
+        broken.clear()
+        assert documents(tokenize("someone/letters")) == TEXTS
+
+    def test_a_file_that_is_named_twice(self, tokenize, jsonl):
         with pytest.raises(
-            ValueError, match="document 1 of .*all.txt must have at most 1 MiB. Divide it, or give anoth"
+            ValueError, match="`sources` must name a file once, but .*texts.jsonl is in several of them"
         ):
-            tokenize(tmp_path / "all.txt", separator="\n")
+            tokenize(jsonl, jsonl.parent)
+
+    @pytest.mark.parametrize("separator", [None, "\n\n"])
+    def test_a_document_that_is_too_long(self, tokenize, tmp_path, monkeypatch, separator):
+        """It would take a hundred times its size in memory, and is not even read to its end."""
+        for module in (sources, encoding):
+            monkeypatch.setattr(module, "MAX_DOCUMENT_SIZE", 1000)
+        monkeypatch.setattr(sources, "CHUNK_SIZE", 301)
+        (tmp_path / "a.txt").write_text("All in one. " * 500 + "\n\nThe end.")
+        (tmp_path / "b.txt").write_text("Short.")
+        with pytest.raises(
+            ValueError, match="a.txt has more than 1,000 characters, which .* Say what stands between the"
+        ):
+            tokenize(tmp_path, separator=separator)
+        shards = tokenize(tmp_path, separator=separator, skip_bad=True)
+        assert documents(shards) == (["Short."] if separator is None else ["The end.", "Short."])
 
 
 class TestHeldOut:
