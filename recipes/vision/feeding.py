@@ -5,6 +5,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from PIL import Image, ImageEnhance, ImageFilter
@@ -42,8 +43,8 @@ class RowReader:
     pictures: str = "seen"
 
     def prompt(self, row: dict) -> dict[str, torch.Tensor]:
-        """The inputs of a question: one row, as the processor returns it."""
-        messages, images = row["messages"][:-1], row["images"]
+        """The inputs of the first question: one row, as the processor returns it."""
+        messages, images = row["messages"][:1], row["images"]
         if self.pictures == "words":
             words = row["answer"] + "\n" if row["kind"] == "caption" else ""
             messages, images = [{"role": "user", "content": words + messages[0]["content"][-1]["text"]}], []
@@ -53,19 +54,36 @@ class RowReader:
         return self.processor(text=text, images=[images] if images else None, return_tensors="pt")
 
     def example(self, row: dict, rng: random.Random) -> tuple[list[int], list[int], dict[str, torch.Tensor] | None]:
-        """The tokens of a dialogue, its labels and its images. The answer is filled with EOS up to the end of its canvas."""
+        """The tokens of a dialogue, its labels and its images. The last answer is filled with EOS up to the end of its canvas."""
         inputs = self.prompt(row | {"images": [in_other_light(one, rng) for one in row["images"]]})
-        tokenizer = self.processor.tokenizer
-        answer = tokenizer(
-            row["messages"][-1]["content"][0]["text"] + "<|eot_id|>", add_special_tokens=False
-        ).input_ids
+        texts = [message["content"][-1]["text"] for message in row["messages"]]
+        tokens = inputs["input_ids"][0].tolist()
+        labels = [-100] * len(tokens)
+        for turn in range(0, len(texts), 2):
+            question = self._tokens(texts[turn].join(self._around_question)) if turn else []
+            answer = self._tokens(texts[turn + 1] + "<|eot_id|>")
+            tokens, labels = tokens + question + answer, labels + [-100] * len(question) + answer
         least = -(-(len(answer) + 1) // BLOCK)
         # Mostly the shortest: in a long one nine of ten tokens are EOS, which the model knows without the picture.
         length = BLOCK * (least if rng.random() < SHORTEST else rng.randint(least, max(least, MAX_BLOCKS)))
-        answer = answer + [tokenizer.eos_token_id] * (length - len(answer))
-        prompt = inputs["input_ids"][0].tolist()
+        filling = [self.processor.tokenizer.eos_token_id] * (length - len(answer))
         images = {name: inputs[name] for name in IMAGE_INPUTS} if "pixel_values" in inputs else None
-        return prompt + answer, [-100] * len(prompt) + answer, images
+        return tokens + filling, labels + filling, images
+
+    @cached_property
+    def _around_question(self) -> list[str]:
+        """The text that the chat template writes before and after each question but the first."""
+        messages = [
+            {"role": role, "content": content} for role, content in (("user", ""), ("assistant", ""), ("user", "?"))
+        ]
+        first, whole = (
+            self.processor.apply_chat_template(part, tokenize=False, add_generation_prompt=True)
+            for part in (messages[:1], messages)
+        )
+        return whole.removeprefix(first + "<|eot_id|>").split("?")
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False).input_ids
 
 
 def in_other_light(picture: Image.Image, rng: random.Random) -> Image.Image:

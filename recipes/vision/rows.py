@@ -5,7 +5,7 @@
 | stage | rows |
 |---|---|
 | 1 | captions: what is there |
-| 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare |
+| 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare; half of the rows ask one question, half several |
 | 3 | questions of two steps, answered with `/think` by the reasoning and the answer, with `/no_think` by the answer; and rows of stage 2 with `/no_think` |
 """
 
@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from recipes.vision import tasks, two_step
 from recipes.vision.archive import Archive, load_archive
+from recipes.vision.dialogues import DIALOGUES
 from recipes.vision.draw import LANGUAGES, SPLITS, Asked, Draw
 
 
@@ -53,10 +54,11 @@ TWO_STEP = {
     two_step.arithmetic: 2,
     two_step.sum_pictures: 1,
 }
+DIALOGUE_SHARE = 0.5  # of the rows of stage 2
 TWO_STEP_SHARE = 0.7  # of the rows of stage 3
 THINK, NO_THINK = " /think", " /no_think"
 ANSWER = {"en": " Answer: ", "zh": "答案："}
-Maker = Callable[[Draw], Asked]
+Maker = Callable[[Draw], Asked | list[Asked]]
 
 
 class VisionRows(Dataset):
@@ -64,7 +66,8 @@ class VisionRows(Dataset):
     A dataset of dialogues about pictures.
 
     Each row is a dictionary with `messages` (content parts, the images first), `images` (PIL, RGB), and what an evaluation needs:
-    `task`, `kind`, `language`, `answer` (the one accepted answer), `layout`, and the `style` of an emoji to name.
+    `task`, `kind`, `language`, `answer` (the one accepted answer), `layout`, and the `style` of an emoji to name. Where there are
+    several questions, these are of the first.
 
     Args:
         archive (`Archive`, `str` or `Path`): the file of `prepare`.
@@ -106,32 +109,41 @@ class VisionRows(Dataset):
         draw = Draw(self.archive, self.split, rng.choice(LANGUAGES), rng, self.tile)
         makers = self.makers or self._makers(rng)
         asked = rng.choices(list(makers), list(makers.values()))[0](draw)
-        question, answer = draw.wording(asked.kind, asked.slots), asked.answer
-        if self.stage == 3:
-            thinks = bool(asked.reasoning) and (rng.random() < 0.5 if self.think is None else self.think)
-            question += THINK if thinks else NO_THINK
-            answer = asked.reasoning + ANSWER[draw.language] + answer if thinks else answer
+        asked = asked if isinstance(asked, list) else [asked]
+        first = asked[0]
         return {
-            "messages": dialogue(len(asked.images), question, answer),
-            "images": asked.images,
-            "task": asked.task,
-            "kind": asked.kind,
+            "messages": dialogue(len(first.images), [self._in_words(draw, one) for one in asked]),
+            "images": first.images,
+            "task": first.task,
+            "kind": first.kind,
             "language": draw.language,
-            "answer": asked.answer,
-            "layout": asked.layout,
-            "style": asked.style,
+            "answer": first.answer,
+            "layout": first.layout,
+            "style": first.style,
         }
 
+    def _in_words(self, draw: Draw, asked: Asked) -> tuple[str, str]:
+        """A question and its answer."""
+        question, answer = draw.wording(asked.kind, asked.slots), asked.answer
+        if self.stage < 3:
+            return question, answer
+        if not asked.reasoning or not (draw.rng.random() < 0.5 if self.think is None else self.think):
+            return question + NO_THINK, answer
+        return question + THINK, asked.reasoning + ANSWER[draw.language] + answer
+
     def _makers(self, rng: random.Random) -> Mapping[Maker, float]:
-        if self.stage == 3:
-            return TWO_STEP if rng.random() < TWO_STEP_SHARE else STAGE_2
-        return STAGE_1 if self.stage == 1 else STAGE_2
+        if self.stage == 1:
+            return STAGE_1
+        if self.stage == 3 and rng.random() < TWO_STEP_SHARE:
+            return TWO_STEP
+        return DIALOGUES if rng.random() < DIALOGUE_SHARE else STAGE_2
 
 
-def dialogue(num_images: int, question: str, answer: str) -> list[dict]:
-    """A question about so many images and its answer, as messages with content parts."""
-    images = [{"type": "image"} for _ in range(num_images)]
-    return [
-        {"role": "user", "content": [*images, {"type": "text", "text": question}]},
-        {"role": "assistant", "content": [{"type": "text", "text": answer}]},
-    ]
+def dialogue(num_images: int, turns: list[tuple[str, str]]) -> list[dict]:
+    """Questions and answers about so many images, as messages with content parts."""
+    messages, images = [], [{"type": "image"} for _ in range(num_images)]
+    for question, answer in turns:
+        messages.append({"role": "user", "content": [*images, {"type": "text", "text": question}]})
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        images = []
+    return messages

@@ -69,7 +69,10 @@ def caption_one(draw: Draw) -> Asked:
     return name(draw, "caption")
 
 
-def several(draw: Draw, count: int) -> tuple[Image.Image, list[int], int, tuple[int, ...]]:
+Several = tuple[Image.Image, list[int], int, tuple[int, ...]]
+
+
+def several(draw: Draw, count: int) -> Several:
     """A picture of different emoji in reading order: their numbers, the colour of the ground, and the layout."""
     layout = draw.layout(NUM_COLOURS, NUM_ASPECTS, 2, fixed=(count,))
     size = picture_size(draw, layout[2])
@@ -85,7 +88,11 @@ def caption_several(draw: Draw) -> Asked:
 
 
 def describe(draw: Draw) -> Asked:
-    canvas, numbers, colour, layout = several(draw, draw.rng.randint(2, 4))
+    return ask_description(draw, several(draw, draw.rng.randint(2, 4)))
+
+
+def ask_description(draw: Draw, picture: Several) -> Asked:
+    canvas, numbers, colour, layout = picture
     names, on = draw.join([draw.name(number) for number in numbers]), colour_name(draw, colour)
     return Asked("describe", "describe", [canvas], draw.say(f"{names} on {on}", f"{on}背景上有{names}"), layout=layout)
 
@@ -119,16 +126,22 @@ def placed(draw: Draw) -> tuple[PlacedScene, tuple[int, int]]:
     return PlacedScene(draw, grid, target, draw.rng.sample(rest, draw.rng.randint(1, len(rest)))), target
 
 
+def ask_where(draw: Draw, scene: PlacedScene, cell: tuple[int, int]) -> Asked:
+    slots = {"name": draw.name(scene.numbers[cell])}
+    return Asked("position", "where", [scene.canvas], draw.place(*cell), slots, layout=scene.layout)
+
+
+def ask_what(draw: Draw, scene: PlacedScene, cell: tuple[int, int]) -> Asked:
+    answer = draw.name(scene.numbers[cell])
+    return Asked("finding", "what", [scene.canvas], answer, draw.at(*cell), layout=scene.layout)
+
+
 def where(draw: Draw) -> Asked:
-    scene, target = placed(draw)
-    slots = {"name": draw.name(scene.numbers[target])}
-    return Asked("position", "where", [scene.canvas], draw.place(*target), slots, layout=scene.layout)
+    return ask_where(draw, *placed(draw))
 
 
 def what(draw: Draw) -> Asked:
-    scene, target = placed(draw)
-    answer = draw.name(scene.numbers[target])
-    return Asked("finding", "what", [scene.canvas], answer, draw.at(*target), layout=scene.layout)
+    return ask_what(draw, *placed(draw))
 
 
 SIDES = (("left", "左边", 0, -1), ("right", "右边", 0, 1), ("above", "上边", -1, 0), ("below", "下边", 1, 0))
@@ -168,8 +181,11 @@ def counted(draw: Draw, counts: list[int]) -> tuple[Image.Image, list[int], tupl
 def count_all(draw: Draw) -> Asked:
     total = draw.rng.randint(1, 9)
     kinds = draw.rng.choice((1, 1, 2, total))
-    counts = split_number(draw, total, min(kinds, total))
-    canvas, _, layout = counted(draw, counts)
+    canvas, _, layout = counted(draw, split_number(draw, total, min(kinds, total)))
+    return ask_total(canvas, total, layout)
+
+
+def ask_total(canvas: Image.Image, total: int, layout: tuple[int, ...]) -> Asked:
     return Asked("count", "count-all", [canvas], str(total), layout=layout)
 
 
@@ -177,7 +193,11 @@ def count_kind(draw: Draw) -> Asked:
     target = draw.rng.randint(1, 6)
     others = draw.rng.randint(1, 9 - target)
     canvas, numbers, layout = counted(draw, [target, *split_number(draw, others, draw.rng.randint(1, min(2, others)))])
-    return Asked("count", "count-kind", [canvas], str(target), {"name": draw.name(numbers[0])}, layout=layout)
+    return ask_count(draw, canvas, numbers[0], target, layout)
+
+
+def ask_count(draw: Draw, canvas: Image.Image, number: int, count: int, layout: tuple[int, ...]) -> Asked:
+    return Asked("count", "count-kind", [canvas], str(count), {"name": draw.name(number)}, layout=layout)
 
 
 def split_number(draw: Draw, total: int, parts: int) -> list[int]:
@@ -187,12 +207,16 @@ def split_number(draw: Draw, total: int, parts: int) -> list[int]:
 
 
 def ground_colour(draw: Draw) -> Asked:
-    canvas, _, colour, layout = several(draw, draw.rng.randint(1, 4))
+    return ask_ground(draw, several(draw, draw.rng.randint(1, 4)))
+
+
+def ask_ground(draw: Draw, picture: Several) -> Asked:
+    canvas, _, colour, layout = picture
     return Asked("colour", "ground", [canvas], colour_name(draw, colour), layout=layout)
 
 
-def shapes(draw: Draw) -> tuple[Image.Image, str, str, tuple[int, ...]]:
-    """A picture of different shapes in different colours: shape and colour of the first, and the layout."""
+def shapes(draw: Draw) -> tuple[Image.Image, list[tuple[str, str]], tuple[int, ...]]:
+    """A picture of different shapes in different colours: shape and colour of each in words, and the layout, of the first."""
     layout = draw.layout(NUM_COLOURS, NUM_COLOURS, len(SHAPES), NUM_ASPECTS)
     fill, paper, shape, aspect = layout
     while fill == paper:
@@ -205,17 +229,26 @@ def shapes(draw: Draw) -> tuple[Image.Image, str, str, tuple[int, ...]]:
     order = draw.rng.sample(range(count), count)
     for index, cell in zip(order, arrange(draw, size, count, draw.rng.choice(("grid", "scatter"))), strict=True):
         draw_shape(canvas, kinds[index], cell, tint(draw.rng, fills[index]))
-    return canvas, draw.say(*SHAPES[shape]), colour_name(draw, fill), layout
+    words = [(draw.say(*SHAPES[kind]), colour_name(draw, one)) for kind, one in zip(kinds, fills, strict=True)]
+    return canvas, words, layout
 
 
-def shape_colour(draw: Draw) -> Asked:
-    canvas, shape, colour, layout = shapes(draw)
+def ask_colour(canvas: Image.Image, shape: str, colour: str, layout: tuple[int, ...]) -> Asked:
     return Asked("colour", "shape-colour", [canvas], colour, {"shape": shape}, layout=layout)
 
 
-def colour_shape(draw: Draw) -> Asked:
-    canvas, shape, colour, layout = shapes(draw)
+def ask_shape(canvas: Image.Image, shape: str, colour: str, layout: tuple[int, ...]) -> Asked:
     return Asked("colour", "colour-shape", [canvas], shape, {"colour": colour}, layout=layout)
+
+
+def shape_colour(draw: Draw) -> Asked:
+    canvas, words, layout = shapes(draw)
+    return ask_colour(canvas, *words[0], layout)
+
+
+def colour_shape(draw: Draw) -> Asked:
+    canvas, words, layout = shapes(draw)
+    return ask_shape(canvas, *words[0], layout)
 
 
 # Reading
@@ -259,12 +292,20 @@ def caption_sign(draw: Draw) -> Asked:
     return read_sign(draw, "caption")
 
 
-def read_line(draw: Draw) -> Asked:
+def long_sign(draw: Draw) -> tuple[Image.Image, list[str], tuple[int, ...]]:
+    """A sign with more than one line."""
     while True:
         canvas, lines, layout = sign(draw)
         if len(lines) > 1:
-            break
-    line = draw.rng.randrange(len(lines))
+            return canvas, lines, layout
+
+
+def read_line(draw: Draw) -> Asked:
+    canvas, lines, layout = long_sign(draw)
+    return ask_line(draw, canvas, lines, draw.rng.randrange(len(lines)), layout)
+
+
+def ask_line(draw: Draw, canvas: Image.Image, lines: list[str], line: int, layout: tuple[int, ...]) -> Asked:
     return Asked("reading", "line", [canvas], lines[line], {"line": draw.say(*LINES[line])}, layout=layout)
 
 
@@ -282,66 +323,90 @@ def short_names(draw: Draw, count: int, english: int = 7, chinese: int = 3) -> l
     return list(names)
 
 
-def table(draw: Draw, high: int = 99) -> tuple[Image.Image, list[str], list[str], list[list[int]], tuple[int, ...]]:
+class Table:
     """A table of different numbers: its picture, the names of its rows and columns, the numbers and the layout."""
-    layout = draw.layout(3, 3, NUM_FONTS)
-    rows, columns = 2 + layout[0], 1 + layout[1]
-    heads = [draw.say(*pair) for pair in draw.rng.sample(COLUMNS, columns)]
-    names = short_names(draw, rows)
-    drawn = draw.rng.sample(range(1, high + 1), rows * columns)
-    numbers = [drawn[row * columns : (row + 1) * columns] for row in range(rows)]
-    texts = [["", *heads], *([one, *map(str, line)] for one, line in zip(names, numbers, strict=True))]
-    return draw_table(draw, texts, layout[2]), names, heads, numbers, layout
+
+    def __init__(self, draw: Draw, high: int = 99):
+        self.layout = draw.layout(3, 3, NUM_FONTS)
+        rows, columns = 2 + self.layout[0], 1 + self.layout[1]
+        self.columns = [draw.say(*pair) for pair in draw.rng.sample(COLUMNS, columns)]
+        self.rows = short_names(draw, rows)
+        drawn = draw.rng.sample(range(1, high + 1), rows * columns)
+        self.numbers = [drawn[row * columns : (row + 1) * columns] for row in range(rows)]
+        texts = [["", *self.columns]]
+        texts += [[one, *map(str, line)] for one, line in zip(self.rows, self.numbers, strict=True)]
+        self.canvas = draw_table(draw, texts, self.layout[2])
+
+    def places(self) -> list[tuple[int, int]]:
+        """The row and column of each number."""
+        return [(row, column) for row in range(len(self.rows)) for column in range(len(self.columns))]
+
+
+def ask_cell(table: Table, row: int, column: int) -> Asked:
+    slots = {"row": table.rows[row], "column": table.columns[column]}
+    return Asked("table", "cell", [table.canvas], str(table.numbers[row][column]), slots, layout=table.layout)
+
+
+def ask_row(table: Table, row: int, column: int) -> Asked:
+    slots = {"column": table.columns[column], "value": str(table.numbers[row][column])}
+    return Asked("table", "row", [table.canvas], table.rows[row], slots, layout=table.layout)
 
 
 def read_cell(draw: Draw) -> Asked:
-    canvas, rows, columns, numbers, layout = table(draw)
-    row, column = draw.rng.randrange(len(rows)), draw.rng.randrange(len(columns))
-    slots = {"row": rows[row], "column": columns[column]}
-    return Asked("table", "cell", [canvas], str(numbers[row][column]), slots, layout=layout)
+    table = Table(draw)
+    return ask_cell(table, *draw.rng.choice(table.places()))
 
 
 def find_row(draw: Draw) -> Asked:
-    canvas, rows, columns, numbers, layout = table(draw)
-    row, column = draw.rng.randrange(len(rows)), draw.rng.randrange(len(columns))
-    slots = {"column": columns[column], "value": str(numbers[row][column])}
-    return Asked("table", "row", [canvas], rows[row], slots, layout=layout)
+    table = Table(draw)
+    return ask_row(table, *draw.rng.choice(table.places()))
 
 
-def chart(draw: Draw, show_values: bool) -> tuple[Image.Image, list[str], list[int], bool, tuple[int, ...]]:
-    """A chart: its picture, labels and values, all different, whether its bars lie, and the layout."""
-    layout = draw.layout(3, 2, 2, NUM_FONTS)
-    count, lying = 3 + layout[0], bool(layout[1])
-    if lying:
-        labels = short_names(draw, count)
-    else:
-        labels = draw.rng.sample(LETTERS, count) if layout[2] else short_names(draw, count, english=4, chinese=2)
-    span = draw.rng.randint(count - 1, 8)
-    low = draw.rng.randint(1, 9 - span)
-    values = [low, low + span, *draw.rng.sample(range(low + 1, low + span), count - 2)]
-    draw.rng.shuffle(values)
-    colours = draw.rng.sample(BARS, count) if draw.rng.random() < 0.6 else [draw.rng.choice(BARS)] * count
-    return draw_chart(draw, labels, values, colours, layout[3], lying, show_values), labels, values, lying, layout
+class Chart:
+    """A bar chart: its picture, the labels and values of its bars, all different, whether they lie, and the layout."""
+
+    def __init__(self, draw: Draw, show_values: bool):
+        self.layout = draw.layout(3, 2, 2, NUM_FONTS)
+        count, self.lies = 3 + self.layout[0], bool(self.layout[1])
+        if self.lies:
+            self.labels = short_names(draw, count)
+        elif self.layout[2]:
+            self.labels = draw.rng.sample(LETTERS, count)
+        else:
+            self.labels = short_names(draw, count, english=4, chinese=2)
+        span = draw.rng.randint(count - 1, 8)
+        low = draw.rng.randint(1, 9 - span)
+        self.values = [low, low + span, *draw.rng.sample(range(low + 1, low + span), count - 2)]
+        draw.rng.shuffle(self.values)
+        colours = draw.rng.sample(BARS, count) if draw.rng.random() < 0.6 else [draw.rng.choice(BARS)] * count
+        self.canvas = draw_chart(draw, self.labels, self.values, colours, self.layout[3], self.lies, show_values)
+
+    def extremes(self, draw: Draw) -> dict[str, str]:
+        """The words for the bar with the largest and the smallest value."""
+        most, least = ("longest", "short") if self.lies else ("tallest", "low")
+        return {"most": draw.say(*EXTREMES[most]), "least": draw.say(*EXTREMES[least])}
 
 
-def extremes(draw: Draw, lying: bool) -> dict[str, str]:
-    """The words for the bar with the largest and the smallest value."""
-    most, least = ("longest", "short") if lying else ("tallest", "low")
-    return {"most": draw.say(*EXTREMES[most]), "least": draw.say(*EXTREMES[least])}
+def ask_extreme(draw: Draw, chart: Chart, which: str) -> Asked:
+    """Asks for the bar with the largest ("most") or the smallest ("least") value."""
+    answer = chart.labels[chart.values.index(max(chart.values) if which == "most" else min(chart.values))]
+    slots = {"most": chart.extremes(draw)[which]}
+    return Asked("chart", "extreme", [chart.canvas], answer, slots, layout=chart.layout)
+
+
+def ask_bar(chart: Chart, index: int) -> Asked:
+    slots = {"row": chart.labels[index]}
+    return Asked("chart", "bar", [chart.canvas], str(chart.values[index]), slots, layout=chart.layout)
 
 
 def extreme_bar(draw: Draw) -> Asked:
-    canvas, labels, values, lying, layout = chart(draw, show_values=draw.rng.random() < 0.5)
-    which = draw.rng.choice(("most", "most", "least"))
-    answer = labels[values.index(max(values) if which == "most" else min(values))]
-    slots = {"most": extremes(draw, lying)[which]}
-    return Asked("chart", "extreme", [canvas], answer, slots, layout=layout)
+    chart = Chart(draw, show_values=draw.rng.random() < 0.5)
+    return ask_extreme(draw, chart, draw.rng.choice(("most", "most", "least")))
 
 
 def read_bar(draw: Draw) -> Asked:
-    canvas, labels, values, _, layout = chart(draw, show_values=True)
-    index = draw.rng.randrange(len(labels))
-    return Asked("chart", "bar", [canvas], str(values[index]), {"row": labels[index]}, layout=layout)
+    chart = Chart(draw, show_values=True)
+    return ask_bar(chart, draw.rng.randrange(len(chart.labels)))
 
 
 # Two pictures
@@ -374,28 +439,38 @@ def more(draw: Draw) -> Asked:
     return Asked("compare", "more", images, words[answer], layout=layout)
 
 
-def pair(draw: Draw) -> tuple[list[Image.Image], list[int], tuple[int, ...]]:
-    """Two pictures that share their first emoji; the numbers are the shared one, that of the first and that of the second only."""
-    shared, first, second = numbers = different_numbers(draw, 3)
-    groups = [draw.rng.sample(group, 2) for group in ([shared, first], [shared, second])]
-    images, layout = pictures(draw, groups)
-    return images, numbers, layout
+class Pair:
+    """Two pictures that share one emoji and have another each."""
+
+    def __init__(self, draw: Draw):
+        self.shared, *self.own = different_numbers(draw, 3)
+        groups = [draw.rng.sample([self.shared, one], 2) for one in self.own]
+        self.images, self.layout = pictures(draw, groups)
+
+
+def ask_common(draw: Draw, pair: Pair) -> Asked:
+    return Asked("compare", "common", pair.images, draw.name(pair.shared), layout=pair.layout)
+
+
+def ask_only(draw: Draw, pair: Pair, which: int) -> Asked:
+    slots = {"ordinal": draw.say(*ORDINALS[which])}
+    return Asked("compare", "new", pair.images, draw.name(pair.own[which]), slots, layout=pair.layout)
+
+
+def ask_which(draw: Draw, pair: Pair, which: int) -> Asked:
+    """Asks where an emoji is: 0 and 1 are those of one picture, 2 is the shared one."""
+    answer = draw.say(*(*ORDINALS, BOTH)[which])
+    slots = {"name": draw.name((*pair.own, pair.shared)[which])}
+    return Asked("compare", "which", pair.images, answer, slots, layout=pair.layout)
 
 
 def common(draw: Draw) -> Asked:
-    images, numbers, layout = pair(draw)
-    return Asked("compare", "common", images, draw.name(numbers[0]), layout=layout)
+    return ask_common(draw, Pair(draw))
 
 
 def only_one(draw: Draw) -> Asked:
-    images, numbers, layout = pair(draw)
-    which = draw.rng.randrange(2)
-    slots = {"ordinal": draw.say(*ORDINALS[which])}
-    return Asked("compare", "new", images, draw.name(numbers[1 + which]), slots, layout=layout)
+    return ask_only(draw, Pair(draw), draw.rng.randrange(2))
 
 
 def which_picture(draw: Draw) -> Asked:
-    images, numbers, layout = pair(draw)
-    which = draw.rng.randrange(3)
-    answer = draw.say(*(BOTH, *ORDINALS)[which])
-    return Asked("compare", "which", images, answer, {"name": draw.name(numbers[which])}, layout=layout)
+    return ask_which(draw, Pair(draw), draw.rng.randrange(3))

@@ -8,14 +8,13 @@ from recipes.vision.scenes import NUM_ASPECTS, picture_size
 from recipes.vision.tasks import (
     NUM_COLOURS,
     NUM_FONTS,
+    Chart,
     PlacedScene,
-    chart,
+    Table,
     counted,
     different_numbers,
-    extremes,
     pictures,
     split_number,
-    table,
 )
 
 
@@ -42,32 +41,35 @@ def sum_count(draw: Draw) -> Asked:
 
 
 def sum_table(draw: Draw) -> Asked:
-    canvas, rows, columns, numbers, layout = table(draw, high=20)
-    column = draw.rng.randrange(len(columns))
-    first, second = draw.rng.sample(range(len(rows)), 2)
-    values = numbers[first][column], numbers[second][column]
-    found = [(rows[first], str(values[0])), (rows[second], str(values[1]))]
-    reasoning = facts(draw, found, f"{values[0]} + {values[1]} = {sum(values)}")
-    slots = {"column": columns[column], "row": rows[first], "other": rows[second]}
-    return Asked(TASK, "sum-table", [canvas], str(sum(values)), slots, reasoning, layout)
+    table = Table(draw, high=20)
+    column = draw.rng.randrange(len(table.columns))
+    pair = draw.rng.sample(range(len(table.rows)), 2)
+    rows, values = [table.rows[row] for row in pair], [table.numbers[row][column] for row in pair]
+    reasoning = facts(
+        draw, list(zip(rows, map(str, values), strict=True)), f"{values[0]} + {values[1]} = {sum(values)}"
+    )
+    slots = {"column": table.columns[column], "row": rows[0], "other": rows[1]}
+    return Asked(TASK, "sum-table", [table.canvas], str(sum(values)), slots, reasoning, table.layout)
 
 
 def best_row(draw: Draw) -> Asked:
-    canvas, rows, columns, numbers, layout = table(draw)
-    column = draw.rng.randrange(len(columns))
-    values = [line[column] for line in numbers]
-    answer = rows[values.index(max(values))]
+    table = Table(draw)
+    column = draw.rng.randrange(len(table.columns))
+    values = [line[column] for line in table.numbers]
+    answer = table.rows[values.index(max(values))]
     last = f"{max(values)}{draw.say(' ', '')}{draw.say(*LARGEST)}"
-    reasoning = facts(draw, list(zip(rows, map(str, values), strict=True)), last)
-    return Asked(TASK, "best-row", [canvas], answer, {"column": columns[column]}, reasoning, layout)
+    reasoning = facts(draw, list(zip(table.rows, map(str, values), strict=True)), last)
+    slots = {"column": table.columns[column]}
+    return Asked(TASK, "best-row", [table.canvas], answer, slots, reasoning, table.layout)
 
 
 def difference(draw: Draw) -> Asked:
-    canvas, labels, values, lying, layout = chart(draw, show_values=True)
-    high, low = max(values), min(values)
-    found = [(labels[values.index(high)], str(high)), (labels[values.index(low)], str(low))]
+    chart = Chart(draw, show_values=True)
+    high, low = max(chart.values), min(chart.values)
+    found = [(chart.labels[chart.values.index(value)], str(value)) for value in (high, low)]
     reasoning = facts(draw, found, f"{high} - {low} = {high - low}")
-    return Asked(TASK, "difference", [canvas], str(high - low), extremes(draw, lying), reasoning, layout)
+    slots = chart.extremes(draw)
+    return Asked(TASK, "difference", [chart.canvas], str(high - low), slots, reasoning, chart.layout)
 
 
 SIDES = (
