@@ -170,6 +170,10 @@ class LLaDAVImageProcessor(LlavaOnevisionImageProcessorPil):
         }
         return BatchFeature(data, tensor_type=return_tensors)
 
+    def resize(self, image: np.ndarray, size: SizeDict, *args: Any, **kwargs: Any) -> np.ndarray:
+        """As in the parent, but a tile that has its size already is not taken through PIL again."""
+        return image if image.shape[-2:] == (size.height, size.width) else super().resize(image, size, *args, **kwargs)
+
     def _cut(
         self, image: np.ndarray, aspect_ratio: str, pinpoints: list[list[int]], tile_size: int, resample: Any
     ) -> list[np.ndarray]:

@@ -44,20 +44,30 @@ class RowReader:
 
     def prompt(self, row: dict) -> dict[str, torch.Tensor]:
         """The inputs of the first question: one row, as the processor returns it."""
+        text, images = self._first_question(row)
+        return self.processor(text=text, images=[images] if images else None, return_tensors="pt")
+
+    def _first_question(self, row: dict) -> tuple[str, list[Image.Image]]:
+        """The prompt and the pictures that are shown."""
         messages, images = row["messages"][:1], row["images"]
         if self.pictures == "words":
             words = row["answer"] + "\n" if row["kind"] == "caption" else ""
             messages, images = [{"role": "user", "content": words + messages[0]["content"][-1]["text"]}], []
         elif self.pictures == "grey":
             images = [Image.new("RGB", one.size, GREY) for one in images]
-        text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self.processor(text=text, images=[images] if images else None, return_tensors="pt")
+        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True), images
 
     def example(self, row: dict, rng: random.Random) -> tuple[list[int], list[int], dict[str, torch.Tensor] | None]:
         """The tokens of a dialogue, its labels and its images. The last answer is filled with EOS up to the end of its canvas."""
-        inputs = self.prompt(row | {"images": [in_other_light(one, rng) for one in row["images"]]})
         texts = [message["content"][-1]["text"] for message in row["messages"]]
-        tokens = inputs["input_ids"][0].tolist()
+        prompt, pictures = self._first_question(row)
+        tokens, images = self._tokens(prompt), None
+        if pictures:
+            # The same as the processor, in a fourth less time: it reads options, pads and converts for a whole batch.
+            pictures = [in_other_light(one, rng) for one in pictures]
+            images = self.processor.image_processor([pictures], return_tensors="pt")
+            sizes, counts = images["image_sizes"].tolist(), images["num_tiles"].tolist()
+            [tokens] = self.processor.repeat_image_tokens([tokens], sizes, counts)
         labels = [-100] * len(tokens)
         for turn in range(0, len(texts), 2):
             question = self._tokens(texts[turn].join(self._around_question)) if turn else []
@@ -67,7 +77,6 @@ class RowReader:
         # Mostly the shortest: in a long one nine of ten tokens are EOS, which the model knows without the picture.
         length = BLOCK * (least if rng.random() < SHORTEST else rng.randint(least, max(least, MAX_BLOCKS)))
         filling = [self.processor.tokenizer.eos_token_id] * (length - len(answer))
-        images = {name: inputs[name] for name in IMAGE_INPUTS} if "pixel_values" in inputs else None
         return tokens + filling, labels + filling, images
 
     @cached_property

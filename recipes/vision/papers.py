@@ -7,7 +7,7 @@ from functools import partial
 from PIL import Image, ImageDraw
 
 from recipes.vision.draw import Draw
-from recipes.vision.scenes import COLOURS, clear_text_colours, ground, pale, tint
+from recipes.vision.scenes import COLOURS, clear_text_colours, ground, in_steps, pale, tint
 
 
 MIN_PRINT = 11 / 64  # of a tile: the least height of print; Chinese needs more
@@ -68,10 +68,12 @@ def draw_table(draw: Draw, texts: list[list[str]], font: int) -> Image.Image:
     """A table, its first row and first column headers. Columns are as wide as their texts need, and wider if there is room."""
     columns, rows = len(texts[0]), len(texts)
     needs = [max(map(partial(least_width, draw, font=font), column)) for column in zip(*texts, strict=True)]
-    width = round(max(sum(needs), draw.rng.uniform(1.9, 2.1) * draw.tile * (1.0 if columns < 4 else 1.5)))
-    step = draw.rng.uniform(0.32, 0.38) * draw.tile
+    usual = draw.rng.uniform(1.9, 2.1) * (1.0 if columns < 4 else 1.5)
+    width = in_steps(draw, max(sum(needs) / draw.tile + 1 / 16, usual))  # half a step more, since steps are rounded
+    height = in_steps(draw, rows * draw.rng.uniform(0.32, 0.38))
+    step = height / rows
     edges = [sum(needs[:column]) * width / sum(needs) for column in range(columns + 1)]
-    paper = Image.new("RGB", (width, round(rows * step)), pale(draw))
+    paper = Image.new("RGB", (width, height), pale(draw))
     brush = ImageDraw.Draw(paper)
     ink = tint(draw.rng, draw.rng.choice((10, 10, 4)), 5)
     if draw.rng.random() < 0.5:
@@ -101,12 +103,11 @@ def draw_chart(
     paper = pale(draw)
     ink = (30, 30, 30)
     # The lower side is as long as there are bars; a lying chart is drawn with its axis on the left.
-    along = max(1.6, 0.5 * count) * draw.rng.uniform(1.0, 1.1) * tile
+    along = max(1.6, 0.5 * count) * draw.rng.uniform(1.0, 1.1)
     if lying:
-        along = 0.36 * count * draw.rng.uniform(1.0, 1.2) * tile
-    across = draw.rng.uniform(1.5, 2.0) * tile
-    size = (round(across), round(along)) if lying else (round(along), round(across))
-    canvas = Image.new("RGB", size, paper)
+        along = 0.36 * count * draw.rng.uniform(1.0, 1.2)
+    along, across = in_steps(draw, along), in_steps(draw, draw.rng.uniform(1.5, 2.0))
+    canvas = Image.new("RGB", (across, along) if lying else (along, across), paper)
     brush = ImageDraw.Draw(canvas)
     step = along / count
     name = font_for(draw, labels[0], font)

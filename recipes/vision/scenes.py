@@ -57,7 +57,12 @@ def picture_size(draw: Draw, aspect: int) -> tuple[int, int]:
     width, height = (draw.rng.uniform(*bounds) for bounds in list(ASPECTS.values())[aspect])
     if aspect in (0, LARGE):
         height = width * draw.rng.uniform(0.9, 1.1)
-    return round(width * draw.tile), round(height * draw.tile)
+    return in_steps(draw, width), in_steps(draw, height)
+
+
+def in_steps(draw: Draw, length: float) -> int:
+    """A length in tiles as pixels, in steps of an eighth of a tile. The model keeps how it packs an image of each size."""
+    return max(1, round(8 * length)) * draw.tile // 8
 
 
 def colour_name(draw: Draw, colour: int) -> str:

@@ -47,8 +47,8 @@ def draw_sheet(rows: VisionRows) -> Image.Image:
             picture.thumbnail((WIDTH - 8, PICTURE_HEIGHT - 8))
             sheet.paste(picture, (left, y + 4))
             left += picture.width + 6
-        question, answer = (message["content"][-1]["text"] for message in row["messages"])
-        text = f"{question} = {answer}"
+        texts = [message["content"][-1]["text"] for message in row["messages"]]
+        text = "  ".join(map(" = ".join, zip(texts[::2], texts[1::2], strict=True)))
         for line, start in enumerate(range(0, len(text), CHARACTERS)):
             at = (x + 4, y + PICTURE_HEIGHT + line * LINE)
             brush.text(at, text[start : start + CHARACTERS], "black", fonts[not text.isascii()])

@@ -20,6 +20,7 @@ from recipes.vision.scenes import (
     draw_items,
     draw_shape,
     ground,
+    in_steps,
     paste,
     picture_size,
     tint,
@@ -417,7 +418,7 @@ def pictures(draw: Draw, numbers: list[list[int]]) -> tuple[list[Image.Image], t
     layout = draw.layout(NUM_COLOURS, NUM_COLOURS, fixed=tuple(map(len, numbers)))
     canvases = []
     for colour, group in zip(layout[-2:], numbers, strict=True):
-        size = tuple(round(draw.rng.uniform(1.0, 1.4) * draw.tile) for _ in range(2))
+        size = tuple(in_steps(draw, draw.rng.uniform(1.0, 1.4)) for _ in range(2))
         canvas = ground(draw, size, colour)
         items = [(number, draw.seen_style(number)) for number in group]
         draw_items(draw, canvas, items, arrange(draw, size, len(items), draw.rng.choice(("grid", "scatter"))))

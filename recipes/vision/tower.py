@@ -25,7 +25,7 @@ from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionP
 from modeling_llada.writing import write_atomically
 from recipes.vision.archive import Archive
 from recipes.vision.draw import LANGUAGES, Draw, held_out_style
-from recipes.vision.optimizers import is_matrix_of_layer
+from recipes.vision.optimizers import Muon, is_matrix_of_layer
 from recipes.vision.papers import font_for
 from recipes.vision.tasks import NUM_FONTS, sign_line
 
@@ -245,9 +245,7 @@ class TowerTraining:
         args, named = self.args, list(self.contrast.named_parameters())
         matrices = [one for name, one in named if is_matrix_of_layer(name, one)]
         others = [one for name, one in named if not is_matrix_of_layer(name, one)]
-        muon = torch.optim.Muon(
-            matrices, lr=args.matrix_rate, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        muon = Muon(matrices, lr=args.matrix_rate, weight_decay=args.weight_decay)
         adamw = torch.optim.AdamW(others, lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
         return [(args.matrix_rate, muon), (args.learning_rate, adamw)]
 
