@@ -263,7 +263,7 @@ class TestAutoClasses:
             assert type(model) is LLaDAForMaskedLM
         with torch.no_grad():
             logits = model(golden.tensors["forward.input_ids"]).logits
-        torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=3e-5)
 
     def test_importing_twice_is_harmless(self):
         import importlib

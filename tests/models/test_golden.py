@@ -11,12 +11,12 @@ class TestForward:
     def test_logits(self, golden_model, golden):
         with torch.no_grad():
             logits = golden_model(golden.tensors["forward.input_ids"]).logits
-        torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, golden.tensors["forward.logits"], rtol=1e-4, atol=3e-5)
 
     def test_last_hidden_state(self, golden_model, golden):
         with torch.no_grad():
             hidden_state = golden_model.model(golden.tensors["forward.input_ids"]).last_hidden_state
-        torch.testing.assert_close(hidden_state, golden.tensors["forward.last_hidden_state"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(hidden_state, golden.tensors["forward.last_hidden_state"], rtol=1e-4, atol=3e-5)
 
     def test_left_padded_logits(self, golden_model, golden):
         attention_mask = golden.tensors["forward_padded.attention_mask"]
@@ -24,7 +24,7 @@ class TestForward:
             logits = golden_model(golden.tensors["forward.input_ids"], attention_mask=attention_mask).logits
         kept = attention_mask.bool()
         assert not kept.all()
-        torch.testing.assert_close(logits[kept], golden.tensors["forward_padded.logits"][kept], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits[kept], golden.tensors["forward_padded.logits"][kept], rtol=1e-4, atol=3e-5)
 
 
 class TestGenerate:

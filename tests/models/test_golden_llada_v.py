@@ -61,8 +61,8 @@ def test_tower_and_projector(model, name):
     with torch.no_grad():
         tower = model.model.vision_tower(tensors[f"pixel_values.anyres.{name}"], output_hidden_states=True)
         features = model.model.get_tile_features(tensors[f"pixel_values.anyres.{name}"])
-    torch.testing.assert_close(tower.hidden_states[-1], tensors[f"tower.anyres.{name}"], rtol=0, atol=5e-5)
-    torch.testing.assert_close(features, tensors[f"projected.anyres.{name}"], rtol=0, atol=2e-4)
+    torch.testing.assert_close(tower.hidden_states[-1], tensors[f"tower.anyres.{name}"], rtol=5e-5, atol=5e-5)
+    torch.testing.assert_close(features, tensors[f"projected.anyres.{name}"], rtol=5e-5, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", "ABC")
@@ -74,13 +74,13 @@ def test_packed_features(model, name, ratio):
     images = stack_images([tiles[None] if ratio == "pad" else tiles], [(width, height)])
     with torch.no_grad():
         (features,) = model.get_image_features(**images).pooler_output
-    torch.testing.assert_close(features, tensors[f"packed.{ratio}.{name}"], rtol=0, atol=2e-4)
+    torch.testing.assert_close(features, tensors[f"packed.{ratio}.{name}"], rtol=5e-5, atol=2e-4)
 
 
 def test_packed_frames_of_a_video(model):
     with torch.no_grad():
         (features,) = model.model.get_video_features(**images_of(CASES["video"])).pooler_output
-    torch.testing.assert_close(features, golden_tensors()["packed.video"], rtol=0, atol=2e-4)
+    torch.testing.assert_close(features, golden_tensors()["packed.video"], rtol=5e-5, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", WITH_LOGITS)
@@ -95,9 +95,9 @@ def test_embeddings_and_logits(model, name, monkeypatch):
         logits = model(input_ids, **images).logits
     if given is not None:
         embeddings = given.put_into(model.get_input_embeddings(), input_ids)[:, : len(prompt)]
-        torch.testing.assert_close(embeddings, tensors[f"{name}.inputs_embeds"], rtol=0, atol=2e-4)
+        torch.testing.assert_close(embeddings, tensors[f"{name}.inputs_embeds"], rtol=5e-5, atol=2e-4)
     expected = tensors[f"{name}.logits"]
-    torch.testing.assert_close(logits[:, -expected.shape[1] :], expected, rtol=0, atol=2e-4)
+    torch.testing.assert_close(logits[:, -expected.shape[1] :], expected, rtol=5e-5, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_PIXELS if name not in OTHER_CACHE + OTHER_RULE])
