@@ -173,11 +173,15 @@ def num_image_features(
     3627
     ```
     """
+    check_merge_type("merge_type", merge_type)
+    if merge_type == "flat":
+        return num_tiles * side * side
+    layout = (tuple(map(tuple, grid_pinpoints)), tile_size, max_tiles)
+    order = _feature_order(_as_pair(image_size), num_tiles, side * side, *layout)
+    if order is not None:
+        return len(order)
     features, image_newline = torch.empty(num_tiles, side * side, 1, device="cpu"), torch.empty(1, device="cpu")
-    (packed,) = pack_features(
-        [features], [image_size], image_newline, grid_pinpoints, tile_size, max_tiles, merge_type
-    )
-    return len(packed)
+    return len(_pack_image(features, _as_pair(image_size), image_newline, *layout))
 
 
 def num_video_features(num_frames: int, side: int, merge_type: str = "spatial_unpad") -> int:
