@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""LLaDA-V from random weights: a vision tower and words, then the three stages, on emoji, signs, tables and charts.
+"""LLaDA-V from random weights: a vision tower, then the three stages, on emoji, signs, tables and charts.
 
     # The pictures, and the tokenizer
     python -m recipes.vision.prepare
@@ -9,7 +9,7 @@
     python -m recipes.vision train --config recipes/vision/vision.yaml
     python -m recipes.vision evaluate --model runs/vision/final --json runs/vision/results.json
 
-    # Studies: what a stage, the pictures and the tiles buy, in short runs from one tower and one language part
+    # Studies: what a stage, the pictures and the tiles buy, in short runs from one tower
     python -m recipes.vision train --config recipes/vision/vision.yaml --output-dir runs/blind --blind \
         --base runs/vision --minutes 1=0.3,2=2,3=0.7
 
@@ -38,23 +38,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train the tower, the language part and the three stages")
+    train = commands.add_parser("train", help="train the tower and the three stages")
     train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
     train.add_argument("--output-dir", dest="output_dir", help="the folder of the run")
     train.add_argument("--archive", help="the file of prepare")
-    train.add_argument("--minutes", help="of each stage, as in tower=4,language=1,1=1,2=9,3=3")
+    train.add_argument("--minutes", help="of each stage, as in tower=4,1=1,2=9,3=3")
     train.add_argument("--steps", help="of each stage, in the place of minutes, as in tower=100,1=10,2=50,3=20")
     train.add_argument(
         "--skip-stage",
         dest="skipped",
         action="append",
         default=[],
-        choices=("tower", "language", "1", "2", "3"),
+        choices=("tower", "1", "2", "3"),
         help="leave it out",
     )
-    train.add_argument(
-        "--base", type=Path, help="another run, whose tower and language part are taken in the place of training them"
-    )
+    train.add_argument("--base", type=Path, help="another run, whose tower is taken in the place of training one")
     train.add_argument("--blind", action="store_true", default=None, help="grey pictures")
     train.add_argument(
         "--one-tile", dest="one_tile", action="store_true", default=None, help="no any-resolution tiles"

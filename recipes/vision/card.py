@@ -204,7 +204,7 @@ def studies_section(results: dict, studies: dict[str, dict]) -> str:
         for task in TASKS
         if task in results["scores"]
     ]
-    note = "The other columns are short runs from the same tower and language part, one seed each: `python -m recipes.vision train` with other options."
+    note = "The other columns are short runs from the same tower, one seed each: `python -m recipes.vision train` with other options."
     return f"{table(['task', *columns], rows)}\n\n{note}\n\n"
 
 

@@ -125,6 +125,11 @@ class Draw:
         comma, last = (", ", " and ") if self.language == "en" else ("、", "和")
         return last.join([comma.join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
+    def say_pairs(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """Pairs in words, such as `tea: 3. bread: 4.`"""
+        colon, stop = (": ", ". ") if self.language == "en" else ("：", "。")
+        return stop.join(colon.join(pair) for pair in pairs) + stop.strip()
+
     def say(self, english: str, chinese: str) -> str:
         return english if self.language == "en" else chinese
 

@@ -58,11 +58,11 @@ class Questions(Dataset):
 
 
 def questions_of(
-    archive: Archive, reader: RowReader, task: str, think: bool, count: int, seed: int, tile: int
+    archive: Archive, reader: RowReader, task: str, think: bool, count: int, seed: int, tile: int, stage: int = 3
 ) -> Questions:
     shares = TWO_STEP if task == "two-step" else STAGE_2
     makers = {maker: shares[maker] for maker in ASKED[task]}
-    return Questions(VisionRows(archive, "test", 3, count, seed, tile, think=think, makers=makers), reader)
+    return Questions(VisionRows(archive, "test", stage, count, seed, tile, think=think, makers=makers), reader)
 
 
 def collate(rows: list[dict], filler: int) -> dict:
@@ -101,22 +101,26 @@ def measure(
     batch_size: int = 250,
     workers: int = 0,
     only: list[str] | None = None,
+    stage: int = 3,
 ) -> dict:
     """
-    Scores a model on `count` held-out questions of each task.
+    Scores a model on `count` held-out questions of each task. After stage 2, which knows neither questions of two steps nor
+    `/no_think`, these are left out.
 
     Returns:
         `dict`: for each task, and each kind of question as `task/kind`, the number of `rows`, the share that is `right` with its
         95% `interval`, and `passes`; three wrong answers of each task; and the seconds.
     """
-    began, reader, found = time.monotonic(), RowReader(processor, "grey" if blind else "seen"), []
+    began, reader, found = time.monotonic(), RowReader(processor, blind), []
     tile, filler = model.config.vision_config.image_size, processor.tokenizer.pad_token_id
     was_training = model.training
     model.eval()
     for mark, settings in SETTINGS.items():
-        chosen = [task for task in only or ASKED if mark == "/no_think" or task == "two-step"]
+        chosen = [task for task in only or ASKED if (stage == 3 if task == "two-step" else mark == "/no_think")]
+        if not chosen:
+            continue
         asked = ConcatDataset(
-            [questions_of(archive, reader, task, mark == "/think", count, seed, tile) for task in chosen]
+            [questions_of(archive, reader, task, mark == "/think", count, seed, tile, stage) for task in chosen]
         )
         # Rows of a batch have prompts of similar lengths, because they have similar pictures.
         loader = DataLoader(asked, batch_size, num_workers=workers, collate_fn=lambda rows: collate(rows, filler))

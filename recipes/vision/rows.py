@@ -4,8 +4,8 @@
 
 | stage | rows |
 |---|---|
-| 1 | captions: what is there |
-| 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare; half of the rows ask one question, half several |
+| 1 | captions: what is there, and where |
+| 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare, list; half of the rows ask one question, half several |
 | 3 | questions of two steps, answered with `/think` by the reasoning and the answer, with `/no_think` by the answer; and rows of stage 2 with `/no_think` |
 """
 
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from recipes.vision import tasks, two_step
+from recipes.vision import lists, tasks, two_step
 from recipes.vision.archive import Archive, load_archive
 from recipes.vision.dialogues import DIALOGUES
 from recipes.vision.draw import LANGUAGES, SPLITS, Asked, Draw
 
 
-STAGE_1 = {tasks.caption_one: 6, tasks.caption_several: 3, tasks.caption_sign: 2}
+STAGE_1 = {tasks.caption_one: 5, lists.caption_places: 6, tasks.caption_several: 1, tasks.caption_sign: 1}
 # Half of the rows need reading or comparison of what is small.
 STAGE_2 = {
     tasks.name: 6,
@@ -44,6 +44,9 @@ STAGE_2 = {
     tasks.common: 1,
     tasks.only_one: 1,
     tasks.which_picture: 1,
+    lists.list_places: 6,
+    lists.list_table: 6,
+    lists.list_bars: 4,
 }
 TWO_STEP = {
     two_step.sum_count: 2,

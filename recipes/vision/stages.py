@@ -115,10 +115,10 @@ def train_stage(
     minutes: float | None,
     final_rate: float,
     muon: bool,
-    pictures: str,
+    is_blind: bool,
 ) -> DrawingTrainer:
     """Trains a stage, from its last checkpoint if there is one, and returns the trainer."""
-    reader = RowReader(processor, pictures)
+    reader = RowReader(processor, is_blind)
     _, labels, _ = reader.example(rows[0], random.Random(0))
     answer = [label for label in labels if label != -100]
     trainer = DrawingTrainer(

@@ -118,9 +118,9 @@ class PlacedScene:
         self.numbers = {cell: number for cell, (number, _) in zip(filled, items, strict=True)}
 
 
-def placed(draw: Draw) -> tuple[PlacedScene, tuple[int, int]]:
-    """A scene, and the cell to ask about, which is each one of nine equally often."""
-    grid = draw.rng.choices(range(len(GRIDS)), GRID_WEIGHTS)[0]
+def placed(draw: Draw, grid: int | None = None) -> tuple[PlacedScene, tuple[int, int]]:
+    """A scene, and the cell to ask about, which is each one of nine equally often where the grid is drawn."""
+    grid = draw.rng.choices(range(len(GRIDS)), GRID_WEIGHTS)[0] if grid is None else grid
     every = [(row, column) for row in GRIDS[grid][0] for column in GRIDS[grid][1]]
     target = draw.rng.choice(every)
     rest = [cell for cell in every if cell != target]

@@ -2,11 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Trains the vision tower with SigLIP's sigmoid loss (https://huggingface.co/papers/2303.15343): pictures against names.
 
-A picture is an emoji against its English and Chinese name, or what a line of a sign says against its text. Pictures are kept on
+The projector and the first layers of the language part are trained with it. SigLIP's own text encoder would be thrown away, and a
+language part that is new would have to learn anew which words belong to which features. A picture is an emoji against its English and Chinese name, or what a line of a sign says against its text. Pictures are kept on
 the device as squares with transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another
 ground. So the processors of the machine are free, and the tower sees a million views a minute.
 """
 
+import copy
 import json
 import math
 import random
@@ -19,9 +21,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedTokenizerBase, SiglipTextConfig, SiglipTextModel, SiglipVisionModel
-from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
+from transformers import PreTrainedTokenizerBase
 
+from modeling_llada.models.modeling_llada import LLaDAModel
+from modeling_llada.models.modeling_llada_v import LLaDAVModel
 from modeling_llada.writing import write_atomically
 from recipes.vision.archive import Archive
 from recipes.vision.draw import LANGUAGES, Draw, held_out_style
@@ -49,7 +52,8 @@ class TowerArguments:
         matrix_rate (`float`): the learning rate of the matrices of the layers, which Muon trains.
         learning_rate (`float`): that of all else, which AdamW trains.
         weight_decay, warmup_steps: of both, whose rates go to zero on a cosine.
-        text_layers, text_size, text_length (`int`): the text encoder, which is only needed here.
+        text_layers (`int`): the layers of the language part that read the names.
+    text_length (`int`): the longest name in tokens.
     """
 
     batch_size: int = 2048
@@ -60,50 +64,41 @@ class TowerArguments:
     weight_decay: float = 0.05
     warmup_steps: int = 100
     text_layers: int = 2
-    text_size: int = 256
     text_length: int = 16
     log_every: int = 100
 
 
 class Contrast(nn.Module):
     """
-    The tower with SigLIP's pooling head, a text encoder, and the scale and bias of the loss.
+    The tower with the projector, the first layers of the language part, and the scale and bias of the loss.
 
-    The bias begins where the share of pairs among all is right. The paper has ten times as many texts; at its -10, embeddings would
-    first have to agree with each other.
+    A picture is the mean of what the language part will see at its image tokens, each with a weight of its own; a name is the mean
+    of its tokens. The bias begins where the share of pairs among all is right. The paper has ten times as many texts; at its -10,
+    embeddings would first have to agree with each other.
     """
 
-    def __init__(
-        self, tower: SiglipVisionModel, tokenizer: PreTrainedTokenizerBase, args: TowerArguments, num_texts: int
-    ):
+    def __init__(self, model: LLaDAVModel, text_layers: int, num_texts: int, filler: int):
         super().__init__()
-        self.tower = tower
-        self.head = SiglipMultiheadAttentionPoolingHead(tower.config)
-        self.text = SiglipTextModel(
-            SiglipTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=args.text_size,
-                intermediate_size=4 * args.text_size,
-                num_hidden_layers=args.text_layers,
-                num_attention_heads=args.text_size // 64 or 1,
-                max_position_embeddings=args.text_length,
-                projection_size=tower.config.hidden_size,
-                pad_token_id=tokenizer.pad_token_id,
-                bos_token_id=None,
-                eos_token_id=None,
-            )
-        )
+        self.tower, self.projector = model.vision_tower, model.multi_modal_projector
+        self.get_tile_features = model.get_tile_features
+        self.weigh = nn.Linear(model.config.hidden_size, 1)
+        config = copy.deepcopy(model.config)
+        config.num_hidden_layers = text_layers
+        self.text = LLaDAModel(config)
+        self.text.embed_tokens, self.text.layers = model.embed_tokens, model.layers[:text_layers]
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / 2)))  # a name is a pair in two languages
-        self.filler = tokenizer.pad_token_id
+        self.filler = filler
 
     def embed_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.head(self.tower(pixels).last_hidden_state).float(), dim=-1)
+        features = self.get_tile_features(pixels)
+        weights = self.weigh(features).float().softmax(1)
+        return F.normalize((weights * features.float()).sum(1), dim=-1)
 
     def embed_texts(self, input_ids: torch.Tensor) -> torch.Tensor:
-        is_text = (input_ids != self.filler).unsqueeze(-1)
-        states = self.text(input_ids).last_hidden_state.float()
-        return F.normalize((states * is_text).sum(1), dim=-1)
+        is_text = input_ids != self.filler
+        states = self.text(input_ids, is_text.long()).last_hidden_state.float()
+        return F.normalize((states * is_text.unsqueeze(-1)).sum(1), dim=-1)
 
     def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
         """The sigmoid loss: each picture and each text are a pair or not. Means over pictures, as in the paper."""
@@ -221,18 +216,26 @@ class TowerTraining:
     The contrastive training of a tower.
 
     Args:
-        tower (`SiglipVisionModel`): is trained in place.
-        tokenizer (`PreTrainedTokenizerBase`): of the language model; also reads the captions.
+        model (`LLaDAVModel`): its tower, projector and first layers are trained in place.
+        tokenizer (`PreTrainedTokenizerBase`): reads the names.
         archive (`Archive`): the pictures.
         args (`TowerArguments`): how.
         seed (`int`): of the views.
     """
 
-    def __init__(self, tower, tokenizer, archive: Archive, args: TowerArguments, seed: int, device: torch.device):
-        self.args, self.device, self.tile = args, device, tower.config.image_size
+    def __init__(
+        self,
+        model: LLaDAVModel,
+        tokenizer: PreTrainedTokenizerBase,
+        archive: Archive,
+        args: TowerArguments,
+        seed: int,
+        device: torch.device,
+    ):
+        self.args, self.device, self.tile = args, device, model.config.vision_config.image_size
         torch.manual_seed(seed)
         num_texts = len(LANGUAGES) * len(archive.emoji) + round(args.line_share * args.batch_size)
-        self.contrast = Contrast(tower, tokenizer, args, num_texts).to(device)
+        self.contrast = Contrast(model, args.text_layers, num_texts, tokenizer.pad_token_id).to(device)
         self.seen, self.held_out = keep_emoji(archive, device)
         self.lines = keep_lines(archive, args.num_lines, device, seed, self.tile)
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))

@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """
-The whole run from a YAML file: the tower, the language part, then stages 1, 2 and 3. The same command goes on after an
+The whole run from a YAML file: the tower, then stages 1, 2 and 3. The same command goes on after an
 interruption.
 """
 
@@ -20,17 +20,15 @@ from modeling_llada.training.recipe_files import assign, checked, read_recipe
 from recipes.vision.archive import load_archive
 from recipes.vision.build_tokenizer import build_tokenizer
 from recipes.vision.evaluation import SETTINGS, measure
-from recipes.vision.rows import STAGE_1, STAGE_2, TWO_STEP, VisionRows
+from recipes.vision.rows import VisionRows
 from recipes.vision.stages import NO_LIMIT, save_final, train_stage
 from recipes.vision.tower import TowerArguments, TowerTraining
 from reporting.results import describe_machine, find_versions, save
 
 
-STAGES = ("tower", "language", "1", "2", "3")
-BASE_STAGES = STAGES[:2]
+STAGES = ("tower", "1", "2", "3")
+BASE_STAGES = STAGES[:1]
 OF_STAGES = ("stages", "minutes", "steps")  # values by stage
-# The dialogues of the language stage, without their pictures: all kinds, captions behind their words.
-LANGUAGE_MAKERS = STAGE_1 | STAGE_2 | {maker: 4 * share for maker, share in TWO_STEP.items()}
 ROWS_OF_AN_EPOCH = 4_000_000
 
 
@@ -73,13 +71,13 @@ def load_recipe(config: Path, values: dict, assignments: list[str]) -> Recipe:
 
 
 def read_budget(text: str) -> dict[str, float]:
-    """The numbers of stages, as in `tower=4,language=1,1=1,2=9,3=3`."""
+    """The numbers of stages, as in `tower=4,1=1,2=9,3=3`."""
     try:
         budget = {stage: float(number) for stage, number in (part.split("=") for part in text.split(","))}
     except ValueError:
         budget = {"": 0.0}
     if not set(budget) <= set(STAGES) or min(budget.values()) <= 0:
-        raise ValueError(f"`--minutes` and `--steps` must be as in tower=4,language=1,1=1,2=9,3=3, but got {text!r}.")
+        raise ValueError(f"`--minutes` and `--steps` must be as in tower=4,1=1,2=9,3=3, but got {text!r}.")
     return budget
 
 
@@ -146,7 +144,7 @@ def train(
             began = time.monotonic()
             log = run_stage(stage, recipe, model, processor, folder, use_cpu)
             record_stage(run, stage, log, time.monotonic() - began, model)
-            if recipe.check_rows and stage not in BASE_STAGES:
+            if recipe.check_rows and stage in ("2", "3"):
                 check(run, stage, model, processor, recipe)
         last = folder / "final"
     if last is None:
@@ -175,7 +173,7 @@ def run_stage(stage: str, recipe: Recipe, model, processor, folder: Path, use_cp
         device = torch.device("cpu" if use_cpu else "cuda")
         args = TowerArguments(**recipe.tower)
         training = TowerTraining(
-            model.model.vision_tower, processor.tokenizer, load_archive(recipe.archive), args, recipe.seed, device
+            model.model, processor.tokenizer, load_archive(recipe.archive), args, recipe.seed, device
         )
         log = training.train(minutes, steps, folder)
         model.to("cpu")
@@ -189,18 +187,15 @@ def run_stage(stage: str, recipe: Recipe, model, processor, folder: Path, use_cp
         args = LLaDASFTConfig(
             **options, max_steps=steps or NO_LIMIT, seed=recipe.seed, dataset_kwargs={"skip_prepare_dataset": True}
         )
-        is_language = stage == "language"
         rows = VisionRows(
             load_archive(recipe.archive),
             "train",
-            3 if is_language else int(stage),
+            int(stage),
             ROWS_OF_AN_EPOCH,
             recipe.seed,
             model.config.vision_config.image_size,
-            makers=LANGUAGE_MAKERS if is_language else None,
         )
-        pictures = "words" if is_language else "grey" if recipe.blind else "seen"
-        trainer = train_stage(model, processor, args, rows, minutes, final_rate, muon, pictures)
+        trainer = train_stage(model, processor, args, rows, minutes, final_rate, muon, recipe.blind)
         log = [{"stage": stage, **entry} for entry in trainer.state.log_history]
     for parameter in model.parameters():
         parameter.requires_grad_(True)
@@ -226,7 +221,14 @@ def check(run: Path, stage: str, model, processor, recipe: Recipe) -> None:
     """A first look at the answers after a stage."""
     workers = recipe.training.get("dataloader_num_workers", 0)
     result = measure(
-        model, processor, load_archive(recipe.archive), recipe.check_rows, recipe.blind, seed=1, workers=workers
+        model,
+        processor,
+        load_archive(recipe.archive),
+        recipe.check_rows,
+        recipe.blind,
+        seed=1,
+        workers=workers,
+        stage=int(stage),
     )
     save(run / f"check_{stage}.json", result)
     shown = {task: score["right"] for task, score in result["scores"].items() if "/" not in task.replace(" /", "")}

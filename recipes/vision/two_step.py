@@ -24,8 +24,7 @@ SIGN, LARGEST = ("sign", "牌子"), ("is the largest", "最大")
 
 def facts(draw: Draw, found: list[tuple[str, str]], last: str) -> str:
     """The reasoning: what was found, and what follows."""
-    colon, stop = (": ", ". ") if draw.language == "en" else ("：", "。")
-    return "".join(f"{name}{colon}{value}{stop}" for name, value in found) + last + stop.strip()
+    return draw.say_pairs(found) + draw.say(f" {last}.", f"{last}。")
 
 
 def sum_count(draw: Draw) -> Asked:

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from support.vision_archive import small_archive
 
-from recipes.vision import measure, sheet, tasks, two_step
+from recipes.vision import lists, measure, sheet, tasks, two_step
 from recipes.vision.archive import load_archive
 from recipes.vision.checks import blind_answers, is_right, scores
+from recipes.vision.dialogues import DIALOGUES, MOST
 from recipes.vision.draw import WORDINGS, Draw, held_out_numbers, held_out_style, is_held_out_layout, is_held_out_text
 from recipes.vision.rows import STAGE_1, STAGE_2, TWO_STEP, VisionRows
 
@@ -74,6 +75,28 @@ def test_layouts_and_wordings_of_tests_are_never_trained_on(archive, maker):
         texts[split] = {draw.wording(one.kind, one.slots) for draw, one in zip(draws, asked, strict=True)}
         assert all(is_held_out_layout(layout) == (split == "test") for layout in layouts[split])
     assert layouts["train"].isdisjoint(layouts["test"]) and texts["train"].isdisjoint(texts["test"])
+
+
+@pytest.mark.parametrize("maker", DIALOGUES, ids=lambda maker: maker.__name__)
+def test_dialogues_ask_different_questions_about_the_same_pictures(archive, maker):
+    lengths = set()
+    for seed in range(20):
+        asked = maker(draw_of(archive, "train", seed))
+        lengths.add(len(asked))
+        assert all(one.images is asked[0].images or one.images[0] is asked[0].images[0] for one in asked)
+        assert len({(one.kind, *one.slots.values()) for one in asked}) == len(asked)
+        assert not any(is_held_out_layout(one.layout) for one in asked)
+    assert max(lengths) > 1 and max(lengths) <= MOST
+
+
+def test_lists_have_each_thing_with_its_place(archive):
+    for seed in range(10):
+        scene, _ = tasks.placed(draw_of(archive, "train", seed))
+        draw = draw_of(archive, "train", seed)
+        asked = lists.list_places(draw, scene)
+        pairs = dict(part.split(": ") for part in asked.answer.removesuffix(".").split(". "))
+        names = {draw.name(number): draw.place(*cell) for cell, number in scene.numbers.items()}
+        assert pairs in (names, {place: name for name, place in names.items()})
 
 
 def test_each_kind_of_question_has_wordings_of_its_own_to_test_with():
