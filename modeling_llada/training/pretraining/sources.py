@@ -61,7 +61,7 @@ def check_corpus(corpus: TokenShards, config: PreTrainedConfig) -> None:
             f"{config.vocab_size:,}. Tokenise the text with the tokenizer of the model, or make the model for the tokenizer "
             f"in {corpus.tokenizer}."
         )
-    for name in ("mask_token_id", "bos_token_id", "eos_token_id"):
+    for name in ("mask_token_id", "eos_token_id"):
         # A model may have several EOS tokens, and its twin has no mask token.
         known = np.atleast_1d(getattr(config, name, None))
         if known[0] is not None and getattr(corpus, name) not in known:
@@ -117,7 +117,14 @@ def held_out_rows(
 
 def as_rows(dataset, name: str) -> torch.Tensor:
     """Rows of one width that are ready, as a tensor."""
-    rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
+    try:
+        rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
+    except (TypeError, ValueError, LookupError, NotImplementedError) as error:
+        raise ValueError(
+            f"`{name}` must be rows: a tensor, or a dataset whose column `input_ids` has rows of one width; to train on, also a "
+            f"folder of `llada tokenize` or an IterableDataset. But got {type(dataset).__name__}: {error}. Documents of several "
+            "lengths are packed if they come from `dataset.to_iterable_dataset()`."
+        ) from None
     if rows.ndim != 2:
         raise ValueError(
             f"`{name}` must hold rows of one width, shape (num_rows, width), but has shape {tuple(rows.shape)}."

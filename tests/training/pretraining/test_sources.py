@@ -109,6 +109,18 @@ class TestShards:
         with pytest.raises(ValueError, match=message):
             LLaDAPretrainer(model, args, folder)
 
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ({"input_ids": [[5, 6], [7]]}, "But got Dataset: .* are packed if they come from `dataset.to_iterable"),
+            ({"text": ["a"]}, "must be rows: .* But got Dataset: .*input_ids"),
+        ],
+        ids=["several lengths", "no ids"],
+    )
+    def test_a_dataset_that_is_no_rows(self, trainer_of, rows, message):
+        with pytest.raises(ValueError, match=message):
+            trainer_of(datasets.Dataset.from_dict(rows))
+
     def test_errors_before_any_work(self, trainer_of, folder, mixture, tmp_path):
         with pytest.raises(ValueError, match="`width` must be at most"):
             trainer_of(folder, row_length=100_000)
