@@ -122,6 +122,11 @@ def report(folder: Path, shards) -> None:
         more = ", ..." if found["documents"] > len(found["first"]) else ""
         lines.append(f"  left out, {reason}: {found['documents']:,} ({', '.join(found['first'][:3])}{more})")
     sys.stdout.write("\n".join(lines) + "\n")
+    wanted = manifest["settings"]["train_tokenizer"]
+    if wanted and wanted > manifest["vocab_size"]:
+        warn(
+            f"the text has words for {manifest['vocab_size']:,} tokens only, fewer than `--train-tokenizer {wanted}`."
+        )
     if "validation" not in shards.splits and manifest["settings"]["validation"]:
         warn("no document was held out, since there are few. Give their number with `--validation N`.")
     if manifest.get("special_text"):

@@ -60,6 +60,13 @@ def test_warnings(llada, tmp_path):
     assert "5.3% of the tokens are unknown to the tokenizer" in err
 
 
+def test_little_text_has_few_words(llada, letters, tmp_path):
+    options = ["--output", tmp_path / "tokens", "--train-tokenizer", 5000, "--validation", 0]
+    err = llada(letters, *options).err
+    number = TokenShards(tmp_path / "tokens").vocab_size
+    assert f"the text has words for {number} tokens only, fewer than `--train-tokenizer 5000`." in err
+
+
 def test_a_separator_is_written_with_escapes(llada, tmp_path):
     (tmp_path / "a.txt").write_text("one\ntwo\n\nthree")
     options = ["--train-tokenizer", 300, "--validation", 0, "--shard-size", "1KB"]

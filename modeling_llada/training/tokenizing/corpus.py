@@ -273,6 +273,7 @@ class Run:
         self.num_bytes = None if None in sizes else sum(sizes)
         self.bytes_before = None if None in sizes else np.cumsum([0, *sizes])
         self.num_processes = num_processes or default_processes(self.num_bytes)
+        self.writers: dict[str, SplitWriter] = {}
         self.saved = time.monotonic()
 
     def prepare_tokenizer(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -361,8 +362,7 @@ class Run:
             entry["first"].append(problem.place)
 
     def _save(self) -> None:
-        writers = getattr(self, "writers", {})
-        self.state.writers = {name: writer.state() for name, writer in writers.items()}
+        self.state.writers = {name: writer.state() for name, writer in self.writers.items()}
         write_atomically(self.output / PROGRESS, json.dumps(vars(self.state), ensure_ascii=False))
         self.saved = time.monotonic()
 
