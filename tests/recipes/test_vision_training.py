@@ -22,7 +22,7 @@ for package in ("accelerate", "trl", "yaml"):
 from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
 
 from modeling_llada.training.sft.stages import part_of  # noqa: E402
-from recipes.vision import evaluation, tasks, tower  # noqa: E402
+from recipes.vision import evaluation, samples, tasks, tower  # noqa: E402
 from recipes.vision.__main__ import main, parse_arguments  # noqa: E402
 from recipes.vision.archive import Archive  # noqa: E402
 from recipes.vision.build_tokenizer import build_tokenizer  # noqa: E402
@@ -325,6 +325,30 @@ class TestRun:
         assert "| naming " in card and "| two-step /think " in card and "two-step /no_think" in card
         assert "| shapes | 1.0 | CC0 |" in card
         assert AutoProcessor.from_pretrained(output).image_token == "<image>"
+
+
+class TestSamples:
+    @pytest.fixture
+    def checkpoint(self, parts, tmp_path):
+        for part in parts:
+            part.save_pretrained(tmp_path)
+        return tmp_path
+
+    def test_pictures_that_are_answered_right_are_kept_with_their_questions(self, archive, checkpoint, monkeypatch):
+        monkeypatch.setattr(samples, "is_right", lambda *answer: True)
+        samples.main(["--model", str(checkpoint), "--archive", str(archive)])
+        found = json.loads((checkpoint / "samples/samples.json").read_text(encoding="utf-8"))
+        assert [one["label"] for one in found["pictures"]] == list(samples.PICTURES)
+        for one in found["pictures"]:
+            assert Image.open(checkpoint / "samples" / one["file"]).mode == "RGB"
+            assert 1 <= len(one["questions"]) <= samples.MAX_QUESTIONS and one["questions"][0]["answer"]
+        assert {one["label"] for one in found["styles"]} == {"answer only", "reasoning first"}
+
+    def test_a_model_that_is_never_right_has_no_samples(self, archive, checkpoint, monkeypatch):
+        monkeypatch.setattr(samples, "MAX_TRIES", 1)
+        with pytest.raises(ValueError, match="train the model longer"):
+            samples.main(["--model", str(checkpoint), "--archive", str(archive)])
+        assert not (checkpoint / "samples").exists()
 
 
 class TestArguments:
