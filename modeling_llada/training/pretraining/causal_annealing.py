@@ -49,11 +49,11 @@ def attention_of_step(
     return annealed_attention(width, visible, generator)
 
 
-def check_attention(model: PreTrainedModel) -> None:
+def check_attention(model: PreTrainedModel, argument: str) -> None:
     """Refuses attention implementations that do not take such a mask as it is."""
     implementation = model.config._attn_implementation
     if implementation != "sdpa":
         raise ValueError(
-            f"`causal_annealing_ratio` needs the attention implementation sdpa, but the model has {implementation}. Call "
+            f"`{argument}` needs the attention implementation sdpa, but the model has {implementation}. Call "
             "`model.set_attn_implementation('sdpa')`."
         )

@@ -26,6 +26,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
         row_kind (`str`, *optional*, defaults to `"windows"`):
             Those rows: `"windows"` of the documents one after the other, as LLaDA was pre-trained; or `"documents"`, in
             which no row has two documents, and EOS fills the last row of a document.
+        separate_documents (`bool`, *optional*, defaults to `False`):
+            Whether documents that share a row do not see each other. A document begins with BOS. It needs sdpa attention,
+            with a mask, which is slower than attention over whole rows.
         eval_rows (`int`, *optional*, defaults to 1024):
             The most rows of `eval_dataset` if it is a folder of shards.
         rate_eps (`float`, *optional*, defaults to 1e-3):
@@ -59,6 +62,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
     tokens_per_step: int = field(default=98_304, metadata={"help": "Tokens of the global batch of a step."})
     row_length: int = field(default=1024, metadata={"help": "Tokens of a row from shards or a stream."})
     row_kind: str = field(default="windows", metadata={"help": "Rows from shards or a stream: windows or documents."})
+    separate_documents: bool = field(default=False, metadata={"help": "Documents of a row do not see each other."})
     eval_rows: int = field(default=1024, metadata={"help": "The most rows of an evaluation on shards."})
     rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
     random_length_ratio: float = field(default=0.01, metadata={"help": "Share of window steps with cut rows."})

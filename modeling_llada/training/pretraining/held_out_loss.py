@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The held-out loss of a mask predictor: eq. 6 of the paper on noise that is the same at every evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from transformers import PreTrainedModel
@@ -31,12 +31,17 @@ def row_bounds(
     input_ids: torch.LongTensor,
     noise: Iterable[tuple[torch.BoolTensor, torch.Tensor]],
     batch_size: int,
+    attention_of: Callable[[torch.LongTensor], torch.Tensor] | None = None,
 ) -> torch.DoubleTensor:
-    """Estimates the bound on the negative log-likelihood of each row, in nats, from the [`fixed_noise`] of each sample."""
+    """
+    Estimates the bound on the negative log-likelihood of each row, in nats, from the [`fixed_noise`] of each sample.
+    `attention_of` makes the attention mask of rows, if they have one.
+    """
+    attention_of = attention_of or (lambda rows: None)
     bounds = []
     for mask, weights in noise:
         batches = zip(input_ids.split(batch_size), mask.to(input_ids.device).split(batch_size), strict=True)
-        log_probs = torch.cat([model.masked_log_probs(rows, masked) for rows, masked in batches])
+        log_probs = torch.cat([model.masked_log_probs(rows, masked, attention_of(rows)) for rows, masked in batches])
         bounds.append(-log_probs.cpu().double() * weights.cpu())
     return torch.stack(bounds).mean(0)
 
@@ -48,6 +53,7 @@ def held_out_bounds(
     batch_size: int,
     seed: int = 0,
     own: torch.LongTensor | None = None,
+    attention_of: Callable[[torch.LongTensor], torch.Tensor] | None = None,
 ) -> torch.DoubleTensor:
     """
     Estimates the bound on the negative log-likelihood of each row, in nats per token, on noise that only the seed changes.
@@ -58,7 +64,7 @@ def held_out_bounds(
     own = torch.arange(num_rows) if own is None else own
     drawn = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
     noise = ((mask[own], weights[own]) for mask, weights in drawn)
-    return row_bounds(model, input_ids[own.to(input_ids.device)], noise, batch_size) / width
+    return row_bounds(model, input_ids[own.to(input_ids.device)], noise, batch_size, attention_of) / width
 
 
 def held_out_loss(

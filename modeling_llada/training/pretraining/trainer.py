@@ -32,7 +32,8 @@ from .batches import RowSource, TrainingBatches
 from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_bounds
-from .sources import as_rows, held_out_rows, open_source, steps_of_epochs
+from .separate_documents import attention_within_documents, without_cut_tokens
+from .sources import as_rows, held_out_rows, needed_id, open_source, steps_of_epochs
 from .token_shards import TokenShards
 
 
@@ -95,7 +96,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     loss_is_scaled_for_ga = True
     token_losses = staticmethod(masked_token_losses)
     needed_token = "mask_token_id"
-    check_annealing = staticmethod(check_attention)
+    check_attention = staticmethod(check_attention)
 
     def __init__(
         self,
@@ -110,8 +111,11 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             raise ValueError(
                 f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
-        if args.causal_annealing_ratio:
-            self.check_annealing(model)
+        for argument in ("causal_annealing_ratio", "separate_documents"):
+            if getattr(args, argument):
+                self.check_attention(model, argument)
+        if args.separate_documents:
+            needed_id(model.config, "bos_token_id")
         check_processes(args)
         if train_dataset is not None:
             train_dataset = open_source(train_dataset, args, model.config, kwargs.get("processing_class"))
@@ -191,9 +195,12 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
         rates, visible, cut = inputs["rates"], inputs.get("visible"), inputs.get("attention_mask")
+        if self.args.separate_documents:
+            alone = self._attention_of(inputs["labels"])
+            visible = alone if visible is None else visible & alone
         inputs = {key: value for key, value in inputs.items() if key not in ("num_items", "rates", "visible")}
         if visible is not None:
-            inputs["attention_mask"] = visible if cut is None else visible & cut[:, None, None].bool()
+            inputs["attention_mask"] = visible if cut is None else without_cut_tokens(visible, cut)
         # Cut rows are rare: not worth the compilation of further graphs.
         token_losses = self._token_losses if cut is None else self.token_losses
         losses = token_losses(model, **inputs)
@@ -264,7 +271,13 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     def _losses_of_rows(self, input_ids: torch.LongTensor, own: torch.LongTensor) -> torch.DoubleTensor:
         """The held-out loss of some rows, in nats per token, `(len(own),)`."""
         args = self.args
-        return held_out_bounds(self.model, input_ids, args.eval_num_samples, args.eval_batch_size, args.eval_seed, own)
+        attention = self._attention_of if args.separate_documents else None
+        settings = (args.eval_num_samples, args.eval_batch_size, args.eval_seed)
+        return held_out_bounds(self.model, input_ids, *settings, own, attention)
+
+    def _attention_of(self, input_ids: torch.LongTensor) -> torch.BoolTensor:
+        """The attention of clean rows with `separate_documents`."""
+        return attention_within_documents(input_ids, needed_id(self.model.config, "bos_token_id"))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the speed since the last log line; see [`Trainer.log`]."""

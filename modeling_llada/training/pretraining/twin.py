@@ -48,9 +48,9 @@ def left_to_right_losses(
     return masked_losses(logits, labels, masked_positions, head=lambda logits: logits, chunk_size=None).losses
 
 
-def refuse_annealing(model: PreTrainedModel) -> None:
+def refuse_attention(model: PreTrainedModel, argument: str) -> None:
     raise ValueError(
-        "`causal_annealing_ratio` must be 0 for an autoregressive model, which may never see a later token. Leave it out."
+        f"`{argument}` must be 0 for an autoregressive model, which may never see a later token. Leave it out."
     )
 
 
@@ -78,7 +78,7 @@ class AutoregressivePretrainer(LLaDAPretrainer):
 
     token_losses = staticmethod(left_to_right_losses)
     needed_token = "bos_token_id"
-    check_annealing = staticmethod(refuse_annealing)
+    check_attention = staticmethod(refuse_attention)
 
     def _make_batches(self, source: RowSource, **settings) -> AutoregressiveBatches:
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)
