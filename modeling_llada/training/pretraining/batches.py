@@ -3,8 +3,9 @@
 """Noisy training batches, made on the device as a function of the seed and the step.
 
 The clean rows and the noise of an optimizer step are drawn for the global batch, then split into the micro-batches of each
-process. So gradient accumulation and the number of processes do not change a step, and a run that resumes at step n sees
-the same batches as without an interruption.
+process. Rows on the disk are read by the process that needs them, in a thread, some steps ahead. So gradient accumulation and
+the number of processes do not change a step, and a run that resumes at step n sees the same batches as without an
+interruption.
 """
 
 import math

@@ -91,8 +91,8 @@ class StreamRows:
         self.checkpoint = Path(checkpoint, FOLDER)
 
     def _open(self, number: int, num_streams: int, step: int, part: int) -> "Stream":
-        dataset = self.dataset if num_streams == 1 else self.dataset.shard(num_streams, number)
-        stream = Stream(dataset, self._packed, self.entries[0].width)
+        # A new dataset also for one stream: it keeps the state that it is given.
+        stream = Stream(self.dataset.shard(num_streams, number), self._packed, self.entries[0].width)
         state = self._saved(number)
         if state is None or state["step"] != step:
             if step:

@@ -206,6 +206,7 @@ class TestStreams:
         resumed = self.rows(texts.to_iterable_dataset(), tokenizer=made_up_tokenizer())
         resumed.resume(tmp_path)
         np.testing.assert_array_equal(resumed.read(WINDOWS, 4, 1, slice(0, 1)), steps[4])
+        np.testing.assert_array_equal(resumed.read(WINDOWS, 0, 1, slice(0, 1)), steps[0], "another training")
 
     def test_documents_do_not_share_rows(self):
         dataset = datasets.Dataset.from_dict({"input_ids": [[5] * 17, [6] * 3, []] * 4}).to_iterable_dataset()
