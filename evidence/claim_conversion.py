@@ -86,7 +86,7 @@ def measured(results: dict) -> str:
             f"([where it is from](../recipes/smollm2/README.md)) for {tokens(last(found, 'converted'))} tokens, "
             f"{last(found, 'converted')['tokens'] / corpus['tokens']['train']:.1f} epochs. Nats per token of "
             f"{original['held_out_windows']} held-out windows of {found['recipe']['width']} tokens: for mask predictors the bound "
-            "of eq. 6, for autoregressive models the exact value. The original, as it was published, has "
+            "of eq. 6, for autoregressive models the exact value. The original before any of this training has "
             f"{with_interval(original['nats'], 3)}.",
             table(["", "before", f"after {first} tokens", "at the end"], rows),
             saving(found) + " " + annealing(found),
@@ -126,9 +126,8 @@ def differences(results: dict) -> str:
         [
             "- One seed, and learning rates by rules, not tuned. The intervals are over the windows, and leave the noise of the "
             "training out.",
-            "- The bound is above the negative log-likelihood, so the lines of the autoregressive models are favored. The "
-            "original has not seen this text in its last training, which was on dialogues; the original that was trained on "
-            "has seen the same rows as the others.",
+            "- The bound is above the negative log-likelihood, so the lines of the autoregressive models are favored.",
+            "- Text is held out from this training. The pre-training of the original may well have seen some of it.",
             "- The original judges text that a model with its weights wrote, and prefers its own. Weights of four bits are no "
             "basis for figures of the published model.",
             "- How much a long training gains was not measured.",
@@ -157,10 +156,9 @@ def tokens(point: dict) -> str:
 def draw_curves(figure, results, theme) -> None:
     """The held-out text on the left, the model's own text on the right, both by tokens."""
     found = results["measured"]
-    left = panel(figure, (0.07, 0.15, 0.41, 0.66), "Held-out text", "tokens (millions)", "nats per token")
-    right = panel(
-        figure, (0.57, 0.15, 0.41, 0.66), "Text of its own", "tokens (millions)", "nats per token under the original"
-    )
+    places = ((0.07, 0.30, 0.41, 0.52), (0.57, 0.30, 0.41, 0.52))
+    left = panel(figure, places[0], "Held-out text", "tokens (millions)", "nats per token")
+    right = panel(figure, places[1], "Text of its own", "tokens (millions)", "nats per token under the original")
     for index, name in enumerate(name for name in NAMES if name in found["models"]):
         curve = [point for point in points(found, name) if point["tokens"]]
         read = [point["tokens"] / 1e6 for point in curve]
@@ -170,13 +168,12 @@ def draw_curves(figure, results, theme) -> None:
         series(
             right, theme, index, NAMES[name], read, *([one[end] for one in samples] for end in ("mean", "low", "high"))
         )
-    original = found["original"]
-    lines = ((left, original["nats"], "original"), (right, original["held_out_text"]["nats"], "held-out text"))
-    for axes, value, label in lines:
+    ticks = [point["tokens"] / 1e6 for point in points(found, "converted") if point["tokens"]]
+    label = "original (left), held-out text (right)"
+    for axes, value in ((left, found["original"]["nats"]), (right, found["original"]["held_out_text"]["nats"])):
         axes.axhline(value["mean"], color=theme.ink, linestyle="--", linewidth=1.0, label=label)
-        ticks = [point["tokens"] / 1e6 for point in points(found, "converted") if point["tokens"]]
         logarithmic(axes, "x", ticks, significant)
-        axes.legend(loc="upper right", fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=3, fontsize=9)
 
 
 PLOTS = [
@@ -185,6 +182,6 @@ PLOTS = [
         "Held-out nats per token, and nats per token of the models' own completions under the autoregressive original, against "
         "tokens of training: converted, converted with an annealed causal mask, random weights, and the original trained on.",
         draw_curves,
-        (9.0, 4.0),
+        (9.0, 4.2),
     ),
 ]
