@@ -46,12 +46,7 @@ def load_checkpoint(
     """
     device = find_device(device)
     dtype = dtype or ("float32" if device.type == "cpu" else "auto")
-    name = str(name)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        name = str(folder)
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError(f"cannot load {name!r}: there is no such folder.")
+    name = folder_or_id(name)
     # A damaged file can make the libraries raise anything.
     try:
         model, tokenizer = read_checkpoint(name, dtype)
@@ -102,10 +97,22 @@ def sees_images(name: str | Path) -> bool:
     return isinstance(AutoConfig.from_pretrained(find_base(name) or name), LLaDAVConfig)
 
 
+def folder_or_id(name: str | Path) -> str:
+    """The path of a folder or file that exists, or else a Hub id. Raises a `ValueError` for what can only be a path."""
+    name, path = str(name), Path(name).expanduser()
+    if path.exists():
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ValueError(f"cannot load {name!r}: there is no such folder.")
+    return name
+
+
 def cannot_load(name: str, error: Exception) -> ValueError:
-    """What to raise for an error of the libraries: the first line of it."""
-    reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-    return ValueError(f"cannot load {name!r}: {reason}.")
+    """What to raise for an error of the libraries: the first line of it, and the second if the first one announces it."""
+    first, *others = str(error).strip().split("\n")
+    if first.endswith(":") and others:
+        first += f" {others[0].strip()}"
+    return ValueError(f"cannot load {name!r}: {first.rstrip('.') or type(error).__name__}.")
 
 
 def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:

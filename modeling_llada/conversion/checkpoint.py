@@ -12,7 +12,7 @@ from transformers.utils import logging
 from ..export.checkpoint import DTYPES, ExportedCheckpoint, check_choice, check_disk_space
 from ..export.model_card import TAGS, fill_card
 from ..export.tokenizer import save_tokenizer, set_chat_template
-from ..loading import cannot_load
+from ..loading import cannot_load, folder_or_id
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import read_json
@@ -24,6 +24,7 @@ from .special_tokens import (
     check_mask_token,
     choose_mask_token,
     describe_ends,
+    num_ids,
     set_special_tokens,
     special_tokens_of,
 )
@@ -146,9 +147,8 @@ def read_folder(
     source: str | Path, mask_token: str | None, mask_token_id: int | None, dtype: str
 ) -> tuple[LLaDAForMaskedLM, Tokenizer, MaskToken]:
     """Reads the weights of a folder or Hub id into a mask predictor, and its tokenizer, which gets the mask token."""
-    folder = Path(source).expanduser()
-    source = str(folder) if folder.exists() else str(source)
-    config = read_config(folder, source)
+    source = folder_or_id(source)
+    config = read_config(source)
     tokenizer, generation_config = read_texts(source)
     tokens = special_tokens_of(config, generation_config, tokenizer)
     mask = choose_mask_token(tokenizer, tokens, mask_token, mask_token_id)
@@ -160,14 +160,14 @@ def read_folder(
     except Exception as error:  # a damaged file can make the libraries raise anything
         raise cannot_load(source, error) from error
     check_tied(model, source)
-    set_special_tokens(model, mask, tokens, len(tokenizer))
+    set_special_tokens(model, mask, tokens, num_ids(tokenizer))
     add_mask_token(tokenizer, model)
     return model, tokenizer, mask
 
 
-def read_config(folder: Path, source: str) -> PreTrainedConfig:
+def read_config(source: str) -> PreTrainedConfig:
     """The config of a folder or Hub id, if its model can be converted."""
-    if folder.exists() and not (folder / "config.json").is_file():
+    if Path(source).exists() and not Path(source, "config.json").is_file():
         raise ValueError(
             f"`{source}` must be a folder with a config.json and weights, or a Hub id. Merge an adapter first "
             "(`merge_and_unload`). A GGUF file is converted in Python: load it with `AutoModelForCausalLM.from_pretrained("

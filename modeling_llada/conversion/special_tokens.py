@@ -40,14 +40,37 @@ def choose_mask_token(
     if mask_token is not None:
         mask_token_id = find_id(tokenizer, mask_token, mask_token_id)
     if mask_token_id is None:
-        reserved = sorted(one for token, one in tokenizer.get_added_vocab().items() if "reserved" in token)
-        candidates = reserved if tokenizer.mask_token is None else [tokenizer.mask_token_id]
-        unused = [one for one in candidates if why_used(one, tokens, tokenizer) is None]
-        if not unused:
+        unused = (one for one in mask_candidates(tokenizer) if why_used(one, tokens, tokenizer) is None)
+        mask_token_id = next(unused, None)
+        if mask_token_id is None:
+            check_room(tokenizer)
             return MaskToken(len(tokenizer), is_new=True, is_chosen=True, token=NEW_MASK_TOKEN)
-        return MaskToken(unused[0], is_chosen=True, token=tokenizer.convert_ids_to_tokens(unused[0]))
-    check_mask_token(mask_token_id, len(tokenizer), tokens, tokenizer)
+        return MaskToken(mask_token_id, is_chosen=True, token=tokenizer.convert_ids_to_tokens(mask_token_id))
+    check_mask_token(mask_token_id, num_ids(tokenizer), tokens, tokenizer)
     return MaskToken(mask_token_id, token=tokenizer.convert_ids_to_tokens(mask_token_id))
+
+
+def mask_candidates(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that may become the mask token without being named, the best one first."""
+    vocabulary = tokenizer.get_vocab()
+    named = [vocabulary[token] for token in (tokenizer.mask_token, NEW_MASK_TOKEN) if token in vocabulary]
+    return named + sorted(one for token, one in tokenizer.get_added_vocab().items() if "reserved" in token)
+
+
+def check_room(tokenizer: Tokenizer) -> None:
+    """Raises a `ValueError` if a new mask token would not get the next id, and an id of its own."""
+    has_token = NEW_MASK_TOKEN in tokenizer.get_vocab()
+    if has_token or num_ids(tokenizer) != len(tokenizer):
+        reason = f"has {NEW_MASK_TOKEN!r} already" if has_token else "has gaps between its ids"
+        raise ValueError(
+            f"a new mask token needs a tokenizer that can take it, but this one {reason}. Give an unused special token as "
+            "`mask_token` or `mask_token_id`."
+        )
+
+
+def num_ids(tokenizer: Tokenizer) -> int:
+    """The rows that an embedding needs for all tokens. They are more than the tokens if there are gaps between the ids."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def find_id(tokenizer: Tokenizer, mask_token: str, mask_token_id: int | None) -> int:
@@ -99,6 +122,16 @@ def is_special(tokenizer: Tokenizer, token_id: int) -> bool:
     return token_id in tokenizer.all_special_ids or (added is not None and added.special)
 
 
+def can_mark(token_id: int, config: PreTrainedConfig, tokenizer: Tokenizer | None) -> bool:
+    """
+    Whether a token can begin, end or fill a text. The ids in a config may be those of another tokenizer, or the defaults of the
+    library, which are ordinary text in most tokenizers.
+    """
+    if tokenizer is None:
+        return 0 <= token_id < config.vocab_size
+    return token_id in tokenizer.added_tokens_decoder or token_id in tokenizer.all_special_ids
+
+
 def special_tokens_of(
     config: PreTrainedConfig, generation_config: dict, tokenizer: Tokenizer | None
 ) -> dict[str, int | list[int] | None]:
@@ -109,7 +142,8 @@ def special_tokens_of(
         sources.insert(0, {name: getattr(tokenizer, name) for name in names})
 
     def ids(name: str, sources: list[dict]) -> list[int]:
-        return list(dict.fromkeys(one for source in sources for one in as_list(source.get(name)) if one >= 0))
+        found = dict.fromkeys(one for source in sources for one in as_list(source.get(name)))
+        return [one for one in found if can_mark(one, config, tokenizer)]
 
     ends = list(dict.fromkeys([*ids("eos_token_id", sources), *end_of_turn(tokenizer)]))
     # LLaDA pads with EOS where the tokenizer has no pad token, whatever a config says that no tokenizer follows.
@@ -156,9 +190,8 @@ def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, n
     for name, ids in (tokens | {"mask_token_id": mask.id}).items():
         setattr(model.config, name, ids)
     model.generation_config = LLaDAGenerationConfig.from_model_config(model.config)
-    model.name_or_path = model.config.name_or_path = (
-        ""  # an adapter would name the autoregressive model as what is below it
-    )
+    # An adapter would name the autoregressive model as what is below it.
+    model.name_or_path = model.config.name_or_path = ""
 
 
 def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:
@@ -171,8 +204,9 @@ def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:
     """
     mask_token_id = model.config.mask_token_id
     if mask_token_id == len(tokenizer):
+        check_room(tokenizer)
         tokenizer.add_special_tokens({"mask_token": NEW_MASK_TOKEN})
-    token = tokenizer.convert_ids_to_tokens(mask_token_id) if mask_token_id < len(tokenizer) else None
+    token = tokenizer.convert_ids_to_tokens(mask_token_id) if mask_token_id < num_ids(tokenizer) else None
     if token is None:
         raise ValueError(
             f"`tokenizer` has {len(tokenizer)} tokens, so none can be the mask token {mask_token_id} of `model`. Convert with "

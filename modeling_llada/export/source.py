@@ -41,16 +41,16 @@ def load_config(source: str, layout: str) -> LLaDAConfig:
 def check_official_layout(config: LLaDAConfig) -> None:
     """Raises a `ValueError` for a network that the official code, and what was written for it, would not compute."""
     others = {
-        "scaled RoPE": config.rope_parameters if config.rope_parameters["rope_type"] != "default" else None,
-        "biases of queries, keys and values": config.attention_bias,
-        "norms of queries and keys": config.use_qk_norm,
-        "a width of heads of its own": config.head_dim if config.has_own_head_dim else None,
+        "rope_parameters": ("scaled RoPE", config.rope_parameters["rope_type"] != "default"),
+        "attention_bias": ("biases of queries, keys and values", config.attention_bias),
+        "use_qk_norm": ("norms of queries and keys", config.use_qk_norm),
+        "head_dim": ("a width of heads of its own", config.has_own_head_dim),
     }
-    for name, value in others.items():
-        if value:
+    for field, (name, is_there) in others.items():
+        if is_there:
             raise ValueError(
                 f"`layout='official'` is for the network of the official checkpoints, without {name}, but the config has "
-                f"{value}. Use the layout 'transformers'."
+                f"`{field}={getattr(config, field)}`. Use the layout 'transformers'."
             )
 
 

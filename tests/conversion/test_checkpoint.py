@@ -166,7 +166,13 @@ class TestBadInput:
         assert "`destination` must be new or empty" in error_of(destination=tmp_path)
 
     def test_no_such_folder(self, error_of, tmp_path):
-        assert "cannot load" in error_of(source=tmp_path / "nothing")
+        assert "there is no such folder" in error_of(source=tmp_path / "nothing")
+
+    def test_a_field_of_another_type(self, error_of, tmp_path):
+        folder = save_autoregressive(tmp_path / "source")
+        fields = json.loads((folder / "config.json").read_text()) | {"eos_token_id": "2"}
+        (folder / "config.json").write_text(json.dumps(fields))
+        assert "'eos_token_id': TypeError" in error_of(source=folder)
 
     def test_what_is_no_whole_folder(self, error_of, tmp_path):
         """Such as a GGUF file, or an adapter."""

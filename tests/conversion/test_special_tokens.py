@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Which token becomes the mask token, and which ones end a text."""
 
+import json
 import logging
 
 import pytest
@@ -19,6 +20,14 @@ RESERVED = "<|reserved_special_token_0|>"
 @pytest.fixture
 def folder(tmp_path):
     return save_autoregressive(tmp_path)
+
+
+def remove_word(folder, word):
+    """Leaves a gap between the ids of a tokenizer."""
+    path = folder / "tokenizer.json"
+    fields = json.loads(path.read_text())
+    del fields["model"]["vocab"][word]
+    path.write_text(json.dumps(fields))
 
 
 def embedding(model):
@@ -58,6 +67,33 @@ class TestMaskToken:
         tokenizer = chat_tokenizer(RESERVED)
         tokenizer.chat_template = RESERVED + tokenizer.chat_template
         assert from_autoregressive(save_autoregressive(tmp_path, tokenizer=tokenizer)).config.mask_token_id == 40
+
+    @pytest.mark.parametrize("is_declared", [False, True])
+    def test_a_mask_token_of_ours_is_taken(self, tmp_path, is_declared):
+        """Tokenizers of LLaDA have it, but the official one does not declare it. A declared one in use is passed over."""
+        tokenizer = chat_tokenizer("<|mdm_mask|>", RESERVED)
+        if is_declared:
+            tokenizer.mask_token = "<|im_end|>"
+        model = from_autoregressive(save_autoregressive(tmp_path, tokenizer=tokenizer))
+        assert tokenizer.convert_ids_to_tokens(model.config.mask_token_id) == "<|mdm_mask|>"
+
+    def test_a_tokenizer_that_cannot_take_a_new_token(self, tmp_path):
+        tokenizer = chat_tokenizer()
+        tokenizer.add_tokens("<|mdm_mask|>")
+        with pytest.raises(ValueError, match=r"has '<\|mdm_mask\|>' already. Give an unused special token"):
+            from_autoregressive(save_autoregressive(tmp_path, tokenizer=tokenizer))
+
+    def test_gaps_between_the_ids(self, tmp_path):
+        """The library would give a new token an id that a word has."""
+        folder = save_autoregressive(tmp_path)
+        remove_word(folder, "word5")
+        with pytest.raises(ValueError, match="has gaps between its ids. Give an unused special token"):
+            from_autoregressive(folder)
+        assert from_autoregressive(folder, mask_token="<repo_name>").config.vocab_size == 40
+        with pytest.raises(ValueError, match="has gaps between its ids"):
+            add_mask_token(
+                AutoTokenizer.from_pretrained(folder), from_autoregressive(autoregressive_model(), mask_token_id=39)
+            )
 
     def test_the_choice_is_reported(self, folder, caplog):
         logging.getLogger("transformers").propagate = True
@@ -142,3 +178,14 @@ def test_a_model_without_a_chat_template_ends_at_eos_alone(tmp_path):
     tokenizer.chat_template = None
     model = from_autoregressive(save_autoregressive(tmp_path, tokenizer=tokenizer))
     assert model.config.eos_token_id == model.config.pad_token_id == 0
+
+
+def test_ordinary_text_and_unknown_ids_end_no_text(tmp_path):
+    """A config may have the ids of another tokenizer, or the defaults of the library: BOS 1 and EOS 2 for each Llama."""
+    tokenizer = chat_tokenizer()
+    tokenizer.bos_token = None
+    folder = save_autoregressive(tmp_path, tokenizer=tokenizer)
+    fields = json.loads((folder / "config.json").read_text()) | {"bos_token_id": 8, "eos_token_id": [9, 99, 2]}
+    (folder / "config.json").write_text(json.dumps(fields))
+    config = from_autoregressive(folder).config
+    assert (config.bos_token_id, config.eos_token_id) == (0, [0, 2])  # BOS is that of generation_config.json
