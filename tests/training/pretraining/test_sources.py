@@ -52,7 +52,7 @@ class TestProcesses:
         ("kind", "change"),
         [
             ("shards", (1, 2)),
-            ("shards", (2, 1)),
+            pytest.param("shards", (2, 1), marks=pytest.mark.slow),
             ("stream", (2, 1)),
             pytest.param("stream", (1, 2), marks=pytest.mark.slow),
         ],
