@@ -108,11 +108,16 @@ def folder_or_id(name: str | Path) -> str:
 
 
 def cannot_load(name: str, error: Exception) -> ValueError:
-    """What to raise for an error of the libraries: the first line of it, and the second if the first one announces it."""
+    """What to raise for an error of the libraries."""
+    return ValueError(f"cannot load {name!r}: {reason_of(error)}.")
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error of the libraries, and the second if the first one announces it."""
     first, *others = str(error).strip().split("\n")
     if first.endswith(":") and others:
         first += f" {others[0].strip()}"
-    return ValueError(f"cannot load {name!r}: {first.rstrip('.') or type(error).__name__}.")
+    return first.rstrip(".") or type(error).__name__
 
 
 def read_checkpoint(name: str, dtype: str) -> tuple[LLaDAForMaskedLM, PreTrainedTokenizerBase]:

@@ -12,7 +12,7 @@ from transformers.utils import logging
 from ..export.checkpoint import DTYPES, ExportedCheckpoint, check_choice, check_disk_space
 from ..export.model_card import TAGS, fill_card
 from ..export.tokenizer import save_tokenizer, set_chat_template
-from ..loading import cannot_load, folder_or_id
+from ..loading import cannot_load, folder_or_id, reason_of
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import read_json
@@ -191,7 +191,7 @@ def read_texts(source: str) -> tuple[Tokenizer, dict]:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:
         raise ValueError(
-            f"`{source}` has no tokenizer, or it cannot be read: put its files there. Without one, pass the model itself to "
+            f"`{source}` has no tokenizer that can be read: {reason_of(error)}. Put its files there, or pass the model itself to "
             "`from_autoregressive`."
         ) from error
     try:
@@ -204,6 +204,28 @@ def convert_model(
     model: PreTrainedModel, mask_token: str | None, mask_token_id: int | None
 ) -> tuple[LLaDAForMaskedLM, MaskToken]:
     """Copies the weights of a model object into a mask predictor."""
+    check_model(model)
+    if mask_token is not None:
+        raise ValueError(
+            f"`mask_token={mask_token!r}` needs the tokenizer, which a model object does not have. Pass `mask_token_id="
+            "tokenizer.convert_tokens_to_ids(mask_token)`."
+        )
+    tokens = special_tokens_of(model.config, model.generation_config.to_dict(), None)
+    rows = model.config.vocab_size
+    mask = MaskToken(rows, is_new=True, is_chosen=True) if mask_token_id is None else MaskToken(mask_token_id)
+    if mask_token_id is not None:
+        check_mask_token(mask_token_id, rows, tokens)
+    state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    converted = LLaDAForMaskedLM.from_pretrained(
+        None, config=to_llada_config(model.config), state_dict=state, dtype=model.dtype
+    )
+    check_tied(converted, type(model).__name__)
+    set_special_tokens(converted, mask, tokens, rows)
+    return converted.to(model.device), mask
+
+
+def check_model(model: PreTrainedModel) -> None:
+    """Raises a `ValueError` for a model object that cannot be converted as it is."""
     if not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"`model_or_folder` must be a model of transformers, a folder or a Hub id, but got a {type(model).__name__}. Merge "
@@ -223,23 +245,11 @@ def convert_model(
             "checkpoint that was quantized, unpack a GGUF file (`quantization_config=GgufConfig(dequantize=True)`), and merge "
             "an adapter first."
         )
-    if mask_token is not None:
+    if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(
-            f"`mask_token={mask_token!r}` needs the tokenizer, which a model object does not have. Pass `mask_token_id="
-            "tokenizer.convert_tokens_to_ids(mask_token)`."
+            f"`model_or_folder` must have its weights in memory, but some of this {name} are elsewhere. Load it without "
+            "`device_map`, or pass its folder."
         )
-    tokens = special_tokens_of(model.config, model.generation_config.to_dict(), None)
-    rows = model.config.vocab_size
-    mask = MaskToken(rows, is_new=True, is_chosen=True) if mask_token_id is None else MaskToken(mask_token_id)
-    if mask_token_id is not None:
-        check_mask_token(mask_token_id, rows, tokens)
-    state = {key: value.detach().clone() for key, value in model.state_dict().items()}
-    converted = LLaDAForMaskedLM.from_pretrained(
-        None, config=to_llada_config(model.config), state_dict=state, dtype=model.dtype
-    )
-    check_tied(converted, name)
-    set_special_tokens(converted, mask, tokens, rows)
-    return converted.to(model.device), mask
 
 
 def check_tied(model: LLaDAForMaskedLM, source: str) -> None:

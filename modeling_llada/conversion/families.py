@@ -39,8 +39,8 @@ def why_not(config: PreTrainedConfig) -> str | None:
     if family not in FAMILIES:
         if any("num_experts" in name or "num_local_experts" in name for name in config.to_dict()):
             return f"it is a mixture of experts ({family}), and LLaDA has one feed-forward network in each layer"
-        if not any(name.endswith("ForCausalLM") for name in architectures):
-            return f"it is no autoregressive language model ({', '.join(architectures) or family})"
+        if architectures and not set(architectures) & set(CLASSES.values()):
+            return f"it is no autoregressive language model ({', '.join(architectures)})"
         return f"the network of {family} is another one"
     if architectures not in ([], [CLASSES[family]]):
         return f"it is no {CLASSES[family]}, but a {', '.join(architectures)}"

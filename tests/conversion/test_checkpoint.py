@@ -184,7 +184,7 @@ class TestBadInput:
 
     def test_no_tokenizer(self, error_of, tmp_path):
         autoregressive_model().save_pretrained(tmp_path / "source")
-        assert "has no tokenizer" in error_of(source=tmp_path / "source")
+        assert "has no tokenizer that can be read: " in error_of(source=tmp_path / "source")
 
     def test_a_checkpoint_of_llada(self, error_of, poet_folder):
         assert "it is a LLaDA already" in error_of(source=poet_folder)

@@ -9,6 +9,7 @@ from support.autoregressive import SIZES, autoregressive_model
 from transformers import (
     BertConfig,
     Gemma2Config,
+    GPT2Config,
     LlamaConfig,
     LlamaForSequenceClassification,
     LlamaModel,
@@ -27,6 +28,8 @@ REFUSED = {
     "a LLaDA": (lambda: pytest.importorskip("modeling_llada").LLaDAConfig(), "LLaDA already"),
     "an encoder": (lambda: BertConfig(architectures=["BertForMaskedLM"]), "no autoregressive language model"),
     "experts": (lambda: MixtralConfig(), "mixture of experts"),
+    "a GPT": (lambda: GPT2Config(architectures=["GPT2LMHeadModel"]), "network of gpt2"),
+    "no architectures": (lambda: Gemma2Config(), "network of gemma2"),
     "soft caps": (lambda: Gemma2Config(architectures=["Gemma2ForCausalLM"]), "network of gemma2"),
     "a reward model": (lambda: LlamaConfig(architectures=["LlamaForSequenceClassification"]), "no LlamaForCausalLM"),
     "a window": (lambda: MistralConfig(sliding_window=4096), "sliding window"),
@@ -55,6 +58,12 @@ def test_a_model_without_its_head(model_class):
 def test_what_is_no_model():
     with pytest.raises(ValueError, match="`model_or_folder` must be a model of transformers, .* got a Linear"):
         from_autoregressive(torch.nn.Linear(2, 2))
+
+
+def test_weights_that_are_not_in_memory():
+    """As those that `device_map` has left on the disk."""
+    with pytest.raises(ValueError, match="must have its weights in memory.* `device_map`"):
+        from_autoregressive(autoregressive_model().to("meta"))
 
 
 def test_an_adapter_and_quantized_weights():
