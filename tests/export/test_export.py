@@ -396,6 +396,13 @@ class TestChatTemplate:
         official_text = tokenizer.apply_chat_template(CHAT, chat_template=OFFICIAL_TEMPLATE, tokenize=False)
         assert tokenizer.decode(encoded["input_ids"]) == official_text
 
+    def test_no_second_end_where_eos_ends_the_turn(self, export):
+        """As in checkpoints that were converted from Llama 3."""
+        tokenizer, _ = export(OFFICIAL_TEMPLATE)
+        tokenizer.eos_token = "<|eot_id|>"
+        assert tokenizer.apply_chat_template(CHAT, tokenize=False).endswith("See you.<|eot_id|>")
+        assert tokenizer.apply_chat_template(CHAT, tokenize=False).count("<|eot_id|>") == len(CHAT)
+
     def test_one_with_marks_is_kept(self, export):
         marked = (SHIPPED_CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
         tokenizer, note = export(marked)
