@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--mask-token",
         metavar="TOKEN",
-        help="special token that the model does not use (default: the first reserved one, else a new token)",
+        help="special token that the model does not use (default: that of the tokenizer, its first reserved one, or a new one)",
     )
     parser.add_argument("--mask-token-id", type=int, metavar="ID", help="the same by its id")
     parser.add_argument(

@@ -50,8 +50,8 @@ def from_autoregressive(
             The model, which is copied, or a folder or Hub id. A GGUF file can be read by transformers
             (`AutoModelForCausalLM.from_pretrained(folder, gguf_file=...)`).
         mask_token (`str`, *optional*):
-            A special token of the tokenizer in the folder that the model does not use, such as `"<repo_name>"`. By default the
-            first reserved one, or else a new token with the first free id.
+            A special token of the tokenizer in the folder that the model does not use, such as `"<repo_name>"`. By default its
+            mask token, its first reserved token, or else a new token with the first free id.
         mask_token_id (`int`, *optional*):
             The same by its id. For a model object, whose tokenizer is not known, a new row behind all others by default.
 

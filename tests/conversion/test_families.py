@@ -19,13 +19,14 @@ from transformers import (
     Qwen3Config,
 )
 
+from modeling_llada import LLaDAConfig
 from modeling_llada.conversion import from_autoregressive
 from modeling_llada.conversion.families import check_convertible
 
 
 QUARTER = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}
 REFUSED = {
-    "a LLaDA": (lambda: pytest.importorskip("modeling_llada").LLaDAConfig(), "LLaDA already"),
+    "a LLaDA": (lambda: LLaDAConfig(), "LLaDA already"),
     "an encoder": (lambda: BertConfig(architectures=["BertForMaskedLM"]), "no autoregressive language model"),
     "experts": (lambda: MixtralConfig(), "mixture of experts"),
     "a GPT": (lambda: GPT2Config(architectures=["GPT2LMHeadModel"]), "network of gpt2"),

@@ -166,11 +166,8 @@ def test_missing_special_tokens_of_the_tokenizer_are_those_of_the_model(folder):
 def test_an_adapter_does_not_name_the_autoregressive_model(folder):
     for source in (folder, autoregressive_model()):
         model = from_autoregressive(source, mask_token_id=3)
-        assert (
-            not get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
-            .peft_config["default"]
-            .base_model_name_or_path
-        )
+        adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+        assert not adapted.peft_config["default"].base_model_name_or_path
 
 
 def test_a_model_without_a_chat_template_ends_at_eos_alone(tmp_path):
