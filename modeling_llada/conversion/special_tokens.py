@@ -127,6 +127,8 @@ def can_mark(token_id: int, config: PreTrainedConfig, tokenizer: Tokenizer | Non
     Whether a token can begin, end or fill a text. The ids in a config may be those of another tokenizer, or the defaults of the
     library, which are ordinary text in most tokenizers.
     """
+    if type(token_id) is not int:  # generation_config.json can hold anything
+        return False
     if tokenizer is None:
         return 0 <= token_id < config.vocab_size
     return token_id in tokenizer.added_tokens_decoder or token_id in tokenizer.all_special_ids
@@ -142,8 +144,8 @@ def special_tokens_of(
         sources.insert(0, {name: getattr(tokenizer, name) for name in names})
 
     def ids(name: str, sources: list[dict]) -> list[int]:
-        found = dict.fromkeys(one for source in sources for one in as_list(source.get(name)))
-        return [one for one in found if can_mark(one, config, tokenizer)]
+        found = (one for source in sources for one in as_list(source.get(name)))
+        return list(dict.fromkeys(one for one in found if can_mark(one, config, tokenizer)))
 
     ends = list(dict.fromkeys([*ids("eos_token_id", sources), *end_of_turn(tokenizer)]))
     # LLaDA pads with EOS where the tokenizer has no pad token, whatever a config says that no tokenizer follows.

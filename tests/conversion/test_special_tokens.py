@@ -184,5 +184,6 @@ def test_ordinary_text_and_unknown_ids_end_no_text(tmp_path):
     folder = save_autoregressive(tmp_path, tokenizer=tokenizer)
     fields = json.loads((folder / "config.json").read_text()) | {"bos_token_id": 8, "eos_token_id": [9, 99, 2]}
     (folder / "config.json").write_text(json.dumps(fields))
+    (folder / "generation_config.json").write_text(json.dumps({"bos_token_id": 3, "eos_token_id": {"id": 0}}))
     config = from_autoregressive(folder).config
-    assert (config.bos_token_id, config.eos_token_id) == (0, [0, 2])  # BOS is that of generation_config.json
+    assert (config.bos_token_id, config.eos_token_id) == (3, [0, 2])
