@@ -180,20 +180,35 @@ def as_list(ids: int | list[int] | None) -> list[int]:
 
 
 def set_special_tokens(model: LLaDAForMaskedLM, mask: MaskToken, tokens: dict, num_tokens: int) -> None:
-    """Writes the special tokens into the configs. New rows of the embedding and the head are the mean of all others."""
+    """
+    Writes the special tokens into the configs. New rows of the embedding and the head are the mean of all others, and so is the
+    row of an unused mask token that was never trained.
+    """
     old_rows = model.config.vocab_size
     new_rows = max(num_tokens, mask.id + 1)
-    added = [*range(old_rows, new_rows), *([mask.id] if mask.is_new and mask.id < old_rows else [])]
+    added = list(range(old_rows, new_rows))
+    if mask.id < old_rows and (mask.is_new or is_blank(model.get_input_embeddings().weight[mask.id])):
+        added.append(mask.id)
+    # Rows behind a new token belong to no token.
+    num_trained = min(old_rows, mask.id) if mask.is_new else old_rows
     if new_rows > old_rows:
         model.resize_token_embeddings(new_rows, mean_resizing=False)
     for module in (model.get_input_embeddings(), model.get_output_embeddings()) if added else ():
         weight = module.weight.data
-        weight[added] = weight[: min(old_rows, *added)].mean(0, dtype=torch.float32).to(weight.dtype)
+        weight[added] = weight[:num_trained].mean(0, dtype=torch.float32).to(weight.dtype)
     for name, ids in (tokens | {"mask_token_id": mask.id}).items():
         setattr(model.config, name, ids)
     model.generation_config = LLaDAGenerationConfig.from_model_config(model.config)
     # An adapter would name the autoregressive model as what is below it.
     model.name_or_path = model.config.name_or_path = ""
+
+
+def is_blank(row: torch.Tensor) -> bool:
+    """
+    Whether the row of a token is zero, as those of the reserved tokens of Llama 3. The first norm would make the gradients of
+    such a row so large that nothing else is trained once they are clipped.
+    """
+    return row.abs().max().item() < 1e-8
 
 
 def add_mask_token(tokenizer: Tokenizer, model: LLaDAForMaskedLM) -> None:

@@ -63,6 +63,14 @@ class TestMaskToken:
         assert AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(model.config.mask_token_id) == RESERVED
         assert torch.equal(embedding(model), embedding(autoregressive_model())), "no row is changed"
 
+    def test_a_row_of_zeros_is_filled(self):
+        """Those of the reserved tokens of Llama 3 are zero, and their gradients would drown out all others."""
+        original = autoregressive_model()
+        embedding(original).data[3] = 0
+        model = from_autoregressive(original, mask_token_id=3)
+        torch.testing.assert_close(embedding(model)[3], embedding(original).mean(0))
+        assert torch.equal(embedding(model)[4:], embedding(original)[4:])
+
     def test_a_reserved_token_of_the_chat_template_is_in_use(self, tmp_path):
         tokenizer = chat_tokenizer(RESERVED)
         tokenizer.chat_template = RESERVED + tokenizer.chat_template
