@@ -161,6 +161,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--config: there is no file {args.config}")
     if args.twin and args.weights:
         parser.error("--twin begins with random weights: leave --weights out")
+    if args.max_steps is not None and args.num_train_epochs is not None:
+        parser.error("--max-steps and --num-train-epochs both give the length of the run: leave one of them out")
     for name in ("rehearse", "max_minutes", "num_train_epochs"):
         value = getattr(args, name)
         if value is not None and value <= 0:
@@ -173,11 +175,12 @@ def load_recipe(args: argparse.Namespace) -> Recipe:
     values = read_recipe(args.config)
     for name in ("corpus", "tokenizer", "weights"):
         values[name] = getattr(args, name) or values.get(name)
-    for name in ("output_dir", "max_steps", "tokens_per_step", "learning_rate"):
-        if getattr(args, name) is not None:
-            values.setdefault("training", {})[name] = getattr(args, name)
-    if args.num_train_epochs is not None:
-        values["training"] |= {"num_train_epochs": args.num_train_epochs, "max_steps": -1}
+    names = ("output_dir", "tokens_per_step", "learning_rate", "max_steps", "num_train_epochs")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if "max_steps" in given or "num_train_epochs" in given:  # one replaces the other
+        given = {"max_steps": -1, "num_train_epochs": 0} | given
+    if given:
+        values["training"] = values.get("training", {}) | given
     for assignment in args.set:
         assign(values, assignment)
     try:

@@ -4,6 +4,7 @@
 
 import json
 import math
+import runpy
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 pytest.importorskip("datasets", reason="datasets is not part of this environment")
 
 from datasets import Dataset, DatasetDict
-from support.pretraining_runs import run_as_command, run_script
+from support.pretraining_runs import SCRIPT, run_as_command, run_script
 from support.processes import run_together
 from support.token_folder import made_up_documents, write_token_folder
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -126,9 +127,13 @@ class TestTokenFolder:
             run_script(*call, "--weights", "missing", "--set", *small)
         with pytest.raises(ValueError, match="`model` must give the sizes .* but got both"):
             run_script(*call, *weights, "--set", *small, "model.hidden_size=32")
-        with pytest.raises(SystemExit):
-            run_script(*call, *weights, "--twin")
-        assert "--twin begins with random weights" in capsys.readouterr().err
+        for options, message in (
+            (["--twin"], "--twin begins with random weights"),
+            (["--num-train-epochs", 2], "--max-steps and --num-train-epochs both give the length"),
+        ):
+            with pytest.raises(SystemExit):
+                run_script(*call, *weights, *options)
+            assert message in capsys.readouterr().err
 
     def test_epochs_of_documents_and_rehearsal(self, run):
         documents = "phases=[{fraction: 1, entries: [{kind: documents, width: 32, share: 1}]}]"
@@ -136,6 +141,15 @@ class TestTokenFolder:
         rows = int(out.split("100% of the steps, ")[1].split(" rows")[0])
         assert f"step {math.ceil(rows * 32 * 2 / 512)} of" in out
         assert "documents width 32" in run("eval_width=32", documents, "--num-train-epochs", 2, "--rehearse", 1)
+
+    def test_the_command_line_replaces_the_length_of_the_recipe(self, tmp_path):
+        recipe = tmp_path / "text.yaml"
+        text = (REPO / "examples" / "configs" / "text.yaml").read_text()
+        recipe.write_text(text.replace("max_steps: 5000", "num_train_epochs: 2"))
+        script = runpy.run_path(str(SCRIPT))
+        for option, lengths in ((["--max-steps", "3"], (3, 0)), (["--num-train-epochs", "1.5"], (-1, 1.5))):
+            training = script["load_recipe"](script["parse_arguments"](["--config", str(recipe), *option])).training
+            assert (training["max_steps"], training["num_train_epochs"]) == lengths
 
     def test_spans_need_ends_of_lines(self, run):
         spans = ["eval_splits=[]", "phases=[{fraction: 1, entries: [{kind: spans, width: 32, share: 1}]}]"]
