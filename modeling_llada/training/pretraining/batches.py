@@ -11,7 +11,7 @@ interruption.
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
@@ -249,12 +249,24 @@ def random_lengths_mask(rows: int, width: int, generator: torch.Generator) -> to
 
 
 def done_ahead(work: Callable, arguments: Sequence) -> Iterator:
-    """The results of a function for each argument in turn, which a thread computes some steps ahead."""
-    with ThreadPoolExecutor(1, thread_name_prefix="rows") as thread:
-        waiting: deque = deque()
+    """
+    The results of a function for each argument in turn, which a thread computes some steps ahead. After an error, which is
+    raised in its turn, nothing more is computed.
+    """
+
+    def after(previous: Future | None, argument):
+        if previous is not None:
+            previous.result()  # raises its error again
+        return work(argument)
+
+    thread, waiting, last = ThreadPoolExecutor(1, thread_name_prefix="rows"), deque(), None
+    try:
         for argument in arguments:
-            waiting.append(thread.submit(work, argument))
+            last = thread.submit(after, last, argument)
+            waiting.append(last)
             if len(waiting) > STEPS_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -110,12 +110,20 @@ class LLaDAPretrainingConfig(TrainingArguments):
                 "One of `max_steps` and `num_train_epochs` must be positive, and no more than one, but got "
                 f"{self.max_steps} and {self.num_train_epochs}."
             )
+        if self.row_kind not in ("windows", "documents"):
+            raise ValueError(
+                f"`row_kind` must be windows or documents, but got {self.row_kind!r}. For other kinds give `train_dataset` as "
+                "`ShardRows` with `phases`."
+            )
+        if not isinstance(self.row_length, int) or self.row_length < 2:
+            raise ValueError(f"`row_length` must be an integer of at least 2, but got {self.row_length}.")
         if not 0 <= self.rate_eps < 1:
             raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
         for name in ("random_length_ratio", "decay_ratio", "causal_annealing_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
-        for name in ("eval_num_samples", "eval_rows", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        positive = ("tokens_per_step", "eval_num_samples", "eval_rows")
+        for name in (*positive, "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
         if not self.ignore_data_skip:

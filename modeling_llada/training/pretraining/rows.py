@@ -33,6 +33,16 @@ CURES = {
 }
 
 
+def check_ids(input_ids: np.ndarray | torch.Tensor, vocab_size: int, name: str) -> None:
+    """Raises a `ValueError` if ids of the dataset with this name are not those of tokens of the model."""
+    lowest, highest = int(input_ids.min()), int(input_ids.max())
+    if lowest < 0 or highest >= vocab_size:
+        raise ValueError(
+            f"`input_ids` of `{name}` must be ids below the vocabulary of the model, {vocab_size:,}, but they are from {lowest:,} "
+            f"to {highest:,}. Were they tokenised for another model?"
+        )
+
+
 @dataclass
 class RowEntry:
     """

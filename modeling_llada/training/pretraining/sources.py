@@ -3,6 +3,7 @@
 """What the user may give as `train_dataset` and `eval_dataset`, as sources of rows that fit the model."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import PreTrainedConfig
 
 from .batches import EpochRows, ReadRows, RowSource, TensorRows
 from .configuration import LLaDAPretrainingConfig
-from .rows import RowEntry, RowPhase
+from .rows import RowEntry, RowPhase, check_ids
 from .shard_rows import ShardRows
 from .stream_rows import StreamRows
 from .token_shards import TokenShards
@@ -30,7 +31,7 @@ def open_source(
     if isinstance(dataset, str | Path | TokenShards):
         dataset = ShardRows(dataset, [RowPhase(1.0, [entry])], seed=args.seed)
     if isinstance(dataset, ShardRows):
-        check_corpus(dataset.corpus, config)
+        check_corpus(dataset.corpus, config, names=("bos_token_id",) if args.separate_documents else ())
     elif hasattr(dataset, "load_state_dict") and hasattr(dataset, "num_shards"):  # without an import of `datasets`
         ids = {name: needed_id(config, name) for name in ("bos_token_id", "eos_token_id")}
         dataset = StreamRows(dataset, entry, **ids, vocab_size=config.vocab_size, tokenizer=tokenizer)
@@ -38,7 +39,7 @@ def open_source(
         check_widths(dataset.entries, config)
     if hasattr(dataset, "entry_at"):
         return dataset
-    rows = as_rows(dataset, "train_dataset")
+    rows = as_rows(dataset, "train_dataset", config)
     return EpochRows(rows, args.seed) if args.num_train_epochs else TensorRows(rows, args.device)
 
 
@@ -53,15 +54,15 @@ def steps_of_epochs(source: RowSource | ReadRows, args: LLaDAPretrainingConfig) 
     return math.ceil(args.num_train_epochs * source.num_rows(entry) * entry.width / args.tokens_per_step)
 
 
-def check_corpus(corpus: TokenShards, config: PreTrainedConfig) -> None:
-    """Raises a `ValueError` if the tokens of a corpus are not those of a model."""
+def check_corpus(corpus: TokenShards, config: PreTrainedConfig, names: Sequence[str] = ()) -> None:
+    """Raises a `ValueError` if the tokens of a corpus are not those of a model, or special tokens with more `names` are not."""
     if corpus.vocab_size > config.vocab_size:
         raise ValueError(
             f"`model` must have all tokens of the corpus, {corpus.vocab_size:,} in {corpus.folder}, but has "
             f"{config.vocab_size:,}. Tokenise the text with the tokenizer of the model, or make the model for the tokenizer "
             f"in {corpus.tokenizer}."
         )
-    for name in ("mask_token_id", "eos_token_id"):
+    for name in ("mask_token_id", "eos_token_id", *names):
         # A model may have several EOS tokens, and its twin has no mask token.
         known = np.atleast_1d(getattr(config, name, None))
         if known[0] is not None and getattr(corpus, name) not in known:
@@ -69,6 +70,16 @@ def check_corpus(corpus: TokenShards, config: PreTrainedConfig) -> None:
                 f"`model` must have the `{name}` of the corpus, {getattr(corpus, name)} in {corpus.folder}, but has "
                 f"{getattr(config, name)}. Tokenise the text with the tokenizer of the model."
             )
+
+
+def check_separable(config: PreTrainedConfig) -> None:
+    """Raises a `ValueError` if documents cannot be told apart by the BOS with which each begins."""
+    bos_token_id = needed_id(config, "bos_token_id")
+    if bos_token_id in np.atleast_1d(config.eos_token_id):
+        raise ValueError(
+            f"`separate_documents` needs a BOS token that is not EOS, because it begins a document, but in `config` both are "
+            f"{bos_token_id}. Take `row_kind='documents'`, or a tokenizer with a BOS of its own."
+        )
 
 
 def check_widths(entries: list[RowEntry], config: PreTrainedConfig) -> None:
@@ -115,8 +126,24 @@ def held_out_rows(
     return torch.from_numpy(rows.windows(numbers * width, width))
 
 
-def as_rows(dataset, name: str) -> torch.Tensor:
-    """Rows of one width that are ready, as a tensor."""
+def open_held_out(dataset, args: LLaDAPretrainingConfig, config: PreTrainedConfig):
+    """
+    Reads the rows of an `eval_dataset` that is a folder of shards, or of those in a dictionary; others stay as they are.
+
+    Raises:
+        `ValueError`: if a folder does not fit the model, or has no split `validation`.
+    """
+    if isinstance(dataset, dict):
+        return {name: open_held_out(part, args, config) for name, part in dataset.items()}
+    if not isinstance(dataset, str | Path | TokenShards):
+        return dataset
+    corpus = dataset if isinstance(dataset, TokenShards) else TokenShards(dataset)
+    check_corpus(corpus, config)
+    return held_out_rows(corpus, "validation", args.row_length, args.eval_rows)
+
+
+def as_rows(dataset, name: str, config: PreTrainedConfig) -> torch.Tensor:
+    """Rows of one width that are ready, as a tensor. Their ids must be tokens of the model."""
     try:
         rows = dataset if isinstance(dataset, torch.Tensor) else torch.tensor(dataset["input_ids"])
     except (TypeError, ValueError, LookupError, NotImplementedError) as error:
@@ -125,8 +152,9 @@ def as_rows(dataset, name: str) -> torch.Tensor:
             f"folder of `llada tokenize` or an IterableDataset. But got {type(dataset).__name__}: {error}. Documents of several "
             "lengths are packed if they come from `dataset.to_iterable_dataset()`."
         ) from None
-    if rows.ndim != 2:
+    if rows.ndim != 2 or rows.numel() == 0:
         raise ValueError(
             f"`{name}` must hold rows of one width, shape (num_rows, width), but has shape {tuple(rows.shape)}."
         )
+    check_ids(rows, config.vocab_size, name)
     return rows

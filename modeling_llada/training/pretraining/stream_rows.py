@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from ...writing import write_atomically
 from .batches import STEPS_AHEAD
-from .rows import RowEntry
+from .rows import RowEntry, check_ids
 
 
 logger = logging.get_logger(__name__)
@@ -47,10 +47,6 @@ class StreamRows:
     def __init__(
         self, dataset, entry: RowEntry, *, bos_token_id: int, eos_token_id: int, vocab_size: int, tokenizer=None
     ):
-        if entry.kind not in ("windows", "documents"):
-            raise ValueError(
-                f"`row_kind` must be windows or documents for an IterableDataset, but got {entry.kind!r}."
-            )
         self.dataset, self.entries = tokenized(dataset, tokenizer), [entry]
         self.bos_token_id, self.eos_token_id, self.vocab_size = bos_token_id, eos_token_id, vocab_size
         self.streams: dict[int, Stream] = {}
@@ -125,12 +121,15 @@ class StreamRows:
 
     def _packed(self, document: dict) -> np.ndarray:
         """A document with its special tokens; of `documents`, filled up to whole rows."""
-        ids, entry = np.asarray(document["input_ids"], np.int64), self.entries[0]
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocab_size:
+        ids, entry = np.asarray(document["input_ids"]), self.entries[0]
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise ValueError(
-                f"`input_ids` must be ids below the vocabulary of the model, {self.vocab_size:,}, but a document has ids "
-                f"from {ids.min():,} to {ids.max():,}. Was it tokenised for another model?"
+                "`input_ids` of `train_dataset` must be the list of the ids of a document, but got "
+                f"{str(document['input_ids'])[:50]}. Leave out such rows with `train_dataset.filter`."
             )
+        ids = ids.astype(np.int64)
+        if ids.size:
+            check_ids(ids, self.vocab_size, "train_dataset")
         if entry.kind == "windows":
             return np.concatenate([[self.bos_token_id], ids, [self.eos_token_id]])
         return np.pad(ids, (0, entry.width - len(ids) % entry.width), constant_values=self.eos_token_id)
@@ -176,6 +175,11 @@ def tokenized(dataset, tokenizer):
         raise ValueError("`processing_class` must be the tokenizer of the model, because `train_dataset` has texts.")
 
     def encode(rows: dict) -> dict:
+        if others := [text for text in rows["text"] if not isinstance(text, str)]:
+            raise ValueError(
+                f"`text` of `train_dataset` must be a text in each row, but got {others[0]!r}. Leave out such rows with "
+                "`train_dataset.filter`."
+            )
         # The text of a special token is text like any other.
         return {"input_ids": tokenizer(rows["text"], add_special_tokens=False, split_special_tokens=True)["input_ids"]}
 

@@ -33,8 +33,7 @@ from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_bounds
 from .separate_documents import attention_within_documents, without_cut_tokens
-from .sources import as_rows, held_out_rows, needed_id, open_source, steps_of_epochs
-from .token_shards import TokenShards
+from .sources import as_rows, check_separable, needed_id, open_held_out, open_source, steps_of_epochs
 
 
 logger = logging.get_logger(__name__)
@@ -115,12 +114,13 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             if getattr(args, argument):
                 self.check_attention(model, argument)
         if args.separate_documents:
-            needed_id(model.config, "bos_token_id")
+            check_separable(model.config)
         check_processes(args)
         if train_dataset is not None:
             train_dataset = open_source(train_dataset, args, model.config, kwargs.get("processing_class"))
             if args.num_train_epochs:
                 args.max_steps = steps_of_epochs(train_dataset, args)
+        eval_dataset = open_held_out(eval_dataset, args, model.config)
         super().__init__(
             model=model,
             args=args,
@@ -244,18 +244,14 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         was_training = model.training
         model.eval()
         with self.accelerator.autocast():
-            loss = self._held_out_loss(self._held_out_rows(eval_dataset).to(args.device).long())
+            rows = as_rows(open_held_out(eval_dataset, args, model.config), "eval_dataset", model.config)
+            loss = self._held_out_loss(rows.to(args.device).long())
         model.train(was_training)
         metrics = {"loss": loss, "perplexity": math.exp(loss), "runtime": round(time.monotonic() - started, 3)}
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(args, self.state, self.control, metrics)
         return metrics
-
-    def _held_out_rows(self, dataset) -> torch.Tensor:
-        if not isinstance(dataset, str | Path | TokenShards):
-            return as_rows(dataset, "eval_dataset")
-        return held_out_rows(dataset, "validation", self.args.row_length, self.args.eval_rows)
 
     def _held_out_loss(self, input_ids: torch.LongTensor) -> float:
         """The mean over rows that the processes have divided among them."""

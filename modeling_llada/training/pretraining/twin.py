@@ -50,7 +50,7 @@ def left_to_right_losses(
 
 def refuse_attention(model: PreTrainedModel, argument: str) -> None:
     raise ValueError(
-        f"`{argument}` must be 0 for an autoregressive model, which may never see a later token. Leave it out."
+        f"`{argument}` has no meaning for an autoregressive model, which is trained with causal attention. Leave it out."
     )
 
 

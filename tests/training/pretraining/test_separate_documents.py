@@ -5,6 +5,7 @@
 import pytest
 import torch
 from support.made_up_corpus import BOS, EOS, MASK
+from support.token_folder import write_token_folder
 
 from modeling_llada.training import LLaDAPretrainer, LLaDAPretrainingConfig
 from modeling_llada.training.pretraining.separate_documents import attention_within_documents, without_cut_tokens
@@ -81,3 +82,8 @@ def test_what_it_needs(tiny_model, tmp_path):
     model.config.bos_token_id = None
     with pytest.raises(ValueError, match="`model` needs `config.bos_token_id`"):
         LLaDAPretrainer(model, args, ROWS)
+    with pytest.raises(ValueError, match="`separate_documents` needs a BOS token that is not EOS"):
+        LLaDAPretrainer(tiny_model(bos_token_id=EOS, eos_token_id=EOS), args, ROWS)
+    folder = write_token_folder(tmp_path / "tokens", train=[[20] * 2000])
+    with pytest.raises(ValueError, match="`model` must have the `bos_token_id` of the corpus"):
+        LLaDAPretrainer(tiny_model(bos_token_id=7, eos_token_id=EOS), args, folder)

@@ -134,6 +134,29 @@ class TestShards:
             trainer_of(mixture, max_steps=-1, num_train_epochs=2)
         with pytest.raises(ValueError, match="`tokens_per_step` must be a multiple"):
             trainer_of(folder, tokens_per_step=100).train()
+        with pytest.raises(ValueError, match="`tokens_per_step` must be a positive integer"):
+            trainer_of(folder, tokens_per_step=0, max_steps=-1, num_train_epochs=1)
+        with pytest.raises(ValueError, match="`row_length` must be an integer of at least 2"):
+            trainer_of(folder, row_length=1)
+        with pytest.raises(ValueError, match="`row_kind` must be windows or documents, but got 'spans'"):
+            trainer_of(folder, row_kind="spans")
+
+    def test_an_evaluation_that_does_not_fit(self, trainer_of, tmp_path, random_ids):
+        """It is said before training, not at the first evaluation."""
+        other = write_token_folder(tmp_path / "other", vocab_size=500, validation=DOCUMENTS)
+        with pytest.raises(ValueError, match="`model` must have all tokens of the corpus, 500"):
+            trainer_of(random_ids(8, 16), other)
+        alone = write_token_folder(tmp_path / "alone", train=DOCUMENTS)
+        with pytest.raises(ValueError, match="`split` must be a split of the corpus, train, but got 'validation'"):
+            trainer_of(alone, {"a folder": alone})
+
+    def test_rows_that_are_ready_but_do_not_fit(self, trainer_of):
+        with pytest.raises(
+            ValueError, match="`input_ids` of `train_dataset` must be ids below .*, 99, .* from 5 to 99"
+        ):
+            trainer_of(torch.tensor([[5, 99]]))
+        with pytest.raises(ValueError, match=r"`train_dataset` must hold rows .* but has shape \(0, 16\)"):
+            trainer_of(torch.zeros(0, 16, dtype=torch.long))
 
 
 class TestStreams:
@@ -225,21 +248,43 @@ class TestStreams:
             ({"text": ["a"]}, "`processing_class` must be the tokenizer"),
             ({"body": ["a"]}, "must have a column `input_ids` or `text`, but has body"),
             ({"input_ids": [[3, 99]]}, "must be ids below the vocabulary of the model, 99, .* from 3 to 99"),
+            ({"input_ids": [None]}, "must be the list of the ids of a document, but got None"),
+            ({"input_ids": [[[3]]]}, r"must be the list of the ids of a document, but got \[\[3\]\]"),
         ],
-        ids=["no tokenizer", "no column", "ids"],
+        ids=["no tokenizer", "no column", "ids", "no ids", "nested ids"],
     )
     def test_a_dataset_that_does_not_fit(self, columns, message):
         dataset = datasets.Dataset.from_dict(columns).to_iterable_dataset()
         with pytest.raises(ValueError, match=message):
             self.rows(dataset).read(WINDOWS, 0, 1, slice(0, 1))
 
+    def test_a_text_that_is_none(self):
+        dataset = datasets.Dataset.from_dict({"text": ["w7", None]}).to_iterable_dataset()
+        with pytest.raises(ValueError, match="`text` of `train_dataset` must be a text in each row, but got None"):
+            self.rows(dataset, tokenizer=made_up_tokenizer()).read(WINDOWS, 0, 1, slice(0, 1))
+
+    def test_an_error_while_reading_ahead(self, trainer_of):
+        """It comes in its turn, and nothing is read again."""
+        read = []
+
+        def documents():
+            for number in range(100):
+                if number == 40:
+                    raise RuntimeError("a broken file")
+                read.append(number)
+                yield {"input_ids": [5] * 30}
+
+        trainer = trainer_of(datasets.IterableDataset.from_generator(documents), max_steps=9)
+        read.clear()
+        with pytest.raises(RuntimeError, match="a broken file"):
+            trainer.train()
+        assert trainer.state.global_step == 5 and read == list(range(40))
+
     def test_no_documents_at_all(self):
         dataset = datasets.Dataset.from_dict({"input_ids": [[5]]}).to_iterable_dataset().filter(lambda row: False)
         with pytest.raises(ValueError, match="must have documents, but it is empty"):
             self.rows(dataset)
 
-    def test_epochs_and_spans_are_refused(self, trainer_of, folder):
+    def test_epochs_are_refused(self, trainer_of, folder):
         with pytest.raises(ValueError, match="`num_train_epochs` needs rows"):
             trainer_of(stream_of(folder), max_steps=-1, num_train_epochs=1)
-        with pytest.raises(ValueError, match="`row_kind` must be windows or documents"):
-            trainer_of(stream_of(folder), row_kind="spans")
