@@ -164,7 +164,9 @@ class TestTokenFolder:
 
 
 def test_a_tokenizer_without_a_mask_token(english, arguments, tmp_path):
-    with pytest.raises(ValueError, match="has no mask_token, bos_token, eos_token. Add what is missing"):
+    with pytest.raises(
+        ValueError, match="has no mask_token, bos_token, eos_token. Call `tokenizer.add_special_tokens"
+    ):
         run_script(*arguments("text", tokenizer="bare"), "--tokenize-only", english / "documents")
     assert not (tmp_path / "corpus.safetensors").exists()
 

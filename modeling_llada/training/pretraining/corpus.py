@@ -18,11 +18,8 @@ import safetensors.numpy
 from ...writing import write_atomically
 
 
-SPECIAL_TOKENS = ("mask_token", "bos_token", "eos_token")
-ADVICE = (
-    'Add what is missing with `tokenizer.add_special_tokens({"mask_token": "<|mask|>", "bos_token": "<|startoftext|>", '
-    '"eos_token": "<|endoftext|>"})`, save the tokenizer, and tokenise the corpus with it.'
-)
+# The special tokens of a corpus, and texts for those that a tokenizer lacks.
+SPECIAL_TOKENS = {"mask_token": "<|mask|>", "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
 
 
 @dataclass
@@ -75,7 +72,7 @@ class Corpus:
     def __post_init__(self):
         for name in SPECIAL_TOKENS:
             if getattr(self, f"{name}_id") is None:
-                raise ValueError(f"`{name}_id` must be the id of a token, but got None. {ADVICE}")
+                raise ValueError(f"`{name}_id` must be the id of a token, but got None. {advice([name])}")
 
     def save(self, path: str | Path) -> None:
         """Writes the corpus to a `.safetensors` file, or compressed to a `.safetensors.xz` file."""
@@ -116,12 +113,19 @@ class Corpus:
         )
 
 
+def advice(missing: list[str]) -> str:
+    """How to add special tokens to a tokenizer."""
+    tokens = json.dumps({name: SPECIAL_TOKENS[name] for name in missing})
+    return f"Call `tokenizer.add_special_tokens({tokens})`, save the tokenizer, and tokenise the corpus with it."
+
+
 def special_token_ids(tokenizer) -> dict[str, int]:
     """The ids that a [`Corpus`] takes from its tokenizer. Raises a `ValueError` if the tokenizer lacks one of the tokens."""
     missing = [name for name in SPECIAL_TOKENS if getattr(tokenizer, f"{name}_id") is None]
     if missing:
         raise ValueError(
-            f"`tokenizer` must have a mask token, a BOS token and an EOS token, but has no {', '.join(missing)}. {ADVICE}"
+            f"`tokenizer` must have a mask token, a BOS token and an EOS token, but has no {', '.join(missing)}. "
+            + advice(missing)
         )
     return {f"{name}_id": getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKENS}
 

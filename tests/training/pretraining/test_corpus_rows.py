@@ -67,9 +67,9 @@ class TestCorpus:
 
     def test_a_tokenizer_without_special_tokens(self):
         tokenizer = SimpleNamespace(mask_token_id=None, bos_token_id=None, eos_token_id=0)
-        with pytest.raises(ValueError, match="has no mask_token, bos_token. Add what is missing with `tokenizer.add_"):
+        with pytest.raises(ValueError, match="has no mask_token, bos_token. Call `tokenizer.add_"):
             special_token_ids(tokenizer)
-        with pytest.raises(ValueError, match="`mask_token_id` must be the id of a token, but got None. Add"):
+        with pytest.raises(ValueError, match="`mask_token_id` must be the id of a token, but got None. Call"):
             Corpus({}, 99, bos_token_id=0, eos_token_id=1, mask_token_id=None)
 
     def test_each_document_is_laid_out_bare_and_headed(self):

@@ -384,6 +384,6 @@ class TestWhatIsWrong:
         bare.mask_token = None
         bare.save_pretrained(tmp_path / "bare")
         with pytest.raises(
-            ValueError, match="but has no mask_token. Add what is missing with `tokenizer.add_special_tok"
+            ValueError, match=r"but has no mask_token. Call `tokenizer.add_special_tokens\({\S+ \S+}\)`"
         ):
             tokenize(jsonl, tokenizer=str(tmp_path / "bare"))
