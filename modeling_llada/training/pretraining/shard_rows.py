@@ -92,7 +92,8 @@ class ShardRows(RowSchedule):
                 raise ValueError(
                     f"`width` must be at most the tokens of the split, but {split!r} of {self.corpus.folder} has "
                     f"{self.documents.num_tokens:,} in {self.documents.num_documents:,} documents for a width of "
-                    f"{entry.width}. Give it more text, or make the width smaller."
+                    f"{entry.width}. Give it more text (`llada tokenize --validation` holds more out), or make the width smaller: "
+                    "`row_length`, or in a recipe `eval_width` or that of `phases`."
                 )
 
     def _check(self, entry: RowEntry) -> None:

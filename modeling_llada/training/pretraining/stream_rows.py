@@ -114,6 +114,11 @@ class StreamRows:
         try:
             return stream.take(count)
         except StopIteration:
+            if step == 0 and next(iter(stream.dataset), None) is None:
+                raise ValueError(
+                    f"`train_dataset` must have documents in each of its {self.dataset.num_shards:,} shards, but one has none, "
+                    "perhaps after `filter`. Leave out its files."
+                ) from None
             raise ValueError(
                 f"`train_dataset` ended in step {step + 1:,}, before `max_steps`. Make it endless with "
                 f"`train_dataset.repeat(None)`, or continue the last checkpoint with `max_steps={step}`."

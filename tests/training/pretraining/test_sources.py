@@ -280,6 +280,16 @@ class TestStreams:
             trainer.train()
         assert trainer.state.global_step == 5 and read == list(range(40))
 
+    def test_a_shard_without_documents(self):
+        def documents(parts):
+            yield from ({"input_ids": [part] * 30} for part in parts)
+
+        both = datasets.IterableDataset.from_generator(documents, gen_kwargs={"parts": [5, 6]})
+        alone = both.filter(lambda row: row["input_ids"][0] == 5)
+        for dataset in (alone, alone.repeat(None)):
+            with pytest.raises(ValueError, match="must have documents in each of its 2 shards, but one has none"):
+                self.rows(dataset).read(WINDOWS, 0, 4, slice(0, 4))
+
     def test_no_documents_at_all(self):
         dataset = datasets.Dataset.from_dict({"input_ids": [[5]]}).to_iterable_dataset().filter(lambda row: False)
         with pytest.raises(ValueError, match="must have documents, but it is empty"):
