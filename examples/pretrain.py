@@ -288,6 +288,11 @@ def load_corpus(recipe: Recipe) -> Corpus | TokenShards:
     """Loads the corpus, and checks that it has what the recipe needs and the tokens of the tokenizer."""
     if recipe.corpus is None:
         raise ValueError("`--corpus` is needed: a folder of `llada tokenize`, or a file of `--tokenize-only`.")
+    if not Path(recipe.corpus).exists():
+        raise ValueError(
+            f"`--corpus` must be a folder of `llada tokenize`, or a file of `--tokenize-only`, but there is no {recipe.corpus}. "
+            "Write one of them first."
+        )
     corpus = TokenShards(recipe.corpus) if Path(recipe.corpus).is_dir() else Corpus.load(recipe.corpus)
     if recipe.tokenizer is None:
         recipe.tokenizer = getattr(corpus, "tokenizer", None)

@@ -54,7 +54,7 @@ class ShardRows(RowSchedule):
             The tokens that end a line, for `spans`.
 
     Raises:
-        `ValueError`: if the corpus has no such split, or fewer tokens than a row.
+        `ValueError`: if the corpus has no such split, fewer tokens than a row, or no rows of a kind.
 
     Example:
 
@@ -95,6 +95,8 @@ class ShardRows(RowSchedule):
                     f"{entry.width}. Give it more text (`llada tokenize --validation` holds more out), or make the width smaller: "
                     "`row_length`, or in a recipe `eval_width` or that of `phases`."
                 )
+            if entry.kind == "spans":
+                self.read(entry, step=0, count=1, own=slice(0, 1))  # raises if there are none
 
     def _check(self, entry: RowEntry) -> None:
         if entry.kind not in ITEMS:
@@ -167,7 +169,8 @@ class ShardRows(RowSchedule):
 
     def _span(self, place: int, entry: RowEntry, rng: random.Random) -> np.ndarray:
         """Lines of a document, or of the next one that has such lines."""
-        for document in range(place, place + MOST_SKIPPED):
+        most = min(MOST_SKIPPED, self.documents.num_documents)
+        for document in range(place, place + most):
             start, length, _ = self._find(np.array([document % self.documents.num_documents]), key_of(entry))
             text = self.documents.tokens(int(start[0]), int(start[0] + length[0]))
             starts, lengths, _ = find_spans(lines_of(text, self.line_ends), entry.width)
@@ -176,7 +179,7 @@ class ShardRows(RowSchedule):
                 row[: lengths[chosen]] = text[starts[chosen] : starts[chosen] + lengths[chosen]]
                 return row
         raise ValueError(
-            f"`phases` ask for spans rows of width {entry.width}, but {MOST_SKIPPED:,} documents in a row have none. "
+            f"`phases` ask for spans rows of width {entry.width}, but {most:,} documents in a row have none. "
             f"{CURES['spans']}"
         )
 

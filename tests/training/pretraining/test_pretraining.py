@@ -335,7 +335,9 @@ class TestExample:
         assert message in capsys.readouterr().err
 
     def test_a_missing_corpus_is_an_error(self, recipe, call):
-        with pytest.raises(ValueError, match="no file missing.safetensors"):
+        with pytest.raises(
+            ValueError, match="must be a folder of `llada tokenize`, .* there is no missing.safetensors"
+        ):
             call(*recipe, "--corpus", "missing.safetensors")
 
     def test_a_time_limit_shorter_than_loading_makes_one_step(self, recipe, call, tmp_path):
