@@ -21,6 +21,14 @@ def about_places(draw: Draw) -> list[Asked]:
     return shuffled(draw, asked)
 
 
+def about_presence(draw: Draw) -> list[Asked]:
+    """As many questions about what is there as about what is not."""
+    picture = tasks.several(draw, draw.rng.randint(1, 4))
+    there = draw.rng.sample(picture[1], min(MOST // 2, len(picture[1])))
+    others = [number for number in tasks.different_numbers(draw, MOST) if number not in picture[1]]
+    return shuffled(draw, [tasks.ask_presence(draw, picture, number) for number in (*there, *others[: len(there)])])
+
+
 def about_counts(draw: Draw) -> list[Asked]:
     kinds = draw.rng.randint(2, 4)
     counts = tasks.split_number(draw, draw.rng.randint(kinds, 9), kinds)
@@ -69,6 +77,7 @@ def about_pair(draw: Draw) -> list[Asked]:
 
 DIALOGUES = {
     about_places: 12,
+    about_presence: 5,
     about_counts: 6,
     about_things: 3,
     about_shapes: 3,

@@ -4,7 +4,7 @@
 
 | stage | rows |
 |---|---|
-| 1 | captions: what is there, and where |
+| 1 | captions: what is there, and where; whether something is there |
 | 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare, list; half of the rows ask one question, half several |
 | 3 | questions of two steps, answered with `/think` by the reasoning and the answer, with `/no_think` by the answer; and rows of stage 2 with `/no_think` |
 """
@@ -17,11 +17,17 @@ from torch.utils.data import Dataset
 
 from recipes.vision import lists, tasks, two_step
 from recipes.vision.archive import Archive, load_archive
-from recipes.vision.dialogues import DIALOGUES
+from recipes.vision.dialogues import DIALOGUES, about_presence
 from recipes.vision.draw import LANGUAGES, SPLITS, Asked, Draw
 
 
-STAGE_1 = {tasks.caption_one: 5, lists.caption_places: 6, tasks.caption_several: 1, tasks.caption_sign: 1}
+STAGE_1 = {
+    tasks.caption_one: 5,
+    lists.caption_places: 5,
+    about_presence: 3,
+    tasks.caption_several: 1,
+    tasks.caption_sign: 1,
+}
 # Half of the rows need reading or comparison of what is small.
 STAGE_2 = {
     tasks.name: 6,

@@ -179,6 +179,13 @@ def counted(draw: Draw, counts: list[int]) -> tuple[Image.Image, list[int], tupl
     return canvas, [number for number, _ in kinds], layout
 
 
+def ask_presence(draw: Draw, picture: Several, number: int) -> Asked:
+    """Asks whether an emoji is in a picture."""
+    canvas, numbers, _, layout = picture
+    answer = draw.say("yes", "有") if number in numbers else draw.say("no", "没有")
+    return Asked("presence", "present", [canvas], answer, {"name": draw.name(number)}, layout=layout)
+
+
 def count_all(draw: Draw) -> Asked:
     total = draw.rng.randint(1, 9)
     kinds = draw.rng.choice((1, 1, 2, total))

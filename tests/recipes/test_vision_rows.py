@@ -13,12 +13,12 @@ from support.vision_archive import small_archive
 from recipes.vision import lists, measure, sheet, tasks, two_step
 from recipes.vision.archive import load_archive
 from recipes.vision.checks import blind_answers, is_right, scores
-from recipes.vision.dialogues import DIALOGUES, MOST
+from recipes.vision.dialogues import DIALOGUES, MOST, about_presence
 from recipes.vision.draw import WORDINGS, Draw, held_out_numbers, held_out_style, is_held_out_layout, is_held_out_text
 from recipes.vision.rows import STAGE_1, STAGE_2, TWO_STEP, VisionRows
 
 
-ALL_MAKERS = {**STAGE_1, **STAGE_2, **TWO_STEP}
+ALL_MAKERS = [maker for maker in {**STAGE_1, **STAGE_2, **TWO_STEP} if maker not in DIALOGUES]
 READ = (tasks.read_sign, tasks.read_line, tasks.caption_sign)
 
 
@@ -87,6 +87,12 @@ def test_dialogues_ask_different_questions_about_the_same_pictures(archive, make
         assert len({(one.kind, *one.slots.values()) for one in asked}) == len(asked)
         assert not any(is_held_out_layout(one.layout) for one in asked)
     assert max(lengths) > 1 and max(lengths) <= MOST
+
+
+def test_what_is_asked_for_is_there_as_often_as_not(archive):
+    asked = [one for seed in range(30) for one in about_presence(draw_of(archive, "train", seed))]
+    answers = [one.answer for one in asked]
+    assert set(answers) == {"yes", "no"} and answers.count("yes") == answers.count("no")
 
 
 def test_lists_have_each_thing_with_its_place(archive):
