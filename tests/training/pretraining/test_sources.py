@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from support.made_up_corpus import BOS, EOS
 from support.pretraining_runs import losses_of, stream_of, train_on, train_on_and_write
 from support.processes import run_together
@@ -280,15 +281,19 @@ class TestStreams:
             trainer.train()
         assert trainer.state.global_step == 5 and read == list(range(40))
 
-    def test_a_shard_without_documents(self):
+    @pytest.mark.parametrize("is_repeated", (False, True))
+    def test_a_shard_without_documents(self, is_repeated):
+        if is_repeated and Version(datasets.__version__) < Version("5"):
+            pytest.skip("older releases of datasets repeat a shard without documents for ever")
+
         def documents(parts):
             yield from ({"input_ids": [part] * 30} for part in parts)
 
         both = datasets.IterableDataset.from_generator(documents, gen_kwargs={"parts": [5, 6]})
         alone = both.filter(lambda row: row["input_ids"][0] == 5)
-        for dataset in (alone, alone.repeat(None)):
-            with pytest.raises(ValueError, match="must have documents in each of its 2 shards, but one has none"):
-                self.rows(dataset).read(WINDOWS, 0, 4, slice(0, 4))
+        dataset = alone.repeat(None) if is_repeated else alone
+        with pytest.raises(ValueError, match="must have documents in each of its 2 shards, but one has none"):
+            self.rows(dataset).read(WINDOWS, 0, 4, slice(0, 4))
 
     def test_no_documents_at_all(self):
         dataset = datasets.Dataset.from_dict({"input_ids": [[5]]}).to_iterable_dataset().filter(lambda row: False)
