@@ -13,10 +13,10 @@ python -m recipes.smollm2 collect --run runs/smollm2 --json evidence/results/smo
 """
 
 import argparse
-import importlib
 from pathlib import Path
 
 from modeling_llada.training.scripts import run_script
+from recipes.commands import add_recipe_arguments, check_positive, run_command
 
 
 # The function of each command, in a module that is imported only when the command runs.
@@ -24,9 +24,7 @@ COMMANDS = {"prepare": "prepare.prepare", "train": "training.train", "collect": 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = vars(parse_arguments(arguments))
-    module, function = COMMANDS[options.pop("command")].split(".")
-    getattr(importlib.import_module(f"recipes.smollm2.{module}"), function)(**options)
+    run_command("recipes.smollm2", COMMANDS, parse_arguments(arguments))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -38,30 +36,20 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     prepare.add_argument("--output", type=Path, default=Path("data/smollm2"), help="the folder (%(default)s)")
 
     train = commands.add_parser("train", help="train and measure the models of the study")
-    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    add_recipe_arguments(train)
     train.add_argument("--model", dest="names", action="append", help="only this model; may be given again (all)")
     train.add_argument("--data", help="the folder of prepare")
     train.add_argument("--output-dir", help="the folder of the run")
     train.add_argument("--resume", action="store_true", help="continue the run, if there is one")
     train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
-    train.add_argument(
-        "--set",
-        dest="assignments",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any other value of the YAML file",
-    )
 
     collect = commands.add_parser("collect", help="write the results of all models into one file")
     collect.add_argument("--run", type=Path, required=True, help="the folder of the run")
     collect.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
 
     args = parser.parse_args(arguments)
-    if getattr(args, "max_minutes", None) is not None and args.max_minutes <= 0:
-        parser.error(f"`--max-minutes` must be positive, but got {args.max_minutes}.")
+    check_positive(parser, args, {"max_minutes": "--max-minutes"})
     return args
 
 

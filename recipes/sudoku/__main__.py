@@ -28,10 +28,10 @@ reasoning-gym makes the held-out puzzles (`pip install -e '.[puzzles]'`). Traini
 """
 
 import argparse
-import importlib
 from pathlib import Path
 
 from modeling_llada.training.scripts import run_script
+from recipes.commands import add_recipe_arguments, check_positive, run_command
 
 
 SIZES = (4, 6, 9)
@@ -49,10 +49,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = vars(parse_arguments(arguments))
-    command = options.pop("command")
-    module, function = COMMANDS[command].split(".")
-    getattr(importlib.import_module(f"recipes.sudoku.{module}"), function)(**options)
+    run_command("recipes.sudoku", COMMANDS, parse_arguments(arguments))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -71,7 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     prepare.add_argument("--seed", type=int, default=0, help="(%(default)s)")
 
     train = commands.add_parser("train", help="train LLaDA, or with --twin the autoregressive twin")
-    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    add_recipe_arguments(train)
     train.add_argument("--twin", action="store_true", help="train an autoregressive Llama of the same shape instead")
     train.add_argument(
         "--form", choices=("canvas", "answer"), help="what LLaDA reads: the board, or the puzzle and its answer"
@@ -82,15 +79,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--output-dir", help="the folder of the run")
     train.add_argument("--puzzles", help="the file of prepare")
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
-    train.add_argument(
-        "--set",
-        dest="assignments",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any other value of the YAML file",
-    )
 
     evaluate = commands.add_parser("evaluate", help="solve the held-out puzzles with all models of a run")
     evaluate.add_argument("--run", type=Path, required=True, help="the folder of the run")
@@ -120,11 +108,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     space.add_argument("--seed", type=int, default=2026, help="(%(default)s)")
 
     args = parser.parse_args(arguments)
-    for name in ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps"):
-        value = getattr(args, name, None)
-        if value is not None and value <= 0:
-            flag = name.removeprefix("num_").replace("_", "-")
-            parser.error(f"`--{flag}` must be positive, but got {value}.")
+    names = ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps")
+    check_positive(parser, args, {name: f"--{name.removeprefix('num_').replace('_', '-')}" for name in names})
     return args
 
 

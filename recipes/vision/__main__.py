@@ -18,10 +18,10 @@
 """
 
 import argparse
-import importlib
 from pathlib import Path
 
 from modeling_llada.training.scripts import run_script
+from recipes.commands import add_recipe_arguments, check_positive, run_command
 
 
 # The function of each command, in a module that is imported only when the command runs.
@@ -29,9 +29,7 @@ COMMANDS = {"train": "training.train", "evaluate": "evaluation.evaluate", "expor
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = vars(parse_arguments(arguments))
-    module, function = COMMANDS[options.pop("command")].split(".")
-    getattr(importlib.import_module(f"recipes.vision.{module}"), function)(**options)
+    run_command("recipes.vision", COMMANDS, parse_arguments(arguments))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +37,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train the tower and the three stages")
-    train.add_argument("--config", type=Path, required=True, help="YAML file with the whole recipe")
+    add_recipe_arguments(train)
     train.add_argument("--output-dir", dest="output_dir", help="the folder of the run")
     train.add_argument("--archive", help="the file of prepare")
     train.add_argument("--minutes", help="of each stage, as in tower=4,1=1,2=9,3=3")
@@ -61,15 +59,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--check-rows", dest="check_rows", type=int, help="questions of each task after each stage, 0 for none"
     )
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
-    train.add_argument(
-        "--set",
-        dest="assignments",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any other value of the YAML file",
-    )
 
     evaluate = commands.add_parser("evaluate", help="answer held-out questions, and score them by task")
     evaluate.add_argument("--model", type=Path, required=True, help="the folder of a checkpoint")
@@ -93,10 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     export.add_argument("--output", type=Path, default=Path("checkpoints/llada-v-tiny"), help="(%(default)s)")
 
     args = parser.parse_args(arguments)
-    for name in ("rows", "batch_size"):
-        value = getattr(args, name, None)
-        if value is not None and value <= 0:
-            parser.error(f"`--{name.replace('_', '-')}` must be positive, but got {value}.")
+    check_positive(parser, args, {"rows": "--rows", "batch_size": "--batch-size"})
     return args
 
 
