@@ -218,7 +218,8 @@ def stages_table(recipe: dict, record: dict, log: list[dict]) -> str:
             max((entry["step"] for entry in log if entry["stage"] == call["stage"]), default=0),
         )
         if stage == "tower":
-            rates = f"tower {tower_rates(recipe['tower'])}"
+            tower = recipe["tower"]
+            rates = f"tower {tower['matrix_rate']:g} (Muon) and {tower['learning_rate']:g}"
         else:
             own = recipe["training"] | recipe["stages"].get(stage, {})
             parts = own.get("trained_parts") or ["vision_tower", "multi_modal_projector", "language_model"]
@@ -228,12 +229,6 @@ def stages_table(recipe: dict, record: dict, log: list[dict]) -> str:
             )
         rows.append([stage, rates, f"{steps:,}", f"{call['seconds'] / 60:.1f}"])
     return table(["stage", "trained parts and learning rates", "steps", "minutes"], rows)
-
-
-def tower_rates(tower: dict) -> str:
-    """The learning rates of the tower. Runs before Muon have one."""
-    muon = f"{tower['matrix_rate']:g} (Muon) and " if "matrix_rate" in tower else ""
-    return f"{muon}{tower['learning_rate']:g}"
 
 
 def licences_table(about: dict) -> str:

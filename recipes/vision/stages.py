@@ -62,22 +62,19 @@ class Budget(TrainerCallback):
 
 class DrawingTrainer(LLaDASFTTrainer):
     """
-    [`LLaDASFTTrainer`] on rows that are drawn on the fly, whose learning rates follow the budget.
+    [`LLaDASFTTrainer`] on rows that are drawn on the fly, whose learning rates follow the budget. Muon trains the matrices of
+    the layers, with the same rates.
 
     Args:
         rows (`VisionRows`): what is drawn.
         reader (`RowReader`): makes it into tokens and tiles.
         budget (`Budget`): when training ends.
         final_rate (`float`): the part of the learning rates that is left at the end, on a cosine.
-        muon (`bool`): whether Muon trains the matrices of the layers, with the same learning rates.
         kwargs: the other arguments of [`LLaDASFTTrainer`].
     """
 
-    def __init__(
-        self, *args, rows: VisionRows, reader: RowReader, budget: Budget, final_rate: float, muon: bool, **kwargs
-    ):
-        self.drawn_rows, self.reader, self.budget = rows, reader, budget
-        self.final_rate, self.muon = final_rate, muon
+    def __init__(self, *args, rows: VisionRows, reader: RowReader, budget: Budget, final_rate: float, **kwargs):
+        self.drawn_rows, self.reader, self.budget, self.final_rate = rows, reader, budget, final_rate
         super().__init__(*args, callbacks=[budget, InterruptCallback("the same command")], **kwargs)
 
     def numbered_rows(self, dataset: Dataset, noise: RowNoise) -> NumberedRows:
@@ -89,7 +86,7 @@ class DrawingTrainer(LLaDASFTTrainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        if is_new and self.muon:
+        if is_new:
             self.optimizer = optimizer = with_muon(optimizer, self.model if model is None else model)
         return optimizer
 
@@ -114,7 +111,6 @@ def train_stage(
     rows: VisionRows,
     minutes: float | None,
     final_rate: float,
-    muon: bool,
     is_blind: bool,
 ) -> DrawingTrainer:
     """Trains a stage, from its last checkpoint if there is one, and returns the trainer."""
@@ -131,7 +127,6 @@ def train_stage(
         reader=reader,
         budget=Budget(minutes),
         final_rate=final_rate,
-        muon=muon,
     )
     trainer.train(resume_from_checkpoint=find_last_checkpoint(args.output_dir))
     # They draw rows for steps that the budget cut off, and a loader waits five seconds for each of them.

@@ -42,7 +42,7 @@ class Recipe:
     model: dict  # arguments of LLaDAVConfig
     tower: dict  # arguments of TowerArguments
     training: dict  # arguments of LLaDASFTConfig, for all stages
-    stages: dict  # for each stage its own, and `final_rate` and `muon` of DrawingTrainer
+    stages: dict  # for each stage its own, and `final_rate` of DrawingTrainer
     minutes: dict  # of each stage
     seed: int = 0
     steps: dict = dataclasses.field(default_factory=dict)  # of each stage, where they count in the place of minutes
@@ -179,7 +179,7 @@ def run_stage(stage: str, recipe: Recipe, model, processor, folder: Path, use_cp
         model.to("cpu")
     else:
         options = copy.deepcopy(recipe.training | recipe.stages.get(stage, {}))
-        final_rate, muon = options.pop("final_rate", 0.1), options.pop("muon", False)
+        final_rate = options.pop("final_rate", 0.1)
         options |= ({"use_cpu": True} if use_cpu else {}) | (
             {"image_aspect_ratio": "square"} if recipe.one_tile else {}
         )
@@ -195,7 +195,7 @@ def run_stage(stage: str, recipe: Recipe, model, processor, folder: Path, use_cp
             recipe.seed,
             model.config.vision_config.image_size,
         )
-        trainer = train_stage(model, processor, args, rows, minutes, final_rate, muon, recipe.blind)
+        trainer = train_stage(model, processor, args, rows, minutes, final_rate, recipe.blind)
         log = [{"stage": stage, **entry} for entry in trainer.state.log_history]
     for parameter in model.parameters():
         parameter.requires_grad_(True)

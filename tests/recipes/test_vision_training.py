@@ -48,7 +48,6 @@ SMALL = [
     "training.dataloader_prefetch_factor=null",
     "training.optim=adamw_torch",
     "training.logging_steps=1",
-    "stages.2.muon=true",
 ]
 STEPS = "tower=2,1=1,2=2,3=1"
 STAGES = ("tower", "1", "2", "3")
