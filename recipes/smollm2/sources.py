@@ -125,12 +125,6 @@ RUST_BOOKS = ("book", "reference", "nomicon", "rustc", "embedded-book", "edition
 TEXTS = (
     TextSource(STDLIB, "prose", ("package/moby-dick/data/*.txt", "package/sotu/data/*.txt"), read_text),
     TextSource(AUSTEN, "prose", ("usr/lib/R/site-library/janeaustenr/data/Rdata.rdb",), read_novels),
-    TextSource(
-        Package("anarchism", None, "GPL-2", "https://www.anarchistfaq.org"),
-        "prose",
-        ("usr/share/doc/anarchism/html/*.html",),
-        read_page,
-    ),
     _manual(
         "debian-handbook",
         "GPL-2+ or CC-BY-SA-3.0",
