@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import unquote
 
 from modeling_llada.writing import complete_or_absent
 
@@ -95,4 +96,4 @@ def unpack(package: Package, folder: Path) -> Path:
 
 
 def version_of(package: Package, folder: Path) -> str:
-    return package.version or fetch(package, folder).stem.split("_")[1]
+    return package.version or unquote(fetch(package, folder).stem.split("_")[1])  # apt-get writes 1:2.39 as 1%3a2.39

@@ -23,6 +23,7 @@ import recipes.smollm2.training as training  # noqa: E402
 from evidence.__main__ import picture  # noqa: E402
 from modeling_llada.conversion import from_autoregressive  # noqa: E402
 from modeling_llada.training import Corpus  # noqa: E402
+from recipes.packages import version_of  # noqa: E402
 from recipes.smollm2 import markup, weights  # noqa: E402
 from recipes.smollm2.__main__ import main  # noqa: E402
 from recipes.smollm2.corpus import Paragraphs, held_out_windows, is_held_out, is_prose  # noqa: E402
@@ -138,6 +139,11 @@ class TestCorpus:
 
     def test_each_package_has_a_licence_and_a_source(self):
         assert all(package.licence and package.source.startswith("http") for package in PACKAGES)
+
+    def test_versions_of_debian_are_as_debian_writes_them(self, tmp_path):
+        (tmp_path / "git-doc_1%3a2.39.5-0+deb12u3_all.deb").write_bytes(b"")
+        package = next(one for one in PACKAGES if one.name == "git-doc")
+        assert version_of(package, tmp_path) == "1:2.39.5-0+deb12u3"
 
 
 class TestWeights:
