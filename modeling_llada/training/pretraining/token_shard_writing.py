@@ -43,7 +43,8 @@ class SplitWriter:
     """
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype, shard_bytes: int, state: dict | None = None):
-        self.folder, self.name, self.dtype, self.shard_bytes = folder, name, dtype, shard_bytes
+        self.folder, self.name, self.dtype = folder, name, dtype
+        self.shard_length = max(1, shard_bytes // dtype.itemsize)
         self.shards: list[dict] = [] if state is None else list(state["shards"])
         self._open(*(state["open"] if state else (0, 0)))
 
@@ -52,7 +53,7 @@ class SplitWriter:
         ends = np.cumsum(lengths, dtype=np.int64)
         first = begin = 0
         while first < len(lengths):
-            room = self.shard_bytes // self.dtype.itemsize - self.tokens.length
+            room = self.shard_length - self.tokens.length
             last = min(int(np.searchsorted(ends, begin + room)), len(ends) - 1)
             end = int(ends[last])
             self.tokens.append(tokens[begin:end])
@@ -63,7 +64,7 @@ class SplitWriter:
             first, begin = last + 1, end
 
     def state(self) -> dict:
-        """What a later writer needs to continue after the documents so far."""
+        """What a later writer needs to continue after the documents so far, which are on the disk then."""
         for file in (self.tokens, self.lengths):
             file.flush()
         return {"shards": list(self.shards), "open": [self.tokens.length, self.lengths.length]}
@@ -131,6 +132,9 @@ class ArrayFile:
             The type of its numbers.
         length (`int`, *optional*, defaults to 0):
             Numbers to keep of an interrupted writer.
+
+    Raises:
+        `ValueError`: if the file does not have as many numbers.
     """
 
     def __init__(self, path: Path, dtype: np.dtype, length: int = 0):
@@ -138,10 +142,17 @@ class ArrayFile:
         self.partial = path.with_name(f".{path.name}.part")
         if length and path.is_file():  # it was interrupted after the file had got its name
             os.replace(path, self.partial)
+        found = self.partial.stat().st_size if self.partial.is_file() else 0
         with errors_that_name(path):
-            self.file = self.partial.open("r+b" if length else "w+b")
+            self.file = self.partial.open("r+b" if found else "w+b")
             self._write_header()
-            self.file.truncate(self.file.tell() + length * dtype.itemsize)
+            end = self.file.tell() + length * dtype.itemsize
+            if length and found < end:  # truncating would fill it up with zeros
+                self.file.close()
+                raise ValueError(
+                    f"{path} lacks tokens that were written. Remove the folder {path.parent}, and start again."
+                )
+            self.file.truncate(end)
             self.file.seek(0, os.SEEK_END)
 
     def append(self, numbers: np.ndarray) -> None:
@@ -150,13 +161,17 @@ class ArrayFile:
         self.length += len(numbers)
 
     def flush(self) -> None:
+        """Puts what was appended on the disk, also for a machine that stops."""
         with errors_that_name(self.path):
             self.file.flush()
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Completes the file, and gives it its name."""
         with errors_that_name(self.path):
             self._write_header()
+        self.flush()
+        with errors_that_name(self.path):
             self.file.close()
             os.replace(self.partial, self.path)
 

@@ -61,15 +61,21 @@ class TokenShards:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.manifest = read_manifest(self.folder)
         self.tokenizer = self.folder / TOKENIZER
-        for name in ("vocab_size", "bos_token_id", "eos_token_id", "mask_token_id"):
-            setattr(self, name, self.manifest[name])
-        self.splits = {
-            name: TokenSplit(self.folder, shards, self.manifest["dtype"])
-            for name, shards in self.manifest["splits"].items()
-        }
+        try:
+            for name in ("vocab_size", "bos_token_id", "eos_token_id", "mask_token_id"):
+                setattr(self, name, int(self.manifest[name]))
+            self.splits = {
+                name: TokenSplit(self.folder, shards, self.manifest["dtype"])
+                for name, shards in self.manifest["splits"].items()
+            }
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"`folder` must be complete, but {self.folder / MANIFEST} is damaged: {error!r}. Copy it again, or write the "
+                "folder again."
+            ) from error
 
     def check_hashes(self) -> None:
         """Reads all files, and raises a `ValueError` if one is not as it was written."""
@@ -100,9 +106,11 @@ class TokenSplit:
         self.files = {name: file for shard in shards for name, file in shard["files"].items()}
         for name, file in self.files.items():
             check_size(folder / name, file["bytes"])
-        self._tokens = ShardedArray([folder / f"{shard['name']}.tokens.npy" for shard in shards], shards, "tokens")
+        names = [shard["name"] for shard in shards]
+        counts = {key: [shard[key] for shard in shards] for key in ("tokens", "documents")}
+        self._tokens = ShardedArray([folder / f"{name}.tokens.npy" for name in names], counts["tokens"], self.dtype)
         self._lengths = ShardedArray(
-            [folder / f"{shard['name']}.lengths.npy" for shard in shards], shards, "documents"
+            [folder / f"{name}.lengths.npy" for name in names], counts["documents"], np.dtype(np.uint32)
         )
 
     @property
@@ -115,19 +123,19 @@ class TokenSplit:
 
     def tokens(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """The tokens `start .. stop - 1` of the documents one after the other, also across shards."""
-        return self._tokens.read(start, stop, self.dtype)
+        return self._tokens.read(start, stop)
 
     def lengths(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """The number of tokens of the documents `start .. stop - 1`."""
-        return self._lengths.read(start, stop, np.dtype(np.uint32))
+        return self._lengths.read(start, stop)
 
     def token_rows(self, starts: np.ndarray, width: int) -> np.ndarray:
         """`width` tokens from each of some places, `(len(starts), width)`; 0 behind the last token."""
-        return self._tokens.read_rows(starts, width, self.dtype)
+        return self._tokens.read_rows(starts, width)
 
     def length_rows(self, starts: np.ndarray, width: int) -> np.ndarray:
         """The lengths of `width` documents from each of some, `(len(starts), width)`; 0 behind the last document."""
-        return self._lengths.read_rows(starts, width, np.dtype(np.uint32))
+        return self._lengths.read_rows(starts, width)
 
     @cached_property
     def document_starts(self) -> np.ndarray:
@@ -139,15 +147,15 @@ class TokenSplit:
 class ShardedArray:
     """Arrays of several files as one. A file is mapped when it is first used."""
 
-    def __init__(self, paths: list[Path], shards: list[dict], counted: str):
-        self.paths = paths
-        self.ends = np.cumsum([shard[counted] for shard in shards], dtype=np.int64)
+    def __init__(self, paths: list[Path], lengths: list[int], dtype: np.dtype):
+        self.paths, self.lengths, self.dtype = paths, lengths, dtype
+        self.ends = np.cumsum(lengths, dtype=np.int64)
         self.mapped: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def read(self, start: int, stop: int | None, dtype: np.dtype) -> np.ndarray:
+    def read(self, start: int, stop: int | None) -> np.ndarray:
         """The part from `start` to `stop`: a view of the file, or a copy if it lies in several files."""
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
@@ -160,11 +168,13 @@ class ShardedArray:
             offset = end - len(array)
             pieces.append(array[start - offset : stop - offset])
             start, shard = end, shard + 1
-        return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
+        return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, self.dtype), *pieces])
 
-    def read_rows(self, starts: np.ndarray, width: int, dtype: np.dtype) -> np.ndarray:
+    def read_rows(self, starts: np.ndarray, width: int) -> np.ndarray:
         """The parts of `width` from some starts on, `(len(starts), width)`, read together; 0 behind the end."""
-        rows = np.zeros((len(starts), width), dtype)
+        if (starts < 0).any():
+            raise IndexError(f"0 <= starts is needed, but got {starts.min()}")
+        rows = np.zeros((len(starts), width), self.dtype)
         shards = np.searchsorted(self.ends, starts, side="right")
         for shard in np.unique(shards[starts < len(self)]).tolist():
             array = np.asarray(self._map(shard))
@@ -172,13 +182,23 @@ class ShardedArray:
             inside = (shards == shard) & (local + width <= len(array))
             rows[inside] = array[local[inside, None] + np.arange(width)]
             for row in np.flatnonzero((shards == shard) & ~inside).tolist():
-                found = self.read(int(starts[row]), min(int(starts[row]) + width, len(self)), dtype)
+                found = self.read(int(starts[row]), min(int(starts[row]) + width, len(self)))
                 rows[row, : len(found)] = found
         return rows
 
     def _map(self, shard: int) -> np.ndarray:
         if shard not in self.mapped:
-            self.mapped[shard] = np.load(self.paths[shard], mmap_mode="r")
+            path, length = self.paths[shard], self.lengths[shard]
+            try:
+                array = np.lib.format.open_memmap(path, mode="r")
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: {error}. Copy it again.") from error
+            if array.dtype != self.dtype or array.shape != (length,):
+                raise ValueError(
+                    f"{path} must have {length:,} numbers of {self.dtype}, as {MANIFEST} says, but has {array.size:,} of "
+                    f"{array.dtype}. Copy the folder again."
+                )
+            self.mapped[shard] = array
         return self.mapped[shard]
 
     def __getstate__(self) -> dict:

@@ -74,6 +74,10 @@ class TestReading:
         train = TokenShards(folder).splits["train"]
         with pytest.raises(IndexError, match="but got start 0 and stop 100000"):
             train.tokens(0, 100_000)
+        with pytest.raises(IndexError, match="but got start -1 and stop 2"):
+            train.tokens(-1, 2)
+        with pytest.raises(IndexError, match="0 <= starts is needed, but got -1"):
+            train.token_rows(np.array([3, -1]), 5)
         assert train.tokens(5, 5).shape == (0,)
 
 
@@ -93,6 +97,36 @@ class TestWhatIsWrong:
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | values))
         with pytest.raises(ValueError, match=message):
             TokenShards(manifest.parent)
+
+    @pytest.mark.parametrize("name", ["vocab_size", "splits", "dtype"])
+    def test_a_manifest_that_lacks_something(self, tmp_path, name):
+        manifest = write_folder(tmp_path / "tokens") / "manifest.json"
+        values = json.loads(manifest.read_text())
+        del values[name]
+        manifest.write_text(json.dumps(values))
+        with pytest.raises(ValueError, match=f"manifest.json is damaged: KeyError\\('{name}'\\). Copy it again"):
+            TokenShards(manifest.parent)
+
+    def test_a_manifest_of_other_files(self, tmp_path):
+        """Else the tokens behind a shard of another length would be those of other documents."""
+        manifest = write_folder(tmp_path / "tokens") / "manifest.json"
+        text = manifest.read_text()
+        manifest.write_text(text.replace("uint16", "uint32"))
+        with pytest.raises(ValueError, match=r"tokens.npy must have \d+ numbers of uint32, .* but has \d+ of uint16"):
+            TokenShards(manifest.parent).splits["train"].tokens(0, 5)
+        values = json.loads(text)
+        values["splits"]["train"][0]["tokens"] -= 1
+        manifest.write_text(json.dumps(values))
+        with pytest.raises(
+            ValueError, match=r"train-00000.tokens.npy must have \d+ numbers of uint16, as manifest.json"
+        ):
+            TokenShards(manifest.parent).splits["train"].tokens(0, 5)
+
+    def test_a_shard_with_a_damaged_header(self, tmp_path):
+        shard = write_folder(tmp_path / "tokens") / "train-00001.tokens.npy"
+        shard.write_bytes(bytes(16) + shard.read_bytes()[16:])
+        with pytest.raises(ValueError, match="train-00001.tokens.npy is damaged: .*magic string"):
+            TokenShards(shard.parent).splits["train"].tokens()
 
     def test_a_shard_that_is_missing_or_cut(self, tmp_path):
         shard = write_folder(tmp_path / "tokens") / "train-00001.tokens.npy"
@@ -127,6 +161,27 @@ class TestGoingOn:
         files = sorted(path.name for path in folder.glob("train*"))
         assert sorted(path.name for path in tmp_path.iterdir()) == files
         assert all((tmp_path / name).read_bytes() == (folder / name).read_bytes() for name in files)
+
+    @pytest.mark.parametrize("cut", [2, None])
+    def test_a_file_that_has_lost_tokens(self, tmp_path, cut):
+        """As after a power failure. They must not become zeros."""
+        options = (tmp_path, "train", np.dtype(np.uint16), SHARD_BYTES)
+        writer = SplitWriter(*options)
+        add(writer, 0, 3)
+        state = writer.state()
+        writer.abandon()
+        file = tmp_path / ".train-00000.tokens.npy.part"
+        file.write_bytes(file.read_bytes()[:-cut]) if cut else file.unlink()
+        for _ in range(2):
+            with pytest.raises(
+                ValueError, match="train-00000.tokens.npy lacks tokens that were written. Remove the folder"
+            ):
+                SplitWriter(*options, state)
+
+    def test_a_shard_smaller_than_a_token(self, tmp_path):
+        writer = SplitWriter(tmp_path, "train", np.dtype(np.uint32), 1)
+        writer.add(np.arange(6), np.array([1, 2, 3]))
+        assert [shard["tokens"] for shard in writer.finish()] == [1, 2, 3]
 
     def test_without_documents_there_are_no_files(self, tmp_path):
         assert SplitWriter(tmp_path, "validation", np.dtype(np.uint16), SHARD_BYTES).finish() == []
