@@ -24,23 +24,28 @@ from transformers import (
 # `transformers.AutoImageProcessor` of older releases is a placeholder without torchvision, which is not needed here.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
+from .models.configuration_illada import ILLaDAConfig
 from .models.configuration_llada import LLaDAConfig
 from .models.configuration_llada_v import LLaDAVConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .models.image_processing_llada_v import LLaDAVImageProcessor
+from .models.modeling_illada import ILLaDAForMaskedLM, ILLaDAModel
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
 from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
 from .models.processing_llada_v import LLaDAVProcessor
 from .pipelines import register_pipelines
 
 
-AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
-# The mask predictor comes first, because scripts for the official checkpoints expect logits from `AutoModel`. A saved
-# backbone still loads as a backbone, because its config.json names that class.
-AutoModel.register(LLaDAConfig, (LLaDAForMaskedLM, LLaDAModel), exist_ok=True)
-AutoModelForMaskedLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
-AutoModelForCausalLM.register(LLaDAConfig, LLaDAForMaskedLM, exist_ok=True)
+# A config.json of LLaDA-MoE also has the `model_type` of the dense models: `families_llada.py` tells the families apart.
+for model_class, backbone_class in ((LLaDAForMaskedLM, LLaDAModel), (ILLaDAForMaskedLM, ILLaDAModel)):
+    config_class = model_class.config_class
+    AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    # The mask predictor comes first, because scripts for the official checkpoints expect logits from `AutoModel`. A saved
+    # backbone still loads as a backbone, because its config.json names that class.
+    AutoModel.register(config_class, (model_class, backbone_class), exist_ok=True)
+    AutoModelForMaskedLM.register(config_class, model_class, exist_ok=True)
+    AutoModelForCausalLM.register(config_class, model_class, exist_ok=True)
 AutoConfig.register("llava_llada", LLaDAVConfig, exist_ok=True)
 AutoModel.register(LLaDAVConfig, (LLaDAVForConditionalGeneration, LLaDAVModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
@@ -51,6 +56,9 @@ AutoProcessor.register(LLaDAVConfig, LLaDAVProcessor, exist_ok=True)
 register_pipelines()
 
 __all__ = [
+    "ILLaDAConfig",
+    "ILLaDAForMaskedLM",
+    "ILLaDAModel",
     "LLaDAConfig",
     "LLaDAForMaskedLM",
     "LLaDAGenerationConfig",

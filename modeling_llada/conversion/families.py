@@ -34,7 +34,7 @@ def check_convertible(config: PreTrainedConfig, source: str) -> None:
 def why_not(config: PreTrainedConfig) -> str | None:
     """Why a model cannot be converted, `None` if it can."""
     family, architectures = config.model_type, config.architectures or []
-    if family in ("llada", "llava_llada"):
+    if isinstance(config, LLaDAConfig):
         return "it is a LLaDA already"
     if family not in FAMILIES:
         if any("num_experts" in name or "num_local_experts" in name for name in config.to_dict()):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..loading import check_base, merge_adapter
+from ..models.configuration_llada import LLaDAConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..prompt_fields import FILE_NAME as PROMPT_FIELDS_FILE
 from ..prompt_fields import find_base, find_file, read_fields
@@ -27,7 +28,6 @@ from .vision import load_processor, make_public, stored_tensors
 LAYOUTS = ("transformers", "official")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 SHARD_SIZE = re.compile(r"\d+(\.\d+)?(KB|MB|GB|TB)")
-OFFICIAL_ARCHITECTURE = "LLaDAModelLM"
 
 
 @dataclass
@@ -166,7 +166,7 @@ def export_checkpoint(
         if loaded_tokenizer is not None:
             save_tokenizer(loaded_tokenizer, folder, layout, processor)
         if layout == "official":
-            notes += make_public(folder, config) if sees_images else make_official(folder)
+            notes += make_public(folder, config) if sees_images else make_official(folder, config)
         if card is None:
             card = write_model_card(model, loaded_tokenizer, name or destination.name, layout, license, base_model)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -216,14 +216,14 @@ def describe_card(card: str | None, layout: str) -> str:
     return "model card: kept"
 
 
-def make_official(folder: Path) -> list[str]:
+def make_official(folder: Path, config: LLaDAConfig) -> list[str]:
     """Removes our code from a saved folder, and makes config.json name the official class. Returns notes for the user."""
-    for path in folder.glob("*_llada.py"):
+    for path in folder.glob("*.py"):
         path.unlink()
     path = folder / "config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
     fields.pop("auto_map", None)
-    fields["architectures"] = [OFFICIAL_ARCHITECTURE]
+    fields["architectures"] = [config.official_architecture]
     # The official code needs the field name of transformers 4. Version 5 reads both.
     fields["torch_dtype"] = fields.pop("dtype")
     path.write_text(json.dumps(dict(sorted(fields.items())), indent=2) + "\n", encoding="utf-8")

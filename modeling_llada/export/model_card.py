@@ -87,11 +87,11 @@ options = {"add_generation_prompt": True, "tokenize": True, "return_tensors": "p
 inputs = processor.apply_chat_template(messages, **options)"""
 
 LOADING = {
-    "transformers": """`trust_remote_code=True` runs the `*_llada.py` files of this folder, on transformers 5.17 or newer. With the package
+    "transformers": """`trust_remote_code=True` runs the Python files of this folder, on transformers 5.17 or newer. With the package
 `modeling_llada` installed, `import modeling_llada` replaces it. `AutoModel`, `AutoModelForMaskedLM` and
 `AutoModelForCausalLM` give the same mask predictor.""",
     "official": """The package `modeling_llada` reads this folder on transformers 5. The folder has no code of its own. The official model
-code reads it too, and so do engines and converters that know `LLaDAModelLM`.""",
+code reads it too, and so do engines and converters that know `{architecture}`.""",
     "vision transformers": """`trust_remote_code=True` runs the Python files of this folder, on transformers 5.17 or newer. With the package
 `modeling_llada` installed, `import modeling_llada` replaces it. A message may have several images, or none.""",
     "vision official": """The package `modeling_llada` reads this folder on transformers 5, and makes its processor. The folder has no code of its
@@ -104,7 +104,7 @@ checkpoint. A message may have several images, or none.""",
 }
 FILES = {
     "transformers": """Made with `llada export`: config and weights with the field and parameter names of the official LLaDA checkpoints, the
-code of the model (`*_llada.py`), the options of `generate`, and {tokenizer}.""",
+code of the model, the options of `generate`, and {tokenizer}.""",
     "vision transformers": """Made with `llada export`: config, with the parameter names of the public LLaDA-V checkpoint, the code of the model and the
 processor, the options of `generate`, and {tokenizer}.""",
     "vision official": """Made with `llada export --layout official`: config and weights as in the public LLaDA-V checkpoint, the options of
@@ -166,7 +166,7 @@ def fill_card(
         ),
         prompt=prompt,
         decoder="processor" if kind.startswith("vision") else "tokenizer",
-        loading=LOADING[kind].format(name=name),
+        loading=LOADING[kind].format(name=name, architecture=model.config.official_architecture),
         options="" if is_adapter else describe_options(model),
         origin=origin,
     )

@@ -10,13 +10,17 @@ from transformers.utils import cached_file
 
 from ..models.configuration_llada import LLaDAConfig
 from ..models.generation_config_llada import LLaDAGenerationConfig
+from ..models.modeling_illada import ILLaDAForMaskedLM
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..models.modeling_llada_v import LLaDAVForConditionalGeneration
 from ..prompt_fields import read_json
 
 
 NUM_NAMES = 10  # in an error
-MODEL_CLASSES = {"llada": LLaDAForMaskedLM, "llava_llada": LLaDAVForConditionalGeneration}
+MODEL_CLASSES = {
+    model_class.config_class.model_type: model_class
+    for model_class in (LLaDAForMaskedLM, ILLaDAForMaskedLM, LLaDAVForConditionalGeneration)
+}
 
 
 def load_config(source: str, layout: str) -> LLaDAConfig:

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from .conversion_llada import rename_official_keys
+from .families_llada import check_network
 
 
 BACKBONE_KEY = re.compile(
@@ -23,6 +24,12 @@ BACKBONE_KEY = re.compile(
 
 class LLaDACheckpointingMixin:
     """The guards that [`LLaDAPreTrainedModel`] puts around the methods of [`PreTrainedModel`]."""
+
+    stores_own_names = False  # whether the weights have the same names in files as here
+
+    def __init__(self, config: PreTrainedConfig, *args, **kwargs):
+        check_network(type(self), config)
+        super().__init__(config, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -74,7 +81,7 @@ class LLaDACheckpointingMixin:
                 "It describes another network. The sizes of a vision tower may be those of a vision_config.json beside it."
             )
         info = PreTrainedModel._finalize_model_loading(model, load_config, loading_info)
-        may_lack_head = not {"LLaDAModel", "LLaDAVModel"}.isdisjoint(model.config.architectures or ["LLaDAModel"])
+        may_lack_head = any(name.endswith("Model") for name in model.config.architectures or ["LLaDAModel"])
         missing = [key for key in info.missing_keys if not (may_lack_head and key.startswith("lm_head."))]
         unexpected = [key for key in info.unexpected_keys if BACKBONE_KEY.match(key)]
         for keys, problem in ((missing, "lacks {} weights of the model"), (unexpected, "has {} weights too many")):
@@ -132,7 +139,8 @@ class LLaDACheckpointingMixin:
         caller = sys._getframe(1)  # nothing else of the model is asked before the tensors are skipped
         while caller.f_code.co_name == "state_dict":  # of a model around this one
             caller = caller.f_back
-        if caller.f_code.co_name == "load_checkpoint_in_model" and caller.f_locals.get("device_map") is not None:
+        is_accelerate = caller.f_code.co_name == "load_checkpoint_in_model" and not self.stores_own_names
+        if is_accelerate and caller.f_locals.get("device_map") is not None:
             raise ValueError(
                 "`device_map` makes accelerate look for tensors by the names of the modules, but files of LLaDA have the "
                 "official names. Load the folder with `from_pretrained(folder, device_map=...)`, or leave `device_map` "

@@ -15,7 +15,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -30,11 +30,11 @@ from .conversion_llada import (
     OFFICIAL_TO_CANONICAL_FIELD,
     OTHER_SWITCHES,
     SUPPORTED_SWITCHES,
-    check_family,
     check_no_conflict,
     check_switch,
     to_official_config,
 )
+from .families_llada import CONFIG_CLASSES, check_family, config_class_of
 from .options_llada import SPECIAL_TOKENS, check_bool, check_class, check_integer, check_number, check_token_ids
 
 
@@ -127,12 +127,6 @@ OFFICIAL_TOKENS = {
 }
 
 
-def check_field(name: str, value: Any) -> None:
-    """Refuses a value that a field cannot have. `None` is an absent value."""
-    if value is not None and name in FIELD_CHECKS:
-        FIELD_CHECKS[name](name, value)
-
-
 def derive_head_dim(hidden_size: int, num_attention_heads: int) -> int:
     """The width of a head where the config does not say it."""
     if num_attention_heads <= 0 or hidden_size % num_attention_heads:
@@ -208,7 +202,7 @@ class LLaDAConfig(PreTrainedConfig):
     Raises:
         `ValueError`: if a field has a value that it cannot have, or different values under its official and its
             canonical name; if a special token is not in the vocabulary; if the config has a switch that is not implemented
-            (alibi, biases, other block types...), or is of the LLaDA-MoE family.
+            (alibi, biases, other block types...), or is of another family.
 
     Example:
 
@@ -224,8 +218,15 @@ class LLaDAConfig(PreTrainedConfig):
     """
 
     model_type = "llada"
-    attribute_map = OFFICIAL_TO_CANONICAL_FIELD | {"embedding_size": "vocab_size"}
+    official_names: ClassVar[dict[str, str]] = OFFICIAL_TO_CANONICAL_FIELD
+    attribute_map = official_names | {"embedding_size": "vocab_size"}
     default_theta = 500000.0
+    # What another family has instead.
+    official_architecture: ClassVar[str] = "LLaDAModelLM"
+    own_architecture: ClassVar[str] = "LLaDAForMaskedLM"
+    official_tokens: ClassVar[dict[str, int]] = OFFICIAL_TOKENS
+    field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = FIELD_CHECKS
+    rope_full_precision: ClassVar[bool] = True  # whether queries and keys are rotated in float32
     base_model_tp_plan = {
         "layers.*.self_attn.q_proj": "colwise",
         "layers.*.self_attn.k_proj": "colwise",
@@ -269,16 +270,33 @@ class LLaDAConfig(PreTrainedConfig):
         # `__post_init__` would be too late: it cannot tell a default from a given value, and the types of the library
         # know neither the official names nor the ranges.
         for name, value in kwargs.items():
-            check_field(name, value)
-        check_no_conflict(kwargs)
+            cls.check_field(name, value)
+        check_no_conflict(kwargs, cls.official_names)
         return super().__new__(cls)
 
+    def __init_subclass__(cls, *args, **kwargs):
+        super().__init_subclass__(*args, **kwargs)
+        CONFIG_CLASSES[cls.model_type] = cls
+
     def __setattr__(self, name, value):
-        check_field(name, value)
+        self.check_field(name, value)
         super().__setattr__(name, value)
 
+    @classmethod
+    def check_field(cls, name: str, value: Any) -> None:
+        """Refuses a value that a field cannot have. `None` is an absent value."""
+        if value is not None and name in cls.field_checks:
+            cls.field_checks[name](name, value)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """Reads a config.json; see [`PreTrainedConfig.from_dict`]. Its `architectures` tell the class of the config."""
+        config_class = config_class_of(config_dict, default=cls)
+        read = super().from_dict if config_class is cls else config_class.from_dict
+        return read(config_dict, **kwargs)
+
     def __post_init__(self, **kwargs):
-        check_family(self.architectures, self.model_type)
+        check_family(type(self), self.architectures)
 
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:
@@ -290,11 +308,11 @@ class LLaDAConfig(PreTrainedConfig):
             self.tokenizer_vocab_size, self.vocab_size = self.vocab_size, embedding_size
 
         # An `auto_map` to the official remote code would name files that a saved copy does not have.
-        if any("LLaDAModelLM" in str(reference) for reference in (kwargs.get("auto_map") or {}).values()):
+        if any(self.official_architecture in str(reference) for reference in (kwargs.get("auto_map") or {}).values()):
             kwargs.pop("auto_map")
 
         # `None` in an official config means the same as an absent field: the value is derived.
-        for official in OFFICIAL_TO_CANONICAL_FIELD:
+        for official in self.official_names:
             if kwargs.get(official, 0) is None:
                 kwargs.pop(official)
 
@@ -302,7 +320,7 @@ class LLaDAConfig(PreTrainedConfig):
 
         # `AutoModel.from_config` picks one of two classes by this name, and fails without it.
         if self.architectures is None:
-            self.architectures = ["LLaDAForMaskedLM"]
+            self.architectures = [self.own_architecture]
 
         # The call above has resolved the official names.
         if self.num_key_value_heads is None:
@@ -316,13 +334,14 @@ class LLaDAConfig(PreTrainedConfig):
             norms = ("layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm")
             self.base_model_tp_plan = self.base_model_tp_plan | dict.fromkeys(norms, "replicated_with_grad_allreduce")
         # The defaults are tokens of the official vocabulary, which a smaller one does not have.
-        for name, official in OFFICIAL_TOKENS.items():
+        for name, official in self.official_tokens.items():
             if getattr(self, name) == official and official >= self.vocab_size:
                 setattr(self, name, None)
         # With another mask token there is another tokenizer, which need not have these ids.
-        if self.mask_token_id == OFFICIAL_MASK_TOKEN_ID:
-            self.eot_token_id = OFFICIAL_EOT_TOKEN_ID if self.eot_token_id is None else self.eot_token_id
-            self.pad_token_id = OFFICIAL_PAD_TOKEN_ID if self.pad_token_id is None else self.pad_token_id
+        if self.mask_token_id == self.official_tokens["mask_token_id"]:
+            for name in ("eot_token_id", "pad_token_id"):
+                if getattr(self, name) is None:
+                    setattr(self, name, self.official_tokens.get(name))
         # The later validation of the library would raise errors that are not `ValueError`s.
         self.validate_architecture()
         self.validate_token_ids()
@@ -375,6 +394,9 @@ class LLaDAConfig(PreTrainedConfig):
         # The library leaves out its own defaults, which can change.
         config_dict["tie_word_embeddings"] = self.tie_word_embeddings
         return to_official_config(config_dict)
+
+
+CONFIG_CLASSES[LLaDAConfig.model_type] = LLaDAConfig
 
 
 __all__ = ["LLaDAConfig"]

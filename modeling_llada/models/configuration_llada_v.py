@@ -73,7 +73,7 @@ def check_vision_config(name: str, value: Any) -> None:
         )
 
 
-FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
+FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = LLaDAConfig.field_checks | {
     "vision_config": check_vision_config,
     "image_token_id": partial(check_integer, minimum=0),
     "video_token_id": partial(check_integer, minimum=0),
@@ -81,12 +81,6 @@ FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     "patch_merge_type": check_merge_type,
     "image_grid_pinpoints": check_pinpoints,
 }
-
-
-def check_field(name: str, value: Any) -> None:
-    """Refuses a value that a field of the images cannot have. `None` is an absent value."""
-    if value is not None and name in FIELD_CHECKS:
-        FIELD_CHECKS[name](name, value)
 
 
 @strict
@@ -135,6 +129,8 @@ class LLaDAVConfig(LLaDAConfig):
     """
 
     model_type = "llava_llada"
+    own_architecture: ClassVar[str] = "LLaDAVForConditionalGeneration"
+    field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = FIELD_CHECKS
     sub_configs: ClassVar[dict] = {"vision_config": SiglipVisionConfig}
 
     vision_config: dict | PreTrainedConfig | None = None
@@ -145,23 +141,12 @@ class LLaDAVConfig(LLaDAConfig):
     patch_merge_type: str = "spatial_unpad"
     projector_hidden_act: str = "gelu"
 
-    def __new__(cls, **kwargs):
-        for name, value in kwargs.items():
-            check_field(name, value)
-        return super().__new__(cls, **kwargs)
-
-    def __setattr__(self, name, value):
-        check_field(name, value)
-        super().__setattr__(name, value)
-
     def __post_init__(self, **kwargs):
         sizes = self.vision_config
         if not isinstance(sizes, PreTrainedConfig) or getattr(sizes, "vision_use_head", True):
             sizes = sizes.to_dict() if isinstance(sizes, PreTrainedConfig) else PUBLIC_VISION_SIZES | (sizes or {})
             self.vision_config = SiglipVisionConfig(**sizes | {"vision_use_head": False})
         super().__post_init__(**kwargs)
-        if self.architectures == ["LLaDAForMaskedLM"]:
-            self.architectures = ["LLaDAVForConditionalGeneration"]
         if self.image_token_id is None:
             is_public = self.vocab_size == PUBLIC_VOCABULARY["rows"]
             if is_public and self.tokenizer_vocab_size is None:
@@ -214,7 +199,14 @@ class LLaDAVConfig(LLaDAConfig):
 
     @classmethod
     def from_language_config(cls, config: LLaDAConfig, **fields) -> "LLaDAVConfig":
-        """The configuration of a LLaDA that gets eyes: its own fields, and those of the images, such as `vision_config`."""
+        """
+        The configuration of a dense LLaDA that gets eyes: its own fields, and those of the images, such as `vision_config`.
+        """
+        if config.model_type != LLaDAConfig.model_type:
+            raise ValueError(
+                f"`config` must be that of a dense LLaDA, a `LLaDAConfig`, but got a `{type(config).__name__}`. LLaDA-V has no "
+                "other language model."
+            )
         own = config.to_dict()
         for name in ("architectures", "auto_map", "model_type", "transformers_version", "_name_or_path"):
             own.pop(name, None)

@@ -87,9 +87,9 @@ OTHER_SWITCHES = {
 }
 
 
-def check_no_conflict(config_dict: dict) -> None:
+def check_no_conflict(config_dict: dict, official_names: dict[str, str]) -> None:
     """Raises a `ValueError` if a config gives one field different values under its official and its canonical name."""
-    for official, canonical in OFFICIAL_TO_CANONICAL_FIELD.items():
+    for official, canonical in official_names.items():
         first, second = config_dict.get(official), config_dict.get(canonical)
         if first is not None and second is not None and first != second:
             raise ValueError(
@@ -114,23 +114,6 @@ def check_switch(name: str, value: Any) -> None:
         )
 
 
-def check_family(architectures: list[str] | None, model_type: str) -> None:
-    """Raises a `ValueError` for a checkpoint of another family. That of LLaDA-MoE has the same `model_type: llada`."""
-    for architecture in architectures or []:
-        if model_type == "llada" and architecture.startswith(("Llava", "LLaDAV")):
-            raise ValueError(
-                f"`architectures={architectures}` is a checkpoint of LLaDA-V, which has a vision tower. Load it with "
-                "`AutoModelForImageTextToText` or `LLaDAVForConditionalGeneration`, which answer to text alone, too."
-            )
-        if "moe" in architecture.lower():
-            raise ValueError(
-                f"`architectures={architectures}` is a checkpoint of the LLaDA-MoE family, which also has "
-                "`model_type: llada` but is another network. This package implements the dense models (LLaDA-8B, "
-                "LLaDA-1.5). Load this checkpoint with its own remote code, in a process that does not import this "
-                "package."
-            )
-
-
 def to_official_config(config_dict: dict) -> dict:
     """The content of config.json: the fields of [`LLaDAConfig`] under their official names, sorted as in the official files."""
     official = SUPPORTED_SWITCHES | {"include_qkv_bias": False}
@@ -143,12 +126,16 @@ def to_official_config(config_dict: dict) -> dict:
     if tokenizer_vocab_size is not None and tokenizer_vocab_size <= official["embedding_size"]:
         official["vocab_size"] = tokenizer_vocab_size
 
-    # There is no official name for scaled RoPE, so it stays as it is.
-    rope_parameters = official.get("rope_parameters") or {}
-    if rope_parameters.get("rope_type", "default") == "default":
-        official.pop("rope_parameters", None)
-        official["rope_theta"] = rope_parameters["rope_theta"]
-    return dict(sorted(official.items()))
+    return dict(sorted(with_official_rope(official).items()))
+
+
+def with_official_rope(config_dict: dict) -> dict:
+    """The fields of a config with a `rope_theta` alone. There is no official name for scaled RoPE, so it stays as it is."""
+    rope_parameters = config_dict.get("rope_parameters") or {}
+    if rope_parameters.get("rope_type", "default") != "default":
+        return config_dict
+    others = {name: value for name, value in config_dict.items() if name != "rope_parameters"}
+    return others | {"rope_theta": rope_parameters["rope_theta"]}
 
 
 def rename_official_keys(state_dict: dict, prefix: str, backbone: bool) -> list[str]:

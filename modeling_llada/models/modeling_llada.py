@@ -75,7 +75,7 @@ class LLaDARMSNorm(nn.Module):
 
 
 class LLaDARotaryEmbedding(nn.Module):
-    """Cosines and sines of the rotary embedding, always in float32."""
+    """Cosines and sines of the rotary embedding, in float32, or in the dtype of the model for families without it."""
 
     def __init__(self, config: LLaDAConfig):
         super().__init__()
@@ -109,7 +109,9 @@ class LLaDARotaryEmbedding(nn.Module):
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
         freqs = position_ids[..., None].float() * inv_freq
-        cos, sin = freqs.cos() * self.attention_scaling, freqs.sin() * self.attention_scaling
+        # CODEPATH: LLaDA-8B and LLaDA-V rotate in float32, iLLaDA and LLaDA-MoE in the dtype of the model.
+        dtype = torch.float if self.config.rope_full_precision else x.dtype
+        cos, sin = ((part * self.attention_scaling).to(dtype) for part in (freqs.cos(), freqs.sin()))
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
@@ -117,8 +119,8 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
     """
     Applies the rotary embedding to queries or keys, `(batch, length, num_heads, head_dim)`.
 
-    It is computed in float32, the dtype of `cos` and `sin`, `(batch, length, head_dim)`. In the first half `sin` is
-    negative, so a roll is enough where `modeling_llama.py` rotates halves.
+    It is computed in the dtype of `cos` and `sin`, `(batch, length, head_dim)`. In the first half `sin` is negative, so a
+    roll is enough where `modeling_llama.py` rotates halves.
     """
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)

@@ -15,8 +15,10 @@ import pytest
 import torch
 from conftest import TINY
 from support.autoregressive import autoregressive_model
+from support.golden_families import FAMILIES, golden_of
 from support.golden_v import FOLDER as GOLDEN_V
 from support.golden_v import golden_image
+from support.saved_tensors import assert_same_tensors, stored
 from support.tiny_poet import save_tiny_poet
 from transformers import AutoModel, AutoTokenizer, pipeline
 
@@ -32,11 +34,11 @@ from modeling_llada.conversion import from_autoregressive
 from modeling_llada.export import export_checkpoint
 
 
-# All files of the folder but those of images. One that `modeling_llada.py` does not import, directly or not, would not be
+# All files of the folder but those of images and of other families. One that `modeling_llada.py` does not import, directly or not, would not be
 # copied.
 MODELS = Path(modeling_llada.models.__file__).parent
 REMOTE_FILES = {path.name for path in MODELS.glob("*_llada.py")}
-REMOTE_FILES_WITH_IMAGES = {path.name for path in MODELS.glob("*_llada*.py")}
+REMOTE_FILES_WITH_IMAGES = REMOTE_FILES | {path.name for path in MODELS.glob("*_llada_v.py")}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]
 # `-S` leaves out the .pth files, by which Python finds an editable install. A regular install is in the folder itself.
@@ -50,7 +52,7 @@ sys.modules["modeling_llada"] = None  # importing the package is an error
 # Two processes do all the work, because starting one takes longer than everything that it does.
 SAVED = """
 import torch, transformers
-predictor, backbone, vision, converted, again, prompt, messages = sys.argv[1:]
+predictor, backbone, vision, converted, again, prompt, messages, *families = sys.argv[1:]
 prompt, result = torch.tensor(json.loads(prompt)), {}
 for auto_class in ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM"):
     model = getattr(transformers, auto_class).from_pretrained(predictor, trust_remote_code=True)
@@ -71,6 +73,11 @@ parts = (model, processor, processor.image_processor)
 result["vision"] = [sorted(inputs), sequences, processor.decode(sequences[0]), [type(part).__module__ for part in parts]]
 model.save_pretrained(f"{again}/vision")
 processor.save_pretrained(f"{again}/vision")
+for folder in families:
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder, trust_remote_code=True)
+    sequences = model.generate(prompt, max_new_tokens=8, steps=4, block_length=4).tolist()
+    result[type(model).__name__] = [type(model).__module__, sequences]
+    model.save_pretrained(f"{again}/{type(model).__name__}")
 print(json.dumps(result))
 """
 EXPORTED = """
@@ -154,8 +161,11 @@ def saved(elsewhere, tmp_path_factory):
     for part in (LLaDAVForConditionalGeneration, LLaDAVProcessor):
         part.from_pretrained(GOLDEN_V).save_pretrained(folder / "vision")
     from_autoregressive(autoregressive_model("qwen3"), mask_token_id=3).save_pretrained(folder / "converted")
+    for name in FAMILIES:
+        golden_of(name).model.save_pretrained(folder / name)
     folders = [folder / name for name in ("predictor", "backbone", "vision", "converted")]
-    result = elsewhere(SAVED, *folders, again, PROMPT, json.dumps(messages))
+    families = [folder / name for name in FAMILIES]
+    result = elsewhere(SAVED, *folders, again, PROMPT, json.dumps(messages), *families)
     return SimpleNamespace(folder=folder, again=again, messages=messages, result=json.loads(result))
 
 
@@ -186,6 +196,19 @@ class TestSaved:
         with torch.no_grad():
             expected = autoregressive_model("qwen3")(torch.tensor(PROMPT)).logits.flatten()
         assert torch.equal(torch.tensor(saved.result["converted"]), expected)
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_another_family(self, saved, family):
+        golden = golden_of(family)
+        name = golden.model_class.__name__
+        module, sequences = saved.result[name]
+        assert module.startswith("transformers_modules.")
+        expected = golden.model.generate(torch.tensor(PROMPT), max_new_tokens=8, steps=4, block_length=4)
+        assert sequences == expected.tolist()
+        own_files = {f"{kind}_{family.replace('-', '_')}.py" for kind in ("configuration", "modeling")}
+        assert python_files(saved.folder / family) == python_files(saved.again / name) == REMOTE_FILES | own_files
+        assert auto_map(saved.folder / family) == auto_map(saved.again / name)
+        assert_same_tensors(stored(saved.again / name), golden.weights)
 
     def test_a_question_about_a_picture(self, saved):
         names, sequences, text, modules = saved.result["vision"]

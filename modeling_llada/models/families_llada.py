@@ -1,0 +1,79 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
+"""The one place that tells the families of LLaDA apart: by `architectures`, since LLaDA-MoE has the `model_type` of the
+dense models."""
+
+# How the names of the classes of a family begin, in lower case, both the official ones and ours.
+NAMES_OF_CLASSES = {
+    "llavallada": "llava_llada",
+    "lladav": "llava_llada",
+    "llada2": "llada2_moe",
+    "lladamoe": "llada_moe",
+    "illada": "illada",
+    "llada": "llada",
+}
+TITLES = {
+    "llada": "dense LLaDA",
+    "illada": "iLLaDA",
+    "llada_moe": "LLaDA-MoE",
+    "llada2_moe": "LLaDA2",
+    "llava_llada": "LLaDA-V, which has a vision tower",
+}
+# Fields of LLaDA-MoE that no dense model has, for a config.json without `architectures`.
+MOE_FIELDS = {"num_experts", "expert_intermediate_size"}
+
+# The config classes that are imported, by family. A folder with remote code imports its own one.
+CONFIG_CLASSES: dict[str, type] = {}
+
+
+def family_of(config_dict: dict) -> str | None:
+    """
+    The family of a config.json, which is the `model_type` of its config class here.
+
+    Example:
+
+    ```python
+    >>> family_of({"architectures": ["LLaDAMoEModelLM"], "model_type": "llada"})
+    'llada_moe'
+    ```
+    """
+    architectures = config_dict.get("architectures")
+    for architecture in architectures if isinstance(architectures, list) else []:
+        for beginning, family in NAMES_OF_CLASSES.items():
+            if str(architecture).lower().startswith(beginning):
+                return family
+    model_type = config_dict.get("model_type")
+    return "llada_moe" if model_type == "llada" and config_dict.keys() >= MOE_FIELDS else model_type
+
+
+def config_class_of(config_dict: dict, default: type) -> type:
+    """The config class that reads a config.json: that of its family if `default` is the one of the dense models."""
+    family = family_of(config_dict)
+    return CONFIG_CLASSES.get(family, default) if default.model_type == "llada" else default
+
+
+def check_family(config_class: type, architectures: list[str] | None) -> None:
+    """Raises a `ValueError` if a config has the `architectures` of another family."""
+    family = family_of({"architectures": architectures, "model_type": config_class.model_type})
+    if family == config_class.model_type:
+        return
+    way_out = "This package has no such network: load it with its own code"
+    if family in CONFIG_CLASSES:
+        way_out = f"Load it with `AutoConfig` and `AutoModelForMaskedLM`, or use `{CONFIG_CLASSES[family].__name__}`"
+    raise ValueError(
+        f"`architectures={architectures}` is a checkpoint of {TITLES[family]}. `{config_class.__name__}` is for "
+        f"{TITLES[config_class.model_type]}. {way_out}."
+    )
+
+
+def check_network(model_class: type, config) -> None:
+    """Raises a `ValueError` if the config of one family shall make the network of another one."""
+    own, given = model_class.config_class.model_type, config.model_type
+    if own != given:
+        raise ValueError(
+            f"`config` is a `{type(config).__name__}`, of {TITLES.get(given, given)}. `{model_class.__name__}` is for "
+            f"{TITLES[own]}. Load the checkpoint with `AutoModelForMaskedLM`, which finds the class that it needs."
+        )
+
+
+__all__ = ["config_class_of", "family_of"]
