@@ -89,17 +89,12 @@ def run(args: argparse.Namespace) -> None:
     from modeling_llada.training import tokenize_corpus
     from modeling_llada.training.tokenizing.corpus import is_finished
 
-    options = {
-        name: value
-        for name, value in vars(args).items()
-        if name not in ("run", "validation", "shard_size", "separator")
-    }
+    options = {name: value for name, value in vars(args).items() if name not in ("run", "shard_size", "separator")}
     finished = is_finished(args.output)
     try:
         with ProgressLine() as progress:
             shards = tokenize_corpus(
                 **options,
-                validation=args.validation if args.validation < 1 else int(args.validation),
                 shard_size=size_of(args.shard_size),
                 separator=unescaped(args.separator),
                 on_progress=progress,
@@ -122,18 +117,21 @@ def report(folder: Path, shards) -> None:
         more = ", ..." if found["documents"] > len(found["first"]) else ""
         lines.append(f"  left out, {reason}: {found['documents']:,} ({', '.join(found['first'][:3])}{more})")
     sys.stdout.write("\n".join(lines) + "\n")
-    wanted = manifest["settings"]["train_tokenizer"]
+    settings = manifest["settings"]
+    wanted = settings["train_tokenizer"]
     if wanted and wanted > manifest["vocab_size"]:
         warn(
             f"the text has words for {manifest['vocab_size']:,} tokens only, fewer than `--train-tokenizer {wanted}`."
         )
-    if "validation" not in shards.splits and manifest["settings"]["validation"]:
+    if "validation" not in shards.splits and settings["validation"]:
         warn("no document was held out, since there are few. Give their number with `--validation N`.")
     if manifest.get("special_text"):
         warn(
             f"{manifest['special_text']:,} documents have the text of a special token, such as <|endoftext|>. It was encoded as "
             "other text. If it stands between documents, give it as `--separator`."
         )
+    if settings["separator"] and manifest["documents"] <= sum(one["files"] for one in settings["sources"]):
+        warn(f"the separator {settings['separator']!r} divides no file, so that each is one document.")
     share = manifest.get("unknown", 0) / manifest["tokens"]
     if share > MANY_UNKNOWN:
         warn(f"{share:.1%} of the tokens are unknown to the tokenizer, which was made for other text.")
@@ -192,4 +190,4 @@ def size_of(text: str) -> int:
 
 def unescaped(separator: str | None) -> str | None:
     """The separator with line breaks and tabs for \\n and \\t, which shells do not write."""
-    return separator and separator.replace("\\n", "\n").replace("\\t", "\t")
+    return separator and separator.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")

@@ -70,14 +70,20 @@ def test_little_text_has_few_words(llada, letters, tmp_path):
 def test_a_separator_is_written_with_escapes(llada, tmp_path):
     (tmp_path / "a.txt").write_text("one\ntwo\n\nthree")
     options = ["--train-tokenizer", 300, "--validation", 0, "--shard-size", "1KB"]
-    for separator, documents in ((r"\n", 3), (r"\n\n", 2)):
+    for separator, documents in ((r"\n", 3), (r"\r\n\r\n", 2)):
         llada(tmp_path / "a.txt", "--separator", separator, "--output", tmp_path / str(documents), *options)
         assert TokenShards(tmp_path / str(documents)).splits["train"].num_documents == documents
+    err = llada(tmp_path / "a.txt", "--separator", "END", "--output", tmp_path / "whole", *options).err
+    assert "the separator 'END' divides no file, so that each is one document." in err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            ["--validation", "2.7"],
+            "`validation` must be a share in [0, 1), or a whole number of documents, but got 2.7",
+        ),
         (["--shard-size", "many"], "`--shard-size` must be a size such as 100MB or 1GB, but got 'many'"),
         (["--tokenizer", "x"], "argument --tokenizer: not allowed with argument --train-tokenizer"),
         (["--text_field", "x"], "Did you mean --text-field?"),

@@ -120,14 +120,24 @@ def advice(missing: list[str]) -> str:
 
 
 def special_token_ids(tokenizer) -> dict[str, int]:
-    """The ids that a [`Corpus`] takes from its tokenizer. Raises a `ValueError` if the tokenizer lacks one of the tokens."""
+    """
+    The ids that a [`Corpus`] takes from its tokenizer. Raises a `ValueError` if the tokenizer lacks one of the tokens, or if the
+    mask token has another task.
+    """
     missing = [name for name in SPECIAL_TOKENS if getattr(tokenizer, f"{name}_id") is None]
     if missing:
         raise ValueError(
             f"`tokenizer` must have a mask token, a BOS token and an EOS token, but has no {', '.join(missing)}. "
             + advice(missing)
         )
-    return {f"{name}_id": getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKENS}
+    ids = {f"{name}_id": getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKENS}
+    for name in ("bos_token", "eos_token", "unk_token"):
+        if getattr(tokenizer, f"{name}_id") == ids["mask_token_id"]:
+            raise ValueError(
+                f"`tokenizer` must have a mask token of its own, but {tokenizer.mask_token!r} is also its `{name}`. "
+                + advice(["mask_token"])
+            )
+    return ids
 
 
 def tokenize_documents(

@@ -117,7 +117,7 @@ def write_manifest(folder: Path, **values) -> dict:
     """
     hashes = {path.name: sha256_of(path) for path in sorted((folder / TOKENIZER).glob("*"))}
     manifest = {"format": FORMAT, "version": VERSION, **values, "tokenizer": {"sha256": hashes}}
-    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 

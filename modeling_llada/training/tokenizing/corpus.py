@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -24,8 +25,8 @@ from ..pretraining.corpus import special_token_ids
 from ..pretraining.token_shard_writing import SplitWriter, write_manifest
 from ..pretraining.token_shards import MANIFEST, PROGRESS, TOKENIZER, TokenShards, read_manifest
 from .encoding import EMPTY, EncodedBatch, Problem
-from .sources import Position, Source, SourceOptions, find_sources, read_batches
-from .tokenizer import SMALLEST, load_tokenizer, sample_texts, train_tokenizer
+from .sources import Position, Source, SourceOptions, find_sources, other_files, read_batches
+from .tokenizer import SMALLEST, fingerprint_of, load_tokenizer, sample_texts, train_tokenizer
 from .workers import Encoders, start_workers
 
 
@@ -58,9 +59,14 @@ class State:
     @classmethod
     def read(cls, path: Path) -> "State":
         values = read_json(path, dict)
-        values["position"] = Position(*values["position"])
-        values["counts"] = Counter(values["counts"])
-        return cls(**values)
+        try:
+            values["position"] = Position(*values["position"])
+            values["counts"] = Counter(values["counts"])
+            return cls(**values)
+        except (LookupError, TypeError) as error:
+            raise ValueError(
+                f"{path} is damaged: {error!r}. Remove the folder {path.parent}, and start again."
+            ) from error
 
 
 def tokenize_corpus(
@@ -97,8 +103,8 @@ def tokenize_corpus(
         split (`str`, *optional*, defaults to `"train"`), config_name (`str`, *optional*):
             See [`SourceOptions`].
         validation (`float`, *optional*, defaults to 0.01):
-            The share of the documents that are held out, or their number if it is at least 1, for which the sources are read
-            twice. The hash of a text decides, so that equal texts are in the same split.
+            The share of the documents that are held out, or the number of different ones if it is at least 1, for which the
+            sources are read twice. The hash of a text decides, so that equal texts are in the same split.
         shard_size (`int`, *optional*, defaults to 100000000):
             Bytes at which a shard is closed.
         num_processes (`int`, *optional*):
@@ -124,26 +130,30 @@ def tokenize_corpus(
     >>> shards.splits["train"].num_tokens
     ```
     """
-    options = SourceOptions(text_field, separator, split, config_name)
     check_options(sources, tokenizer, train_tokenizer, separator, validation, shard_size, num_processes)
+    if separator is not None:
+        separator = separator.replace("\r\n", "\n").replace("\r", "\n")  # as the line ends of files
+    options = SourceOptions(text_field, separator, split, config_name)
     output = Path(output).expanduser()
     check_folder(output)
-    found = {name: find_sources(name, options, output) for name in sources}
-    check_once([file.name for files in found.values() for file in files])
+    found = [find_sources(name, options, output) for name in sources]
+    files = [file for files in found for file in files]
+    check_once([file.name for file in files])
+    loaded = None if tokenizer is None else load_tokenizer(tokenizer)
     settings = {
-        "sources": [describe(name, files) for name, files in found.items()],
-        **{"tokenizer": tokenizer, "train_tokenizer": train_tokenizer, **asdict(options)},
-        **{"validation": validation, "shard_size": shard_size},
+        "sources": [describe(name, files) for name, files in zip(sources, found, strict=True)],
+        "tokenizer": None if tokenizer is None else f"{tokenizer} (sha256 {fingerprint_of(loaded)})",
+        **{"train_tokenizer": train_tokenizer, **asdict(options)},
+        **{"validation": validation if validation < 1 else int(validation), "shard_size": shard_size},
     }
-    state = read_state(output, settings)
-    if state is None:
-        return TokenShards(output)
-    loaded = None if tokenizer is None or (output / TOKENIZER).is_dir() else load_tokenizer(tokenizer)
-    with only_writer(output):
-        files = [file for files in found.values() for file in files]
-        run = Run(output, files, state, num_processes, skip_bad, on_progress)
-        run.prepare_tokenizer(loaded)
-        run.write()
+    if not is_finished(output):
+        with only_writer(output):
+            if not is_finished(output):  # by another process meanwhile
+                state = read_state(output, settings) or begin(output, sources, settings)
+                run = Run(output, files, state, num_processes, skip_bad, on_progress)
+                run.prepare_tokenizer(loaded)
+                run.write()
+    check_settings(output, read_manifest(output).get("settings"), settings)
     return TokenShards(output)
 
 
@@ -166,7 +176,7 @@ def check_options(sources, tokenizer, train_tokenizer, separator, validation, sh
         )
     if separator == "":
         raise ValueError("`separator` must not be empty. Leave it out if a file is one document.")
-    if validation < 0 or (validation >= 1 and validation != int(validation)):
+    if not 0 <= validation < math.inf or (validation >= 1 and validation != int(validation)):
         raise ValueError(
             f"`validation` must be a share in [0, 1), or a whole number of documents, but got {validation}."
         )
@@ -183,11 +193,11 @@ def check_once(names: list[str]) -> None:
 
 
 def describe(name: str, files: list[Source]) -> dict:
-    """What a source was: the number of its files, their bytes, and a hash of their names and sizes."""
+    """What a source was: the number of its files, their bytes, and a hash of their names, sizes and ends."""
     sizes = [file.num_bytes for file in files]
-    listed = json.dumps([[file.name, size] for file, size in zip(files, sizes, strict=True)])
+    listed = json.dumps([[file.name, size, file.fingerprint()] for file, size in zip(files, sizes, strict=True)])
     return {
-        "source": name,
+        "source": str(Path(name)),
         "files": len(files),
         "bytes": None if None in sizes else sum(sizes),
         "sha256": hashlib.sha256(listed.encode()).hexdigest(),
@@ -206,24 +216,31 @@ def check_folder(output: Path) -> None:
 
 def read_state(output: Path, settings: dict) -> State | None:
     """
-    What was done in a folder with these settings: nothing in a new one, `None` if it is finished. Raises a `ValueError` for
-    other settings.
+    What was done in a folder with these settings, if anything was. Raises a `ValueError` for other settings, unless the folder
+    has no tokens yet.
     """
-    if is_finished(output):
-        check_settings(output, read_manifest(output).get("settings"), settings)
+    if not (output / PROGRESS).is_file():
         return None
-    if (output / PROGRESS).is_file():
-        state = State.read(output / PROGRESS)
-        if state.settings == settings or state.counts["documents"]:
-            check_settings(output, state.settings, settings)
-            return state
-        shutil.rmtree(output / TOKENIZER, ignore_errors=True)
-        return State(settings)
-    return State(settings)
+    state = State.read(output / PROGRESS)
+    if state.settings != settings and not state.counts["documents"]:
+        return None
+    check_settings(output, state.settings, settings)
+    return state
 
 
-def check_settings(output: Path, before: dict, now: dict) -> None:
+def begin(output: Path, sources: list[str], settings: dict) -> State:
+    """The state of a new run. What a run with other settings has left is removed."""
+    shutil.rmtree(output / TOKENIZER, ignore_errors=True)
+    for path in output.glob("*.npy*"):
+        path.unlink()
+    others = [file for name in sources for file in other_files(name, output)]
+    left_out = {"another kind of file": {"documents": len(others), "first": others[:NAMED_PLACES]}} if others else {}
+    return State(settings, left_out=left_out)
+
+
+def check_settings(output: Path, before: dict | None, now: dict) -> None:
     """Raises a `ValueError` that names what differs from the settings of a folder."""
+    before = before or {}
     names = [name for name in now if before.get(name) != now[name]]
     if names:
         changes = [f"`{name}` was {shown(before.get(name))} and is {shown(now[name])}" for name in names]
@@ -236,7 +253,9 @@ def shown(value) -> str:
     if not isinstance(value, list):
         return repr(value)
     return ", ".join(
-        f"{one['source']} ({one['files']} files" + (f", {one['bytes']:,} bytes)" if one["bytes"] else ")")
+        f"{one['source']} ({one['files']} files"
+        + (f", {one['bytes']:,} bytes" if one["bytes"] else "")
+        + f", sha256 {one['sha256'][:8]})"
         for one in value
     )
 
@@ -301,6 +320,7 @@ class Run:
             )
             for name in SPLITS
         }
+        ids, unk_token_id = special_token_ids(self.tokenizer), self.tokenizer.unk_token_id
         encoder = {
             "tokenizer_file": str(self.output / TOKENIZER / "tokenizer.json"),
             "dtype": self.dtype.name,
@@ -308,7 +328,7 @@ class Run:
             "special_tokens": dict(
                 zip(self.tokenizer.all_special_tokens, self.tokenizer.all_special_ids, strict=True)
             ),
-            "unk_token_id": self.tokenizer.unk_token_id,
+            "unk_token_id": None if unk_token_id in ids.values() else unk_token_id,
         }
         try:
             with start_workers(self.num_processes, **encoder) as encoders:
@@ -328,16 +348,16 @@ class Run:
         validation = self.state.settings["validation"]
         if validation < 1:
             return int(validation * 2**64)
-        smallest, count = np.empty(0, np.uint64), 0
+        smallest = np.empty(0, np.uint64)
         for end, hashes in encoders("hashes", read_batches(self.sources)):
-            count += len(hashes)
-            smallest = np.unique(np.concatenate([smallest, hashes]))[: int(validation)]
+            smallest = np.unique(np.concatenate([smallest, hashes]))[: validation + 1]
             self.on_progress(Progress("choosing what to hold out", self._share(end)))
-        if validation >= count:
+        if validation >= len(smallest):
             raise ValueError(
-                f"`validation` must leave documents to train on, but got {int(validation)}, and the sources have {count}."
+                f"`validation` must leave documents to train on, but got {validation}, and the sources have {len(smallest)} "
+                "different ones."
             )
-        return int(smallest[-1]) + 1
+        return int(smallest[validation])
 
     def _take(self, end: Position, encoded: EncodedBatch) -> None:
         """Writes the documents of a batch. Raises a `ValueError` for the first one that cannot be read."""
@@ -363,7 +383,7 @@ class Run:
 
     def _save(self) -> None:
         self.state.writers = {name: writer.state() for name, writer in self.writers.items()}
-        write_atomically(self.output / PROGRESS, json.dumps(vars(self.state), ensure_ascii=False))
+        write_atomically(self.output / PROGRESS, json.dumps(vars(self.state)))
         self.saved = time.monotonic()
 
     def _share(self, position: Position) -> float | None:
@@ -372,7 +392,7 @@ class Run:
             return None
         before = self.bytes_before[position.source]
         end = self.bytes_before[min(position.source + 1, len(self.sources))]
-        return float(min(before + position.characters, end) / self.num_bytes)
+        return float(min(before + position.bytes, end) / self.num_bytes)
 
     def _check_space(self) -> None:
         """Raises a `ValueError` if the rest will not fit the disk, by what was written so far."""
@@ -390,9 +410,10 @@ class Run:
     def _finish(self, vocab_size: int) -> None:
         counts = self.state.counts
         if not counts["train_documents"]:
+            reasons = [f"{found['documents']:,} left out ({reason})" for reason, found in self.state.left_out.items()]
+            reasons += [f"{counts['documents']:,} held out"] if counts["documents"] else []
             raise ValueError(
-                "`sources` must have documents to train on, but have none: "
-                + (f"all {counts['documents']} are held out." if counts["documents"] else "all texts are empty.")
+                f"`sources` must have documents to train on, but have none: {', '.join(reasons) or 'they are empty'}."
             )
         shards = {name: self.writers[name].finish() for name in SPLITS}
         write_manifest(

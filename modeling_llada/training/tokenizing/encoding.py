@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from .sources import MAX_DOCUMENT_SIZE, Batch, Document, JsonLines, TextFile
+from .sources import MAX_DOCUMENT_SIZE, Batch, Document, JsonLines, ParquetFile, TextFile
 
 
 EMPTY = "empty"
@@ -22,7 +22,7 @@ ADVICE = {
     "no text": "Name the field with the text with `text_field`.",
     "half a character": "It was cut inside a character such as an emoji.",
     "too long": "Say what stands between the documents of a .txt file with `separator`, or divide it.",
-    "special token": "This tokenizer does not encode the text of its special tokens as other text.",
+    "special token": "This tokenizer encodes the text of a special token, or what it does not know, as one.",
 }
 
 
@@ -67,7 +67,7 @@ class Encoder:
         special_tokens (`dict[str, int]`):
             The texts and ids of the special tokens, which no document may have.
         unk_token_id (`int`, *optional*):
-            The token of what the tokenizer does not know.
+            The token of what the tokenizer does not know. Documents may have it.
     """
 
     def __init__(
@@ -137,6 +137,8 @@ def text_of(document: Document) -> tuple[str | None, Problem | None]:
         if problem := encoding_problem(document, text, "not UTF-8", "is not UTF-8"):
             return None, problem
         if isinstance(document.source, TextFile):
+            if "\0" in text:
+                return None, found("not UTF-8", document, "has a NUL character, as UTF-16 has")
             text = text.strip()
         elif not text.strip():
             return None, None
@@ -149,7 +151,10 @@ def text_of(document: Document) -> tuple[str | None, Problem | None]:
         return None, found("no text", document, f"has no text in `{name}`, but {json.dumps(text, default=str)[:40]}")
     if not text.strip():
         return None, empty(document)
-    problem = encoding_problem(document, text, "half a character", "has half of a character")
+    if isinstance(document.source, ParquetFile):
+        problem = encoding_problem(document, text, "not UTF-8", "is not UTF-8")
+    else:
+        problem = encoding_problem(document, text, "half a character", "has half of a character")
     return (None, problem) if problem else (text, None)
 
 

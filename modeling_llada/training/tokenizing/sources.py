@@ -6,9 +6,11 @@ Nothing is parsed here: a document is the raw text of a file or of a line, or th
 where it is encoded, by several processes at a time.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -20,6 +22,8 @@ from typing import Any, NamedTuple
 MAX_DOCUMENT_SIZE = 2**23
 CHUNK_SIZE = 2**20  # characters, that are read or encoded at a time
 MAX_BATCH = 10_000  # documents
+SAMPLE_SIZE = 2**16  # bytes at both ends of a file, by which it is known again
+TOO_LONG = "\ud800"  # stands for the characters of a part that is too long. No file has it
 DATASET_FILES = ("dataset_dict.json", "state.json")
 
 
@@ -58,6 +62,17 @@ class Source:
     def num_bytes(self) -> int | None:
         """The size of a file; unknown for datasets."""
         return os.path.getsize(self.name)
+
+    def bytes_of(self, content: Any) -> float:
+        """How much of the size a raw document takes."""
+        return len(content.encode(errors="surrogatepass")) + 1
+
+    def fingerprint(self) -> str | None:
+        """By what other content is noticed, without reading a whole file; unknown for datasets of the Hub."""
+        with open(self.name, "rb") as file:
+            sample = file.read(SAMPLE_SIZE)
+            file.seek(max(self.num_bytes - SAMPLE_SIZE, 0))
+            return hashlib.sha256(sample + file.read()).hexdigest()
 
     def check(self) -> None:
         """Raises a `ValueError` for what can be seen without reading the documents."""
@@ -103,11 +118,21 @@ class ParquetFile(Source):
             raise ValueError(f"{self.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
         check_field(self.options.text_field, names, self.name)
 
+    @cached_property
+    def bytes_of_row(self) -> float:
+        return self.num_bytes / max(import_extra("pyarrow.parquet").read_metadata(self.name).num_rows, 1)
+
+    def bytes_of(self, content: Any) -> float:
+        return self.bytes_of_row
+
     def read(self, start: int) -> Iterator[Any]:
-        with import_extra("pyarrow.parquet").ParquetFile(self.name, memory_map=True) as file:
-            for batch in file.iter_batches(1000, columns=[self.options.text_field]):
-                yield from batch.column(0).slice(min(start, len(batch))).to_pylist()
-                start = max(start - len(batch), 0)
+        try:
+            with import_extra("pyarrow.parquet").ParquetFile(self.name, memory_map=True) as file:
+                for batch in file.iter_batches(100, columns=[self.options.text_field]):
+                    yield from map(value_of, batch.column(0).slice(min(start, len(batch))))
+                    start = max(start - len(batch), 0)
+        except Exception as error:  # of many kinds
+            raise OSError(f"{self.name} cannot be read any further: {error}") from error
 
 
 class DatasetSource(Source):
@@ -117,6 +142,12 @@ class DatasetSource(Source):
     def num_bytes(self) -> None:
         return None
 
+    def bytes_of(self, content: Any) -> int:
+        return 0
+
+    def fingerprint(self) -> str | None:
+        return getattr(self._load(), "_fingerprint", None)
+
     def check(self) -> None:
         names = self._load().column_names
         if names is not None:  # else they are known when the first row is there
@@ -124,7 +155,10 @@ class DatasetSource(Source):
 
     def read(self, start: int) -> Iterator[Any]:
         try:
-            for row in self._load().skip(start):
+            dataset = self._load()
+            if dataset.column_names is not None:  # others may be images, which are slow to read
+                dataset = dataset.select_columns([self.options.text_field])
+            for row in dataset.skip(start):
                 yield row.get(self.options.text_field)
         except Exception as error:  # of the network, or of a builder
             raise OSError(f"{self.name} cannot be read any further: {error}. The same command goes on.") from error
@@ -185,18 +219,37 @@ def find_sources(name: str, options: SourceOptions, output: Path) -> list[Source
 
 
 def files_of(folder: Path, output: Path) -> list[Path]:
-    """The files of a folder and its subfolders that can be read, in a fixed order. Hidden ones are left out."""
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in KINDS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and output.absolute() not in path.absolute().parents
-        and path.is_file()
-    ]
+    """The files of a folder and its subfolders that can be read, in a fixed order."""
+    files = [path for path in all_files(folder, output) if path.suffix.lower() in KINDS and path.is_file()]
     if not files:
         raise ValueError(f"a source must have {', '.join(KINDS)} files, but the folder {folder} has none.")
     return sorted(files)
+
+
+def other_files(name: str, output: Path) -> list[str]:
+    """The files of a source that are left out, since they are of other kinds, or links to nothing."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir() or any((folder / file).is_file() for file in DATASET_FILES):
+        return []
+    files = all_files(folder, output)
+    return sorted(str(path) for path in files if path.suffix.lower() not in KINDS or not path.is_file())
+
+
+def all_files(folder: Path, output: Path) -> Iterator[Path]:
+    """The files of a folder and its subfolders, also behind links. Hidden ones are left out."""
+    seen = {output.resolve()}
+    for root, folders, names in os.walk(folder, onerror=raise_error, followlinks=True):
+        real = Path(root).resolve()
+        if real in seen:  # a link to a folder that was read
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in names if not name.startswith("."))
+
+
+def raise_error(error: OSError) -> None:
+    raise error
 
 
 def import_extra(name: str) -> ModuleType:
@@ -210,11 +263,23 @@ def import_extra(name: str) -> ModuleType:
 
 
 def check_field(field: str, names: list[str], source: str) -> None:
-    """Raises a `ValueError` if a table has no column of this name."""
+    """Raises a `ValueError` if a table has no column of this name, or several."""
+    if names.count(field) > 1:
+        raise ValueError(
+            f"`text_field` must be one field of the source, but {source} has several of the name {field!r}."
+        )
     if field not in names:
         raise ValueError(
             f"`text_field` must be a field of the source, but {source} has {', '.join(names)}, and no {field!r}."
         )
+
+
+def value_of(scalar) -> Any:
+    """The value in a column of Arrow. Bytes that are not UTF-8 stay in the text as lone surrogates."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes().decode(errors="surrogateescape")
 
 
 def parts_of(path: str, separator: str | None) -> Iterator[str]:
@@ -231,7 +296,8 @@ def parts_of(path: str, separator: str | None) -> Iterator[str]:
             *parts, rest = (rest + chunk).split(separator)
             yield from parts
             if len(rest) > MAX_DOCUMENT_SIZE:
-                rest = rest[:MAX_DOCUMENT_SIZE] + rest[-len(separator) :]  # which may be the beginning of a separator
+                # The end may be the beginning of a separator.
+                rest = TOO_LONG * MAX_DOCUMENT_SIZE + rest[-len(separator) :]
         if rest:
             yield rest
 
@@ -245,11 +311,11 @@ class Document(NamedTuple):
 
 
 class Position(NamedTuple):
-    """How far reading is: the number of a source, of its next document, and the characters of this source so far."""
+    """How far reading is: the number of a source, of its next document, and the bytes of this source so far."""
 
     source: int = 0
     document: int = 0
-    characters: int = 0
+    bytes: float = 0
 
 
 class Batch(NamedTuple):
@@ -264,13 +330,13 @@ def read_batches(sources: list[Source], start: Position = Position()) -> Iterato
     documents, size = [], 0
     for index in range(start.source, len(sources)):
         source = sources[index]
-        first, characters = (start.document, start.characters) if index == start.source else (0, 0)
+        first, num_bytes = (start.document, start.bytes) if index == start.source else (0, 0)
         for number, content in enumerate(source.read(first), start=first):
             documents.append(Document(source, number, content))
-            length = len(content) + 1 if isinstance(content, str) else 1
-            size, characters = size + length, characters + length
+            size += len(content) + 1 if isinstance(content, str) else 1
+            num_bytes += source.bytes_of(content)
             if size >= CHUNK_SIZE or len(documents) == MAX_BATCH:
-                yield Batch(documents, Position(index, number + 1, characters))
+                yield Batch(documents, Position(index, number + 1, num_bytes))
                 documents, size = [], 0
     if documents:
         yield Batch(documents, Position(len(sources)))

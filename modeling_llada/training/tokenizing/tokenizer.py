@@ -3,6 +3,7 @@
 """The tokenizer of a corpus: one that exists, or a byte-level BPE that is trained on the corpus."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Loads a tokenizer from a folder or the Hub. Raises a `ValueError` if it has no mask token, BOS or EOS, or if it is not one
     of the `tokenizers` library.
     """
+    folder = Path(name).expanduser()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(Path(name).expanduser()) if Path(name).is_dir() else name)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
     except Exception as error:  # the libraries raise many kinds of errors for a missing or damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
@@ -38,6 +40,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise ValueError(f"`tokenizer` must have a tokenizer.json, but {name!r} has none. Convert it first.")
     return tokenizer
+
+
+def fingerprint_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """By what another tokenizer of the same name is noticed."""
+    values = [tokenizer.backend_tokenizer.to_str(), special_token_ids(tokenizer)]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

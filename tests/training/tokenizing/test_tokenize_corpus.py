@@ -27,11 +27,12 @@ def tokenizer(tmp_path_factory):
     return folder
 
 
-def save_words(folder, number):
+def save_words(folder, number, **specials):
     """Writes a tokenizer of words, some of which are its special tokens."""
-    specials = {"bos_token": "<s>", "eos_token": "</s>", "mask_token": "[MASK]", "unk_token": "<unk>"}
-    vocabulary = [*specials.values(), *(f"w{index}" for index in range(number))]
-    backend = Tokenizer(models.WordLevel({word: id for id, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    specials = {"bos_token": "<s>", "eos_token": "</s>", "mask_token": "[MASK]", "unk_token": "<unk>"} | specials
+    vocabulary = [*dict.fromkeys(specials.values()), *(f"w{index}" for index in range(number))]
+    words = {word: id for id, word in enumerate(vocabulary)}
+    backend = Tokenizer(models.WordLevel(words, unk_token=specials["unk_token"]))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=backend, **specials).save_pretrained(folder)
     return str(folder)
@@ -106,7 +107,49 @@ class TestSources:
         assert documents(shards) == ["It was\na dark night.", "Call me\n\nIshmael."]
         assert [one["files"] for one in shards.manifest["settings"]["sources"]] == [2]
 
-    @pytest.mark.parametrize("separator", ["\n", "\n\n", "<|endoftext|>"])
+    def test_a_folder_with_links(self, tokenize, tmp_path):
+        """What is behind them is read, but nothing twice."""
+        for name, text in (("books/a.txt", "One."), ("elsewhere/b.txt", "Two.")):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).write_text(text)
+        (tmp_path / "books" / "more").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "books" / "again").symlink_to(tmp_path / "books")
+        assert documents(tokenize(tmp_path / "books")) == ["One.", "Two."]
+
+    def test_files_that_are_left_out_are_named(self, tokenize, tmp_path):
+        folder = tmp_path / "books"
+        folder.mkdir()
+        (folder / "a.txt").write_text("One.")
+        (folder / "more.jsonl.gz").write_bytes(b"")
+        (folder / "gone.txt").symlink_to(tmp_path / "nothing")
+        left_out = tokenize(folder, output=folder / "tokens").manifest["left_out"]
+        names = [f"{folder}/gone.txt", f"{folder}/more.jsonl.gz"]
+        assert left_out == {"another kind of file": {"documents": 2, "first": names}}
+
+    def test_a_folder_that_cannot_be_read(self, tokenize, tmp_path, monkeypatch):
+        (tmp_path / "books" / "private").mkdir(parents=True)
+        (tmp_path / "books" / "a.txt").write_text("One.")
+        scan = os.scandir
+
+        def scandir(path):
+            if str(path).endswith("private"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        with pytest.raises(PermissionError, match="private"):
+            tokenize(tmp_path / "books")
+
+    def test_names_of_another_encoding(self, tokenize, tmp_path):
+        name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
+        try:
+            open(name, "wb").close()
+        except OSError:
+            pytest.skip("this file system takes no such names")
+        (tmp_path / "a.txt").write_text("One.")
+        assert tokenize(tmp_path).manifest["left_out"]["empty"]["first"] == [os.fsdecode(name)]
+
+    @pytest.mark.parametrize("separator", ["\r\n", "\n\n", "<|endoftext|>"])
     def test_a_separator_divides_it(self, tokenize, tmp_path, monkeypatch, separator):
         monkeypatch.setattr(sources, "CHUNK_SIZE", 7)
         texts = [f"A line {line}" for line in range(20)]
@@ -126,6 +169,8 @@ class TestSources:
         assert documents(tokenize(tmp_path / "splits", text_field="content", split="test")) == TEXTS[3:4]
         with pytest.raises(ValueError, match="texts.parquet has number, content, and no 'text'"):
             tokenize(tmp_path / "texts.parquet", output="b")
+        with pytest.raises(ValueError, match="texts.parquet has several of the name 'number'"):
+            sources.check_field("number", ["number", "number"], "texts.parquet")
         with pytest.raises(ValueError, match="`split` must be one of train, test, as .*splits has, but got 'dev'"):
             tokenize(tmp_path / "splits", text_field="content", split="dev", output="b")
 
@@ -140,6 +185,26 @@ class TestSources:
             everything = list(source.read(0))
             for start in (1, 59, 60, 999, 1000, 1001):
                 assert list(source.read(start)) == everything[start:]
+
+    def test_a_damaged_table(self, tokenize, tmp_path):
+        """A text that is not UTF-8 is a row that may be left out; what cannot be decoded is an error with the name."""
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not part of this environment")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        array = pyarrow.array([b"Good.", b"caf\xe9", None], pyarrow.binary()).view(pyarrow.string())
+        parquet.write_table(pyarrow.table({"text": array}), tmp_path / "a.parquet")
+        with pytest.raises(ValueError, match="row 1 of .*a.parquet is not UTF-8 at character 4"):
+            tokenize(tmp_path / "a.parquet")
+        shards = tokenize(tmp_path / "a.parquet", skip_bad=True)
+        assert documents(shards) == ["Good."]
+        assert {reason: one["documents"] for reason, one in shards.manifest["left_out"].items()} == {
+            "not UTF-8": 1,
+            "no text": 1,
+        }
+        parquet.write_table(pyarrow.table({"text": TEXTS}), tmp_path / "b.parquet", compression="zstd")
+        data = (tmp_path / "b.parquet").read_bytes()
+        (tmp_path / "b.parquet").write_bytes(data[:100] + bytes(200) + data[300:])
+        with pytest.raises(OSError, match="b.parquet cannot be read any further: "):
+            tokenize(tmp_path / "b.parquet", output="b")
 
     @pytest.mark.parametrize(
         ("name", "message"),
@@ -192,6 +257,8 @@ class TestSources:
             ValueError, match="`sources` must name a file once, but .*texts.jsonl is in several of them"
         ):
             tokenize(jsonl, jsonl.parent)
+        with pytest.raises(ValueError, match="`sources` must name a file once"):
+            tokenize(jsonl, jsonl)
 
     @pytest.mark.parametrize("separator", [None, "\n\n"])
     def test_a_document_that_is_too_long(self, tokenize, tmp_path, monkeypatch, separator):
@@ -208,6 +275,25 @@ class TestSources:
         shards = tokenize(tmp_path, separator=separator, skip_bad=True)
         assert documents(shards) == (["Short."] if separator is None else ["The end.", "Short."])
 
+    def test_the_parts_of_a_document_that_is_too_long_make_no_separator(self, tokenize, tmp_path, monkeypatch):
+        for module in (sources, encoding):
+            monkeypatch.setattr(module, "MAX_DOCUMENT_SIZE", 1000)
+        monkeypatch.setattr(sources, "CHUNK_SIZE", 301)
+        long = "a" * 999 + "\n" + "b" * 202 + "\n" + "c" * 300
+        (tmp_path / "a.txt").write_text(long + "\n\nThe end.")
+        assert documents(tokenize(tmp_path, separator="\n\n", skip_bad=True)) == ["The end."]
+
+    def test_the_share_that_is_done_is_of_bytes(self, tokenize, tmp_path, small_batches):
+        """Also for text with several bytes a character. The disk must have room for the rest by this share."""
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        (tmp_path / "a.txt").write_text("床前明月光\n" * 400)
+        datasets.Dataset.from_dict({"text": TEXTS * 9}).to_parquet(tmp_path / "b.parquet")
+        for name, separator in (("a.txt", "\n"), ("b.parquet", None)):
+            seen = []
+            tokenize(tmp_path / name, separator=separator, output=f"of-{name}", on_progress=seen.append)
+            shares = np.array([one.share for one in seen])
+            np.testing.assert_allclose(shares, np.linspace(shares[0], 1, len(shares)), atol=0.05)
+
 
 class TestHeldOut:
     def test_a_share_by_the_hash_of_the_text(self, tokenize, tmp_path, jsonl):
@@ -222,10 +308,15 @@ class TestHeldOut:
         shards = tokenize(jsonl, validation=7)
         assert len(documents(shards, "validation")) == 7
         assert sorted(documents(shards, "validation") + documents(shards)) == sorted(TEXTS)
+
+    def test_a_number_that_leaves_nothing(self, tokenize, jsonl):
+        """Equal texts are held out together."""
+        jsonl.write_text(jsonl.read_text() * 2)
         with pytest.raises(
-            ValueError, match="`validation` must leave documents to train on, but got 60, and .* have 60"
+            ValueError,
+            match="`validation` must leave documents to train on, but got 60, and .* have 60 different ones",
         ):
-            tokenize(jsonl, validation=60, output="all")
+            tokenize(jsonl, validation=60)
 
 
 class TestProcesses:
@@ -284,7 +375,55 @@ class TestGoingOn:
         tokenize(jsonl)
         jsonl.write_text('{"text": "Another text."}\n')
         with pytest.raises(
-            ValueError, match=r"`sources` was .*texts.jsonl \(1 files, 5,\d+ bytes\) and is .* 26 bytes"
+            ValueError, match=r"`sources` was .*texts.jsonl \(1 files, 5,\d+ bytes, .* and is .* 26 bytes"
+        ):
+            tokenize(jsonl)
+
+    def test_a_source_of_the_same_size(self, tokenize, tmp_path):
+        """Other text, or another table of the same name."""
+        (tmp_path / "a.txt").write_text("Old words.")
+        tokenize(tmp_path / "a.txt")
+        (tmp_path / "a.txt").write_text("New words.")
+        with pytest.raises(ValueError, match="`sources` was .* 10 bytes, sha256 .* and is .* 10 bytes, sha256"):
+            tokenize(tmp_path / "a.txt")
+        datasets = pytest.importorskip("datasets", reason="datasets is not part of this environment")
+        for texts in (TEXTS, TEXTS[::-1]):
+            datasets.Dataset.from_dict({"text": texts}).save_to_disk(tmp_path / str(len(os.listdir(tmp_path))))
+        old, new = sorted(path for path in tmp_path.iterdir() if path.name.isdigit())
+        tokenize(old, output="saved")
+        assert documents(tokenize(old, output="saved")) == TEXTS
+        corpus.shutil.rmtree(old)
+        new.rename(old)
+        with pytest.raises(ValueError, match="`sources` was"):
+            tokenize(old, output="saved")
+
+    def test_another_tokenizer_of_the_same_name(self, tokenize, jsonl, tmp_path):
+        tokenize(jsonl, tokenizer=save_words(tmp_path / "words", 9))
+        with pytest.raises(ValueError, match=r"`tokenizer` was '.*words \(sha256 .*\)' and is '.*words \(sha256"):
+            tokenize(jsonl, tokenizer=save_words(tmp_path / "words", 10))
+
+    def test_another_spelling_of_the_sources(self, tokenize, jsonl, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path.parent)
+        tokenize(tmp_path.name)
+        assert documents(tokenize(f"./{tmp_path.name}/")) == TEXTS
+
+    def test_shards_of_another_run_without_progress(self, tokenize, jsonl, tokenizer, tmp_path):
+        """A run that was killed before it saved its progress leaves shards, which must not become those of the next one."""
+        tokenize(jsonl, shard_size=400)
+        folder = tmp_path / "tokens"
+        (folder / "manifest.json").unlink()
+        (folder / "progress.json").write_text(json.dumps(vars(corpus.State({"validation": 3}))))
+        tokenize(jsonl)
+        assert sorted(path.name for path in folder.glob("*train*")) == [
+            "train-00000.lengths.npy",
+            "train-00000.tokens.npy",
+        ]
+
+    def test_damaged_progress(self, tokenize, jsonl, tmp_path):
+        (tmp_path / "tokens").mkdir()
+        (tmp_path / "tokens" / "progress.json").write_text("{}")
+        with pytest.raises(
+            ValueError, match="progress.json is damaged: .*Remove the folder .*tokens, and start again"
         ):
             tokenize(jsonl)
 
@@ -335,9 +474,7 @@ class TestWhatIsWrong:
 
     def test_only_empty_texts(self, tokenize, tmp_path):
         (tmp_path / "a.txt").write_text(" \n")
-        with pytest.raises(
-            ValueError, match="`sources` must have documents to train on, but have none: all texts are e"
-        ):
+        with pytest.raises(ValueError, match=r"`sources` must have documents .*, but have none: 1 left out \(empty\)"):
             tokenize(tmp_path / "a.txt")
 
     def test_the_text_of_a_special_token_is_other_text(self, tokenize, tmp_path):
@@ -351,9 +488,27 @@ class TestWhatIsWrong:
     def test_a_special_token_that_the_tokenizer_does_not_encode_as_text(self, tokenize, tmp_path):
         (tmp_path / "a.txt").write_text("w7 [MASK] w8")
         with pytest.raises(
-            ValueError, match="a.txt holds a special token. This tokenizer does not encode the text of"
+            ValueError, match="a.txt holds a special token. This tokenizer encodes the text of a special"
         ):
             tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 9))
+
+    def test_unknown_words_that_would_be_the_end_of_a_document(self, tokenize, tmp_path):
+        (tmp_path / "a.txt").write_text("w7 moon w8")
+        with pytest.raises(
+            ValueError, match="a.txt holds a special token. This tokenizer .* or what it does not know"
+        ):
+            tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 9, unk_token="</s>"))
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+    def test_utf_16(self, tokenize, tmp_path, encoding):
+        (tmp_path / "a.txt").write_bytes("One.\nTwo.\n".encode(encoding))
+        (tmp_path / "b.txt").write_text("Three.")
+        shards = tokenize(tmp_path, separator="\n", skip_bad=True)
+        assert documents(shards) == ["Three."]
+        with pytest.raises(
+            ValueError, match="document 1 of .*a.txt (is not UTF-8|has a NUL character, as UTF-16 has)"
+        ):
+            tokenize(tmp_path, separator="\n", output="b")
 
     def test_unknown_words_are_counted(self, tokenize, tmp_path):
         (tmp_path / "a.txt").write_text("w7 moon w8 stars")
@@ -369,6 +524,8 @@ class TestWhatIsWrong:
                 {"tokenizer": "nowhere"},
                 "`tokenizer` must be a folder or a Hub id with a tokenizer, but 'nowhere' cannot",
             ),
+            ({"validation": float("nan")}, "`validation` must be a share .*, but got nan"),
+            ({"validation": float("inf")}, "`validation` must be a share .*, but got inf"),
             ({"validation": 1.5}, "`validation` must be a share in .* or a whole number of documents, but got 1.5"),
             ({"separator": ""}, "`separator` must not be empty"),
             ({"num_processes": 0}, "`num_processes` must be at least 1, but got 0"),
@@ -387,3 +544,16 @@ class TestWhatIsWrong:
             ValueError, match=r"but has no mask_token. Call `tokenizer.add_special_tokens\({\S+ \S+}\)`"
         ):
             tokenize(jsonl, tokenizer=str(tmp_path / "bare"))
+
+    def test_a_mask_token_with_another_task(self, tokenize, jsonl, tmp_path):
+        for name in ("</s>", "<s>", "<unk>"):
+            with pytest.raises(
+                ValueError, match=f"must have a mask token of its own, but '{name}' is also its `.*_token`"
+            ):
+                tokenize(jsonl, tokenizer=save_words(tmp_path / "words", 9, mask_token=name))
+
+    def test_a_home_folder(self, tokenize, jsonl, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        save_words(tmp_path / "words", 9)
+        tokenize(f"~/{jsonl.name}", tokenizer="~/words", output="tokens")
+        assert TokenShards("~/tokens").vocab_size == 13
