@@ -2,18 +2,106 @@
 # Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 """The blocks of a canvas: the part of each row that is being denoised, and its share of the denoising steps.
 
-A call of `generate` moves all rows from one block to the next together. Nothing else here or in the denoising steps relies on
-that: every number below is one per row, so rows may be at different blocks, and blocks may start at different positions.
+A model declares by its [`BlockGeometry`] where blocks begin, and whether the masks behind the active block exist for it. A
+call of `generate` moves all rows from one block to the next together. Nothing else here or in the denoising steps relies on
+that: every number of a [`Block`] is one per row, so rows may be at different blocks, and blocks may start at different
+positions.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional as F
 
 from .remasking_llada import split_steps
 
 
 PER_ROW = ("start", "length", "num_masks", "num_steps", "step")
+ALIGNMENTS = ("prompt", "absolute")
+
+
+@dataclass(frozen=True)
+class BlockGeometry:
+    """
+    How the canvas of a model is cut into blocks. A model class declares it as its `block_geometry`.
+
+    Args:
+        block_alignment (`str`, *optional*, defaults to `"prompt"`):
+            Where blocks begin. `"prompt"`: the prompt is a block of its own, for the masks inside it, and the blocks of
+            the answer are counted from its end. `"absolute"`: blocks are counted from the first real token of the row, so
+            that the end of the prompt and the beginning of the answer share one. The last block is then always a whole
+            one: masks that do not belong to the answer complete it, and are dropped at the end of the call.
+        sees_suffix (`bool`, *optional*, defaults to `True`):
+            Whether the model sees the masks behind the active block. If not, the canvas of each forward pass ends with
+            the active block of each row, as `suffix_window=0` says.
+
+    Raises:
+        `ValueError`: for another `block_alignment`.
+    """
+
+    block_alignment: str = "prompt"
+    sees_suffix: bool = True
+
+    def __post_init__(self) -> None:
+        if self.block_alignment not in ALIGNMENTS:
+            raise ValueError(
+                f"`block_alignment` must be one of {', '.join(ALIGNMENTS)}, but got {self.block_alignment!r}."
+            )
+
+    def limit_suffix(self, suffix_window: int | None) -> int | None:
+        """The `suffix_window` of a call that asks for this one."""
+        if self.sees_suffix:
+            return suffix_window
+        if suffix_window:
+            raise ValueError(
+                f"`suffix_window` must be 0 or unset for this model, which does not see what is behind the active block, "
+                f"but got {suffix_window}. Leave it out."
+            )
+        return 0
+
+    def num_surplus(
+        self, attention_mask: torch.LongTensor, max_new_tokens: int, block_length: int | None, limit: int
+    ) -> torch.LongTensor | None:
+        """
+        How many masks complete the last block of each row, `(batch,)`; `None` if blocks need not be whole ones. The mask is
+        that of the prompts, `(batch, prompt_length)`. A row can have `limit` positions.
+        """
+        if self.block_alignment == "prompt" or block_length is None or max_new_tokens == 0:
+            return None
+        num_positions = attention_mask.sum(-1) + max_new_tokens
+        longest = int(num_positions.max())
+        if longest + -longest % block_length > limit:
+            raise ValueError(
+                f"`block_length` must allow whole blocks in `max_position_embeddings={limit}` positions, but got "
+                f"{block_length}, where prompt and `max_new_tokens` have {longest}. Use a smaller one, or shorten them."
+            )
+        return -num_positions % block_length
+
+    def boundaries(
+        self,
+        masked: torch.BoolTensor,
+        attention_mask: torch.LongTensor,
+        prompt_length: int,
+        block_length: int | None,
+    ) -> list[list[int]]:
+        """
+        The boundaries between the blocks of each row: block `i` begins at number `i` and ends before number `i + 1`. All
+        rows have as many blocks: one that has fewer goes on with empty ones. `masked` are the masks of the canvas, and
+        `attention_mask` is 0 outside of the row; both are `(batch, length)`.
+        """
+        length = masked.shape[1]
+        if self.block_alignment == "prompt":
+            stops = range(prompt_length, length, block_length or max(length - prompt_length, 1))
+            return [[0, *stops, length]] * len(masked)
+        block_length = min(block_length or length, length)
+        first, num_real = attention_mask.argmax(-1), attention_mask.sum(-1)
+        first_mask = torch.where(masked.any(-1), masked.byte().argmax(-1), first + num_real)
+        rows = []
+        for start, stop, mask in torch.stack([first, first + num_real, first_mask], dim=-1).tolist():
+            active = start + (mask - start) // block_length * block_length  # the block of the first mask
+            rows.append([*range(active, stop, block_length), stop])
+        most = max(map(len, rows))
+        return [row + row[-1:] * (most - len(row)) for row in rows]
 
 
 @dataclass
@@ -32,18 +120,23 @@ class Block:
     is_aligned: bool = True  # whether the block stands at the same positions in every row
 
     @classmethod
-    def at(cls, span: slice, num_masks: torch.LongTensor, num_steps: torch.LongTensor, max_steps: int) -> "Block":
-        """The block at the same positions in every row."""
-        width = span.stop - span.start
+    def at(
+        cls, spans: slice | list[slice], num_masks: torch.LongTensor, num_steps: torch.LongTensor, max_steps: int
+    ) -> "Block":
+        """The block at the same positions in every row, or at one span for each row."""
+        spans = [spans] if isinstance(spans, slice) else spans
+        starts, lengths = [span.start for span in spans], [span.stop - span.start for span in spans]
+        is_aligned = all(span == spans[0] for span in spans)
         return cls(
-            start=torch.full_like(num_masks, span.start),
-            length=torch.full_like(num_masks, width),
+            start=torch.full_like(num_masks, starts[0]) if is_aligned else num_masks.new_tensor(starts),
+            length=torch.full_like(num_masks, lengths[0]) if is_aligned else num_masks.new_tensor(lengths),
             num_masks=num_masks,
             num_steps=num_steps,
             step=torch.zeros_like(num_masks),
-            span=span,
-            width=width,
+            span=slice(min(starts), max(span.stop for span in spans)),
+            width=max(lengths),
             max_steps=max_steps,
+            is_aligned=is_aligned,
         )
 
     @classmethod
@@ -93,26 +186,25 @@ class Block:
             getattr(self, name).copy_(getattr(other, name))
 
 
-def plan_blocks(
-    masked: torch.BoolTensor, prompt_length: int, block_length: int | None, steps: int | None
-) -> list[Block]:
+def plan_blocks(masked: torch.BoolTensor, boundaries: list[list[int]], steps: int | None) -> list[Block]:
     """
-    The blocks of a call, from left to right: the prompt is one of its own, for the masks inside it, and the answer is cut
-    every `block_length` tokens; by default it is one block. `masked`, `(batch, length)`, are the masks of the canvas. The
-    denoising `steps`, by default one for each mask, are split over the blocks.
+    The blocks of a call, from left to right. `masked`, `(batch, length)`, are the masks of the canvas, and `boundaries` those
+    of [`BlockGeometry.boundaries`]. The denoising `steps`, by default one for each mask, are split over the blocks.
     """
-    end = masked.shape[1]
-    block_length = block_length or max(end - prompt_length, 1)
-    starts = range(prompt_length, end, block_length)
-    spans = [slice(0, prompt_length), *(slice(start, min(start + block_length, end)) for start in starts)]
-    num_masks = torch.stack([masked[:, span].sum(-1) for span in spans], dim=-1)
+    masks_before = F.pad(masked.cumsum(-1), (1, 0))
+    num_masks = masks_before.gather(1, torch.tensor(boundaries, device=masked.device)).diff(dim=-1)
     # More steps than positions are of no use, and may not fit into a tensor.
-    num_steps = split_steps(num_masks, None if steps is None else min(steps, max(end, 1)))
+    num_steps = split_steps(num_masks, None if steps is None else min(steps, max(masked.shape[1], 1)))
     max_steps = num_steps.amax(0).tolist()
     return [
-        Block.at(span, num_masks[:, index].contiguous(), num_steps[:, index].contiguous(), max_steps[index])
-        for index, span in enumerate(spans)
+        Block.at(
+            [slice(*row[index : index + 2]) for row in boundaries],
+            num_masks[:, index].contiguous(),
+            num_steps[:, index].contiguous(),
+            max_steps[index],
+        )
+        for index in range(len(max_steps))
     ]
 
 
-__all__ = ["Block", "plan_blocks"]
+__all__ = ["Block", "BlockGeometry", "plan_blocks"]

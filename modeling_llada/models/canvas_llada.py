@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
-from transformers.generation.streamers import BaseStreamer
 
 from .blocks_llada import Block
 from .embeddings_llada import GivenEmbeddings
@@ -57,12 +56,21 @@ class Canvas:
         mask_token_id: int,
         max_new_tokens: int,
         skip_after_eos: bool = False,
+        num_surplus: torch.LongTensor | None = None,
     ) -> "Canvas":
-        """The prompt, followed by `max_new_tokens` masks."""
-        batch_size = input_ids.shape[0]
-        answer_shape = (batch_size, max_new_tokens)
+        """
+        The prompt, followed by `max_new_tokens` masks, and in each row by a number of masks, `(batch,)`, that complete its
+        last block.
+        """
+        batch_size, added = input_ids.shape[0], max_new_tokens
+        if num_surplus is not None:
+            added += int(num_surplus.max())
+        answer_shape = (batch_size, added)
         tokens = torch.cat([input_ids, input_ids.new_full(answer_shape, mask_token_id)], dim=1)
         attention_mask = torch.cat([attention_mask, attention_mask.new_ones(answer_shape)], dim=1)
+        if num_surplus is not None:
+            end = input_ids.shape[1] + max_new_tokens + num_surplus[:, None]
+            attention_mask *= torch.arange(tokens.shape[1], device=tokens.device) < end
         # Positions are counted from the first real token, so that a padded row decodes as it does alone.
         padded = not attention_mask.all()
         position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) if padded else None
@@ -239,50 +247,3 @@ def write_pads(canvas: Canvas, positions: torch.BoolTensor, pad_token_id: int) -
     canvas.tokens.masked_fill_(positions, pad_token_id)
     canvas.step.masked_fill_(positions, -1)
     canvas.confidence.masked_fill_(positions, torch.nan)
-
-
-def put_confirmed(streamer: BaseStreamer, canvas: Canvas, span: slice) -> None:
-    """
-    Hands a finished block to a streamer: the prompt as `(batch, prompt_length)`, and a block of the answer as
-    `(block_length,)` if there is one row, because streamers take its length for the number of tokens.
-    """
-    tokens = canvas.tokens[:, span].to("cpu", copy=True)
-    streamer.put(tokens if span.start == 0 else tokens.squeeze(0))
-
-
-def put_draft(
-    streamer: BaseStreamer,
-    canvas: Canvas,
-    span: slice,
-    mask: torch.BoolTensor,
-    scores: torch.FloatTensor,
-    step: int,
-    mask_token_id: int,
-) -> None:
-    """
-    Hands the canvas, from the start of the active block on, to a streamer.
-
-    A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens of each mask of the
-    block (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
-    probabilities of these tokens where the step committed one (NaN elsewhere).
-    """
-    # A copy: the streamer may still hold it in a queue when the next step changes the canvas.
-    value = canvas.tokens[:, span.start :].to("cpu", copy=True)
-    if not getattr(streamer, "takes_steps", False):
-        streamer.put_draft(value)
-        return
-    proposable = scores.index_fill(-1, torch.tensor(mask_token_id, device=scores.device), -torch.inf)
-    values, best = proposable.topk(min(3, scores.shape[-1]), dim=-1)
-    best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, 3 - best.shape[-1]), value=-1)
-    top_tokens = torch.full((*mask.shape, 3), -1, device=mask.device).masked_scatter(mask[..., None], best)
-    confidence = canvas.confidence[:, span.start :].to("cpu", copy=True)
-    more = {}
-    if getattr(streamer, "takes_probabilities", False):
-        is_new = mask & (canvas.tokens[:, span] != mask_token_id)
-        rows = is_new[mask]
-        # Normalised over all tokens, like confidences.
-        known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()
-        known = F.pad(known, (0, 3 - known.shape[-1])).float()
-        unknown = torch.full((*mask.shape, 3), torch.nan, device=mask.device)
-        more["top_probabilities"] = unknown.masked_scatter(is_new[..., None], known).cpu()
-    streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens.cpu(), **more)

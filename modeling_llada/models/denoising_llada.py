@@ -175,11 +175,10 @@ class Denoiser:
 
     def _visible(self, block: Block) -> torch.LongTensor:
         """The number of positions that each row sees, `(batch,)`."""
-        length = self._visible_length(block)
-        if self.config.suffix_window is None:
+        length, suffix = self.canvas.tokens.shape[1], self.config.suffix_window
+        if suffix is None:
             return torch.full_like(block.start, length)
-        suffix = min(self.config.suffix_window, length)  # it may be larger than a tensor can hold
-        return (block.start + block.length + suffix).clamp(max=length)
+        return (block.start + block.length + min(suffix, length)).clamp(max=length)  # it may be too large for a tensor
 
     def _window(self, block: Block) -> Window | None:
         """The positions that a step recomputes; `None` for all visible ones."""

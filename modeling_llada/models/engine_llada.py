@@ -90,7 +90,7 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "`disable_compile` is set"
     if canvas.tokens.device.type != "cuda" and config.compile_config is None:
         return "the model is not on a CUDA device, and there is no `compile_config`"
-    if config.suffix_window is not None:
+    if config.suffix_window is not None and model.block_geometry.sees_suffix:
         return "a suffix window changes the length of the canvas"
     if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):
         return "the model is in training mode, or under autocast"
@@ -182,7 +182,8 @@ class RecordedDenoiser(Denoiser):
         self.block = Block.at(slice(0, 1), ones.clone(), ones.clone(), max_steps=1)
         self.window = Window(ones.clone(), ones.clone(), width=1)
         # In four dimensions: transformers builds a mask from two dimensions only after looking at its values.
-        self.attention_mask = None if canvas.position_ids is None else as_key_mask(canvas)
+        hides_nothing = canvas.position_ids is None and config.suffix_window is None
+        self.attention_mask = None if hides_nothing else as_key_mask(canvas)
         self.position_ids = canvas.position_ids
         if self.position_ids is None:
             self.position_ids = torch.arange(length, device=device).expand(batch_size, -1)
@@ -360,7 +361,7 @@ class RecordedDenoiser(Denoiser):
             given=self._masked_by_guidance(given, embeddings),
             mask_token_id=self.config.mask_token_id,
             cfg_scale=self.config.cfg_scale,
-            attention_mask=self.attention_mask,
+            attention_mask=self._key_mask(block),
             position_ids=position_ids,
             logits_to_keep=None,
             cache=self.cache,
@@ -370,6 +371,13 @@ class RecordedDenoiser(Denoiser):
         )
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)
+
+    def _key_mask(self, block: Block) -> torch.BoolTensor | None:
+        """The keys that the rows see, `(batch, 1, 1, length)`; `None` where these are all."""
+        if self.config.suffix_window is None:
+            return self.attention_mask
+        visible = self._visible(block)[:, None, None, None]
+        return self.attention_mask & (torch.arange(self.attention_mask.shape[-1], device=visible.device) < visible)
 
 
 def address(weight: torch.Tensor) -> int:

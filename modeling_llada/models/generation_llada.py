@@ -21,8 +21,8 @@ from transformers.utils import ModelOutput, logging
 
 from .adapters_llada import check_no_virtual_tokens
 from .arguments_llada import check_generator, check_token_types
-from .blocks_llada import Block, plan_blocks
-from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, put_confirmed, put_draft, stop_rows
+from .blocks_llada import Block, BlockGeometry, plan_blocks
+from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, stop_rows
 from .denoising_llada import Denoiser
 from .drafting_llada import bound_drafts
 from .embeddings_llada import EmbeddedInputsMixin
@@ -40,6 +40,7 @@ from .generation_inputs_llada import (
 from .options_llada import DEFAULTS, OPTIONS, PARALLEL_RULES
 from .sampling_llada import shared_generator
 from .stopping_llada import StopStrings, call_criteria
+from .streamer_feed_llada import StreamerFeed
 
 
 logger = logging.get_logger(__name__)
@@ -75,8 +76,11 @@ class LLaDAGenerationOutput(ModelOutput):
 class LLaDAGenerationMixin(EmbeddedInputsMixin):
     """
     The reverse process for a mask predictor. It expects `forward` to take `logits_to_keep` and, where the attention is
-    sdpa or eager, `query_positions`, and a `config` with the special tokens and `max_position_embeddings`.
+    sdpa or eager, `query_positions`, and a `config` with the special tokens and `max_position_embeddings`. A model class
+    whose canvas is cut into blocks in another way than LLaDA's sets `block_geometry`.
     """
+
+    block_geometry = BlockGeometry()
 
     @torch.no_grad()
     def generate(
@@ -98,8 +102,8 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         The call works as follows:
 
         1. Append `max_new_tokens` mask tokens to the prompt. Split the canvas into blocks: the masks inside the
-           prompt are the first one, and the answer is cut every `block_length` tokens. Split the `steps` over the
-           blocks.
+           prompt are the first one, and the answer is cut every `block_length` tokens (for other models, see their
+           [`BlockGeometry`]). Split the `steps` over the blocks.
         2. For each block, from left to right, and for each denoising step, until the block holds no mask:
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
@@ -167,8 +171,14 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         check_no_virtual_tokens(self)
         input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
         prompt_length = input_ids.shape[1]
+        length = prompt_length + config.max_new_tokens
         skips = config.skip_after_eos and config.stop_at_eos
-        canvas = Canvas.create(input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, skips)
+        geometry = self.block_geometry
+        limit = self.config.max_position_embeddings
+        num_surplus = geometry.num_surplus(attention_mask, config.max_new_tokens, config.block_length, limit)
+        canvas = Canvas.create(
+            input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, skips, num_surplus
+        )
         generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
         processors = as_callables("logits_processor", logits_processor)
@@ -183,9 +193,12 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         canvas.embed(self.embed_repeated(input_ids, model_inputs, config.num_return_sequences))
 
         with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
-            blocks = plan_blocks(canvas.masked(), prompt_length, config.block_length, config.steps)
-            self._denoise_blocks(denoiser, blocks, pad_token_id, criteria, stop_strings, streamer)
-            canvas = denoiser.canvas.view(blocks[-1].span.stop).copy()
+            masked = canvas.masked()
+            boundaries = geometry.boundaries(masked, canvas.attention_mask, prompt_length, config.block_length)
+            blocks = plan_blocks(masked, boundaries, config.steps)
+            feed = None if streamer is None else StreamerFeed(streamer, prompt_length, length, config.mask_token_id)
+            self._denoise_blocks(denoiser, blocks, prompt_length, pad_token_id, criteria, stop_strings, feed)
+            canvas = denoiser.canvas.view(length).copy()
 
         # 4. Finalize and return
         if streamer is not None:
@@ -206,43 +219,46 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         self,
         denoiser: Denoiser,
         blocks: list[Block],
+        prompt_length: int,
         pad_token_id: int | None,
         criteria: list[Callable],
         stop_strings: StopStrings | None,
-        streamer: BaseStreamer | None,
+        feed: StreamerFeed | None,
     ) -> None:
         """Fills the canvas of the denoiser, block by block."""
-        config, prompt_length = denoiser.config, blocks[0].span.stop
-        canvas = denoiser.canvas.view(blocks[-1].span.stop)  # the canvas of a recording is longer
+        config = denoiser.config
+        # Without what completes the last block, and without what a recording adds
+        canvas = denoiser.canvas.view(prompt_length + config.max_new_tokens)
         eos_token_ids = as_tensor(config.eos_token_id, self.device)
         can_end = config.stop_at_eos or criteria or stop_strings  # else the host need not wait for the device
 
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
-        total_steps = 0
+        if feed is not None and not canvas.masked()[:, :prompt_length].any():
+            feed.put_confirmed(canvas, prompt_length)
         for block in blocks:
             for _ in denoiser.steps(block):
                 # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
                 prediction = denoiser.step(block)
-                mask, scores = prediction.mask, prediction.scores
-                if hasattr(streamer, "put_draft"):
-                    put_draft(streamer, canvas, block.span, mask, scores, total_steps, config.mask_token_id)
-                total_steps += 1
+                if feed is not None:
+                    feed.put_draft(denoiser.canvas, block, prediction)
 
                 # 2.d Stop the rows that took part in the step and that the criteria or a stop string stop
                 if criteria:
                     stop = call_criteria(criteria, canvas.tokens.clone(), prediction.logits)
-                    stop_rows(canvas, stop & mask.any(-1), pad_token_id)
+                    stop_rows(canvas, stop & prediction.mask.any(-1), pad_token_id)
                 if stop_strings:
                     end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
 
             # 3. End the rows whose answer holds an EOS
             if stop_strings:  # a recording of fewer rows shows its tokens at the end of the block
                 end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
-            if config.stop_at_eos and block.span.start >= prompt_length:
+            if config.stop_at_eos and block.span.stop > prompt_length:
                 end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
-            if streamer is not None:
-                put_confirmed(streamer, canvas, block.span)
-            if can_end and canvas.ended.all():
+            is_end = can_end and canvas.ended.all()
+            if feed is not None:
+                finished = block.span.stop if is_end else int((block.start + block.length).min())
+                feed.put_confirmed(canvas, finished)
+            if is_end:
                 break
 
     # The name must not be `_prepare_generation_config`: the pipelines of transformers 5.17 would call it with the arguments
@@ -281,6 +297,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             merged.update(reset_rules(layer) | layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
+        config.suffix_window = self.block_geometry.limit_suffix(config.suffix_window)
         config.check_combinations()
         check_special_tokens(config, self.config.vocab_size)
         return config

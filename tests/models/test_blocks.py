@@ -7,13 +7,18 @@ import torch
 from transformers import CompileConfig
 
 from modeling_llada.models import engine_llada
-from modeling_llada.models.blocks_llada import Block, plan_blocks
+from modeling_llada.models.blocks_llada import Block, BlockGeometry, plan_blocks
 from modeling_llada.models.canvas_llada import Canvas
 from modeling_llada.models.engine_llada import open_denoiser
 
 
 MASK = 98
 ANSWER_LENGTH = 12
+
+
+def plan(masked, prompt_length, block_length, steps=None):
+    boundaries = BlockGeometry().boundaries(masked, torch.ones_like(masked).long(), prompt_length, block_length)
+    return plan_blocks(masked, boundaries, steps)
 
 
 def block_at(start, length, num_passes=0):
@@ -25,18 +30,18 @@ def block_at(start, length, num_passes=0):
 class TestPlan:
     def test_the_prompt_is_a_block_and_the_last_one_may_be_short(self):
         masked = torch.tensor([[False, True, False] + [True] * 10])
-        blocks = plan_blocks(masked, prompt_length=3, block_length=4, steps=None)
+        blocks = plan(masked, prompt_length=3, block_length=4)
         assert [(block.span.start, block.span.stop) for block in blocks] == [(0, 3), (3, 7), (7, 11), (11, 13)]
         assert [block.num_masks.item() for block in blocks] == [1, 4, 4, 2]
         assert [block.num_steps.item() for block in blocks] == [block.max_steps for block in blocks] == [1, 4, 4, 2]
 
     def test_without_an_answer_there_is_the_prompt_alone(self):
-        (block,) = plan_blocks(torch.tensor([[True, False]]), prompt_length=2, block_length=None, steps=None)
+        (block,) = plan(torch.tensor([[True, False]]), prompt_length=2, block_length=None)
         assert (block.span.start, block.span.stop) == (0, 2)
 
     def test_steps_are_split_for_each_row(self):
         masked = torch.tensor([[True] * 2 + [True] * 8, [False] * 2 + [True] * 8])
-        blocks = plan_blocks(masked, prompt_length=2, block_length=4, steps=5)
+        blocks = plan(masked, prompt_length=2, block_length=4, steps=5)
         assert torch.stack([block.num_steps for block in blocks]).sum(0).tolist() == [5, 5]
         assert [block.max_steps for block in blocks] == [1, 3, 2]
 
@@ -109,7 +114,7 @@ class Rows:
         canvas = self.canvas()
         masked = canvas.masked()
         plans = [
-            plan_blocks(masked[row : row + 1, :end], len(prompt), block_length=4, steps=self.options.get("steps"))
+            plan(masked[row : row + 1, :end], len(prompt), block_length=4, steps=self.options.get("steps"))
             for row, (prompt, end) in enumerate(zip(self.prompts, self.ends, strict=True))
         ]
         pairs = ((1, 0), (2, 1), (3, 2), (0, 3))

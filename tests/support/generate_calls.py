@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import GenerationConfig, PreTrainedTokenizerFast, TopKLogitsWarper
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RULES
 
 
@@ -118,10 +119,11 @@ class Call:
     model_seed: int
     prompts: tuple[tuple[int, ...], ...]  # without padding
     options: dict = field(default_factory=dict)
+    geometry: BlockGeometry = field(default_factory=BlockGeometry)
 
     @property
     def model(self) -> LLaDAForMaskedLM:
-        return tiny_model(self.model_seed)
+        return tiny_model(self.model_seed, self.geometry)
 
     @property
     def repeats(self) -> int:
@@ -140,6 +142,11 @@ class Call:
 
     def with_options(self, **options) -> "Call":
         return replace(self, options=self.options | options)
+
+    def with_geometry(self, geometry: BlockGeometry) -> "Call":
+        """The same call of a model that is denoised in another geometry."""
+        options = self.options if geometry.sees_suffix else self.options | {"suffix_window": None}
+        return replace(self, options=options, geometry=geometry)
 
     def rows(self) -> list["Call"]:
         """A call for each row of the output."""
@@ -165,14 +172,16 @@ def letters() -> PreTrainedTokenizerFast:
 
 
 @cache
-def tiny_model(seed: int) -> LLaDAForMaskedLM:
+def tiny_model(seed: int, geometry: BlockGeometry | None = None) -> LLaDAForMaskedLM:
     """A tiny random model in float64, so that rows in a batch and alone agree to the last token."""
     torch.manual_seed(seed)
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     tokens = {"mask": MASK, "eos": EOS, "eot": EOT, "pad": PAD, "bos": BOS}
     ids = {f"{name}_token_id": token for name, token in tokens.items()}
     lengths = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": 32}
-    return LLaDAForMaskedLM(LLaDAConfig(**sizes, **ids, **lengths, initializer_range=0.8)).eval().double()
+    model = LLaDAForMaskedLM(LLaDAConfig(**sizes, **ids, **lengths, initializer_range=0.8)).eval().double()
+    model.block_geometry = geometry or model.block_geometry
+    return model
 
 
 @st.composite
