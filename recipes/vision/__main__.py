@@ -5,7 +5,7 @@
     # The pictures, and the tokenizer
     python -m recipes.vision.prepare
 
-    # 17 minutes on one H200. After an interruption the same command goes on
+    # 18 minutes on one H200. After an interruption the same command goes on
     python -m recipes.vision train --config recipes/vision/vision.yaml
     python -m recipes.vision evaluate --model runs/vision/final --json runs/vision/results.json
 

@@ -5,6 +5,7 @@
 import math
 import multiprocessing
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -129,10 +130,20 @@ def train_stage(
         final_rate=final_rate,
     )
     trainer.train(resume_from_checkpoint=find_last_checkpoint(args.output_dir))
-    # They draw rows for steps that the budget cut off, and a loader waits five seconds for each of them.
+    kill_workers()
+    return trainer
+
+
+def kill_workers() -> None:
+    """
+    Ends the workers, which draw rows for steps that the budget cut off: a loader would wait five seconds for each of them. Its
+    handler, which takes the end of a worker for a failure, is away for so long.
+    """
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
-    return trainer
+        worker.join()
+    signal.signal(signal.SIGCHLD, handler)
 
 
 def save_final(folder: Path, model: LLaDAVForConditionalGeneration, processor: LLaDAVProcessor, **options) -> None:

@@ -3,12 +3,13 @@
 """Trains the vision tower with SigLIP's sigmoid loss (https://huggingface.co/papers/2303.15343): pictures against names.
 
 The projector and the first layers of the language part are trained with it. SigLIP's own text encoder would be thrown away, and a
-language part that is new would have to learn anew which words belong to which features. A picture is an emoji against its English and Chinese name, or what a line of a sign says against its text. Pictures are kept on
-the device as squares with transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another
-ground. So the processors of the machine are free, and the tower sees a million views a minute.
+language part that is new would have to learn anew which words belong to which features. A picture is an emoji against its English
+and Chinese name, or what a line of a sign says against its text. Pictures are kept on the device as squares with transparency, and
+each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of the machine are
+free, and the tower sees more than a million views a minute.
 """
 
-import copy
+import dataclasses
 import json
 import math
 import random
@@ -23,6 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
+from modeling_llada import LLaDAConfig
 from modeling_llada.models.modeling_llada import LLaDAModel
 from modeling_llada.models.modeling_llada_v import LLaDAVModel
 from modeling_llada.writing import write_atomically
@@ -53,7 +55,8 @@ class TowerArguments:
         learning_rate (`float`): that of all else, which AdamW trains.
         weight_decay, warmup_steps: of both, whose rates go to zero on a cosine.
         text_layers (`int`): the layers of the language part that read the names.
-    text_length (`int`): the longest name in tokens.
+        text_length (`int`): the longest name in tokens.
+        log_every (`int`): steps between two lines of the log.
     """
 
     batch_size: int = 2048
@@ -82,9 +85,8 @@ class Contrast(nn.Module):
         self.tower, self.projector = model.vision_tower, model.multi_modal_projector
         self.get_tile_features = model.get_tile_features
         self.weigh = nn.Linear(model.config.hidden_size, 1)
-        config = copy.deepcopy(model.config)
-        config.num_hidden_layers = text_layers
-        self.text = LLaDAModel(config)
+        shared = {field.name: getattr(model.config, field.name) for field in dataclasses.fields(LLaDAConfig)}
+        self.text = LLaDAModel(LLaDAConfig(**shared | {"num_hidden_layers": text_layers, "architectures": None}))
         self.text.embed_tokens, self.text.layers = model.embed_tokens, model.layers[:text_layers]
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / 2)))  # a name is a pair in two languages
