@@ -66,7 +66,8 @@ def paper(results: dict) -> str:
 
 def measured(results: dict) -> str:
     found = results["measured"]
-    original, measure, corpus = found["original"], found["recipe"]["measure"], found["corpus"]
+    original, measure = found["original"], found["recipe"]["measure"]
+    corpus = original["corpus"]
     rows = [
         [
             NAMES[name],
@@ -103,8 +104,8 @@ def annealing(found: dict) -> str:
     """What the annealing changes at the end."""
     if "annealed" not in found["models"]:
         return ""
-    plain, annealed = (last(found, name)["nats"]["mean"] for name in ("converted", "annealed"))
-    return f"Annealing the causal mask changes the bound at the end by {annealed - plain:+.3f} nats."
+    change = with_interval(found["from_converted"]["annealed"], 3)
+    return f"Annealing the causal mask changes the bound at the end by {change} nats, on the same windows and noise."
 
 
 def quality_rows(found: dict) -> list[list[str]]:

