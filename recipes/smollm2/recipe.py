@@ -5,6 +5,7 @@
 import dataclasses
 from pathlib import Path
 
+from modeling_llada import LLaDAGenerationConfig
 from modeling_llada.training import LLaDAPretrainingConfig
 from modeling_llada.training.recipe_files import assign, checked, read_recipe
 from recipes.smollm2.measuring import Measure
@@ -38,6 +39,8 @@ def load_recipe(config: Path, data: str | None, output_dir: str | None, assignme
         assign(values, assignment)
     recipe = Recipe(**checked(Recipe, values))
     recipe.measure = checked(Measure, recipe.measure, "measure.")
+    for options in recipe.measure["decoding"].values():
+        LLaDAGenerationConfig(**options)  # raises now for an option that is first used after the last step
     recipe.training = checked(LLaDAPretrainingConfig, recipe.training, "training.")
     for name, model in recipe.models.items():
         if not isinstance(model, dict) or model.get("weights") not in WEIGHTS:

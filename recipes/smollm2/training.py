@@ -108,7 +108,7 @@ class MeasureCallback(TrainerCallback):
         point = measured(lambda: self.point(model, is_last=step == args.max_steps), model, bool(args.bf16))
         tokens = step * args.tokens_per_step
         self.points.append({"step": step, "tokens": tokens, "measuring": round(time.monotonic() - started, 1)} | point)
-        self.write(args, state)
+        self.write(state)
         print(f"{self.name} after {tokens / 1e6:.1f} M tokens: {point['nats']['mean']:.3f} nats a token", flush=True)
 
     def point(self, model: PreTrainedModel, is_last: bool) -> dict:
@@ -123,7 +123,7 @@ class MeasureCallback(TrainerCallback):
         point = {"nats": interval(windows), "samples": {name: complete(model, ways[name]) for name in names}}
         return point | ({"windows": rounded(windows.tolist())} if is_last else {})
 
-    def write(self, args: LLaDAPretrainingConfig, state) -> None:
+    def write(self, state) -> None:
         """Writes the record of the model so far."""
         recipe, log = self.study.recipe, [entry for entry in state.log_history if "loss" in entry]
         record = {
@@ -215,6 +215,6 @@ def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, deadlin
     trainer = kind(model, training, study.rows, callbacks=[callback, InterruptCallback("`--resume`")])
     print(f"{name}: {model.num_parameters():,} parameters, from {checkpoint or 'the beginning'}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
-    callback.write(training, trainer.state)
+    callback.write(trainer.state)
     if trainer.state.global_step >= training.max_steps:
         save_final(trainer, Path(study.recipe.data) / TOKENIZER)

@@ -59,8 +59,8 @@ def run(data, tmp_path):
     """Runs `train` in small; more arguments may be given."""
 
     def train(*arguments, folder=tmp_path / "run"):
-        options = ["--data", str(data), "--output-dir", str(folder), "--device", "cpu", *arguments]
-        main(["train", "--config", CONFIG, *options, "--set", *TINY])
+        options = ["--data", str(data), "--output-dir", str(folder), "--device", "cpu", "--set", *TINY]
+        main(["train", "--config", CONFIG, *options, *arguments])
         return folder
 
     return train
@@ -237,6 +237,8 @@ class TestStudy:
     def test_bad_input(self, run, tmp_path):
         with pytest.raises(ValueError, match="`--model` must be one of converted, random, annealed, autoregressive"):
             run("--model", "other")
+        with pytest.raises(ValueError, match="`remasking` must be one of"):
+            run("--set", "measure.decoding.one pass.remasking=first")
         with pytest.raises(ValueError, match="there is no .*original.json"):
             main(["collect", "--run", str(tmp_path), "--json", str(tmp_path / "results.json")])
         (tmp_path / "run").mkdir()
