@@ -25,6 +25,7 @@ class Package:
     source: str
     sha256: str | None = None
     registry: str = "npm"  # or "PyPI"; a package without a version is Debian's
+    is_source: bool = False  # whether PyPI has no wheel of it
 
     @property
     def client(self) -> str:
@@ -37,17 +38,19 @@ class Package:
         patterns = {
             "apt-get": f"{self.name}_*.deb",
             "npm": f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz",
-            "pip": f"{self.name.replace('-', '_')}-{self.version}-*.whl",
+            "pip": f"{self.name.replace('-', '_')}-{self.version}{'.tar.gz' if self.is_source else '-*.whl'}",
         }
         return patterns[self.client]
 
     @property
     def command(self) -> list[str]:
         """The command that downloads the archive into the working directory."""
+        source = ["--no-binary", self.name] if self.is_source else []
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", *source]
         commands = {
             "apt-get": ["apt-get", "download", "-qq", self.name],
             "npm": ["npm", "pack", f"{self.name}@{self.version}", "--silent"],
-            "pip": [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", f"{self.name}=={self.version}"],
+            "pip": [*pip, f"{self.name}=={self.version}"],
         }
         return commands[self.client]
 

@@ -27,12 +27,15 @@ class Paragraphs:
 
     def keep(self, paragraphs: Iterable[str]) -> Iterator[str]:
         for paragraph in paragraphs:
-            if not is_prose(paragraph):
-                continue
-            key = sha256(re.sub(r"[\W\d]+", " ", paragraph.lower()).encode()).digest()[:12]
-            if key not in self._seen:
-                self._seen.add(key)
+            if is_prose(paragraph) and self.is_new(paragraph):
                 yield paragraph
+
+    def is_new(self, paragraph: str) -> bool:
+        """Whether a paragraph was not there before. It is from now on."""
+        key = sha256(re.sub(r"[\W\d]+", " ", paragraph.lower()).encode()).digest()[:12]
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
 
 
 def is_prose(paragraph: str) -> bool:

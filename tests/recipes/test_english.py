@@ -1,0 +1,170 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""recipes/english: the classics, their famous passages, and the corpus of tokens."""
+
+import gzip
+import json
+
+import pytest
+
+
+pytest.importorskip("trl", reason="the recipe trains")
+
+from modeling_llada.training import Corpus, RowMixture  # noqa: E402
+from recipes.english import books, famous, prepare  # noqa: E402
+from recipes.english.__main__ import main  # noqa: E402
+from recipes.english.corpus import Document, clean, is_kept  # noqa: E402
+from recipes.english.sources import SOURCES  # noqa: E402
+from recipes.english.tokens import CORPUS, TOKENS, make_corpus, read_famous  # noqa: E402
+from recipes.packages import Package  # noqa: E402
+from recipes.smollm2.corpus import Paragraphs  # noqa: E402
+from recipes.smollm2.sources import TextSource, read_text  # noqa: E402
+
+
+PLAY = b"""A PLAY
+
+by William Shakespeare
+
+PERSONS REPRESENTED.
+
+Ann, a Queen.
+
+ACT I.
+
+SCENE I. A wood.
+
+[Enter ANN.]
+
+ANN.
+This line comes first,        5
+[Aside] and this one _after_ it.
+
+[Exit.]
+
+BOB.
+And that is all.
+"""
+
+
+class TestBooks:
+    def test_scenes_without_persons_and_directions(self):
+        (scene,) = books.read_play(PLAY)
+        assert scene == [
+            "A PLAY, SCENE I. A wood.",
+            "ANN.\nThis line comes first,\nand this one after it.",
+            "BOB.\nAnd that is all.",
+        ]
+
+    def test_chapters_with_a_line_for_each_verse(self):
+        module = b'bible = Bible(Version.KING_JAMES, """\nIn the beginning. [It] was so.\n\nNext.""", {1001001: 1, 1001002: 18, 1002001: 33}, {1001001: 18, 1001002: 31, 1002001: 38})'
+        assert list(books.read_bible(module)) == [
+            ["Genesis 1", "In the beginning.\nIt was so."],
+            ["Genesis 2", "Next."],
+        ]
+        assert books.title_of(22002) == "Song of Solomon 2" and len(books.BOOKS) == 66
+
+    def test_sonnets_and_parts(self):
+        assert list(books.read_sonnets(b"THE SONNETS\n\nI\n\nOne,\n  two.\n\nII\n\nThree.")) == [
+            ["Sonnet I", "One,\ntwo."],
+            ["Sonnet II", "Three."],
+        ]
+        assert list(books.read_parts(b"AN EPIC\n\nBOOK I.\n\nSing,\nMuse.\n\nBOOK II.\n\nMore.")) == [
+            ["AN EPIC, BOOK I.", "Sing,\nMuse."],
+            ["AN EPIC, BOOK II.", "More."],
+        ]
+
+
+class TestFamous:
+    def test_sentences_have_one_before_and_one_after(self):
+        passage = famous.Passage("poems", "Title", ["one", "two", "three", "four"])
+        assert [(row["before"], row["text"], row["after"]) for row in passage.sentences()] == [
+            ("one", "two", "three"),
+            ("two", "three", "four"),
+        ]
+
+    def test_lines_of_a_document(self):
+        assert famous.lines_of(Document("plays", "", "A PLAY, SCENE I.\n\nFIRST WITCH.\nHail!\n\nAnd hail,\nto you.")) == [
+            "A PLAY, SCENE I.", "Hail!", "And hail,", "to you.",
+        ]  # fmt: skip
+        prose = 'Mr. Bennet made no answer. "Do you want to know?" cried she. It was Mr. J. Smith; he came.'
+        assert famous.lines_of(Document("novels", "", prose)) == [
+            "Mr. Bennet made no answer.", '"Do you want to know?" cried she.', "It was Mr. J. Smith; he came.",
+        ]  # fmt: skip
+
+    def test_a_passage_that_is_not_there(self, tmp_path):
+        (tmp_path / "famous.json").write_text('{"poems": {"Sonnet I": [["One", "four"]]}}', encoding="utf-8")
+        with pytest.raises(
+            ValueError, match="`passages` must be in the documents, but no poems 'Sonnet I' has the lines"
+        ):
+            list(famous.find_passages([Document("poems", "", "Sonnet I\n\nOne,\ntwo.")], tmp_path / "famous.json"))
+
+
+class TestCorpus:
+    def test_typewriter_characters(self):
+        assert clean("“Don’t” — he _said_… (Applause.) ") == '"Don\'t" -- he said...'
+
+    def test_a_paragraph_is_kept_once_and_names_always(self):
+        seen, long = Paragraphs(), "A paragraph that is longer than forty characters."
+        kept = [is_kept(text, "plays", seen) for text in (long, "ANN.", "", long.upper(), "ANN.")]
+        assert kept == [True, True, False, False, True]
+        assert not is_kept("hag: a derogatory word", "dictionary", Paragraphs())
+
+    def test_each_package_has_a_licence_and_a_source(self):
+        assert all(source.package.licence and source.package.source.startswith("http") for source in SOURCES)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """What `prepare` and `tokenize` make of a package with 200 texts, one of them famous."""
+    folder = tmp_path_factory.mktemp("english")
+    package = Package("texts", "1", "CC0-1.0", "https://example.org")
+    files = folder / "packages" / "texts-1"
+    files.mkdir(parents=True)
+    (folder / "packages" / "texts-1.tgz").write_bytes(b"")
+    for number in range(200):
+        name = chr(97 + number // 26) + chr(97 + number % 26)  # since numbers make no difference
+        words = " ".join(f"word{name}{place}" for place in range(30))
+        (files / f"{number}.txt").write_text(
+            f"Poem {number}\n\nA line of {words}.\n\nAnd the next one of {name}.", encoding="utf-8"
+        )
+    passages = folder / "famous.json"
+    passages.write_text('{"poems": {"Poem 7": []}}', encoding="utf-8")
+    sources = (TextSource(package, "poems", ("*.txt",), read_text),)
+    prepare.prepare(folder / "packages", folder / "data", sources, passages)
+    make_corpus(folder / "data", 600)
+    return folder / "data"
+
+
+class TestData:
+    def test_documents(self, data):
+        with gzip.open(data / prepare.CLASSICS, "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        assert len(rows) == 200 and 0 < sum(row["held_out"] for row in rows) < 15
+        assert [passage["title"] for passage in read_famous(data)] == ["Poem 7"]
+        assert not next(row for row in rows if row["text"].startswith("Poem 7\n"))["held_out"]
+        about = json.loads((data / prepare.ABOUT).read_text(encoding="utf-8"))
+        assert about["kinds"]["poems"]["documents"] == 200 and about["packages"][0]["licence"] == "CC0-1.0"
+
+    def test_it_is_not_made_again(self, data, capsys):
+        prepare.prepare(data / "nowhere", data)
+        assert "has the classics" in capsys.readouterr().out
+
+    def test_corpus_of_tokens(self, data):
+        corpus = Corpus.load(data / CORPUS)
+        assert corpus.splits.keys() == {"train", "famous", "test_poems"} and corpus.vocab_size == 600
+        counts = json.loads((data / TOKENS).read_text(encoding="utf-8"))
+        assert counts["poems"]["tokens"] == len(corpus.splits["train"].tokens)
+        entry = {"kind": "spans", "width": 256, "share": 1.0, "famous": 0.5}
+        rows = RowMixture(corpus, [{"fraction": 1.0, "entries": [entry]}])
+        assert len(rows.tables["famous", "spans", 256]) == 1  # its two lines
+
+    def test_what_is_missing(self, tmp_path, capsys):
+        for arguments, message in (
+            (["--data", str(tmp_path)], "`--data` must be a folder of"),
+            (["--vocab-size", "8"], "`--vocab-size` must be at least 262"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                main(["tokenize", *arguments])
+        with pytest.raises(SystemExit):
+            main(["tokenize", "--vocab-size", "0"])
+        assert "must be positive" in capsys.readouterr().err
