@@ -12,6 +12,7 @@ random order; the next epoch has another order, and windows that begin elsewhere
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,27 @@ from .token_shards import TokenShards
 
 
 RowKey = tuple[str, int]
-# What places are counted in, by the kind of row and its width: from the numbers of tokens of documents.
-ITEMS: dict[str, Callable[[int], Callable[[np.ndarray], np.ndarray]]] = {
-    "windows": lambda width: lambda lengths: lengths + 2,  # tokens of the run
-    "documents": lambda width: lambda lengths: lengths // width + 1,  # rows, the EOS included
-    "spans": lambda width: np.ones_like,  # documents
-}
 MOST_SKIPPED = 1000  # documents without a span
+
+
+def tokens_of_run(lengths: np.ndarray, width: int) -> np.ndarray:
+    return lengths + 2
+
+
+def rows_of_documents(lengths: np.ndarray, width: int) -> np.ndarray:
+    return lengths // width + 1  # the EOS included
+
+
+def one_each(lengths: np.ndarray, width: int) -> np.ndarray:
+    return np.ones_like(lengths)
+
+
+# What places are counted in, by the kind of row: from the numbers of tokens of documents and the width.
+ITEMS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "windows": tokens_of_run,
+    "documents": rows_of_documents,
+    "spans": one_each,
+}
 
 
 class ShardRows(RowSchedule):
@@ -87,7 +102,9 @@ class ShardRows(RowSchedule):
         for entry in self.entries:
             self._check(entry)
             if key_of(entry) not in self.blocks:
-                self.blocks[key_of(entry)] = DocumentBlocks(self.documents, ITEMS[entry.kind](entry.width))
+                self.blocks[key_of(entry)] = DocumentBlocks(
+                    self.documents, partial(ITEMS[entry.kind], width=entry.width)
+                )
             if self.num_rows(entry) == 0:
                 raise ValueError(
                     f"`width` must be at most the tokens of the split, but {split!r} of {self.corpus.folder} has "

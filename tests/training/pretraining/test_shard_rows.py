@@ -3,6 +3,7 @@
 """Rows from a folder of token shards: which they are, their order in epochs, and what is refused."""
 
 import itertools
+import pickle
 import random
 
 import numpy as np
@@ -84,6 +85,8 @@ class TestWindows:
         whole = rows.read(entry, 5, 12, slice(0, 12))
         parts = [rows.read(entry, 5, 12, slice(start, start + 3)) for start in range(0, 12, 3)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+        in_another = pickle.loads(pickle.dumps(rows))
+        np.testing.assert_array_equal(in_another.read(entry, 5, 12, slice(0, 12)), whole)
 
     def test_follow_the_seed(self, folder):
         first, again, other = (epoch_of(rows_of(folder, WINDOWS, seed=seed)).tolist() for seed in (1, 1, 2))
