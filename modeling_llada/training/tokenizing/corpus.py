@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...export.tokenizer import save_tokenizer
 from ...reading import read_json
-from ...writing import complete_or_absent, fcntl, take_lock, write_atomically
+from ...writing import complete_or_absent, fcntl, remove_leftovers, take_lock, write_atomically
 from ..pretraining.corpus import special_token_ids
 from ..pretraining.token_shard_writing import SplitWriter, write_manifest
 from ..pretraining.token_shards import MANIFEST, PROGRESS, TOKENIZER, TokenShards, read_manifest
@@ -427,6 +427,7 @@ class Run:
             splits={name: found for name, found in shards.items() if found},
         )
         (self.output / PROGRESS).unlink()
+        remove_leftovers(self.output / PROGRESS)  # of a killed run, for which this one may have saved nothing
 
 
 def default_processes(num_bytes: int | None) -> int:
