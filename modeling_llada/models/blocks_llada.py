@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
+from transformers import GenerationConfig
 
 from .remasking_llada import split_steps
 
 
 PER_ROW = ("start", "length", "num_masks", "num_steps", "step")
 ALIGNMENTS = ("prompt", "absolute")
+ATTENTIONS = ("full", "block_causal")
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,56 @@ class BlockGeometry:
             Whether the model sees the masks behind the active block. If not, the canvas of each forward pass ends with
             the active block of each row, as `suffix_window=0` says.
 
+        attention (`str`, *optional*, defaults to `"full"`):
+            `"full"`: every position sees every other. `"block_causal"`: a position sees its own block and those before it,
+            which needs absolute blocks. What is computed of a finished block then never changes, so that every `block_cache`
+            is exact: it computes the active block alone, and once more the block before it.
+
     Raises:
-        `ValueError`: for another `block_alignment`.
+        `ValueError`: for another value, or for one that does not go with the others.
     """
 
     block_alignment: str = "prompt"
     sees_suffix: bool = True
+    attention: str = "full"
 
     def __post_init__(self) -> None:
-        if self.block_alignment not in ALIGNMENTS:
+        for name, choices in (("block_alignment", ALIGNMENTS), ("attention", ATTENTIONS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, but got {getattr(self, name)!r}.")
+        if self.is_block_causal and (self.block_alignment != "absolute" or self.sees_suffix):
             raise ValueError(
-                f"`block_alignment` must be one of {', '.join(ALIGNMENTS)}, but got {self.block_alignment!r}."
+                "`attention='block_causal'` needs `block_alignment='absolute'` and `sees_suffix=False`, but got "
+                f"{self.block_alignment!r} and {self.sees_suffix}."
             )
 
-    def limit_suffix(self, suffix_window: int | None) -> int | None:
-        """The `suffix_window` of a call that asks for this one."""
+    @property
+    def is_block_causal(self) -> bool:
+        """Whether a position sees its own block and those before it alone."""
+        return self.attention == "block_causal"
+
+    def settle(self, config: GenerationConfig, attn_implementation: str) -> None:
+        """Sets the options of a call that follow from the geometry, and refuses those that do not go with it."""
         if self.sees_suffix:
-            return suffix_window
-        if suffix_window:
+            return
+        if config.suffix_window:
             raise ValueError(
-                f"`suffix_window` must be 0 or unset for this model, which does not see what is behind the active block, "
-                f"but got {suffix_window}. Leave it out."
+                "`suffix_window` must be 0 or unset for this model, which does not see what is behind the active block, but "
+                f"got {config.suffix_window}. Leave it out."
             )
-        return 0
+        config.suffix_window = 0
+        if not self.is_block_causal:
+            return
+        if config.cache_refresh_interval is not None:
+            raise ValueError(
+                "`cache_refresh_interval` must be unset for this model, whose cache is exact without a refresh, but got "
+                f"{config.cache_refresh_interval}. Leave it out."
+            )
+        if attn_implementation not in ("sdpa", "eager"):
+            raise ValueError(
+                f"`attn_implementation` must be sdpa or eager for this model, since `{attn_implementation}` takes no mask of "
+                "blocks. Call `model.set_attn_implementation('sdpa')`."
+            )
 
     def num_surplus(
         self, attention_mask: torch.LongTensor, max_new_tokens: int, block_length: int | None, limit: int
@@ -76,6 +105,13 @@ class BlockGeometry:
                 f"{block_length}, where prompt and `max_new_tokens` have {longest}. Use a smaller one, or shorten them."
             )
         return -num_positions % block_length
+
+    def block_ids(self, attention_mask: torch.LongTensor, block_length: int | None) -> torch.LongTensor:
+        """The number of the block of each position, `(batch, length)`; those outside of the row count to the nearest one."""
+        length = attention_mask.shape[1]
+        first = attention_mask.argmax(-1, keepdim=True)
+        places = (torch.arange(length, device=first.device) - first).clamp(min=0)
+        return places // min(block_length or length, length)
 
     def boundaries(
         self,

@@ -7,6 +7,8 @@ outside the window of a step is as old as the last refresh. Three windows:
 - `"dual"`: the active block alone (https://huggingface.co/papers/2505.22618);
 - `"prefix"`: the active block and all that follows it (the same paper);
 - `"vicinity"`: the active block and a few positions on both sides (https://huggingface.co/papers/2510.08666).
+
+With block-causal attention they are the same, and no approximation: see [`FinishedBlocksCache`].
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,21 @@ from .blocks_llada import Block
 
 
 VICINITY = 16  # positions on each side of the active block, as published
+
+
+@dataclass
+class Window:
+    """The positions that a step recomputes, around the active block of each row."""
+
+    start: torch.LongTensor  # the first one, (batch,)
+    stop: torch.LongTensor  # the one behind the last, (batch,)
+    width: int  # the number of positions in the longest window
+
+    @property
+    def positions(self) -> torch.LongTensor:
+        """The positions, `(batch, width)`; a shorter window repeats its last one, which changes nothing."""
+        positions = self.start[:, None] + torch.arange(self.width, device=self.start.device)
+        return positions.minimum(self.stop[:, None] - 1)
 
 
 class LLaDACacheLayer(CacheLayerMixin):
@@ -119,6 +136,56 @@ class LLaDACache(Cache):
             own.update(layer.keys.repeat_interleave(repeats, dim=0), layer.values.repeat_interleave(repeats, dim=0))
 
 
+class FinishedBlocksCache(LLaDACache):
+    """
+    The cache of a model with block-causal attention. What it holds of a finished block is exact, so it keeps the keys and
+    values of all `num_rows` rows for a whole call, also while a row takes no part.
+    """
+
+    def __init__(self, num_layers: int, num_rows: int, length: int) -> None:
+        super().__init__(num_layers)
+        self.num_rows, self.length = num_rows, length
+        self.rows: torch.LongTensor | None = None
+        self.num_final: torch.LongTensor | None = None  # up to here a row is final, (batch,)
+
+    def restart(self, first: torch.LongTensor) -> None:
+        """Begins a call in which the rows of the canvas begin at some positions, `(batch,)`."""
+        self.num_final = first
+
+    def window_of(self, block: Block, takes_part: torch.BoolTensor) -> Window:
+        """
+        The positions that a step computes: the active block, and in its first step also what is before it and not final.
+        This is the prompt, or the last block in which the row took part: its keys and values are older than its last tokens.
+        """
+        stop = block.start + block.length
+        if block.num_passes > 0:
+            return Window(block.start, stop, block.width)
+        start = self.num_final
+        self.num_final = torch.where(takes_part, block.start, start)
+        return Window(start, stop, max(1, int(((stop - start) * takes_part).max())))
+
+    def place(self, positions: torch.LongTensor, rows: torch.LongTensor | None, num_visible: int) -> None:
+        """
+        Tells which positions of which rows the next forward pass computes, `(num_rows, num_positions)`, and how many
+        positions it sees. `rows` are `None` for all.
+        """
+        self.rows, self.num_visible = rows, num_visible
+        every = torch.arange(self.num_rows, device=positions.device) if rows is None else rows
+        self._window, self._places = positions, (every[:, None] * self.length + positions).flatten()
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        layer = self.layers[layer_idx]
+        if not layer.is_initialized:
+            _, num_heads, _, head_dim = key_states.shape
+            empty = key_states.new_zeros(self.num_rows, num_heads, self.length, head_dim)
+            layer.lazy_initialization(empty, empty)
+        states = layer.update(key_states, value_states, self._places)
+        keys, values = (one[:, :, : self.num_visible] for one in states)
+        return (keys, values) if self.rows is None else (keys[self.rows], values[self.rows])
+
+
 def heads_together(states: torch.Tensor) -> torch.Tensor:
     """A copy of `(batch, num_heads, length, head_dim)` states in which all heads of a position lie together."""
     return states.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
@@ -127,21 +194,6 @@ def heads_together(states: torch.Tensor) -> torch.Tensor:
 def positions_of(states: torch.Tensor) -> torch.Tensor:
     """The states of each position, `(batch * length, num_heads, head_dim)`; in the same memory where it can be."""
     return states.transpose(1, 2).flatten(0, 1)
-
-
-@dataclass
-class Window:
-    """The positions that a step recomputes, around the active block of each row."""
-
-    start: torch.LongTensor  # the first one, (batch,)
-    stop: torch.LongTensor  # the one behind the last, (batch,)
-    width: int  # the number of positions in the longest window
-
-    @property
-    def positions(self) -> torch.LongTensor:
-        """The positions, `(batch, width)`; a shorter window repeats its last one, which changes nothing."""
-        positions = self.start[:, None] + torch.arange(self.width, device=self.start.device)
-        return positions.minimum(self.stop[:, None] - 1)
 
 
 def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -> Window:
@@ -162,4 +214,4 @@ def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -
     return Window(start, stop_of_row, width)
 
 
-__all__ = ["LLaDACache"]
+__all__ = ["FinishedBlocksCache", "LLaDACache"]

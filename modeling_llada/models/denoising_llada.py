@@ -11,7 +11,7 @@ from transformers import LogitsProcessor
 
 from .adapters_llada import AdapterRows
 from .blocks_llada import Block
-from .cache_llada import LLaDACache, Window, window_of
+from .cache_llada import FinishedBlocksCache, LLaDACache, Window, window_of
 from .canvas_llada import Canvas, write_commits
 from .embeddings_llada import GivenEmbeddings
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
@@ -71,6 +71,14 @@ class Denoiser:
         self.deferred = end_tokens(config, device) if config.confidence_eos_eot_inf else None
         self.cache = None if config.block_cache is None else LLaDACache(model.config.num_hidden_layers)
         self.cached_rows: torch.LongTensor | None = None
+        self.geometry = model.block_geometry
+        if self.geometry.is_block_causal:
+            self.block_ids = self.geometry.block_ids(canvas.attention_mask, config.block_length)
+            if self.cache is not None:
+                num_rows, length = canvas.tokens.shape
+                num_rows *= 2 if config.cfg_scale > 0 else 1
+                self.cache = FinishedBlocksCache(model.config.num_hidden_layers, num_rows, length)
+                self.cache.restart(canvas.attention_mask.argmax(-1))
         self.temperature: float | torch.Tensor = config.sampling_temperature
         self.warpers = sampling_warpers(config)
         self.propose_and_score = propose_and_score
@@ -134,7 +142,7 @@ class Denoiser:
         window = self._window(block)
         length = self._visible_length(block)
         if self.cache is not None:
-            self._prepare_cache(rows, window)
+            self._prepare_cache(rows, window, length)
         if window is None:
             positions, queries = None, block.positions(length)[rows]
             tokens, given = canvas.tokens[rows, :length], canvas.given[rows, :length]
@@ -151,11 +159,11 @@ class Denoiser:
             given=self._masked_by_guidance(given, embeddings),
             mask_token_id=config.mask_token_id,
             cfg_scale=config.cfg_scale,
-            attention_mask=self._attention_mask(block, rows, length),
+            attention_mask=self._attention_mask(block, rows, positions, length),
             position_ids=self._position_ids(rows, positions, length),
             logits_to_keep=mask[rows] if is_block or is_narrowed else at_queries(mask[rows], queries, tokens.shape),
             cache=self.cache,
-            query_positions=(queries[0] if block.is_aligned else queries) if is_narrowed else None,
+            query_positions=(queries[0] if self._is_aligned(block) else queries) if is_narrowed else None,
             rows=AdapterRows(rows // self.copies, len(canvas.tokens) // self.copies),
             embeddings=embeddings,
         )
@@ -182,16 +190,26 @@ class Denoiser:
 
     def _window(self, block: Block) -> Window | None:
         """The positions that a step recomputes; `None` for all visible ones."""
-        if self.cache is None or refreshes_cache(block, self.config.cache_refresh_interval):
+        if self.cache is None:
+            return None
+        if self.geometry.is_block_causal:
+            return self.cache.window_of(block, takes_part=self.canvas.masked_in(block).any(-1))
+        if refreshes_cache(block, self.config.cache_refresh_interval):
             return None
         return window_of(block, self.config.block_cache, self._visible(block), self._visible_length(block))
 
-    def _prepare_cache(self, rows: torch.LongTensor, window: Window | None) -> None:
+    def _prepare_cache(self, rows: torch.LongTensor, window: Window | None, length: int) -> None:
         """Tells the cache which positions the step recomputes, and drops the rows that have left the batch."""
         if window is None:
             self.cached_rows, self.cache.window = rows, None
             return
         is_guided = self.config.cfg_scale > 0
+        if self.geometry.is_block_causal:
+            positions, num_rows = window.positions[rows], len(self.canvas.tokens)
+            if is_guided:
+                positions, rows = torch.cat([positions, positions]), torch.cat([rows, rows + num_rows])
+            self.cache.place(positions, None if len(rows) == self.cache.num_rows else rows, length)
+            return
         if len(rows) < len(self.cached_rows):
             kept = torch.isin(self.cached_rows, rows)
             self.cache.select_rows((torch.cat([kept, kept]) if is_guided else kept).nonzero()[:, 0])
@@ -208,12 +226,32 @@ class Denoiser:
             copies = torch.arange(repeats, device=other.cached_rows.device)
             self.cached_rows = (other.cached_rows[:, None] * repeats + copies).flatten()
 
-    def _attention_mask(self, block: Block, rows: torch.LongTensor, length: int) -> torch.LongTensor | None:
+    def _is_aligned(self, block: Block) -> bool:
+        """Whether the active block has the same place in the window of every row."""
+        return block.is_aligned and not self.geometry.is_block_causal
+
+    def _attention_mask(
+        self, block: Block, rows: torch.LongTensor, positions: torch.LongTensor | None, length: int
+    ) -> torch.Tensor | None:
         """The attention mask of the rows; `None` where every row sees all `length` positions."""
+        if self.geometry.is_block_causal:
+            return self._block_causal_mask(rows, positions, length)
         if self.config.suffix_window is not None and not block.is_aligned:
             is_visible = torch.arange(length, device=rows.device) < self._visible(block)[rows, None]
             return self.canvas.attention_mask[rows, :length] * is_visible
         return None if self.canvas.position_ids is None else self.canvas.attention_mask[rows, :length]
+
+    def _block_causal_mask(
+        self, rows: torch.LongTensor | slice, positions: torch.LongTensor | None, length: int
+    ) -> torch.Tensor:
+        """Which of `length` keys the computed positions see, `(batch, 1, num_positions, length)`."""
+        keys = self.block_ids[rows, :length]
+        queries = keys if positions is None else keys.take_along_dim(positions, dim=1)
+        is_visible = (keys[:, None] <= queries[..., None]) & self.canvas.attention_mask[rows, None, :length].bool()
+        if self.model.config._attn_implementation == "sdpa":
+            return is_visible[:, None]
+        hidden = torch.zeros(is_visible.shape, dtype=self.model.dtype, device=is_visible.device)
+        return hidden.masked_fill_(~is_visible, torch.finfo(hidden.dtype).min)[:, None]
 
     def _position_ids(
         self, rows: torch.LongTensor, positions: torch.LongTensor | None, length: int

@@ -210,6 +210,10 @@ class RecordedDenoiser(Denoiser):
         self.canvas.copy_from(canvas)
         if self.attention_mask is not None:
             self.attention_mask.copy_(as_key_mask(canvas))
+        if self.geometry.is_block_causal:
+            self.block_ids.copy_(self.geometry.block_ids(canvas.attention_mask, config.block_length))
+            if self.cache is not None:
+                self.cache.restart(canvas.attention_mask.argmax(-1))
 
     def steps(self, block: Block) -> Iterator[None]:
         """Yields before each step of a block: those of the schedule, or fewer if the block is complete earlier."""
@@ -263,12 +267,18 @@ class RecordedDenoiser(Denoiser):
             self.window.stop.copy_(window.stop)
             shape = (block.width, window.width)
         self._refill_uniform(block)
+        if window is not None and self.geometry.is_block_causal and window.width > 2 * block.width:
+            # The prompt, which comes once in a call and has any length
+            return self._trim(self._fused_step(*shape))
         if shape not in self.replays:
             self.replays[shape] = self._record(*shape)
         self.replays.move_to_end(shape)
         if len(self.replays) > MAX_REPLAYS:
             self._forget_a_replay()
-        prediction = self.replays[shape]()
+        return self._trim(self.replays[shape]())
+
+    def _trim(self, prediction: Prediction) -> Prediction:
+        """Those of its logits that belong to masks."""
         if not self.is_watched:
             return prediction
         is_masked = prediction.mask.flatten()
@@ -302,8 +312,7 @@ class RecordedDenoiser(Denoiser):
         """Records a step as a CUDA graph. Two runs come first, which allocate memory and choose kernels."""
 
         def step() -> Prediction:
-            with fused(self.model, self.kernels):
-                return self._static_step(block_length, window_length)
+            return self._fused_step(block_length, window_length)
 
         if self.canvas.tokens.device.type != "cuda":
             return step
@@ -332,6 +341,10 @@ class RecordedDenoiser(Denoiser):
 
         return replay
 
+    def _fused_step(self, block_length: int, window_length: int | None) -> Prediction:
+        with fused(self.model, self.kernels):
+            return self._static_step(block_length, window_length)
+
     def _static_step(self, block_length: int, window_length: int | None) -> Prediction:
         """The step of [`Denoiser`] at static shapes: offsets and counters are tensors. Without a window all is recomputed."""
         self.block.width, self.window.width = block_length, window_length
@@ -354,14 +367,18 @@ class RecordedDenoiser(Denoiser):
             embeddings = canvas.embeddings_at(slice(None), positions)
         if self.cache is not None:
             is_guided = self.config.cfg_scale > 0 and positions is not None
-            self.cache.window = torch.cat([positions, positions]) if is_guided else positions
+            computed = torch.cat([positions, positions]) if is_guided else positions
+            if self.geometry.is_block_causal:
+                self.cache.place(computed, None, length)
+            else:
+                self.cache.window = computed
         logits = guided_logits(
             self.model,
             tokens,
             given=self._masked_by_guidance(given, embeddings),
             mask_token_id=self.config.mask_token_id,
             cfg_scale=self.config.cfg_scale,
-            attention_mask=self._key_mask(block),
+            attention_mask=self._key_mask(block, positions),
             position_ids=position_ids,
             logits_to_keep=None,
             cache=self.cache,
@@ -372,8 +389,10 @@ class RecordedDenoiser(Denoiser):
         logits = logits.flatten(0, 1)
         return logits, torch.arange(len(logits), device=logits.device)
 
-    def _key_mask(self, block: Block) -> torch.BoolTensor | None:
-        """The keys that the rows see, `(batch, 1, 1, length)`; `None` where these are all."""
+    def _key_mask(self, block: Block, positions: torch.LongTensor | None) -> torch.BoolTensor | None:
+        """The keys that the rows see, `(batch, 1, 1 or num_positions, length)`; `None` where these are all."""
+        if self.geometry.is_block_causal:
+            return self._block_causal_mask(slice(None), positions, self.canvas.tokens.shape[1])
         if self.config.suffix_window is None:
             return self.attention_mask
         visible = self._visible(block)[:, None, None, None]

@@ -297,7 +297,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             merged.update(reset_rules(layer) | layer)
         reset = {name: DEFAULTS[name] for name, value in merged.items() if value is None and name in DEFAULTS}
         config = LLaDAGenerationConfig(**(merged | reset))
-        config.suffix_window = self.block_geometry.limit_suffix(config.suffix_window)
+        self.block_geometry.settle(config, self.config._attn_implementation)
         config.check_combinations()
         check_special_tokens(config, self.config.vocab_size)
         return config

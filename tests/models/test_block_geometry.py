@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Models whose blocks are counted from the first token, or that do not see what is behind the active block."""
 
+import copy
 import itertools
 
 import hypothesis
@@ -14,12 +15,14 @@ from transformers import CompileConfig
 
 from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.models.canvas_llada import Canvas
+from modeling_llada.models.engine_llada import RecordedDenoiser
 from modeling_llada.streaming import CanvasStreamer, TokenState
 
 
-GEOMETRIES = [BlockGeometry(*one) for one in itertools.product(("prompt", "absolute"), (True, False))][1:]
 ABSOLUTE, UNSEEN = BlockGeometry("absolute", sees_suffix=False), BlockGeometry(sees_suffix=False)
-few = hypothesis.settings(max_examples=25)
+BLOCK_CAUSAL = BlockGeometry("absolute", sees_suffix=False, attention="block_causal")
+GEOMETRIES = [UNSEEN, BlockGeometry("absolute"), ABSOLUTE, BLOCK_CAUSAL]
+few = hypothesis.settings(max_examples=12)
 geometries = st.sampled_from(GEOMETRIES)
 
 
@@ -51,7 +54,9 @@ def reference(model, prompt, answer_length, block_length, threshold):
         stop = min(start + block_length, end)
         while MASK in canvas[start:stop]:
             window = canvas if geometry.sees_suffix else canvas[:stop]
-            logits = model(torch.tensor([window])).logits[0].float()
+            block = torch.arange(len(window)) // block_length
+            mask = (block <= block[:, None])[None, None] if geometry.is_block_causal else None
+            logits = model(torch.tensor([window]), attention_mask=mask).logits[0].float()
             probabilities = logits.softmax(-1)
             probabilities[:, MASK] = 0
             confidence, token = (values.tolist() for values in probabilities.max(-1))
@@ -67,15 +72,17 @@ def reference(model, prompt, answer_length, block_length, threshold):
 
 
 class TestAgainstThePublishedSampler:
-    @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+    @pytest.mark.parametrize(
+        "geometry, block_cache", [*((one, None) for one in GEOMETRIES), (BLOCK_CAUSAL, "prefix")], ids=str
+    )
     @pytest.mark.parametrize("threshold", [0.3, 1.0])
     @torch.no_grad()
-    def test_all_small_cases(self, geometry, threshold):
+    def test_all_small_cases(self, geometry, block_cache, threshold):
         """Prompts of 1 to 5 tokens in one padded batch, against each of them alone."""
         prompts = [random_prompt(length, seed=length) for length in range(1, 6)]
-        for block_length, answer_length, seed in itertools.product((1, 2, 3, 4), (1, 4, 7), (0, 1)):
-            model = tiny_model(seed, geometry)
-            options = {"block_length": block_length, "max_new_tokens": answer_length}
+        model = tiny_model(0, geometry)
+        for block_length, answer_length in itertools.product((2, 3, 4), (1, 7)):
+            options = {"block_length": block_length, "max_new_tokens": answer_length, "block_cache": block_cache}
             output = model.generate(
                 **padded(prompts), **options, confidence_threshold=threshold, return_dict_in_generate=True
             )
@@ -120,10 +127,12 @@ class TestProperties:
     @few
     @given(calls(), geometries, st.sampled_from(["prefix", "dual", "vicinity"]))
     def test_a_cache_that_is_refreshed_in_each_step_is_no_cache(self, call, geometry, kind):
+        """With block-causal attention it needs no refresh."""
         call = call.with_geometry(geometry)
         plain = {"block_cache": None, "cache_refresh_interval": None, "draft_steps": None}
         exact = call.with_options(**plain)()
-        refreshed = call.with_options(**plain | {"block_cache": kind, "cache_refresh_interval": 1})()
+        interval = None if geometry == BLOCK_CAUSAL else 1
+        refreshed = call.with_options(**plain | {"block_cache": kind, "cache_refresh_interval": interval})()
         assert torch.equal(exact.sequences, refreshed.sequences)
         assert torch.equal(exact.num_forward_passes, refreshed.num_forward_passes)
 
@@ -188,7 +197,7 @@ class TestAbsoluteBlocks:
 
 class TestUnseenSuffix:
     @pytest.mark.parametrize("block_cache", [None, "dual", "prefix"])
-    @pytest.mark.parametrize("geometry", [ABSOLUTE, UNSEEN], ids=str)
+    @pytest.mark.parametrize("geometry", [ABSOLUTE, UNSEEN, BLOCK_CAUSAL], ids=str)
     def test_a_longer_answer_begins_alike(self, geometry, block_cache):
         """The model cannot know how long it may become. Without whole blocks the shorter one must end with a block."""
         inputs = padded([random_prompt(length, seed=length) for length in (2, 5, 6)])
@@ -214,6 +223,55 @@ class TestUnseenSuffix:
     def test_a_suffix_window_is_refused(self, geometry):
         with pytest.raises(ValueError, match="`suffix_window` must be 0 or unset for this model"):
             tiny_model(0, geometry).generate(torch.tensor([[1, 2]]), max_new_tokens=4, suffix_window=2)
+
+
+class TestBlockCausal:
+    def test_what_a_step_computes(self):
+        """The prompt once, each finished block once more beside the next one, and else the active block alone."""
+        model, lengths = tiny_model(0, BLOCK_CAUSAL), []
+        hook = model.register_forward_pre_hook(
+            lambda module, args, inputs: lengths.append(inputs["input_ids"].shape[1]), with_kwargs=True
+        )
+        ids = torch.tensor([random_prompt(9)])
+        model.generate(ids, max_new_tokens=10, block_length=4, steps=6, stop_at_eos=False, block_cache="prefix")
+        hook.remove()
+        assert lengths == [12, 4, 8, 4, 8, 4]
+
+    def test_eager_attention(self):
+        """It adds its mask, so that a boolean one would hide nothing."""
+        inputs = padded([random_prompt(length, seed=length) for length in (2, 5, 6)])
+        options = {"max_new_tokens": 9, "block_length": 4, "stop_at_eos": False}
+        model = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL))
+        expected = model.generate(**inputs, **options)
+        model.set_attn_implementation("eager")
+        for block_cache in (None, "prefix"):
+            assert torch.equal(model.generate(**inputs, **options, block_cache=block_cache), expected)
+
+    def test_an_attention_without_such_a_mask_is_refused(self):
+        model = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL))
+        model.set_attn_implementation("flex_attention")
+        with pytest.raises(ValueError, match="`attn_implementation` must be sdpa or eager for this model"):
+            model.generate(torch.tensor([[1, 2]]), max_new_tokens=4)
+
+    def test_a_refresh_is_refused(self):
+        options = {"block_cache": "prefix", "cache_refresh_interval": 2, "block_length": 4}
+        with pytest.raises(ValueError, match="`cache_refresh_interval` must be unset for this model"):
+            tiny_model(0, BLOCK_CAUSAL).generate(torch.tensor([[1, 2]]), max_new_tokens=4, **options)
+
+    def test_the_prompt_is_not_recorded(self, monkeypatch):
+        """Its length differs from call to call, and it comes once. All other steps have two shapes."""
+        record, recorded = RecordedDenoiser._record, []
+        monkeypatch.setattr(torch, "compile", lambda function, **kwargs: function)
+        monkeypatch.setattr(
+            RecordedDenoiser, "_record", lambda self, *shape: (recorded.append(shape), record(self, *shape))[1]
+        )
+        model = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL))
+        options = {"max_new_tokens": 7, "block_length": 2, "stop_at_eos": False, "block_cache": "prefix"}
+        for length in (5, 9, 13):
+            ids = torch.tensor([random_prompt(length)])
+            expected = model.generate(ids, **options)
+            assert torch.equal(model.generate(ids, **options, compile_config=CompileConfig()), expected)
+        assert recorded == [(2, 4), (2, 2)]
 
 
 class TestStreaming:
@@ -262,6 +320,14 @@ class TestStreaming:
         assert torch.equal(torch.cat(streamer.values, dim=1), output)
 
 
-def test_an_unknown_alignment_is_refused():
-    with pytest.raises(ValueError, match="`block_alignment` must be one of prompt, absolute, but got 'left'"):
-        BlockGeometry("left")
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"block_alignment": "left"}, "`block_alignment` must be one of prompt, absolute, but got 'left'"),
+        ({"attention": "causal"}, "`attention` must be one of full, block_causal, but got 'causal'"),
+        ({"attention": "block_causal"}, "`attention='block_causal'` needs `block_alignment='absolute'`"),
+    ],
+)
+def test_a_geometry_that_does_not_exist(fields, message):
+    with pytest.raises(ValueError, match=message):
+        BlockGeometry(**fields)

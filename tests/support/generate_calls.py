@@ -145,7 +145,11 @@ class Call:
 
     def with_geometry(self, geometry: BlockGeometry) -> "Call":
         """The same call of a model that is denoised in another geometry."""
-        options = self.options if geometry.sees_suffix else self.options | {"suffix_window": None}
+        options = dict(self.options)
+        if not geometry.sees_suffix:
+            options.pop("suffix_window", None)
+        if geometry.is_block_causal:
+            options.pop("cache_refresh_interval", None)
         return replace(self, options=options, geometry=geometry)
 
     def rows(self) -> list["Call"]:
