@@ -115,7 +115,9 @@ def write_manifest(folder: Path, **values) -> dict:
     Returns:
         `dict`: the manifest.
     """
-    hashes = {path.name: sha256_of(path) for path in sorted((folder / TOKENIZER).glob("*"))}
+    tokenizer = folder / TOKENIZER
+    files = sorted(path for path in tokenizer.rglob("*") if path.is_file())
+    hashes = {path.relative_to(tokenizer).as_posix(): sha256_of(path) for path in files}
     manifest = {"format": FORMAT, "version": VERSION, **values, "tokenizer": {"sha256": hashes}}
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest

@@ -71,11 +71,14 @@ class TokenShards:
                 name: TokenSplit(self.folder, shards, self.manifest["dtype"])
                 for name, shards in self.manifest["splits"].items()
             }
+            tokenizer_files = self.manifest["tokenizer"]["sha256"]
         except (AttributeError, LookupError, TypeError) as error:
             raise ValueError(
                 f"`folder` must be complete, but {self.folder / MANIFEST} is damaged: {error!r}. Copy it again, or write the "
                 "folder again."
             ) from error
+        for name in tokenizer_files:
+            check_size(self.tokenizer / name)
 
     def check_hashes(self) -> None:
         """Reads all files, and raises a `ValueError` if one is not as it was written."""
@@ -229,11 +232,11 @@ def read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def check_size(path: Path, num_bytes: int) -> None:
-    """Raises a `ValueError` if a file is missing or has another size."""
+def check_size(path: Path, num_bytes: int | None = None) -> None:
+    """Raises a `ValueError` if a file is missing or has another size, if it is known."""
     if not path.is_file():
         raise ValueError(f"`folder` must be complete, but {path} is missing. Copy it, or write the folder again.")
-    if path.stat().st_size != num_bytes:
+    if num_bytes not in (None, path.stat().st_size):
         raise ValueError(
             f"`folder` must be complete, but {path} has {path.stat().st_size:,} bytes instead of {num_bytes:,}. Copy it "
             "again, or write the folder again."

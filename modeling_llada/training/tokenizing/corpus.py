@@ -70,9 +70,9 @@ class State:
 
 
 def tokenize_corpus(
-    sources: list[str],
+    sources: list[str | Path],
     output: str | Path,
-    tokenizer: str | None = None,
+    tokenizer: str | Path | None = None,
     train_tokenizer: int | None = None,
     text_field: str = "text",
     separator: str | None = None,
@@ -91,11 +91,11 @@ def tokenize_corpus(
     With several processes a script needs `if __name__ == "__main__":`, as for all of `multiprocessing`.
 
     Args:
-        sources (`list[str]`):
+        sources (`list[str]` or `list[Path]`):
             `.txt`, `.jsonl` and `.parquet` files, folders with such files, folders of `save_to_disk`, and datasets of the Hub.
         output (`str` or `Path`):
             The folder to write.
-        tokenizer (`str`, *optional*):
+        tokenizer (`str` or `Path`, *optional*):
             The folder or Hub id of a tokenizer with a mask token, BOS and EOS.
         train_tokenizer (`int`, *optional*):
             The size of a byte-level BPE tokenizer, which is trained on the sources in its place.
@@ -133,6 +133,7 @@ def tokenize_corpus(
     check_options(sources, tokenizer, train_tokenizer, separator, validation, shard_size, num_processes)
     if separator is not None:
         separator = separator.replace("\r\n", "\n").replace("\r", "\n")  # as the line ends of files
+    sources = [str(name) for name in sources]
     options = SourceOptions(text_field, separator, split, config_name)
     output = Path(output).expanduser()
     check_folder(output)
@@ -164,8 +165,8 @@ def is_finished(output: str | Path) -> bool:
 
 def check_options(sources, tokenizer, train_tokenizer, separator, validation, shard_size, num_processes) -> None:
     """Raises a `ValueError` for values that cannot work."""
-    if not sources:
-        raise ValueError("`sources` must name at least one file, folder or dataset.")
+    if not isinstance(sources, list | tuple) or not sources:
+        raise ValueError(f"`sources` must be a list of at least one file, folder or dataset, but got {sources!r}.")
     if (tokenizer is None) == (train_tokenizer is None):
         raise ValueError(
             "give either `tokenizer`, the folder or Hub id of one, or `train_tokenizer`, the size of a new one."

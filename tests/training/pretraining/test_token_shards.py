@@ -98,7 +98,13 @@ class TestWhatIsWrong:
         with pytest.raises(ValueError, match=message):
             TokenShards(manifest.parent)
 
-    @pytest.mark.parametrize("name", ["vocab_size", "splits", "dtype"])
+    def test_a_tokenizer_that_is_missing(self, tmp_path):
+        folder = write_folder(tmp_path / "tokens")
+        (folder / "tokenizer" / "tokenizer.json").unlink()
+        with pytest.raises(ValueError, match="tokenizer.json is missing. Copy it, or write the folder again"):
+            TokenShards(folder)
+
+    @pytest.mark.parametrize("name", ["vocab_size", "splits", "dtype", "tokenizer"])
     def test_a_manifest_that_lacks_something(self, tmp_path, name):
         manifest = write_folder(tmp_path / "tokens") / "manifest.json"
         values = json.loads(manifest.read_text())

@@ -11,7 +11,7 @@ from support.tokenized_texts import TEXTS, documents, files_of, save_words
 from transformers import AutoTokenizer
 
 from modeling_llada import writing
-from modeling_llada.training import TokenShards
+from modeling_llada.training import TokenShards, tokenize_corpus
 from modeling_llada.training.tokenizing import corpus
 
 
@@ -55,6 +55,16 @@ class TestHeldOut:
             match="`validation` must leave documents to train on, but got 60, and .* have 60 different ones",
         ):
             tokenize(jsonl, validation=60)
+
+
+def test_a_tokenizer_with_several_chat_templates(tokenize, jsonl, tokenizer, tmp_path):
+    """They are files in a folder of their own."""
+    chatty = AutoTokenizer.from_pretrained(tokenizer)
+    chatty.chat_template = {"default": "{{ messages }}", "tool_use": "{{ tools }}"}
+    chatty.save_pretrained(tmp_path / "chatty")
+    shards = tokenize(jsonl, tokenizer=tmp_path / "chatty")
+    shards.check_hashes()
+    assert AutoTokenizer.from_pretrained(shards.tokenizer).chat_template == chatty.chat_template
 
 
 class TestProcesses:
@@ -262,6 +272,16 @@ class TestWhatIsWrong:
     def test_unknown_words_are_counted(self, tokenize, tmp_path):
         (tmp_path / "a.txt").write_text("w7 moon w8 stars")
         assert tokenize(tmp_path / "a.txt", tokenizer=save_words(tmp_path / "words", 9)).manifest["unknown"] == 2
+
+    @pytest.mark.parametrize("names", ["books", []])
+    def test_no_list_of_sources(self, tmp_path, names):
+        with pytest.raises(ValueError, match="`sources` must be a list of at least one .*, but got "):
+            tokenize_corpus(names, tmp_path / "tokens", train_tokenizer=300)
+
+    def test_paths(self, jsonl, tokenizer, tmp_path):
+        assert documents(tokenize_corpus([jsonl], tmp_path / "tokens", tokenizer, validation=0)) == TEXTS
+        with pytest.raises(ValueError, match="a source must be a file or folder, or a dataset that can be loaded"):
+            tokenize_corpus([tmp_path.relative_to("/") / "nothing"], tmp_path / "b", tokenizer)
 
     @pytest.mark.parametrize(
         ("options", "message"),
