@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ SPLITS = ("train", "validation")
 SECONDS_BETWEEN_SAVES = 5
 # A process takes seconds to start: fewer of them for little text.
 BYTES_A_PROCESS = 4_000_000
+IS_LEFTOVER = re.compile(rf"\.{re.escape(PROGRESS)}\..*\.part").fullmatch
 NAMED_PLACES = 10  # of the documents that are left out for a reason
 
 
@@ -155,12 +157,20 @@ def tokenize_corpus(
                 run.prepare_tokenizer(loaded)
                 run.write()
     check_settings(output, read_manifest(output).get("settings"), settings)
+    remove_progress(output)
     return TokenShards(output)
 
 
 def is_finished(output: str | Path) -> bool:
     """Whether a folder is complete, so that `tokenize_corpus` has nothing to do."""
     return (Path(output).expanduser() / MANIFEST).is_file()
+
+
+def remove_progress(output: Path) -> None:
+    """Removes what a finished folder needs no more, also after a run that was killed before it did so."""
+    remove_leftovers(output / PROGRESS)
+    if (output / PROGRESS).is_file():
+        (output / PROGRESS).unlink(missing_ok=True)
 
 
 def check_options(sources, tokenizer, train_tokenizer, separator, validation, shard_size, num_processes) -> None:
@@ -209,7 +219,8 @@ def check_folder(output: Path) -> None:
     """Raises a `ValueError` for a folder of something else."""
     if (output / PROGRESS).is_file() or is_finished(output):
         return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    # A run that was killed while it wrote its first file has left this one under a temporary name.
+    if output.exists() and not (output.is_dir() and all(map(IS_LEFTOVER, os.listdir(output)))):
         raise ValueError(
             f"`output` must be new or empty, or a folder that this command began, but {output} is something else. Give another."
         )
@@ -427,8 +438,6 @@ class Run:
             settings=self.state.settings,
             splits={name: found for name, found in shards.items() if found},
         )
-        (self.output / PROGRESS).unlink()
-        remove_leftovers(self.output / PROGRESS)  # of a killed run, for which this one may have saved nothing
 
 
 def default_processes(num_bytes: int | None) -> int:

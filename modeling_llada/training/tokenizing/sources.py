@@ -158,6 +158,8 @@ class DatasetSource(Source):
             dataset = self._load()
             if dataset.column_names is not None:  # others may be images, which are slow to read
                 dataset = dataset.select_columns([self.options.text_field])
+            if start and start == getattr(dataset, "num_rows", None):  # which `skip` refuses
+                return
             for row in dataset.skip(start):
                 yield row.get(self.options.text_field)
         except Exception as error:  # of the network, or of a builder

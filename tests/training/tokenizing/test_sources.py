@@ -98,7 +98,7 @@ class TestSources:
         for name in ("texts.jsonl", "texts.parquet", "saved"):
             [source] = sources.find_sources(str(tmp_path / name), sources.SourceOptions(), tmp_path / "tokens")
             everything = list(source.read(0))
-            for start in (1, 59, 60, 999, 1000, 1001):
+            for start in (1, 59, 60, 999, 1000, 1001, 2399, 2400):
                 assert list(source.read(start)) == everything[start:]
 
     def test_a_damaged_table(self, tokenize, tmp_path):

@@ -167,6 +167,12 @@ class TestGoingOn:
             "train-00000.tokens.npy",
         ]
 
+    def test_a_run_that_was_killed_at_its_first_file(self, tokenize, jsonl, tmp_path):
+        (tmp_path / "tokens").mkdir()
+        writing.hidden_sibling(tmp_path / "tokens" / "progress.json", "part").touch()
+        assert documents(tokenize(jsonl)) == TEXTS
+        assert not list((tmp_path / "tokens").glob(".*"))
+
     def test_what_a_killed_run_was_just_writing(self, tokenize, jsonl, tmp_path):
         def interrupt(progress):
             raise KeyboardInterrupt
@@ -174,9 +180,11 @@ class TestGoingOn:
         tokenize(jsonl, output="whole")
         with pytest.raises(KeyboardInterrupt):
             tokenize(jsonl, on_progress=interrupt)
-        writing.hidden_sibling(tmp_path / "tokens" / "progress.json", "part").touch()
-        tokenize(jsonl)
-        assert files_of(tmp_path / "tokens") == files_of(tmp_path / "whole")
+        for _ in range(2):  # it goes on, and it is finished
+            (tmp_path / "tokens" / "progress.json").touch()
+            writing.hidden_sibling(tmp_path / "tokens" / "progress.json", "part").touch()
+            tokenize(jsonl)
+            assert files_of(tmp_path / "tokens") == files_of(tmp_path / "whole")
 
     def test_damaged_progress(self, tokenize, jsonl, tmp_path):
         (tmp_path / "tokens").mkdir()
