@@ -26,19 +26,25 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from .models.configuration_illada import ILLaDAConfig
 from .models.configuration_llada import LLaDAConfig
+from .models.configuration_llada_moe import LLaDAMoeConfig
 from .models.configuration_llada_v import LLaDAVConfig
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .models.image_processing_llada_v import LLaDAVImageProcessor
 from .models.modeling_illada import ILLaDAForMaskedLM, ILLaDAModel
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+from .models.modeling_llada_moe import LLaDAMoeForMaskedLM, LLaDAMoeModel
 from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
 from .models.processing_llada_v import LLaDAVProcessor
 from .pipelines import register_pipelines
 
 
 # A config.json of LLaDA-MoE also has the `model_type` of the dense models: `families_llada.py` tells the families apart.
-for model_class, backbone_class in ((LLaDAForMaskedLM, LLaDAModel), (ILLaDAForMaskedLM, ILLaDAModel)):
+for model_class, backbone_class in (
+    (LLaDAForMaskedLM, LLaDAModel),
+    (ILLaDAForMaskedLM, ILLaDAModel),
+    (LLaDAMoeForMaskedLM, LLaDAMoeModel),
+):
     config_class = model_class.config_class
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     # The mask predictor comes first, because scripts for the official checkpoints expect logits from `AutoModel`. A saved
@@ -65,6 +71,9 @@ __all__ = [
     "LLaDAGenerationMixin",
     "LLaDAGenerationOutput",
     "LLaDAModel",
+    "LLaDAMoeConfig",
+    "LLaDAMoeForMaskedLM",
+    "LLaDAMoeModel",
     "LLaDAPreTrainedModel",
     "LLaDAVConfig",
     "LLaDAVForConditionalGeneration",

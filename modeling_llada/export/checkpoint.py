@@ -224,6 +224,7 @@ def make_official(folder: Path, config: LLaDAConfig) -> list[str]:
     fields = json.loads(path.read_text(encoding="utf-8"))
     fields.pop("auto_map", None)
     fields["architectures"] = [config.official_architecture]
+    fields["model_type"] = config.official_model_type or config.model_type
     # The official code needs the field name of transformers 4. Version 5 reads both.
     fields["torch_dtype"] = fields.pop("dtype")
     path.write_text(json.dumps(dict(sorted(fields.items())), indent=2) + "\n", encoding="utf-8")

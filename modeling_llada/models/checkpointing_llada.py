@@ -45,6 +45,7 @@ class LLaDACheckpointingMixin:
             `OSError`: if a safetensors file or the index of the shards is damaged.
         """
         check_index(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
+        cls._check_stored(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
         source = f"`pretrained_model_name_or_path={str(pretrained_model_name_or_path)!r}`"
         try:
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -56,6 +57,10 @@ class LLaDACheckpointingMixin:
         if getattr(model.config, "quantization_config", None) is None:
             check_dtypes(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
         return loaded
+
+    @classmethod
+    def _check_stored(cls, folder: str | os.PathLike | None, subfolder: str) -> None:
+        """What a family checks in the files of a local folder before they are loaded."""
 
     @staticmethod
     def _load_pretrained_model(model, *args, **kwargs) -> tuple:
@@ -75,10 +80,11 @@ class LLaDACheckpointingMixin:
             shapes = [
                 f"{key} {tuple(got)} instead of {tuple(ours)}" for key, got, ours in loading_info.mismatched_keys
             ]
+            tower = " The sizes of a vision tower may be those of a vision_config.json beside it."
             raise ValueError(
                 f"`pretrained_model_name_or_path={str(load_config.pretrained_model_name_or_path)!r}` has {len(shapes)} weights "
                 f"of another size than its config.json says: {', '.join(sorted(shapes)[:5])}{', ...' * (len(shapes) > 5)}. "
-                "It describes another network. The sizes of a vision tower may be those of a vision_config.json beside it."
+                f"It describes another network.{tower * hasattr(model.config, 'vision_config')}"
             )
         info = PreTrainedModel._finalize_model_loading(model, load_config, loading_info)
         may_lack_head = any(name.endswith("Model") for name in model.config.architectures or ["LLaDAModel"])
@@ -218,11 +224,15 @@ def check_index(folder: str | os.PathLike | None, subfolder: str) -> None:
         raise OSError(f"{str(path.parent)!r} has a damaged {path.name}. Fetch the checkpoint again.")
 
 
+def weight_files(folder: str | os.PathLike | None, subfolder: str) -> list[Path]:
+    """The files of weights of a local folder."""
+    return [] if folder is None else sorted(Path(folder, subfolder).glob("model[.-]*safetensors"))
+
+
 def check_dtypes(folder: str | os.PathLike | None, subfolder: str) -> None:
     """Raises a `ValueError` for integers in a local folder, which the library would take for weights: those of a quantized
     model without its `quantization_config`."""
-    paths = [] if folder is None else sorted(Path(folder, subfolder).glob("model[.-]*safetensors"))
-    for path in paths:
+    for path in weight_files(folder, subfolder):
         with safe_open(path, "pt") as weights:
             dtypes = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
         for name, dtype in dtypes.items():

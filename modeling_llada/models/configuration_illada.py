@@ -13,12 +13,14 @@
 # limitations under the License.
 """iLLaDA model configuration."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 
 from .configuration_llada import LLaDAConfig
 from .conversion_llada import with_official_rope
+from .families_llada import DENSE_FIELDS, MOE_FIELDS, check_foreign
 
 
 # What the official code reads of a config.json, beside the special tokens.
@@ -78,7 +80,11 @@ class ILLaDAConfig(LLaDAConfig):
     official_architecture: ClassVar[str] = "ILLaDAForCausalLM"
     own_architecture: ClassVar[str] = "ILLaDAForMaskedLM"
     official_tokens: ClassVar[dict[str, int]] = {"mask_token_id": 5}
-    field_checks: ClassVar[dict] = LLaDAConfig.field_checks | dict.fromkeys(SWITCHES, check_switch)
+    field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = {
+        **LLaDAConfig.field_checks,
+        **dict.fromkeys(SWITCHES, check_switch),
+        **dict.fromkeys(DENSE_FIELDS + MOE_FIELDS, check_foreign),
+    }
     rope_full_precision: ClassVar[bool] = False
 
     vocab_size: int = 155136

@@ -34,7 +34,7 @@ from .conversion_llada import (
     check_switch,
     to_official_config,
 )
-from .families_llada import CONFIG_CLASSES, check_family, config_class_of
+from .families_llada import CONFIG_CLASSES, MOE_FIELDS, check_family, check_foreign, config_class_of
 from .options_llada import SPECIAL_TOKENS, check_bool, check_class, check_integer, check_number, check_token_ids
 
 
@@ -49,14 +49,16 @@ def check_dtype(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a floating dtype of torch, such as 'bfloat16', but got {value!r}.")
 
 
-def check_rope(name: str, value: Any) -> None:
+def check_rope(name: str, value: Any, more_checks: dict[str, Callable] | None = None) -> None:
+    """`more_checks` are those of a family that has other fields in it."""
     check_class(name, value, dict)
+    checks = ROPE_CHECKS | (more_checks or {})
     known = ("default", *ROPE_INIT_FUNCTIONS)
     rope_type = value.get("rope_type", value.get("type", "default"))
     if rope_type not in known:
         raise ValueError(f"`{name}['rope_type']` must be one of {', '.join(known)}, but got {rope_type!r}.")
     for key, setting in value.items():
-        check = ROPE_CHECKS.get(key, partial(check_number, minimum=0.0))
+        check = checks.get(key, partial(check_number, minimum=0.0))
         if setting is not None and key not in ("rope_type", "type"):
             for one in setting if isinstance(setting, list) else [setting]:
                 check(f"{name}['{key}']" if key != "partial_rotary_factor" else key, one)
@@ -87,6 +89,7 @@ ROPE_CHECKS = {
 FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(SUPPORTED_SWITCHES | OTHER_SWITCHES, check_switch),
     **dict.fromkeys(SPECIAL_TOKENS, partial(check_integer, minimum=0)),
+    **dict.fromkeys(MOE_FIELDS, check_foreign),
     "architectures": check_architectures,
     "attention_bias": check_bool,
     "attention_dropout": partial(check_number, minimum=0.0, maximum=1.0),
@@ -223,6 +226,7 @@ class LLaDAConfig(PreTrainedConfig):
     default_theta = 500000.0
     # What another family has instead.
     official_architecture: ClassVar[str] = "LLaDAModelLM"
+    official_model_type: ClassVar[str | None] = None  # by default that of the class
     own_architecture: ClassVar[str] = "LLaDAForMaskedLM"
     official_tokens: ClassVar[dict[str, int]] = OFFICIAL_TOKENS
     field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = FIELD_CHECKS
@@ -296,7 +300,7 @@ class LLaDAConfig(PreTrainedConfig):
         return read(config_dict, **kwargs)
 
     def __post_init__(self, **kwargs):
-        check_family(type(self), self.architectures)
+        check_family(type(self), {"architectures": self.architectures})
 
         embedding_size = kwargs.pop("embedding_size", None)
         if embedding_size is not None and embedding_size < self.vocab_size:

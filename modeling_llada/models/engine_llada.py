@@ -98,6 +98,8 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "the model is spread over devices"
     if model.config._attn_implementation != "sdpa":
         return "the attention is not sdpa, which alone takes the mask as it is"
+    if getattr(model.config, "num_experts", 0) and model.config._experts_implementation == "eager":
+        return "the loop over the experts waits for the device. Choose another `experts_implementation`"
     if model.config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
         return "the frequencies of the rotary embedding depend on the length"
     for module in model.modules():

@@ -3,6 +3,9 @@
 """The one place that tells the families of LLaDA apart: by `architectures`, since LLaDA-MoE has the `model_type` of the
 dense models."""
 
+from typing import Any
+
+
 # How the names of the classes of a family begin, in lower case, both the official ones and ours.
 NAMES_OF_CLASSES = {
     "llavallada": "llava_llada",
@@ -19,8 +22,9 @@ TITLES = {
     "llada2_moe": "LLaDA2",
     "llava_llada": "LLaDA-V, which has a vision tower",
 }
-# Fields of LLaDA-MoE that no dense model has, for a config.json without `architectures`.
-MOE_FIELDS = {"num_experts", "expert_intermediate_size"}
+# Fields that the config.json of one family has alone. Those of LLaDA-MoE tell it apart where there are no `architectures`.
+DENSE_FIELDS = ("d_model", "mlp_hidden_size", "n_heads", "n_kv_heads", "n_layers")
+MOE_FIELDS = ("expert_intermediate_size", "num_experts")
 
 # The config classes that are imported, by family. A folder with remote code imports its own one.
 CONFIG_CLASSES: dict[str, type] = {}
@@ -43,26 +47,40 @@ def family_of(config_dict: dict) -> str | None:
             if str(architecture).lower().startswith(beginning):
                 return family
     model_type = config_dict.get("model_type")
-    return "llada_moe" if model_type == "llada" and config_dict.keys() >= MOE_FIELDS else model_type
+    return "llada_moe" if model_type == "llada" and config_dict.keys() >= set(MOE_FIELDS) else model_type
 
 
 def config_class_of(config_dict: dict, default: type) -> type:
-    """The config class that reads a config.json: that of its family if `default` is the one of the dense models."""
-    family = family_of(config_dict)
-    return CONFIG_CLASSES.get(family, default) if default.model_type == "llada" else default
+    """
+    The config class that reads a config.json: that of its family, if `default` is the class of the dense models. Raises a
+    `ValueError` if `default` is that of another family.
+    """
+    if default.model_type == "llada":
+        return CONFIG_CLASSES.get(family_of(config_dict), default)
+    check_family(default, config_dict)
+    return default
 
 
-def check_family(config_class: type, architectures: list[str] | None) -> None:
-    """Raises a `ValueError` if a config has the `architectures` of another family."""
-    family = family_of({"architectures": architectures, "model_type": config_class.model_type})
-    if family == config_class.model_type:
+def check_family(config_class: type, config_dict: dict) -> None:
+    """Raises a `ValueError` if a config.json, or what is known of one, is that of another family."""
+    family = family_of({"model_type": config_class.model_type} | config_dict)
+    if family == config_class.model_type or family not in TITLES:
         return
+    name = "architectures" if config_dict.get("architectures") else "model_type"
     way_out = "This package has no such network: load it with its own code"
     if family in CONFIG_CLASSES:
         way_out = f"Load it with `AutoConfig` and `AutoModelForMaskedLM`, or use `{CONFIG_CLASSES[family].__name__}`"
     raise ValueError(
-        f"`architectures={architectures}` is a checkpoint of {TITLES[family]}. `{config_class.__name__}` is for "
+        f"`{name}={config_dict[name]!r}` is a checkpoint of {TITLES[family]}. `{config_class.__name__}` is for "
         f"{TITLES[config_class.model_type]}. {way_out}."
+    )
+
+
+def check_foreign(name: str, value: Any) -> None:
+    """Refuses a field that another family has. To ignore it would make a network of the default size."""
+    raise ValueError(
+        f"`{name}` is a field of another family of LLaDA, but got {value!r}. Correct the `architectures` of config.json, or "
+        "leave the field out."
     )
 
 

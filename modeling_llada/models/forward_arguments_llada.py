@@ -14,8 +14,6 @@ from .arguments_llada import check_token_types
 
 # Read by the decorators of transformers, by the attention, and by the loss.
 KNOWN_KEYWORDS = {
-    "output_attentions",
-    "output_hidden_states",
     "return_dict",
     "num_items_in_batch",
     "cu_seq_lens_k",
@@ -53,7 +51,8 @@ def check_keywords(forward: Callable) -> Callable:
         check_token_types(kwargs.pop("token_type_ids", None))
         if kwargs.get("cu_seq_lens_q") is not None:
             kwargs.pop("seq_idx", None)  # packed batches of TRL say the same twice
-        unknown = [name for name in kwargs if name not in known]
+        recorded = {f"output_{name}" for name in self._can_record_outputs}
+        unknown = [name for name in kwargs if name not in known | recorded]
         if unknown:
             check_attention_reads(self, unknown)
         for name, reason in SWITCHED_OFF.items():

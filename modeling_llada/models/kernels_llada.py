@@ -159,7 +159,7 @@ def fusable_projections(module: nn.Module) -> list[nn.Linear]:
     heads, and if the projections are plain, without adapters and quantized weights.
     """
     children = dict(module.named_children())
-    if set(children) == {"q_proj", "k_proj", "v_proj", "o_proj"} and hasattr(module, "project_and_rotate"):
+    if set(children) == {"q_proj", "k_proj", "v_proj", "o_proj"} and getattr(module, "can_be_fused", False):
         linears = [module.q_proj, module.k_proj, module.v_proj]
     elif set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and is_silu(module.act_fn):
         linears = [module.gate_proj, module.up_proj]

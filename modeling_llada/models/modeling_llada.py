@@ -92,8 +92,9 @@ class LLaDARotaryEmbedding(nn.Module):
 
     @staticmethod
     def compute_default_rope_parameters(config: LLaDAConfig, **kwargs) -> tuple[torch.Tensor, float]:
-        """The inverse frequencies `theta^(-2i / head_dim)`, and the factor of cosines and sines, which is 1."""
-        exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
+        """The inverse frequencies `theta^(-2i / rotary_dim)`, and the factor of cosines and sines, which is 1."""
+        rotary_dim = int(config.head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0))
+        exponents = torch.arange(0, rotary_dim, 2, dtype=torch.float) / rotary_dim
         return 1.0 / (config.rope_parameters["rope_theta"] ** exponents), 1.0
 
     def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
@@ -119,9 +120,12 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
     """
     Applies the rotary embedding to queries or keys, `(batch, length, num_heads, head_dim)`.
 
-    It is computed in the dtype of `cos` and `sin`, `(batch, length, head_dim)`. In the first half `sin` is negative, so a
-    roll is enough where `modeling_llama.py` rotates halves.
+    It is computed in the dtype of `cos` and `sin`, `(batch, length, rotary_dim)`. In the first half `sin` is negative, so a
+    roll is enough where `modeling_llama.py` rotates halves. What is behind the first `rotary_dim` of a head stays.
     """
+    if cos.shape[-1] < hidden_states.shape[-1]:
+        turned, others = hidden_states.tensor_split([cos.shape[-1]], dim=-1)
+        return torch.cat([apply_rotary_pos_emb(turned, cos, sin), others], dim=-1)
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
     return (hidden_states * cos + other_half * sin).to(hidden_states.dtype)
@@ -129,6 +133,8 @@ def apply_rotary_pos_emb(hidden_states: torch.Tensor, cos: torch.Tensor, sin: to
 
 class LLaDAAttention(nn.Module):
     """Multi-head attention over the whole canvas, without a causal mask."""
+
+    can_be_fused = True  # whether nothing but the rotation happens to the projections; see `kernels_llada.py`
 
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
@@ -191,25 +197,31 @@ class LLaDAAttention(nn.Module):
         self, hidden_states: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries and keys with the rotary embedding, and values, each `(batch, length, num_heads, head_dim)`."""
+        query_states, key_states, value_states = self.project(hidden_states)
+        query_states = apply_rotary_pos_emb(query_states, *position_embeddings)
+        key_states = apply_rotary_pos_emb(key_states, *position_embeddings)
+        return query_states, key_states, value_states
+
+    def project(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values, each `(batch, length, num_heads, head_dim)`."""
         hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
         query_states, key_states, value_states = (
             project(hidden_states).view(hidden_shape) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         if self.config.use_qk_norm:  # CODEPATH: models that were converted from Qwen3, and not LLaDA-8B
             query_states, key_states = self.q_norm(query_states), self.k_norm(key_states)
-        query_states = apply_rotary_pos_emb(query_states, *position_embeddings)
-        key_states = apply_rotary_pos_emb(key_states, *position_embeddings)
         return query_states, key_states, value_states
 
 
 class LLaDAMLP(nn.Module):
     """The SwiGLU feed-forward network: `down(silu(gate(x)) * up(x))`."""
 
-    def __init__(self, config: LLaDAConfig):
+    def __init__(self, config: LLaDAConfig, intermediate_size: int | None = None):
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        width = config.intermediate_size if intermediate_size is None else intermediate_size
+        self.gate_proj = nn.Linear(config.hidden_size, width, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, width, bias=False)
+        self.down_proj = nn.Linear(width, config.hidden_size, bias=False)
         self.act_fn = ACT2FN[config.hidden_act]
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -219,10 +231,12 @@ class LLaDAMLP(nn.Module):
 class LLaDALayer(GradientCheckpointingLayer):
     """One Transformer layer: attention and feed-forward network, each with a norm before it and a residual around it."""
 
+    attention_class = LLaDAAttention
+
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
-        self.self_attn = LLaDAAttention(config, layer_idx)
-        self.mlp = LLaDAMLP(config)
+        self.self_attn = self.attention_class(config, layer_idx)
+        self.mlp = self.make_mlp(config, layer_idx)
         self.input_layernorm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.post_attention_layernorm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
@@ -249,8 +263,16 @@ class LLaDALayer(GradientCheckpointingLayer):
 
         residual = hidden_states
         hidden_states = self.post_attention_layernorm(hidden_states)
-        hidden_states = self.mlp(hidden_states)
+        hidden_states = self.feed_forward(hidden_states)
         return residual + hidden_states
+
+    def make_mlp(self, config: LLaDAConfig, layer_idx: int) -> nn.Module:
+        """The feed-forward network. Other families have experts in some layers."""
+        return LLaDAMLP(config)
+
+    def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """What the second half of the layer adds to the residual."""
+        return self.mlp(hidden_states)
 
 
 class LLaDAPreTrainedModel(LLaDACheckpointingMixin, PreTrainedModel):
@@ -280,12 +302,15 @@ class LLaDAModel(LLaDAPreTrainedModel):
     """
 
     _keys_to_ignore_on_load_unexpected = [r"lm_head", r"transformer\.ff_out"]
+    layer_class = LLaDALayer
 
     def __init__(self, config: LLaDAConfig):
         super().__init__(config)
         # No `padding_idx`: LLaDA pads with EOS, whose embedding must be trained.
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList([LLaDALayer(config, layer_idx) for layer_idx in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList(
+            [self.layer_class(config, layer_idx) for layer_idx in range(config.num_hidden_layers)]
+        )
         self.norm = LLaDARMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = LLaDARotaryEmbedding(config)
         self.gradient_checkpointing = False
@@ -497,6 +522,16 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
             labels = select_positions(labels, logits_to_keep).contiguous()
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
 
+        return self.output_of(outputs, logits, loss, attention_mask)
+
+    def output_of(
+        self,
+        outputs: BaseModelOutput,
+        logits: torch.Tensor,
+        loss: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+    ) -> MaskedLMOutput:
+        """The output of a forward pass. Other families add to it what the backbone has recorded."""
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from peft import PeftModel
 
 from ..export.model_card import PAPER, TAGS, fill_card
+from ..models.families_llada import TITLES
 from ..prompt_fields import find_file
 from ..writing import write_atomically
 
@@ -66,7 +67,7 @@ class TrainingModelCard:
     ) -> None:
         """Writes the model card of a folder, with the arguments of `create_model_card`. An autoregressive twin gets none."""
         model, base = self.model, self.model.config._name_or_path
-        if not self.is_world_process_zero() or not model.config.model_type.endswith("llada"):
+        if not self.is_world_process_zero() or model.config.model_type not in TITLES:
             return
         is_adapter = isinstance(model, PeftModel)
         metadata = {

@@ -255,7 +255,7 @@ class TestStrict:
         [
             ({"mask_token_id": None}, "no `mask_token_id`"),
             ({"quantization_config": {"quant_method": "torchao", "quant_type": "int8"}}, "is quantized"),
-            ({"architectures": ["LLaDAMoEModelLM"]}, "LLaDA-MoE"),
+            ({"architectures": ["LLaDAMoEModelLM"]}, "`d_model` is a field of another family"),
             ({"d_model": "wide"}, "no config.json that this package can read"),
         ],
         ids=["no mask token", "quantized", "another family", "a field of another type"],

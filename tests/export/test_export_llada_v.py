@@ -29,7 +29,8 @@ from modeling_llada.export.vision import make_public
 from modeling_llada.models.processing_llada_v import write_chat_template
 
 
-CODE = {path.name for path in Path(modeling_llada.models.__file__).parent.glob("*_llada*.py")}
+MODELS = Path(modeling_llada.models.__file__).parent
+CODE = {path.name for kind in ("llada", "llada_v") for path in MODELS.glob(f"*_{kind}.py")}
 TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 
 

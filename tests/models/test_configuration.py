@@ -356,12 +356,6 @@ class TestRefused:
     def test_null_switches_pass(self):
         LLaDAConfig(**dict.fromkeys(UNSUPPORTED.keys() - {"hidden_act"}))
 
-    def test_mixture_of_experts(self, tmp_path):
-        """LLaDA-MoE also has `model_type: llada`, but other `architectures`."""
-        fields = {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "num_experts": 64, "hidden_size": 2048}
-        with pytest.raises(ValueError, match="LLaDA-MoE"):
-            AutoConfig.from_pretrained(write_config(tmp_path, fields))
-
     @pytest.mark.parametrize(
         "fields, name",
         [

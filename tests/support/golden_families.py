@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from modeling_llada import ILLaDAForMaskedLM
+from modeling_llada import ILLaDAForMaskedLM, LLaDAMoeForMaskedLM
 
 
 FOLDER = Path(__file__).parents[1] / "golden"
 SAME_OPTIONS = ("steps", "block_length", "cfg_scale")
-FAMILIES = {"illada": ILLaDAForMaskedLM}
+FAMILIES = {"illada": ILLaDAForMaskedLM, "llada-moe": LLaDAMoeForMaskedLM}
 
 
 @dataclass(frozen=True)

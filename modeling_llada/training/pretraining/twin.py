@@ -115,8 +115,12 @@ def autoregressive_twin(config: LLaDAConfig) -> LlamaForCausalLM:
         [`LlamaForCausalLM`].
 
     Raises:
-        `ValueError`: if the LLaDA has biases, or norms of queries and keys, as one that was converted from Qwen.
+        `ValueError`: if the LLaDA has experts, biases, or norms of queries and keys, as one that was converted from Qwen.
     """
+    if hasattr(config, "num_experts"):
+        raise ValueError(
+            "`config` has experts (`num_experts`), which Llama does not have. Only dense models have a twin."
+        )
     if config.attention_bias or config.use_qk_norm:
         raise ValueError(
             "`config` has biases or norms of queries and keys (`attention_bias`, `use_qk_norm`), which Llama does not have. The "

@@ -23,7 +23,7 @@ from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS
 
 
-MODEL_TYPES = ("llada", "illada", "llava_llada")
+MODEL_TYPES = ("llada", "illada", "llada_moe", "llava_llada")
 # All linear layers of a Transformer layer, and not the head.
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
