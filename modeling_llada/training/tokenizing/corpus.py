@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 import time
 from collections import Counter
@@ -35,7 +34,6 @@ SPLITS = ("train", "validation")
 SECONDS_BETWEEN_SAVES = 5
 # A process takes seconds to start: fewer of them for little text.
 BYTES_A_PROCESS = 4_000_000
-IS_LEFTOVER = re.compile(rf"\.{re.escape(PROGRESS)}\..*\.part").fullmatch
 NAMED_PLACES = 10  # of the documents that are left out for a reason
 
 
@@ -220,7 +218,8 @@ def check_folder(output: Path) -> None:
     if (output / PROGRESS).is_file() or is_finished(output):
         return
     # A run that was killed while it wrote its first file has left this one under a temporary name.
-    if output.exists() and not (output.is_dir() and all(map(IS_LEFTOVER, os.listdir(output)))):
+    is_new = output.is_dir() and all(path.match(f".{PROGRESS}.*.part") for path in output.iterdir())
+    if output.exists() and not is_new:
         raise ValueError(
             f"`output` must be new or empty, or a folder that this command began, but {output} is something else. Give another."
         )
