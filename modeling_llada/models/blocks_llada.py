@@ -14,12 +14,13 @@ import torch
 from torch.nn import functional as F
 from transformers import GenerationConfig
 
-from .remasking_llada import split_steps
+from .remasking_llada import split_steps, steps_until_complete
 
 
 PER_ROW = ("start", "length", "num_masks", "num_steps", "step")
 ALIGNMENTS = ("prompt", "absolute")
 ATTENTIONS = ("full", "block_causal")
+LONGEST_BLOCK = 2**31  # longer than any canvas; a tensor could not hold every integer
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class BlockGeometry:
             Where blocks begin. `"prompt"`: the prompt is a block of its own, for the masks inside it, and the blocks of
             the answer are counted from its end. `"absolute"`: blocks are counted from the first real token of the row, so
             that the end of the prompt and the beginning of the answer share one. The last block is then always a whole
-            one: masks that do not belong to the answer complete it, and are dropped at the end of the call.
+            one: masks that do not belong to the answer complete it, and are dropped at the end of the call. As published
+            for such models, `steps` are then those of each block.
         sees_suffix (`bool`, *optional*, defaults to `True`):
             Whether the model sees the masks behind the active block. If not, the canvas of each forward pass ends with
             the active block of each row, as `suffix_window=0` says.
@@ -106,6 +108,12 @@ class BlockGeometry:
             )
         return -num_positions % block_length
 
+    def whole_block(self, block_length: int | None) -> int | None:
+        """The length of a block, if the `steps` of a call are those of each whole block."""
+        if self.block_alignment == "prompt" or block_length is None:
+            return None
+        return min(block_length, LONGEST_BLOCK)
+
     def block_ids(self, attention_mask: torch.LongTensor, block_length: int | None) -> torch.LongTensor:
         """The number of the block of each position, `(batch, length)`; those outside of the row count to the nearest one."""
         length = attention_mask.shape[1]
@@ -146,7 +154,7 @@ class Block:
 
     start: torch.LongTensor  # the first position of the block, (batch,)
     length: torch.LongTensor  # its number of positions, (batch,)
-    num_masks: torch.LongTensor  # the masks that it holds before its first step, (batch,)
+    num_masks: torch.LongTensor  # the masks that its steps share: those before the first, or a whole block, (batch,)
     num_steps: torch.LongTensor  # the denoising steps that the schedule gives it, (batch,)
     step: torch.LongTensor  # the index of its next step, from 0, (batch,)
     span: slice  # from the first position of any row to the last one
@@ -222,16 +230,24 @@ class Block:
             getattr(self, name).copy_(getattr(other, name))
 
 
-def plan_blocks(masked: torch.BoolTensor, boundaries: list[list[int]], steps: int | None) -> list[Block]:
+def plan_blocks(
+    masked: torch.BoolTensor, boundaries: list[list[int]], steps: int | None, whole_block: int | None = None
+) -> list[Block]:
     """
     The blocks of a call, from left to right. `masked`, `(batch, length)`, are the masks of the canvas, and `boundaries` those
-    of [`BlockGeometry.boundaries`]. The denoising `steps`, by default one for each mask, are split over the blocks.
+    of [`BlockGeometry.boundaries`]. The denoising `steps`, by default one for each mask, are split over the blocks; with
+    `whole_block`, the length of a block, they are those of each block, also if it holds fewer masks than positions.
     """
     masks_before = F.pad(masked.cumsum(-1), (1, 0))
     num_masks = masks_before.gather(1, torch.tensor(boundaries, device=masked.device)).diff(dim=-1)
-    # More steps than positions are of no use, and may not fit into a tensor.
-    num_steps = split_steps(num_masks, None if steps is None else min(steps, max(masked.shape[1], 1)))
-    max_steps = num_steps.amax(0).tolist()
+    if steps is None or whole_block is None:
+        # More steps than positions are of no use, and may not fit into a tensor.
+        num_steps = split_steps(num_masks, None if steps is None else min(steps, max(masked.shape[1], 1)))
+        max_steps = num_steps.amax(0).tolist()
+    else:
+        num_steps = torch.full_like(num_masks, min(steps, whole_block))
+        max_steps = steps_until_complete(num_masks, whole_block, min(steps, whole_block)).amax(0).tolist()
+        num_masks = torch.full_like(num_masks, whole_block)
     return [
         Block.at(
             [slice(*row[index : index + 2]) for row in boundaries],

@@ -195,7 +195,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
             masked = canvas.masked()
             boundaries = geometry.boundaries(masked, canvas.attention_mask, prompt_length, config.block_length)
-            blocks = plan_blocks(masked, boundaries, config.steps)
+            blocks = plan_blocks(masked, boundaries, config.steps, geometry.whole_block(config.block_length))
             feed = None if streamer is None else StreamerFeed(streamer, prompt_length, length, config.mask_token_id)
             self._denoise_blocks(denoiser, blocks, prompt_length, pad_token_id, criteria, stop_strings, feed)
             canvas = denoiser.canvas.view(length).copy()

@@ -265,6 +265,13 @@ def split_steps(num_masks: torch.LongTensor, steps: int | None) -> torch.LongTen
     return split - given_back.diff(dim=-1, prepend=torch.zeros_like(total)).flip(-1)
 
 
+def steps_until_complete(num_masks: torch.LongTensor, block_length: int, steps: int) -> torch.LongTensor:
+    """How many of the `steps` of a whole block it takes until the masks of a block are committed."""
+    budget, num_larger = divmod(block_length, steps)
+    in_larger = num_masks.clamp(max=num_larger * (budget + 1))
+    return -(-in_larger // (budget + 1)) - (in_larger - num_masks) // budget
+
+
 def step_budget(
     num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int | torch.LongTensor
 ) -> torch.LongTensor:

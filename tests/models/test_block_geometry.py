@@ -11,11 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.generate_calls import EOS, MASK, PAD, calls, letters, tiny_model
+from support.golden_families import golden_of
 from transformers import CompileConfig
 
 from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.models.canvas_llada import Canvas
 from modeling_llada.models.engine_llada import RecordedDenoiser
+from modeling_llada.models.remasking_llada import steps_until_complete
 from modeling_llada.streaming import CanvasStreamer, TokenState
 
 
@@ -38,37 +40,42 @@ def padded(prompts):
     return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(attended)}
 
 
-def reference(model, prompt, answer_length, block_length, threshold):
+def reference(model, geometry, prompt, answer_length, block_length, threshold=None, steps=None):
     """
-    The published threshold sampler for one prompt, without batches, padding and caches: LLaDA2.0's with absolute blocks,
-    iLLaDA's with blocks that are appended to the prompt. Returns the answer, which ends with its first EOS, and the number
-    of forward passes.
+    The published sampler for one prompt, without batches, padding and caches: LLaDA2.0's with absolute blocks, iLLaDA's with
+    blocks that are appended to the prompt. `steps` are those of a block. Returns the answer, which ends with its first EOS,
+    and the number of forward passes.
     """
-    geometry, length = model.block_geometry, len(prompt)
+    length, steps = len(prompt), steps or block_length
+    mask_token, end_token = model.config.mask_token_id, model.config.eos_token_id
     end, first = length + answer_length, length
     if geometry.block_alignment == "absolute":
         end += -end % block_length  # whole blocks
         first -= first % block_length  # the block that the prompt ends in
-    canvas, num_passes = prompt + [MASK] * (end - length), 0
+    canvas, num_passes = prompt + [mask_token] * (end - length), 0
     for start in range(first, end, block_length):
         stop = min(start + block_length, end)
-        while MASK in canvas[start:stop]:
+        for step in range(steps):
+            if mask_token not in canvas[start:stop]:
+                break
             window = canvas if geometry.sees_suffix else canvas[:stop]
             block = torch.arange(len(window)) // block_length
             mask = (block <= block[:, None])[None, None] if geometry.is_block_causal else None
             logits = model(torch.tensor([window]), attention_mask=mask).logits[0].float()
             probabilities = logits.softmax(-1)
-            probabilities[:, MASK] = 0
+            probabilities[:, mask_token] = 0
             confidence, token = (values.tolist() for values in probabilities.max(-1))
-            masks = [position for position in range(start, stop) if canvas[position] == MASK]
-            surest = max(masks, key=lambda position: confidence[position])
-            for position in {surest, *(position for position in masks if confidence[position] >= threshold)}:
+            masks = [position for position in range(start, stop) if canvas[position] == mask_token]
+            masks.sort(key=lambda position: -confidence[position])
+            quota = block_length // steps + (step < block_length % steps)
+            sure = [position for position in masks if threshold is not None and confidence[position] >= threshold]
+            for position in sure if len(sure) >= quota else masks[:quota]:
                 canvas[position] = token[position]
             num_passes += 1
-        if EOS in canvas[length:stop]:
+        if end_token in canvas[length:stop]:
             break
     answer = canvas[length : length + answer_length]
-    return answer[: answer.index(EOS) + 1] if EOS in answer else answer, num_passes
+    return answer[: answer.index(end_token) + 1] if end_token in answer else answer, num_passes
 
 
 class TestAgainstThePublishedSampler:
@@ -87,10 +94,45 @@ class TestAgainstThePublishedSampler:
                 **padded(prompts), **options, confidence_threshold=threshold, return_dict_in_generate=True
             )
             for row, prompt in enumerate(prompts):
-                answer, num_passes = reference(model, prompt, answer_length, block_length, threshold)
+                answer, num_passes = reference(model, geometry, prompt, answer_length, block_length, threshold)
                 got = output.sequences[row, 5:].tolist()
                 assert got == answer + [PAD] * (answer_length - len(answer)), (prompt, options)
                 assert output.num_forward_passes[row] == num_passes
+
+    @pytest.mark.parametrize("geometry, block_cache", [(ABSOLUTE, None), (BLOCK_CAUSAL, "dual")], ids=str)
+    @torch.no_grad()
+    def test_steps_are_those_of_each_block(self, geometry, block_cache):
+        """Also in the first block, which holds fewer masks, and beside a threshold."""
+        model = tiny_model(0, geometry)
+        prompts = [random_prompt(length, seed=length) for length in range(1, 6)]
+        for block_length, steps, threshold in itertools.product((3, 5), (1, 2, 4, 9), (None, 0.3)):
+            options = {"block_length": block_length, "steps": steps, "confidence_threshold": threshold}
+            output = model.generate(
+                **padded(prompts), **options, max_new_tokens=7, block_cache=block_cache, return_dict_in_generate=True
+            )
+            for row, prompt in enumerate(prompts):
+                steps = min(steps, block_length)
+                answer, num_passes = reference(model, geometry, prompt, 7, block_length, threshold, steps)
+                assert output.sequences[row, 5:].tolist() == answer + [PAD] * (7 - len(answer))
+                assert output.num_forward_passes[row] == num_passes
+
+    @torch.no_grad()
+    def test_illada(self):
+        """Its paper appends blocks, and its repository uses the sampler of LLaDA. Both are options of the same call."""
+        model = golden_of("illada").model
+        prompt = golden_of("illada").tensors["case0.prompt"]
+        for block_length, threshold in ((8, None), (5, 0.1)):
+            options = {"block_length": block_length, "confidence_threshold": threshold, "stop_at_eos": False}
+            output = model.generate(prompt, max_new_tokens=16, suffix_window=0, **options)
+            answer, _ = reference(model, UNSEEN, prompt[0].tolist(), 16, block_length, threshold)
+            assert output[0, prompt.shape[1] :].tolist() == answer
+
+    def test_the_steps_of_a_block_with_fewer_masks(self):
+        for block_length, steps in ((8, 3), (7, 7), (5, 1), (6, 4)):
+            budgets = [block_length // steps + (step < block_length % steps) for step in range(steps)]
+            done = list(itertools.accumulate(budgets, initial=0))
+            needed = [next(step for step, num in enumerate(done) if num >= masks) for masks in range(block_length + 1)]
+            assert steps_until_complete(torch.arange(block_length + 1), block_length, steps).tolist() == needed
 
 
 class TestProperties:
@@ -178,6 +220,17 @@ class TestAbsoluteBlocks:
         with pytest.raises(ValueError, match="`block_length` must allow whole blocks in `max_position_embeddings=32`"):
             tiny_model(0, ABSOLUTE).generate(torch.tensor([[1, 2]]), max_new_tokens=8, block_length=10**30)
 
+    @pytest.mark.parametrize("geometry", [ABSOLUTE, BLOCK_CAUSAL], ids=str)
+    def test_masks_of_the_prompt_alone_need_no_whole_block(self, geometry):
+        prompt, filled = random_prompt(6), []
+        prompt[1] = prompt[5] = MASK
+        for block_length in (6, 10**30):
+            options = {"block_length": block_length, "steps": 10**30, "return_dict_in_generate": True}
+            output = tiny_model(0, geometry).generate(torch.tensor([prompt]), max_new_tokens=0, **options)
+            assert output.num_forward_passes.tolist() == [2]
+            filled.append(output.sequences)
+        assert torch.equal(*filled) and not (filled[0] == MASK).any()
+
     @pytest.mark.parametrize("length", [3, 4])
     def test_a_complete_row_costs_nothing(self, length):
         ids = torch.tensor([random_prompt(length)])
@@ -233,7 +286,7 @@ class TestBlockCausal:
             lambda module, args, inputs: lengths.append(inputs["input_ids"].shape[1]), with_kwargs=True
         )
         ids = torch.tensor([random_prompt(9)])
-        model.generate(ids, max_new_tokens=10, block_length=4, steps=6, stop_at_eos=False, block_cache="prefix")
+        model.generate(ids, max_new_tokens=10, block_length=4, steps=2, stop_at_eos=False, block_cache="prefix")
         hook.remove()
         assert lengths == [12, 4, 8, 4, 8, 4]
 
