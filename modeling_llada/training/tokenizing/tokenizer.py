@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SPECIAL_TOKENS = (BOS, EOS, *HEADER_TOKENS, MASK)
 SMALLEST = 256 + len(SPECIAL_TOKENS)
 # More text changes little, and takes time and memory.
 TRAINING_BYTES = 256_000_000
+LONGEST_WORD = 1000  # characters. Training takes the square of it
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -82,7 +84,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
+    backend.train_from_iterator(map(cut_long_words, texts), trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=BOS,
@@ -95,6 +97,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     )
     set_chat_template(tokenizer)
     return tokenizer
+
+
+def cut_long_words(text: str) -> str:
+    """The text with line breaks in what has no white space for long, as letters of DNA."""
+    if all(len(word) <= LONGEST_WORD for word in text.split()):
+        return text
+    return re.sub(rf"\S{{{LONGEST_WORD}}}", r"\g<0>\n", text)
 
 
 def sample_texts(sources: list[Source]) -> Iterator[str]:

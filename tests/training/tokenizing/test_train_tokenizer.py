@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from modeling_llada.training import tokenize_corpus
 from modeling_llada.training.tokenizing import tokenizer as module
 from modeling_llada.training.tokenizing.sources import SourceOptions, find_sources
-from modeling_llada.training.tokenizing.tokenizer import SPECIAL_TOKENS, sample_texts, train_tokenizer
+from modeling_llada.training.tokenizing.tokenizer import SPECIAL_TOKENS, cut_long_words, sample_texts, train_tokenizer
 
 
 TEXTS = [f"The cat {word} on the mat, and the dog {word} with it." for word in ("sat", "slept", "ran", "sang")] * 5
@@ -51,6 +51,15 @@ def test_a_prompt_is_the_beginning_of_its_conversation():
     messages = [{"role": "user", "content": "Who sat?"}, {"role": "assistant", "content": "The cat."}]
     prompt = tokenizer.apply_chat_template(messages[:1], add_generation_prompt=True, return_dict=True)["input_ids"]
     assert tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"][: len(prompt)] == prompt
+
+
+def test_long_words_are_cut_for_training():
+    """A word of a million letters took minutes."""
+    text = f"A word and {'acgt' * 600}, and another."
+    words = cut_long_words(text).split()
+    assert "".join(words) == text.replace(" ", "") and max(map(len, words)) == 1000
+    assert cut_long_words("A word\n\nand another.") == "A word\n\nand another."
+    assert max(map(len, train_tokenizer([text], 330).get_vocab())) == 1000, "one token for each part of it"
 
 
 def test_is_the_same_each_time(tmp_path):
