@@ -137,6 +137,7 @@ class Recordings:
             tuple(canvas.tokens.shape),
             tuple(name for name, value in vars(canvas).items() if value is None),
             is_watched,
+            model.block_geometry,
             config.sampling_temperature > 0,
             repr([getattr(config, name) for name in RECORDED_OPTIONS]),
             # A recording reads the memory where the weights were when it was made.

@@ -312,14 +312,17 @@ class TestBlockCausal:
             tiny_model(0, BLOCK_CAUSAL).generate(torch.tensor([[1, 2]]), max_new_tokens=4, **options)
 
     def test_the_prompt_is_not_recorded(self, monkeypatch):
-        """Its length differs from call to call, and it comes once. All other steps have two shapes."""
+        """Its length differs from call to call, and it comes once. All other steps have two shapes, of this geometry alone."""
         record, recorded = RecordedDenoiser._record, []
         monkeypatch.setattr(torch, "compile", lambda function, **kwargs: function)
         monkeypatch.setattr(
             RecordedDenoiser, "_record", lambda self, *shape: (recorded.append(shape), record(self, *shape))[1]
         )
-        model = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL))
+        model = copy.deepcopy(tiny_model(0, BlockGeometry()))
         options = {"max_new_tokens": 7, "block_length": 2, "stop_at_eos": False, "block_cache": "prefix"}
+        model.generate(torch.tensor([random_prompt(5)]), **options, compile_config=CompileConfig())
+        recorded.clear()
+        model.block_geometry = BLOCK_CAUSAL
         for length in (5, 9, 13):
             ids = torch.tensor([random_prompt(length)])
             expected = model.generate(ids, **options)
