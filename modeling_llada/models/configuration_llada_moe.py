@@ -36,6 +36,7 @@ OFFICIAL_MASK_TOKEN_ID = 156895
 OFFICIAL_EOS_TOKEN_ID = OFFICIAL_PAD_TOKEN_ID = 156892
 UNKNOWN = ("bos_token_id", "eot_token_id", "tokenizer_vocab_size")  # not in official files
 EXPERTS_PLAN = {name: how for name, how in Qwen3MoeConfig.base_model_tp_plan.items() if "experts" in name}
+DENSE_PLAN = {name: how for name, how in LLaDAConfig.base_model_tp_plan.items() if ".mlp." in name}
 
 
 def check_layer_freq(name: str, value: Any) -> None:
@@ -136,7 +137,7 @@ class LLaDAMoeConfig(LLaDAConfig):
     field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = LLaDAConfig.field_checks | FIELD_CHECKS
     rope_full_precision: ClassVar[bool] = False
     default_theta = 50000.0
-    base_model_tp_plan = LLaDAConfig.base_model_tp_plan | EXPERTS_PLAN
+    base_model_tp_plan = {name: how for name, how in LLaDAConfig.base_model_tp_plan.items() if ".mlp." not in name}
     base_model_ep_plan = Qwen3MoeConfig.base_model_ep_plan
 
     vocab_size: int = 157184
@@ -169,11 +170,17 @@ class LLaDAMoeConfig(LLaDAConfig):
         super().__post_init__(**kwargs)
         if self.moe_layer_freq is None:
             self.moe_layer_freq = [1] * self.num_hidden_layers
-        if self.shared_expert_intermediate_size is not None:  # as for the norms, a rule without modules is a warning
-            shared = {"gate_proj": "colwise", "up_proj": "colwise", "down_proj": "rowwise"}
-            shared = {f"layers.*.shared_expert.{name}": how for name, how in shared.items()}
-            self.base_model_tp_plan = self.base_model_tp_plan | shared
         self.validate_experts()
+        self.base_model_tp_plan = self.base_model_tp_plan | self.plan_of_layers()
+
+    def plan_of_layers(self) -> dict[str, str]:
+        """How tensor parallelism splits the feed-forward networks that there are: a rule without modules is a warning."""
+        plan = {} if all(self.moe_layer_freq) else dict(DENSE_PLAN)
+        if any(self.moe_layer_freq):
+            plan |= EXPERTS_PLAN
+            if self.shared_expert_intermediate_size is not None:
+                plan |= {name.replace(".mlp.", ".shared_expert."): how for name, how in DENSE_PLAN.items()}
+        return plan
 
     def validate_experts(self):
         """Part of `@strict`-powered validation. Validates the sizes that have to fit each other."""

@@ -224,15 +224,16 @@ class TestExperts:
         with pytest.raises(ValueError, match="experts_implementation"):
             AutoModelForMaskedLM.from_pretrained(golden.folder, experts_implementation="quick")
 
-    def test_plans_name_modules_and_parameters(self, tiny_moe):
+    @pytest.mark.parametrize("name", ["published", "all"])
+    def test_plans_name_modules_and_parameters(self, tiny_moe, name):
         """Tensor and expert parallelism of transformers split what is there."""
-        model = tiny_moe(**VARIANTS["all"])
+        model = tiny_moe(**VARIANTS[name])
         names = {name for name, _ in model.model.named_modules()} | {
             name for name, _ in model.model.named_parameters()
         }
         kinds = {name.replace(".0.", ".*.").replace(".1.", ".*.") for name in names}
         assert {*model.config.base_model_tp_plan, *model.config.base_model_ep_plan} <= kinds
-        assert "layers.*.shared_expert.up_proj" in model.config.base_model_tp_plan
+        assert ("layers.*.shared_expert.up_proj" in model.config.base_model_tp_plan) == (name == "all")
 
 
 class TestFiles:

@@ -10,9 +10,13 @@ from unittest import TestCase, skip
 import torch
 
 from modeling_llada import (
+    ILLaDAConfig,
+    ILLaDAForMaskedLM,
     LLaDAConfig,
     LLaDAForMaskedLM,
     LLaDAModel,
+    LLaDAMoeConfig,
+    LLaDAMoeForMaskedLM,
     LLaDAVConfig,
     LLaDAVForConditionalGeneration,
     LLaDAVModel,
@@ -49,6 +53,23 @@ class ModelTester:
         )
         input_ids = ids_tensor([self.batch_size, self.seq_length], config.vocab_size - 3) + 3
         return config, {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+
+
+class ILLaDAModelTester(ModelTester):
+    config_class = ILLaDAConfig
+
+
+class MoeModelTester(ModelTester):
+    """The same with experts, and with the parts that the published checkpoint does not use."""
+
+    config_class = LLaDAMoeConfig
+    fields = {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 16,
+        "moe_router_enable_expert_bias": True,
+    }
 
 
 class VisionModelTester(ModelTester):
@@ -114,6 +135,20 @@ class BareModelTest(CommonTests, TestCase):
         self.model_tester = ModelTester(is_training=False)  # it has no loss
 
 
+class ILLaDATest(MaskPredictorTest):
+    all_model_classes = (ILLaDAForMaskedLM,)
+
+    def setUp(self):
+        self.model_tester = ILLaDAModelTester(is_training=True)
+
+
+class MoeTest(MaskPredictorTest):
+    all_model_classes = (LLaDAMoeForMaskedLM,)
+
+    def setUp(self):
+        self.model_tester = MoeModelTester(is_training=True)
+
+
 # These pass `input_ids` alone, or other ones than those of the images, or ask for the states of the vision tower, or for a
 # gradient of its last norm, which nothing reads.
 NOT_WITH_IMAGES = (
@@ -153,6 +188,9 @@ class VisionWithoutImagesTest(MaskPredictorTest):
         self.model_tester = VisionModelTester(is_training=True, has_images=False)
 
 
+leave_out(
+    ILLaDATest, ("test_batching", "test_eager_matches_sdpa")
+)  # they set `layer_norm_eps`, which its config refuses
 leave_out(VisionTest, NOT_WITH_IMAGES)
 leave_out(BareVisionTest, NOT_WITH_IMAGES)
 leave_out(VisionWithoutImagesTest, ("test_get_image", "test_get_video", "test_training"))  # no gradient for the tower
