@@ -16,13 +16,22 @@ from packaging.version import Version
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForMaskedLM
+from transformers.distributed import DistributedConfig
 
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig
 
 
 SCRIPT = Path(__file__).parents[1] / "support" / "tensor_parallel_script.py"
 ATTENTIONS = ("eager", "sdpa")
+EXPERTS = {
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "moe_layer_freq": [0, 1],
+    "shared_expert_intermediate_size": 40,
+    "moe_router_enable_expert_bias": True,
+}
 
 
 def run_on_two_processes(device, *folders):
@@ -50,21 +59,26 @@ def assert_equal_to_one_process(result, device):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """
-    Models with grouped-query attention on two processes; one has tied embeddings, and one biases, norms of queries and keys,
-    and wide heads.
+    Models with grouped-query attention on two processes; one has tied embeddings, one biases, norms of queries and keys, and
+    wide heads, and one experts.
     """
     folder = tmp_path_factory.mktemp("models")
     wide = {"attention_bias": True, "use_qk_norm": True, "head_dim": 16}
-    for name, fields in (("untied", {}), ("tied", {"tie_word_embeddings": True}), ("wide", wide)):
+    tiny = TINY | {"vocab_size": 100}  # the number of processes has to divide it, as it does for LLaDA-8B
+    configs = {
+        "untied": LLaDAConfig(**tiny),
+        "tied": LLaDAConfig(**tiny | {"tie_word_embeddings": True}),
+        "wide": LLaDAConfig(**tiny | wide),
+        "moe": LLaDAMoeConfig(**tiny | EXPERTS),
+    }
+    for name, config in configs.items():
         torch.manual_seed(0)
-        # The number of processes has to divide the vocabulary, as it does for LLaDA-8B.
-        config = LLaDAConfig(**(TINY | {"vocab_size": 100} | fields))
-        model = LLaDAForMaskedLM(config)
+        model = AutoModelForMaskedLM.from_config(config)
         for parameter in model.parameters():
             if parameter.ndim == 1:  # biases that are 0, and norms that are 1, would hide a wrong share of them
                 torch.nn.init.normal_(parameter, mean=0.5, std=0.5)
         model.save_pretrained(folder / name)
-    return run_on_two_processes("cpu", *(folder / name for name in ("untied", "tied", "wide")))
+    return run_on_two_processes("cpu", *(folder / name for name in configs))
 
 
 @pytest.fixture
@@ -103,9 +117,14 @@ class TestFullySharded:
 @pytest.mark.slow
 class TestTensorParallelism:
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    @pytest.mark.parametrize("name", ["untied", "tied", "wide"])
+    @pytest.mark.parametrize("name", ["untied", "tied", "wide", "moe"])
     def test_equals_one_process(self, results, name, attention):
         assert_equal_to_one_process(results[f"{name}, {attention}"], "cpu")
+
+    def test_each_process_has_some_of_the_experts(self, results):
+        """In newer releases of transformers, expert parallelism has a size of its own."""
+        if "ep_size" in vars(DistributedConfig()):
+            assert_equal_to_one_process(results["moe, experts"], "cpu")
 
     def test_processes_draw_the_same_noise_without_a_generator(self, results):
         """Each process has its own random state. With different noise, each would give the shared network another canvas."""

@@ -17,6 +17,7 @@ import torch
 from saved_tensors import stored
 from torch import distributed
 from torch.distributed.tensor import DTensor
+from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.distributed import DistributedConfig
 
 from modeling_llada import LLaDAForMaskedLM
@@ -36,16 +37,21 @@ def main() -> None:
     for folder in args.folders:
         for attention in ("eager", "sdpa"):
             results[f"{Path(folder).name}, {attention}"] = compare(folder, attention, args.device)
+        # Expert parallelism on top: each process has half of the experts, whole.
+        if hasattr(AutoConfig.from_pretrained(folder), "num_experts") and "ep_size" in vars(DistributedConfig()):
+            results[f"{Path(folder).name}, experts"] = compare(folder, "sdpa", args.device, tp_size=2, ep_size=2)
     if distributed.get_rank() == 0:
         sys.stdout.write(json.dumps(results) + "\n")
     distributed.destroy_process_group()
 
 
-def compare(folder: str, attention: str, device: str) -> dict:
+def compare(folder: str, attention: str, device: str, **sizes) -> dict:
     """What is equal to the model in one process, and what is equal in all processes."""
     load = {"dtype": torch.float32, "attn_implementation": attention}
-    spread = LLaDAForMaskedLM.from_pretrained(folder, distributed_config=DistributedConfig(tp_plan="auto"), **load)
-    whole = LLaDAForMaskedLM.from_pretrained(folder, **load).to(spread.device)
+    spread = AutoModelForMaskedLM.from_pretrained(
+        folder, distributed_config=DistributedConfig(tp_plan="auto", **sizes), **load
+    )
+    whole = AutoModelForMaskedLM.from_pretrained(folder, **load).to(spread.device)
     local = [p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in spread.parameters()]
 
     expected, got = calls(whole), calls(spread)
