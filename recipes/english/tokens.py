@@ -15,11 +15,14 @@ from modeling_llada.training import Corpus, tokenize_documents
 from modeling_llada.training.pretraining.corpus import TokenizedDocuments
 from modeling_llada.training.tokenizing.tokenizer import SMALLEST, train_tokenizer
 from modeling_llada.writing import complete_or_absent, write_atomically
-from recipes.english.prepare import CLASSICS, FAMOUS
+from recipes.english.filtering import sentence_keys
+from recipes.english.prepare import CLASSICS, FAMOUS, WRITTEN
+from recipes.poems.dedupe import NearDuplicates
 from recipes.smollm2.corpus import is_held_out
 
 
-CORPUS, TOKENIZER, TOKENS, WRITTEN = "corpus.safetensors.xz", "tokenizer", "tokens.json", "written"
+CORPUS, TOKENIZER, TOKENS, CHATS = "corpus.safetensors.xz", "tokenizer", "tokens.json", "chats.jsonl"
+CHAT_WORDS = 120  # the most words of an answer, which fit into the rows of chat.yaml
 
 
 def make_corpus(data: Path, vocab_size: int) -> None:
@@ -67,6 +70,8 @@ def make_corpus(data: Path, vocab_size: int) -> None:
         line_ends=[token for text, token in sorted(tokenizer.get_vocab().items()) if set(text) == {"Ċ"}],
     ).save(data / CORPUS)
     print(f"wrote {data / CORPUS}: {(data / CORPUS).stat().st_size / 1e6:.1f} MB")
+    if (data / WRITTEN).is_dir():
+        write_chats(data)
 
 
 def read_texts(data: Path) -> Iterator[tuple[str, str, bool]]:
@@ -78,10 +83,32 @@ def read_texts(data: Path) -> Iterator[tuple[str, str, bool]]:
     with gzip.open(data / CLASSICS, "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
             yield row["kind"], row["text"], row["held_out"]
+    for row in read_written(data):
+        yield "written", text_of(row), is_held_out(row["text"])
+
+
+def read_written(data: Path) -> Iterator[dict]:
+    """What SmolLM2 has written, without texts that share half of their sentences with an earlier one."""
+    different = NearDuplicates()
     for path in sorted((data / WRITTEN).glob("*.jsonl.xz")):
         with lzma.open(path, "rt", encoding="utf-8") as file:
-            for row in map(json.loads, file):
-                yield "written", row["text"], is_held_out(row["text"])
+            yield from (row for row in map(json.loads, file) if different.add(sentence_keys(row["text"])))
+
+
+def text_of(row: dict) -> str:
+    """A document: an answer stands below its question, and other texts alone."""
+    return f"{row['question']}\n{row['text']}" if row["kind"] in ("question", "advice") else row["text"]
+
+
+def write_chats(data: Path) -> None:
+    """Writes the questions with their answers as rows of chats, those with short answers that are trained on."""
+    chats = [
+        {"messages": [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["text"]}]}
+        for row in read_written(data)
+        if len(row["text"].split()) <= CHAT_WORDS and not is_held_out(row["text"])
+    ]
+    write_atomically(data / CHATS, "".join(json.dumps(chat, ensure_ascii=False) + "\n" for chat in chats))
+    print(f"wrote {data / CHATS}: {len(chats):,} chats")
 
 
 def read_famous(data: Path) -> list[dict]:

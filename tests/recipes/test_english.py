@@ -4,21 +4,30 @@
 
 import gzip
 import json
+import lzma
+import shutil
+from pathlib import Path
 
 import pytest
 
 
+pytest.importorskip("gguf", reason="the judge is read with it")
 pytest.importorskip("trl", reason="the recipe trains")
 
-from modeling_llada.training import Corpus, RowMixture  # noqa: E402
-from recipes.english import books, famous, prepare  # noqa: E402
+from support.tiny_gguf import write_gguf  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
+
+from modeling_llada import LLaDAConfig, LLaDAForMaskedLM  # noqa: E402
+from modeling_llada.training import Corpus, RowMixture, autoregressive_twin  # noqa: E402
+from recipes.english import books, famous, measuring, prepare  # noqa: E402
 from recipes.english.__main__ import main  # noqa: E402
 from recipes.english.corpus import Document, clean, is_kept  # noqa: E402
 from recipes.english.sources import SOURCES  # noqa: E402
-from recipes.english.tokens import CORPUS, TOKENS, make_corpus, read_famous  # noqa: E402
+from recipes.english.tokens import CHATS, CORPUS, TOKENS, make_corpus, read_famous, read_texts, write_chats  # noqa: E402
 from recipes.packages import Package  # noqa: E402
 from recipes.smollm2.corpus import Paragraphs  # noqa: E402
 from recipes.smollm2.sources import TextSource, read_text  # noqa: E402
+from recipes.smollm2.weights import GGUF  # noqa: E402
 
 
 PLAY = b"""A PLAY
@@ -158,6 +167,25 @@ class TestData:
         rows = RowMixture(corpus, [{"fraction": 1.0, "entries": [entry]}])
         assert len(rows.tables["famous", "spans", 256]) == 1  # its two lines
 
+    def test_what_smollm2_has_written_comes_in_too(self, data, tmp_path):
+        folder = Path(shutil.copytree(data, tmp_path / "data"))
+        (folder / prepare.WRITTEN).mkdir()
+        story = {"kind": "story", "question": "A story?", "text": "Once upon a time. There was a fox.", "nats": 1.0}
+        answer = {"kind": "question", "question": "What is rain?", "text": "Rain is water. It falls.", "nats": 1.0}
+        same = story | {"text": "Once upon a time! There was an owl."}
+        rows = "".join(json.dumps(row) + "\n" for row in (story, answer, same))
+        (folder / prepare.WRITTEN / "part-000.jsonl.xz").write_bytes(lzma.compress(rows.encode()))
+        assert [text for kind, text, _ in read_texts(folder) if kind == "written"] == [
+            "Once upon a time. There was a fox.",
+            "What is rain?\nRain is water. It falls.",
+        ]
+        write_chats(folder)
+        chats = [json.loads(line) for line in (folder / CHATS).read_text(encoding="utf-8").splitlines()]
+        assert [message["content"] for message in chats[1]["messages"]] == [
+            "What is rain?",
+            "Rain is water. It falls.",
+        ]
+
     def test_what_is_missing(self, tmp_path, capsys):
         for arguments, message in (
             (["--data", str(tmp_path)], "`--data` must be a folder of"),
@@ -168,3 +196,58 @@ class TestData:
         with pytest.raises(SystemExit):
             main(["tokenize", "--vocab-size", "0"])
         assert "must be positive" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def measured(data, tmp_path_factory):
+    """The results of a tiny model, and of its twin."""
+    folder, corpus = tmp_path_factory.mktemp("measured"), Corpus.load(data / CORPUS)
+    data = Path(shutil.copytree(data, folder / "data"))
+    write_gguf(data / GGUF)
+    (data / prepare.WRITTEN).mkdir()
+    texts = (f"A fox named fox{number} went out. It found number {number * 7}. " * 5 for number in range(400))
+    rows = "".join(json.dumps({"kind": "story", "question": "?", "text": text}) + "\n" for text in texts)
+    (data / prepare.WRITTEN / "part-000.jsonl.xz").write_bytes(lzma.compress(rows.encode()))
+    config = LLaDAConfig(
+        vocab_size=corpus.vocab_size, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=256, mask_token_id=corpus.mask_token_id, eos_token_id=corpus.eos_token_id,
+        bos_token_id=corpus.bos_token_id,
+    )  # fmt: skip
+    results = {}
+    for name, model in (("llada", LLaDAForMaskedLM(config)), ("twin", autoregressive_twin(config))):
+        model.save_pretrained(folder / name)
+        AutoTokenizer.from_pretrained(data / "tokenizer").save_pretrained(folder / name)
+        sizes = ["--windows", "4", "--noise-samples", "2", "--texts", "3", "--new-tokens", "8", "--batch-size", "4"]
+        where = ["--model", str(folder / name), "--data", str(data), "--json", str(folder / f"{name}.json")]
+        main(["measure", *where, *sizes, "--device", "cpu"])
+        results[name] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return results
+
+
+class TestMeasuring:
+    def test_held_out_text(self, measured):
+        for result in measured.values():
+            (found,) = result["held_out"].values()
+            assert found["windows"] >= 2 and 5 < found["nats"]["mean"] < 8  # near the logarithm of the vocabulary
+            assert 1 < found["bits_a_byte"] < 20
+
+    def test_text_is_judged_with_that_of_the_judge_and_the_truth(self, measured):
+        text = measured["llada"]["text"]
+        assert text["held-out text"]["divergence"] == 0
+        assert {
+            "judge, temperature 0.7",
+            "random, temperature 0.7, 8 passes",
+            "low_confidence, temperature 1.0, 4 passes",
+        } <= text.keys()
+        assert all(row["nats"]["mean"] > 0 and row["entropy"]["mean"] >= 0 for row in text.values())
+        assert "text" not in measured["twin"]
+
+    def test_a_missing_sentence(self, measured):
+        found = measured["llada"]["missing_sentence"]
+        assert found["the true sentence"]["mean"] > 0 and "4 tokens a pass" in found
+        before, sentence, after, filled = found["texts"][0]
+        assert sentence.startswith(" ") and after.startswith(" ") and isinstance(filled, str)
+
+    def test_divergence(self):
+        assert measuring.divergence([[1, 2]], [[2], [1]]) == pytest.approx(0, abs=1e-6)
+        assert measuring.divergence([[1]], [[2]]) == pytest.approx(0.6931, abs=1e-3)
