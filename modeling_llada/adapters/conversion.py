@@ -19,6 +19,7 @@ from ..reading import read_json
 from ..writing import check_destination, complete_or_absent
 from .checks import check_config, check_weights
 from .config import Adapter, convert_config
+from .experts import convert_experts, has_experts
 from .names import ModuleNames, at_layer, layer_of
 from .report import AdapterReport, listed
 
@@ -47,7 +48,7 @@ def convert_adapter(
     PEFT loads it into a [`LLaDAForMaskedLM`] (`model.layers.0.self_attn.o_proj`...).
 
     The conversion supports LoRA with DoRA, biases, adapted embeddings and heads, trained tokens and `modules_to_save`. It
-    writes either all tensors or nothing.
+    writes either all tensors or nothing. Those of single experts of LLaDA-MoE become adapters of the merged experts.
 
     Args:
         source (`str` or `Path`):
@@ -82,25 +83,34 @@ def convert_adapter(
     check_destination(destination, source.resolve(), overwrite, CONFIG_FILE)
     config, tensors = read_config(source), read_tensors(source)
 
-    names = ModuleNames(to)
     adapter = Adapter(config, group_by_module(tensors))
-    check_names(adapter, names)
     check_weights(tensors)
-    check_tensors(adapter)
-    report = AdapterReport(num_tensors=len(tensors), modules=count_modules(adapter, names))
-    converted = convert_config(adapter, names, report)
+    if has_experts(adapter) and to == "canonical":
+        check_tensors(adapter)
+        converted, renamed, report = convert_experts(adapter, tensors)
+    else:
+        converted, renamed, report = convert_names(adapter, ModuleNames(to))
+    with complete_or_absent(destination) as folder:
+        save_file(renamed, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+        (folder / CONFIG_FILE).write_text(json.dumps(converted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        report.not_copied = copy_other_files(source, folder)
+    return report
 
+
+def convert_names(adapter: Adapter, names: ModuleNames) -> tuple[dict, dict[str, torch.Tensor], AdapterReport]:
+    """The config and the tensors with the names of the destination, and a report."""
+    check_names(adapter, names)
+    check_tensors(adapter)
+    num_tensors = sum(map(len, adapter.modules.values()))
+    report = AdapterReport(num_tensors=num_tensors, modules=count_modules(adapter, names))
+    converted = convert_config(adapter, names, report)
     # Tensors from `torch.save` may be views of one storage, which safetensors does not write.
     renamed = {
         f"{PREFIX}{names.new(module)}.{part}": tensor.detach().clone().contiguous()
         for module, parts in adapter.modules.items()
         for part, tensor in parts.items()
     }
-    with complete_or_absent(destination) as folder:
-        save_file(renamed, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
-        (folder / CONFIG_FILE).write_text(json.dumps(converted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        report.not_copied = copy_other_files(source, folder)
-    return report
+    return converted, renamed, report
 
 
 def read_config(folder: Path) -> dict:

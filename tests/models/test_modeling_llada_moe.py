@@ -16,6 +16,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, Qwen3MoeConfig, Qwen3
 from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig, LLaDAMoeForMaskedLM
+from modeling_llada.adapters import convert_adapter
+from modeling_llada.loading import merge_adapter
 
 
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
@@ -370,3 +372,48 @@ class TestAdapters:
         merged = AutoModelForMaskedLM.from_pretrained(tmp_path / "merged")
         torch.testing.assert_close(merged(input_ids).logits, logits, rtol=1e-3, atol=1e-3)
         assert load_file(tmp_path / "merged" / "model.safetensors").keys() == stored(tmp_path / "base").keys()
+
+    @pytest.mark.parametrize("projections", [("gate", "up", "down"), ("down",), ("gate", "up")], ids="-".join)
+    def test_an_official_adapter_of_single_experts(self, tiny_moe, tmp_path, random_ids, projections):
+        """Converted, it gives the logits of the official modules, whose weights are the sum of both."""
+        base, input_ids = tiny_moe(), random_ids(2, 9)
+        base.save_pretrained(tmp_path / "base")
+        weights, adapter = stored(tmp_path / "base"), {}
+        experts = [f"mlp.experts.{index}.{name}_proj" for index in range(6) for name in projections]
+        generator = torch.Generator().manual_seed(0)
+        for layer in range(2):
+            for module in ["self_attn.q_proj", "mlp.gate", *experts]:
+                weight = weights[f"model.layers.{layer}.{module}.weight"]
+                first = torch.randn(2, weight.shape[1], generator=generator) * 0.3
+                second = torch.randn(weight.shape[0], 2, generator=generator) * 0.3
+                weight += 3 / 2 * second @ first
+                for name, tensor in (("A", first), ("B", second)):
+                    adapter[f"base_model.model.model.layers.{layer}.{module}.lora_{name}.weight"] = tensor
+        config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "lora_dropout": 0.1, "task_type": "CAUSAL_LM"}
+        config |= {"target_modules": ["q_proj", "gate", *(f"{name}_proj" for name in projections)]}
+        config |= {"base_model_name_or_path": str(tmp_path / "base")}
+        (tmp_path / "official").mkdir()
+        save_file(adapter, tmp_path / "official" / "adapter_model.safetensors")
+        (tmp_path / "official" / "adapter_config.json").write_text(json.dumps(config))
+        report = convert_adapter(tmp_path / "official", tmp_path / "converted")
+        assert f"model.layers.*.mlp.experts.*.{projections[0]}_proj -> model.layers.*.mlp.experts." in str(report)
+
+        expected = tiny_moe()
+        expected.load_state_dict(weights)
+        with torch.no_grad():
+            logits = expected(input_ids).logits
+            assert not torch.allclose(base(input_ids).logits, logits, atol=0.1)
+            model = PeftModel.from_pretrained(base, tmp_path / "converted").eval()
+            torch.testing.assert_close(model(input_ids).logits, logits, rtol=1e-3, atol=1e-3)
+            merged = merge_adapter(
+                AutoModelForMaskedLM.from_pretrained(tmp_path / "base"), str(tmp_path / "converted")
+            )
+            torch.testing.assert_close(merged(input_ids).logits, logits, rtol=1e-3, atol=1e-3)
+
+        adapter.pop(f"base_model.model.model.layers.1.mlp.experts.4.{projections[0]}_proj.lora_A.weight")
+        adapter.pop(f"base_model.model.model.layers.1.mlp.experts.4.{projections[0]}_proj.lora_B.weight")
+        save_file(adapter, tmp_path / "official" / "adapter_model.safetensors")
+        with pytest.raises(
+            ValueError, match=rf"but not model.layers.1.mlp.experts.4.{projections[0]}_proj.*Add zeros"
+        ):
+            convert_adapter(tmp_path / "official", tmp_path / "again")
