@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.generate_calls import EOS, MASK, PAD, calls, letters, tiny_model
 from support.golden_families import golden_of
+from support.synchronizations import count_synchronizations
 from transformers import CompileConfig
 
 from modeling_llada.models.blocks_llada import BlockGeometry
@@ -328,6 +329,33 @@ class TestBlockCausal:
             expected = model.generate(ids, **options)
             assert torch.equal(model.generate(ids, **options, compile_config=CompileConfig()), expected)
         assert recorded == [(2, 4), (2, 2)]
+
+
+@pytest.mark.gpu
+class TestOnGPU:
+    """The graphs themselves, in float32."""
+
+    @pytest.mark.parametrize("block_cache", [None, "prefix"])
+    @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+    def test_equals_eager(self, geometry, block_cache):
+        model = copy.deepcopy(tiny_model(0, geometry)).float().cuda()
+        options = {"max_new_tokens": 11, "block_length": 4, "stop_at_eos": False, "block_cache": block_cache}
+        inputs = padded([random_prompt(length, seed=length) for length in (9, 2, 6)])
+        expected = model.generate(**inputs, **options, disable_compile=True)
+        for _ in range(2):
+            assert torch.equal(model.generate(**inputs, **options), expected)
+
+    @pytest.mark.parametrize("block_cache", [None, "prefix"])
+    def test_no_synchronization_in_a_step(self, block_cache):
+        """The same blocks with two and with four steps each."""
+        model, inputs = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL)).float().cuda(), padded([random_prompt(9)] * 2)
+        options = {"max_new_tokens": 11, "block_length": 4, "stop_at_eos": False, "block_cache": block_cache}
+        counts = []
+        for steps in (2, 4):
+            call = lambda steps=steps: model.generate(**inputs, **options, steps=steps)  # noqa: E731
+            call()
+            counts.append(count_synchronizations(call))
+        assert counts[0] == counts[1]
 
 
 class TestStreaming:

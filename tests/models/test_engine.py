@@ -8,7 +8,6 @@ Without a CUDA device the recorded step is run as it stands in the place of a re
 import copy
 import gc
 import threading
-import warnings
 import weakref
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -21,6 +20,7 @@ import transformers
 from packaging.version import Version
 from support.golden_cases import CACHED_CASES, case_name, options_of
 from support.parallel_rules import PARALLEL_RULES
+from support.synchronizations import count_synchronizations
 from transformers import CompileConfig
 
 from modeling_llada import LLaDAGenerationConfig
@@ -605,17 +605,6 @@ class TestRandomNumbers:
                     recorded = outputs
             assert all(torch.equal(*pair) for pair in zip(recorded, outputs, strict=True))
         assert static.replayed
-
-
-def count_synchronizations(call):
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            call()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sum("synchronizing" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.gpu
