@@ -56,7 +56,8 @@ class ILLaDAConfig(LLaDAConfig):
 
     It has the fields of a [`LLaDAConfig`], with these differences: the mask token is 5, EOS and padding have no default,
     since the published files do not say them (take them from the tokenizer), and queries and keys are rotated in the dtype
-    of the model. There are no biases and no norms of queries and keys.
+    of the model. There are no biases and no norms of queries and keys. Which `rope_theta` and `rms_norm_eps` iLLaDA-8B has
+    is only in its config.json: those of LLaDA-8B, the defaults here, need not be the same.
 
     Raises:
         `ValueError`: if a field has a value that it cannot have, or the config is of another family.

@@ -280,7 +280,8 @@ class LLaDAConfig(PreTrainedConfig):
 
     def __init_subclass__(cls, *args, **kwargs):
         super().__init_subclass__(*args, **kwargs)
-        CONFIG_CLASSES[cls.model_type] = cls
+        if "model_type" in vars(cls):  # a subclass without one is no family
+            CONFIG_CLASSES[cls.model_type] = cls
 
     def __setattr__(self, name, value):
         self.check_field(name, value)

@@ -98,8 +98,8 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "the model is spread over devices"
     if model.config._attn_implementation != "sdpa":
         return "the attention is not sdpa, which alone takes the mask as it is"
-    if getattr(model.config, "num_experts", 0) and model.config._experts_implementation == "eager":
-        return "the loop over the experts waits for the device. Choose another `experts_implementation`"
+    if getattr(model.config, "num_experts", 0) and experts_wait(model, canvas.tokens.device):
+        return "the experts wait for the device: to be recorded they need `grouped_mm`, bfloat16 and a GPU of Hopper or later"
     if model.config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
         return "the frequencies of the rotary embedding depend on the length"
     for module in model.modules():
@@ -107,6 +107,16 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         if hasattr(module, "base_layer") or not all(map(is_idle, hooks)):
             return "the model has adapters or hooks, which can be switched"
     return None
+
+
+def experts_wait(model: nn.Module, device: torch.device) -> bool:
+    """Whether the host has to know how many tokens each expert gets. `grouped_mm` tells it where it has no kernel."""
+    implementation = model.config._experts_implementation
+    if implementation in ("eager", "batched_mm"):
+        return implementation == "eager"
+    return device.type == "cuda" and (
+        model.dtype != torch.bfloat16 or torch.cuda.get_device_capability(device) < (9, 0)
+    )
 
 
 def is_idle(hook: Callable) -> bool:

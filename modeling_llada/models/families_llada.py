@@ -55,8 +55,9 @@ def config_class_of(config_dict: dict, default: type) -> type:
     The config class that reads a config.json: that of its family, if `default` is the class of the dense models. Raises a
     `ValueError` if `default` is that of another family.
     """
-    if default.model_type == "llada":
-        return CONFIG_CLASSES.get(family_of(config_dict), default)
+    family = family_of(config_dict)
+    if default.model_type == "llada" and family != "llada":
+        return CONFIG_CLASSES.get(family, default)
     check_family(default, config_dict)
     return default
 

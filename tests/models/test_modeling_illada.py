@@ -9,7 +9,7 @@ import torch
 from conftest import TINY
 from transformers import AutoConfig, AutoModelForMaskedLM, LlamaConfig, LlamaForCausalLM
 
-from modeling_llada import ILLaDAConfig, ILLaDAForMaskedLM, LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada import ILLaDAConfig, ILLaDAForMaskedLM, LLaDAConfig, LLaDAForMaskedLM, LLaDAVConfig
 from modeling_llada.adapters import convert_adapter
 from modeling_llada.models.families_llada import family_of
 
@@ -104,6 +104,18 @@ class TestConfig:
             ILLaDAForMaskedLM(tiny_config())
         with pytest.raises(ValueError, match="`config` is a `ILLaDAConfig`, of iLLaDA"):
             LLaDAForMaskedLM(ILLaDAConfig(**TINY))
+
+    def test_no_eyes_for_it(self):
+        with pytest.raises(ValueError, match="must be that of a dense LLaDA.*`ILLaDAConfig`"):
+            LLaDAVConfig.from_language_config(ILLaDAConfig(**TINY))
+
+    def test_a_subclass_is_no_family(self, tmp_path):
+        class Mine(LLaDAConfig):
+            pass
+
+        LLaDAConfig(**TINY).save_pretrained(tmp_path)
+        assert type(LLaDAConfig.from_pretrained(tmp_path)) is LLaDAConfig
+        assert type(Mine.from_pretrained(tmp_path)) is Mine
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 """LLaDA-MoE: routers and experts, the options of the official code that the published checkpoint does not use, and files."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,11 +14,14 @@ from support.golden_families import golden_of
 from support.saved_tensors import assert_same_tensors, stored
 from torch.nn.functional import linear, rms_norm, silu
 from transformers import AutoConfig, AutoModelForMaskedLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig, LLaDAMoeForMaskedLM
 from modeling_llada.adapters import convert_adapter
 from modeling_llada.loading import merge_adapter
+from modeling_llada.models.engine_llada import experts_wait
+from modeling_llada.models.experts_llada_moe import experts_by_device
 
 
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
@@ -225,6 +229,36 @@ class TestExperts:
         assert model.config._experts_implementation == "batched_mm"
         with pytest.raises(ValueError, match="experts_implementation"):
             AutoModelForMaskedLM.from_pretrained(golden.folder, experts_implementation="quick")
+
+    @pytest.mark.parametrize(
+        "device, dtype, capability, waits",
+        [
+            ("cpu", torch.float32, None, False),
+            ("cuda", torch.bfloat16, (9, 0), False),
+            ("cuda", torch.bfloat16, (8, 0), True),
+            ("cuda", torch.float32, (9, 0), True),
+        ],
+    )
+    def test_when_they_wait_for_the_device(self, tiny_moe, monkeypatch, device, dtype, capability, waits):
+        """A step is recorded if they do not."""
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        model = tiny_moe().to(dtype)
+        assert experts_wait(model, torch.device(device)) is waits
+        model.set_experts_implementation("batched_mm")
+        assert experts_wait(model, torch.device(device)) is False
+        model.set_experts_implementation("eager")
+        assert experts_wait(model, torch.device(device)) is True
+
+    def test_elsewhere_grouped_mm_is_the_default(self, tiny_moe, monkeypatch):
+        layer, tokens = tiny_moe().model.layers[0].mlp, torch.randn(5, 32)
+        _, weights, index = layer.gate(tokens)
+        used = []
+        monkeypatch.setitem(
+            ALL_EXPERTS_FUNCTIONS._local_mapping, "grouped_mm", lambda *args: used.append(args) or tokens
+        )
+        elsewhere = SimpleNamespace(device=torch.device("cuda"))
+        experts_by_device(layer.experts, elsewhere, index, weights)
+        assert used == [(layer.experts, elsewhere, index, weights)]
 
     @pytest.mark.parametrize("name", ["published", "all"])
     def test_plans_name_modules_and_parameters(self, tiny_moe, name):
