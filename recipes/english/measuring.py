@@ -39,6 +39,7 @@ TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 REMASKING = ("low_confidence", "random")
 DIVISORS = (1, 2, 4)  # tokens that a pass commits
 PROMPT_WORDS = 24
+SHOWN = 20  # texts that are kept in the results, the first ones
 
 
 class TextJudge:
@@ -70,7 +71,7 @@ class TextJudge:
             "nats": interval(self.nats(beginnings, endings)),
             "entropy": interval(torch.cat([entropies(torch.tensor([row])) for row in ids])),
             "divergence": round(divergence(ids, [self.encode(text) for text in truth]), 5),
-            "texts": endings[:3],
+            "texts": endings[:SHOWN],
         }
 
     @torch.no_grad()
@@ -247,7 +248,7 @@ def missing_sentences(model, tokenizer, judge: TextJudge, data: Path, number: in
         filled = [fill(model, tokenizer, *part, divisor) for part in parts]
         rests = [one + part[2] for one, part in zip(filled, parts, strict=True)]
         found[f"{divisor} tokens a pass"] = interval(judge.nats([part[0] for part in parts], rests))
-    found["texts"] = [[*part, one] for part, one in zip(parts[:3], filled, strict=False)]
+    found["texts"] = [[*part, one] for part, one in zip(parts[:SHOWN], filled, strict=False)]
     return found
 
 

@@ -6,6 +6,7 @@ Every step feeds one token to every row: the next one of its prompt, or the one 
 shapes are static, and on a GPU the step is one CUDA graph. A row that has finished is taken out, and begins another prompt.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ class RowSampler:
             logits = logits - penalty.scatter_(1, prompt, 0.0)
         if self.temperature == 0:
             return logits.argmax(-1)
-        least = logits.amax(-1, keepdim=True) + torch.tensor(self.min_p).log().item()
+        least = logits.amax(-1, keepdim=True) + math.log(self.min_p)
         allowed = (logits / self.temperature).masked_fill(logits < least, -torch.inf)
         # The Gumbel-max trick: the argmax of p / e with exponential e is a sample of p.
         noise = torch.empty_like(allowed).exponential_().clamp_(min=1e-20)

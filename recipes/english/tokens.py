@@ -3,6 +3,7 @@
 """The tokenizer and the corpus of tokens: the classics, what SmolLM2 has written, if it is there, and the famous passages."""
 
 import gzip
+import itertools
 import json
 import lzma
 from collections import defaultdict
@@ -22,6 +23,7 @@ from recipes.smollm2.corpus import is_held_out
 
 
 CORPUS, TOKENIZER, TOKENS, CHATS = "corpus.safetensors.xz", "tokenizer", "tokens.json", "chats.jsonl"
+GREETINGS, GREETING_COPIES = Path(__file__).with_name("greetings.json"), 20  # written by hand
 CHAT_WORDS = 120  # the most words of an answer, which fit into the rows of chat.yaml
 
 
@@ -101,11 +103,17 @@ def text_of(row: dict) -> str:
 
 
 def write_chats(data: Path) -> None:
-    """Writes the questions with their answers as rows of chats, those with short answers that are trained on."""
-    chats = [
-        {"messages": [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["text"]}]}
+    """Writes rows of chats: what SmolLM2 was asked, with its answers if they are short and not held out, and greetings."""
+    pairs = [
+        (row["question"], row["text"])
         for row in read_written(data)
         if len(row["text"].split()) <= CHAT_WORDS and not is_held_out(row["text"])
+    ]
+    for questions, answers in json.loads(GREETINGS.read_text(encoding="utf-8")):
+        pairs += list(itertools.product(questions, answers)) * GREETING_COPIES
+    chats = [
+        {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+        for question, answer in pairs
     ]
     write_atomically(data / CHATS, "".join(json.dumps(chat, ensure_ascii=False) + "\n" for chat in chats))
     print(f"wrote {data / CHATS}: {len(chats):,} chats")

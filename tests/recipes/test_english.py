@@ -185,6 +185,7 @@ class TestData:
             "What is rain?",
             "Rain is water. It falls.",
         ]
+        assert chats[2]["messages"][0]["content"] == "Hello"  # the first of the greetings
 
     def test_what_is_missing(self, tmp_path, capsys):
         for arguments, message in (
