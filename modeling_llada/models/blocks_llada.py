@@ -38,7 +38,6 @@ class BlockGeometry:
         sees_suffix (`bool`, *optional*, defaults to `True`):
             Whether the model sees the masks behind the active block. If not, the canvas of each forward pass ends with
             the active block of each row, as `suffix_window=0` says.
-
         attention (`str`, *optional*, defaults to `"full"`):
             `"full"`: every position sees every other. `"block_causal"`: a position sees its own block and those before it,
             which needs absolute blocks. What is computed of a finished block then never changes, so that every `block_cache`
@@ -79,6 +78,11 @@ class BlockGeometry:
         config.suffix_window = 0
         if not self.is_block_causal:
             return
+        if config.block_length is None:
+            raise ValueError(
+                "`block_length` must be set for this model, whose attention depends on it. Pass the length of the blocks that "
+                "it was trained with."
+            )
         if config.cache_refresh_interval is not None:
             raise ValueError(
                 "`cache_refresh_interval` must be unset for this model, whose cache is exact without a refresh, but got "
@@ -115,7 +119,7 @@ class BlockGeometry:
         return min(block_length, LONGEST_BLOCK)
 
     def block_ids(self, attention_mask: torch.LongTensor, block_length: int | None) -> torch.LongTensor:
-        """The number of the block of each position, `(batch, length)`; those outside of the row count to the nearest one."""
+        """The index of the block of each position, `(batch, length)`; those outside of the row count to the nearest one."""
         length = attention_mask.shape[1]
         first = attention_mask.argmax(-1, keepdim=True)
         places = (torch.arange(length, device=first.device) - first).clamp(min=0)

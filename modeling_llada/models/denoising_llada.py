@@ -199,7 +199,9 @@ class Denoiser:
         return window_of(block, self.config.block_cache, self._visible(block), self._visible_length(block))
 
     def _prepare_cache(self, rows: torch.LongTensor, window: Window | None, length: int) -> None:
-        """Tells the cache which positions the step recomputes, and drops the rows that have left the batch."""
+        """
+        Tells the cache which of `length` visible positions the step recomputes, and drops the rows that have left the batch.
+        """
         if window is None:
             self.cached_rows, self.cache.window = rows, None
             return

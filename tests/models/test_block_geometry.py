@@ -106,7 +106,7 @@ class TestAgainstThePublishedSampler:
         """Also in the first block, which holds fewer masks, and beside a threshold."""
         model = tiny_model(0, geometry)
         prompts = [random_prompt(length, seed=length) for length in range(1, 6)]
-        for block_length, steps, threshold in itertools.product((3, 5), (1, 2, 4, 9), (None, 0.3)):
+        for block_length, steps, threshold in itertools.product((5,), (1, 2, 9), (None, 0.3)):
             options = {"block_length": block_length, "steps": steps, "confidence_threshold": threshold}
             output = model.generate(
                 **padded(prompts), **options, max_new_tokens=7, block_cache=block_cache, return_dict_in_generate=True
@@ -305,7 +305,11 @@ class TestBlockCausal:
         model = copy.deepcopy(tiny_model(0, BLOCK_CAUSAL))
         model.set_attn_implementation("flex_attention")
         with pytest.raises(ValueError, match="`attn_implementation` must be sdpa or eager for this model"):
-            model.generate(torch.tensor([[1, 2]]), max_new_tokens=4)
+            model.generate(torch.tensor([[1, 2]]), max_new_tokens=4, block_length=4)
+
+    def test_an_unknown_block_length_is_refused(self):
+        with pytest.raises(ValueError, match="`block_length` must be set for this model"):
+            tiny_model(0, BLOCK_CAUSAL).generate(torch.tensor([[1, 2]]), max_new_tokens=4)
 
     def test_a_refresh_is_refused(self):
         options = {"block_cache": "prefix", "cache_refresh_interval": 2, "block_length": 4}

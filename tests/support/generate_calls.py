@@ -150,6 +150,7 @@ class Call:
             options.pop("suffix_window", None)
         if geometry.is_block_causal:
             options.pop("cache_refresh_interval", None)
+            options.setdefault("block_length", 4)
         return replace(self, options=options, geometry=geometry)
 
     def rows(self) -> list["Call"]:
