@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from conftest import TINY
+from support.golden_families import golden_of
 from transformers import AutoConfig, AutoModelForMaskedLM, LlamaConfig, LlamaForCausalLM
 
 from modeling_llada import ILLaDAConfig, ILLaDAForMaskedLM, LLaDAConfig, LLaDAForMaskedLM, LLaDAVConfig
@@ -52,6 +53,23 @@ class TestNetwork:
         assert model.config.architectures == ["ILLaDAForMaskedLM"]
         assert model.generation_config.mask_token_id == TINY["mask_token_id"]
         assert torch.equal(model(random_ids(1, 9)).logits, tiny_illada(random_ids(1, 9)).logits)
+
+
+class TestGenerate:
+    @pytest.mark.parametrize("steps_of_a_block", [8, 3])
+    def test_appended_blocks(self, steps_of_a_block):
+        """As in the paper of iLLaDA: a block of masks is appended and filled, then the next one. No mask is behind it."""
+        golden = golden_of("illada")
+        prompt, attention_mask, _ = golden.prompt_of(golden.values["cases"][4])
+        options = {"block_length": 8, "stop_at_eos": False}
+        output = golden.model.generate(
+            prompt, attention_mask, max_new_tokens=32, steps=4 * steps_of_a_block, suffix_window=0, **options
+        )
+        for _ in range(4):
+            steps = {"max_new_tokens": 8, "steps": steps_of_a_block}
+            prompt = golden.model.generate(prompt, attention_mask, **steps, **options)
+            attention_mask = torch.cat([attention_mask, torch.ones(3, 8, dtype=torch.long)], dim=1)
+        assert torch.equal(output, prompt)
 
 
 class TestConfig:
