@@ -58,9 +58,8 @@ def experts_by_device(
 class MixtureOfExpertsMixin:
     """What the models with experts have beside those without: an implementation of the experts, and their initial weights."""
 
-    weight_renamings: ClassVar[
-        list[WeightRenaming]
-    ] = []  # from the names in files to those here, beside those of the experts
+    # From the names in files to those here, beside those of the experts.
+    weight_renamings: ClassVar[list[WeightRenaming]] = []
 
     @classmethod
     def _can_set_experts_implementation(cls) -> bool:
@@ -97,7 +96,8 @@ class MixtureOfExpertsMixin:
             name = key.removeprefix(prefix)
             for renaming in self.weight_renamings:
                 name, _ = renaming.rename_source_key(name)
-            state_dict[prefix + name] = state_dict.pop(key)
+            if prefix + name != key:
+                state_dict[prefix + name] = state_dict.pop(key)
         merge_experts(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
