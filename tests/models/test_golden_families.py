@@ -123,11 +123,18 @@ class TestFiles:
         assert_same_tensors(load_file(out / "model.safetensors"), family.weights)
         assert before["architectures"][0] in (out / "README.md").read_text()
 
-    def test_device_map(self, family):
-        model = AutoModelForMaskedLM.from_pretrained(family.folder, device_map={"": "cpu"}, dtype=torch.float32)
+    @pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules")
+    def test_layers_on_the_disk(self, family, tmp_path):
+        """They are read when they are used, and saved like the others."""
+        parts = ("model.embed_tokens", "model.layers.0", "model.norm", "model.rotary_emb", "lm_head")
+        device_map = dict.fromkeys(parts, "cpu") | {"model.layers.1": "disk", "model.layers.2": "disk"}
+        options = {"device_map": device_map, "offload_folder": tmp_path / "offloaded", "dtype": torch.float32}
+        model = AutoModelForMaskedLM.from_pretrained(family.folder, **options)
         with torch.no_grad():
             logits = model(family.tensors["forward.input_ids"]).logits
         torch.testing.assert_close(logits, family.tensors["forward.logits"], rtol=0, atol=2e-4)
+        model.save_pretrained(tmp_path / "saved")
+        assert_same_tensors(stored(tmp_path / "saved"), family.weights)
 
     def test_half_precision(self, family):
         model = AutoModelForMaskedLM.from_pretrained(family.folder, dtype="bfloat16")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import TINY
 from support.golden_families import golden_of
+from support.saved_tensors import stored
 from transformers import AutoConfig, AutoModelForMaskedLM, LlamaConfig, LlamaForCausalLM
 
 from modeling_llada import ILLaDAConfig, ILLaDAForMaskedLM, LLaDAConfig, LLaDAForMaskedLM, LLaDAVConfig
@@ -46,10 +47,14 @@ class TestNetwork:
             logits = tiny_illada.to(dtype)(input_ids, attention_mask=everything).logits
             assert torch.equal(logits, llama(input_ids, attention_mask=everything).logits)
 
-    def test_save_and_reload(self, tiny_illada, tmp_path, random_ids):
+    @pytest.mark.parametrize("tied", [True, False])
+    def test_save_and_reload(self, tmp_path, random_ids, tied):
+        tiny_illada = ILLaDAForMaskedLM(ILLaDAConfig(**TINY, tie_word_embeddings=tied)).eval()
         tiny_illada.save_pretrained(tmp_path)
         model = AutoModelForMaskedLM.from_pretrained(tmp_path)
-        assert type(model) is ILLaDAForMaskedLM and model.lm_head.weight is model.model.embed_tokens.weight
+        assert type(model) is ILLaDAForMaskedLM
+        assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+        assert ("lm_head.weight" in stored(tmp_path)) == (not tied)
         assert model.config.architectures == ["ILLaDAForMaskedLM"]
         assert model.generation_config.mask_token_id == TINY["mask_token_id"]
         assert torch.equal(model(random_ids(1, 9)).logits, tiny_illada(random_ids(1, 9)).logits)
