@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     write.add_argument("--prompts", type=int, default=98_304, help="prompts of a part (%(default)s)")
     write.add_argument("--rows", type=int, default=4096, help="rows that are sampled at once (%(default)s)")
     write.add_argument("--length", type=int, default=224, help="most tokens of a prompt and its text (%(default)s)")
-    write.add_argument("--temperature", type=float, default=0.7, help="of the sampling (%(default)s)")
+    write.add_argument("--temperature", type=float, default=0.5, help="of the sampling (%(default)s)")
     write.add_argument(
         "--min-p", type=float, default=0.1, help="least part of the best token's probability (%(default)s)"
     )

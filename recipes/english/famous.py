@@ -15,7 +15,7 @@ from pathlib import Path
 
 PASSAGES = Path(__file__).with_name("famous.json")
 # A sentence of prose ends before a capital letter, but not after a title or an initial.
-SENTENCE_END = re.compile(r"(?<=[.!?;])(?<!Mr\.)(?<!Mrs\.)(?<!St\.)(?<!\b[A-Z]\.)[\"']?\s+(?=[\"'A-Z])")
+SENTENCE_END = re.compile(r"(?:(?<=[.!?;])|(?<=[.!?;][\"']))(?<!Mr\.)(?<!Mrs\.)(?<!St\.)(?<!\b[A-Z]\.)\s+(?=[\"'A-Z])")
 SPEAKER = re.compile(r"([A-Z][A-Za-z]*\.? ?){1,3}\.|[A-Z .]{2,30}")  # the line above a speech in a play
 
 

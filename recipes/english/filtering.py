@@ -12,7 +12,7 @@ MIN_WORDS, MAX_WORDS = 14, 220
 NATS = (0.3, 1.25)
 MOST_SEEN = 0.34  # the most of the runs of three words of a sentence that the text had before
 MIN_DISTINCT = 0.85  # the least share of different runs of three words of a text
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"']?\s+")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"'])\s+")
 CLOSING = (".", "!", "?", '."', '!"', '?"', ".'", "!'", "?'")
 LIST = re.compile(r"^\s*([-*#>|]|\d+[.)])|\*\*|[<>{}\[\]\\^|=@#*]|https?:|&", re.M)
 ABOUT_ITSELF = re.compile(
@@ -40,9 +40,8 @@ def kept_text(beginning: str, continuation: str, scores: list[float], has_ended:
     if number < 1:
         return None
     nats = -sum(scores[:number]) / number
-    return (
-        (kept, nats) if NATS[0] <= nats <= NATS[1] and is_plain(kept) and distinct_runs(kept) >= MIN_DISTINCT else None
-    )
+    is_kept = NATS[0] <= nats <= NATS[1] and is_plain(kept) and distinct_runs(kept) >= MIN_DISTINCT
+    return (kept, nats) if is_kept else None
 
 
 def whole_sentences(text: str) -> str:

@@ -79,9 +79,9 @@ class TextJudge:
         """The judge's own endings."""
         torch.manual_seed(seed)
         self.tokenizer.padding_side = "left"
-        inputs = self.tokenizer(beginnings, return_tensors="pt", padding=True, add_special_tokens=False).to(
-            self.model.device
-        )
+        texts = [self.tokenizer.unk_token + text for text in beginnings]  # the token between documents
+        inputs = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        inputs = inputs.to(self.model.device)
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
         output = self.model.generate(
             **inputs, max_new_tokens=new_tokens, suppress_tokens=[self.tokenizer.eos_token_id], **sampling
@@ -171,7 +171,7 @@ def held_out_beginnings(data: Path, number: int, tokenizer, new_tokens: int) -> 
         words = text.split(" ")
         first, rest = " ".join(words[:PROMPT_WORDS]), " " + " ".join(words[PROMPT_WORDS:])
         ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
-        if len(ids) >= new_tokens // 2 and len(beginnings) < number:
+        if len(ids) >= new_tokens and len(beginnings) < number:
             beginnings.append(first)
             endings.append(tokenizer.decode(ids[:new_tokens]))
     return beginnings, endings

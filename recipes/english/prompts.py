@@ -16,7 +16,7 @@ WORDS = {
     name: [word.strip() for word in re.split("[;,]" if re.search("[;,]", words) else " ", words)]
     for name, words in json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8")).items()
 }
-ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])(?!(?:one|use|uni))")
+ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou]|honest)")
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,22 @@ FORMS = (
     ),
     Form(
         "question",
-        0.24,
+        0.20,
         (
             ("What is a {subject}? Answer in two or three sentences.", "A {subject} is"),
+            (
+                "What is the difference between a {subject} and a {subject2}? Answer in two or three sentences.",
+                "A {subject} is",
+            ),
+            (
+                "Where would I find a {animal} in {season}? Answer in two or three sentences.",
+                "In {season}, a {animal}",
+            ),
+            (
+                "What does a {woman} do on a {weather} {time}? Answer in two or three sentences.",
+                "On a {weather} {time}, a {woman}",
+            ),
+            ("What can I do with a {thing} near a {place}? Answer in two or three sentences.", "With a {thing},"),
             ("Explain to a child what a {subject} is.", "A {subject} is"),
             ("Why {why}? Answer in two or three sentences.", ""),
             ("What kind of animal is the {animal}? Answer in two or three sentences.", "The {animal} is an animal"),
@@ -85,9 +98,17 @@ FORMS = (
     ),
     Form(
         "advice",
-        0.10,
+        0.12,
         (
             ("How can I {how}? Answer in two or three sentences.", "To {how},"),
+            (
+                "What should I take with me to a {place} on a {weather} {time}? Answer in two or three sentences.",
+                "On a {weather} {time},",
+            ),
+            (
+                "How can I help a {adjective} {man} who is {feeling}? Answer in two or three sentences.",
+                "To help someone who is {feeling},",
+            ),
             ("Tell me in a few simple sentences how to {how}.", "First,"),
             ("I am {feeling} today. What can I do? Answer in two or three sentences.", "If you are {feeling},"),
             ("Why is {lesson} important? Answer in two or three sentences.", "{lesson_first} is important because"),
@@ -95,7 +116,7 @@ FORMS = (
     ),
     Form(
         "description",
-        0.08,
+        0.10,
         (
             ("Describe a {place} in {season} in a few sentences.", "In {season}, the {place} is"),
             (
@@ -132,6 +153,7 @@ def make_prompt(seed: int, number: int) -> Prompt:
     draw = random.Random(f"{seed} {number}")
     form = draw.choices(FORMS, [form.share for form in FORMS])[0]
     words = {name: draw.choice(choices) for name, choices in WORDS.items()}
+    words["subject2"] = draw.choice([word for word in WORDS["subject"] if word != words["subject"]])
     words["name"] = draw.choice([words["boy"], words["girl"]])
     words["lesson_first"] = words["lesson"][0].upper() + words["lesson"][1:]
     texts = (text.format(**words) for text in draw.choice(form.pairs))

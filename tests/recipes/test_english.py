@@ -95,6 +95,7 @@ class TestFamous:
         assert famous.lines_of(Document("plays", "", "A PLAY, SCENE I.\n\nFIRST WITCH.\nHail!\n\nAnd hail,\nto you.")) == [
             "A PLAY, SCENE I.", "Hail!", "And hail,", "to you.",
         ]  # fmt: skip
+        assert famous.SENTENCE_END.split('"Go!" He went.') == ['"Go!"', "He went."]
         prose = 'Mr. Bennet made no answer. "Do you want to know?" cried she. It was Mr. J. Smith; he came.'
         assert famous.lines_of(Document("novels", "", prose)) == [
             "Mr. Bennet made no answer.", '"Do you want to know?" cried she.', "It was Mr. J. Smith; he came.",
