@@ -4,6 +4,7 @@
 
 import json
 import lzma
+from copy import deepcopy
 
 import pytest
 import torch
@@ -57,6 +58,14 @@ class TestSampling:
             sample = found[number]
             assert sample.has_ended == (new[-1] == EOS)
             assert sample.tokens == new[: len(new) - sample.has_ended]
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    def test_the_recorded_step_samples_the_same(self, model):
+        found = []
+        for device in ("cpu", "cuda"):
+            sampler = RowSampler(deepcopy(model).to(device), 3, LENGTH, 0, 0.1, 0, EOS, steps_a_look=4)
+            found.append(sorted((sample.number, sample.tokens) for sample in sampler.sample(some_prompts())))
+        assert found[0] == found[1]
 
     def test_log_likelihood_is_that_of_the_model_at_temperature_1(self, model):
         sampler = RowSampler(
