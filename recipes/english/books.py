@@ -20,7 +20,6 @@ NAMES = (
 )
 BOOKS = [name.replace("_", " ") for name in NAMES.split()]
 SCENE = re.compile(r"(ACT|Act|SCENE|Scene|PROLOGUE|EPILOGUE|Prologue|Epilogue|INDUCTION)\b")
-NUMERAL = re.compile(r"[IVXLC]+\.?")
 DIRECTION = re.compile(r"\[[^\]\}]*[\]\}]?")  # such as [Exeunt.]
 
 

