@@ -73,6 +73,8 @@ def collate(rows: list[dict], filler: int) -> dict:
         tokens = row["inputs"]["input_ids"][0]
         ids[number, width - len(tokens) :], mask[number, width - len(tokens) :] = tokens, 1
     images = stack_images([{name: row["inputs"][name] for name in IMAGE_INPUTS} for row in rows])
+    # A worker hands each tensor over as a file, of which a process has so many: so none but those of the batch.
+    rows = [{key: value for key, value in row.items() if key != "inputs"} for row in rows]
     return {"rows": rows, "inputs": {"input_ids": ids, "attention_mask": mask} | images}
 
 
