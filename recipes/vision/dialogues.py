@@ -14,11 +14,16 @@ def shuffled(draw: Draw, asked: list[Asked]) -> list[Asked]:
     return draw.rng.sample(asked, min(MOST, len(asked)))
 
 
-def about_places(draw: Draw) -> list[Asked]:
+def about_places(draw: Draw, grid: int | None = None) -> list[Asked]:
     """Each thing is asked about once: by its name or by its place."""
-    scene, _ = tasks.placed(draw)
+    scene, _ = tasks.placed(draw, grid)
     asked = [draw.rng.choice((tasks.ask_what, tasks.ask_where))(draw, scene, cell) for cell in scene.numbers]
     return shuffled(draw, asked)
+
+
+def about_corners(draw: Draw) -> list[Asked]:
+    """The same for things in the corners."""
+    return about_places(draw, tasks.CORNERS)
 
 
 def about_presence(draw: Draw) -> list[Asked]:

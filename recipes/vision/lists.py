@@ -7,9 +7,6 @@ from recipes.vision import tasks
 from recipes.vision.draw import Asked, Draw
 
 
-CORNERS = 1  # the grid of places whose things are large enough for one tile
-
-
 def list_pairs(draw: Draw, kind: str, pairs: list[tuple[str, str]], picture) -> Asked:
     """The pairs in any order as the answer. `picture` has a `canvas` and a `layout`."""
     answer = draw.say_pairs(draw.rng.sample(pairs, len(pairs)))
@@ -27,7 +24,7 @@ def list_places(draw: Draw, scene: tasks.PlacedScene | None = None) -> Asked:
 
 def caption_places(draw: Draw) -> Asked:
     """The same for things in the corners."""
-    return list_places(draw, tasks.placed(draw, CORNERS)[0])
+    return list_places(draw, tasks.placed(draw, tasks.CORNERS)[0])
 
 
 def list_table(draw: Draw) -> Asked:

@@ -17,13 +17,14 @@ from torch.utils.data import Dataset
 
 from recipes.vision import lists, tasks, two_step
 from recipes.vision.archive import Archive, load_archive
-from recipes.vision.dialogues import DIALOGUES, about_presence
+from recipes.vision.dialogues import DIALOGUES, about_corners, about_presence
 from recipes.vision.draw import LANGUAGES, SPLITS, Asked, Draw
 
 
 STAGE_1 = {
     tasks.caption_one: 5,
-    lists.caption_places: 5,
+    lists.caption_places: 3,
+    about_corners: 5,
     about_presence: 3,
     tasks.caption_several: 1,
     tasks.caption_sign: 1,

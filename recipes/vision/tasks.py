@@ -37,6 +37,7 @@ GRIDS = (
     ((0, 1, 2), (1,), (2, 4)),
 )
 GRID_WEIGHTS = (7, 1, 1, 1)
+CORNERS = 1  # the grid whose things are large enough for one tile
 COLUMNS = (("price", "价格"), ("count", "数量"), ("size", "大小"), ("age", "年龄"), ("width", "宽度"))
 LETTERS = "ABCDEFGHKMPRTX"
 LINES = (("one", "一"), ("two", "二"), ("three", "三"))

@@ -2,14 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Trains the vision tower with SigLIP's sigmoid loss (https://huggingface.co/papers/2303.15343): pictures against names.
 
-The projector and the first layers of the language part are trained with it. SigLIP's own text encoder would be thrown away, and a
-language part that is new would have to learn anew which words belong to which features. A picture is an emoji against its English
-and Chinese name, or what a line of a sign says against its text. Pictures are kept on the device as squares with transparency, and
-each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of the machine are
-free, and the tower sees more than a million views a minute.
+The projector and the token embedding of the language part are trained with it, in the place of a text encoder that would be thrown
+away: a name is the sum of its tokens. So what the language part sees at the place of a thing is near to the tokens of its name, and
+it can find a thing by its name from the start. A picture is an emoji against its English and Chinese name, alone or among three
+others in the corners of a tile, or what a line of a sign says against its text. Pictures are kept on the device as squares with
+transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of
+the machine are free, and the tower sees more than a million views a minute.
 """
 
-import dataclasses
 import json
 import math
 import random
@@ -24,8 +24,6 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
-from modeling_llada import LLaDAConfig
-from modeling_llada.models.modeling_llada import LLaDAModel
 from modeling_llada.models.modeling_llada_v import LLaDAVModel
 from modeling_llada.writing import write_atomically
 from recipes.vision.archive import Archive
@@ -38,7 +36,8 @@ from recipes.vision.tasks import NUM_FONTS, sign_line
 SIDE = 64  # pixels of a kept picture
 PRINT = 20  # height of print in a kept picture, if the line is short
 # The smallest and the largest side of a view in tiles; print has to stay legible.
-SIZES = {"emoji": (0.35, 1.3), "line": (0.5, 1.1)}
+SIZES = {"emoji": (0.35, 1.3), "corner": (0.7, 1.1), "line": (0.5, 1.1)}
+CORNERS = 4  # of a tile, each with a view of its own on the same ground
 COLUMN = {"en": 0, "zh": 1}
 
 
@@ -54,7 +53,6 @@ class TowerArguments:
         matrix_rate (`float`): the learning rate of the matrices of the layers, which Muon trains.
         learning_rate (`float`): that of all else, which AdamW trains.
         weight_decay, warmup_steps: of both, whose rates go to zero on a cosine.
-        text_layers (`int`): the layers of the language part that read the names.
         text_length (`int`): the longest name in tokens.
         log_every (`int`): steps between two lines of the log.
     """
@@ -66,41 +64,53 @@ class TowerArguments:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 100
-    text_layers: int = 2
     text_length: int = 16
     log_every: int = 100
+
+    def __post_init__(self) -> None:
+        if (1 - self.line_share) * self.batch_size < 2 * CORNERS:
+            raise ValueError(
+                f"`tower.batch_size` must leave {2 * CORNERS} views beside the lines, but got {self.batch_size} with "
+                f"`line_share={self.line_share}`. Use a larger one."
+            )
 
 
 class Contrast(nn.Module):
     """
-    The tower with the projector, the first layers of the language part, and the scale and bias of the loss.
+    The tower with the projector and the token embedding of the language part, and the scale and bias of the loss.
 
     A picture is the mean of what the language part will see at its image tokens, each with a weight of its own; a name is the mean
     of its tokens. The bias begins where the share of pairs among all is right. The paper has ten times as many texts; at its -10,
     embeddings would first have to agree with each other.
     """
 
-    def __init__(self, model: LLaDAVModel, text_layers: int, num_texts: int, filler: int):
+    def __init__(self, model: LLaDAVModel, num_texts: int, filler: int):
         super().__init__()
         self.tower, self.projector = model.vision_tower, model.multi_modal_projector
+        self.embed_tokens = model.embed_tokens
         self.get_tile_features = model.get_tile_features
         self.weigh = nn.Linear(model.config.hidden_size, 1)
-        shared = {field.name: getattr(model.config, field.name) for field in dataclasses.fields(LLaDAConfig)}
-        self.text = LLaDAModel(LLaDAConfig(**shared | {"num_hidden_layers": text_layers, "architectures": None}))
-        self.text.embed_tokens, self.text.layers = model.embed_tokens, model.layers[:text_layers]
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / 2)))  # a name is a pair in two languages
         self.filler = filler
 
-    def embed_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
-        features = self.get_tile_features(pixels)
+    def embed_pictures(self, features: torch.Tensor) -> torch.Tensor:
+        """The features of pictures, `(number, num_features, hidden_size)`, as one vector each."""
         weights = self.weigh(features).float().softmax(1)
         return F.normalize((weights * features.float()).sum(1), dim=-1)
 
     def embed_texts(self, input_ids: torch.Tensor) -> torch.Tensor:
-        is_text = input_ids != self.filler
-        states = self.text(input_ids, is_text.long()).last_hidden_state.float()
-        return F.normalize((states * is_text.unsqueeze(-1)).sum(1), dim=-1)
+        is_text = (input_ids != self.filler).unsqueeze(-1)
+        return F.normalize((self.embed_tokens(input_ids).float() * is_text).sum(1), dim=-1)
+
+    @torch.no_grad()
+    def match_size(self, pixels: torch.Tensor) -> None:
+        """Makes the features of pictures as large as embeddings of tokens, beside which the layers will see them."""
+        sizes = [
+            one.float().pow(2).mean().sqrt() for one in (self.embed_tokens.weight, self.get_tile_features(pixels))
+        ]
+        for parameter in self.projector.linear_2.parameters():
+            parameter.mul_(sizes[0] / sizes[1])
 
     def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
         """The sigmoid loss: each picture and each text are a pair or not. Means over pictures, as in the paper."""
@@ -152,8 +162,28 @@ def keep_lines(archive: Archive, count: int, device: torch.device, seed: int, ti
     return Kept(pictures, captions, list(known), device)
 
 
+def join_corners(views: torch.Tensor) -> torch.Tensor:
+    """Four views each, of half the side, as one tile: `(4 * number, 3, side, side)` -> `(number, 3, 2 * side, 2 * side)`."""
+    side = views.shape[-1]
+    grid = views.view(-1, 2, 2, 3, side, side)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, 2 * side, 2 * side)
+
+
+def split_corners(features: torch.Tensor) -> torch.Tensor:
+    """The features of the corners of tiles, `(number, side * side, width)` -> `(4 * number, side * side / 4, width)`."""
+    number, count, width = features.shape
+    half = math.isqrt(count) // 2
+    grid = features.view(number, 2, half, 2, half, width)
+    return grid.permute(0, 1, 3, 2, 4, 5).reshape(4 * number, half * half, width)
+
+
 def draw_views(
-    pictures: torch.Tensor, sizes: tuple[float, float], tile: int, generator: torch.Generator, is_ink: bool
+    pictures: torch.Tensor,
+    sizes: tuple[float, float],
+    tile: int,
+    generator: torch.Generator,
+    is_ink: bool = False,
+    on_ground: int = 1,
 ) -> torch.Tensor:
     """
     Random views of kept pictures, `(number, 4, SIDE, SIDE)` -> `(number, 3, tile, tile)` from -1 to 1.
@@ -161,6 +191,7 @@ def draw_views(
     Args:
         sizes (`tuple[float, float]`): the smallest and largest side in tiles. What is larger than a tile is cut.
         is_ink (`bool`): whether the pictures are print, whose colour is drawn.
+        on_ground (`int`): so many views after each other have the same ground.
     """
     count, device = len(pictures), pictures.device
 
@@ -191,7 +222,7 @@ def draw_views(
     moved = F.avg_pool2d(moved, 2)
     colour, opacity = moved[:, :3], moved[:, 3:]
 
-    ground = uniform(0, 1, 3, 1, 1)
+    ground = uniform(0, 1, 3, 1, 1)[::on_ground].repeat_interleave(on_ground, 0)
     if is_ink:
         ink = uniform(0, 1, 3, 1, 1)
         light = torch.tensor([0.3, 0.59, 0.11], device=device)[:, None, None]
@@ -218,8 +249,8 @@ class TowerTraining:
     The contrastive training of a tower.
 
     Args:
-        model (`LLaDAVModel`): its tower, projector and first layers are trained in place.
-        tokenizer (`PreTrainedTokenizerBase`): reads the names.
+        model (`LLaDAVModel`): its tower, projector and token embedding are trained in place.
+        tokenizer (`PreTrainedTokenizerBase`): tokenizes the names.
         archive (`Archive`): the pictures.
         args (`TowerArguments`): how.
         seed (`int`): of the views.
@@ -237,7 +268,7 @@ class TowerTraining:
         self.args, self.device, self.tile = args, device, model.config.vision_config.image_size
         torch.manual_seed(seed)
         num_texts = len(LANGUAGES) * len(archive.emoji) + round(args.line_share * args.batch_size)
-        self.contrast = Contrast(model, args.text_layers, num_texts, tokenizer.pad_token_id).to(device)
+        self.contrast = Contrast(model, num_texts, tokenizer.pad_token_id).to(device)
         self.seen, self.held_out = keep_emoji(archive, device)
         self.lines = keep_lines(archive, args.num_lines, device, seed, self.tile)
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
@@ -271,24 +302,20 @@ class TowerTraining:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
         num_lines = round(args.line_share * args.batch_size)
-        chosen = [
+        num_emoji = args.batch_size - num_lines
+        num_alone = num_emoji - num_emoji // 2 // CORNERS * CORNERS  # half of them share a tile
+        emoji, lines = (
             torch.randint(len(kept.pictures), (count,), generator=generator, device=self.device)
-            for kept, count in ((self.seen, args.batch_size - num_lines), (self.lines, num_lines))
-        ]
-        views = [
-            draw_views(kept.pictures[index], SIZES[kind], self.tile, generator, kind == "line")
-            for kept, index, kind in zip((self.seen, self.lines), chosen, SIZES, strict=True)
-        ]
-        # All names are texts of each step; of the lines those of the step.
-        name = torch.arange(len(self.names), device=self.device)
-        line = self.lines.captions[chosen[1], 0]
-        first = self.seen.captions[chosen[0]]
-        is_name = (name == first[:, :1]) | (name == first[:, 1:])
-        is_line = line == line[:, None]
-        is_pair = torch.block_diag(is_name, is_line)
+            for kept, count in ((self.seen, num_emoji), (self.lines, num_lines))
+        )
+        line = self.lines.captions[lines, 0]
         with self.autocast():
-            pictures = self.contrast.embed_pictures(torch.cat(views))
+            pictures = self._embed_views(self.seen.pictures[emoji], num_alone, self.lines.pictures[lines])
             texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
+        # All names are texts of each step; of the lines those of the step.
+        name, captions = torch.arange(len(self.names), device=self.device), self.seen.captions[emoji]
+        is_name = (name == captions[:, :1]) | (name == captions[:, 1:])
+        is_pair = torch.block_diag(is_name, line == line[:, None])
         loss = self.contrast.loss(pictures, texts, is_pair)
         self.contrast.zero_grad()
         loss.backward()
@@ -298,17 +325,24 @@ class TowerTraining:
         self.step += 1
         return loss.detach()
 
+    def _embed_views(self, emoji: torch.Tensor, num_alone: int, lines: torch.Tensor) -> torch.Tensor:
+        """The vectors of views of emoji, the first ones alone and the others in corners, and of lines."""
+        alone = draw_views(emoji[:num_alone], SIZES["emoji"], self.tile, self.generator)
+        corners = draw_views(emoji[num_alone:], SIZES["corner"], self.tile // 2, self.generator, on_ground=CORNERS)
+        ink = draw_views(lines, SIZES["line"], self.tile, self.generator, is_ink=True)
+        tiles = [alone, join_corners(corners), ink]
+        alone, corners, ink = self.contrast.get_tile_features(torch.cat(tiles)).split([len(one) for one in tiles])
+        return torch.cat([self.contrast.embed_pictures(one) for one in (alone, split_corners(corners), ink)])
+
     @torch.no_grad()
     def accuracy(self, kept: Kept, limit: int = 2048) -> dict[str, float]:
         """How often the nearest of all names in a language is that of the picture, in the middle of a grey tile."""
         self.contrast.eval()
-        pictures, result = kept.pictures[:limit], {}
-        pictures = pictures.float() / 255
-        views = (
-            2 * F.interpolate(pictures[:, :3] * pictures[:, 3:] + 0.5 * (1 - pictures[:, 3:]), (self.tile,) * 2) - 1
-        )
+        views, result = self._on_grey(kept.pictures[:limit]), {}
         with self.autocast():
-            features = torch.cat([self.contrast.embed_pictures(part) for part in views.split(512)])
+            features = torch.cat(
+                [self.contrast.embed_pictures(self.contrast.get_tile_features(part)) for part in views.split(512)]
+            )
             texts = self.contrast.embed_texts(self.names)
         for language in LANGUAGES:
             column = COLUMN[language]
@@ -316,6 +350,11 @@ class TowerTraining:
             result[language] = (nearest == kept.captions[:limit, column] // 2).float().mean().item()
         self.contrast.train()
         return result
+
+    def _on_grey(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures as tiles, on grey."""
+        kept = pictures.float() / 255
+        return 2 * F.interpolate(kept[:, :3] * kept[:, 3:] + 0.5 * (1 - kept[:, 3:]), (self.tile,) * 2) - 1
 
     def train(self, minutes: float | None, steps: int | None, folder: Path) -> list[dict]:
         """Trains for so many minutes or steps, prints and returns the log. A checkpoint in the folder is gone on with."""
@@ -334,6 +373,7 @@ class TowerTraining:
                 self.save(folder, seconds)
                 saved = time.monotonic()
         self._note(loss, seconds)
+        self.contrast.match_size(self._on_grey(self.seen.pictures[:512]))
         return self.log
 
     def _note(self, loss: torch.Tensor, seconds: float) -> None:

@@ -101,9 +101,24 @@ def make_model(
         **sizes,
     )
     model = LLaDAVForConditionalGeneration(config)
+    begin_with_likeness(model)
     defaults = SETTINGS["/think"] | {"stop_at_eos": True}
     model.generation_config = LLaDAGenerationConfig(**special, **defaults)
     return model, LLaDAVProcessor.from_config(config, tokenizer)
+
+
+@torch.no_grad()
+def begin_with_likeness(model: LLaDAVForConditionalGeneration, size: float = 0.7) -> None:
+    """
+    Lets half of the heads begin with keys that are their queries (https://huggingface.co/papers/2305.09828): a name then attends
+    to what is like it in the picture. With random ones, a language part as small as this one named what is at a place, and never
+    learned to find the place of a name.
+    """
+    for layer in model.model.layers:
+        queries, keys = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
+        half = len(queries) // 2
+        queries[:half] *= size
+        keys[:half] = queries[:half]
 
 
 def train(

@@ -13,12 +13,12 @@ from support.vision_archive import small_archive
 from recipes.vision import lists, measure, sheet, tasks, two_step
 from recipes.vision.archive import load_archive
 from recipes.vision.checks import blind_answers, is_right, scores
-from recipes.vision.dialogues import DIALOGUES, MOST, about_presence
+from recipes.vision.dialogues import DIALOGUES, MOST, about_corners, about_presence
 from recipes.vision.draw import WORDINGS, Draw, held_out_numbers, held_out_style, is_held_out_layout, is_held_out_text
 from recipes.vision.rows import STAGE_1, STAGE_2, TWO_STEP, VisionRows
 
 
-ALL_MAKERS = [maker for maker in {**STAGE_1, **STAGE_2, **TWO_STEP} if maker not in DIALOGUES]
+ALL_MAKERS = [maker for maker in {**STAGE_1, **STAGE_2, **TWO_STEP} if maker not in {**DIALOGUES, about_corners: 0}]
 READ = (tasks.read_sign, tasks.read_line, tasks.caption_sign)
 
 

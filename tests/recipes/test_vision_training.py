@@ -42,7 +42,7 @@ SMALL = [
     *(f"model.{name}={value}" for name, value in SIZES.items()),
     *(f"model.vision_config.{name}={value}" for name, value in SIZES.items()),
     "model.vision_config.patch_size=16",
-    "tower={batch_size: 8, num_lines: 8, text_layers: 1, warmup_steps: 1}",
+    "tower={batch_size: 16, num_lines: 8, warmup_steps: 1}",
     "training.per_device_train_batch_size=2",
     "training.dataloader_num_workers=0",
     "training.dataloader_prefetch_factor=null",
@@ -164,27 +164,42 @@ class TestTower:
         # More than the noise and the shades of the ground.
         assert (views.flatten(2).amax(-1) - views.flatten(2).amin(-1)).amax(-1).min() > 0.3
 
-    def test_names_are_read_by_the_language_part_and_pictures_seen_as_it_sees_them(self):
-        recipe = load_recipe(CONFIG, {}, [*SMALL, "model.num_hidden_layers=2"])
-        model, processor = make_model(recipe, build_tokenizer(small_archive()))
-        contrast = tower.Contrast(model.model, 1, 8, processor.tokenizer.pad_token_id)
-        names = [
-            part.removeprefix("text.") for part, _ in contrast.named_parameters() if part.startswith("text.layers")
-        ]
-        assert names and all(name.startswith("layers.0.") for name in names)
-        assert contrast.text.layers[0] is model.model.layers[0]
-        pixels, texts = torch.zeros(2, 3, 64, 64), torch.tensor([[5, 6, 7], [5, 6, processor.tokenizer.pad_token_id]])
-        assert contrast.embed_pictures(pixels).shape == contrast.embed_texts(texts).shape == (2, 16)
-        alone = contrast.embed_texts(texts[1:, :2])
-        torch.testing.assert_close(contrast.embed_texts(texts)[1:], alone)  # filling is not read
-        contrast.embed_pictures(pixels).sum().backward()
-        assert model.model.multi_modal_projector.linear_1.weight.grad is not None
+    def test_too_few_views_are_refused(self):
+        with pytest.raises(ValueError, match="`tower.batch_size` must leave 8 views beside the lines, but got 8"):
+            tower.TowerArguments(batch_size=8)
+
+    def test_views_in_corners_share_their_ground_and_are_seen_apart(self):
+        pictures = torch.zeros(8, 4, tower.SIDE, tower.SIDE, dtype=torch.uint8)  # nothing but ground
+        generator = torch.Generator().manual_seed(0)
+        views = tower.draw_views(pictures, tower.SIZES["corner"], 32, generator, on_ground=tower.CORNERS)
+        grounds = views.mean((2, 3))
+        within, between = (grounds[0] - grounds[3]).abs().mean(), (grounds[0] - grounds[4]).abs().mean()
+        assert within < 0.3 < between
+        tiles = tower.join_corners(views)
+        assert tiles.shape == (2, 3, 64, 64)
+        assert torch.equal(tiles[1, :, :32, 32:], views[5]) and torch.equal(tiles[1, :, 32:, :32], views[6])
+        # One feature for each 8 x 8 pixels: the corner of a feature is that of its pixels.
+        features = tiles[:, :, ::8, ::8].flatten(2).transpose(1, 2)
+        assert torch.equal(tower.split_corners(features)[5], views[5][:, ::8, ::8].flatten(1).T)
+
+    def test_a_name_is_the_sum_of_its_tokens_and_a_picture_what_the_language_part_sees(self):
+        model, processor = make_model(load_recipe(CONFIG, {}, SMALL), build_tokenizer(small_archive()))
+        contrast = tower.Contrast(model.model, 8, processor.tokenizer.pad_token_id)
+        texts = torch.tensor([[5, 6, 7], [5, 6, processor.tokenizer.pad_token_id]])
+        embedded, weight = contrast.embed_texts(texts), model.model.embed_tokens.weight
+        torch.testing.assert_close(embedded[1], torch.nn.functional.normalize(weight[5] + weight[6], dim=-1))
+        pixels = torch.rand(2, 3, 64, 64)
+        features = model.model.get_tile_features(pixels)
+        assert contrast.embed_pictures(features).shape == embedded.shape == (2, 16)
+        contrast.match_size(pixels)
+        sizes = [one.pow(2).mean().sqrt() for one in (model.model.get_tile_features(pixels), weight)]
+        torch.testing.assert_close(*sizes)
 
     def test_training_goes_on_from_its_checkpoint_as_without_a_break(self, tmp_path):
         def begin():
             torch.manual_seed(1)
             model, processor = make_model(load_recipe(CONFIG, {}, SMALL), build_tokenizer(small_archive()))
-            args = tower.TowerArguments(batch_size=8, num_lines=8, text_layers=1)
+            args = tower.TowerArguments(batch_size=16, num_lines=8)
             return tower.TowerTraining(model.model, processor.tokenizer, small_archive(), args, 0, torch.device("cpu"))
 
         whole, broken, resumed = begin(), begin(), begin()
@@ -196,6 +211,13 @@ class TestTower:
         assert resumed.step == whole.step == 4
         for name, weight in whole.contrast.state_dict().items():
             assert torch.equal(weight, resumed.contrast.state_dict()[name]), name
+
+
+def test_half_of_the_heads_begin_with_keys_that_are_queries():
+    model, _ = make_model(load_recipe(CONFIG, {}, SMALL), build_tokenizer(small_archive()))
+    attention = model.model.layers[0].self_attn
+    is_equal = attention.q_proj.weight == attention.k_proj.weight
+    assert is_equal[:8].all() and not is_equal[8:].any()
 
 
 class TestOptimizers:
