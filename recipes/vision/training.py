@@ -111,8 +111,7 @@ def make_model(
 def begin_with_likeness(model: LLaDAVForConditionalGeneration, size: float = 0.7) -> None:
     """
     Lets half of the heads begin with keys that are their queries (https://huggingface.co/papers/2305.09828): a name then attends
-    to what is like it in the picture. With random ones, a language part as small as this one named what is at a place, and never
-    learned to find the place of a name.
+    to what is like it in the picture, and the place of a name is learned a little earlier.
     """
     for layer in model.model.layers:
         queries, keys = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
