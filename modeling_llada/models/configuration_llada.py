@@ -294,6 +294,17 @@ class LLaDAConfig(PreTrainedConfig):
             cls.field_checks[name](name, value)
 
     @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Reads a config.json; see [`PreTrainedConfig.get_config_dict`], which gives the default sizes to a folder without one."""
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        if not config_dict:
+            raise ValueError(
+                "`pretrained_model_name_or_path` must be a folder or a repository with a config.json, but there is none in "
+                f"{str(pretrained_model_name_or_path)!r}. Name the folder of a checkpoint."
+            )
+        return config_dict, kwargs
+
+    @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):
         """Reads a config.json; see [`PreTrainedConfig.from_dict`]. Its `architectures` tell the class of the config."""
         config_class = config_class_of(config_dict, default=cls)

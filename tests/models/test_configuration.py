@@ -9,7 +9,7 @@ import pickle
 import pytest
 from transformers import AutoConfig
 
-from modeling_llada import LLaDAConfig
+from modeling_llada import LLaDAConfig, LLaDAMoeConfig, LLaDAVConfig
 from modeling_llada.models.conversion_llada import OFFICIAL_TO_CANONICAL_FIELD
 
 
@@ -328,6 +328,12 @@ class TestEmbeddingSize:
 
 
 class TestRefused:
+    @pytest.mark.parametrize("config_class", (LLaDAConfig, LLaDAMoeConfig, LLaDAVConfig))
+    def test_a_folder_without_a_config(self, config_class, tmp_path):
+        """The library would give the sizes of an 8B model to an empty folder."""
+        with pytest.raises(ValueError, match=r"`pretrained_model_name_or_path` must be .* with a config.json"):
+            config_class.from_pretrained(tmp_path)
+
     @pytest.mark.parametrize("name, value", BAD_FIELDS, ids=str)
     def test_value_that_cannot_be(self, name, value, tmp_path):
         """Before any layer is made, whichever way the value comes in."""
