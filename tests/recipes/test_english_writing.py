@@ -93,6 +93,12 @@ class TestSampling:
         best = model(torch.tensor([[5]])).logits[0, -1].argmax()
         assert {sample.tokens[0] for sample in sampler.sample([[5]] * 8) if sample.tokens} <= {best.item()}
 
+    def test_places_are_exact_in_bfloat16(self, model):
+        exact, rounded = (
+            RowSampler(deepcopy(model).to(dtype), 1, 224, 0, 0.1, 0, EOS) for dtype in (torch.float32, torch.bfloat16)
+        )
+        torch.testing.assert_close(rounded.cos.float(), exact.cos, atol=4e-3, rtol=0)
+
     def test_a_prompt_must_fit(self, model):
         with pytest.raises(ValueError, match="`length` must be more than the tokens of a prompt, 24, but got 24"):
             list(RowSampler(model, 1, LENGTH, 0, 0.1, 0, EOS).sample([[5] * 24]))
