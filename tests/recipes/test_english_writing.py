@@ -197,6 +197,9 @@ class TestWrite:
         assert (paths[0].read_bytes(), paths[1].read_bytes()) == before
         main(arguments)
         assert "has all 2 parts" in capsys.readouterr().out
+        with pytest.raises(ValueError, match="were written with `--temperature 0.5`. Give the same"):
+            main([*arguments, "--temperature", "0.7", "--parts", "3"])
+        assert not write.part_path(tmp_path / "data", 2).exists()
 
     def test_wrong_options(self, capsys):
         for option in (["--rows", "0"], ["--temperature", "-1"], ["--min-p", "2"]):
