@@ -12,20 +12,21 @@ MIN_WORDS, MAX_WORDS = 14, 220
 NATS = (0.3, 1.25)
 MOST_SEEN = 0.34  # the most of the runs of three words of a sentence that the text had before
 MIN_DISTINCT = 0.85  # the least share of different runs of three words of a text
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"'])\s+")
+NO_TITLE = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)"  # whose full stop ends no sentence
+SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?][\"'])){NO_TITLE}\s+")
 CLOSING = (".", "!", "?", '."', '!"', '?"', ".'", "!'", "?'")
 LIST = re.compile(r"^\s*([-*#>|]|\d+[.)])|\*\*|[<>{}\[\]\\^|=@#*]|https?:|&", re.M)
+# Both are for text in lower case, which is four times faster than to ignore the case.
 ABOUT_ITSELF = re.compile(
-    r"\b(AI|SmolLM|SmolL?\w*|Hugging|language model|chatbot|assistant|word count|the (user|prompt|story is about|author|reader)|"
-    r"I'm (sorry|ready)|I (cannot|can't) (help|assist|provide)|rewrite|note:|version of)\b",
-    re.I,
+    r"\b(ai|smollm\w*|hugging face|language model|chatbot|assistant|word count|the (user|prompt|story is about|author|reader)|"
+    r"i'm ready to (help|assist)|i (cannot|can't) (help|assist|provide)|rewrite|(revised|edited|rewritten) version)\b|\bnote:"
 )
 UNFRIENDLY = re.compile(
-    r"\b(kill\w*|murder\w*|blood\w*|suicid\w*|drunk\w*|drank|alcohol\w*|champagne|beer|wine|whisk\w*|drugs?|cocaine|sex\w*|naked|nude|rap(e|ed|ist)|abus\w*|"
-    r"demon\w*|ruthless|evil|attack\w*|death|dead|died|dying|"
-    r"terror\w*|bombs?|guns?|shot|shoot\w*|weapons?|slave\w*|nazi\w*|racis\w*|hate[sd]?|idiots?|stupid|damn\w*|hell|corpses?|"
-    r"tortur\w*|suffer\w*|cancer|pandemic\w*|covid\w*|politic\w*|president|religio\w*|pregnan\w*|drown\w*|gambl\w*|cigar\w*|smok(e|ed|ing)d?)\b",
-    re.I,
+    r"\b(kill\w*|murder\w*|blood(y|shed)|suicid\w*|drunk\w*|alcohol\w*|champagne|beer|wine|whiske?y|drugs?|cocaine|"
+    r"sex(ual\w*|y)?|naked|nude|rap(e|ed|ist)|abus\w*|demons?|ruthless|evil|attack\w*|death|dead|died(?! down)|dying|"
+    r"terror\w*|bombs?|guns?|shot|shooting(?! stars?)|weapons?|slave\w*|nazi\w*|racis\w*|hate[sd]?|idiots?|stupid|damn\w*|"
+    r"hell|corpses?|tortur\w*|suffer\w*|cancer|pandemic\w*|covid\w*|politic\w*|president|religio\w*|pregnan\w*|drown\w*|"
+    r"gambl\w*|cigar\w*|smoking|smokers?)\b"
 )
 
 
@@ -46,7 +47,7 @@ def kept_text(beginning: str, continuation: str, scores: list[float], has_ended:
 
 def whole_sentences(text: str) -> str:
     """The text up to its last complete sentence."""
-    ends = [match.end() for match in re.finditer(r"[.!?][\"']?(?=\s|$)", text)]
+    ends = [match.end() for match in re.finditer(rf"[.!?][\"']?{NO_TITLE}(?=\s|$)", text)]
     return text[: ends[-1]] if ends else ""
 
 
@@ -79,7 +80,8 @@ def is_plain(text: str) -> bool:
     words = len(text.split())
     if not is_prose or not MIN_WORDS <= words <= MAX_WORDS or text.count('"') % 2:
         return False
-    return not (LIST.search(text) or ABOUT_ITSELF.search(text) or UNFRIENDLY.search(text))
+    lower = text.lower()
+    return not (LIST.search(text) or ABOUT_ITSELF.search(lower) or UNFRIENDLY.search(lower))
 
 
 def sentence_keys(text: str) -> list[int]:

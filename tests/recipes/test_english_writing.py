@@ -134,6 +134,8 @@ class TestFilter:
         assert filtering.whole_sentences("One. Two? And th") == "One. Two?"
         assert filtering.whole_sentences('He said, "Go!" And th') == 'He said, "Go!"'
         assert filtering.whole_sentences("none") == ""
+        assert filtering.whole_sentences("He went home. He met Mr. Fo") == "He went home."
+        assert filtering.SENTENCE_END.split('"Hi, Dr. Fox!" And so on.') == ['"Hi, Dr. Fox!"', "And so on."]
 
     def test_a_text_ends_before_it_repeats_itself(self):
         text = "The star had a happy life. It shone all night. The star had a happy life again. And so on."
@@ -146,9 +148,25 @@ class TestFilter:
         assert keep(GOOD + " The fox lived near a river with two friends. The fox lived.")[0] == GOOD
 
     @pytest.mark.parametrize(
+        "words",
+        [
+            "the cat's long whiskers",
+            "how to demonstrate it",
+            "a shooting star",
+            "hot tea that they drank",
+            "a smoldering fire",
+        ],
+    )
+    def test_harmless_words_are_kept(self, words):
+        text = f'{GOOD} "I\'m sorry, but I saw {words}," said the fox.'
+        assert keep(text)[0] == text
+
+    @pytest.mark.parametrize(
         "text",
         [
             GOOD + " It is a **bold** one.",
+            GOOD + " Note: this is only a story.",
+            GOOD + " A demon drank whisky.",
             GOOD + " As an AI, I am glad.",
             GOOD + " And they drank wine.",
             GOOD + ' One more quotation mark".',
