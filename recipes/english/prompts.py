@@ -16,6 +16,8 @@ WORDS = {
     name: [word.strip() for word in re.split("[;,]" if re.search("[;,]", words) else " ", words)]
     for name, words in json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8")).items()
 }
+# SmolLM2 is told so, but a question is kept without it, as people ask.
+IN_SHORT = " Answer in two or three sentences."
 ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou]|honest)")
 
 
@@ -77,41 +79,26 @@ FORMS = (
         "question",
         0.20,
         (
-            ("What is a {subject}? Answer in two or three sentences.", "A {subject} is"),
-            (
-                "What is the difference between a {subject} and a {subject2}? Answer in two or three sentences.",
-                "A {subject} is",
-            ),
-            (
-                "Where would I find a {animal} in {season}? Answer in two or three sentences.",
-                "In {season}, a {animal}",
-            ),
-            (
-                "What does a {woman} do on a {weather} {time}? Answer in two or three sentences.",
-                "On a {weather} {time}, a {woman}",
-            ),
-            ("What can I do with a {thing} near a {place}? Answer in two or three sentences.", "With a {thing},"),
+            ("What is a {subject}?", "A {subject} is"),
+            ("What is the difference between a {subject} and a {subject2}?", "A {subject} is"),
+            ("Where would I find a {animal} in {season}?", "In {season}, a {animal}"),
+            ("What does a {woman} do on a {weather} {time}?", "On a {weather} {time}, a {woman}"),
+            ("What can I do with a {thing} near a {place}?", "With a {thing},"),
             ("Explain to a child what a {subject} is.", "A {subject} is"),
-            ("Why {why}? Answer in two or three sentences.", ""),
-            ("What kind of animal is the {animal}? Answer in two or three sentences.", "The {animal} is an animal"),
+            ("Why {why}?", ""),
+            ("What kind of animal is the {animal}?", "The {animal} is an animal"),
         ),
     ),
     Form(
         "advice",
         0.12,
         (
-            ("How can I {how}? Answer in two or three sentences.", "To {how},"),
-            (
-                "What should I take with me to a {place} on a {weather} {time}? Answer in two or three sentences.",
-                "On a {weather} {time},",
-            ),
-            (
-                "How can I help a {adjective} {man} who is {feeling}? Answer in two or three sentences.",
-                "To help someone who is {feeling},",
-            ),
+            ("How can I {how}?", "To {how},"),
+            ("What should I take with me to a {place} on a {weather} {time}?", "On a {weather} {time},"),
+            ("How can I help a {adjective} {man} who is {feeling}?", "To help someone who is {feeling},"),
             ("Tell me in a few simple sentences how to {how}.", "First,"),
-            ("I am {feeling} today. What can I do? Answer in two or three sentences.", "If you are {feeling},"),
-            ("Why is {lesson} important? Answer in two or three sentences.", "{lesson_first} is important because"),
+            ("I am {feeling} today. What can I do?", "If you are {feeling},"),
+            ("Why is {lesson} important?", "{lesson_first} is important because"),
         ),
     ),
     Form(
@@ -162,4 +149,5 @@ def make_prompt(seed: int, number: int) -> Prompt:
 
 def chat_text(prompt: Prompt) -> str:
     """The prompt in the chat format of SmolLM2, without its own system message, up to the beginning of the answer."""
-    return f"<|im_start|>user\n{prompt.question}<|im_end|>\n<|im_start|>assistant\n{prompt.beginning}"
+    request = prompt.question + IN_SHORT if prompt.question.endswith("?") else prompt.question
+    return f"<|im_start|>user\n{request}<|im_end|>\n<|im_start|>assistant\n{prompt.beginning}"

@@ -56,6 +56,7 @@ def make_corpus(data: Path, vocab_size: int) -> None:
         print(
             f"{name:16} {count['documents']:8,} documents, {count['tokens']:12,} tokens of {count['bytes'] / count['tokens']:.2f} bytes"
         )
+    (data / CORPUS).unlink(missing_ok=True)  # which has the tokens of an older tokenizer
     with complete_or_absent(data / TOKENIZER) as folder:
         tokenizer.save_pretrained(folder)
     write_atomically(data / TOKENS, json.dumps(counts, indent=1) + "\n")
@@ -77,7 +78,7 @@ def make_corpus(data: Path, vocab_size: int) -> None:
 
 
 def read_texts(data: Path) -> Iterator[tuple[str, str, bool]]:
-    """The kind of each document, its text, and whether it is held out."""
+    """The kind of each document, its text, and whether it is held out: of what SmolLM2 has written, all answers to a question."""
     if not (data / CLASSICS).is_file():
         raise ValueError(
             f"`--data` must be a folder of `python -m recipes.english prepare`, but there is no {data / CLASSICS}."
@@ -86,7 +87,7 @@ def read_texts(data: Path) -> Iterator[tuple[str, str, bool]]:
         for row in map(json.loads, file):
             yield row["kind"], row["text"], row["held_out"]
     for row in read_written(data):
-        yield "written", text_of(row), is_held_out(row["text"])
+        yield "written", text_of(row), is_held_out(row["question"])
 
 
 def read_written(data: Path) -> Iterator[dict]:
@@ -103,11 +104,11 @@ def text_of(row: dict) -> str:
 
 
 def write_chats(data: Path) -> None:
-    """Writes rows of chats: what SmolLM2 was asked, with its answers if they are short and not held out, and greetings."""
+    """Writes rows of chats: what SmolLM2 was asked, with the answers that are short and not held out, and greetings."""
     pairs = [
         (row["question"], row["text"])
         for row in read_written(data)
-        if len(row["text"].split()) <= CHAT_WORDS and not is_held_out(row["text"])
+        if len(row["text"].split()) <= CHAT_WORDS and not is_held_out(row["question"])
     ]
     for questions, answers in json.loads(GREETINGS.read_text(encoding="utf-8")):
         pairs += list(itertools.product(questions, answers)) * GREETING_COPIES

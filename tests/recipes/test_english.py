@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,32 @@ class TestData:
             "Rain is water. It falls.",
         ]
         assert chats[2]["messages"][0]["content"] == "Hello"  # the first of the greetings
+
+    def test_answers_to_a_question_are_held_out_together(self, data, tmp_path):
+        folder = Path(shutil.copytree(data, tmp_path / "data"))
+        (folder / prepare.WRITTEN).mkdir()
+        rows = [
+            {"kind": "question", "question": f"What is {number}?", "text": f"{answer} {number}."}
+            for answer in ("It is", "I know", "We call it")
+            for number in range(300)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / prepare.WRITTEN / "part-000.jsonl.xz").write_bytes(lzma.compress(text.encode()))
+        sides = defaultdict(list)
+        for kind, text, held_out in read_texts(folder):
+            if kind == "written":
+                sides[text.split("\n")[0]].append(held_out)
+        assert {tuple(side) for side in sides.values()} == {(True,) * 3, (False,) * 3}
+
+    def test_a_corpus_never_has_the_tokens_of_another_tokenizer(self, data, tmp_path, monkeypatch):
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        folder = Path(shutil.copytree(data, tmp_path / "data"))
+        monkeypatch.setattr(Corpus, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_corpus(folder, 500)
+        assert not (folder / CORPUS).exists()
 
     def test_what_is_missing(self, tmp_path, capsys):
         for arguments, message in (

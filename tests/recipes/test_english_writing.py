@@ -115,7 +115,11 @@ class TestPrompts:
 
     def test_the_answer_is_begun(self):
         text = prompts.chat_text(prompts.Prompt("story", "Tell me a story.", "Once upon a time"))
-        assert text.endswith("<|im_start|>assistant\nOnce upon a time")
+        assert text.endswith("Tell me a story.<|im_end|>\n<|im_start|>assistant\nOnce upon a time")
+
+    def test_smollm2_is_told_to_be_short_and_the_question_is_kept_bare(self):
+        assert "Why? Answer in two" in prompts.chat_text(prompts.Prompt("question", "Why?", "Because"))
+        assert not any("Answer in" in prompts.make_prompt(3, number).question for number in range(100))
 
 
 GOOD = (
