@@ -47,6 +47,7 @@ class TextJudge:
 
     def __init__(self, model: LlamaForCausalLM, tokenizer, batch_size: int):
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        model.config.bos_token_id = tokenizer.unk_token_id  # which is between documents
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -79,13 +80,12 @@ class TextJudge:
         """The judge's own endings."""
         torch.manual_seed(seed)
         self.tokenizer.padding_side = "left"
-        texts = [self.tokenizer.unk_token + text for text in beginnings]  # the token between documents
+        texts = [self.tokenizer.unk_token + text for text in beginnings]
         inputs = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
         inputs = inputs.to(self.model.device)
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
-        output = self.model.generate(
-            **inputs, max_new_tokens=new_tokens, suppress_tokens=[self.tokenizer.eos_token_id], **sampling
-        )
+        never = [self.tokenizer.unk_token_id, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id]
+        output = self.model.generate(**inputs, max_new_tokens=new_tokens, suppress_tokens=never, **sampling)
         return self.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
@@ -117,7 +117,6 @@ def measure(
     save(output, record)
     if isinstance(network, LLaDAForMaskedLM):
         judge = TextJudge(load_original(data).to(device), load_tokenizer(data / GGUF), batch_size)
-        judge.model.config.bos_token_id = judge.tokenizer.unk_token_id  # which is between documents
         beginnings, endings = held_out_beginnings(data, texts, tokenizer, new_tokens)
         record["text"] = frontier(network, tokenizer, judge, beginnings, endings, new_tokens)
         save(output, record)
@@ -151,7 +150,7 @@ def held_out(
             nats = held_out_bounds(model, rows, noise_samples, batch_size)
         else:
             nats = next_token_losses(model, rows, batch_size).mean(1)
-        bytes_a_token = counts[name]["bytes"] / counts[name]["tokens"]
+        bytes_a_token = counts[name]["bytes"] / len(tokens)  # of which BOS and EOS are predicted, too
         found[name] = {
             "windows": len(rows),
             "nats": interval(nats),
@@ -170,11 +169,18 @@ def held_out_beginnings(data: Path, number: int, tokenizer, new_tokens: int) -> 
     for text in sorted_texts(data):
         words = text.split(" ")
         first, rest = " ".join(words[:PROMPT_WORDS]), " " + " ".join(words[PROMPT_WORDS:])
-        ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
-        if len(ids) >= new_tokens and len(beginnings) < number:
+        if len(tokenizer(rest, add_special_tokens=False)["input_ids"]) >= new_tokens and len(beginnings) < number:
             beginnings.append(first)
-            endings.append(tokenizer.decode(ids[:new_tokens]))
+            endings.append(first_tokens(rest, tokenizer, new_tokens))
+    if not beginnings:
+        raise ValueError(
+            f"`--new-tokens` must be fewer, because no held-out text has {new_tokens} after its beginning."
+        )
     return beginnings, endings
+
+
+def first_tokens(text: str, tokenizer, number: int) -> str:
+    return tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"][:number])
 
 
 def sorted_texts(data: Path) -> list[str]:
@@ -185,10 +191,14 @@ def sorted_texts(data: Path) -> list[str]:
 
 @torch.no_grad()
 def frontier(model, tokenizer, judge: TextJudge, beginnings: list[str], endings: list[str], new_tokens: int) -> dict:
-    """The quality of completions over temperature, order and number of passes, beside that of the judge and of held-out text."""
+    """
+    The quality of completions over temperature, order and number of passes, beside that of the judge and of held-out text. All texts
+    have the same number of the model's tokens, because longer ones have more entropy and are more likely.
+    """
     rows = {"held-out text": judge.quality(beginnings, endings, endings)}
     for temperature in TEMPERATURES:
         texts = judge.completions(beginnings, new_tokens, temperature, seed=0)
+        texts = [first_tokens(text, tokenizer, new_tokens) for text in texts]
         rows[f"judge, temperature {temperature}"] = judge.quality(beginnings, texts, endings)
     for remasking, temperature, divisor in settings():
         steps = max(new_tokens // divisor, 1)

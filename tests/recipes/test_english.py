@@ -5,11 +5,13 @@
 import gzip
 import json
 import lzma
+import math
 import shutil
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import torch
 
 
 pytest.importorskip("gguf", reason="the judge is read with it")
@@ -28,7 +30,7 @@ from recipes.english.tokens import CHATS, CORPUS, TOKENS, make_corpus, read_famo
 from recipes.packages import Package  # noqa: E402
 from recipes.smollm2.corpus import Paragraphs  # noqa: E402
 from recipes.smollm2.sources import TextSource, read_text  # noqa: E402
-from recipes.smollm2.weights import GGUF  # noqa: E402
+from recipes.smollm2.weights import GGUF, load_original, load_tokenizer  # noqa: E402
 
 
 PLAY = b"""A PLAY
@@ -240,7 +242,8 @@ def measured(data, tmp_path_factory):
     write_gguf(data / GGUF)
     (data / prepare.WRITTEN).mkdir()
     texts = (f"A fox named fox{number} went out. It found number {number * 7}. " * 5 for number in range(400))
-    rows = "".join(json.dumps({"kind": "story", "question": "?", "text": text}) + "\n" for text in texts)
+    rows = [{"kind": "story", "question": f"{number}?", "text": text} for number, text in enumerate(texts)]
+    rows = "".join(json.dumps(row) + "\n" for row in rows)
     (data / prepare.WRITTEN / "part-000.jsonl.xz").write_bytes(lzma.compress(rows.encode()))
     config = LLaDAConfig(
         vocab_size=corpus.vocab_size, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
@@ -259,11 +262,14 @@ def measured(data, tmp_path_factory):
 
 
 class TestMeasuring:
-    def test_held_out_text(self, measured):
+    def test_held_out_text(self, measured, data):
+        count = json.loads((data / TOKENS).read_text(encoding="utf-8"))["test_poems"]
+        predicted = count["tokens"] + 2 * count["documents"]  # BOS and EOS, too
         for result in measured.values():
             (found,) = result["held_out"].values()
             assert found["windows"] >= 2 and 5 < found["nats"]["mean"] < 8  # near the logarithm of the vocabulary
-            assert 1 < found["bits_a_byte"] < 20
+            bits = found["nats"]["mean"] / math.log(2) * predicted / count["bytes"]
+            assert found["bits_a_byte"] == pytest.approx(bits, abs=1e-3)
 
     def test_text_is_judged_with_that_of_the_judge_and_the_truth(self, measured):
         text = measured["llada"]["text"]
@@ -275,6 +281,23 @@ class TestMeasuring:
         } <= text.keys()
         assert all(row["nats"]["mean"] > 0 and row["entropy"]["mean"] >= 0 for row in text.values())
         assert "text" not in measured["twin"]
+
+    def test_all_texts_have_the_same_number_of_tokens(self, measured, data):
+        tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
+        texts = [text for row in measured["llada"]["text"].values() for text in row["texts"]]
+        # Without what is no character: its bytes are other tokens now.
+        assert max(len(tokenizer.encode(text.replace("\ufffd", ""))) for text in texts) <= 8
+
+    def test_the_judge_does_not_begin_another_document(self, tmp_path):
+        write_gguf(tmp_path / GGUF)
+        judge = measuring.TextJudge(load_original(tmp_path), load_tokenizer(tmp_path / GGUF), batch_size=2)
+        head = torch.nn.Linear(judge.model.config.hidden_size, judge.model.config.vocab_size)
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+        head.bias.data[:3] = 2.0  # the special tokens
+        head.bias.data[judge.tokenizer.convert_tokens_to_ids("a")] = 1.0
+        judge.model.set_output_embeddings(head)
+        assert judge.completions(["The", "The reader"], 4, temperature=0.0, seed=0) == ["aaaa", "aaaa"]
 
     def test_a_missing_sentence(self, measured):
         found = measured["llada"]["missing_sentence"]
