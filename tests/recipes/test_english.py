@@ -20,8 +20,10 @@ pytest.importorskip("trl", reason="the recipe trains")
 from support.tiny_gguf import write_gguf  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
+from examples import pretrain  # noqa: E402
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM  # noqa: E402
 from modeling_llada.training import Corpus, RowMixture, autoregressive_twin  # noqa: E402
+from modeling_llada.training.pretraining.rows import RowSchedule  # noqa: E402
 from recipes.english import books, famous, measuring, prepare  # noqa: E402
 from recipes.english.__main__ import main  # noqa: E402
 from recipes.english.corpus import Document, clean, is_kept  # noqa: E402
@@ -129,6 +131,13 @@ class TestCorpus:
         package = Package("some-texts", "0.6", "MIT", "https://example.org", registry="PyPI", is_source=True)
         assert package.pattern == "some_texts-0.6.tar.gz"
         assert package.command[-3:] == ["--no-binary", "some-texts", "some-texts==0.6"]
+
+    def test_the_recipe_is_one_of_pretrain(self):
+        config = Path(measuring.__file__).with_name("english.yaml")
+        recipe = pretrain.load_recipe(pretrain.parse_arguments(["--config", str(config)]))
+        for phase in RowSchedule(recipe.phases).phases:
+            assert sum(entry.share for entry in phase.entries) == pytest.approx(1)
+            assert all(recipe.training["tokens_per_step"] % entry.width == 0 for entry in phase.entries)
 
 
 @pytest.fixture(scope="module")
