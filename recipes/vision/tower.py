@@ -3,8 +3,8 @@
 """Trains the vision tower with SigLIP's sigmoid loss (https://huggingface.co/papers/2303.15343): pictures against names.
 
 The projector and the token embedding of the language part are trained with it, in the place of a text encoder that would be thrown
-away: a name is the sum of its tokens. So what the language part sees at the place of a thing is near to the tokens of its name, and
-it can find a thing by its name from the start. A picture is an emoji against its English and Chinese name, alone or among three
+away: a name is the sum of its tokens. So what the language part sees at the place of a thing is like the tokens of its name, by
+which it can learn to find a thing. A picture is an emoji against its English and Chinese name, alone or among three
 others in the corners of a tile, or what a line of a sign says against its text. Pictures are kept on the device as squares with
 transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of
 the machine are free, and the tower sees more than a million views a minute.
