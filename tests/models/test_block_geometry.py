@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.generate_calls import EOS, MASK, PAD, calls, letters, tiny_model
+from support.generate_calls import EOS, MASK, PAD, calls, check_rows_alone, letters, tiny_model
 from support.golden_families import golden_of
 from support.synchronizations import count_synchronizations
 from transformers import CompileConfig
@@ -158,14 +158,7 @@ class TestProperties:
     @few
     @given(calls(), geometries)
     def test_a_row_does_not_depend_on_its_batch(self, call, geometry):
-        call = call.with_geometry(geometry)
-        together = call()
-        for index, row in enumerate(call.rows()):
-            alone = row(seeds=[index])
-            length = alone.sequences.shape[1]
-            assert torch.equal(together.sequences[index, -length:], alone.sequences[0])
-            assert torch.equal(together.trajectory[0][index, -length:], alone.trajectory[0][0])
-            assert together.num_forward_passes[index] == alone.num_forward_passes[0]
+        check_rows_alone(call.with_geometry(geometry))
 
     @few
     @given(calls(), geometries, st.sampled_from(["prefix", "dual", "vicinity"]))

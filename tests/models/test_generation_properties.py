@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.generate_calls import BAD_VALUES, EOS, MASK, PAD, calls
+from support.generate_calls import BAD_VALUES, EOS, MASK, PAD, calls, check_rows_alone
 
 
 def as_ids(token_ids):
@@ -56,13 +56,7 @@ def test_the_canvas_is_finished_and_the_numbers_of_the_output_agree(call):
 
 @given(calls())
 def test_a_row_does_not_depend_on_its_batch(call):
-    together = call()
-    for index, row in enumerate(call.rows()):
-        alone = row(seeds=[index])
-        length = alone.sequences.shape[1]
-        assert torch.equal(together.sequences[index, -length:], alone.sequences[0])
-        assert torch.equal(together.trajectory[0][index, -length:], alone.trajectory[0][0])
-        assert together.num_forward_passes[index] == alone.num_forward_passes[0]
+    check_rows_alone(call)
 
 
 @given(calls())

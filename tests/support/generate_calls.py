@@ -225,3 +225,14 @@ def calls(draw):
     prompt = st.lists(token | st.just(MASK), min_size=1, max_size=6).map(tuple)
     prompts = draw(st.lists(prompt, min_size=1, max_size=3).map(tuple))
     return Call(draw(st.integers(0, 3)), prompts, draw(options_of_a_call()))
+
+
+def check_rows_alone(call: Call) -> None:
+    """Asserts that each row of a call gets alone the tokens, the steps and the forward passes that it gets in the batch."""
+    together = call()
+    for index, row in enumerate(call.rows()):
+        alone = row(seeds=[index])
+        length = alone.sequences.shape[1]
+        assert torch.equal(together.sequences[index, -length:], alone.sequences[0])
+        assert torch.equal(together.trajectory[0][index, -length:], alone.trajectory[0][0])
+        assert together.num_forward_passes[index] == alone.num_forward_passes[0]
