@@ -4,8 +4,8 @@
 
 The projector and the token embedding of the language part are trained with it, in the place of a text encoder that would be thrown
 away: a name is the sum of its tokens. So what the language part sees at the place of a thing is like the tokens of its name, by
-which it can learn to find a thing. A picture is an emoji against its English and Chinese name, alone or among three
-others in the corners of a tile, or what a line of a sign says against its text. Pictures are kept on the device as squares with
+which it can learn to find a thing. A picture is an emoji against its English and Chinese name, alone or among three others in the
+corners of a tile, there with the words for the corner; or what a line of a sign says against its text. Pictures are kept on the device as squares with
 transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of
 the machine are free, and the tower sees more than a million views a minute.
 """
@@ -27,18 +27,25 @@ from transformers import PreTrainedTokenizerBase
 from modeling_llada.models.modeling_llada_v import LLaDAVModel
 from modeling_llada.writing import write_atomically
 from recipes.vision.archive import Archive
-from recipes.vision.draw import LANGUAGES, Draw, held_out_style
+from recipes.vision.draw import LANGUAGES, PLACES, Draw, held_out_style
 from recipes.vision.optimizers import Muon, is_matrix_of_layer
 from recipes.vision.papers import font_for
-from recipes.vision.tasks import NUM_FONTS, sign_line
+from recipes.vision.tasks import NUM_FONTS, short_names, sign_line
 
 
 SIDE = 64  # pixels of a kept picture
 PRINT = 20  # height of print in a kept picture, if the line is short
 # The smallest and the largest side of a view in tiles; print has to stay legible.
 SIZES = {"emoji": (0.35, 1.3), "corner": (0.7, 1.1), "line": (0.5, 1.1)}
-CORNERS = 4  # of a tile, each with a view of its own on the same ground
-COLUMN = {"en": 0, "zh": 1}
+CORNERS = (
+    (0, 0),
+    (0, 2),
+    (2, 0),
+    (2, 2),
+)  # of a tile, as rows and columns of nine places, each with a view of its own
+# How words stand at the beginning of a text and within one, where a space before them makes the English ones other tokens.
+FORMS = (("en", "{}"), ("en", " {}"), ("zh", "{}"))
+COLUMN = {"en": 0, "zh": 2}
 
 
 @dataclass
@@ -68,9 +75,9 @@ class TowerArguments:
     log_every: int = 100
 
     def __post_init__(self) -> None:
-        if (1 - self.line_share) * self.batch_size < 2 * CORNERS:
+        if (1 - self.line_share) * self.batch_size < 2 * len(CORNERS):
             raise ValueError(
-                f"`tower.batch_size` must leave {2 * CORNERS} views beside the lines, but got {self.batch_size} with "
+                f"`tower.batch_size` must leave {2 * len(CORNERS)} views beside the lines, but got {self.batch_size} with "
                 f"`line_share={self.line_share}`. Use a larger one."
             )
 
@@ -91,7 +98,7 @@ class Contrast(nn.Module):
         self.get_tile_features = model.get_tile_features
         self.weigh = nn.Linear(model.config.hidden_size, 1)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / 2)))  # a name is a pair in two languages
+        self.bias = nn.Parameter(torch.tensor(-math.log(num_texts / len(FORMS))))  # each form of a name is a pair
         self.filler = filler
 
     def embed_pictures(self, features: torch.Tensor) -> torch.Tensor:
@@ -113,19 +120,19 @@ class Contrast(nn.Module):
             parameter.mul_(sizes[0] / sizes[1])
 
     def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
-        """The sigmoid loss: each picture and each text are a pair or not. Means over pictures, as in the paper."""
+        """The sigmoid loss, summed: each picture and each text are a pair or not. The paper divides it by the pictures."""
         logits = self.log_scale.exp() * pictures @ texts.T + self.bias
-        return -F.logsigmoid(torch.where(is_pair, logits, -logits)).sum() / len(pictures)
+        return -F.logsigmoid(torch.where(is_pair, logits, -logits)).sum()
 
 
 class Kept:
     """
     Pictures on the device, `(number, 4, SIDE, SIDE)`: red, green, blue and opacity from 0 to 255.
 
-    Attributes: `texts` (the text of each caption), `captions` (`(number, 2)`: those of each picture), and `is_held_out`.
+    Attributes: `texts` (the text of each caption), `captions` (`(number, forms)`: those of each picture), and `is_held_out`.
     """
 
-    def __init__(self, pictures: list[np.ndarray], captions: list[tuple[int, int]], texts: list[str], device):
+    def __init__(self, pictures: list[np.ndarray], captions: list[tuple[int, ...]], texts: list[str], device):
         self.pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous().to(device)
         self.captions = torch.tensor(captions, device=device)
         self.texts = texts
@@ -133,24 +140,24 @@ class Kept:
 
 def keep_emoji(archive: Archive, device: torch.device) -> tuple[Kept, Kept]:
     """The emoji in the styles that training sees, and in the held-out style. They share the captions."""
-    texts = [one.name(language) for one in archive.emoji for language in LANGUAGES]
+    texts = [form.format(one.name(language)) for one in archive.emoji for language, form in FORMS]
     parts: dict[bool, tuple[list, list]] = {True: ([], []), False: ([], [])}
     for number, styles in enumerate(archive.styles_of):
         for style in styles:
             pictures, captions = parts[style == held_out_style(archive, number)]
             picture = archive.picture(number, style).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             pictures.append(np.asarray(picture))
-            captions.append((2 * number, 2 * number + 1))
+            captions.append(tuple(range(len(FORMS) * number, len(FORMS) * (number + 1))))
     return Kept(*parts[False], texts, device), Kept(*parts[True], texts, device)
 
 
 def keep_lines(archive: Archive, count: int, device: torch.device, seed: int, tile: int) -> Kept:
-    """What lines of signs of the training split say, white on nothing, as large as fits."""
+    """What lines of signs of the training split and heads of tables say, white on nothing, as large as fits."""
     rng = random.Random(f"lines {seed}")
     pictures, captions, known = [], [], {}
     for _ in range(count):
         draw = Draw(archive, "train", rng.choice(LANGUAGES), rng, tile)
-        text = sign_line(draw)
+        text = sign_line(draw) if rng.random() < 0.6 else short_names(draw, 1)[0]
         name = font_for(draw, text, rng.randrange(NUM_FONTS))
         width = archive.font(name, PRINT).getlength(text)
         font = archive.font(name, max(6, min(PRINT, int(PRINT * SIDE / max(width, 1)))))
@@ -158,8 +165,11 @@ def keep_lines(archive: Archive, count: int, device: torch.device, seed: int, ti
         ImageDraw.Draw(canvas).text((SIDE / 2, SIDE / 2), text, 255, font, anchor="mm")
         white = np.full((SIDE, SIDE, 3), 255, dtype=np.uint8)
         pictures.append(np.concatenate([white, np.asarray(canvas)[..., None]], axis=-1))
-        captions.append((known.setdefault(text, len(known)),) * 2)
-    return Kept(pictures, captions, list(known), device)
+        number = known.setdefault(text, len(known))
+        captions.append((2 * number, 2 * number + 1))
+    # At the beginning of a text and within one.
+    texts = [form for text in known for form in (text, f" {text}" if text.isascii() else text)]
+    return Kept(pictures, captions, texts, device)
 
 
 def join_corners(views: torch.Tensor) -> torch.Tensor:
@@ -267,11 +277,13 @@ class TowerTraining:
     ):
         self.args, self.device, self.tile = args, device, model.config.vision_config.image_size
         torch.manual_seed(seed)
-        num_texts = len(LANGUAGES) * len(archive.emoji) + round(args.line_share * args.batch_size)
+        num_texts = len(FORMS) * len(archive.emoji) + round(args.line_share * args.batch_size)
         self.contrast = Contrast(model, num_texts, tokenizer.pad_token_id).to(device)
         self.seen, self.held_out = keep_emoji(archive, device)
         self.lines = keep_lines(archive, args.num_lines, device, seed, self.tile)
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
+        corners = [(PLACES[language][3 * row + column], form) for row, column in CORNERS for language, form in FORMS]
+        self.corners = self._tokenize(tokenizer, [form.format(place) for place, form in corners])
         self.generator = torch.Generator(device).manual_seed(seed)
         self.optimizers = self._make_optimizers()
         self.step, self.log = 0, []
@@ -303,20 +315,23 @@ class TowerTraining:
                 group["lr"] = rate * factor
         num_lines = round(args.line_share * args.batch_size)
         num_emoji = args.batch_size - num_lines
-        num_alone = num_emoji - num_emoji // 2 // CORNERS * CORNERS  # half of them share a tile
+        num_alone = num_emoji - num_emoji // 2 // len(CORNERS) * len(CORNERS)  # half of them share a tile
         emoji, lines = (
             torch.randint(len(kept.pictures), (count,), generator=generator, device=self.device)
             for kept, count in ((self.seen, num_emoji), (self.lines, num_lines))
         )
-        line = self.lines.captions[lines, 0]
+        form = torch.randint(2, (num_lines, 1), generator=generator, device=self.device)
+        line = self.lines.captions[lines].gather(1, form).squeeze(1)
+        # All names are texts of each step, and all of them at each corner; of the lines those of the step.
+        is_name = self._is_name(self.seen.captions[emoji])
+        is_name_of_alone, is_name_at_corner = is_name[:num_alone], self._at_corners(is_name[num_alone:])
         with self.autocast():
-            pictures = self._embed_views(self.seen.pictures[emoji], num_alone, self.lines.pictures[lines])
+            alone, corners, ink = self._embed_views(self.seen.pictures[emoji], num_alone, self.lines.pictures[lines])
             texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
-        # All names are texts of each step; of the lines those of the step.
-        name, captions = torch.arange(len(self.names), device=self.device), self.seen.captions[emoji]
-        is_name = (name == captions[:, :1]) | (name == captions[:, 1:])
-        is_pair = torch.block_diag(is_name, line == line[:, None])
-        loss = self.contrast.loss(pictures, texts, is_pair)
+            texts_at_corners = self.contrast.embed_texts(self._names_at_corners())
+        is_pair = torch.block_diag(is_name_of_alone, line // 2 == line[:, None] // 2)
+        loss = self.contrast.loss(torch.cat([alone, ink]), texts, is_pair)
+        loss = (loss + self.contrast.loss(corners, texts_at_corners, is_name_at_corner)) / args.batch_size
         self.contrast.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.contrast.parameters(), 1.0)
@@ -325,14 +340,34 @@ class TowerTraining:
         self.step += 1
         return loss.detach()
 
-    def _embed_views(self, emoji: torch.Tensor, num_alone: int, lines: torch.Tensor) -> torch.Tensor:
+    def _is_name(self, captions: torch.Tensor) -> torch.BoolTensor:
+        """Whether a name is that of a picture, `(pictures, names)`."""
+        is_name = torch.zeros(len(captions), len(self.names), dtype=torch.bool, device=self.device)
+        return is_name.scatter_(1, captions, True)
+
+    def _at_corners(self, is_name: torch.BoolTensor) -> torch.BoolTensor:
+        """The same for names at corners, where views go through the corners in order: `(views, corners * names)`."""
+        is_at = torch.eye(len(CORNERS), dtype=torch.bool, device=self.device).repeat(len(is_name) // len(CORNERS), 1)
+        return (is_at.unsqueeze(-1) & is_name.unsqueeze(1)).flatten(1)
+
+    def _names_at_corners(self) -> torch.Tensor:
+        """The tokens of all names with the words for each corner in the same form, `(corners * names, tokens)`."""
+        corners = self.corners.view(len(CORNERS), len(FORMS), -1).repeat(1, len(self.names) // len(FORMS), 1)
+        names = self.names.expand(len(CORNERS), *self.names.shape)
+        return torch.cat([names, corners], -1).flatten(0, 1)
+
+    def _embed_views(
+        self, emoji: torch.Tensor, num_alone: int, lines: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The vectors of views of emoji, the first ones alone and the others in corners, and of lines."""
         alone = draw_views(emoji[:num_alone], SIZES["emoji"], self.tile, self.generator)
-        corners = draw_views(emoji[num_alone:], SIZES["corner"], self.tile // 2, self.generator, on_ground=CORNERS)
+        corners = draw_views(
+            emoji[num_alone:], SIZES["corner"], self.tile // 2, self.generator, on_ground=len(CORNERS)
+        )
         ink = draw_views(lines, SIZES["line"], self.tile, self.generator, is_ink=True)
         tiles = [alone, join_corners(corners), ink]
         alone, corners, ink = self.contrast.get_tile_features(torch.cat(tiles)).split([len(one) for one in tiles])
-        return torch.cat([self.contrast.embed_pictures(one) for one in (alone, split_corners(corners), ink)])
+        return tuple(self.contrast.embed_pictures(one) for one in (alone, split_corners(corners), ink))
 
     @torch.no_grad()
     def accuracy(self, kept: Kept, limit: int = 2048) -> dict[str, float]:
@@ -346,8 +381,8 @@ class TowerTraining:
             texts = self.contrast.embed_texts(self.names)
         for language in LANGUAGES:
             column = COLUMN[language]
-            nearest = (features @ texts[column::2].T).argmax(-1)
-            result[language] = (nearest == kept.captions[:limit, column] // 2).float().mean().item()
+            nearest = (features @ texts[column :: len(FORMS)].T).argmax(-1)
+            result[language] = (nearest == kept.captions[:limit, column] // len(FORMS)).float().mean().item()
         self.contrast.train()
         return result
 

@@ -136,22 +136,23 @@ class TestRows:
 
 class TestTower:
     def test_loss_is_siglips(self):
-        """By hand for two pictures and two texts: -log sigmoid of +-(t x.y + b), summed and divided by the pictures."""
+        """By hand for two pictures and two texts: -log sigmoid of +-(t x.y + b), summed."""
         contrast = SimpleNamespace(log_scale=torch.tensor(math.log(10.0)), bias=torch.tensor(-10.0))
         pictures, texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
         loss = tower.Contrast.loss(contrast, pictures, texts, torch.eye(2).bool())
         softplus = [math.log1p(math.exp(x)) for x in (-(10 - 10), 6 - 10, 0 - 10, -(8 - 10))]
-        assert loss.item() == pytest.approx(sum(softplus) / 2, rel=1e-5)
+        assert loss.item() == pytest.approx(sum(softplus), rel=1e-5)
 
     def test_training_never_sees_a_held_out_style(self):
         archive = small_archive()
         seen, held_out = tower.keep_emoji(archive, torch.device("cpu"))
-        numbers = (held_out.captions[:, 0] // 2).tolist()
+        numbers = (held_out.captions[:, 0] // 3).tolist()
         assert numbers == [number for number in range(len(archive.emoji)) if held_out_style(archive, number)]
         assert len(seen.pictures) + len(held_out.pictures) == len(archive.pictures)
         picture = archive.picture(numbers[0], held_out_style(archive, numbers[0]))
         assert held_out.pictures[0].permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
-        assert seen.texts[2 * numbers[0]] == archive.emoji[numbers[0]].en
+        emoji = archive.emoji[numbers[0]]
+        assert seen.texts[3 * numbers[0] :][:3] == [emoji.en, f" {emoji.en}", emoji.zh]
 
     @pytest.mark.parametrize("kind", ("emoji", "line"))
     def test_views_differ_and_still_show_the_picture(self, kind):
@@ -171,7 +172,7 @@ class TestTower:
     def test_views_in_corners_share_their_ground_and_are_seen_apart(self):
         pictures = torch.zeros(8, 4, tower.SIDE, tower.SIDE, dtype=torch.uint8)  # nothing but ground
         generator = torch.Generator().manual_seed(0)
-        views = tower.draw_views(pictures, tower.SIZES["corner"], 32, generator, on_ground=tower.CORNERS)
+        views = tower.draw_views(pictures, tower.SIZES["corner"], 32, generator, on_ground=4)
         grounds = views.mean((2, 3))
         within, between = (grounds[0] - grounds[3]).abs().mean(), (grounds[0] - grounds[4]).abs().mean()
         assert within < 0.3 < between
@@ -194,6 +195,24 @@ class TestTower:
         contrast.match_size(pixels)
         sizes = [one.pow(2).mean().sqrt() for one in (model.model.get_tile_features(pixels), weight)]
         torch.testing.assert_close(*sizes)
+
+    def test_a_name_in_a_corner_is_its_tokens_and_those_of_the_place(self):
+        """In English as at the beginning of a text, as within one, then in Chinese."""
+        archive, tokenizer = small_archive(), build_tokenizer(small_archive())
+        model, _ = make_model(load_recipe(CONFIG, {}, SMALL), tokenizer)
+        args = tower.TowerArguments(batch_size=16, num_lines=8)
+        training = tower.TowerTraining(model.model, tokenizer, archive, args, 0, torch.device("cpu"))
+        rows = training._names_at_corners()
+        num_names, name = 3 * len(archive.emoji), archive.emoji[1]
+        texts = [(name.en, "bottom left"), (f" {name.en}", " bottom left"), (name.zh, "左下")]
+        for form, parts in enumerate(texts):
+            row = rows[2 * num_names + 3 * 1 + form]
+            expected = [tokenizer(part, add_special_tokens=False).input_ids for part in parts]
+            assert row[row != tokenizer.pad_token_id].tolist() == sum(expected, [])
+        # The third view of a tile is at the bottom left.
+        is_name = training._is_name(training.seen.captions[:4])
+        is_at = training._at_corners(is_name)
+        assert torch.equal(is_at[2, 2 * num_names : 3 * num_names], is_name[2]) and is_at[2].sum() == 3
 
     def test_training_goes_on_from_its_checkpoint_as_without_a_break(self, tmp_path):
         def begin():
