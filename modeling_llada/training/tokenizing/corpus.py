@@ -23,7 +23,7 @@ from ...reading import read_json
 from ...writing import complete_or_absent, fcntl, remove_leftovers, take_lock, write_atomically
 from ..pretraining.corpus import special_token_ids
 from ..pretraining.token_shard_writing import SplitWriter, write_manifest
-from ..pretraining.token_shards import MANIFEST, PROGRESS, TOKENIZER, TokenShards, read_manifest
+from ..pretraining.token_shards import MANIFEST, PROGRESS, TOKENIZER, TokenShards
 from .encoding import EMPTY, EncodedBatch, Problem
 from .sources import Position, Source, SourceOptions, find_sources, other_files, read_batches
 from .tokenizer import SMALLEST, fingerprint_of, load_tokenizer, sample_texts, train_tokenizer
@@ -154,9 +154,10 @@ def tokenize_corpus(
                 run = Run(output, files, state, num_processes, skip_bad, on_progress)
                 run.prepare_tokenizer(loaded)
                 run.write()
-    check_settings(output, read_manifest(output).get("settings"), settings)
+    shards = TokenShards(output)
+    check_settings(output, shards.manifest.get("settings"), settings)
     remove_progress(output)
-    return TokenShards(output)
+    return shards
 
 
 def is_finished(output: str | Path) -> bool:
