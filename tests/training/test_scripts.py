@@ -46,11 +46,31 @@ def test_a_bar_ends_before_the_line(monkeypatch, capsys):
     assert bar.disable and capsys.readouterr().err.splitlines()[-1].startswith("sft.py: error: ")
 
 
-def test_one_process_of_a_machine_says_it(monkeypatch, capsys):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(SystemExit, match="2"):
-        run_script(lambda: int("x"))
-    assert capsys.readouterr().err == ""
+class TestAnotherProcess:
+    """One that is not the first of its machine."""
+
+    @pytest.fixture(autouse=True)
+    def second(self, monkeypatch):
+        monkeypatch.setattr("sys.argv", ["sft.py"])
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        monkeypatch.setenv("RANK", "9")
+
+    def test_an_error_that_it_meets_alone_is_seen(self, monkeypatch, capsys):
+        """By then `torchrun` has ended it if the first process has met the same error, which is the usual case."""
+        waited = []
+        monkeypatch.setattr("time.sleep", waited.append)
+        with pytest.raises(SystemExit, match="2"):
+            run_script(lambda: int("x"))
+        assert waited == [3]
+        assert capsys.readouterr().err.startswith("sft.py (process 9): error: invalid literal")
+
+    def test_ctrl_c_meets_all(self, capsys):
+        def main():
+            raise KeyboardInterrupt
+
+        with pytest.raises(SystemExit, match="130"):
+            run_script(main)
+        assert capsys.readouterr().err == ""
 
 
 def test_traceback_on_request(monkeypatch):
