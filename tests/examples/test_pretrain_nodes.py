@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from support.pretraining_runs import SCRIPT, run_script
 from support.token_folder import made_up_documents, write_token_folder
 
 
@@ -48,13 +49,17 @@ def folder(tmp_path_factory):
     return write_token_folder(folder, **documents)
 
 
-@pytest.fixture
-def arguments(folder, tmp_path):
-    def make(name, *more, steps=4):
-        options = ["--config", REPO / "examples/configs/text.yaml", "--corpus", folder, "--max-steps", steps]
-        return [REPO / "examples/pretrain.py", *options, "--output-dir", tmp_path / name, *more, "--set", *SETTINGS]
+def arguments(folder, output_dir, *more) -> list:
+    options = ["--config", REPO / "examples/configs/text.yaml", "--corpus", folder, "--max-steps", 4]
+    return [*options, "--output-dir", output_dir, *more, "--set", *SETTINGS]
 
-    return make
+
+@pytest.fixture(scope="module")
+def one(folder, tmp_path_factory):
+    """What a process by itself trains."""
+    output_dir = tmp_path_factory.mktemp("one")
+    run_script(*arguments(folder, output_dir / "one"))
+    return output_dir / "one"
 
 
 @pytest.fixture
@@ -86,33 +91,50 @@ def largest_difference(first, second) -> float:
     return max((weights[0][name].float() - weights[1][name].float()).abs().max().item() for name in weights[0])
 
 
-@pytest.mark.slow
-def test_two_machines_by_torchrun(arguments, environment, tmp_path):
-    wait(start([sys.executable, *arguments("one")], environment))
-    launch = ["bash", REPO / "examples/accelerate/torchrun.sh"]
-    ranks = [{"NODES": "2", "NODE_RANK": str(rank), "PROCESSES": "1"} for rank in (0, 1)]
-    wait(*(start([*launch, *arguments("two")], environment, **rank) for rank in ranks))
-    assert (tmp_path / "two" / "checkpoint-4" / "rng_state_1.pth").exists(), "there were two"
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
-    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-2  # bfloat16
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_machines_by_slurm(arguments, environment, tmp_path, strategy):
-    """They stop at the first step, and go on."""
-    wait(start([sys.executable, *arguments("one")], environment))
+@pytest.fixture
+def submit(folder, environment, tmp_path):
+    """Runs examples/accelerate/slurm.sh as Slurm would do it."""
     for name, script in (("scontrol", SCONTROL), ("srun", SRUN)):
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
-    slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": "", "STRATEGY": strategy}
+    slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": ""}
     slurm |= {"PATH": f"{tmp_path}:{environment['PATH']}", "SRUN_OUTPUT": str(tmp_path)}
-    sharded = [REPO / "tests/support/fsdp_on_cpu.py"] if strategy == "fsdp2" else []
-    launch = ["bash", REPO / "examples/accelerate/slurm.sh", *sharded]
-    wait(start([*launch, *arguments("two", "--max-minutes", "1e-9")], environment, **slurm))
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one")[:1], rel=1e-4)
-    kind = "optimizer_0" if strategy == "fsdp2" else "optimizer.pt"
-    assert (tmp_path / "two" / "checkpoint-1" / kind).exists()
-    wait(start([*launch, *arguments("two", "--resume")], environment, **slurm))
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
-    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-2
+
+    def run(strategy, *options):
+        sharded = [REPO / "tests/support/fsdp_on_cpu.py"] if strategy == "fsdp2" else []
+        launch = ["bash", REPO / "examples/accelerate/slurm.sh", *sharded, SCRIPT]
+        command = [*launch, *arguments(folder, tmp_path / "two", *options)]
+        wait(start(command, environment, **slurm, STRATEGY=strategy))
+
+    return run
+
+
+def assert_same_run(two, one):
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    assert largest_difference(two, one) < 1e-2  # bfloat16
+
+
+@pytest.mark.slow
+def test_two_machines_by_torchrun(folder, one, environment, tmp_path):
+    command = ["bash", REPO / "examples/accelerate/torchrun.sh", SCRIPT, *arguments(folder, tmp_path / "two")]
+    ranks = [{"NODES": "2", "NODE_RANK": str(rank), "PROCESSES": "1"} for rank in (0, 1)]
+    wait(*(start(command, environment, **rank) for rank in ranks))
+    assert (tmp_path / "two" / "checkpoint-4" / "rng_state_1.pth").exists(), "there were two"
+    assert_same_run(tmp_path / "two", one)
+
+
+@pytest.mark.slow
+def test_two_machines_by_slurm(submit, one, tmp_path):
+    submit("ddp")
+    assert (tmp_path / "two" / "checkpoint-4" / "rng_state_1.pth").exists(), "there were two"
+    assert_same_run(tmp_path / "two", one)
+
+
+@pytest.mark.slow
+def test_shards_on_two_machines(submit, one, tmp_path):
+    """They stop at the first step, and go on."""
+    submit("fsdp2", "--max-minutes", "1e-9")
+    assert losses(tmp_path / "two") == pytest.approx(losses(one)[:1], rel=1e-4)
+    assert (tmp_path / "two" / "checkpoint-1" / "optimizer_0").exists()
+    submit("fsdp2", "--resume")
+    assert_same_run(tmp_path / "two", one)
