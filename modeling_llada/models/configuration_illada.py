@@ -14,12 +14,13 @@
 """iLLaDA model configuration."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 
 from .configuration_llada import LLaDAConfig
-from .conversion_llada import with_official_rope
+from .conversion_llada import check_switch, with_official_rope
 from .families_llada import DENSE_FIELDS, MOE_FIELDS, check_foreign
 
 
@@ -37,15 +38,6 @@ SWITCHES = {
     "resid_pdrop": 0.0,
     "use_qk_norm": False,
 }
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Refuses what this package does not implement. To ignore it would give wrong results."""
-    if value != SWITCHES[name]:
-        raise ValueError(
-            f"`{name}` must be {SWITCHES[name]!r}, as in the iLLaDA checkpoints, but got {value!r}, which is not implemented. "
-            "Load this checkpoint with the code that it was trained with."
-        )
 
 
 @strict
@@ -83,7 +75,7 @@ class ILLaDAConfig(LLaDAConfig):
     official_tokens: ClassVar[dict[str, int]] = {"mask_token_id": 5}
     field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = {
         **LLaDAConfig.field_checks,
-        **dict.fromkeys(SWITCHES, check_switch),
+        **dict.fromkeys(SWITCHES, partial(check_switch, switches=SWITCHES, family="iLLaDA")),
         **dict.fromkeys(DENSE_FIELDS + MOE_FIELDS, check_foreign),
     }
     rope_full_precision: ClassVar[bool] = False

@@ -227,6 +227,9 @@ class LLaDAConfig(PreTrainedConfig):
     # What another family has instead.
     official_architecture: ClassVar[str] = "LLaDAModelLM"
     official_model_type: ClassVar[str | None] = None  # by default that of the class
+    official_options: ClassVar[
+        tuple[str, ...]
+    ] = ()  # what its official code has, and that of the dense models has not
     own_architecture: ClassVar[str] = "LLaDAForMaskedLM"
     official_tokens: ClassVar[dict[str, int]] = OFFICIAL_TOKENS
     field_checks: ClassVar[dict[str, Callable[[str, Any], None]]] = FIELD_CHECKS

@@ -51,6 +51,17 @@ def check_no_bias(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be False, as in the LLaDA-MoE checkpoints: biases are not implemented.")
 
 
+def rotary_dim_of(config: LLaDAConfig) -> int:
+    """The size of the part of each head that is rotated. Raises a `ValueError` if it cannot be."""
+    rotary_dim = int(config.head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0))
+    if rotary_dim == 0 or rotary_dim % 2:
+        raise ValueError(
+            f"`partial_rotary_factor` must turn an even number of the `head_dim={config.head_dim}`, because the rotary "
+            f"embedding turns pairs, but got {rotary_dim}."
+        )
+    return rotary_dim
+
+
 check_rotary_factor = partial(check_number, minimum=0.0, maximum=1.0)
 FIELD_CHECKS: dict[str, Callable[[str, Any], None]] = {
     **dict.fromkeys(DENSE_FIELDS, check_foreign),
@@ -128,6 +139,7 @@ class LLaDAMoeConfig(LLaDAConfig):
     attribute_map = OFFICIAL_TO_CANONICAL_FIELD
     official_architecture: ClassVar[str] = "LLaDAMoEModelLM"
     official_model_type: ClassVar[str] = "llada"
+    official_options: ClassVar[tuple[str, ...]] = ("use_qk_norm",)
     own_architecture: ClassVar[str] = "LLaDAMoeForMaskedLM"
     official_tokens: ClassVar[dict[str, int]] = {
         "eos_token_id": OFFICIAL_EOS_TOKEN_ID,
@@ -193,12 +205,7 @@ class LLaDAMoeConfig(LLaDAConfig):
             raise ValueError(
                 f"`num_experts_per_tok` must be at most `num_experts={self.num_experts}`, but got {self.num_experts_per_tok}."
             )
-        rotary_dim = int(self.head_dim * self.rope_parameters.get("partial_rotary_factor", 1.0))
-        if rotary_dim == 0 or rotary_dim % 2:
-            raise ValueError(
-                f"`partial_rotary_factor` must turn an even number of the `head_dim={self.head_dim}`, because the rotary "
-                f"embedding turns pairs, but got {rotary_dim}."
-            )
+        rotary_dim_of(self)
 
     @classmethod
     def get_config_dict(cls, *args, **kwargs):

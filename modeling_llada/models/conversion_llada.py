@@ -104,12 +104,15 @@ def check_no_conflict(config_dict: dict, official_names: dict[str, str]) -> None
         )
 
 
-def check_switch(name: str, value: Any) -> None:
-    """Refuses what this package does not implement. To ignore it would give wrong results."""
-    supported = (SUPPORTED_SWITCHES | OTHER_SWITCHES)[name]
+def check_switch(name: str, value: Any, switches: dict[str, Any] | None = None, family: str = "LLaDA") -> None:
+    """
+    Refuses what this package does not implement. To ignore it would give wrong results. `switches` are those of another
+    family, each with the only value that it can have.
+    """
+    supported = (SUPPORTED_SWITCHES | OTHER_SWITCHES if switches is None else switches)[name]
     if value != supported:
         raise ValueError(
-            f"`{name}` must be {supported!r}, as in the LLaDA checkpoints, but got {value!r}, which is not implemented. "
+            f"`{name}` must be {supported!r}, as in the {family} checkpoints, but got {value!r}, which is not implemented. "
             "Load this checkpoint with the code that it was trained with."
         )
 
