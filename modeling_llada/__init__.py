@@ -20,19 +20,23 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoProcessor,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 # `transformers.AutoImageProcessor` of older releases is a placeholder without torchvision, which is not needed here.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from .models.configuration_illada import ILLaDAConfig
 from .models.configuration_llada import LLaDAConfig
+from .models.configuration_llada2_moe import LLaDA2MoeConfig
 from .models.configuration_llada_moe import LLaDAMoeConfig
 from .models.configuration_llada_v import LLaDAVConfig
+from .models.families_llada import LLADA2_MODEL_TYPES
 from .models.generation_config_llada import LLaDAGenerationConfig
 from .models.generation_llada import LLaDAGenerationMixin, LLaDAGenerationOutput
 from .models.image_processing_llada_v import LLaDAVImageProcessor
 from .models.modeling_illada import ILLaDAForMaskedLM, ILLaDAModel
 from .models.modeling_llada import LLaDAForMaskedLM, LLaDAModel, LLaDAPreTrainedModel
+from .models.modeling_llada2_moe import LLaDA2MoeForMaskedLM, LLaDA2MoeModel
 from .models.modeling_llada_moe import LLaDAMoeForMaskedLM, LLaDAMoeModel
 from .models.modeling_llada_v import LLaDAVForConditionalGeneration, LLaDAVModel
 from .models.processing_llada_v import LLaDAVProcessor
@@ -44,6 +48,7 @@ for model_class, backbone_class in (
     (LLaDAForMaskedLM, LLaDAModel),
     (ILLaDAForMaskedLM, ILLaDAModel),
     (LLaDAMoeForMaskedLM, LLaDAMoeModel),
+    (LLaDA2MoeForMaskedLM, LLaDA2MoeModel),
 ):
     config_class = model_class.config_class
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
@@ -52,6 +57,8 @@ for model_class, backbone_class in (
     AutoModel.register(config_class, (model_class, backbone_class), exist_ok=True)
     AutoModelForMaskedLM.register(config_class, model_class, exist_ok=True)
     AutoModelForCausalLM.register(config_class, model_class, exist_ok=True)
+for model_type in LLADA2_MODEL_TYPES:  # `AutoConfig.register` takes that of the class alone
+    CONFIG_MAPPING.register(model_type, LLaDA2MoeConfig, exist_ok=True)
 AutoConfig.register("llava_llada", LLaDAVConfig, exist_ok=True)
 AutoModel.register(LLaDAVConfig, (LLaDAVForConditionalGeneration, LLaDAVModel), exist_ok=True)
 AutoModelForMaskedLM.register(LLaDAVConfig, LLaDAVForConditionalGeneration, exist_ok=True)
@@ -65,6 +72,9 @@ __all__ = [
     "ILLaDAConfig",
     "ILLaDAForMaskedLM",
     "ILLaDAModel",
+    "LLaDA2MoeConfig",
+    "LLaDA2MoeForMaskedLM",
+    "LLaDA2MoeModel",
     "LLaDAConfig",
     "LLaDAForMaskedLM",
     "LLaDAGenerationConfig",

@@ -12,6 +12,7 @@ from ..models.configuration_llada import LLaDAConfig
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_illada import ILLaDAForMaskedLM
 from ..models.modeling_llada import LLaDAForMaskedLM
+from ..models.modeling_llada2_moe import LLaDA2MoeForMaskedLM
 from ..models.modeling_llada_moe import LLaDAMoeForMaskedLM
 from ..models.modeling_llada_v import LLaDAVForConditionalGeneration
 from ..prompt_fields import read_json
@@ -20,7 +21,13 @@ from ..prompt_fields import read_json
 NUM_NAMES = 10  # in an error
 MODEL_CLASSES = {
     model_class.config_class.model_type: model_class
-    for model_class in (LLaDAForMaskedLM, ILLaDAForMaskedLM, LLaDAMoeForMaskedLM, LLaDAVForConditionalGeneration)
+    for model_class in (
+        LLaDAForMaskedLM,
+        ILLaDAForMaskedLM,
+        LLaDAMoeForMaskedLM,
+        LLaDA2MoeForMaskedLM,
+        LLaDAVForConditionalGeneration,
+    )
 }
 
 
@@ -48,11 +55,11 @@ def check_official_layout(config: LLaDAConfig) -> None:
     others = {
         "rope_parameters": ("scaled RoPE", config.rope_parameters["rope_type"] != "default"),
         "attention_bias": ("biases of queries, keys and values", config.attention_bias),
-        "use_qk_norm": ("norms of queries and keys", config.use_qk_norm and not hasattr(config, "qk_layernorm")),
+        "use_qk_norm": ("norms of queries and keys", config.use_qk_norm),
         "head_dim": ("a width of heads of its own", config.has_own_head_dim),
     }
     for field, (name, is_there) in others.items():
-        if is_there:
+        if is_there and field not in config.official_options:
             raise ValueError(
                 f"`layout='official'` is for the network of the official checkpoints, without {name}, but the config has "
                 f"`{field}={getattr(config, field)}`. Use the layout 'transformers'."

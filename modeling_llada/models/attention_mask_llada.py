@@ -66,6 +66,24 @@ def mask_of_documents(
     return mask
 
 
+def block_causal_mask(
+    queries: torch.LongTensor,
+    keys: torch.LongTensor,
+    attention_mask: torch.Tensor,
+    attn_implementation: str,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """
+    The mask under which positions see their own block and those before it, `(batch, 1, num_queries, num_keys)`. The blocks of
+    queries and keys are `(batch, num_queries)` and `(batch, num_keys)`; the attention mask is that of the keys.
+    """
+    is_visible = (keys[:, None] <= queries[..., None]) & attention_mask[:, None].bool()
+    if attn_implementation == "sdpa":
+        return is_visible[:, None]
+    hidden = torch.zeros(is_visible.shape, dtype=dtype, device=is_visible.device)
+    return hidden.masked_fill_(~is_visible, torch.finfo(dtype).min)[:, None]
+
+
 def check_packed(
     attention_mask: torch.Tensor | None, cache: Cache | None, query_positions: torch.LongTensor | None
 ) -> None:
@@ -101,4 +119,4 @@ def flash_attention_lengths(cu_seq_lens: torch.Tensor, given: dict) -> dict:
     return lengths | {name: value for name, value in given.items() if value is not None}
 
 
-__all__ = ["attention_mask_of"]
+__all__ = ["attention_mask_of", "block_causal_mask"]

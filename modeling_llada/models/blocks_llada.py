@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 from transformers import GenerationConfig
 
+from .options_llada import check_integer
 from .remasking_llada import split_steps, steps_until_complete
 
 
@@ -42,6 +43,8 @@ class BlockGeometry:
             `"full"`: every position sees every other. `"block_causal"`: a position sees its own block and those before it,
             which needs absolute blocks. What is computed of a finished block then never changes, so that every `block_cache`
             is exact: it computes the active block alone, and once more the block before it.
+        block_length (`int`, *optional*):
+            The only length that blocks can have. By default each call of `generate` can choose one.
 
     Raises:
         `ValueError`: for another value, or for one that does not go with the others.
@@ -50,6 +53,7 @@ class BlockGeometry:
     block_alignment: str = "prompt"
     sees_suffix: bool = True
     attention: str = "full"
+    block_length: int | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("block_alignment", ALIGNMENTS), ("attention", ATTENTIONS)):
@@ -78,20 +82,38 @@ class BlockGeometry:
         config.suffix_window = 0
         if not self.is_block_causal:
             return
-        if config.block_length is None:
-            raise ValueError(
-                "`block_length` must be set for this model, whose attention depends on it. Pass the length of the blocks that "
-                "it was trained with."
-            )
+        self.check_blocks(config.block_length, attn_implementation)
         if config.cache_refresh_interval is not None:
             raise ValueError(
                 "`cache_refresh_interval` must be unset for this model, whose cache is exact without a refresh, but got "
                 f"{config.cache_refresh_interval}. Leave it out."
             )
+
+    def check_blocks(self, block_length: int | None, attn_implementation: str) -> None:
+        """Raises a `ValueError` for blocks that block-causal attention cannot have."""
+        if block_length is None:
+            raise ValueError(
+                "`block_length` must be set for this model, whose attention depends on it. Pass the length of the blocks that "
+                "it was trained with."
+            )
+        check_integer("block_length", block_length, minimum=1)
+        if self.block_length not in (None, block_length):
+            raise ValueError(
+                f"`block_length` must be {self.block_length} for this model, whose blocks share experts, but got {block_length}. "
+                "Leave it out."
+            )
         if attn_implementation not in ("sdpa", "eager"):
             raise ValueError(
                 f"`attn_implementation` must be sdpa or eager for this model, since `{attn_implementation}` takes no mask of "
                 "blocks. Call `model.set_attn_implementation('sdpa')`."
+            )
+
+    def check_whole_rows(self, task: str) -> None:
+        """Raises a `ValueError` for a task in which every position sees every other, if the model was trained on blocks."""
+        if self.is_block_causal:
+            raise ValueError(
+                f"{task} lets every position of a row see every other, but this model was trained on blocks that see only "
+                "those before them. For such models it is not implemented yet; generation is."
             )
 
     def num_surplus(

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import LogitsProcessor
 
 from .adapters_llada import AdapterRows
+from .attention_mask_llada import block_causal_mask
 from .blocks_llada import Block
 from .cache_llada import FinishedBlocksCache, LLaDACache, Window, window_of
 from .canvas_llada import Canvas, write_commits
@@ -249,11 +250,9 @@ class Denoiser:
         """Which of `length` keys the computed positions see, `(batch, 1, num_positions, length)`."""
         keys = self.block_ids[rows, :length]
         queries = keys if positions is None else keys.take_along_dim(positions, dim=1)
-        is_visible = (keys[:, None] <= queries[..., None]) & self.canvas.attention_mask[rows, None, :length].bool()
-        if self.model.config._attn_implementation == "sdpa":
-            return is_visible[:, None]
-        hidden = torch.zeros(is_visible.shape, dtype=self.model.dtype, device=is_visible.device)
-        return hidden.masked_fill_(~is_visible, torch.finfo(hidden.dtype).min)[:, None]
+        attention_mask = self.canvas.attention_mask[rows, :length]
+        model = self.model
+        return block_causal_mask(queries, keys, attention_mask, model.config._attn_implementation, model.dtype)
 
     def _position_ids(
         self, rows: torch.LongTensor, positions: torch.LongTensor | None, length: int

@@ -142,10 +142,11 @@ def merge_experts(state_dict: dict, prefix: str) -> None:
                 del state_dict[f"{experts}{index}.{name}_proj.weight"]
 
 
-def register_expert_conversions(model_type: str, renamings: list[WeightRenaming]) -> None:
+def register_expert_conversions(model_type: str, others: list[WeightRenaming | WeightConverter]) -> None:
     """
-    Registers how the weights of a family are stored, for `from_pretrained` and `save_pretrained`. The `model_type` must be
-    one that no official file has: an entry for another one would also rewrite the weights of the official remote code.
+    Registers how the weights of a family are stored, its experts and `others`, for `from_pretrained` and `save_pretrained`.
+    The `model_type` must be one that no official file has: an entry for another one would also rewrite the weights of the
+    official remote code.
     """
     experts = [
         WeightConverter(
@@ -159,7 +160,7 @@ def register_expert_conversions(model_type: str, renamings: list[WeightRenaming]
             operations=[MergeModulelist(dim=0)],
         ),
     ]
-    register_checkpoint_conversion_mapping(model_type, [*renamings, *experts], overwrite=True)
+    register_checkpoint_conversion_mapping(model_type, [*others, *experts], overwrite=True)
 
 
 ALL_EXPERTS_FUNCTIONS.register(BY_DEVICE, experts_by_device)

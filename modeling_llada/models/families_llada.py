@@ -1,7 +1,7 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
 """The one place that tells the families of LLaDA apart: by `architectures`, since LLaDA-MoE has the `model_type` of the
-dense models."""
+dense models, and LLaDA2 several ones."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from typing import Any
 NAMES_OF_CLASSES = {
     "llavallada": "llava_llada",
     "lladav": "llava_llada",
-    "llada2": "llada2_moe",
+    "llada2": "llada2",
     "lladamoe": "llada_moe",
     "illada": "illada",
     "llada": "llada",
@@ -19,12 +19,15 @@ TITLES = {
     "llada": "dense LLaDA",
     "illada": "iLLaDA",
     "llada_moe": "LLaDA-MoE",
-    "llada2_moe": "LLaDA2",
+    "llada2": "LLaDA2",
     "llava_llada": "LLaDA-V, which has a vision tower",
 }
 # Fields that the config.json of one family has alone. Those of LLaDA-MoE tell it apart where there are no `architectures`.
 DENSE_FIELDS = ("d_model", "mlp_hidden_size", "n_heads", "n_kv_heads", "n_layers")
 MOE_FIELDS = ("expert_intermediate_size", "num_experts")
+
+# The `model_type` of LLaDA2 in files: those of the Hub, and of dFactory, with which it is trained.
+LLADA2_MODEL_TYPES = ("llada2_moe", "llada2_moe_veomni")
 
 # The config classes that are imported, by family. A folder with remote code imports its own one.
 CONFIG_CLASSES: dict[str, type] = {}
@@ -47,6 +50,8 @@ def family_of(config_dict: dict) -> str | None:
             if str(architecture).lower().startswith(beginning):
                 return family
     model_type = config_dict.get("model_type")
+    if model_type in LLADA2_MODEL_TYPES:
+        return "llada2"
     return "llada_moe" if model_type == "llada" and config_dict.keys() >= set(MOE_FIELDS) else model_type
 
 
@@ -95,4 +100,4 @@ def check_network(model_class: type, config) -> None:
         )
 
 
-__all__ = ["config_class_of", "family_of"]
+__all__ = ["LLADA2_MODEL_TYPES", "config_class_of", "family_of"]

@@ -121,6 +121,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         -0.0
         ```
         """
+        self.block_geometry.check_whole_rows("`log_likelihood`")
         model_inputs = self.pop_embedded_inputs(kwargs)
         check_no_others("log_likelihood", kwargs)
         check_scoring(input_ids, labels, attention_mask, self.config)

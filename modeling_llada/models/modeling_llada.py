@@ -110,7 +110,7 @@ class LLaDARotaryEmbedding(nn.Module):
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inv_freq = self.inv_freq.to(device=x.device, dtype=torch.float)
         freqs = position_ids[..., None].float() * inv_freq
-        # CODEPATH: LLaDA-8B and LLaDA-V rotate in float32, iLLaDA and LLaDA-MoE in the dtype of the model.
+        # CODEPATH: LLaDA-8B and LLaDA-V rotate in float32, the other families in the dtype of the model.
         dtype = torch.float if self.config.rope_full_precision else x.dtype
         cos, sin = ((part * self.attention_scaling).to(dtype) for part in (freqs.cos(), freqs.sin()))
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
@@ -263,14 +263,14 @@ class LLaDALayer(GradientCheckpointingLayer):
 
         residual = hidden_states
         hidden_states = self.post_attention_layernorm(hidden_states)
-        hidden_states = self.feed_forward(hidden_states)
+        hidden_states = self.feed_forward(hidden_states, **kwargs)
         return residual + hidden_states
 
     def make_mlp(self, config: LLaDAConfig, layer_idx: int) -> nn.Module:
         """The feed-forward network. Other families have experts in some layers."""
         return LLaDAMLP(config)
 
-    def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def feed_forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """What the second half of the layer adds to the residual."""
         return self.mlp(hidden_states)
 
@@ -386,6 +386,7 @@ class LLaDAModel(LLaDAPreTrainedModel):
         if cu_seq_lens_q is not None:
             check_packed(attention_mask, cache, query_positions)
             kwargs = flash_attention_lengths(cu_seq_lens_q, kwargs)
+        kwargs = kwargs | self.arguments_of_layers(inputs_embeds, attention_mask, position_ids, cache)
         attention_mask = attention_mask_of(self.config, inputs_embeds, attention_mask, cache, cu_seq_lens_q)
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids)
 
@@ -402,6 +403,16 @@ class LLaDAModel(LLaDAPreTrainedModel):
         hidden_states = self.norm(hidden_states)
 
         return BaseModelOutput(last_hidden_state=hidden_states)
+
+    def arguments_of_layers(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.LongTensor,
+        cache: Cache | None,
+    ) -> dict:
+        """What another family tells its layers beside the mask and the positions, as they are given to the model."""
+        return {}
 
 
 class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikelihoodMixin):

@@ -112,7 +112,7 @@ class LLaDAMoeLayer(LLaDALayer):
         # CODEPATH: the official code has dense layers, too; all layers of LLaDA-MoE-7B-A1B have experts.
         return LLaDAMoeSparseMLP(config) if config.moe_layer_freq[layer_idx] else LLaDAMLP(config)
 
-    def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def feed_forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """What the second half of the layer adds to the residual."""
         outputs = self.mlp(hidden_states)
         return outputs if self.shared_expert is None else outputs + self.shared_expert(hidden_states)

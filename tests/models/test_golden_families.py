@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.golden_families import CASES, FAMILIES, golden_of
+from support.golden_families import CASES, FAMILIES, ON_WHOLE_ROWS, golden_of
 from support.saved_tensors import assert_same_tensors, stored
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
@@ -29,27 +29,29 @@ def each(cases):
 class TestForward:
     def test_logits(self, family):
         with torch.no_grad():
-            logits = family.model(family.tensors["forward.input_ids"]).logits
-        torch.testing.assert_close(logits, family.tensors["forward.logits"], rtol=0, atol=2e-4)
+            logits = family.model(family.tensors["forward.input_ids"], **family.forward_options).logits
+        torch.testing.assert_close(logits, family.logits, rtol=0, atol=2e-4)
 
     def test_left_padded_logits(self, family):
         inputs = {
             name: family.tensors[f"forward_padded.{name}"] for name in ("input_ids", "attention_mask", "position_ids")
         }
         with torch.no_grad():
-            logits = family.model(**inputs).logits
+            logits = family.model(**inputs, **family.forward_options).logits
         kept = inputs["attention_mask"].bool()
-        expected = family.tensors["forward_padded.logits_with_position_ids"]
+        name = "logits" if family.forward_options else "logits_with_position_ids"
+        expected = family.tensors[f"forward_padded.{name}"]
         assert not kept.all()
         torch.testing.assert_close(logits[kept], expected[kept], rtol=0, atol=2e-4)
 
     def test_the_loss_is_that_of_the_logits_not_shifted(self, family):
-        input_ids, expected = family.tensors["forward.input_ids"], family.tensors["forward.logits"]
+        input_ids, expected = family.tensors["forward.input_ids"], family.logits
+        options = family.forward_options
         labels = input_ids.roll(1)
         positions = torch.tensor([1, 5, 30, -1])
         with torch.no_grad():
-            loss = family.model(input_ids, labels=labels).loss
-            output = family.model(input_ids, labels=labels, masked_positions=positions)
+            loss = family.model(input_ids, labels=labels, **options).loss
+            output = family.model(input_ids, labels=labels, masked_positions=positions, **options)
         expected, labels = expected.flatten(0, 1), labels.flatten()
         torch.testing.assert_close(loss, cross_entropy(expected, labels), rtol=1e-4, atol=1e-4)
         each_loss = cross_entropy(expected[positions[:3]], labels[positions[:3]], reduction="none")
@@ -131,8 +133,8 @@ class TestFiles:
         options = {"device_map": device_map, "offload_folder": tmp_path / "offloaded", "dtype": torch.float32}
         model = AutoModelForMaskedLM.from_pretrained(family.folder, **options)
         with torch.no_grad():
-            logits = model(family.tensors["forward.input_ids"]).logits
-        torch.testing.assert_close(logits, family.tensors["forward.logits"], rtol=0, atol=2e-4)
+            logits = model(family.tensors["forward.input_ids"], **family.forward_options).logits
+        torch.testing.assert_close(logits, family.logits, rtol=0, atol=2e-4)
         model.save_pretrained(tmp_path / "saved")
         assert_same_tensors(stored(tmp_path / "saved"), family.weights)
 
@@ -161,6 +163,7 @@ class TestFamilies:
             AutoModel.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("family", ON_WHOLE_ROWS, indirect=True)
 class TestLikelihood:
     def test_the_estimate_is_that_of_all_masks(self, family):
         """Eq. 6 by enumeration: an answer of two tokens has three sets of masks."""

@@ -117,7 +117,7 @@ class TestConfig:
     def test_architectures_of_another_family(self):
         with pytest.raises(ValueError, match="is a checkpoint of iLLaDA.*or use `ILLaDAConfig`"):
             LLaDAConfig(**TINY, architectures=["ILLaDAForCausalLM"])
-        with pytest.raises(ValueError, match="is a checkpoint of LLaDA2. .*no such network"):
+        with pytest.raises(ValueError, match="is a checkpoint of LLaDA2. .*or use `LLaDA2MoeConfig`"):
             LLaDAConfig(**TINY, architectures=["LLaDA2MoeModelLM"])
 
     def test_a_model_of_another_family(self, tiny_config):
@@ -147,7 +147,8 @@ class TestConfig:
         ({"architectures": ["LLaDAModelLM"], "model_type": "llada"}, "llada"),
         ({"architectures": ["LLaDAMoEModelLM"], "model_type": "llada"}, "llada_moe"),
         ({"architectures": ["ILLaDAForCausalLM"], "model_type": "illada"}, "illada"),
-        ({"architectures": ["LLaDA2MoeModelLM"], "model_type": "llada2_moe"}, "llada2_moe"),
+        ({"architectures": ["LLaDA2MoeModelLM"], "model_type": "llada2_moe"}, "llada2"),
+        ({"model_type": "llada2_moe_veomni"}, "llada2"),
         ({"architectures": ["LlavaLLaDAModelLM"], "model_type": "llava_llada"}, "llava_llada"),
         ({"num_experts": 64, "expert_intermediate_size": 1024, "model_type": "llada"}, "llada_moe"),
         ({"d_model": 4096, "n_heads": 32, "model_type": "llada"}, "llada"),

@@ -19,7 +19,7 @@ from torch.distributed.fsdp import fully_shard
 from transformers import AutoModel, AutoModelForMaskedLM
 from transformers.distributed import DistributedConfig
 
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig
+from modeling_llada import LLaDA2MoeConfig, LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig
 
 
 SCRIPT = Path(__file__).parents[1] / "support" / "tensor_parallel_script.py"
@@ -32,6 +32,8 @@ EXPERTS = {
     "shared_expert_intermediate_size": 40,
     "moe_router_enable_expert_bias": True,
 }
+EXPERTS_OF_LLADA2 = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "head_dim": 12}
+EXPERTS_OF_LLADA2 |= {"n_group": 3, "topk_group": 2}
 
 
 def run_on_two_processes(device, *folders):
@@ -60,7 +62,7 @@ def assert_equal_to_one_process(result, device):
 def results(tmp_path_factory):
     """
     Models with grouped-query attention on two processes; one has tied embeddings, one biases, norms of queries and keys, and
-    wide heads, and one experts.
+    wide heads, and two experts.
     """
     folder = tmp_path_factory.mktemp("models")
     wide = {"attention_bias": True, "use_qk_norm": True, "head_dim": 16}
@@ -70,6 +72,7 @@ def results(tmp_path_factory):
         "tied": LLaDAConfig(**tiny | {"tie_word_embeddings": True}),
         "wide": LLaDAConfig(**tiny | wide),
         "moe": LLaDAMoeConfig(**tiny | EXPERTS),
+        "llada2": LLaDA2MoeConfig(**tiny | EXPERTS_OF_LLADA2),
     }
     for name, config in configs.items():
         torch.manual_seed(0)
@@ -117,7 +120,7 @@ class TestFullySharded:
 @pytest.mark.slow
 class TestTensorParallelism:
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    @pytest.mark.parametrize("name", ["untied", "tied", "wide", "moe"])
+    @pytest.mark.parametrize("name", ["untied", "tied", "wide", "moe", "llada2"])
     def test_equals_one_process(self, results, name, attention):
         assert_equal_to_one_process(results[f"{name}, {attention}"], "cpu")
 
@@ -125,6 +128,7 @@ class TestTensorParallelism:
         """In newer releases of transformers, expert parallelism has a size of its own."""
         if "ep_size" in vars(DistributedConfig()):
             assert_equal_to_one_process(results["moe, experts"], "cpu")
+            assert_equal_to_one_process(results["llada2, experts"], "cpu")
 
     def test_processes_draw_the_same_noise_without_a_generator(self, results):
         """Each process has its own random state. With different noise, each would give the shared network another canvas."""

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from modeling_llada import ILLaDAForMaskedLM, LLaDAMoeForMaskedLM
+from modeling_llada import ILLaDAForMaskedLM, LLaDA2MoeForMaskedLM, LLaDAMoeForMaskedLM
 
 
 FOLDER = Path(__file__).parents[1] / "golden"
 SAME_OPTIONS = ("steps", "block_length", "cfg_scale")
-FAMILIES = {"illada": ILLaDAForMaskedLM, "llada-moe": LLaDAMoeForMaskedLM}
+FAMILIES = {"illada": ILLaDAForMaskedLM, "llada-moe": LLaDAMoeForMaskedLM, "llada2": LLaDA2MoeForMaskedLM}
+ON_WHOLE_ROWS = ("illada", "llada-moe")  # with the sampler and the likelihood of LLaDA
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ class Golden:
         mask = self.values["special_ids"]["mask"]
         return AutoModelForMaskedLM.from_pretrained(self.folder, dtype=torch.float32, mask_token_id=mask).eval()
 
+    @property
+    def forward_options(self) -> dict[str, int]:
+        """What the forward passes of the reference have beside the tokens: the length of blocks where there are any."""
+        return self.values.get("forward", {})
+
+    @property
+    def logits(self) -> torch.Tensor:
+        return self.tensors["forward.logits_block_causal" if self.forward_options else "forward.logits"]
+
     def options_of(self, case):
         options = {name: case[name] for name in SAME_OPTIONS if name in case} | {"max_new_tokens": case["gen_length"]}
         options |= {"confidence_threshold": case["threshold"]} if "threshold" in case else {}
@@ -50,7 +60,7 @@ class Golden:
     def prompt_of(self, case):
         name = f"case{case['case']}"
         mask = self.tensors.get(f"{name}.attention_mask")
-        return self.tensors[f"{name}.prompt"], mask, self.tensors[f"{name}.sequences"]
+        return self.tensors[f"{name}.prompt"], mask, self.tensors.get(f"{name}.sequences")
 
 
 @functools.cache
@@ -61,5 +71,5 @@ def golden_of(name: str) -> Golden:
 
 
 CASES = [
-    (name, case) for name in FAMILIES for case in json.loads((FOLDER / name / "golden.json").read_text())["cases"]
+    (name, case) for name in ON_WHOLE_ROWS for case in json.loads((FOLDER / name / "golden.json").read_text())["cases"]
 ]

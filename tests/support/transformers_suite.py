@@ -12,6 +12,8 @@ import torch
 from modeling_llada import (
     ILLaDAConfig,
     ILLaDAForMaskedLM,
+    LLaDA2MoeConfig,
+    LLaDA2MoeForMaskedLM,
     LLaDAConfig,
     LLaDAForMaskedLM,
     LLaDAModel,
@@ -69,6 +71,20 @@ class MoeModelTester(ModelTester):
         "moe_intermediate_size": 24,
         "shared_expert_intermediate_size": 16,
         "moe_router_enable_expert_bias": True,
+    }
+
+
+class LLaDA2ModelTester(ModelTester):
+    """The same with a dense layer, groups of experts, and a shared one."""
+
+    config_class = LLaDA2MoeConfig
+    fields = {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 24,
+        "n_group": 2,
+        "topk_group": 1,
+        "head_dim": 16,
     }
 
 
@@ -147,6 +163,13 @@ class MoeTest(MaskPredictorTest):
 
     def setUp(self):
         self.model_tester = MoeModelTester(is_training=True)
+
+
+class LLaDA2Test(MaskPredictorTest):
+    all_model_classes = (LLaDA2MoeForMaskedLM,)
+
+    def setUp(self):
+        self.model_tester = LLaDA2ModelTester(is_training=True)
 
 
 # These pass `input_ids` alone, or other ones than those of the images, or ask for the states of the vision tower, or for a

@@ -110,6 +110,8 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             raise ValueError(
                 f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
+        if hasattr(model, "block_geometry"):  # a causal twin has none
+            model.block_geometry.check_whole_rows("The objective of LLaDA, by which `model` would be trained,")
         for argument in ("causal_annealing_ratio", "separate_documents"):
             if getattr(args, argument):
                 self.check_attention(model, argument)

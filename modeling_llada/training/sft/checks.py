@@ -23,7 +23,7 @@ from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS
 
 
-MODEL_TYPES = ("llada", "illada", "llada_moe", "llava_llada")
+MODEL_TYPES = ("llada", "illada", "llada_moe", "llada2", "llava_llada")
 # All linear layers of a Transformer layer, and not the head.
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -41,6 +41,7 @@ def check_model(
             f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
             "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
         )
+    model.block_geometry.check_whole_rows("The objective of LLaDA, by which `model` would be trained,")
     if config.mask_token_id is None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
     if peft_config is None and not any(parameter.requires_grad for parameter in model.parameters()):
