@@ -20,6 +20,7 @@ from ..writing import check_destination, complete_or_absent
 from .checks import check_config, check_weights
 from .config import Adapter, convert_config
 from .experts import convert_experts, has_experts
+from .fused import has_official_attention, rename_attention
 from .names import ModuleNames, at_layer, layer_of
 from .report import AdapterReport, listed
 
@@ -48,7 +49,8 @@ def convert_adapter(
     PEFT loads it into a [`LLaDAForMaskedLM`] (`model.layers.0.self_attn.o_proj`...).
 
     The conversion supports LoRA with DoRA, biases, adapted embeddings and heads, trained tokens and `modules_to_save`. It
-    writes either all tensors or nothing. Those of single experts of LLaDA-MoE become adapters of the merged experts.
+    writes either all tensors or nothing. Those of single experts of LLaDA-MoE and LLaDA2 become adapters of the merged
+    experts, and those of LLaDA2's fused queries, keys and values one for each of the three.
 
     Args:
         source (`str` or `Path`):
@@ -85,7 +87,15 @@ def convert_adapter(
 
     adapter = Adapter(config, group_by_module(tensors))
     check_weights(tensors)
-    if has_experts(adapter) and to == "canonical":
+    if has_official_attention(adapter) and to == "canonical":
+        check_tensors(adapter)
+        adapter, report = rename_attention(adapter)
+        converted, renamed = adapter.config, keys_of(adapter)
+        if has_experts(adapter):
+            converted, renamed, more = convert_experts(adapter, renamed)
+            report.num_tensors, report.changes = more.num_tensors, more.changes
+            report.modules = [row for row in report.modules + more.modules if row[0] != row[1]]
+    elif has_experts(adapter) and to == "canonical":
         check_tensors(adapter)
         converted, renamed, report = convert_experts(adapter, tensors)
     else:
@@ -95,6 +105,15 @@ def convert_adapter(
         (folder / CONFIG_FILE).write_text(json.dumps(converted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         report.not_copied = copy_other_files(source, folder)
     return report
+
+
+def keys_of(adapter: Adapter) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter by their keys in a file, each with memory of its own."""
+    return {
+        f"{PREFIX}{module}.{part}": tensor.detach().clone().contiguous()
+        for module, parts in adapter.modules.items()
+        for part, tensor in parts.items()
+    }
 
 
 def convert_names(adapter: Adapter, names: ModuleNames) -> tuple[dict, dict[str, torch.Tensor], AdapterReport]:

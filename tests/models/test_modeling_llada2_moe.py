@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, linear, rms_norm, silu
 from transformers import AutoConfig, AutoModelForMaskedLM, BitsAndBytesConfig, CompileConfig, TorchAoConfig
 
 from modeling_llada import LLaDA2MoeConfig, LLaDA2MoeForMaskedLM, LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada.adapters import convert_adapter
 
 
 EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_group": 4, "topk_group": 2}
@@ -459,6 +460,62 @@ class TestFiles:
         merged = AutoModelForMaskedLM.from_pretrained(tmp_path / "merged")
         torch.testing.assert_close(merged(input_ids).logits, logits, rtol=1e-3, atol=1e-3)
         assert stored(tmp_path / "merged").keys() == stored(tmp_path / "base").keys()
+
+
+class TestAdapters:
+    @pytest.fixture
+    def official(self, tiny_llada2, tmp_path):
+        """Makes an adapter of official modules, and the model whose weights are the sum of both."""
+
+        def make(*kinds):
+            base = tiny_llada2()
+            base.save_pretrained(tmp_path / "base")
+            weights, adapter = stored(tmp_path / "base"), {}
+            modules = [
+                name.removesuffix(".weight") for name in weights if any(f".{kind}.weight" in name for kind in kinds)
+            ]
+            generator = torch.Generator().manual_seed(0)
+            for module in modules:
+                weight = weights[f"{module}.weight"]
+                first = torch.randn(2, weight.shape[1], generator=generator) * 0.3
+                second = torch.randn(weight.shape[0], 2, generator=generator) * 0.3
+                weight += 3 / 2 * second @ first
+                adapter |= {f"base_model.model.{module}.lora_A.weight": first}
+                adapter |= {f"base_model.model.{module}.lora_B.weight": second}
+            config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "task_type": "CAUSAL_LM"}
+            config |= {"target_modules": list(kinds), "base_model_name_or_path": str(tmp_path / "base")}
+            (tmp_path / "official").mkdir()
+            save_file(adapter, tmp_path / "official" / "adapter_model.safetensors")
+            (tmp_path / "official" / "adapter_config.json").write_text(json.dumps(config))
+            expected = tiny_llada2()
+            expected.load_state_dict(weights)
+            return base, expected
+
+        return make
+
+    @pytest.mark.parametrize(
+        "kinds",
+        [("query_key_value", "dense"), ("query_key_value", "gate_proj", "up_proj", "down_proj")],
+        ids=["attention", "experts"],
+    )
+    def test_official_modules(self, official, tmp_path, random_ids, kinds):
+        """Queries, keys and values are one module in the official code, and each expert is one."""
+        base, expected = official(*kinds)
+        input_ids = random_ids(2, 9)
+        report = convert_adapter(tmp_path / "official", tmp_path / "converted")
+        assert "model.layers.*.attention.query_key_value -> model.layers.*.self_attn.q_proj" in str(report)
+        with torch.no_grad():
+            logits, plain = expected(input_ids).logits, base(input_ids).logits
+            model = PeftModel.from_pretrained(base, tmp_path / "converted").eval()
+            assert not torch.allclose(plain, logits, atol=0.1)
+            torch.testing.assert_close(model(input_ids).logits, logits, rtol=1e-3, atol=1e-3)
+
+    def test_the_base_model_has_to_be_known(self, official, tmp_path):
+        official("query_key_value")
+        path = tmp_path / "official" / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": None}))
+        with pytest.raises(ValueError, match="`base_model_name_or_path=None` is none. Set it in adapter_config.json"):
+            convert_adapter(tmp_path / "official", tmp_path / "converted")
 
 
 class TestConfig:
