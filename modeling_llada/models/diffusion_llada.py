@@ -38,10 +38,14 @@ class LLaDAMaskedLossOutput(ModelOutput):
             The cross-entropy of each masked token, in float32; 0 where `masked_positions` is -1.
         correct (`torch.BoolTensor` of shape `(num_positions,)`):
             Whether the token is the most likely one; `False` where `masked_positions` is -1.
+        router_logits (`tuple[torch.FloatTensor]`, *optional*):
+            With `output_router_logits=True`, of families with experts: the logits of the router of each layer with experts,
+            each of shape `(batch * length, num_experts)`.
     """
 
     losses: torch.FloatTensor | None = None
     correct: torch.BoolTensor | None = None
+    router_logits: tuple[torch.FloatTensor, ...] | None = None
 
 
 def sample_rates(

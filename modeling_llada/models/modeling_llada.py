@@ -520,7 +520,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         )
         if masked_positions is not None:
             hidden_states = outputs.last_hidden_state
-            return masked_losses(hidden_states, labels, masked_positions, self.lm_head, loss_chunk_size)
+            scores = masked_losses(hidden_states, labels, masked_positions, self.lm_head, loss_chunk_size)
+            return LLaDAMaskedLossOutput(**scores, router_logits=outputs.get("router_logits"))
         logits = self.lm_head(select_positions(outputs.last_hidden_state, logits_to_keep))
 
         loss = None

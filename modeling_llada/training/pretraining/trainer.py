@@ -22,8 +22,9 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.optimization import get_scheduler
 from transformers.utils import logging
 
-from ...models.diffusion_llada import diffusion_loss
+from ...models.diffusion_llada import LLaDAMaskedLossOutput, diffusion_loss
 from ..callbacks import TimeLimitCallback
+from ..masking.load_balancing import LoadBalancing
 from ..model_card import TrainingModelCard
 from ..processes import check_gpus, check_processes
 from ..progress import show_progress_lines
@@ -45,7 +46,8 @@ def masked_token_losses(
     labels: torch.LongTensor,
     masked_positions: torch.LongTensor,
     attention_mask: torch.LongTensor | None = None,
-) -> torch.FloatTensor:
+    **kwargs,
+) -> LLaDAMaskedLossOutput:
     """The cross-entropy of each masked token; see [`LLaDAForMaskedLM.forward`]. Chunks would only slow a small model down."""
     return model(
         input_ids=input_ids,
@@ -53,7 +55,8 @@ def masked_token_losses(
         labels=labels,
         masked_positions=masked_positions,
         loss_chunk_size=None,
-    ).losses
+        **kwargs,
+    )
 
 
 class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
@@ -140,6 +143,9 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             # One graph for each shape of rows. At the default limit of 8 graphs torch would silently stop compiling.
             many_graphs = torch._dynamo.config.patch(cache_size_limit=64)
             self._token_losses = many_graphs(torch.compile(self.token_losses, dynamic=False))
+        self._balancing = None
+        if getattr(model.config, "router_aux_loss_coef", 0):
+            self._balancing = LoadBalancing(model.config, model.config.router_aux_loss_coef, args.device)
         self._batches: TrainingBatches | None = None
         self._logged = (time.monotonic(), 0)  # time and step of the last log line
         if args.max_minutes is not None:
@@ -205,8 +211,13 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             inputs["attention_mask"] = visible if cut is None else without_cut_tokens(visible, cut)
         # Cut rows are rare: not worth the compilation of further graphs.
         token_losses = self._token_losses if cut is None else self.token_losses
-        losses = token_losses(model, **inputs)
-        loss = diffusion_loss(losses, rates, num_items_in_batch, num_processes=self.accelerator.num_processes)
+        options = {} if self._balancing is None else self._balancing.arguments
+        outputs, num_processes = token_losses(model, **inputs, **options), self.accelerator.num_processes
+        loss = diffusion_loss(outputs.losses, rates, num_items_in_batch, num_processes=num_processes)
+        if self._balancing is not None:
+            is_real = torch.ones_like(inputs["labels"]) if cut is None else cut
+            share = is_real.sum() / num_items_in_batch * num_processes
+            loss = loss + self._balancing.weighted_loss(outputs.router_logits, is_real, share)
         return (loss, {}) if return_outputs else loss
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
@@ -283,6 +294,8 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             now, step = time.monotonic(), self.state.global_step
             (then, step_then), self._logged = self._logged, (now, step)
             logs["tokens_per_second"] = round((step - step_then) * self.args.tokens_per_step / max(now - then, 1e-9))
+            if self._balancing is not None:
+                logs |= self._balancing.read(self.accelerator)
             if dropped := int(self._batches.num_dropped):
                 logs["dropped_masked_tokens"] = dropped
         if self.state.max_steps > 0:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ...models.configuration_llada import LLaDAConfig
-from ...models.diffusion_llada import masked_losses
+from ...models.diffusion_llada import LLaDAMaskedLossOutput, masked_losses
 from .batches import RowSource, TrainingBatches
 from .trainer import LLaDAPretrainer
 
@@ -42,10 +42,10 @@ def left_to_right_losses(
     labels: torch.LongTensor,
     masked_positions: torch.LongTensor,
     attention_mask: torch.LongTensor | None = None,
-) -> torch.FloatTensor:
+) -> LLaDAMaskedLossOutput:
     """The cross-entropy of each predicted token."""
     logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
-    return masked_losses(logits, labels, masked_positions, head=lambda logits: logits, chunk_size=None).losses
+    return masked_losses(logits, labels, masked_positions, head=lambda logits: logits, chunk_size=None)
 
 
 def refuse_attention(model: PreTrainedModel, argument: str) -> None:

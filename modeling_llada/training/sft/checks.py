@@ -42,6 +42,11 @@ def check_model(
             "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
         )
     model.block_geometry.check_whole_rows("The objective of LLaDA, by which `model` would be trained,")
+    if args.router_aux_loss_coef and not hasattr(config, "router_aux_loss_coef"):
+        raise ValueError(
+            f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "
+            f"{args.router_aux_loss_coef}. LLaDA-MoE has one; LLaDA2 balances its experts by `expert_bias_update_rate`."
+        )
     if config.mask_token_id is None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
     if peft_config is None and not any(parameter.requires_grad for parameter in model.parameters()):

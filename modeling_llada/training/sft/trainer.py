@@ -34,6 +34,7 @@ from trl import SFTTrainer
 
 from ...models.diffusion_llada import diffusion_loss
 from ..masking.collator import KEPT_APART, MaskingCollator
+from ..masking.load_balancing import LoadBalancing
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRows, documents
@@ -188,6 +189,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         # `Trainer` sets the seed only after a new adapter was drawn, and loading a model draws numbers too.
         set_seed(args.seed)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
+        records_routers = getattr(model.config, "output_router_logits", None)
         forward = vars(base).get("forward")  # with hooks of accelerate, if there are any
         super().__init__(
             model=model,
@@ -211,6 +213,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         vars(base).pop("forward", None)
         if forward is not None:
             base.forward = forward
+        if records_routers is not None:  # TRL has switched it on, also for what is saved
+            self.model.config.output_router_logits = records_routers
         if model_init_kwargs:
             args.model_init_kwargs = model_init_kwargs
         check_prepared_model(self.model, self.accelerator)
@@ -222,6 +226,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         special = tokenizer.mask_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
         self.data_collator = collator(*special, args.eos_fill, args.pad_to_multiple_of)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
+        self._balancing = None
+        if self.aux_loss_enabled:
+            self._balancing = LoadBalancing(self.model.config, self.router_aux_loss_coef, self.args.device)
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
             train_row = None if train_dataset is None else train_dataset[0]
@@ -396,6 +403,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
         seen = seen or {"attention_mask": inputs["attention_mask"]}
         seen |= {name: inputs[name] for name in IMAGE_INPUTS if name in inputs}
+        balancing = self._balancing if self.model.training else None
+        if balancing is not None:
+            seen |= balancing.arguments
         outputs = model(
             input_ids=inputs["input_ids"],
             labels=inputs["labels"],
@@ -417,6 +427,10 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             if self.args.average_tokens_across_devices:
                 num_processes = self.accelerator.num_processes // self.get_tp_size()
         loss = diffusion_loss(outputs.losses, rates, num_items.clamp(min=1), lengths, num_processes)
+        if balancing is not None:
+            is_real = (inputs["documents"] >= 0) & (inputs["response_lengths"] > 0)[inputs["documents"]]
+            share = self._num_items(inputs) / num_items.clamp(min=1) * num_processes
+            loss = loss + balancing.weighted_loss(outputs.router_logits, is_real, share)
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
@@ -477,7 +491,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             # Counted from the beginning of training: the log is part of a checkpoint.
             before = (entry["num_tokens"] for entry in reversed(self.state.log_history) if "num_tokens" in entry)
             metrics["num_tokens"] = num_tokens + next(before, 0)
-            logs = logs | metrics
+            logs = logs | metrics | (self._balancing.read(self.accelerator) if self._balancing else {})
         super().log(logs, start_time)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs):

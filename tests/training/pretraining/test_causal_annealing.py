@@ -109,9 +109,8 @@ def test_the_first_loss_is_that_of_a_causal_model(make_trainer):
     trainer = make_trainer()
     (batch,) = trainer.get_train_dataloader().at(0)
     causal = torch.ones(WIDTH, WIDTH, dtype=torch.bool).tril()[None, None]
-    losses = trainer.token_losses(
-        trainer.model, batch["input_ids"], batch["labels"], batch["masked_positions"], causal
-    )
+    inputs = batch["input_ids"], batch["labels"], batch["masked_positions"], causal
+    losses = trainer.token_losses(trainer.model, *inputs).losses
     expected = (losses / batch["rates"]).sum() / batch["num_items"]
     loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["num_items"])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
