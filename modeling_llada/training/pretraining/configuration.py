@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from ..expert_bias import check_update_rate
+
 
 @dataclass
 class LLaDAPretrainingConfig(TrainingArguments):
@@ -40,6 +42,8 @@ class LLaDAPretrainingConfig(TrainingArguments):
         causal_annealing_ratio (`float`, *optional*, defaults to 0.0):
             Part of `max_steps` over which attention goes from causal to full, for a model that was converted from an
             autoregressive one. It needs sdpa attention.
+        expert_bias_update_rate (`float`, *optional*, defaults to 1e-3):
+            How far the bias of each expert of a LLaDA2 moves in a step, against its load; see [`ExpertBiasCallback`].
         max_minutes (`float`, *optional*):
             Time limit of one call of `train`, counted from the creation of the trainer. Training then stops with a
             checkpoint to resume from. `max_steps` remains the length of the whole run and its schedule.
@@ -69,6 +73,9 @@ class LLaDAPretrainingConfig(TrainingArguments):
     decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
     causal_annealing_ratio: float = field(
         default=0.0, metadata={"help": "Part of the steps over which attention goes from causal to full."}
+    )
+    expert_bias_update_rate: float = field(
+        default=1e-3, metadata={"help": "How far the bias of each expert of a LLaDA2 moves in a step."}
     )
     max_minutes: float | None = field(default=None, metadata={"help": "Time limit of one call of `train`."})
     compile_loss: bool | None = field(default=None, metadata={"help": "Compile forward pass and loss."})
@@ -122,6 +129,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
         for name in ("random_length_ratio", "decay_ratio", "causal_annealing_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")
+        check_update_rate(self.expert_bias_update_rate)
         positive = ("tokens_per_step", "eval_num_samples", "eval_rows")
         for name in (*positive, "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:

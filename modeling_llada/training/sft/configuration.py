@@ -12,6 +12,7 @@ from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
 from ...models.configuration_llada_v import PATCH_MERGE_TYPES
+from ..expert_bias import check_update_rate
 
 
 # The parts of a LLaDA-V that can be trained or frozen.
@@ -53,6 +54,8 @@ class LLaDASFTConfig(SFTConfig):
             Pieces without a token of a response are dropped.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
             Masked tokens whose logits are in memory at a time.
+        expert_bias_update_rate (`float`, *optional*, defaults to 1e-3):
+            How far the bias of each expert of a LLaDA2 moves in a step, against its load; see [`ExpertBiasCallback`].
         eval_num_samples (`int`, *optional*, defaults to 4):
             Noise samples for each row in evaluation.
         eval_seed (`int`, *optional*, defaults to 0):
@@ -125,6 +128,9 @@ class LLaDASFTConfig(SFTConfig):
         },
     )
     loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
+    expert_bias_update_rate: float = field(
+        default=1e-3, metadata={"help": "How far the bias of each expert of a LLaDA2 moves in a step."}
+    )
     eval_num_samples: int = field(default=4, metadata={"help": "Noise samples for each row in evaluation."})
     eval_seed: int = field(default=0, metadata={"help": "Fixes the noise in evaluation."})
 
@@ -220,6 +226,7 @@ class LLaDASFTConfig(SFTConfig):
                 f"`eos_fill` must be at least `max_length`, {self.max_length}, so that it is one length for all rows, but "
                 f"got {self.eos_fill}. Lower `max_length`, or raise `eos_fill`."
             )
+        check_update_rate(self.expert_bias_update_rate)
         self._check_images()
         if self.sample_every is None and (self.sample_prompts or self.sample_kwargs):
             raise ValueError("`sample_prompts` and `sample_kwargs` need `sample_every`, the steps between samples.")

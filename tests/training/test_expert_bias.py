@@ -1,0 +1,157 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Experts of LLaDA2 that are balanced by the biases of their routers."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from support.expert_runs import tiny_llada2, tiny_llada_moe
+from transformers import Trainer, TrainingArguments
+
+from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainingConfig
+from modeling_llada.training.expert_bias import expert_bias_callbacks
+
+
+ALONE = SimpleNamespace(world_size=1)
+
+
+@pytest.fixture
+def model():
+    return tiny_llada2(vocab_size=99, mask_token_id=98).train()
+
+
+def bias_of(model):
+    return model.model.layers[1].mlp.gate.expert_bias.clone()
+
+
+def loads_of(model, input_ids, **inputs):
+    """The number of real tokens that each expert is sent, by the router's own choice."""
+    chosen = []
+    with model.model.layers[1].mlp.gate.register_forward_hook(lambda gate, args, outputs: chosen.append(outputs[2])):
+        model(input_ids, **inputs)
+    is_real = inputs.get("attention_mask", torch.ones_like(input_ids)).bool().flatten()
+    return torch.bincount(chosen[0][is_real].flatten(), minlength=4)
+
+
+def step(model, callback, *batches):
+    """A step of training without its optimizer."""
+    callback.on_train_begin(ALONE, None, None, model=model)
+    for inputs in batches:
+        model(**inputs)
+    callback.on_optimizer_step(ALONE, None, None)
+    callback.on_train_end(ALONE, None, None)
+
+
+def as_expected(loads, rate):
+    return rate * (loads.double().mean() - loads).sign()
+
+
+class TestCallback:
+    def test_moves_each_bias_against_its_load(self, model, random_ids):
+        """The tokens of all micro-batches count, without padding."""
+        first, second = random_ids(3, 8), random_ids(2, 5, seed=1)
+        mask = torch.ones(3, 8, dtype=torch.long)
+        mask[1:, 2:] = 0
+        loads = loads_of(model, first, attention_mask=mask) + loads_of(model, second)
+        assert loads.sum() == 2 * (12 + 10) and len({*loads.tolist()}) > 1
+        step(model, ExpertBiasCallback(0.01), {"input_ids": first, "attention_mask": mask}, {"input_ids": second})
+        torch.testing.assert_close(bias_of(model), as_expected(loads, 0.01).float())
+
+    def test_padding_of_a_4d_mask(self, model, random_ids):
+        input_ids, mask = random_ids(2, 8), torch.ones(2, 8, dtype=torch.long)
+        mask[0, 3:] = 0
+        sees = (mask[:, None] & mask[..., None]).bool()[:, None]
+        loads = loads_of(model, input_ids, attention_mask=mask)
+        step(model, ExpertBiasCallback(0.01), {"input_ids": input_ids, "attention_mask": sees})
+        torch.testing.assert_close(bias_of(model), as_expected(loads, 0.01).float())
+
+    def test_each_step_counts_anew(self, model, random_ids):
+        callback = ExpertBiasCallback(0.01)
+        for seed in range(2):
+            before, loads = bias_of(model), loads_of(model, random_ids(3, 8, seed=seed))
+            step(model, callback, {"input_ids": random_ids(3, 8, seed=seed)})
+            torch.testing.assert_close(bias_of(model) - before, as_expected(loads, 0.01).float())
+
+    def test_passes_of_an_evaluation_do_not_count(self, model, random_ids):
+        callback = ExpertBiasCallback(0.01)
+        callback.on_train_begin(ALONE, None, None, model=model)
+        model.eval()(random_ids(3, 8))
+        callback.on_optimizer_step(ALONE, None, None)
+        assert not bias_of(model).any()
+
+    def test_balances(self, model, random_ids):
+        """Without any gradient: the largest load comes near to the mean."""
+        input_ids, callback = random_ids(4, 16), ExpertBiasCallback(0.02)
+        bias = model.model.layers[1].mlp.gate.expert_bias
+        bias[2] += 0.6
+        assert loads_of(model, input_ids).max() > 50  # of 64 tokens
+        for _ in range(40):
+            step(model, callback, {"input_ids": input_ids})
+        assert loads_of(model, input_ids).max() < 40
+
+    def test_a_rate_that_moves_nothing_is_an_error(self):
+        with pytest.raises(ValueError, match="`update_rate` must be positive, but got 0"):
+            ExpertBiasCallback(0)
+        with pytest.raises(ValueError, match=r"`expert_bias_update_rate` must be in \[0, 1\), but got -1"):
+            LLaDAPretrainingConfig("unused", max_steps=1, use_cpu=True, expert_bias_update_rate=-1)
+
+
+class TestWhatIsBalanced:
+    def test_models_with_trained_routers_that_have_a_bias(self, model):
+        assert len(expert_bias_callbacks(model, 1e-3)) == 1
+        assert not expert_bias_callbacks(model, 0.0)
+        assert not expert_bias_callbacks(tiny_llada_moe(vocab_size=99, mask_token_id=98), 1e-3)
+        without = tiny_llada2(vocab_size=99, mask_token_id=98, moe_router_enable_expert_bias=False)
+        assert not expert_bias_callbacks(without, 1e-3)
+
+    @pytest.mark.parametrize(
+        "targets", [{"target_modules": "all-linear"}, {"target_parameters": ["mlp.experts.down_proj"]}], ids=str
+    )
+    def test_not_below_an_adapter(self, model, random_ids, targets):
+        """What is saved of it could not hold a bias."""
+        adapted = get_peft_model(model, LoraConfig(r=2, **targets)).train()
+        assert not expert_bias_callbacks(adapted, 1e-3)
+        step(adapted, ExpertBiasCallback(0.01), {"input_ids": random_ids(2, 8)})
+        assert not bias_of(model).any()
+
+
+class TestTrainer:
+    """[`ExpertBiasCallback`] in a plain trainer of transformers, whose loss it does not change."""
+
+    @pytest.fixture
+    def trainer_of(self, random_ids, tmp_path):
+        def make(callbacks=(), **changes):
+            rows = [{"input_ids": row, "labels": row} for row in random_ids(16, 12).tolist()]
+            settings = {"max_steps": 4, "per_device_train_batch_size": 4, "save_steps": 2, "save_strategy": "steps"}
+            settings |= {"use_cpu": True, "report_to": "none", "disable_tqdm": True, "logging_steps": 1, "seed": 1}
+            args = TrainingArguments(str(tmp_path), **settings | changes)
+            model = tiny_llada2(vocab_size=99, mask_token_id=98)
+            return Trainer(model, args, train_dataset=Dataset.from_list(rows), callbacks=list(callbacks))
+
+        return make
+
+    def test_is_resumed_with_the_checkpoint(self, trainer_of, tmp_path):
+        whole = trainer_of([ExpertBiasCallback(0.01)])
+        whole.train()
+        assert bias_of(whole.model).any()
+        resumed = trainer_of([ExpertBiasCallback(0.01)])
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+        torch.testing.assert_close(bias_of(resumed.model), bias_of(whole.model), rtol=0, atol=1e-7)
+
+    def test_checkpointed_layers(self, trainer_of):
+        """They count their tokens twice, all of them."""
+        biases = []
+        for settings in (
+            {},
+            {"gradient_checkpointing": True},
+            {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+        ):
+            trainer = trainer_of(
+                [ExpertBiasCallback(0.01)], max_steps=2, save_strategy="no", learning_rate=0.0, **settings
+            )
+            trainer.train()
+            biases.append(bias_of(trainer.model))
+        assert biases[0].any() and torch.equal(biases[0], biases[1]) and torch.equal(biases[0], biases[2])
