@@ -194,6 +194,17 @@ def check_quantizer(quantizer) -> None:
         )
 
 
+def check_distribution(config: LLaDA2MoeConfig) -> None:
+    """Raises a `ValueError` if transformers would shard queries, keys and values of one tensor before they are split."""
+    distributed_config = getattr(config, "distributed_config", None)
+    size = getattr(distributed_config, "fsdp_size", None) or 1
+    if size > 1:
+        raise ValueError(
+            f"`distributed_config` must have `fsdp_size=1` for LLaDA2, whose files have queries, keys and values in one tensor, but "
+            f"got {size}. Shard the loaded model by `accelerate launch` with FSDP2, or spread it by `tp_size` and `ep_size`."
+        )
+
+
 class LLaDA2MoeMixin(MixtureOfExpertsMixin):
     """What the backbone and the mask predictor share."""
 
@@ -215,6 +226,7 @@ class LLaDA2MoeMixin(MixtureOfExpertsMixin):
     @staticmethod
     def _load_pretrained_model(model, state_dict, checkpoint_files, load_config, *args, **kwargs) -> tuple:
         check_quantizer(load_config.hf_quantizer)
+        check_distribution(model.config)
         # Those of dFactory, which trains with the experts of a layer in one tensor. They are saved like all others.
         merged = [f"mlp.experts.{name}_proj" for name in ("gate", "up")]
         converter = WeightConverter(merged, "mlp.experts.gate_up_proj", operations=[Concatenate(dim=1)])

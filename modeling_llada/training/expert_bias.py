@@ -12,7 +12,7 @@ No gradient reaches the bias. It is a part of the weights, and so of each checkp
 
 import torch
 from torch import distributed, nn
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from ..models.modeling_llada2_moe import LLaDA2MoeModel, LLaDA2MoeRouter, real_tokens
 
@@ -100,15 +100,33 @@ class ExpertBiasCallback(TrainerCallback):
         self.loads[router].scatter_add_(0, index.flatten(), counted.flatten())
 
 
-def balanced_routers(model: nn.Module) -> list[LLaDA2MoeRouter]:
-    """The routers that have a bias and are trained."""
+def routers_with_bias(model: nn.Module) -> list[LLaDA2MoeRouter]:
+    """The routers that choose experts by a bias, too."""
     routers = [module for module in model.modules() if isinstance(module, LLaDA2MoeRouter)]
-    return [router for router in routers if router.expert_bias is not None and router.weight.requires_grad]
+    return [router for router in routers if router.expert_bias is not None]
 
 
-def expert_bias_callbacks(model: nn.Module, update_rate: float) -> list[ExpertBiasCallback]:
-    """What a trainer adds to its callbacks: nothing for a model without biases to move."""
-    return [ExpertBiasCallback(update_rate)] if update_rate and balanced_routers(model) else []
+def balanced_routers(model: nn.Module) -> list[LLaDA2MoeRouter]:
+    """Those of them that are trained."""
+    return [router for router in routers_with_bias(model) if router.weight.requires_grad]
+
+
+def balance_by_bias(trainer: Trainer) -> None:
+    """
+    Adds the callback to a trainer with `expert_bias_update_rate`, if its model has biases to move.
+
+    Raises:
+        `ValueError`: if accelerate could not distribute the biases.
+    """
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if routers_with_bias(trainer.model) and getattr(plugin, "cpu_ram_efficient_loading", False):
+        raise ValueError(
+            "`fsdp_cpu_ram_efficient_loading` must be false for LLaDA2, but got true: accelerate distributes parameters only, "
+            "and the biases of routers are none. Set it in the file of `accelerate launch`."
+        )
+    update_rate = trainer.args.expert_bias_update_rate
+    if update_rate and balanced_routers(trainer.model):
+        trainer.add_callback(ExpertBiasCallback(update_rate))
 
 
 def check_update_rate(update_rate: float) -> None:

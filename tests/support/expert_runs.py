@@ -2,10 +2,21 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Tiny models with experts, and small runs that train them in one process or in several."""
 
+import json
+import os
+
+import pytest
 import torch
-from transformers import PreTrainedTokenizerBase
+from accelerate.state import AcceleratorState
+from datasets import Dataset
+from peft import LoraConfig
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.distributed import DistributedConfig
 
 from modeling_llada import LLaDA2MoeConfig, LLaDA2MoeForMaskedLM, LLaDAMoeConfig, LLaDAMoeForMaskedLM
+from modeling_llada.training import ExpertBiasCallback
+from support.sft_runs import sft_trainer
 
 
 SIZES = {
@@ -38,3 +49,143 @@ def tiny_llada2(**fields) -> LLaDA2MoeForMaskedLM:
     """A LLaDA2 of a dense layer and one with four experts in two groups, always the same one."""
     torch.manual_seed(0)
     return LLaDA2MoeForMaskedLM(LLaDA2MoeConfig(**SIZES | LLADA2 | fields))
+
+
+EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+CASES = {
+    "all weights": {},
+    "LoRA on the attention": {"peft_config": LoraConfig(r=4)},
+    "LoRA on the experts": {"peft_config": LoraConfig(r=4, target_parameters=EXPERTS)},
+}
+# The environment of `accelerate launch`.
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+}
+PLAIN = {"max_steps": 4, "optim": "sgd", "learning_rate": 0.1, "lr_scheduler_type": "constant"}
+
+
+def save_models(poet_folder, folder) -> None:
+    """Writes the models that the runs start from."""
+    tokens = tokens_of(AutoTokenizer.from_pretrained(poet_folder))
+    tokens["vocab_size"] += tokens["vocab_size"] % 2
+    tiny_llada_moe(**tokens, router_aux_loss_coef=0.5).save_pretrained(folder / "llada-moe")
+    tiny_llada2(**tokens).save_pretrained(folder / "llada2")
+
+
+def held_of(model) -> float:
+    """The share of the weights of experts that this process holds."""
+    weights = [weight for name, weight in model.named_parameters() if name.endswith("down_proj") and weight.ndim == 3]
+    held = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
+    return sum(weight.numel() for weight in held) / sum(weight.numel() for weight in weights)
+
+
+def fine_tune(poet_folder, folder, case: str, **loading) -> dict[str, list[float]]:
+    """Fine-tunes the LLaDA-MoE in global batches of eight rows, four of which are a micro-batch. Returns the losses."""
+    model = AutoModelForMaskedLM.from_pretrained(folder / "llada-moe", dtype=torch.float32, **loading)
+    accumulation = 2 // int(os.environ.get("WORLD_SIZE", 1))
+    settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": accumulation}
+    trainer = sft_trainer(poet_folder, folder / "run", model=model, **settings | PLAIN | CASES[case])
+    trainer.train()
+    values = {
+        name: [line[name] for line in trainer.state.log_history if name in line] for name in ("loss", "aux_loss")
+    }
+    return values | {"held": held_of(trainer.model)}
+
+
+def balance(folder) -> dict[str, list[float]]:
+    """Trains the LLaDA2 in a plain trainer, with a checkpoint in the middle from which it goes on. Returns losses and biases."""
+    values = {}
+    for resume in (None, str(folder / "plain" / "checkpoint-2")):
+        model = AutoModelForMaskedLM.from_pretrained(folder / "llada2", dtype=torch.float32)
+        settings = PLAIN | {
+            "per_device_train_batch_size": 2,
+            "save_steps": 2,
+            "logging_steps": 1,
+            "disable_tqdm": True,
+        }
+        settings |= {"gradient_accumulation_steps": 2 // int(os.environ.get("WORLD_SIZE", 1))}
+        args = TrainingArguments(str(folder / "plain"), use_cpu=True, report_to="none", **settings)
+        rows = torch.randint(10, 97, (16, 12), generator=torch.Generator().manual_seed(0)).tolist()
+        dataset = Dataset.from_list([{"input_ids": row, "labels": row} for row in rows])
+        trainer = Trainer(model, args, train_dataset=dataset, callbacks=[ExpertBiasCallback(0.01)])
+        trainer.train(resume_from_checkpoint=resume)
+        values["loss" if resume is None else "loss, resumed"] = [
+            line["loss"] for line in trainer.state.log_history if "loss" in line
+        ]
+        values["bias" if resume is None else "bias, resumed"] = trainer.model.model.layers[
+            1
+        ].mlp.gate.expert_bias.tolist()
+    return values | {"held": held_of(trainer.model)}
+
+
+def step_by_hand(folder, name: str, **loading) -> dict[str, list[float]]:
+    """Takes four steps on one batch, without a trainer. Returns the losses."""
+    model = AutoModelForMaskedLM.from_pretrained(folder / name, dtype=torch.float32, **loading).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    clean = torch.randint(10, 97, (4, 12), generator=torch.Generator().manual_seed(0))
+    noisy = clean.clone()
+    noisy[:, ::2] = model.config.mask_token_id
+    losses = []
+    for _ in range(4):
+        loss = model(noisy, labels=clean).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return {"loss": losses, "held": held_of(model)}
+
+
+def train_in_one_process(poet_folder, folder) -> dict[str, dict[str, list[float]]]:
+    """All runs, by name."""
+    results = {case: fine_tune(poet_folder, folder, case) for case in CASES} | {"biases": balance(folder)}
+    return results | {f"{name} by hand": step_by_hand(folder, name) for name in ("llada-moe", "llada2")}
+
+
+def train_copies(poet_folder, folder) -> None:
+    """The runs in which each process has the whole model."""
+    write(
+        {case: fine_tune(poet_folder, folder, case) for case in CASES} | {"biases": balance(folder)}, folder / "copies"
+    )
+
+
+def train_sharded(poet_folder, folder) -> None:
+    """The runs with FSDP2."""
+    import support.fsdp_on_cpu  # noqa: F401  (it replaces DistributedDataParallel)
+
+    results = {}
+    for case in (*CASES, "biases"):
+        # Each run makes the state anew, for another way to load.
+        AcceleratorState._reset_state()
+        os.environ.update(FSDP2, FSDP_CPU_RAM_EFFICIENT_LOADING=str(case != "biases").lower())
+        results[case] = balance(folder) if case == "biases" else fine_tune(poet_folder, folder, case)
+    write(results, folder / "sharded")
+
+
+def train_spread(poet_folder, folder) -> None:
+    """The runs with expert parallelism: each process has half of the experts, with rows of its own or with the same rows."""
+    rows_apart, rows_shared = (
+        DistributedConfig(fsdp_size=2, ep_size=2),
+        DistributedConfig(tp_plan="auto", tp_size=2, ep_size=2),
+    )
+    *cases, on_experts = CASES
+    results = {case: fine_tune(poet_folder, folder, case, distributed_config=rows_apart) for case in cases}
+    for name in ("llada-moe", "llada2"):
+        results[f"{name} by hand"] = step_by_hand(folder, name, distributed_config=rows_shared)
+    refused = {
+        "adapter": lambda: fine_tune(poet_folder, folder, on_experts, distributed_config=rows_apart),
+        "llada2": lambda: step_by_hand(folder, "llada2", distributed_config=rows_apart),
+    }
+    for name, function in refused.items():
+        with pytest.raises(ValueError) as error:
+            function()
+        results[f"{name}, refused"] = str(error.value)
+    write(results, folder / "spread")
+
+
+def write(results: dict, path) -> None:
+    if os.environ["RANK"] == "0":
+        path.with_suffix(".json").write_text(json.dumps(results))

@@ -23,5 +23,6 @@ def shard(self, *args, fsdp_plugin=None, **kwargs) -> None:
 
 
 AcceleratorState.__init__ = shard
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+if __name__ == "__main__":
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")

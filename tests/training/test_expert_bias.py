@@ -12,7 +12,7 @@ from support.expert_runs import tiny_llada2, tiny_llada_moe
 from transformers import Trainer, TrainingArguments
 
 from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainingConfig
-from modeling_llada.training.expert_bias import expert_bias_callbacks
+from modeling_llada.training.expert_bias import balance_by_bias
 
 
 ALONE = SimpleNamespace(world_size=1)
@@ -99,13 +99,28 @@ class TestCallback:
             LLaDAPretrainingConfig("unused", max_steps=1, use_cpu=True, expert_bias_update_rate=-1)
 
 
+def is_balanced(model, update_rate=1e-3, ram_efficient=False):
+    """Whether a trainer of a model adds the callback."""
+    added = []
+    state = SimpleNamespace(fsdp_plugin=SimpleNamespace(cpu_ram_efficient_loading=ram_efficient))
+    balance_by_bias(
+        SimpleNamespace(
+            model=model,
+            args=SimpleNamespace(expert_bias_update_rate=update_rate),
+            accelerator=SimpleNamespace(state=state),
+            add_callback=added.append,
+        )
+    )
+    return len(added) == 1
+
+
 class TestWhatIsBalanced:
     def test_models_with_trained_routers_that_have_a_bias(self, model):
-        assert len(expert_bias_callbacks(model, 1e-3)) == 1
-        assert not expert_bias_callbacks(model, 0.0)
-        assert not expert_bias_callbacks(tiny_llada_moe(vocab_size=99, mask_token_id=98), 1e-3)
+        assert is_balanced(model)
+        assert not is_balanced(model, 0.0)
+        assert not is_balanced(tiny_llada_moe(vocab_size=99, mask_token_id=98))
         without = tiny_llada2(vocab_size=99, mask_token_id=98, moe_router_enable_expert_bias=False)
-        assert not expert_bias_callbacks(without, 1e-3)
+        assert not is_balanced(without)
 
     @pytest.mark.parametrize(
         "targets", [{"target_modules": "all-linear"}, {"target_parameters": ["mlp.experts.down_proj"]}], ids=str
@@ -113,9 +128,14 @@ class TestWhatIsBalanced:
     def test_not_below_an_adapter(self, model, random_ids, targets):
         """What is saved of it could not hold a bias."""
         adapted = get_peft_model(model, LoraConfig(r=2, **targets)).train()
-        assert not expert_bias_callbacks(adapted, 1e-3)
+        assert not is_balanced(adapted)
         step(adapted, ExpertBiasCallback(0.01), {"input_ids": random_ids(2, 8)})
         assert not bias_of(model).any()
+
+    def test_accelerate_cannot_distribute_them_from_one_process(self, model):
+        assert is_balanced(tiny_llada_moe(vocab_size=99, mask_token_id=98), ram_efficient=True) is False
+        with pytest.raises(ValueError, match="`fsdp_cpu_ram_efficient_loading` must be false for LLaDA2"):
+            is_balanced(model, 0.0, ram_efficient=True)
 
 
 class TestTrainer:

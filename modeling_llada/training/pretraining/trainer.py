@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from ...models.diffusion_llada import LLaDAMaskedLossOutput, diffusion_loss
 from ..callbacks import TimeLimitCallback
-from ..expert_bias import expert_bias_callbacks
+from ..expert_bias import balance_by_bias
 from ..masking.load_balancing import LoadBalancing
 from ..model_card import TrainingModelCard
 from ..processes import check_gpus, check_processes
@@ -144,8 +144,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             # One graph for each shape of rows. At the default limit of 8 graphs torch would silently stop compiling.
             many_graphs = torch._dynamo.config.patch(cache_size_limit=64)
             self._token_losses = many_graphs(torch.compile(self.token_losses, dynamic=False))
-        for callback in expert_bias_callbacks(self.model, args.expert_bias_update_rate):
-            self.add_callback(callback)
+        balance_by_bias(self)
         self._balancing = None
         if getattr(model.config, "router_aux_loss_coef", 0):
             self._balancing = LoadBalancing(model.config, model.config.router_aux_loss_coef, args.device)

@@ -65,6 +65,7 @@ def check_model(
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)
     _check_adapter(model, peft_config)
+    _check_spread_experts(model, peft_config)
 
 
 def check_prepared_model(model: PreTrainedModel | PeftModel, accelerator: Accelerator) -> None:
@@ -157,6 +158,17 @@ def _check_parallelism(config: "ParallelismConfig | None") -> None:  # noqa: F82
                 f"`parallelism_config` with `{name}={size}` is not supported: it splits rows, and the loss needs the masked "
                 "positions of whole rows. For long rows use `gradient_checkpointing=True`, `tp_size` or FSDP."
             )
+
+
+def _check_spread_experts(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+    """PEFT cannot add an adapter to experts of which each process has some."""
+    size = getattr(getattr(model.config, "distributed_config", None), "ep_size", None) or 1
+    targets = getattr(peft_config, "target_parameters", None)
+    if size > 1 and targets:
+        raise ValueError(
+            f"`target_parameters` must be left out with experts that are spread over `ep_size={size}` processes, but got "
+            f"{targets}. Shard the model by FSDP2 instead, as examples/accelerate/fsdp2.yaml does, or adapt the attention."
+        )
 
 
 def _check_adapter(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:

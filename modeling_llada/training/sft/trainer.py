@@ -33,7 +33,7 @@ from transformers.utils import is_accelerate_available
 from trl import SFTTrainer
 
 from ...models.diffusion_llada import diffusion_loss
-from ..expert_bias import expert_bias_callbacks
+from ..expert_bias import balance_by_bias
 from ..masking.collator import KEPT_APART, MaskingCollator
 from ..masking.load_balancing import LoadBalancing
 from ..masking.masked_metrics import MaskedLossMeter
@@ -230,8 +230,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         self._balancing = None
         if self.aux_loss_enabled:
             self._balancing = LoadBalancing(self.model.config, self.router_aux_loss_coef, self.args.device)
-        for callback in expert_bias_callbacks(self.model, args.expert_bias_update_rate):
-            self.add_callback(callback)
+        balance_by_bias(self)
         self._logged_at = time.monotonic()
         if args.sample_every is not None:
             train_row = None if train_dataset is None else train_dataset[0]
