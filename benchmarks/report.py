@@ -13,16 +13,19 @@ from benchmarks.shapes import config_of
 from reporting.results import command_of, describe_machine, find_versions, save
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, shape: str, dtypes: tuple[str, ...]) -> None:
-    """Adds the arguments for the model, the device and the file, with a default shape and the choices of the precision."""
+DENSE_SHAPES = {"choices": ("poet", "1b", "1b-paper", "8b", "tiny")}
+
+
+def add_model_arguments(
+    parser: argparse.ArgumentParser, shape: str | list[str], dtypes: tuple[str, ...], **shapes
+) -> None:
+    """
+    Adds the arguments for the model, the device and the file, with a default shape and the choices of the precision. `shapes` are
+    the options of the argument for other models than dense ones.
+    """
     add = parser.add_argument
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
-    add(
-        "--shape",
-        choices=("poet", "1b", "1b-paper", "8b", "tiny"),
-        default=shape,
-        help="shape of the random weights (%(default)s)",
-    )
+    add("--shape", default=shape, help="shape of the random weights (%(default)s)", **shapes or DENSE_SHAPES)
     add("--layers", type=int, metavar="N", help="only the first N layers of the shape, for a quick look")
     add("--device", default=default_device, help="where to run (%(default)s)")
     add("--dtype", choices=dtypes, help="precision of everything (bfloat16 on CUDA, else float32)")
@@ -39,9 +42,10 @@ def settle_device(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 def check_layers(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Exits if the shape has fewer layers."""
-    most = config_of(args.shape).num_hidden_layers
-    if args.layers is not None and not 1 <= args.layers <= most:
-        parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {args.shape}`, but got {args.layers}.")
+    for shape in [args.shape] if isinstance(args.shape, str) else args.shape:
+        most = config_of(shape).num_hidden_layers
+        if args.layers is not None and not 1 <= args.layers <= most:
+            parser.error(f"`--layers` must be 1 to {most}, the layers of `--shape {shape}`, but got {args.layers}.")
 
 
 def start_report(name: str, args: argparse.Namespace, arguments: list[str] | None, *packages: str, **values) -> dict:

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from modeling_llada import LLaDAConfig, LLaDAForMaskedLM
+from modeling_llada import LLaDA2MoeForMaskedLM, LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeForMaskedLM
 
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +40,17 @@ SHAPES = {
         "initializer_range": 0.3,
     },
 }
+# The defaults of their configs are the published shapes.
+TINY_EXPERTS = SHAPES["tiny"] | {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+EXPERT_SHAPES = {
+    "llada2-mini": (LLaDA2MoeForMaskedLM, {}),
+    "llada-moe": (LLaDAMoeForMaskedLM, {}),
+    "tiny-llada2": (
+        LLaDA2MoeForMaskedLM,
+        TINY_EXPERTS | {"head_dim": 16, "num_key_value_heads": 2, "n_group": 2, "topk_group": 2},
+    ),
+    "tiny-llada-moe": (LLaDAMoeForMaskedLM, TINY_EXPERTS),
+}
 # Configs of `torchao.quantization` for the GPU kernels of torchao (int8 runs anywhere).
 QUANTIZATIONS = {
     "int8": lambda torchao: torchao.Int8WeightOnlyConfig(),
@@ -65,12 +76,21 @@ class Unavailable(Exception):
 
 def config_of(shape: str, layers: int | None = None) -> LLaDAConfig:
     """The config of a shape with its first `layers` layers; `poet` is the shape of the shipped checkpoint."""
+    if shape in EXPERT_SHAPES:
+        model_class, fields = EXPERT_SHAPES[shape]
+        return model_class.config_class(**fields | ({} if layers is None else {"num_hidden_layers": layers}))
     if shape == "poet":
         config = LLaDAConfig.from_pretrained(ROOT / "checkpoints" / "llada-poet")
     else:
         config = LLaDAConfig(**SHAPES[shape])
     config.num_hidden_layers = layers or config.num_hidden_layers
     return config
+
+
+def model_class_of(config: LLaDAConfig) -> type[LLaDAForMaskedLM]:
+    """The class of a config of a shape."""
+    classes = [model_class for model_class, _ in EXPERT_SHAPES.values()]
+    return next((one for one in classes if type(config) is one.config_class), LLaDAForMaskedLM)
 
 
 def load_checkpoint(folder: str | Path, device: str, dtype: torch.dtype) -> LLaDAForMaskedLM:
