@@ -50,9 +50,7 @@ class ExpertBiasCallback(TrainerCallback):
             )
         self.update_rate = update_rate
         self.loads: dict[nn.Module, torch.LongTensor] = {}  # of each router, the tokens that each expert was sent
-        self.is_real: torch.BoolTensor | None = (
-            None  # the tokens of the forward pass that are no padding, `(batch, length)`
-        )
+        self.is_real: torch.BoolTensor | None = None  # what is no padding in the forward pass, `(batch, length)`
         self.hooks: list[torch.utils.hooks.RemovableHandle] = []
 
     def on_train_begin(self, args, state, control, model: nn.Module, **kwargs):

@@ -4,6 +4,7 @@
 
 import json
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenize
 from transformers.distributed import DistributedConfig
 
 from modeling_llada import LLaDA2MoeConfig, LLaDA2MoeForMaskedLM, LLaDAMoeConfig, LLaDAMoeForMaskedLM
-from modeling_llada.training import ExpertBiasCallback
+from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainer, LLaDAPretrainingConfig
 from support.sft_runs import sft_trainer
 
 
@@ -96,6 +97,27 @@ def fine_tune(poet_folder, folder, case: str, **loading) -> dict[str, list[float
     return values | {"held": held_of(trainer.model)}
 
 
+def pretrain(folder) -> dict[str, list[float]]:
+    """Trains the LLaDA-MoE on rows of random tokens, some of which are cut. Returns the losses."""
+    model = AutoModelForMaskedLM.from_pretrained(folder / "llada-moe", dtype=torch.float32)
+    rows = torch.randint(10, 97, (50, 16), generator=torch.Generator().manual_seed(0))
+    settings = PLAIN | {
+        "logging_steps": 1,
+        "warmup_steps": 0,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    settings |= {"gradient_accumulation_steps": 2 // int(os.environ.get("WORLD_SIZE", 1))}
+    settings |= {"tokens_per_step": 128, "random_length_ratio": 0.5}
+    trainer = LLaDAPretrainer(model, LLaDAPretrainingConfig(str(folder / "pretraining"), **settings), rows)
+    trainer.train()
+    values = {
+        name: [line[name] for line in trainer.state.log_history if name in line] for name in ("loss", "aux_loss")
+    }
+    return values | {"held": held_of(trainer.model)}
+
+
 def balance(folder) -> dict[str, list[float]]:
     """Trains the LLaDA2 in a plain trainer, with a checkpoint in the middle from which it goes on. Returns losses and biases."""
     values = {}
@@ -139,17 +161,21 @@ def step_by_hand(folder, name: str, **loading) -> dict[str, list[float]]:
     return {"loss": losses, "held": held_of(model)}
 
 
-def train_in_one_process(poet_folder, folder) -> dict[str, dict[str, list[float]]]:
-    """All runs, by name."""
-    results = {case: fine_tune(poet_folder, folder, case) for case in CASES} | {"biases": balance(folder)}
+def runs_of(poet_folder, folder) -> dict:
+    """The runs of trainers, by name."""
+    runs = {case: partial(fine_tune, poet_folder, folder, case) for case in CASES}
+    return runs | {"pre-training": partial(pretrain, folder), "biases": partial(balance, folder)}
+
+
+def train_in_one_process(poet_folder, folder) -> dict[str, dict]:
+    """All runs, and steps by hand."""
+    results = {name: run() for name, run in runs_of(poet_folder, folder).items()}
     return results | {f"{name} by hand": step_by_hand(folder, name) for name in ("llada-moe", "llada2")}
 
 
 def train_copies(poet_folder, folder) -> None:
     """The runs in which each process has the whole model."""
-    write(
-        {case: fine_tune(poet_folder, folder, case) for case in CASES} | {"biases": balance(folder)}, folder / "copies"
-    )
+    write({name: run() for name, run in runs_of(poet_folder, folder).items()}, folder / "copies")
 
 
 def train_sharded(poet_folder, folder) -> None:
@@ -157,11 +183,11 @@ def train_sharded(poet_folder, folder) -> None:
     import support.fsdp_on_cpu  # noqa: F401  (it replaces DistributedDataParallel)
 
     results = {}
-    for case in (*CASES, "biases"):
+    for name, run in runs_of(poet_folder, folder).items():
         # Each run makes the state anew, for another way to load.
         AcceleratorState._reset_state()
-        os.environ.update(FSDP2, FSDP_CPU_RAM_EFFICIENT_LOADING=str(case != "biases").lower())
-        results[case] = balance(folder) if case == "biases" else fine_tune(poet_folder, folder, case)
+        os.environ.update(FSDP2, FSDP_CPU_RAM_EFFICIENT_LOADING=str(name != "biases").lower())
+        results[name] = run()
     write(results, folder / "sharded")
 
 

@@ -18,7 +18,7 @@ from transformers.distributed import DistributedConfig
 
 
 pytestmark = pytest.mark.slow
-RUNS = (*CASES, "biases")
+RUNS = (*CASES, "pre-training", "biases")
 
 
 @pytest.fixture(scope="module")

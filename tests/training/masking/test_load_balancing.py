@@ -90,6 +90,21 @@ class TestFineTuning:
         assert balanced["loss"] == pytest.approx(plain["loss"] + 0.5 * balanced["aux_loss"], rel=1e-4)
         assert bound == plain_bound
 
+    def test_checkpointed_layers(self, poet_folder, tiny_moe, tmp_path):
+        """They are computed twice, and recorded once."""
+        logs = []
+        for is_checkpointed in (False, True):
+            settings = {
+                "gradient_checkpointing": is_checkpointed,
+                "max_steps": 2,
+                "optim": "sgd",
+                "learning_rate": 0.1,
+            }
+            trainer = sft_trainer(poet_folder, tmp_path, model=tiny_moe(), **settings)
+            trainer.train()
+            logs.append([line[name] for line in trainer.state.log_history[:2] for name in ("loss", "aux_loss")])
+        assert logs[0] == pytest.approx(logs[1], rel=1e-6)
+
     def test_routers_are_not_recorded_in_what_is_saved(self, poet_folder, tiny_moe, tmp_path):
         """The coefficient of the arguments becomes that of the model, as TRL has it."""
         trainer = sft_trainer(poet_folder, tmp_path / "run", model=tiny_moe(), router_aux_loss_coef=0.25)
