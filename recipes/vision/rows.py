@@ -4,7 +4,7 @@
 
 | stage | rows |
 |---|---|
-| 1 | captions: what is there, and where; whether something is there |
+| 1 | captions; what is in a corner, in which corner something is, whether something is there |
 | 2 | instructions: what, where, how many, which colour, read, cells, bars, describe, compare, list; half of the rows ask one question, half several |
 | 3 | questions of two steps, answered with `/think` by the reasoning and the answer, with `/no_think` by the answer; and rows of stage 2 with `/no_think` |
 """
@@ -21,11 +21,15 @@ from recipes.vision.dialogues import DIALOGUES, about_corners, about_presence
 from recipes.vision.draw import LANGUAGES, SPLITS, Asked, Draw
 
 
+# A question alone has to be among them beside captions: else each single question is answered by a caption.
 STAGE_1 = {
-    tasks.caption_one: 5,
-    lists.caption_places: 3,
-    about_corners: 5,
-    about_presence: 3,
+    tasks.caption_one: 4,
+    tasks.what_in_corners: 4,
+    tasks.where_in_corners: 4,
+    tasks.presence: 3,
+    about_corners: 4,
+    about_presence: 2,
+    lists.caption_places: 1,
     tasks.caption_several: 1,
     tasks.caption_sign: 1,
 }

@@ -146,6 +146,14 @@ def what(draw: Draw) -> Asked:
     return ask_what(draw, *placed(draw))
 
 
+def where_in_corners(draw: Draw) -> Asked:
+    return ask_where(draw, *placed(draw, CORNERS))
+
+
+def what_in_corners(draw: Draw) -> Asked:
+    return ask_what(draw, *placed(draw, CORNERS))
+
+
 SIDES = (("left", "左边", 0, -1), ("right", "右边", 0, 1), ("above", "上边", -1, 0), ("below", "下边", 1, 0))
 
 
@@ -185,6 +193,15 @@ def ask_presence(draw: Draw, picture: Several, number: int) -> Asked:
     canvas, numbers, _, layout = picture
     answer = draw.say("yes", "有") if number in numbers else draw.say("no", "没有")
     return Asked("presence", "present", [canvas], answer, {"name": draw.name(number)}, layout=layout)
+
+
+def presence(draw: Draw) -> Asked:
+    """As often about what is there as about what is not."""
+    picture = several(draw, draw.rng.randint(1, 4))
+    numbers = picture[1]
+    if draw.rng.random() < 0.5:
+        return ask_presence(draw, picture, draw.rng.choice(numbers))
+    return ask_presence(draw, picture, next(one for one in different_numbers(draw, 5) if one not in numbers))
 
 
 def count_all(draw: Draw) -> Asked:
