@@ -113,27 +113,19 @@ def test_the_progress_fits_a_line():
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on(tmp_path):
+def test_a_killed_command_goes_on(tmp_path, monkeypatch):
     """It leaves no processes behind, and the files are those of a command that was not killed."""
     rows = [
         json.dumps({"text": f"{row}: " + "the sailor wrote a letter, and nobody answered it. " * 100})
-        for row in range(4000)
+        for row in range(1000)
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
-    command = [
-        sys.executable,
-        "-m",
-        "llada_cli",
-        "tokenize",
-        "a.jsonl",
-        "--train-tokenizer",
-        "300",
-        "--num-processes",
-        "2",
-    ]
-    command += ["--shard-size", "1MB", "--validation", "0.1", "--output"]
-    subprocess.run([*command, "whole"], cwd=tmp_path, check=True, capture_output=True)
-    process = subprocess.Popen([*command, "killed"], cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["tokenize", "a.jsonl", "--train-tokenizer", "300", "--shard-size", "200KB", "--validation", "0.1"]
+    assert main([*command, "--num-processes", "1", "--output", "whole"]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llada_cli", *command, "--num-processes", "2", "--output", "killed"]
+    )
     while not list(tmp_path.glob("killed/train-00001*")):
         time.sleep(0.05)
     workers = [
@@ -146,7 +138,7 @@ def test_a_killed_command_goes_on(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.05)
     assert len(workers) >= 2 and not (tmp_path / "killed" / "manifest.json").exists()
-    subprocess.run([*command, "killed"], cwd=tmp_path, check=True, capture_output=True)
+    assert main([*command, "--num-processes", "1", "--output", "killed"]) == 0
     whole, killed = (
         {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.*")} for name in ("whole", "killed")
     )
