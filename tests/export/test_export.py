@@ -13,10 +13,10 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from support.official_folder import CHATML, change_json, official_tokenizer, read_json
 from support.saved_tensors import assert_same_tensors, stored
 from support.tiny_poet import SHIPPED_CHECKPOINT, save_tiny_poet
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, BertConfig
 
 from llada_cli import main
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAGenerationConfig, LLaDAModel
@@ -25,69 +25,6 @@ from modeling_llada.export import checkpoint, export_checkpoint
 
 MODELS = SHIPPED_CHECKPOINT.parent.parent / "modeling_llada" / "models"
 CODE = {path.name for path in MODELS.glob("*_llada.py")}
-# Like the official one: no marks, and EOS where no answer is asked for.
-OFFICIAL_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "
-    "+ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
-    "{% else %}{{ eos_token }}{% endif %}"
-)
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] + '\n' + message['content'] }}<|im_end|>{% endfor %}"
-)
-CHAT = [
-    {"role": "user", "content": " Hi "},
-    {"role": "assistant", "content": "Hello.\n"},
-    {"role": "user", "content": "Bye"},
-    {"role": "assistant", "content": "See you."},
-]
-
-
-def official_tokenizer(chat_template=OFFICIAL_TEMPLATE, headers=True):
-    """Bytes and special tokens with the ids of the golden checkpoint. Like the official one, it declares no mask token."""
-    vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    vocabulary |= {f"<unused{i}>": i for i in range(256, 300)}
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    turns = ["<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"] if headers else ["<a>", "<b>", "<c>"]
-    special = ["<|startoftext|>", "<|endoftext|>", *turns, *(f"<|reserved{i}|>" for i in range(14)), "<|mdm_mask|>"]
-    backend.add_special_tokens(special)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<|startoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<|endoftext|>",
-        extra_special_tokens=["<|mdm_mask|>"],
-    )
-    tokenizer.chat_template = chat_template
-    assert tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|mdm_mask|>"]) == [301, 319]
-    return tokenizer
-
-
-@pytest.fixture
-def official(golden_path, tmp_path):
-    """The golden checkpoint with a tokenizer, as the official folders have it. A test may damage it."""
-    folder = tmp_path / "official"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(golden_path / name, folder / name)
-    official_tokenizer().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path):
-    """The destination, alone in its parent folder, so that a test sees leftovers."""
-    return tmp_path / "exports" / "llada"
-
-
-def read_json(path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def change_json(path, **fields):
-    path.write_text(json.dumps(read_json(path) | fields), encoding="utf-8")
 
 
 def change_weights(folder, change):
@@ -311,114 +248,6 @@ class TestStrict:
             export_checkpoint(official, out, **arguments)
 
 
-class TestTokenizer:
-    def test_the_mask_token_is_declared(self, official, out):
-        assert AutoTokenizer.from_pretrained(official).mask_token_id is None
-        exported = export_checkpoint(official, out)
-        tokenizer = AutoTokenizer.from_pretrained(out)
-        assert (tokenizer.mask_token, tokenizer.mask_token_id, len(tokenizer)) == ("<|mdm_mask|>", 319, 320)
-        assert tokenizer("a<|mdm_mask|>").input_ids[-1] == 319
-        assert "mask token: <|mdm_mask|> (319)" in exported.notes
-        how_it_was_loaded = {"is_local", "local_files_only"}
-        assert not how_it_was_loaded & read_json(out / "tokenizer_config.json").keys()
-
-    def test_from_elsewhere(self, official, out, tmp_path):
-        official_tokenizer().save_pretrained(tmp_path / "tokenizer")
-        for path in official.glob("*token*"):
-            path.unlink()
-        with pytest.raises(ValueError, match="no tokenizer.*--tokenizer PATH_OR_ID"):
-            export_checkpoint(official, out)
-        export_checkpoint(official, out, tokenizer=tmp_path / "tokenizer")
-        assert AutoTokenizer.from_pretrained(out).mask_token_id == 319
-
-    def test_none(self, official, out):
-        exported = export_checkpoint(official, out, include_tokenizer=False)
-        assert not list(out.glob("*token*")) and not (out / "chat_template.jinja").exists()
-        assert "and no tokenizer." in (out / "README.md").read_text() and "tokenizer: none" in exported.notes[0]
-
-    @pytest.mark.parametrize(
-        "fields, message",
-        [
-            ({"embedding_size": 330, "mask_token_id": 325}, "no token of this id"),
-            (
-                {"embedding_size": 310, "vocab_size": 310, "mask_token_id": 309},
-                "320 tokens and the embedding 310 rows",
-            ),
-        ],
-        ids=["no such id", "too many tokens"],
-    )
-    def test_it_must_fit_the_model(self, official, out, fields, message):
-        change_json(official / "config.json", **fields)
-        with pytest.raises(ValueError, match=message):
-            export_checkpoint(official, out)
-
-    def test_another_mask_token(self, official, out):
-        change_json(official / "tokenizer_config.json", mask_token="<|reserved0|>")
-        with pytest.raises(ValueError, match=r"`mask_token_id` .* is 319, .* '<\|reserved0\|>' as its mask token"):
-            export_checkpoint(official, out)
-
-
-class TestChatTemplate:
-    @pytest.fixture
-    def export(self, official, out):
-        """Exports with a template, and returns the exported tokenizer and the note about the template."""
-
-        def run(template, headers=True):
-            for name in ("chat_template.jinja", "tokenizer_config.json"):
-                (official / name).unlink(missing_ok=True)
-            official_tokenizer(template, headers).save_pretrained(official)
-            notes = export_checkpoint(official, out).notes
-            return AutoTokenizer.from_pretrained(out), next(note for note in notes if note.startswith("chat template"))
-
-        return run
-
-    @pytest.mark.parametrize("template", [OFFICIAL_TEMPLATE, None], ids=["replaced", "added"])
-    def test_ours(self, export, template):
-        tokenizer, note = export(template)
-        assert ("replaced" if template else "added") in note
-        for turns in (CHAT[:1], CHAT[:3], CHAT, [{"role": "system", "content": "Be brief."}, *CHAT[:1]]):
-            texts = [
-                tokenizer.apply_chat_template(turns, chat_template=text, add_generation_prompt=True, tokenize=False)
-                for text in (OFFICIAL_TEMPLATE, None)
-            ]
-            assert texts[0] == texts[1]
-        prompt = "<|startoftext|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-        assert tokenizer.apply_chat_template(CHAT[:1], add_generation_prompt=False, tokenize=False) == prompt
-        header = "<|start_header_id|>assistant<|end_header_id|>\n\n"
-        assert tokenizer.apply_chat_template(CHAT[:1], add_generation_prompt=True, tokenize=False) == prompt + header
-
-    def test_marks_say_what_the_assistant_wrote(self, export):
-        tokenizer, _ = export(OFFICIAL_TEMPLATE)
-        encoded = tokenizer.apply_chat_template(CHAT, return_dict=True, return_assistant_tokens_mask=True)
-        written = [i for i, mark in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if mark]
-        assert tokenizer.decode(written) == "Hello.<|eot_id|>See you.<|eot_id|><|endoftext|>"
-        # The text of a chat that ends with an answer is that of the official template.
-        official_text = tokenizer.apply_chat_template(CHAT, chat_template=OFFICIAL_TEMPLATE, tokenize=False)
-        assert tokenizer.decode(encoded["input_ids"]) == official_text
-
-    def test_no_second_end_where_eos_ends_the_turn(self, export):
-        """As in checkpoints that were converted from Llama 3."""
-        tokenizer, _ = export(OFFICIAL_TEMPLATE)
-        tokenizer.eos_token = "<|eot_id|>"
-        assert tokenizer.apply_chat_template(CHAT, tokenize=False).endswith("See you.<|eot_id|>")
-        assert tokenizer.apply_chat_template(CHAT, tokenize=False).count("<|eot_id|>") == len(CHAT)
-
-    def test_one_with_marks_is_kept(self, export):
-        marked = (SHIPPED_CHECKPOINT / "chat_template.jinja").read_text(encoding="utf-8")
-        tokenizer, note = export(marked)
-        assert tokenizer.chat_template == marked and "kept, it marks" in note
-
-    @pytest.mark.parametrize("headers", [True, False])
-    def test_one_of_another_format_is_kept(self, export, headers):
-        tokenizer, note = export(CHATML, headers)
-        assert tokenizer.chat_template == CHATML and "kept, but it has no generation marks" in note
-
-    def test_none_where_the_format_is_unknown(self, export, out):
-        tokenizer, note = export(None, headers=False)
-        assert tokenizer.chat_template is None and "none, since" in note
-        assert 'tokenizer("Once upon a time"' in (out / "README.md").read_text()
-
-
 class TestAdapter:
     """An adapter is exported as the checkpoint that it makes of its base."""
 
@@ -479,67 +308,6 @@ class TestAdapter:
         get_peft_model(LLaDAForMaskedLM.from_pretrained(official), config).save_pretrained(tmp_path / "prompt")
         with pytest.raises(ValueError, match="an adapter of the type PROMPT_TUNING cannot be merged into weights"):
             export_checkpoint(tmp_path / "prompt", out)
-
-
-class TestModelCard:
-    def test_written(self, official, out):
-        export_checkpoint(official, out, license="mit", base_model="GSAI-ML/LLaDA-8B-Instruct", name="me/my-llada")
-        card = huggingface_hub.ModelCard.load(out / "README.md")
-        data = card.data.to_dict()
-        assert data.pop("tags")[:2] == ["llada", "masked-diffusion"]
-        assert data == {
-            "library_name": "transformers",
-            "pipeline_tag": "text-generation",
-            "license": "mit",
-            "base_model": "GSAI-ML/LLaDA-8B-Instruct",
-        }
-        assert 'AutoModel.from_pretrained("me/my-llada", dtype="auto", trust_remote_code=True)' in card.text
-        assert "| `max_new_tokens` | `128` |" in card.text and "182,720 parameters" in card.text
-        assert "apply_chat_template" in card.text
-
-    @pytest.mark.parametrize("layout", ["transformers", "official"])
-    def test_its_snippet_runs(self, official, out, layout, monkeypatch, capsys):
-        change_json(official / "config.json", max_sequence_length=512)
-        export_checkpoint(official, out, layout=layout)
-        card = (out / "README.md").read_text()
-        # For the tokenizer too: its Auto class looks at the config first, and would ask before it runs code.
-        assert card.count("trust_remote_code=True)") == (2 if layout == "transformers" else 0)
-        monkeypatch.chdir(out.parent)
-        exec(card.split("```python\n")[1].split("```")[0], {})
-        assert capsys.readouterr().out.strip()
-
-    def test_one_that_is_there_is_kept(self, official, out):
-        (official / "README.md").write_text("---\nlicense: mit\n---\n# 模型\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="`license` and `base_model` are for a new model card"):
-            export_checkpoint(official, out, license="apache-2.0")
-        exported = export_checkpoint(official, out)
-        assert (out / "README.md").read_bytes() == (official / "README.md").read_bytes()
-        assert "model card: kept" in exported.notes
-
-    def test_one_of_the_other_layout_is_kept_with_a_note(self, official, out, tmp_path):
-        export_checkpoint(official, tmp_path / "ours")
-        exported = export_checkpoint(tmp_path / "ours", out, layout="official")
-        assert any("model card: kept, but it says trust_remote_code" in note for note in exported.notes)
-        again = export_checkpoint(tmp_path / "ours", out, overwrite=True)
-        assert "model card: kept" in again.notes
-
-    def test_prompt_fields_are_carried_along(self, official, out):
-        fields = {"fields": [{"name": "style", "help": "style of the text"}]}
-        (official / "prompt_fields.json").write_text(json.dumps(fields), encoding="utf-8")
-        export_checkpoint(official, out)
-        assert read_json(out / "prompt_fields.json") == fields
-
-    def test_a_card_that_is_no_text(self, official, out):
-        (official / "README.md").write_bytes(b"\xff\xfe")
-        with pytest.raises(ValueError, match="has a README.md that is not UTF-8 text"):
-            export_checkpoint(official, out)
-
-    def test_options_that_are_left_out_are_said(self, official, out):
-        (official / "generation_config.json").write_text('{"steps": 64, "num_beams": 4, "top_k": 0}')
-        (note,) = (note for note in export_checkpoint(official, out).notes if note.startswith("generation config"))
-        assert "left out" in note and "num_beams" in note
-        assert read_json(out / "generation_config.json")["steps"] == 64
-        assert "| `steps` | `64` |" in (out / "README.md").read_text()
 
 
 class TestDestination:
