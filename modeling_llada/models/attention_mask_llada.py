@@ -78,6 +78,11 @@ def block_causal_mask(
     queries and keys are `(batch, num_queries)` and `(batch, num_keys)`; the attention mask is that of the keys.
     """
     is_visible = (keys[:, None] <= queries[..., None]) & attention_mask[:, None].bool()
+    return in_form_of_attention(is_visible, attn_implementation, dtype)
+
+
+def in_form_of_attention(is_visible: torch.BoolTensor, attn_implementation: str, dtype: torch.dtype) -> torch.Tensor:
+    """A mask `(batch, num_queries, num_keys)` as sdpa or eager attention takes it, `(batch, 1, num_queries, num_keys)`."""
     if attn_implementation == "sdpa":
         return is_visible[:, None]
     hidden = torch.zeros(is_visible.shape, dtype=dtype, device=is_visible.device)
@@ -119,4 +124,4 @@ def flash_attention_lengths(cu_seq_lens: torch.Tensor, given: dict) -> dict:
     return lengths | {name: value for name, value in given.items() if value is not None}
 
 
-__all__ = ["attention_mask_of", "block_causal_mask"]
+__all__ = ["attention_mask_of", "block_causal_mask", "in_form_of_attention"]

@@ -33,6 +33,7 @@ from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeTopKRouter
 from transformers.utils.output_capturing import OutputRecorder
 
 from .attention_mask_llada import block_causal_mask
+from .block_diffusion_llada2_moe import check_beside_clean, inputs_beside_clean
 from .blocks_llada import BlockGeometry
 from .configuration_llada2_moe import LLaDA2MoeConfig
 from .experts_llada_moe import LLaDAExperts, MixtureOfExpertsMixin, register_expert_conversions
@@ -282,20 +283,36 @@ class LLaDA2MoeModel(LLaDA2MoeMixin, LLaDAModel):
         cache: Cache | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         block_length: int | None = None,
+        clean_ids: torch.LongTensor | None = None,
         **kwargs,
     ) -> BaseModelOutput:
         r"""
-        See [`LLaDAModel.forward`]. It has one more argument.
+        See [`LLaDAModel.forward`]. It has these arguments more.
 
         Args:
             block_length (`int`, *optional*):
                 The length of blocks, which are counted from the first token of each row. A position then sees its own block
                 and those before it. By default every position sees every other, as in the official code without a mask.
+            clean_ids (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                The rows without noise, for training and scores: `input_ids` are then the noisy ones, each block of which is
+                computed behind the clean blocks before it, as in generation. The output is that of the noisy rows. The
+                numbers of `attention_mask` then may be those of documents that share a row and do not see each other, 0 for
+                padding; blocks are counted from the beginning of each document.
 
         Raises:
             `ValueError`: if `block_length` comes with a cache or a 4-D mask, which say themselves what is seen, or with an
-                attention that takes no such mask; or if it is not `config.block_size` in a model that routes blocks.
+                attention that takes no such mask; if it is not `config.block_size` in a model that routes blocks; or if
+                `clean_ids` come without it, with other arguments than these, or are of another shape.
         """
+        if clean_ids is not None:
+            others = {"position_ids": position_ids, "cache": cache, "inputs_embeds": inputs_embeds} | {
+                name: kwargs.pop(name, None) for name in ("query_positions", "cu_seq_lens_q", "past_key_values")
+            }
+            check_beside_clean(input_ids, clean_ids, attention_mask, others)
+            geometry_of(self.config).check_blocks(block_length, self.config._attn_implementation)
+            form = self.config._attn_implementation, self.dtype
+            inputs = inputs_beside_clean(input_ids, clean_ids, attention_mask, block_length, *form)
+            return super().forward(**inputs, **kwargs)
         inputs = input_ids if inputs_embeds is None else inputs_embeds
         is_whole = cache is None and attention_mask is not None and attention_mask.ndim == 2
         if position_ids is None and is_whole:
@@ -340,7 +357,7 @@ class LLaDA2MoeModel(LLaDA2MoeMixin, LLaDAModel):
         position_ids = position_ids.expand(inputs_embeds.shape[:2])
         blocks = position_ids // self.config.block_size
         # A row may hold positions twice, such as noisy tokens and then the clean ones. Then a new block begins.
-        begins = (blocks.diff(dim=-1) != 0) | (position_ids.diff(dim=-1) < 0)
+        begins = (blocks.diff(dim=-1) != 0) | (position_ids.diff(dim=-1) <= 0)
         routing = {"block_of_token": number_blocks(begins)}
         if attention_mask is not None and cache is None:  # with a cache, what is recomputed is no padding
             routing["is_real"] = real_tokens(attention_mask).expand(inputs_embeds.shape[:2])
