@@ -103,10 +103,12 @@ class MaskTable(LLaDALikelihoodMixin):
             rows.append(total)
         return torch.stack(rows, dim=-1)
 
-    def masked_log_probs(self, input_ids, mask, *unused):
+    def token_log_probs(self, input_ids, mask, *unused):
         row = (input_ids[:, None] == self.texts).all(-1).long().argmax(-1)
         code = (mask[:, self.positions] * 2 ** torch.arange(self.scored)).sum(-1)
-        return self.sums[row, code].float()
+        log_probs = torch.zeros(mask.shape)
+        log_probs[:, self.positions] = self.log_probs[row, code].float()
+        return log_probs
 
 
 def all_masks(scored: int) -> torch.BoolTensor:

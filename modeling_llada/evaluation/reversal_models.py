@@ -19,7 +19,7 @@ from math import comb
 import torch
 from torch.nn import functional as F
 
-from ..models.likelihood_llada import draw_noise
+from ..models.likelihood_noise_llada import draw_noise
 from .reversal import Templates, asked_line
 
 

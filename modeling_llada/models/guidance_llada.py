@@ -23,6 +23,8 @@ def guided_logits(
     query_positions: torch.LongTensor | None = None,
     rows: AdapterRows | None = None,
     embeddings: GivenEmbeddings | None = None,
+    clean_ids: torch.LongTensor | None = None,
+    block_length: int | None = None,
 ) -> torch.FloatTensor:
     """
     The logits of one forward pass in float32, with guidance of scale `w` (eq. 16 of
@@ -36,6 +38,7 @@ def guided_logits(
     """
     if cfg_scale > 0:
         input_ids = torch.cat([input_ids, input_ids.masked_fill(given, mask_token_id)])
+        clean_ids = None if clean_ids is None else torch.cat([clean_ids, clean_ids.masked_fill(given, mask_token_id)])
         attention_mask, position_ids, logits_to_keep = (
             None if tensor is None else torch.cat([tensor, tensor])
             for tensor in (attention_mask, position_ids, logits_to_keep)
@@ -46,7 +49,12 @@ def guided_logits(
         if embeddings is not None:
             where = torch.cat([embeddings.where, embeddings.where & ~given])
             embeddings = GivenEmbeddings(where, torch.cat([embeddings.values, embeddings.values]))
-    options = {"cache": cache, "query_positions": query_positions}
+    options = {
+        "cache": cache,
+        "query_positions": query_positions,
+        "clean_ids": clean_ids,
+        "block_length": block_length,
+    }
     with adapters_of(model, rows, logits_to_keep):
         logits = model(
             **embedded(model, input_ids, embeddings),

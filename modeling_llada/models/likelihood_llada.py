@@ -6,6 +6,9 @@ The estimate is eq. 6 of https://huggingface.co/papers/2502.09992, which has a m
 objective. For a text of `L` scored tokens, with `l` uniform in `1 .. L` and `l` of them masked without replacement:
 
     log p(x_0)  >=  E_{l, x_l} [ L / l  sum_i 1[x_l^i = M]  log p_theta(x_0^i | x_l) ]
+
+A model of blocks gives the log-likelihood of each block behind the clean blocks before it. Their sum is that of the text, and each
+of them is estimated in this way, with an `l` of its own.
 """
 
 from dataclasses import dataclass
@@ -17,14 +20,12 @@ from transformers.utils import ModelOutput
 
 from .adapters_llada import AdapterRows, adapters_of, check_adapters, check_embedders
 from .arguments_llada import check_generator, check_ids, check_shape, check_token_types, check_vocabulary
-from .diffusion_llada import random_ranks, sample_counts
+from .blocks_llada import BlockGeometry
 from .embeddings_llada import EmbeddedInputsMixin, GivenEmbeddings, embedded
 from .guidance_llada import guided_logits
+from .likelihood_noise_llada import draw_noise_of_blocks
 from .options_llada import check_bool, check_integer, check_number
 from .sampling_llada import shared_generator
-
-
-GROUP_SIZE = 8  # Antithetic samples that share the tokens evenly. Larger groups gained nothing.
 
 
 @dataclass
@@ -45,7 +46,12 @@ class LLaDALikelihoodOutput(ModelOutput):
 
 
 class LLaDALikelihoodMixin(EmbeddedInputsMixin):
-    """Scores of texts. `forward` has to take `masked_positions` and `logits_to_keep`, and the config a `mask_token_id`."""
+    """
+    Scores of texts. `forward` has to take `masked_positions` and `logits_to_keep`, and the config a `mask_token_id`. That of a
+    model of blocks also takes `clean_ids` and `block_length`.
+    """
+
+    block_geometry = BlockGeometry()
 
     @torch.no_grad()
     def log_likelihood(
@@ -61,6 +67,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         adapter_names: list[str] | None = None,
         token_type_ids: torch.LongTensor | None = None,
         cfg_text_only: bool = False,
+        block_length: int | None = None,
         **kwargs,
     ) -> LLaDALikelihoodOutput:
         r"""
@@ -94,6 +101,10 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
                 Zeros, as some tokenizers return them. They have no effect.
             cfg_text_only (`bool`, *optional*, defaults to `False`):
                 Whether guidance masks only the text that is given, and keeps its images.
+            block_length (`int`, *optional*):
+                For a model of blocks, their length, counted from the first token of each row; by default that of its
+                `generation_config`. A scored token is then given the clean blocks before it, and the given tokens of its own
+                block. It does not see later blocks.
             kwargs:
                 For a model that sees images: the images of the texts, as its `forward` takes them. Their features are
                 computed once for all samples. Image tokens cannot be scored.
@@ -103,7 +114,8 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
 
         Raises:
             `ValueError`: if shapes do not match, if a row has no token to score or is longer than the context of the
-                model, if an image token has a label, or if a number is out of its range.
+                model, if an image token has a label, if a number is out of its range, or if `block_length` is set for a model
+                without blocks.
             `TypeError`: if the model does not take an argument.
 
         Example:
@@ -121,7 +133,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         -0.0
         ```
         """
-        self.block_geometry.check_whole_rows("`log_likelihood`")
+        block_length = self._block_length(block_length)
         model_inputs = self.pop_embedded_inputs(kwargs)
         check_no_others("log_likelihood", kwargs)
         check_scoring(input_ids, labels, attention_mask, self.config)
@@ -138,29 +150,35 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         scored = labels != -100
         texts = torch.where(scored, labels, input_ids)
         embeddings = self.embed_given(texts, model_inputs)
+        real = torch.ones_like(texts) if attention_mask is None else (attention_mask != 0).long()
+        blocks = self.block_geometry.block_ids(real, block_length)
         given = ~scored & ~embeddings.where if embeddings is not None and cfg_text_only else ~scored
 
         # The samples of several rows can share a forward pass, and those of one row can need several. The noise is drawn
         # row by row, so it does not depend on that.
         samples = []
         for rows in torch.arange(len(texts)).split(max(1, batch_size // num_samples)):
-            noise = [draw_noise(scored[row], num_samples, antithetic, generators[row]) for row in rows.tolist()]
-            mask, weight = (torch.cat(parts) for parts in zip(*noise, strict=True))
+            noise = [
+                draw_noise_of_blocks(scored[row], blocks[row], num_samples, antithetic, generators[row])
+                for row in rows.tolist()
+            ]
+            weights = torch.cat(noise)
             row_of = rows.to(self.device).repeat_interleave(num_samples)
-            for part in torch.arange(len(mask), device=self.device).split(batch_size):
+            for part in torch.arange(len(weights), device=self.device).split(batch_size):
                 row = row_of[part]
                 attended = None if attention_mask is None else attention_mask[row]
                 adapters = AdapterRows(row, len(texts), adapter_names)
-                log_probs = self.masked_log_probs(
+                log_probs = self.token_log_probs(
                     texts[row],
-                    mask[part],
+                    weights[part] > 0,
                     attended,
                     given[row],
                     cfg_scale,
                     adapters,
                     None if embeddings is None else embeddings.of_rows(row),
+                    block_length,
                 )
-                samples.append(weight[part] * log_probs)
+                samples.append((weights[part] * log_probs).sum(-1))
         samples = torch.cat(samples).view(len(texts), num_samples)
 
         independent = samples.view(len(texts), -1, 2).mean(-1) if antithetic else samples
@@ -279,7 +297,23 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         generators = check_generator(shared_generator(self) if generator is None else generator, num_rows)
         return generators * num_rows if len(generators) < num_rows else generators
 
-    def masked_log_probs(
+    def _block_length(self, block_length: int | None) -> int | None:
+        """The length of blocks, checked; `None` if every position sees every other."""
+        if self.block_geometry.is_block_causal:
+            block_length = self.generation_config.block_length if block_length is None else block_length
+            self.block_geometry.check_blocks(block_length, self.config._attn_implementation)
+        elif block_length is not None:
+            raise ValueError(
+                f"`block_length` must be unset for this model, of which every position sees every other, but got {block_length}. "
+                "Leave it out."
+            )
+        return block_length
+
+    def masked_log_probs(self, *args, **kwargs) -> torch.FloatTensor:
+        """The inner sum of eq. 6, `(batch,)`: that of [`~LLaDAForMaskedLM.token_log_probs`], with the same arguments."""
+        return self.token_log_probs(*args, **kwargs).sum(-1)
+
+    def token_log_probs(
         self,
         input_ids: torch.LongTensor,
         mask: torch.BoolTensor,
@@ -288,15 +322,16 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         cfg_scale: float = 0.0,
         adapter_rows: AdapterRows | None = None,
         embeddings: GivenEmbeddings | None = None,
+        block_length: int | None = None,
     ) -> torch.FloatTensor:
         r"""
-        The inner sum of eq. 6, `sum_i 1[x_l^i = M] log p_theta(x_0^i | x_l)`, for given noise.
+        The terms of the inner sum of eq. 6, `1[x_l^i = M] log p_theta(x_0^i | x_l)`, for given noise. They have gradients.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, length)`):
                 The clean texts.
             mask (`torch.BoolTensor` of shape `(batch, length)`):
-                The masked tokens, whose log-probabilities are added up.
+                The masked tokens.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
                 0 for padding.
             given (`torch.BoolTensor` of shape `(batch, length)`, *optional*):
@@ -307,10 +342,14 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
                 Whose adapter each sequence gets, in a mixed batch of PEFT.
             embeddings (`GivenEmbeddings`, *optional*):
                 What stands in the place of tokens, such as the features of images.
+            block_length (`int`, *optional*):
+                For a model of blocks, their length; by default that of its `generation_config`.
 
         Returns:
-            `torch.FloatTensor` of shape `(batch,)`.
+            `torch.FloatTensor` of shape `(batch, length)`, 0 where nothing is masked.
         """
+        block_length = self._block_length(block_length)
+        clean = {} if block_length is None else {"clean_ids": input_ids, "block_length": block_length}
         mask_token_id = self.config.mask_token_id
         noisy = input_ids.masked_fill(mask, mask_token_id)
         if cfg_scale > 0:
@@ -325,61 +364,15 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
                 mask,
                 rows=adapter_rows,
                 embeddings=embeddings,
+                **clean,
             )
             losses = F.cross_entropy(logits, input_ids[mask], reduction="none")
         else:
             positions = mask.flatten().nonzero().flatten()
             with adapters_of(self, adapter_rows, mask):
-                inputs = embedded(self, noisy, embeddings) | {"attention_mask": attention_mask}
+                inputs = embedded(self, noisy, embeddings) | {"attention_mask": attention_mask} | clean
                 losses = self(**inputs, labels=input_ids, masked_positions=positions).losses
-        return -losses.new_zeros(mask.shape).masked_scatter(mask, losses).sum(-1)
-
-
-def draw_noise(
-    scored: torch.BoolTensor, num_samples: int, antithetic: bool, generator: torch.Generator | None
-) -> tuple[torch.BoolTensor, torch.FloatTensor]:
-    """
-    The masks of all samples of one row, `(num_samples, length)`, and their weights `L / l`.
-
-    The noise is drawn only for the scored tokens, so it does not depend on the padding.
-    """
-    length = int(scored.sum())
-    # The noise of a CPU generator is the same on every device.
-    device = scored.device if generator is None else generator.device
-    if antithetic:
-        mask = antithetic_masks(length, num_samples, generator, device)
-    else:
-        counts = sample_counts(torch.full((num_samples,), length, device=device), generator=generator)
-        maskable = torch.ones(num_samples, length, dtype=torch.bool, device=device)
-        mask = random_ranks(maskable, generator=generator) < counts[:, None]
-    mask = mask.to(scored.device)
-    return scored.new_zeros(num_samples, len(scored)).masked_scatter(scored, mask), length / mask.sum(-1)
-
-
-def antithetic_masks(
-    length: int, num_samples: int, generator: torch.Generator | None, device: torch.device
-) -> torch.BoolTensor:
-    """
-    Coupled masks, `(num_samples, length)`. Each is uniform among the masks with its `l`; pairs of `l` and `L + 1 - l` are
-    neighbours.
-
-    The smaller `l` are spread evenly over the lower half of `1 .. L`. Each has a mirror image in the upper half, which
-    cancels errors that are linear in `l`. In a group of similar `l`, the tokens that were masked least often so far are
-    masked first, with ties in random order. No token is preferred, so every mask keeps its distribution and the estimate
-    its expectation, but easy and hard tokens take turns. With two samples the masks are complementary.
-    """
-    strata = torch.arange(num_samples // 2, device=device)
-    smaller = ((strata + torch.rand(1, generator=generator, device=device)) / num_samples * length).long() + 1
-    counts = torch.cat([smaller, (length + 1 - smaller).flip(0)])  # increasing
-    masks = []
-    for group in counts.tensor_split(-(-num_samples // GROUP_SIZE)):
-        times_masked = torch.zeros(length, device=device)
-        for count in group:
-            ties = torch.rand(length, generator=generator, device=device)
-            masks.append((times_masked + ties).argsort().argsort() < count)
-            times_masked += masks[-1]
-    masks = torch.stack(masks)
-    return torch.stack([masks, masks.flip(0)], dim=1)[: num_samples // 2].flatten(0, 1)
+        return -losses.new_zeros(mask.shape).masked_scatter(mask, losses)
 
 
 def check_scoring(

@@ -11,7 +11,7 @@ import torch
 from support.tiny_poet import SHIPPED_CHECKPOINT
 from transformers import AutoModel, AutoTokenizer
 
-from modeling_llada.models.likelihood_llada import draw_noise
+from modeling_llada.models.likelihood_noise_llada import draw_noise
 
 
 def seeded(seed=0):

@@ -100,8 +100,6 @@ def calls(model: LLaDAForMaskedLM) -> dict[str, torch.LongTensor]:
 
 
 def score(model: LLaDAForMaskedLM, generator: torch.Generator | None = None) -> torch.FloatTensor:
-    if model.block_geometry.is_block_causal:  # there is no likelihood of such a model yet
-        return torch.zeros(1, device=model.device)
     return model.log_likelihood(prompts(model), prompts(model), num_samples=4, generator=generator).log_likelihood
 
 
