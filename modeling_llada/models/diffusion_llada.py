@@ -38,6 +38,8 @@ class LLaDAMaskedLossOutput(ModelOutput):
             The cross-entropy of each masked token, in float32; 0 where `masked_positions` is -1.
         correct (`torch.BoolTensor` of shape `(num_positions,)`):
             Whether the token is the most likely one; `False` where `masked_positions` is -1.
+        entropies (`torch.FloatTensor` of shape `(num_positions,)`, *optional*):
+            With `loss_entropies=True`: the entropy of the distribution that is predicted for the token, in nats.
         router_logits (`tuple[torch.FloatTensor]`, *optional*):
             With `output_router_logits=True`, of families with experts: the logits of the router of each layer with experts,
             each of shape `(batch * length, num_experts)`.
@@ -45,6 +47,7 @@ class LLaDAMaskedLossOutput(ModelOutput):
 
     losses: torch.FloatTensor | None = None
     correct: torch.BoolTensor | None = None
+    entropies: torch.FloatTensor | None = None
     router_logits: tuple[torch.FloatTensor, ...] | None = None
 
 
@@ -52,23 +55,26 @@ def sample_rates(
     batch_size: int,
     eps: float = 1e-3,
     *,
+    highest: float = 1.0,
     permute: bool = True,
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
     """
-    Draws one mask rate per sequence. Each is uniform in (eps, 1], and together they are spread evenly over it.
+    Draws one mask rate per sequence. Each is uniform in (eps, highest], and together they are spread evenly over it.
 
     All rates share one uniform offset u (https://huggingface.co/papers/2107.00630, appendix I.1), which removes most of
     the variance of the loss of a batch:
 
-        t_i = eps + (1 - eps) (pi(i) + u) / B,   u uniform in (0, 1],   pi a random permutation of 0 .. B-1
+        t_i = eps + (highest - eps) (pi(i) + u) / B,   u uniform in (0, 1],   pi a random permutation of 0 .. B-1
 
     Args:
         batch_size (`int`):
             Number of sequences B.
         eps (`float`, *optional*, defaults to 1e-3):
             The lower bound of the rates, which bounds the weight 1/t.
+        highest (`float`, *optional*, defaults to 1.0):
+            The upper bound.
         permute (`bool`, *optional*, defaults to `True`):
             Whether the rates are in a random order. With `False` they increase from row to row.
         generator (`torch.Generator`, *optional*):
@@ -83,12 +89,14 @@ def sample_rates(
     check_number("eps", eps, minimum=0.0)
     if eps >= 1.0:
         raise ValueError(f"`eps` must be in [0, 1), but got {eps}.")
+    if not eps < highest <= 1.0:
+        raise ValueError(f"`highest` must be in (`eps`, 1], ({eps}, 1], but got {highest}.")
     offset = 1.0 - torch.rand(1, generator=generator, device=device)  # (0, 1]: rand never returns 1
     strata = torch.arange(batch_size, device=device)
     if permute:
         # Sorted random keys, because `torch.randperm` can wait for the device.
         strata = torch.rand(batch_size, generator=generator, device=device).argsort()
-    return eps + (1.0 - eps) * ((strata + offset) / batch_size)
+    return eps + (highest - eps) * ((strata + offset) / batch_size)
 
 
 def mask_tokens(
@@ -168,6 +176,7 @@ def masked_losses(
     masked_positions: torch.LongTensor,
     head: Callable[[torch.Tensor], torch.Tensor],
     chunk_size: int | None = 1024,
+    with_entropies: bool = False,
 ) -> LLaDAMaskedLossOutput:
     """
     The cross-entropy of masked tokens. Logits exist for one chunk of positions at a time, and the backward pass computes
@@ -184,6 +193,8 @@ def masked_losses(
             The output head.
         chunk_size (`int`, *optional*, defaults to 1024):
             Positions whose logits are in memory at a time. `None`: all of them, also until the backward pass.
+        with_entropies (`bool`, *optional*, defaults to `False`):
+            Whether the output has `entropies`.
 
     Returns:
         [`LLaDAMaskedLossOutput`].
@@ -194,16 +205,15 @@ def masked_losses(
     labels = labels.to(hidden_states.device).flatten()[index].masked_fill(masked_positions < 0, -100)
     hidden_states = hidden_states.index_select(0, index)
     if chunk_size is None:
-        losses, correct = score_tokens(head, hidden_states, labels)
-        return LLaDAMaskedLossOutput(losses=losses, correct=correct)
+        return LLaDAMaskedLossOutput(*score_tokens(head, hidden_states, labels, with_entropies))
     scores = []
     for chunk in zip(hidden_states.split(chunk_size), labels.split(chunk_size), strict=True):
+        arguments = head, *chunk, with_entropies
         if torch.is_grad_enabled():
-            scores.append(checkpoint(score_tokens, head, *chunk, use_reentrant=False, preserve_rng_state=False))
+            scores.append(checkpoint(score_tokens, *arguments, use_reentrant=False, preserve_rng_state=False))
         else:
-            scores.append(score_tokens(head, *chunk))
-    losses, correct = zip(*scores, strict=True)
-    return LLaDAMaskedLossOutput(losses=torch.cat(losses), correct=torch.cat(correct))
+            scores.append(score_tokens(*arguments))
+    return LLaDAMaskedLossOutput(*map(torch.cat, zip(*scores, strict=True)))
 
 
 def check_masked_losses(
@@ -222,12 +232,16 @@ def check_masked_losses(
 
 
 def score_tokens(
-    head: Callable, hidden_states: torch.Tensor, labels: torch.LongTensor
-) -> tuple[torch.FloatTensor, torch.BoolTensor]:
-    """The cross-entropy of each label in float32, and whether it is the most likely token."""
+    head: Callable, hidden_states: torch.Tensor, labels: torch.LongTensor, with_entropy: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """The cross-entropy of each label in float32, whether it is the most likely token, and perhaps the entropy."""
     logits = head(hidden_states)
     labels = labels.to(logits.device)
-    return F.cross_entropy(logits.float(), labels, reduction="none"), logits.argmax(-1) == labels
+    scores = F.cross_entropy(logits.float(), labels, reduction="none"), logits.argmax(-1) == labels
+    if not with_entropy:
+        return scores
+    log_probs = logits.float().log_softmax(-1)
+    return *scores, -(log_probs.exp() * log_probs).sum(-1)
 
 
 def diffusion_loss(

@@ -452,6 +452,7 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         query_positions: torch.LongTensor | None = None,
         masked_positions: torch.LongTensor | None = None,
         loss_chunk_size: int | None = 1024,
+        loss_entropies: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedLMOutput | LLaDAMaskedLossOutput:
         r"""
@@ -481,6 +482,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
                 returned, which need `labels`; see [`masked_losses`].
             loss_chunk_size (`int`, *optional*, defaults to 1024):
                 The number of `masked_positions` whose logits are in memory at a time. `None`: all.
+            loss_entropies (`bool`, *optional*, defaults to `False`):
+                Whether the output with `masked_positions` has the `entropies` of what is predicted for them.
             kwargs (`dict`, *optional*):
                 Further arguments of [`LLaDAModel.forward`], such as `cu_seq_lens_q`, and `num_items_in_batch`, by which
                 the sum of the loss is divided instead of the number of labels.
@@ -520,7 +523,8 @@ class LLaDAForMaskedLM(LLaDAPreTrainedModel, LLaDAGenerationMixin, LLaDALikeliho
         )
         if masked_positions is not None:
             hidden_states = outputs.last_hidden_state
-            scores = masked_losses(hidden_states, labels, masked_positions, self.lm_head, loss_chunk_size)
+            options = loss_chunk_size, loss_entropies
+            scores = masked_losses(hidden_states, labels, masked_positions, self.lm_head, *options)
             return LLaDAMaskedLossOutput(**scores, router_logits=outputs.get("router_logits"))
         logits = self.lm_head(select_positions(outputs.last_hidden_state, logits_to_keep))
 

@@ -35,6 +35,14 @@ def test_rates_are_uniform_over_many_batches():
     assert rates.std().item() == pytest.approx(0.9 / 12**0.5, abs=0.005)
 
 
+def test_rates_up_to_the_highest():
+    rates = sample_rates(1000, 0.3, highest=0.8, generator=seeded())
+    assert rates.min() > 0.3 and rates.max() <= 0.8
+    assert rates.mean().item() == pytest.approx(0.55, abs=0.005)
+    with pytest.raises(ValueError, match=r"`highest` must be in \(`eps`, 1\]"):
+        sample_rates(4, 0.3, highest=0.3)
+
+
 def test_rates_without_permutation_increase():
     rates = sample_rates(50, permute=False, generator=seeded())
     assert (rates.diff() > 0).all()

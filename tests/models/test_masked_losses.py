@@ -152,3 +152,14 @@ def test_gradient_checkpointing_changes_nothing(tiny_model, batch):
             model.activation_checkpointing_enable()
         results.append(gradients(model, model(**batch, loss_chunk_size=16).losses.sum()))
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+@pytest.mark.parametrize("chunk_size", [7, None])
+def test_entropies(tiny_model, batch, chunk_size):
+    model = tiny_model().train()
+    outputs = model(**batch, loss_chunk_size=chunk_size, loss_entropies=True)
+    logits = model(input_ids=batch["input_ids"]).logits.flatten(0, 1)[batch["masked_positions"].clamp(min=0)]
+    torch.testing.assert_close(outputs.entropies, torch.distributions.Categorical(logits=logits).entropy())
+    outputs.entropies.sum().backward()
+    assert model.lm_head.weight.grad.abs().sum() > 0
+    assert model(**batch).entropies is None

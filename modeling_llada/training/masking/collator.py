@@ -2,12 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Makes noisy batches of rows, padded on the right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from ...models.diffusion_llada import mask_tokens
+from .corruption import replace_tokens
 from .row_order import NumberedRow
 
 
@@ -17,6 +18,7 @@ KEPT_APART = ("position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", 
 # The number of masked positions is filled up to a multiple of this, so that few shapes occur: each new shape costs a
 # compiled graph, and on a CPU the preparation of bfloat16 kernels.
 POSITIONS_MULTIPLE = 64
+LOWEST_RATE = 1e-3  # of a complementary mask, whose loss is weighted by the inverse
 
 
 @dataclass
@@ -27,18 +29,23 @@ class MaskingCollator:
     A batch holds
 
     - `input_ids` and `attention_mask` of shape `(rows, length)`: the noisy rows;
-    - `labels` of shape `(rows, length)`: the clean tokens where they are masked, -100 elsewhere;
+    - `clean_ids` of shape `(rows, length)`: the rows without noise;
+    - `labels` of shape `(rows, length)`: the clean tokens where they are predicted, -100 elsewhere. These are the masked ones,
+      and in rows with a `corruption_rate` all tokens of the responses;
     - `masked_positions` of shape `(num_positions,)`: their positions in the flattened rows, filled up with -1. They are
       found here, because asking a device for their number would wait for it;
-    - `rates` and `response_lengths` of shape `(documents,)`: t, and the number of tokens that could be masked. A row that is
-      not packed is one document;
+    - `rates`, `response_lengths` and `num_predicted` of shape `(documents,)`: t, the number of tokens that could be masked, and
+      of those that are predicted. A row that is not packed is one document;
     - `documents` of shape `(rows, length)`: the document of each position; -1 for padding;
     - for packed rows, `position_ids` that restart with each document, and the arguments that separate documents in every
       attention implementation, where padding counts as a document: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
       `max_length_k`.
 
-    `eos_fill` extends responses with EOS, which belong to them, up to the longest row of the batch or to a length. A
-    response that was cut off, and so does not end with EOS, is not extended.
+    `eos_fill` extends responses with EOS, which belong to them, up to the longest row of the batch, to a length, or to a
+    multiple of `block_length` for `"block"`. A response that was cut off, and so does not end with EOS, is not extended.
+
+    With `complementary_masks` each row is followed by a copy in which the other tokens of its response are masked, at the rate
+    1 - t. Replaced tokens are drawn from a vocabulary of `vocab_size`.
     """
 
     mask_token_id: int
@@ -46,47 +53,74 @@ class MaskingCollator:
     pad_token_id: int
     eos_fill: str | int | None = None
     pad_to_multiple_of: int | None = None
+    block_length: int | None = None
+    complementary_masks: bool = False
+    vocab_size: int | None = None
 
     def __call__(self, rows: Sequence[NumberedRow | list[NumberedRow]]) -> dict[str, torch.Tensor | int]:
         packed = [[row] if isinstance(row, NumberedRow) else row for row in rows]
         longest = max(sum(len(document.input_ids) for document in row) for row in packed)
-        fill_length = {None: 0, "longest": longest}.get(self.eos_fill, self.eos_fill)
+        fill_length = {None: 0, "longest": longest, "block": 0}.get(self.eos_fill, self.eos_fill)
+        filled = [[self._filled(document, fill_length if len(row) == 1 else 0) for document in row] for row in packed]
+        longest = max(fill_length, *(sum(len(clean) for clean, _ in row) for row in filled))
         multiple = self.pad_to_multiple_of or 1
-        length = -(-max(longest, fill_length) // multiple) * multiple
+        copies = 2 if self.complementary_masks else 1
+        shape = copies * len(packed), -(-longest // multiple) * multiple
 
-        noisy = torch.full((len(packed), length), self.pad_token_id)
-        labels = torch.full((len(packed), length), -100)
-        documents = torch.full((len(packed), length), -1)
-        rates = torch.tensor([document.rate for row in packed for document in row])
-        response_lengths = torch.zeros(len(rates), dtype=torch.long)
-        number = 0
+        noisy, clean_ids = torch.full(shape, self.pad_token_id), torch.full(shape, self.pad_token_id)
+        labels, documents = torch.full(shape, -100), torch.full(shape, -1)
+        numbers = []  # the rate of each document, the length of its response, and the number of predicted tokens
         for i, row in enumerate(packed):
             start = 0
-            for document in row:
-                clean, is_response = self._filled(document, fill_length if len(row) == 1 else 0)
-                rate = rates[number : number + 1]
-                drawn, mask = mask_tokens(clean[None], rate, self.mask_token_id, is_response[None], document.generator)
+            for document, (clean, is_response) in zip(row, filled[i], strict=True):
                 place = slice(start, start + len(clean))
-                noisy[i, place] = drawn[0]
-                labels[i, place] = clean.masked_fill(~mask[0], -100)
-                documents[i, place] = number
-                response_lengths[number] = is_response.sum()
-                start, number = place.stop, number + 1
+                for copy, (mask, rate) in enumerate(self._masks(document, clean, is_response)):
+                    j = copies * i + copy
+                    drawn, is_predicted = self._noisy(document, clean, mask, is_response)
+                    noisy[j, place], clean_ids[j, place] = drawn, clean
+                    labels[j, place] = clean.masked_fill(~is_predicted, -100)
+                    documents[j, place] = len(numbers)
+                    numbers.append((rate, int(is_response.sum()), int(is_predicted.sum())))
+                start = place.stop
 
+        rates, response_lengths, num_predicted = zip(*numbers, strict=True)
         return {
             "input_ids": noisy,
+            "clean_ids": clean_ids,
             "attention_mask": (documents >= 0).long(),
             "labels": labels,
             "masked_positions": _positions(labels != -100),
-            "rates": rates,
-            "response_lengths": response_lengths,
+            "rates": torch.tensor(rates),
+            "response_lengths": torch.tensor(response_lengths),
+            "num_predicted": torch.tensor(num_predicted),
             "documents": documents,
-        } | (_kept_apart(documents) if number > len(packed) else {})
+        } | (_kept_apart(documents) if len(numbers) > len(noisy) else {})
+
+    def _masks(
+        self, row: NumberedRow, clean: torch.Tensor, is_response: torch.Tensor
+    ) -> Iterator[tuple[torch.BoolTensor, float]]:
+        """The masked tokens of a row, and of its copy, with their rates."""
+        rate = torch.tensor([row.rate])
+        _, mask = mask_tokens(clean[None], rate, self.mask_token_id, is_response[None], row.generator)
+        yield mask[0], row.rate
+        if self.complementary_masks:
+            yield is_response & ~mask[0], max(1 - row.rate, LOWEST_RATE)
+
+    def _noisy(
+        self, row: NumberedRow, clean: torch.Tensor, mask: torch.BoolTensor, is_response: torch.BoolTensor
+    ) -> tuple[torch.Tensor, torch.BoolTensor]:
+        """The noisy tokens of a row, and which of them are predicted."""
+        noisy = clean.masked_fill(mask, self.mask_token_id)
+        if not row.corruption_rate:
+            return noisy, mask
+        others = is_response & ~mask
+        noisy = replace_tokens(noisy, others, row.corruption_rate, self.mask_token_id, self.vocab_size, row.generator)
+        return noisy, is_response
 
     def _filled(self, row: NumberedRow, fill_length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The clean tokens of a row with the added EOS, and which of them belong to the response."""
         clean, labels = torch.tensor(row.input_ids), torch.tensor(row.labels)
-        missing = fill_length - len(clean)
+        missing = -len(clean) % self.block_length if self.eos_fill == "block" else fill_length - len(clean)
         if missing > 0 and self._may_fill(labels):
             clean, labels = (
                 torch.nn.functional.pad(x, (0, missing), value=self.eos_token_id) for x in (clean, labels)

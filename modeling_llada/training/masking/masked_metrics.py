@@ -37,9 +37,10 @@ class MaskedLossMeter:
         rates: torch.Tensor,
     ) -> None:
         """Adds a batch: the sum of its weighted cross-entropies, and the mask rate and the score of each position."""
-        self.sums += torch.stack([loss, num_items, num_tokens, outputs.correct.sum()]).to(self.sums)
+        num_correct = (outputs.correct & is_masked).sum()
+        self.sums += torch.stack([loss, num_items, num_tokens, num_correct]).to(self.sums)
         quartile = (rates * len(QUARTILES)).ceil().long().clamp(1, len(QUARTILES)) - 1
-        self.quartiles[0].index_add_(0, quartile, outputs.losses.to(self.sums))
+        self.quartiles[0].index_add_(0, quartile, (outputs.losses * is_masked).to(self.sums))
         self.quartiles[1].index_add_(0, quartile, is_masked.to(self.sums))
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:

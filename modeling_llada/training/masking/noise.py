@@ -5,11 +5,11 @@
 - The mask rate comes from the place p of the row in the epoch's order, as a low-discrepancy sequence (documents that are
   packed into one row have places of their own, and so rates of their own):
 
-      t = eps + (1 - eps) frac(u(seed, epoch) + p / golden ratio),   u uniform in [0, 1)
+      t = eps + (highest - eps) frac(u(seed, epoch) + p / golden ratio),   u uniform in [0, 1)
 
-  Any run of consecutive rows then covers (eps, 1] evenly, however it is split into micro-batches and over processes. Each
+  Any run of consecutive rows then covers (eps, highest] evenly, however it is split into micro-batches and over processes. Each
   t alone is uniform, because u is.
-- Which tokens are masked comes from the seed, the epoch and the index of the example.
+- Which tokens are masked or replaced comes from the seed, the epoch and the index of the example.
 
 So accumulation, data parallelism and restarts do not change the noise. Evaluation has its own stream.
 """
@@ -29,7 +29,8 @@ ONE = 2**64
 @dataclass
 class RowNoise:
     """
-    The noise of all rows of a run, with rates in (eps, 1]. Streams with the same seed have unrelated noise.
+    The noise of all rows of a run, with rates in (eps, highest]. Streams with the same seed have unrelated noise. Of the tokens
+    without a mask, the share `corruption_rate` is replaced.
 
     Example:
 
@@ -45,12 +46,14 @@ class RowNoise:
     seed: int
     stream: str  # "train" or "eval"
     eps: float = 1e-3
+    highest: float = 1.0
+    corruption_rate: float = 0.0
 
     def rate(self, epoch: int, position: int) -> float:
-        """The mask rate t in (eps, 1] of the row at a place of the epoch's order."""
+        """The mask rate t in (eps, highest] of the row at a place of the epoch's order."""
         offset = named_random(self.stream, self.seed, "rate", epoch).getrandbits(64)
         fraction = ((offset + position * GOLDEN_STEP) % ONE + 1) / ONE
-        return self.eps + (1.0 - self.eps) * fraction
+        return self.eps + (self.highest - self.eps) * fraction
 
     def generator(self, epoch: int, index: int) -> torch.Generator:
         """The generator of the mask of an example."""

@@ -30,7 +30,10 @@ class RowKey(NamedTuple):
 
 
 class NumberedRow(NamedTuple):
-    """A clean row, or a document of a packed row, with its noise; what its images are made of, and the turn of each token."""
+    """
+    A clean row, or a document of a packed row, with its noise; what its images are made of, the turn of each token, and the
+    share of the tokens without a mask that are replaced.
+    """
 
     input_ids: list[int]
     labels: list[int]
@@ -38,6 +41,7 @@ class NumberedRow(NamedTuple):
     generator: torch.Generator
     images: dict[str, torch.Tensor] | None = None
     turns: list[int] | None = None
+    corruption_rate: float = 0.0
 
 
 @dataclass(eq=False)
@@ -145,10 +149,12 @@ class NumberedRows(Dataset):
         if key.index is None:
             rate = self.noise.rate(key.epoch, key.position)
             return NumberedRow([self.filler], [-100], rate, self.noise.generator(key.epoch, -1))
-        row, generator = self.rows[key.index], self.noise.generator(key.epoch, key.index)
+        row, noise, generator = self.rows[key.index], self.noise, self.noise.generator(key.epoch, key.index)
         documents = [
-            NumberedRow(input_ids, labels, self.noise.rate(key.epoch, key.position + number), generator)
-            for number, (input_ids, labels) in enumerate(documents_of(row))
+            NumberedRow(
+                *tokens, noise.rate(key.epoch, key.position + number), generator, corruption_rate=noise.corruption_rate
+            )
+            for number, tokens in enumerate(documents_of(row))
         ]
         return documents if "seq_lengths" in row else documents[0]
 

@@ -22,6 +22,12 @@ def row(prompt, response, rate=0.5, index=0, end=(EOS,)):
     return NumberedRow(input_ids, labels, rate, RowNoise(0, "train").generator(0, index))
 
 
+def long_rows(count, rate=0.25, corruption_rate=0.0):
+    """Prompts of two tokens, and responses of 400 with EOS."""
+    rows = [row([5, 6], [10 + place % 80 for place in range(399)], rate, index) for index in range(count)]
+    return [one._replace(corruption_rate=corruption_rate) for one in rows]
+
+
 def collate(*rows, **options):
     return MaskingCollator(MASK, EOS, PAD, **options)(rows)
 
@@ -123,3 +129,42 @@ class TestFilling:
     def test_leaves_the_noise_of_the_response_alone(self):
         plain, filled = (collate(row([5], range(10, 40)), eos_fill=fill) for fill in (None, 60))
         assert torch.equal(plain["labels"][0], filled["labels"][0, :32])
+
+    def test_with_eos_up_to_whole_blocks(self):
+        batch = collate(row([5], [7, 8]), row([5, 6], [7, 8]), eos_fill="block", block_length=4)
+        assert batch["clean_ids"].tolist() == [[5, 7, 8, EOS, *[PAD] * 4], [5, 6, 7, 8, EOS, EOS, EOS, EOS]]
+        assert batch["response_lengths"].tolist() == [3, 6]
+
+
+class TestComplements:
+    def test_the_other_tokens_of_the_response(self):
+        batch, alone = (collate(*long_rows(2, rate=0.3), complementary_masks=both) for both in (True, False))
+        assert torch.equal(batch["labels"][::2], alone["labels"]), "the first copy is the row without the option"
+        masked, is_response = batch["labels"] != -100, torch.arange(402) >= 2
+        assert torch.equal(masked[::2] ^ masked[1::2], is_response.expand(2, -1))
+        assert torch.equal(batch["clean_ids"][::2], batch["clean_ids"][1::2])
+        assert torch.equal(batch["input_ids"] == MASK, masked)
+        assert batch["rates"].tolist() == pytest.approx([0.3, 0.7, 0.3, 0.7])
+        assert batch["response_lengths"].tolist() == [400] * 4
+        assert batch["num_predicted"].view(2, 2).sum(1).tolist() == [400, 400]
+
+    def test_of_documents_that_share_a_row(self):
+        batch = collate([row([5], [7, 8], rate=1.0), row([6], [9], rate=0.25)], complementary_masks=True)
+        assert batch["documents"].tolist() == [[0, 0, 0, 0, 2, 2, 2], [1, 1, 1, 1, 3, 3, 3]]
+        assert batch["rates"].tolist() == pytest.approx([1.0, 1e-3, 0.25, 0.75]), "the weight of a copy is bounded"
+
+
+class TestReplacedTokens:
+    def test_all_tokens_of_the_response_are_predicted(self):
+        batch = collate(*long_rows(4, corruption_rate=0.4), vocab_size=100)
+        noisy, clean, masked = batch["input_ids"], batch["clean_ids"], batch["input_ids"] == MASK
+        assert torch.equal(batch["labels"][:, 2:], clean[:, 2:]) and (batch["labels"][:, :2] == -100).all()
+        assert torch.equal(noisy[:, :2], clean[:, :2])
+        replaced = (noisy != clean) & ~masked
+        assert 0.35 < replaced.sum() / (~masked[:, 2:]).sum() < 0.45
+        assert noisy[replaced].min() == 0 and noisy[replaced].max() == 99
+        assert batch["num_predicted"].tolist() == batch["response_lengths"].tolist() == [400] * 4
+
+    def test_masks_are_those_without_them(self):
+        plain, replaced = (collate(*long_rows(2, corruption_rate=rate), vocab_size=100) for rate in (0.0, 0.4))
+        assert torch.equal(plain["input_ids"] == MASK, replaced["input_ids"] == MASK)
