@@ -3,6 +3,7 @@
 """Masked supervised fine-tuning on TRL, and masked diffusion pre-training on the Trainer of transformers, with an
 autoregressive twin for comparison."""
 
+from .block_lengths import BlockLengthCallback
 from .expert_bias import ExpertBiasCallback
 from .pretraining.configuration import LLaDAPretrainingConfig
 from .pretraining.corpus import Corpus, TokenizedDocuments, lay_out, tokenize_documents
@@ -17,6 +18,7 @@ from .tokenizing.corpus import tokenize_corpus
 
 __all__ = [
     "AutoregressivePretrainer",
+    "BlockLengthCallback",
     "Corpus",
     "ExpertBiasCallback",
     "LLaDAPretrainer",

@@ -79,11 +79,8 @@ class ExpertBiasCallback(TrainerCallback):
         self.loads, self.hooks, self.is_real = {}, [], None
 
     def _see_padding(self, backbone: nn.Module, args: tuple, kwargs: dict) -> None:
-        documents, mask = kwargs.get("documents"), kwargs.get("attention_mask")
-        if documents is not None:
-            self.is_real = documents >= 0
-        else:
-            self.is_real = None if mask is None else real_tokens(mask)
+        mask = kwargs.get("attention_mask")
+        self.is_real = None if mask is None else real_tokens(mask)
 
     def _count(self, router: nn.Module, args: tuple, outputs: tuple) -> None:
         # Layers that are computed again for the backward pass count all tokens twice, which changes no direction.

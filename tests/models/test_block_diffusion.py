@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TINY
 from support.golden_families import golden_of
-from support.tiny_llada2 import ROUTED_BY_BLOCKS, tiny_llada2
+from support.tiny_llada2 import ROUTED_BY_BLOCKS, block_by_block, tiny_llada2
 from torch.nn.functional import cross_entropy
 
 from modeling_llada.models.block_diffusion_llada2_moe import inputs_beside_clean
@@ -18,16 +18,6 @@ MASK = TINY["mask_token_id"]
 def with_noise(clean, seed=0):
     mask = torch.rand(clean.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
     return clean.masked_fill(mask, MASK)
-
-
-def block_by_block(model, noisy, clean, block_length):
-    """The logits that generation has of each noisy block, `(1, length, vocab_size)`: behind the clean ones, nothing behind it."""
-    parts = []
-    for start in range(0, clean.shape[1], block_length):
-        block = slice(start, start + block_length)
-        window = torch.cat([clean[:, :start], noisy[:, block]], dim=1)
-        parts.append(model(window, block_length=block_length).logits[:, start:])
-    return torch.cat(parts, dim=1)
 
 
 class TestGolden:

@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A tiny random LLaDA2."""
+"""A tiny random LLaDA2, and what it predicts for each block as in generation."""
 
 import torch
 from conftest import TINY
@@ -21,3 +21,13 @@ def tiny_llada2(**changes) -> LLaDA2MoeForMaskedLM:
         if "norm" in name or "bias" in name:  # ones and zeros would hide that they are not used
             torch.nn.init.normal_(tensor, mean=0.5, std=0.3)
     return model
+
+
+def block_by_block(model, noisy, clean, block_length) -> torch.FloatTensor:
+    """The logits that generation has of each noisy block, `(1, length, vocab_size)`: behind the clean ones, nothing behind it."""
+    parts = []
+    for start in range(0, clean.shape[1], block_length):
+        block = slice(start, start + block_length)
+        window = torch.cat([clean[:, :start], noisy[:, block]], dim=1)
+        parts.append(model(window, block_length=block_length).logits[:, start:])
+    return torch.cat(parts, dim=1)

@@ -20,6 +20,7 @@ import torch
 
 from ...models.diffusion_llada import mask_tokens, sample_rates
 from ...seeds import named_random
+from ..masking.corruption import replace_tokens
 from .causal_annealing import attention_of_step
 from .permutation import shuffled
 from .rows import RowEntry
@@ -105,7 +106,9 @@ class TrainingBatches:
 
     Each is a dictionary with the noisy `input_ids`, the clean `labels`, an `attention_mask` if rows were cut, the
     `masked_positions` in the flattened micro-batch (a static number, filled up with -1) and the mask `rates` of their rows,
-    and the number of tokens of the global batch, `num_items`. While attention goes from causal to full, in the first
+    and the number of tokens of the global batch, `num_items`. With a `corruption_rate`, that share of the tokens without a mask is
+    replaced, and they all are among these positions, with the rate 1. With `divides_by_predictions` all rates are 1, and the
+    items are the predicted tokens. While attention goes from causal to full, in the first
     `causal_annealing_ratio` of the steps, it also has `visible`, which all rows share: which positions see which.
 
     A step trains on `tokens_per_step` tokens, whose rows and noise follow from the `seed`. They are split into
@@ -122,6 +125,10 @@ class TrainingBatches:
     device: torch.device
     seed: int = 0
     eps: float = 1e-3
+    highest: float = 1.0
+    corruption_rate: float = 0.0
+    vocab_size: int | None = None  # of the tokens that replace others
+    divides_by_predictions: bool = False
     random_length_ratio: float = 0.01
     causal_annealing_ratio: float = 0.0
     accumulation_steps: int = 1
@@ -179,7 +186,7 @@ class TrainingBatches:
             clean[own].copy_(self.read(step) if rows_read is None else rows_read, non_blocking=True)
         else:
             clean = self.source.draw(entry, rows, self.generator)
-        rates = sample_rates(rows, self.eps, generator=self.generator, device=self.device)
+        rates = sample_rates(rows, self.eps, highest=self.highest, generator=self.generator, device=self.device)
         noise_seed = host.getrandbits(63)
         attention_mask, num_items = None, rows * entry.width
         if entry.kind == "windows" and host.random() < self.random_length_ratio:
@@ -187,6 +194,8 @@ class TrainingBatches:
             num_items = attention_mask.sum()
         self.generator.manual_seed(noise_seed)
         noisy, mask, rates = self.corrupt(clean, rates, attention_mask)
+        if self.divides_by_predictions:
+            num_items = mask.sum().clamp(min=1)
         visible = attention_of_step(
             step, self.max_steps, self.causal_annealing_ratio, entry.width, self.seed, self.generator
         )
@@ -203,7 +212,12 @@ class TrainingBatches:
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
         """The rows that the model reads, the positions that it predicts, and the rate t of each row."""
         maskable = self.find_maskable(attention_mask)
-        return *mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator), rates
+        noisy, mask = mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator)
+        if not self.corruption_rate:
+            return noisy, mask, rates
+        others = ~mask if maskable is None else maskable.bool() & ~mask
+        options = self.corruption_rate, self.mask_token_id, self.vocab_size, self.generator
+        return replace_tokens(noisy, others, *options), mask | others, rates
 
     def find_maskable(self, attention_mask: torch.LongTensor | None) -> torch.Tensor | None:
         """The tokens to predict of the rows that were drawn last; `None` for all."""
@@ -217,11 +231,16 @@ class TrainingBatches:
         # Masked positions first, in order; the spare slots hold -1.
         positions = mask.byte().argsort(descending=True, stable=True)[:slots]
         self.num_dropped += (mask.sum() - slots).clamp(min=0)
+        rates = rates[rows][positions // clean.shape[1]]
+        if self.divides_by_predictions:
+            rates = torch.ones_like(rates)
+        elif self.corruption_rate:
+            rates = rates.where(noisy[rows].flatten()[positions] == self.mask_token_id, 1.0)
         batch = {
             "input_ids": noisy[rows],
             "labels": clean[rows],
             "masked_positions": positions.where(mask[positions], -1),
-            "rates": rates[rows][positions // clean.shape[1]],
+            "rates": rates,
         }
         return batch if attention_mask is None else batch | {"attention_mask": attention_mask[rows]}
 
@@ -229,16 +248,19 @@ class TrainingBatches:
         """
         A static number of positions that holds the masked ones of a micro-batch.
 
-        With evenly spread rates, the number of masked tokens has a mean of about half of the tokens and a variance of
+        With evenly spread rates from 0 to 1, the number of masked tokens has a mean of half of the tokens and a variance of
         tokens / 6. If the rates are a random part of those of the global batch, width^2 rows / 12 is added to the variance.
         About one batch in a billion exceeds the mean by six standard deviations; masked tokens without a slot are then
         left out of the loss, and counted.
         """
         tokens = rows * width
-        variance = tokens / 6
+        if self.corruption_rate:
+            return tokens  # all are predicted
+        mean = (self.eps + self.highest) / 2
+        variance = tokens * (mean - mean**2 - (self.highest - self.eps) ** 2 / 12)
         if self.accumulation_steps * self.num_processes > 1:
             variance += width**2 * rows / 12
-        slots = tokens * (1 + self.eps) / 2 + width + 6 * math.sqrt(variance)
+        slots = tokens * mean + width + 6 * math.sqrt(variance)
         return min(tokens, 128 * math.ceil(slots / 128))
 
 

@@ -8,13 +8,14 @@ import torch
 from transformers import TrainingArguments
 
 from ..expert_bias import check_update_rate
+from ..masking.arguments import NoiseArguments
 
 
 @dataclass
-class LLaDAPretrainingConfig(TrainingArguments):
+class LLaDAPretrainingConfig(NoiseArguments, TrainingArguments):
     """
     Arguments of [`LLaDAPretrainer`]: those of [`TrainingArguments`], with the defaults of the paper where it names them
-    (AdamW with weight decay 0.1, warmup-stable-decay), and the following.
+    (AdamW with weight decay 0.1, warmup-stable-decay), those of the noise in [`NoiseArguments`], and the following.
 
     Args:
         tokens_per_step (`int`, *optional*, defaults to 98304):
@@ -33,8 +34,6 @@ class LLaDAPretrainingConfig(TrainingArguments):
             with a mask, which is slower than attention over whole rows.
         eval_rows (`int`, *optional*, defaults to 1024):
             The most rows of `eval_dataset` if it is a folder of shards.
-        rate_eps (`float`, *optional*, defaults to 1e-3):
-            Mask rates are uniform in (rate_eps, 1].
         random_length_ratio (`float`, *optional*, defaults to 0.01):
             Share of the steps on `windows` rows whose rows are cut to lengths uniform in 1 .. width, as in the paper.
         decay_ratio (`float`, *optional*, defaults to 0.3):
@@ -68,7 +67,6 @@ class LLaDAPretrainingConfig(TrainingArguments):
     row_kind: str = field(default="windows", metadata={"help": "Rows from shards or a stream: windows or documents."})
     separate_documents: bool = field(default=False, metadata={"help": "Documents of a row do not see each other."})
     eval_rows: int = field(default=1024, metadata={"help": "The most rows of an evaluation on shards."})
-    rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
     random_length_ratio: float = field(default=0.01, metadata={"help": "Share of window steps with cut rows."})
     decay_ratio: float = field(default=0.3, metadata={"help": "Part of the steps with a decaying learning rate."})
     causal_annealing_ratio: float = field(
@@ -124,8 +122,7 @@ class LLaDAPretrainingConfig(TrainingArguments):
             )
         if not isinstance(self.row_length, int) or self.row_length < 2:
             raise ValueError(f"`row_length` must be an integer of at least 2, but got {self.row_length}.")
-        if not 0 <= self.rate_eps < 1:
-            raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
+        self.check_noise()
         for name in ("random_length_ratio", "decay_ratio", "causal_annealing_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}.")

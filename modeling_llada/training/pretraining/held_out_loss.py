@@ -32,16 +32,21 @@ def row_bounds(
     noise: Iterable[tuple[torch.BoolTensor, torch.Tensor]],
     batch_size: int,
     attention_of: Callable[[torch.LongTensor], torch.Tensor] | None = None,
+    block_length: int | None = None,
 ) -> torch.DoubleTensor:
     """
     Estimates the bound on the negative log-likelihood of each row, in nats, from the [`fixed_noise`] of each sample.
-    `attention_of` makes the attention mask of rows, if they have one.
+    `attention_of` makes the attention mask of rows, if they have one. Models of blocks have blocks of `block_length`, by default
+    that of their `generation_config`. Their bound is also the mean over these masks of whole rows.
     """
     attention_of = attention_of or (lambda rows: None)
     bounds = []
     for mask, weights in noise:
         batches = zip(input_ids.split(batch_size), mask.to(input_ids.device).split(batch_size), strict=True)
-        log_probs = torch.cat([model.masked_log_probs(rows, masked, attention_of(rows)) for rows, masked in batches])
+        options = {} if block_length is None else {"block_length": block_length}
+        log_probs = torch.cat(
+            [model.masked_log_probs(rows, masked, attention_of(rows), **options) for rows, masked in batches]
+        )
         bounds.append(-log_probs.cpu().double() * weights.cpu())
     return torch.stack(bounds).mean(0)
 
@@ -54,6 +59,7 @@ def held_out_bounds(
     seed: int = 0,
     own: torch.LongTensor | None = None,
     attention_of: Callable[[torch.LongTensor], torch.Tensor] | None = None,
+    block_length: int | None = None,
 ) -> torch.DoubleTensor:
     """
     Estimates the bound on the negative log-likelihood of each row, in nats per token, on noise that only the seed changes.
@@ -64,7 +70,8 @@ def held_out_bounds(
     own = torch.arange(num_rows) if own is None else own
     drawn = (fixed_noise(num_rows, width, sample, seed) for sample in range(num_samples))
     noise = ((mask[own], weights[own]) for mask, weights in drawn)
-    return row_bounds(model, input_ids[own.to(input_ids.device)], noise, batch_size, attention_of) / width
+    rows = input_ids[own.to(input_ids.device)]
+    return row_bounds(model, rows, noise, batch_size, attention_of, block_length) / width
 
 
 def held_out_loss(

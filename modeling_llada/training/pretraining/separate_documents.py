@@ -18,8 +18,15 @@ def attention_within_documents(input_ids: torch.LongTensor, bos_token_id: int) -
     Returns:
         `torch.BoolTensor` of shape `(batch, 1, length, length)`: true where a position, in dimension 2, sees another one.
     """
-    documents = (input_ids == bos_token_id).cumsum(1)
+    documents = numbers_of_documents(input_ids, bos_token_id)
     return (documents[:, :, None] == documents[:, None, :])[:, None]
+
+
+def numbers_of_documents(input_ids: torch.LongTensor, bos_token_id: int) -> torch.LongTensor:
+    """The number of the document of each position in its row, counted from 1, `(batch, length)`."""
+    begins = input_ids == bos_token_id
+    begins[:, 0] = True
+    return begins.cumsum(1)
 
 
 def without_cut_tokens(visible: torch.BoolTensor, kept: torch.Tensor) -> torch.BoolTensor:

@@ -25,6 +25,8 @@ from transformers.utils import logging
 from ...models.diffusion_llada import LLaDAMaskedLossOutput, diffusion_loss
 from ..callbacks import TimeLimitCallback
 from ..expert_bias import balance_by_bias
+from ..masking.block_length import settle_block_length
+from ..masking.confidence import masked_slots, sharpened_losses
 from ..masking.load_balancing import LoadBalancing
 from ..model_card import TrainingModelCard
 from ..processes import check_gpus, check_processes
@@ -34,7 +36,7 @@ from .batches import RowSource, TrainingBatches
 from .causal_annealing import check_attention
 from .configuration import LLaDAPretrainingConfig
 from .held_out_loss import held_out_bounds
-from .separate_documents import attention_within_documents, without_cut_tokens
+from .separate_documents import attention_within_documents, numbers_of_documents, without_cut_tokens
 from .sources import as_rows, check_separable, needed_id, open_held_out, open_source, steps_of_epochs
 
 
@@ -100,6 +102,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     token_losses = staticmethod(masked_token_losses)
     needed_token = "mask_token_id"
     check_attention = staticmethod(check_attention)
+    check_noise = staticmethod(LLaDAPretrainingConfig.check_noise)
 
     def __init__(
         self,
@@ -114,10 +117,15 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             raise ValueError(
                 f"`model` needs `config.{self.needed_token}`: set it to the id that the tokenizer has for this token."
             )
-        if hasattr(model, "block_geometry"):  # a causal twin has none
-            model.block_geometry.check_whole_rows("The objective of LLaDA, by which `model` would be trained,")
+        self.check_noise(args)
+        self._has_blocks = settle_block_length(args, model)
+        if self._has_blocks and args.causal_annealing_ratio:
+            raise ValueError(
+                "`causal_annealing_ratio` must be 0 for a model of blocks, whose attention is that of blocks. Begin with short blocks "
+                "instead, by a `BlockLengthCallback`."
+            )
         for argument in ("causal_annealing_ratio", "separate_documents"):
-            if getattr(args, argument):
+            if getattr(args, argument) and not self._has_blocks:
                 self.check_attention(model, argument)
         if args.separate_documents:
             check_separable(model.config)
@@ -165,6 +173,10 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             device=args.device,
             seed=args.seed,
             eps=args.rate_eps,
+            highest=args.rate_max,
+            corruption_rate=args.corruption_rate,
+            vocab_size=self.model.config.vocab_size,
+            divides_by_predictions=args.divides_by_predictions,
             random_length_ratio=args.random_length_ratio,
             causal_annealing_ratio=args.causal_annealing_ratio,
             accumulation_steps=args.gradient_accumulation_steps,
@@ -205,22 +217,39 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
         rates, visible, cut = inputs["rates"], inputs.get("visible"), inputs.get("attention_mask")
-        if self.args.separate_documents:
-            alone = self._attention_of(inputs["labels"])
-            visible = alone if visible is None else visible & alone
         inputs = {key: value for key, value in inputs.items() if key not in ("num_items", "rates", "visible")}
-        if visible is not None:
-            inputs["attention_mask"] = visible if cut is None else without_cut_tokens(visible, cut)
+        inputs["attention_mask"] = self._seen(inputs["labels"], visible, cut)
         # Cut rows are rare: not worth the compilation of further graphs.
         token_losses = self._token_losses if cut is None else self.token_losses
-        options = {} if self._balancing is None else self._balancing.arguments
+        options = {} if self._balancing is None else dict(self._balancing.arguments)
+        if self._has_blocks:
+            options |= {"clean_ids": inputs["labels"], "block_length": self.args.block_length}
+        weight, positions = self.args.confidence_weight, inputs["masked_positions"]
+        if weight:
+            options["loss_entropies"] = True
         outputs, num_processes = token_losses(model, **inputs, **options), self.accelerator.num_processes
-        loss = diffusion_loss(outputs.losses, rates, num_items_in_batch, num_processes=num_processes)
+        losses = outputs.losses
+        if weight:
+            is_masked = masked_slots(inputs["input_ids"], positions, self.model.config.mask_token_id)
+            losses = sharpened_losses(outputs, weight, is_masked)
+        loss = diffusion_loss(losses, rates, num_items_in_batch, num_processes=num_processes)
         if self._balancing is not None:
             is_real = torch.ones_like(inputs["labels"]) if cut is None else cut
-            share = is_real.sum() / num_items_in_batch * num_processes
+            items = positions >= 0 if self.args.divides_by_predictions else is_real
+            share = items.sum() / num_items_in_batch * num_processes
             loss = loss + self._balancing.weighted_loss(outputs.router_logits, is_real, share)
         return (loss, {}) if return_outputs else loss
+
+    def _seen(
+        self, labels: torch.LongTensor, visible: torch.BoolTensor | None, cut: torch.LongTensor | None
+    ) -> torch.Tensor | None:
+        """The attention mask of noisy rows. For a model of blocks it holds the numbers of documents."""
+        if self.args.separate_documents:
+            alone = self._attention_of(labels)
+            visible = alone if visible is None else visible & alone
+        if visible is None or cut is None:
+            return cut if visible is None else visible
+        return visible * cut if self._has_blocks else without_cut_tokens(visible, cut)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
         kwargs = dict(self.args.lr_scheduler_kwargs or {})
@@ -284,11 +313,13 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
         args = self.args
         attention = self._attention_of if args.separate_documents else None
         settings = (args.eval_num_samples, args.eval_batch_size, args.eval_seed)
-        return held_out_bounds(self.model, input_ids, *settings, own, attention)
+        block_length = args.block_length if self._has_blocks else None
+        return held_out_bounds(self.model, input_ids, *settings, own, attention, block_length)
 
-    def _attention_of(self, input_ids: torch.LongTensor) -> torch.BoolTensor:
-        """The attention of clean rows with `separate_documents`."""
-        return attention_within_documents(input_ids, needed_id(self.model.config, "bos_token_id"))
+    def _attention_of(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """The attention mask of clean rows with `separate_documents`. For a model of blocks it holds the numbers of documents."""
+        separate = numbers_of_documents if self._has_blocks else attention_within_documents
+        return separate(input_ids, needed_id(self.model.config, "bos_token_id"))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the speed since the last log line; see [`Trainer.log`]."""

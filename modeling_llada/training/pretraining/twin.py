@@ -6,13 +6,17 @@ A twin differs from its LLaDA only in the causal mask and in the tokens that are
 checkpoints and held-out windows are those of [`LLaDAPretrainer`].
 """
 
+from dataclasses import fields
+
 import torch
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ...models.configuration_llada import LLaDAConfig
 from ...models.diffusion_llada import LLaDAMaskedLossOutput, masked_losses
+from ..masking.arguments import NoiseArguments
 from .batches import RowSource, TrainingBatches
+from .configuration import LLaDAPretrainingConfig
 from .trainer import LLaDAPretrainer
 
 
@@ -54,6 +58,16 @@ def refuse_attention(model: PreTrainedModel, argument: str) -> None:
     )
 
 
+def refuse_noise(args: LLaDAPretrainingConfig) -> None:
+    for argument in fields(NoiseArguments):
+        value = getattr(args, argument.name)
+        if argument.name != "rate_eps" and value != argument.default:
+            raise ValueError(
+                f"`{argument.name}` has no meaning for an autoregressive model, which is trained without noise, but got "
+                f"{value!r}. Leave it out."
+            )
+
+
 class AutoregressivePretrainer(LLaDAPretrainer):
     """
     Trainer for the autoregressive twin of a LLaDA, on the rows of [`LLaDAPretrainer`].
@@ -79,6 +93,7 @@ class AutoregressivePretrainer(LLaDAPretrainer):
     token_losses = staticmethod(left_to_right_losses)
     needed_token = "bos_token_id"
     check_attention = staticmethod(refuse_attention)
+    check_noise = staticmethod(refuse_noise)
 
     def _make_batches(self, source: RowSource, **settings) -> AutoregressiveBatches:
         return AutoregressiveBatches(source, bos_token_id=self.model.config.bos_token_id, **settings)

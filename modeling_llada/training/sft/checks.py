@@ -41,7 +41,13 @@ def check_model(
             f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
             "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
         )
-    model.block_geometry.check_whole_rows("The objective of LLaDA, by which `model` would be trained,")
+    if args.eos_fill == "block" and not model.block_geometry.is_block_causal:
+        raise ValueError('`eos_fill="block"` is for models of blocks, such as LLaDA2. Choose "longest" or a number.')
+    for name in ("complementary_masks", "corruption_rate"):
+        if getattr(args, name) and config.model_type == "llava_llada":
+            raise ValueError(
+                f"`{name}` must be left out for a model that sees images, but got {getattr(args, name)}: it is for rows of text."
+            )
     if args.router_aux_loss_coef and not hasattr(config, "router_aux_loss_coef"):
         raise ValueError(
             f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "

@@ -13,6 +13,7 @@ from trl import SFTConfig
 
 from ...models.configuration_llada_v import PATCH_MERGE_TYPES
 from ..expert_bias import check_update_rate
+from ..masking.arguments import NoiseArguments
 
 
 # The parts of a LLaDA-V that can be trained or frozen.
@@ -22,9 +23,9 @@ FORMATS = ["auto", "tokens", "messages", "sharegpt", "prompt-completion", "alpac
 
 
 @dataclass
-class LLaDASFTConfig(SFTConfig):
+class LLaDASFTConfig(NoiseArguments, SFTConfig):
     """
-    Arguments of [`LLaDASFTTrainer`]: those of [`~trl.SFTConfig`], and the following.
+    Arguments of [`LLaDASFTTrainer`]: those of [`~trl.SFTConfig`], those of the noise in [`NoiseArguments`], and the following.
 
     Args:
         dataset_format (`str`, *optional*, defaults to `"auto"`):
@@ -35,12 +36,14 @@ class LLaDASFTConfig(SFTConfig):
             How the sum of the weighted cross-entropies of the global batch is divided. `"token"`: by the tokens of its
             responses, masked or not, so that all tokens count the same. `"sequence"`: each row by the length of its
             response, then the sum by the number of rows, so that all rows count the same, as in the official guideline.
-        rate_eps (`float`, *optional*, defaults to 1e-3):
-            Mask rates are uniform in (rate_eps, 1].
+        complementary_masks (`bool`, *optional*, defaults to `False`):
+            Whether each row is in its batch twice, the second time with the other tokens of its response masked, at the rate
+            1 - t, as LLaDA2 is fine-tuned. So a step sees each token of a response, and takes twice as long.
         eos_fill (`int` or `str`, *optional*):
             Extends responses with EOS tokens, which are attended to, masked and trained on, as in the paper. `"longest"`: up
             to the longest row of the micro-batch; the loss then depends on the rows that share a micro-batch. A number:
-            until prompt and response together have that many tokens. By default one EOS ends a response, and padding is
+            until prompt and response together have that many tokens. `"block"`, for models of blocks: up to the end of the
+            last block, as `generate` completes it. By default one EOS ends a response, and padding is
             neither seen nor trained on. EOS tokens are easy to predict, so filling lowers the loss. Not with `packing`.
         packing (`bool`, *optional*, defaults to `False`):
             Puts several documents into each row of `max_length`, which saves most of the padding.
@@ -120,11 +123,14 @@ class LLaDASFTConfig(SFTConfig):
             "choices": ["token", "sequence"],
         },
     )
-    rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
+    complementary_masks: bool = field(
+        default=False, metadata={"help": "Repeat each row with the other tokens of its response masked."}
+    )
     eos_fill: int | str | None = field(
         default=None,
         metadata={
-            "help": "Lengthen responses with EOS up to the `longest` row, or until each row has so many tokens."
+            "help": "Lengthen responses with EOS up to the `longest` row, to whole blocks (`block`), or until each row has so "
+            "many tokens."
         },
     )
     loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
@@ -208,8 +214,7 @@ class LLaDASFTConfig(SFTConfig):
             raise ValueError(
                 f'`loss_normalization` must be "token" or "sequence", but got {self.loss_normalization!r}.'
             )
-        if not 0 <= self.rate_eps < 1:
-            raise ValueError(f"`rate_eps` must be in [0, 1), but got {self.rate_eps}.")
+        self.check_noise()
         if self.max_length is not None and self.max_length < 2:
             raise ValueError(
                 f"`max_length` must be `None` or at least 2, a token of a response and what it follows or its EOS, but got "
@@ -219,8 +224,11 @@ class LLaDASFTConfig(SFTConfig):
             raise ValueError(
                 f'`truncation_mode` must be "keep_start" or "keep_end", but got {self.truncation_mode!r}.'
             )
-        if self.eos_fill not in (None, "longest") and not (isinstance(self.eos_fill, int) and self.eos_fill > 0):
-            raise ValueError(f'`eos_fill` must be `None`, "longest" or a positive number, but got {self.eos_fill!r}.')
+        is_length = isinstance(self.eos_fill, int) and self.eos_fill > 0
+        if self.eos_fill not in (None, "longest", "block") and not is_length:
+            raise ValueError(
+                f'`eos_fill` must be `None`, "longest", "block" or a positive number, but got {self.eos_fill!r}.'
+            )
         if isinstance(self.eos_fill, int) and self.max_length is not None and self.max_length > self.eos_fill:
             raise ValueError(
                 f"`eos_fill` must be at least `max_length`, {self.max_length}, so that it is one length for all rows, but "
@@ -271,5 +279,3 @@ class LLaDASFTConfig(SFTConfig):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
                 raise ValueError(f"`{name}` must be a number, but got {value!r}.")
-        if isinstance(self.rate_eps, bool) or not isinstance(self.rate_eps, Real):
-            raise ValueError(f"`rate_eps` must be a number in [0, 1), but got {self.rate_eps!r}.")

@@ -23,10 +23,11 @@ class OrderedBatches:
                 f"The dataset for {description.lower()} must have a column `input_ids`, but has "
                 f"{sorted(dataset.column_names)}. `evaluate` and `predict` prepare what they are given."
             )
+        own, rates = self.args, (self.args.rate_eps, self.args.rate_max)
         if is_training:
-            noise = RowNoise(self.args.seed, "train", self.args.rate_eps)
+            noise = RowNoise(own.seed, "train", *rates, own.corruption_rate)
         else:
-            noise = RowNoise(self.args.eval_seed, "eval", self.args.rate_eps)
+            noise = RowNoise(own.eval_seed, "eval", *rates)
         rows = self.numbered_rows(dataset, noise)
         return super()._get_dataloader(rows, description, *args, is_training=is_training, **kwargs)
 

@@ -8,7 +8,8 @@ with the probability t of its row; the prompt p_0 stays as it is:
     L(theta) = -E_{t, p_0, r_0, r_t} [ 1/t  sum_i 1[r_t^i = M] log p_theta(r_0^i | p_0, r_t) ]
 
 It is divided by the tokens of all responses of the global batch, or row by row (`loss_normalization`). A row without any
-masked token, as short responses have at small t, adds zero but is counted, so that the loss is unbiased.
+masked token, as short responses have at small t, adds zero but is counted, so that the loss is unbiased. A model of blocks is
+trained by block diffusion: each noisy block is predicted behind the clean blocks before it (`objective.py`).
 
 - The noise belongs to the row (`noise.py`, `row_order.py`): accumulation, processes and restarts do not change it.
 - Documents that share a row do not see each other, and have their own rates and weights (`collator.py`).
@@ -34,7 +35,8 @@ from trl import SFTTrainer
 
 from ...models.diffusion_llada import diffusion_loss
 from ..expert_bias import balance_by_bias
-from ..masking.collator import KEPT_APART, MaskingCollator
+from ..masking.block_length import settle_block_length
+from ..masking.collator import MaskingCollator
 from ..masking.load_balancing import LoadBalancing
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
@@ -58,6 +60,7 @@ from .checks import (
 from .configuration import LLaDASFTConfig
 from .formats import IMAGE_LENGTHS, IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
 from .given import like, load_model, load_processing_class, name_of, named
+from .objective import ResponseObjective
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
 from .stages import (
@@ -71,7 +74,6 @@ from .stages import (
     set_stage,
     warn_of_suppressed_eos,
 )
-from .vision_batches import IMAGE_INPUTS
 from .vision_formats import refuse_images
 from .vision_inputs import VisionInputs
 from .vision_rows import check_placeholders
@@ -167,6 +169,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             # TRL would warn that it ignores them.
             args.model_init_kwargs = quantization_config = None
         check_model(args, model, datasets, peft_config)
+        has_blocks = settle_block_length(args, model)
         keep_gradients(model)
         if processing_class is None:
             revision = model_init_kwargs.get("revision", "main")
@@ -225,7 +228,9 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         # Set afterwards, because TRL's constructor accepts no other collator than its own for packed rows.
         collator = MaskingCollator if self._vision is None else self._vision.collator
         special = tokenizer.mask_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-        self.data_collator = collator(*special, args.eos_fill, args.pad_to_multiple_of)
+        noise = args.block_length, args.complementary_masks, self.model.config.vocab_size
+        self.data_collator = collator(*special, args.eos_fill, args.pad_to_multiple_of, *noise)
+        self._objective = ResponseObjective(args, tokenizer.mask_token_id, has_blocks)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._balancing = None
         if self.aux_loss_enabled:
@@ -383,15 +388,10 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
     def _get_num_items_in_batch(self, batch_samples: list[dict], device: torch.device) -> torch.Tensor | None:
         if not batch_samples:
             return None
-        num_items = sum(self._num_items(batch) for batch in batch_samples).to(device)
+        num_items = sum(self._objective.num_items(batch) for batch in batch_samples).to(device)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
             num_items = self.accelerator.gather(num_items).sum() / self.get_tp_size()
         return num_items
-
-    def _num_items(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The items that the loss of a batch is divided by. Fillers of the last batch have no response."""
-        lengths = batch["response_lengths"]
-        return lengths.sum() if self.args.loss_normalization == "token" else (lengths > 0).sum()
 
     def compute_loss(
         self,
@@ -401,37 +401,23 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, dict]:
         """The share of this micro-batch in the loss of the global batch; see [`Trainer.compute_loss`]."""
-        positions = inputs["masked_positions"]
-        seen = {name: inputs[name] for name in KEPT_APART if name in inputs}
-        seen = seen or {"attention_mask": inputs["attention_mask"]}
-        seen |= {name: inputs[name] for name in IMAGE_INPUTS if name in inputs}
-        balancing = self._balancing if self.model.training else None
-        if balancing is not None:
-            seen |= balancing.arguments
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            labels=inputs["labels"],
-            masked_positions=positions,
-            loss_chunk_size=self.args.loss_chunk_size,
-            **seen,
-        )
-        documents = inputs["documents"].flatten()[positions.clamp(min=0)]
-        rates, lengths = inputs["rates"][documents], None
-        if self.args.loss_normalization == "sequence":
-            lengths = inputs["response_lengths"].clamp(min=1)[documents]
-        num_items, num_processes = self._num_items(inputs), 1
-        loss = diffusion_loss(outputs.losses, rates, 1, lengths)
-        self._meters["train" if self.model.training else "eval"].add(
-            loss, num_items, (inputs["documents"] >= 0).sum(), outputs, positions >= 0, rates
-        )
+        is_training = self.model.training
+        balancing = self._balancing if is_training else None
+        options = {} if balancing is None else balancing.arguments
+        outputs = model(**self._objective.model_inputs(inputs, is_training), **options)
+        weighed = self._objective.weigh(inputs, outputs, is_training)
+        num_items, num_processes = self._objective.num_items(inputs), 1
+        loss = diffusion_loss(weighed.losses, weighed.rates, 1, weighed.lengths)
+        num_tokens, masks = (inputs["documents"] >= 0).sum(), (weighed.is_masked, weighed.mask_rates)
+        self._meters["train" if is_training else "eval"].add(loss, num_items, num_tokens, outputs, *masks)
         if num_items_in_batch is not None:
             num_items = torch.as_tensor(num_items_in_batch)
             if self.args.average_tokens_across_devices:
                 num_processes = self.accelerator.num_processes // self.get_tp_size()
-        loss = diffusion_loss(outputs.losses, rates, num_items.clamp(min=1), lengths, num_processes)
+        loss = diffusion_loss(weighed.losses, weighed.rates, num_items.clamp(min=1), weighed.lengths, num_processes)
         if balancing is not None:
             is_real = (inputs["documents"] >= 0) & (inputs["response_lengths"] > 0)[inputs["documents"]]
-            share = self._num_items(inputs) / num_items.clamp(min=1) * num_processes
+            share = self._objective.num_items(inputs) / num_items.clamp(min=1) * num_processes
             loss = loss + balancing.weighted_loss(outputs.router_logits, is_real, share)
         return (loss, {}) if return_outputs else loss
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support.golden_families import golden_of
 from support.made_up_corpus import EOS, MASK
 from support.pretraining_runs import result_of, run_script, train, train_compiled
 from support.processes import kill, run_together, start_process
@@ -146,11 +145,6 @@ class TestTrainer:
         model.config.mask_token_id = None
         with pytest.raises(ValueError, match="mask_token_id"):
             LLaDAPretrainer(model, LLaDAPretrainingConfig(str(tmp_path), max_steps=1, use_cpu=True), mixture)
-
-    def test_a_model_of_blocks_is_an_error(self, mixture, tmp_path):
-        args = LLaDAPretrainingConfig(str(tmp_path), max_steps=1, use_cpu=True)
-        with pytest.raises(ValueError, match="The objective of LLaDA.* was trained on blocks"):
-            LLaDAPretrainer(golden_of("llada2").model, args, mixture)
 
 
 class TestEvaluation:

@@ -13,7 +13,6 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 from accelerate import ParallelismConfig
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
-from support.golden_families import golden_of
 from support.sft_runs import MESSAGES, PROMPTS_AND_COMPLETIONS, sft_trainer
 from trl import SFTConfig
 
@@ -233,9 +232,6 @@ class TestModel:
 
     def test_that_is_a_backbone(self, refused, poet_folder):
         refused("LLaDA mask predictor.*LLaDAModel", model=LLaDAForMaskedLM.from_pretrained(poet_folder).model)
-
-    def test_that_was_trained_on_blocks(self, refused):
-        refused("The objective of LLaDA.* was trained on blocks", model=golden_of("llada2").model)
 
     def test_whose_attention_cannot_keep_documents_apart(self, refused, poet_folder, monkeypatch):
         monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "unmasked", ALL_ATTENTION_FUNCTIONS["sdpa"])
