@@ -319,6 +319,7 @@ class LLaDAHarnessLM(TemplateLM):
             position_ids=None,
             logits_to_keep=is_answer,
             embeddings=embeddings,
+            block_length=self.model.length_of_blocks(),
         )
         return logits.log_softmax(-1).cpu()
 
@@ -347,6 +348,7 @@ class LLaDAHarnessLM(TemplateLM):
         options = dict.fromkeys(vars(LLaDAGenerationConfig()))
         options |= {name: self.estimate[name] for name in ("cfg_scale", "cfg_text_only") if name in self.estimate}
         options |= {"max_new_tokens": 0, "pad_token_id": self.eot_token_id}
+        options |= {"block_length": self.model.length_of_blocks()}
         masked = inputs | {"input_ids": inputs["input_ids"].masked_fill(scored, mask_token_id)}
         filled = self.model.generate(**masked, stopping_criteria=[differs], **options)
         return (~differs(filled, None)).tolist()

@@ -108,14 +108,6 @@ class BlockGeometry:
                 "blocks. Call `model.set_attn_implementation('sdpa')`."
             )
 
-    def check_whole_rows(self, task: str) -> None:
-        """Raises a `ValueError` for a task in which every position sees every other, if the model was trained on blocks."""
-        if self.is_block_causal:
-            raise ValueError(
-                f"{task} lets every position of a row see every other, but this model was trained on blocks that see only "
-                "those before them. For such models it is not implemented yet; generation is."
-            )
-
     def num_surplus(
         self, attention_mask: torch.LongTensor, max_new_tokens: int, block_length: int | None, limit: int
     ) -> torch.LongTensor | None:

@@ -133,7 +133,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         -0.0
         ```
         """
-        block_length = self._block_length(block_length)
+        block_length = self.length_of_blocks(block_length)
         model_inputs = self.pop_embedded_inputs(kwargs)
         check_no_others("log_likelihood", kwargs)
         check_scoring(input_ids, labels, attention_mask, self.config)
@@ -297,8 +297,8 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         generators = check_generator(shared_generator(self) if generator is None else generator, num_rows)
         return generators * num_rows if len(generators) < num_rows else generators
 
-    def _block_length(self, block_length: int | None) -> int | None:
-        """The length of blocks, checked; `None` if every position sees every other."""
+    def length_of_blocks(self, block_length: int | None = None) -> int | None:
+        """The length of blocks in a score, by default that of generation; `None` if every position sees every other."""
         if self.block_geometry.is_block_causal:
             block_length = self.generation_config.block_length if block_length is None else block_length
             self.block_geometry.check_blocks(block_length, self.config._attn_implementation)
@@ -348,7 +348,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         Returns:
             `torch.FloatTensor` of shape `(batch, length)`, 0 where nothing is masked.
         """
-        block_length = self._block_length(block_length)
+        block_length = self.length_of_blocks(block_length)
         clean = {} if block_length is None else {"clean_ids": input_ids, "block_length": block_length}
         mask_token_id = self.config.mask_token_id
         noisy = input_ids.masked_fill(mask, mask_token_id)

@@ -89,12 +89,15 @@ class BlockLengthCallback(TrainerCallback):
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        geometry, last = base.block_geometry, list(self.lengths.values())[-1]
-        if not geometry.is_block_causal or last != base.generation_config.block_length:
-            own = base.generation_config.block_length if geometry.is_block_causal else "no blocks"
+        geometry, last = getattr(base, "block_geometry", None), list(self.lengths.values())[-1]
+        if geometry is None or not geometry.is_block_causal:
             raise ValueError(
-                f"`lengths` must end with the blocks of the model in generation, the argument `block_length`, but they end with {last} "
-                f"for a {type(base).__name__} with {own}. Set `block_length={last}`, or leave the callback out."
+                f"`BlockLengthCallback` is for models of blocks, such as LLaDA2, but got a {type(base).__name__}. Leave it out."
+            )
+        if last != base.generation_config.block_length:
+            raise ValueError(
+                f"`lengths` must end with `block_length`, that of generation, {base.generation_config.block_length}, but they end "
+                f"with {last}. Set `block_length={last}` in the arguments, or change the last length."
             )
         for length in self.lengths.values():
             geometry.check_blocks(length, base.config._attn_implementation)

@@ -17,6 +17,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from support.harness_runs import TASKS, write_answers
 from support.processes import run_together
+from support.tiny_llada2 import tiny_llada2
 from support.word_tokenizer import word_tokenizer
 from transformers import AutoTokenizer
 
@@ -215,6 +216,23 @@ class TestLikelihood:
         perplexity = lm.model.perplexity(input_ids, num_samples=2, generator=generator).item()
         assert torch.tensor(-score / 220).exp().item() == pytest.approx(perplexity)
         assert empty == 0.0
+
+    def test_blocks(self, tiny_poet):
+        """A model of blocks is scored by its blocks: by one pass for an answer of one token, and else by its likelihood."""
+        tokenizer = tiny_poet[1]
+        special = {name: getattr(tokenizer, name) for name in ("mask_token_id", "eos_token_id", "pad_token_id")}
+        model = tiny_llada2(vocab_size=len(tokenizer), **special)
+        model.generation_config.block_length = 4
+        lm = LLaDAHarnessLM(model, tokenizer=tokenizer, num_samples=64)
+        for answer in ("疑", "疑是"):
+            [(score, greedy)] = lm.loglikelihood(requests_of("loglikelihood", (LINE + "举", answer)))
+            ids = tokenizer(LINE + "举" + answer, return_tensors="pt", add_special_tokens=False).input_ids
+            labels = ids.clone()
+            labels[:, : -len(answer)] = -100
+            generator = torch.Generator().manual_seed(0)
+            scores = model.log_likelihood(ids, labels, num_samples=512, generator=generator)
+            assert score == pytest.approx(scores.log_likelihood.item(), rel=0.05 if len(answer) > 1 else 1e-4)
+            assert not greedy
 
 
 class TestGenerateUntil:

@@ -210,10 +210,9 @@ class TestBadInput:
         with pytest.raises(ValueError, match="`block_length` must be 4 for this model"):
             trainer_of(model=tiny_llada2(expert_capacity=4, block_size=4), block_length=8)
 
-    def test_a_schedule_that_ends_with_other_blocks(self, trainer_of, poet_folder, tmp_path):
-        for trainer in (
-            trainer_of(callbacks=[BlockLengthCallback({0: 8})]),
-            sft_trainer(poet_folder, tmp_path, callbacks=[BlockLengthCallback({0: 8})]),
-        ):
-            with pytest.raises(ValueError, match="`lengths` must end with the blocks of the model in generation"):
-                trainer.train()
+    def test_a_schedule_that_does_not_fit(self, trainer_of, poet_folder, tmp_path):
+        schedule = {"callbacks": [BlockLengthCallback({0: 8})]}
+        with pytest.raises(ValueError, match="`lengths` must end with `block_length`, that of generation, 4"):
+            trainer_of(**schedule).train()
+        with pytest.raises(ValueError, match="`BlockLengthCallback` is for models of blocks"):
+            sft_trainer(poet_folder, tmp_path, **schedule).train()
