@@ -8,7 +8,7 @@ from ..streaming.frames import TokenState
 from ..streaming.records import DenoisingRecord
 from .cells import Cell, picture_of
 from .colors import confidence_color
-from .layout import CELL_HEIGHT, lay_out
+from .layout import CELL_HEIGHT, lay_out, printable
 from .timing import thin_out
 
 
@@ -81,17 +81,19 @@ def denoising_svg(
     steps = [frame for frame in record.frames if (frame.states[row, is_text] == TokenState.NEW).any()]
     result = picture_of(final, row=row)
     layout = lay_out(result, max_width, start=final.prompt_length if skip_prompt else 0)
-    before, shapes, top = picture_of(start, row=row), [], MARGIN
+    before, shapes, top = start, [], MARGIN
     for frame in thin_out([start, *steps], max_frames + 1):
-        picture = picture_of(frame, row=row)
+        picture, has_changed = picture_of(frame, row=row), (frame.tokens != before.tokens)[row].tolist()
         shapes.append(f'<text class="note" x="{MARGIN}" y="{top + 22}">{frame.step + 1 or "start"}</text>')
         for place in layout.places:
-            cell = picture.cells[place.position]
-            kind = kind_of(cell, before.cells[place.position])
-            is_special = result.cells[place.position].is_special
+            cell, last = picture.cells[place.position], result.cells[place.position]
+            kind = kind_of(cell, has_changed[place.position])
+            # A token that an edit replaced later has the place of the last one.
+            is_last = frame.tokens[row, place.position] == final.tokens[row, place.position]
+            shown, label = (last, place.label) if is_last else (cell, printable(cell.label).strip())
             box = (MARGIN + LABEL_WIDTH + place.x, top + place.y, place.width)
-            shapes += draw_cell(*box, place.label, kind, is_special, confidence_color(cell.confidence))
-        before, top = picture, top + layout.height + ROW_GAP
+            shapes += draw_cell(*box, label, kind, shown.is_special, confidence_color(cell.confidence))
+        before, top = frame, top + layout.height + ROW_GAP
     width = max(layout.width + LABEL_WIDTH, MIN_WIDTH) + 2 * MARGIN
     shapes += draw_legend(width, top + 18, caption)
     return wrap_svg(shapes, width, height=top + 18 + MARGIN)
@@ -108,11 +110,11 @@ def check_record(record: DenoisingRecord, row: int, max_frames: int) -> None:
         raise ValueError(f"`max_frames` must be at least 1, but got {max_frames}.")
 
 
-def kind_of(cell: Cell, before: Cell) -> str:
+def kind_of(cell: Cell, has_changed: bool) -> str:
     """How a line shows a token: `given`, `mask`, `fresh` (committed since the line above) or `known`."""
     if cell.state in ("given", "mask"):
         return cell.state
-    return "fresh" if before.state == "mask" else "known"
+    return "fresh" if has_changed else "known"
 
 
 def draw_cell(x: int, y: int, width: int, text: str, kind: str, special: bool, color: str) -> list[str]:

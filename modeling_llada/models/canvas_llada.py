@@ -100,10 +100,17 @@ class Canvas:
 
     def masked(self) -> torch.BoolTensor:
         """The positions that wait for a token, `(batch, length)`: the unfilled ones before the end of their row."""
-        unfilled = self.unfilled()
+        return self._before_end(self.unfilled())
+
+    def writable(self) -> torch.BoolTensor:
+        """The positions that steps fill, `(batch, length)`, in rows that have not ended: masks, and tokens that were masks."""
+        return self._before_end(~self.given & ~self.ended[:, None])
+
+    def _before_end(self, where: torch.BoolTensor) -> torch.BoolTensor:
+        """Those of some positions, `(batch, length)`, that are before the end of their row."""
         if self.end is None:
-            return unfilled
-        return unfilled & (torch.arange(unfilled.shape[1], device=unfilled.device) < self.end[:, None])
+            return where
+        return where & (torch.arange(where.shape[1], device=where.device) < self.end[:, None])
 
     def cut_behind(self, eos_token_ids: torch.LongTensor) -> None:
         """Moves the end of each row to the first EOS in its answer."""
@@ -134,12 +141,19 @@ class Canvas:
         """The positions of the active block that wait for a token, `(batch, block_length)`."""
         return self.read(self.masked(), block) & block.inside
 
+    def writable_in(self, block: Block) -> torch.BoolTensor:
+        """The positions of the active block that steps fill, `(batch, block_length)`."""
+        return self.read(self.writable(), block) & block.inside
+
     def read(self, values: torch.Tensor, block: Block) -> torch.Tensor:
         """The part of `values`, `(batch, length)`, that belongs to the active block: `(batch, block_length)`."""
         return values.take_along_dim(block.positions(values.shape[1]), dim=1)
 
-    def write(self, block: Block, where: torch.BoolTensor, **fields: torch.Tensor) -> None:
-        """Writes new values of some fields of the active block where `where` holds; all are `(batch, block_length)`."""
+    def write(self, block: Block, where: torch.BoolTensor, **fields: torch.Tensor | float) -> None:
+        """
+        Writes new values of some fields of the active block where `where` holds; all are `(batch, block_length)`, or one
+        number.
+        """
         positions = block.positions(self.tokens.shape[1])
         for name, new in fields.items():
             values = getattr(self, name)

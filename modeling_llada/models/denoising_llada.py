@@ -31,8 +31,9 @@ from .sampling_llada import (
 
 class Prediction(NamedTuple):
     """
-    The predictions of a step. Of shape `(batch, block_length)` are the masks before it, the proposals and their
-    confidences; of shape `(num_masked, vocab_size)` the logits, and the logits that confidences are taken from.
+    The predictions of a step. Of shape `(batch, block_length)` are the predicted positions, which are the masks before it,
+    the proposals and their confidences; of shape `(num_predicted, vocab_size)` the logits, and the logits that confidences
+    are taken from.
     """
 
     mask: torch.BoolTensor
@@ -82,6 +83,7 @@ class Denoiser:
                 self.cache.restart(canvas.attention_mask.argmax(-1))
         self.temperature: float | torch.Tensor = config.sampling_temperature
         self.warpers = sampling_warpers(config)
+        self.never_proposed: int | None = config.mask_token_id
         self.propose_and_score = propose_and_score
 
     def steps(self, block: Block) -> Iterator[None]:
@@ -97,12 +99,19 @@ class Denoiser:
         return prediction
 
     def _step(self, block: Block) -> Prediction:
-        canvas, config = self.canvas, self.config
-        mask = canvas.masked_in(block)
+        mask = self.canvas.masked_in(block)
+        prediction = self._predict(block, mask)
+        commit = self._choose_commits(block, mask, prediction)
+        self._write(block, commit, prediction)
+        return prediction
+
+    def _predict(self, block: Block, mask: torch.BoolTensor) -> Prediction:
+        """What the model predicts for some positions of the block: the masks."""
+        config = self.config
 
         # 2.a Predict the logits of the block's masks
         logits, places = self._predict_masks(block, mask)
-        canvas.num_forward_passes += mask.any(-1)
+        self.canvas.num_forward_passes += mask.any(-1)
 
         # 2.b Propose a token for each mask, and take the confidence of the proposal
         is_sampled, is_random = config.sampling_temperature > 0, config.remasking == "random"
@@ -117,15 +126,18 @@ class Denoiser:
             self.warpers,
             proposal_noise,
             ranking_noise,
+            self.never_proposed,
         )
         proposal = scatter_to_block(proposal, places, mask.shape, fill_value=0)
-        confidences = confidences.in_places(places, mask.shape)
+        return Prediction(mask, proposal, confidences.in_places(places, mask.shape), logits, scores)
 
-        # 2.c Commit the proposals that the strategy picks
-        budget = step_budget(block.num_masks, block.num_steps, block.step)
-        commit = choose_commits(confidences, mask, budget, config, self.strategy)
-        write_commits(canvas, block, commit, proposal, confidences.probability, self.cuts)
-        return Prediction(mask, proposal, confidences, logits, scores)
+    def _choose_commits(self, block: Block, mask: torch.BoolTensor, prediction: Prediction) -> torch.BoolTensor:
+        """2.c The proposals that the strategy picks."""
+        budget = step_budget(block.num_masks, block.num_steps, block.step, self.config.min_commits)
+        return choose_commits(prediction.confidences, mask, budget, self.config, self.strategy)
+
+    def _write(self, block: Block, chosen: torch.BoolTensor, prediction: Prediction) -> None:
+        write_commits(self.canvas, block, chosen, prediction.proposal, prediction.confidences.probability, self.cuts)
 
     def _draw_uniform(self, mask: torch.BoolTensor, width: int) -> torch.Tensor:
         """Uniform numbers for each mask, `(num_masked, width)`."""
@@ -297,14 +309,16 @@ def propose_and_score(
     warpers: list[LogitsProcessor],
     proposal_noise: torch.Tensor | None,
     ranking_noise: torch.Tensor | None,
+    never_proposed: int | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
     """
     Turns the logits of a step into proposals, `(num_predicted,)`, and their confidences. Also returns the logits that
-    the confidences are taken from. Tokens are ruled out in place.
+    the confidences are taken from. Tokens are ruled out in place; the one that is never proposed, which is the mask token,
+    still counts in the confidences.
     """
     suppress(logits, ruled_out)
     scores = defer_end_tokens(logits, deferred)
-    proposal = propose(logits, proposal_noise, config.mask_token_id, temperature, warpers)
+    proposal = propose(logits, proposal_noise, never_proposed, temperature, warpers)
     confidences = confidences_of(scores, proposal, config, deferred, ranking_noise)
     # The logit of a proposal is finite, unless there is none to choose: `check_confidences` finds such tokens by the NaN.
     is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()

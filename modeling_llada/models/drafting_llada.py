@@ -88,7 +88,7 @@ class DraftingDenoiser:
         tokens, mask = self.canvas.read(self.canvas.tokens, block), self.canvas.masked_in(block)
         all_tokens, all_masks = [tokens], [mask]
         for step in range(self.num_drafts - 1):
-            budget = step_budget(block.num_masks, block.num_steps, block.step + step)
+            budget = step_budget(block.num_masks, block.num_steps, block.step + step, self.config.min_commits)
             commit = choose_commits(prediction.confidences, mask, budget, self.config, self.denoiser.strategy)
             guessed = torch.where(commit, prediction.proposal, tokens)
             left = mask & ~commit & self._before_end(guessed, block)

@@ -23,6 +23,7 @@ from .cache_llada import Window
 from .canvas_llada import Canvas
 from .denoising_llada import Denoiser, Prediction, places_in, propose_and_score
 from .drafting_llada import DraftingDenoiser
+from .editing_llada import EditingDenoiser
 from .generation_config_llada import LLaDAGenerationConfig
 from .guidance_llada import guided_logits
 from .kernels_llada import Kernels, compile_one, copy_function, fuse_weights, fused, is_plain
@@ -58,9 +59,8 @@ def open_denoiser(
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
-        yield with_drafts(
-            lambda canvas: Denoiser(model, canvas, config, strategy, generators, processors), canvas, config
-        )
+        kind = Denoiser if config.edit_threshold is None else EditingDenoiser
+        yield with_drafts(lambda canvas: kind(model, canvas, config, strategy, generators, processors), canvas, config)
         return
     try:
         # A tensor that is made in inference mode cannot be written to outside of it.
@@ -92,6 +92,8 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "the model is not on a CUDA device, and there is no `compile_config`"
     if config.suffix_window is not None and model.block_geometry.sees_suffix:
         return "a suffix window changes the length of the canvas"
+    if config.edit_threshold is not None:
+        return "with edits, no schedule says how many steps a block takes"
     if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):
         return "the model is in training mode, or under autocast"
     if hasattr(model, "_hf_hook") or getattr(model, "_tp_size", None) not in (None, 1):
@@ -233,8 +235,7 @@ class RecordedDenoiser(Denoiser):
         if block.max_steps == 0:
             return
         can_be_early = self.is_watched or any(
-            getattr(self.config, name) is not None and getattr(self.config, name) is not False
-            for name in EARLY_OPTIONS
+            option.is_set(getattr(self.config, option.name)) for option in EARLY_OPTIONS
         )
         interval = 1 if self.is_watched else POLL_INTERVAL
         self.rows, self.fewer = self._leave_ended_rows(block)

@@ -116,7 +116,7 @@ class LLaDAGenerationConfig(GenerationConfig):
         """
         for option in OPTIONS:
             value = getattr(self, option.name)
-            if value is not None and option.refines is not None and getattr(self, option.refines) is None:
+            if option.is_set(value) and option.refines is not None and getattr(self, option.refines) is None:
                 raise ValueError(
                     f"`{option.name}` refines `{option.refines}`, which is not set, but got {option.name}={value}. Set "
                     f"`{option.refines}` as well, or `{option.name}=None`."

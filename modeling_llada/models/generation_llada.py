@@ -108,8 +108,10 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
             c. Commit the proposals that the strategy picks. The others stay masked.
-            d. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads. End the
-               rows whose text before the first mask holds one of `stop_strings`, and pad what follows it.
+            d. Change the tokens of the block that `edit_threshold` lets change, also in some steps without a mask.
+            e. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads. End the
+               rows whose text before the first mask holds one of `stop_strings`, and pad what follows it; where
+               tokens can change, at the end of the block.
         3. After each block, end the rows whose answer holds an EOS, and pad what follows it.
 
         Args:
@@ -237,16 +239,16 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             feed.put_confirmed(canvas, prompt_length)
         for block in blocks:
             for _ in denoiser.steps(block):
-                # 2.a-c Predict the masks, propose a token for each of them, commit those that the strategy picks
+                # 2.a-d Predict the masks, propose a token for each of them, commit those that the strategy picks, and edit
                 prediction = denoiser.step(block)
                 if feed is not None:
                     feed.put_draft(denoiser.canvas, block, prediction)
 
-                # 2.d Stop the rows that took part in the step and that the criteria or a stop string stop
+                # 2.e Stop the rows that took part in the step and that the criteria or a stop string stop
                 if criteria:
                     stop = call_criteria(criteria, canvas.tokens.clone(), prediction.logits)
                     stop_rows(canvas, stop & prediction.mask.any(-1), pad_token_id)
-                if stop_strings:
+                if stop_strings and config.edit_threshold is None:  # else the text is final at the end of the block
                     end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
 
             # 3. End the rows whose answer holds an EOS

@@ -55,6 +55,10 @@ class Option:
             return f"{self.default:g}"
         return self.unset if self.default is None else str(self.default)
 
+    def is_set(self, value: Any) -> bool:
+        """Whether a value changes anything."""
+        return value is not None and value != self.default
+
     def check(self, value: Any) -> None:
         """Raises a `ValueError` if the option cannot have a value. Classes are not known here, and not checked."""
         if value is None:
@@ -197,11 +201,28 @@ OPTIONS = (
         help="Parallel rule: commit the most certain tokens as long as their entropies, without the largest one, add up to "
              "at most this many nats (EB-Sampler). Smaller is more careful.",
         example=0.1, published="`gamma` (EB-Sampler)", label="Parallel: entropy", form_maximum=16.0),
+    Option("min_commits", "int", minimum=1, default=1, finishes_early=True,
+        help="Masks that each step commits at least, if the block has as many.",
+        example=2, published="`num_to_transfer` (LLaDA2.1)"),
     Option("draft_steps", "int", minimum=2, finishes_early=True, is_recorded=False,
         help="Lossless parallel decoding: guess this many denoising steps ahead and verify them in one forward pass, on as "
              "many canvases (FreeDave). The tokens stay the same.",
         example=4, purpose="fewer forward passes and exactly the same text, for one prompt on a GPU",
         beside=("block_length", "block_cache"), label="Drafts", form_maximum=8),
+
+    # What is edited
+    Option("edit_threshold", "float", minimum=0.0, maximum=1.0,
+        help="Edit: a committed token of the active block changes when another one has a probability above this (LLaDA2.1). "
+             "0 changes it whenever another one is the most probable.",
+        example=0.5, published="`editing_threshold` (LLaDA2.1)"),
+    Option("max_post_edit_steps", "int", minimum=0, default=16, refines="edit_threshold",
+        help="Up to how many steps may edit a block that holds no mask any more. It is finished earlier if a step changes "
+             "nothing.",
+        example=16, published="`max_post_steps` (LLaDA2.1)"),
+    Option("stutter_penalty", "float", minimum=0.0, default=0.0, refines="edit_threshold",
+        help="Taken from the logit of the token that the position to the left holds, against repeated words. It applies "
+             "inside the active block.",
+        example=1.5, published="`penalty_lambda` (SGLang)"),
 
     # What is recomputed
     Option("block_cache", "choice", choices=("prefix", "dual", "vicinity"), unset="no cache, which is exact",
@@ -267,6 +288,7 @@ OPTIONS = (
 # Two options that cannot be set together, and the reason.
 EXCLUSIONS = (
     ("draft_steps", "cache_refresh_interval", "the rows of a batch come to a refresh in different forward passes"),
+    ("draft_steps", "edit_threshold", "a step that edits cannot be guessed"),
 )
 # fmt: on
 
@@ -278,7 +300,7 @@ SPECIAL_TOKENS = tuple(option.name for option in OPTIONS if option.name.endswith
 PARALLEL_RULES = tuple(option.name for option in OPTIONS if option.is_parallel_rule)
 # For the engine: what a recorded step depends on, and with what a block can be complete before its schedule ends.
 RECORDED_OPTIONS = tuple(option.name for option in OPTIONS if option.is_recorded)
-EARLY_OPTIONS = tuple(option.name for option in OPTIONS if option.is_parallel_rule or option.finishes_early)
+EARLY_OPTIONS = tuple(option for option in OPTIONS if option.is_parallel_rule or option.finishes_early)
 
 
 __all__ = ["OPTIONS", "Option"]

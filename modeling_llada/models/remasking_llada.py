@@ -273,11 +273,11 @@ def steps_until_complete(num_masks: torch.LongTensor, block_length: int, steps: 
 
 
 def step_budget(
-    num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int | torch.LongTensor
+    num_masks: torch.LongTensor, num_steps: torch.LongTensor, step: int | torch.LongTensor, min_commits: int = 1
 ) -> torch.LongTensor:
     """
-    How many masks each row commits in a step of its block, at least one: of `n` masks in `s` steps the first `n mod s`
-    steps, counted from 0, commit `ceil(n / s)` and the others `floor(n / s)`.
+    How many masks each row commits in a step of its block, at least `min_commits`: of `n` masks in `s` steps the first
+    `n mod s` steps, counted from 0, commit `ceil(n / s)` and the others `floor(n / s)`.
     """
     num_steps = num_steps.clamp(min=1)
-    return (num_masks // num_steps + (step < num_masks % num_steps)).clamp(min=1)
+    return (num_masks // num_steps + (step < num_masks % num_steps)).clamp(min=min_commits)

@@ -50,17 +50,19 @@ def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | Non
 def propose(
     logits: torch.FloatTensor,
     uniform: torch.Tensor | None,
-    mask_token_id: int,
+    never_proposed: int | None,
     temperature: float | torch.Tensor,
     warpers: Sequence[LogitsProcessor] = (),
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
-    from `softmax(logits / temperature)`, or from what the `warpers` leave of it. The mask token itself is never proposed.
-    The numbers `u`, in (0, 1), are of the shape of the logits, `(num_masked, vocab_size)`; without them the choice is greedy.
+    from `softmax(logits / temperature)`, or from what the `warpers` leave of it. One token, the mask token,
+    is never proposed. The numbers `u`, in (0, 1), are of the shape of the logits, `(num_masked, vocab_size)`; without them
+    the choice is greedy.
     """
-    mask_column = torch.arange(logits.shape[-1], device=logits.device) == mask_token_id
-    logits = logits.masked_fill(mask_column, -torch.inf)
+    if never_proposed is not None:
+        column = torch.arange(logits.shape[-1], device=logits.device) == never_proposed
+        logits = logits.masked_fill(column, -torch.inf)
     if uniform is not None:
         # Float64 where the device has it: in float32 the tail of the noise is cut off.
         logits = narrow(logits, temperature, warpers).to(uniform.dtype) - temperature * (-uniform.log()).log()

@@ -67,7 +67,7 @@ class StreamerFeed:
         confidence = canvas.confidence[:, rest].to("cpu", copy=True)
         more = {}
         if getattr(self.streamer, "takes_probabilities", False):
-            is_new = mask & (canvas.read(canvas.tokens, block) != self.mask_token_id)
+            is_new = mask & (canvas.read(canvas.step, block) == canvas.num_forward_passes[:, None] - 1)
             rows = is_new[mask]
             # Normalised over all tokens, like confidences.
             known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()

@@ -184,8 +184,9 @@ class TestOptions:
 
         monkeypatch.setattr(LLaDAForMaskedLM, "generate", record)
         flag = "--" + "no-" * (value is False) + option.name.replace("_", "-")
-        refined = {"block_cache": "dual"} if option.refines == "block_cache" else {}
-        needed = ["--block-cache=dual"] if refined else []
+        # The command sets `confidence_threshold` itself.
+        refined = {other.name: other.example for other in OPTIONS if other.name == option.refines not in FAST}
+        needed = [f"--{name.replace('_', '-')}={value}" for name, value in refined.items()]
         assert main(["generate", LINE, *needed, flag, *([] if option.kind == "bool" else [str(value)])]) == 130
         given = {name: value for name, value in calls[0].items() if name in DECODING_OPTIONS}
         assert given == ({} if option.name in PACE else FAST) | refined | {option.name: value}

@@ -63,6 +63,10 @@ BAD_VALUES = {
     "entropy_bound": (-0.5,),
     "leap_threshold": (-0.1, 1.1, "near"),
     "leap_radius": (0, 2.0, True),
+    "min_commits": (0, 1.5, True),
+    "edit_threshold": (-0.1, 1.1, NAN, "often"),
+    "max_post_edit_steps": (-1, 2.5),
+    "stutter_penalty": (-1.0, "high"),
     "block_cache": ("delayed", True, 32),
     "cache_refresh_interval": (0, 2.5),
     "suffix_window": (-1, 8.0, "all"),
@@ -112,10 +116,15 @@ class TestOptions:
             LLaDAGenerationConfig(**options)
 
     @pytest.mark.parametrize(
-        "option, refined", [("leap_threshold", "confidence_threshold"), ("cache_refresh_interval", "block_cache")]
+        "option, value, refined",
+        [
+            ("leap_threshold", 0.75, "confidence_threshold"),
+            ("cache_refresh_interval", 2, "block_cache"),
+            ("max_post_edit_steps", 4, "edit_threshold"),
+            ("stutter_penalty", 1.5, "edit_threshold"),
+        ],
     )
-    def test_an_option_that_refines_an_unset_one(self, refuses, option, refined):
-        value = 0.75 if option == "leap_threshold" else 2
+    def test_an_option_that_refines_an_unset_one(self, refuses, option, value, refined):
         assert f"`{refined}`" in refuses(option, **{option: value})
         # In a config it is allowed, because `generate` can set the option that it refines.
         config = LLaDAGenerationConfig(**{option: value})

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.generate_calls import EOS, MASK, PAD, calls, check_rows_alone, letters, tiny_model
+from support.generate_calls import EOS, MASK, NO_EDITS, PAD, calls, check_rows_alone, letters, tiny_model
 from support.golden_families import golden_of
 from support.synchronizations import count_synchronizations
 from transformers import CompileConfig
@@ -176,6 +176,7 @@ class TestProperties:
     @given(calls(), geometries)
     def test_drafts_change_no_token(self, call, geometry):
         greedy = {"temperature": 0.0, "cache_refresh_interval": None, "draft_steps": None, "stopping_criteria": None}
+        greedy |= NO_EDITS
         if call.options.get("remasking") == "random":
             greedy["remasking"] = "low_confidence"
         call = call.with_geometry(geometry).with_options(**greedy)

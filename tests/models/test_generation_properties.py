@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.generate_calls import BAD_VALUES, EOS, MASK, PAD, calls, check_rows_alone
+from support.generate_calls import BAD_VALUES, EOS, MASK, NO_EDITS, PAD, calls, check_rows_alone
 
 
 def as_ids(token_ids):
@@ -39,11 +39,6 @@ def test_the_canvas_is_finished_and_the_numbers_of_the_output_agree(call):
     assert (step[:, :length][is_given] == -1).all()
     assert (step < output.num_forward_passes[:, None]).all()
     assert torch.equal(step >= 0, ~confidence.isnan())
-    num_masks = (~is_given).sum(-1) + call.max_new_tokens
-    assert (output.num_forward_passes <= num_masks).all()
-    if call.options.get("steps") is not None and not callable(call.options.get("remasking")):
-        num_blocks = 1 + -(-call.max_new_tokens // call.options.get("block_length", call.max_new_tokens or 1))
-        assert (output.num_forward_passes <= max(call.options["steps"], num_blocks)).all()
     assert torch.equal(output.tokens_per_forward, (step >= 0).sum(-1) / output.num_forward_passes.clamp(min=1))
 
     if call.options.get("stop_at_eos", True):
@@ -52,6 +47,17 @@ def test_the_canvas_is_finished_and_the_numbers_of_the_output_agree(call):
         stopped = torch.zeros(len(answer), dtype=torch.bool) if output.stopped is None else output.stopped
         behind = (is_eos.cumsum(-1) - is_eos.long() > 0) & ~stopped[:, None]
         assert (answer[behind] == pad).all() and (step[:, length:][behind] == -1).all()
+
+    num_masks = (~is_given).sum(-1) + call.max_new_tokens
+    num_blocks = 1 + -(-call.max_new_tokens // call.options.get("block_length", call.max_new_tokens or 1))
+    if call.options.get("edit_threshold") is not None:
+        assert (
+            output.num_forward_passes <= 2 * (num_masks + num_blocks * call.options.get("max_post_edit_steps", 16))
+        ).all()
+    else:
+        assert (output.num_forward_passes <= num_masks).all()
+        if call.options.get("steps") is not None and not callable(call.options.get("remasking")):
+            assert (output.num_forward_passes <= max(call.options["steps"], num_blocks)).all()
 
 
 @given(calls())
@@ -85,6 +91,7 @@ def test_a_cache_that_is_refreshed_in_each_step_is_no_cache(call, kind):
 def test_drafts_change_no_token(call):
     # A criterion is asked once a forward pass, and drafts make several steps in one.
     greedy = {"temperature": 0.0, "cache_refresh_interval": None, "draft_steps": None, "stopping_criteria": None}
+    greedy |= NO_EDITS
     if call.options.get("remasking") == "random":
         greedy["remasking"] = "low_confidence"
     one_by_one = call.with_options(**greedy)()

@@ -18,6 +18,9 @@ from modeling_llada.models.options_llada import EXCLUSIONS, OPTIONS, PARALLEL_RU
 MASK, EOS, EOT, PAD, BOS, VOCAB_SIZE = 23, 22, 21, 20, 19, 24
 TABLE = {option.name: option for option in OPTIONS}
 REFINED = {option.name: option.refines for option in OPTIONS if option.refines}
+NO_EDITS = dict.fromkeys(
+    ["edit_threshold", *(name for name, refined in REFINED.items() if refined == "edit_threshold")]
+)
 TOP = 14  # more than the EOS tokens and `suppress_tokens` of a call, and the mask token
 SELDOM = {"draft_steps"}  # it excludes all random options
 

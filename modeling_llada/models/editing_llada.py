@@ -1,0 +1,69 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (https://www.apache.org/licenses/LICENSE-2.0).
+"""Editing: the denoising steps of LLaDA2.1, which also change tokens that were committed before.
+
+A step predicts all positions of the active block that were masks when the block began. It commits masks as other steps do.
+Where a committed token differs from the proposal, and the proposal has a probability above `edit_threshold`, the proposal
+takes its place (https://huggingface.co/papers/2602.08676). Once no mask is left, up to `max_post_edit_steps` further steps
+edit the block, until one of them changes nothing.
+
+As in the published code, the mask token may be proposed: it opens a position again. The published code can do so without an
+end. Here the mask token is ruled out once a block has taken as many forward passes as it can without it.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from .blocks_llada import Block
+from .denoising_llada import Denoiser, Prediction
+
+
+class EditingDenoiser(Denoiser):
+    """Makes denoising steps that edit. They are not recorded: no schedule says how many of them a block takes."""
+
+    def __init__(self, *args) -> None:
+        super().__init__(*args)
+        self.never_proposed = None
+
+    def steps(self, block: Block) -> Iterator[None]:
+        """Yields before each step of a block, until no row has a mask or an editing step left."""
+        num_masks = self.canvas.masked_in(block).sum(-1)
+        self.edits_left = (num_masks > 0) * self.config.max_post_edit_steps  # of each row, after its last mask
+        self.longest = num_masks + self.config.max_post_edit_steps
+        while self._active(block).any():
+            yield
+
+    def _active(self, block: Block) -> torch.BoolTensor:
+        """The positions that a step may write, `(batch, block_length)`."""
+        goes_on = self.canvas.masked_in(block).any(-1) | (self.edits_left > 0)
+        return self.canvas.writable_in(block) & goes_on[:, None]
+
+    def _step(self, block: Block) -> Prediction:
+        canvas = self.canvas
+        active, mask, tokens = self._active(block), canvas.masked_in(block), canvas.read(canvas.tokens, block)
+        prediction = self._predict(block, active)
+        is_other = active & (prediction.proposal != tokens)
+        commit = self._choose_commits(block, mask, prediction) & is_other
+        edit = is_other & ~mask & (prediction.confidences.probability > self.config.edit_threshold)
+        self._write(block, commit | edit, prediction)
+        reopened = edit & (prediction.proposal == self.config.mask_token_id)
+        canvas.write(block, where=reopened, step=-1, confidence=torch.nan)
+        edits_left = torch.where(edit.any(-1), self.edits_left - 1, 0)
+        self.edits_left = torch.where(mask.any(-1), self.edits_left, edits_left)
+        return prediction
+
+    def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
+        logits, places = super()._predict_masks(block, mask)
+        rows = places // mask.shape[1]
+        is_stuck = block.num_passes >= self.longest
+        logits[:, self.config.mask_token_id].masked_fill_(is_stuck[rows], -torch.inf)
+        if self.config.stutter_penalty:
+            tokens = self.canvas.read(self.canvas.tokens, block)
+            left = tokens.roll(1, dims=1).flatten()[places, None]
+            has_left = places[:, None] % mask.shape[1] > 0
+            logits.scatter_add_(1, left, -self.config.stutter_penalty * has_left.to(logits.dtype))
+        return logits, places
+
+
+__all__ = ["EditingDenoiser"]
