@@ -114,7 +114,7 @@ class LLaDA2MoeConfig(LLaDAConfig):
         partial_rotary_factor (`float`, *optional*, defaults to 0.5):
             The share of each head that is rotated. It is kept in `rope_parameters`.
         delete_token_id, split_token_id (`int`, *optional*):
-            The tokens by which LLaDA2.2 deletes and inserts tokens. They have no effect yet.
+            The tokens DELETE and INSERT of LLaDA2.2, see the option `insert_delete` of `generate`.
         output_router_logits (`bool`, *optional*, defaults to `False`):
             Whether forward passes return the logits of the routers.
 

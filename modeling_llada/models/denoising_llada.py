@@ -83,7 +83,7 @@ class Denoiser:
                 self.cache.restart(canvas.attention_mask.argmax(-1))
         self.temperature: float | torch.Tensor = config.sampling_temperature
         self.warpers = sampling_warpers(config)
-        self.never_proposed: int | None = config.mask_token_id
+        self.never_proposed: int | torch.Tensor | None = config.mask_token_id
         self.propose_and_score = propose_and_score
 
     def steps(self, block: Block) -> Iterator[None]:
@@ -131,9 +131,13 @@ class Denoiser:
         proposal = scatter_to_block(proposal, places, mask.shape, fill_value=0)
         return Prediction(mask, proposal, confidences.in_places(places, mask.shape), logits, scores)
 
-    def _choose_commits(self, block: Block, mask: torch.BoolTensor, prediction: Prediction) -> torch.BoolTensor:
-        """2.c The proposals that the strategy picks."""
+    def _choose_commits(
+        self, block: Block, mask: torch.BoolTensor, prediction: Prediction, num_more: torch.LongTensor | None = None
+    ) -> torch.BoolTensor:
+        """2.c The proposals that the strategy picks; in each row it may ask for more of them than the schedule does."""
         budget = step_budget(block.num_masks, block.num_steps, block.step, self.config.min_commits)
+        if num_more is not None:
+            budget = budget + num_more
         return choose_commits(prediction.confidences, mask, budget, self.config, self.strategy)
 
     def _write(self, block: Block, chosen: torch.BoolTensor, prediction: Prediction) -> None:
@@ -309,7 +313,7 @@ def propose_and_score(
     warpers: list[LogitsProcessor],
     proposal_noise: torch.Tensor | None,
     ranking_noise: torch.Tensor | None,
-    never_proposed: int | None,
+    never_proposed: int | torch.LongTensor | None,
 ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
     """
     Turns the logits of a step into proposals, `(num_predicted,)`, and their confidences. Also returns the logits that

@@ -30,7 +30,7 @@ class EditingDenoiser(Denoiser):
         """Yields before each step of a block, until no row has a mask or an editing step left."""
         num_masks = self.canvas.masked_in(block).sum(-1)
         self.edits_left = (num_masks > 0) * self.config.max_post_edit_steps  # of each row, after its last mask
-        self.longest = num_masks + self.config.max_post_edit_steps
+        self.max_passes = num_masks + self.config.max_post_edit_steps
         while self._active(block).any():
             yield
 
@@ -39,25 +39,38 @@ class EditingDenoiser(Denoiser):
         goes_on = self.canvas.masked_in(block).any(-1) | (self.edits_left > 0)
         return self.canvas.writable_in(block) & goes_on[:, None]
 
+    def _is_stuck(self, block: Block) -> torch.BoolTensor:
+        """The rows that have made as many passes as a block takes where the mask token is never proposed, `(batch,)`."""
+        return block.num_passes >= self.max_passes
+
     def _step(self, block: Block) -> Prediction:
         canvas = self.canvas
         active, mask, tokens = self._active(block), canvas.masked_in(block), canvas.read(canvas.tokens, block)
         prediction = self._predict(block, active)
-        is_other = active & (prediction.proposal != tokens)
-        commit = self._choose_commits(block, mask, prediction) & is_other
-        edit = is_other & ~mask & (prediction.confidences.probability > self.config.edit_threshold)
+        is_mask = prediction.proposal == self.config.mask_token_id
+        commit = self._choose_commits(block, mask, prediction) & (~is_mask | self._is_stuck(block)[:, None])
+        edit = self._choose_edits(active & ~mask, tokens, prediction)
         self._write(block, commit | edit, prediction)
-        reopened = edit & (prediction.proposal == self.config.mask_token_id)
-        canvas.write(block, where=reopened, step=-1, confidence=torch.nan)
+        self._open(block, edit & is_mask)
         edits_left = torch.where(edit.any(-1), self.edits_left - 1, 0)
         self.edits_left = torch.where(mask.any(-1), self.edits_left, edits_left)
         return prediction
 
+    def _choose_edits(
+        self, is_token: torch.BoolTensor, tokens: torch.LongTensor, prediction: Prediction
+    ) -> torch.BoolTensor:
+        """The tokens that the proposals replace."""
+        is_probable = prediction.confidences.probability > self.config.edit_threshold
+        return is_token & is_probable & (prediction.proposal != tokens)
+
+    def _open(self, block: Block, where: torch.BoolTensor) -> None:
+        """Lets positions that hold the mask token count as masks."""
+        self.canvas.write(block, where=where, step=-1, confidence=torch.nan)
+
     def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
         logits, places = super()._predict_masks(block, mask)
-        rows = places // mask.shape[1]
-        is_stuck = block.num_passes >= self.longest
-        logits[:, self.config.mask_token_id].masked_fill_(is_stuck[rows], -torch.inf)
+        is_stuck = self._is_stuck(block)[places // mask.shape[1]]
+        logits[:, self.config.mask_token_id].masked_fill_(is_stuck, -torch.inf)
         if self.config.stutter_penalty:
             tokens = self.canvas.read(self.canvas.tokens, block)
             left = tokens.roll(1, dims=1).flatten()[places, None]

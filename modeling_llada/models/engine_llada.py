@@ -26,6 +26,7 @@ from .drafting_llada import DraftingDenoiser
 from .editing_llada import EditingDenoiser
 from .generation_config_llada import LLaDAGenerationConfig
 from .guidance_llada import guided_logits
+from .insert_delete_llada import InsertDeleteDenoiser
 from .kernels_llada import Kernels, compile_one, copy_function, fuse_weights, fused, is_plain
 from .options_llada import EARLY_OPTIONS, RECORDED_OPTIONS
 from .sampling_llada import draw_uniform, widest_float
@@ -59,7 +60,8 @@ def open_denoiser(
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
-        kind = Denoiser if config.edit_threshold is None else EditingDenoiser
+        kind = InsertDeleteDenoiser if config.insert_delete else EditingDenoiser
+        kind = Denoiser if config.edit_threshold is None else kind
         yield with_drafts(lambda canvas: kind(model, canvas, config, strategy, generators, processors), canvas, config)
         return
     try:

@@ -117,6 +117,31 @@ def check_special_tokens(config: LLaDAGenerationConfig, vocab_size: int) -> None
                 )
 
 
+def check_moves(config: LLaDAGenerationConfig, model_config: PretrainedConfig, canvas: Canvas) -> None:
+    """`insert_delete` needs its two tokens, and tokens that are free to move."""
+    if not config.insert_delete:
+        return
+    names = ("delete_token_id", "split_token_id")
+    delete, insert = (getattr(model_config, name, None) for name in names)
+    for name, token_id in zip(names, (delete, insert), strict=True):
+        if token_id is None or not 0 <= token_id < model_config.vocab_size or token_id == config.mask_token_id:
+            raise ValueError(
+                f"`insert_delete=True` needs a `{name}` in the model's config that is an id of the vocabulary of "
+                f"{model_config.vocab_size} tokens and not the mask token, but got {token_id}. Only models like LLaDA2.2 were "
+                "trained for it: leave it out for others."
+            )
+    if delete == insert:
+        raise ValueError(
+            f"`insert_delete=True` needs two different tokens, but `delete_token_id` and `split_token_id` of the model's config "
+            f"are both {delete}. Correct one of them."
+        )
+    if (canvas.given & (canvas.masked().cumsum(-1) > 0) & (canvas.attention_mask == 1)).any():
+        raise ValueError(
+            "`insert_delete=True` moves tokens, and cannot keep tokens behind a mask in their places, but `input_ids` has some. "
+            "Fill gaps with `insert_delete=False`; edits are possible there."
+        )
+
+
 def find_pad_token(config: LLaDAGenerationConfig, vocab_size: int, needed_by: str | None) -> int | None:
     """The token behind an EOS and in the gaps of a stopped row: the pad token, or else the first EOS token."""
     if not (config.stop_at_eos or needed_by):

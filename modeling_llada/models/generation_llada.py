@@ -31,6 +31,7 @@ from .foreign_options_llada import explain, is_neutral
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .generation_inputs_llada import (
     as_callables,
+    check_moves,
     check_special_tokens,
     check_streamer,
     find_pad_token,
@@ -61,9 +62,9 @@ class LLaDAGenerationOutput(ModelOutput):
         stopped (`torch.BoolTensor` of shape `(batch,)`, *optional*):
             With `stopping_criteria`: the rows that they stopped. The masks that were left in these became pads.
         trajectory (`tuple(torch.IntTensor, torch.FloatTensor)`, *optional*):
-            With `output_trajectory=True`: the denoising step that committed each token, counted from 0 over the
-            forward passes of its row (-1 for given tokens and for pads), and its confidence; both of the shape of
-            `sequences`.
+            With `output_trajectory=True`: the denoising step that committed each token, or changed it last, counted
+            from 0 over the forward passes of its row (-1 for given tokens and for pads), and its confidence; both of the
+            shape of `sequences`.
     """
 
     sequences: torch.LongTensor | None = None
@@ -108,7 +109,8 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             a. Predict the logits of the block's masks, with guidance if `cfg_scale` is set, and process them.
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
             c. Commit the proposals that the strategy picks. The others stay masked.
-            d. Change the tokens of the block that `edit_threshold` lets change, also in some steps without a mask.
+            d. Change the tokens of the block that `edit_threshold` lets change, also in some steps without a mask, and
+               with `insert_delete` move them.
             e. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads. End the
                rows whose text before the first mask holds one of `stop_strings`, and pad what follows it; where
                tokens can change, at the end of the block.
@@ -181,6 +183,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         canvas = Canvas.create(
             input_ids, attention_mask, config.mask_token_id, config.max_new_tokens, skips, num_surplus
         )
+        check_moves(config, self.config, canvas)
         generator = shared_generator(self) if generator is None else generator
         generators = check_generator(generator, batch_size=canvas.tokens.shape[0])
         processors = as_callables("logits_processor", logits_processor)

@@ -223,6 +223,10 @@ OPTIONS = (
         help="Taken from the logit of the token that the position to the left holds, against repeated words. It applies "
              "inside the active block.",
         example=1.5, published="`penalty_lambda` (SGLang)"),
+    Option("insert_delete", "bool", default=False, refines="edit_threshold",
+        help="The tokens DELETE and INSERT, for which a model was trained and which its config names, remove a position of the "
+             "active block, or put a mask in front of its token (LLaDA2.2).",
+        example=True, published="`JointThresholdInDel` (SGLang)"),
 
     # What is recomputed
     Option("block_cache", "choice", choices=("prefix", "dual", "vicinity"), unset="no cache, which is exact",

@@ -50,15 +50,15 @@ def defer_end_tokens(logits: torch.FloatTensor, deferred: torch.LongTensor | Non
 def propose(
     logits: torch.FloatTensor,
     uniform: torch.Tensor | None,
-    never_proposed: int | None,
+    never_proposed: int | torch.LongTensor | None,
     temperature: float | torch.Tensor,
     warpers: Sequence[LogitsProcessor] = (),
 ) -> torch.LongTensor:
     """
     A token for each mask: `argmax_v (logits_v + temperature * g_v)` with Gumbel noise `g = -log(-log u)`, which samples
-    from `softmax(logits / temperature)`, or from what the `warpers` leave of it. One token, the mask token,
-    is never proposed. The numbers `u`, in (0, 1), are of the shape of the logits, `(num_masked, vocab_size)`; without them
-    the choice is greedy.
+    from `softmax(logits / temperature)`, or from what the `warpers` leave of it. The token `never_proposed`
+    is left out: an id, or one for each mask, `(num_masked, 1)`, where -1 is none. The numbers `u`, in (0, 1), are of the shape
+    of the logits, `(num_masked, vocab_size)`; without them the choice is greedy.
     """
     if never_proposed is not None:
         column = torch.arange(logits.shape[-1], device=logits.device) == never_proposed

@@ -67,7 +67,9 @@ class StreamerFeed:
         confidence = canvas.confidence[:, rest].to("cpu", copy=True)
         more = {}
         if getattr(self.streamer, "takes_probabilities", False):
-            is_new = mask & (canvas.read(canvas.step, block) == canvas.num_forward_passes[:, None] - 1)
+            is_new = canvas.read(canvas.step, block) == canvas.num_forward_passes[:, None] - 1
+            # A token that has moved was predicted elsewhere.
+            is_new &= mask & (canvas.read(canvas.tokens, block) == prediction.proposal)
             rows = is_new[mask]
             # Normalised over all tokens, like confidences.
             known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()

@@ -14,9 +14,9 @@ from ..completion import BROKEN, completion_text
 
 class TokenState(IntEnum):
     """
-    The content of a position: a token of the prompt, a mask, a token committed at this step, a token committed before,
-    a pad, which is left of the prompt or behind the end of the completion, or a further token of an image: its first token is
-    a given one and stands for all.
+    The content of a position: a token of the prompt, a mask, a token committed at this step (or changed by it, or moved to
+    here), a token committed before, a pad, which is left of the prompt or behind the end of the completion, or a further token of
+    an image: its first token is a given one and stands for all.
     """
 
     GIVEN = 0

@@ -58,7 +58,8 @@ class DenoisingRecord:
         Makes a record from the trajectory of a call, without a streamer.
 
         Such a record has no `top_tokens`. Tokens that were committed behind the end of the completion are masks in it
-        until the last frame. Each row counts its own steps, and rows of a batch may reach a step at different times.
+        until the last frame, and so are tokens that an edit changed later. Each row counts its own steps, and rows of a batch
+        may reach a step at different times.
 
         Args:
             output ([`LLaDAGenerationOutput`]):

@@ -67,6 +67,7 @@ BAD_VALUES = {
     "edit_threshold": (-0.1, 1.1, NAN, "often"),
     "max_post_edit_steps": (-1, 2.5),
     "stutter_penalty": (-1.0, "high"),
+    "insert_delete": (1, "yes"),
     "block_cache": ("delayed", True, 32),
     "cache_refresh_interval": (0, 2.5),
     "suffix_window": (-1, 8.0, "all"),

@@ -5,9 +5,20 @@
 import pytest
 import torch
 from support.generate_calls import letters, tiny_model
+from support.golden_edits import cases_of, check_alone, check_in_batch
 from support.golden_families import golden_of
-from support.mock_model import EOS, MASK, PAD, PROMPT, VOCAB_SIZE, MockModel, context_script, details, peaked, steps_of
-from torch.nn.functional import pad
+from support.mock_model import (
+    EOS,
+    MASK,
+    PAD,
+    PROMPT,
+    VOCAB_SIZE,
+    MockModel,
+    context_script,
+    details,
+    of_canvas,
+    steps_of,
+)
 from transformers import CompileConfig
 
 from modeling_llada.drawing import animated_svg, denoising_svg, pictures_of
@@ -15,24 +26,7 @@ from modeling_llada.streaming import DenoisingRecord, RecordingStreamer, TokenSt
 
 
 EDITING = {"edit_threshold": 0.5, "stop_at_eos": False}
-# SGLang makes a forward pass more in each block that runs out of `max_post_edit_steps`, which changes nothing.
-BLOCKS_WITHOUT_AN_END = {12: 5, 13: 2}
-LONG = (6, 10, 12)
-CASES = [
-    pytest.param(case, marks=pytest.mark.slow if case["case"] in LONG else ())
-    for case in golden_of("llada2").values["cases"]
-    if case["version"] in ("2.1", "sglang JointThreshold")
-]
-
-
-def of_canvas(answers, probability=0.9):
-    """A model whose proposals for the answer depend on its tokens: `answers(tokens)`, for one row."""
-
-    def script(input_ids):
-        proposals = answers(input_ids[0, 3:].tolist())
-        return peaked([0, 0, 0, *proposals], [0.5] * 3 + [probability] * len(proposals))[None]
-
-    return MockModel(script)
+CASES = cases_of("2.1", "sglang JointThreshold")
 
 
 def second_thought(tokens):
@@ -44,43 +38,15 @@ def second_thought(tokens):
 class TestGolden:
     """The samplers of LLaDA2.1 and of SGLang, on the golden checkpoint."""
 
-    @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
-    def test_tokens_and_forward_passes(self, case):
-        """In a batch with a row that is not finished at the same time."""
-        prompt, options = self.call_of(case)
-        shorter = pad(prompt[:, :-2], (5, 0), value=options["eos_token_id"])
-        batch = torch.cat([pad(prompt, (3, 0), value=options["eos_token_id"]), shorter])
-        mask = (torch.arange(batch.shape[1]) >= torch.tensor([[3], [5]])).long()
-        self.check(case, golden_of("llada2").model.generate(batch, attention_mask=mask, **options))
+    @pytest.mark.parametrize("case", CASES)
+    def test_in_a_batch(self, case):
+        check_in_batch(case)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("block_cache", [None, "prefix"])
-    @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
-    def test_a_row_alone(self, case, block_cache):
-        prompt, options = self.call_of(case)
-        self.check(case, golden_of("llada2").model.generate(prompt, **options | {"block_cache": block_cache}))
-
-    def call_of(self, case):
-        return golden_of("llada2").tensors[f"case{case['case']}.prompt"], {
-            "max_new_tokens": case["gen_length"],
-            "block_length": case["block_length"],
-            "confidence_threshold": case["threshold"],
-            "edit_threshold": case.get("editing_threshold", case.get("edit_threshold")),
-            "max_post_edit_steps": case.get("max_post_steps", case.get("max_post_edit_steps")),
-            "min_commits": case.get("num_to_transfer"),
-            "stutter_penalty": case.get("penalty_lambda"),
-            "stop_at_eos": case.get("eos_early_stop", "sglang" in case["version"]),
-            "eos_token_id": case.get("eos_id", golden_of("llada2").values["special_ids"]["eos"]),
-            "return_dict_in_generate": True,
-        }
-
-    def check(self, case, output):
-        """The first row is that of the case."""
-        eos, answer = self.call_of(case)[1]["eos_token_id"], golden_of("llada2").tensors[f"case{case['case']}.answer"]
-        tokens = output.sequences[0, -case["gen_length"] :].tolist()
-        assert (tokens[: tokens.index(eos) + 1] if eos in tokens else tokens) == answer[0].tolist()
-        passes = output.num_forward_passes[0].item()
-        assert passes + BLOCKS_WITHOUT_AN_END.get(case["case"], 0) == case["forward_passes"]
+    @pytest.mark.parametrize("case", CASES)
+    def test_alone_and_without_a_cache(self, case):
+        check_alone(case)
+        check_in_batch(case, block_cache=None)
 
 
 class TestEdits:
@@ -186,6 +152,12 @@ class TestTheEnd:
         assert output.num_forward_passes.item() == 1 + max_post_edit_steps
         assert steps_of(output) == [max_post_edit_steps] * 4
 
+    def test_a_model_whose_logits_are_no_numbers(self):
+        """With the mask token as the first of the vocabulary, it is what is proposed then."""
+        model = MockModel(torch.full((7, VOCAB_SIZE), -torch.inf), mask_token_id=0)
+        with pytest.raises(ValueError, match="logits were NaN or infinite"):
+            model.generate(PROMPT, max_new_tokens=4, **EDITING)
+
 
 class TestMinCommits:
     @pytest.mark.parametrize("number, passes", [(1, 8), (2, 4), (3, 3), (100, 1)])
@@ -194,11 +166,12 @@ class TestMinCommits:
         output = details(model, max_new_tokens=8, min_commits=number, stop_at_eos=False)
         assert output.num_forward_passes.item() == passes
 
-    def test_recorded(self):
+    def test_recorded(self, monkeypatch):
         """The recorded steps end where the others do."""
+        monkeypatch.setattr(torch, "compile", lambda function, **kwargs: function)
         model = tiny_model(0)
         options = {"max_new_tokens": 8, "block_length": 4, "min_commits": 3, "stop_at_eos": False}
-        recorded = details(model, **options, compile_config=CompileConfig(backend="eager"))
+        recorded = details(model, **options, compile_config=CompileConfig())
         assert torch.equal(recorded.sequences, details(model, **options).sequences)
         assert recorded.num_forward_passes.item() == 4
 

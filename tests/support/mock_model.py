@@ -81,6 +81,16 @@ def scripted(probabilities, tokens=None, prompt_length=3, **config):
     return MockModel(peaked([0] * prompt_length + tokens, [0.5] * prompt_length + probabilities), **config)
 
 
+def of_canvas(answers, probability=0.9, **config):
+    """A model whose proposals for the answer depend on its tokens: `answers(tokens)`, for one row."""
+
+    def script(input_ids):
+        proposals = answers(input_ids[0, 3:].tolist())
+        return peaked([0] * 3 + proposals, [0.5] * 3 + [probability] * len(proposals))[None]
+
+    return MockModel(script, **config)
+
+
 def details(model, input_ids=PROMPT, **options):
     """Sequences and trajectory."""
     return model.generate(input_ids, return_dict_in_generate=True, output_trajectory=True, **options)
