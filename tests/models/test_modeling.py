@@ -17,7 +17,8 @@ from modeling_llada.models.attention_mask_llada import mask_of_queries
 from modeling_llada.models.cache_llada import LLaDACache
 from modeling_llada.models.guidance_llada import guided_logits
 from modeling_llada.models.kernels_llada import Kernels, fused
-from modeling_llada.models.modeling_llada import LLaDARMSNorm, apply_rotary_pos_emb, select_positions
+from modeling_llada.models.modeling_llada import LLaDARMSNorm, select_positions
+from modeling_llada.models.rotary_llada import apply_rotary_pos_emb
 
 
 MASK = 98
