@@ -68,13 +68,14 @@ def inputs_beside_clean(
             That of a mask of numbers.
 
     Returns:
-        `dict`: `input_ids`, `attention_mask`, `position_ids`, and with clean rows the `query_positions` of the noisy half.
+        `dict`: `input_ids`, `attention_mask`, `position_ids`, and with clean rows the `query_positions` of the noisy half. Masks
+        and positions that all rows share have a batch of 1.
     """
     length = input_ids.shape[1]
     if attention_mask is None and block_length >= length:
         return {"input_ids": input_ids}
-    # Padding sees itself: softmax needs something to see.
-    documents = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
+    # Padding sees itself: softmax needs something to see. Rows without it share one mask.
+    documents = torch.ones_like(input_ids[:1]) if attention_mask is None else attention_mask.long()
     places = places_in_documents(documents)
     if block_length >= length:
         is_visible = documents[:, None] == documents[..., None]
