@@ -23,9 +23,10 @@ from datasets import DatasetDict
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 from support.sft_runs import MESSAGES, POEMS, largest_difference
-from transformers import AutoTokenizer
+from support.tiny_llada2 import tiny_llada2
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from modeling_llada import LLaDAForMaskedLM
+from modeling_llada import LLaDA2MoeForMaskedLM, LLaDAForMaskedLM
 from modeling_llada.training.sft.checks import PROJECTIONS
 from modeling_llada.training.sft.formats import read_rows
 
@@ -293,3 +294,18 @@ class TestAccelerate:
             assert config.fsdp_config["fsdp_version"] == 2
             assert config.fsdp_config["fsdp_auto_wrap_policy"] == "TRANSFORMER_BASED_WRAP"
             assert LLaDAForMaskedLM._no_split_modules, "the layers that are wrapped"
+
+
+def test_the_recipe_of_llada2(run, tmp_path, poet_folder):
+    """One step with the published values, on a tiny model and short rows."""
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+    special = {name: getattr(tokenizer, name) for name in ("mask_token_id", "eos_token_id", "pad_token_id")}
+    tiny_llada2(vocab_size=len(tokenizer), **special).save_pretrained(tmp_path / "llada2")
+    tokenizer.save_pretrained(tmp_path / "llada2")
+    small = ["--model_name_or_path", tmp_path / "llada2", "--max_length", 40, "--eos_fill", 40, "--max_steps", 1]
+    folder = run("--config", RECIPE.parent / "llada2.yaml", *small, "--dtype", "float32")
+    saved = AutoModelForMaskedLM.from_pretrained(folder)
+    assert isinstance(saved, LLaDA2MoeForMaskedLM) and saved.generation_config.block_length == 32
+    args = torch.load(next(folder.glob("checkpoint-1/training_args.bin")), weights_only=False)
+    assert (args.rate_eps, args.rate_max, args.loss_weighting) == (0.3, 0.8, "none")
+    assert (args.block_length, args.weight_decay, args.lr_scheduler_type) == (32, 0.1, "cosine")
