@@ -8,9 +8,11 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from support.expert_runs import tiny_llada2, tiny_llada_moe
-from transformers import Trainer, TrainingArguments
+from support.block_runs import block_trainer
+from support.expert_runs import new_llada2, new_llada_moe, tokens_of
+from transformers import AutoTokenizer, Trainer, TrainingArguments
 
+from modeling_llada import LLaDA2MoeForMaskedLM
 from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainingConfig
 from modeling_llada.training.expert_bias import balance_by_bias
 
@@ -20,7 +22,7 @@ ALONE = SimpleNamespace(world_size=1)
 
 @pytest.fixture
 def model():
-    return tiny_llada2(vocab_size=99, mask_token_id=98).train()
+    return new_llada2(vocab_size=99, mask_token_id=98).train()
 
 
 def bias_of(model):
@@ -118,8 +120,8 @@ class TestWhatIsBalanced:
     def test_models_with_trained_routers_that_have_a_bias(self, model):
         assert is_balanced(model)
         assert not is_balanced(model, 0.0)
-        assert not is_balanced(tiny_llada_moe(vocab_size=99, mask_token_id=98))
-        without = tiny_llada2(vocab_size=99, mask_token_id=98, moe_router_enable_expert_bias=False)
+        assert not is_balanced(new_llada_moe(vocab_size=99, mask_token_id=98))
+        without = new_llada2(vocab_size=99, mask_token_id=98, moe_router_enable_expert_bias=False)
         assert not is_balanced(without)
 
     @pytest.mark.parametrize(
@@ -133,9 +135,35 @@ class TestWhatIsBalanced:
         assert not bias_of(model).any()
 
     def test_accelerate_cannot_distribute_them_from_one_process(self, model):
-        assert is_balanced(tiny_llada_moe(vocab_size=99, mask_token_id=98), ram_efficient=True) is False
+        assert is_balanced(new_llada_moe(vocab_size=99, mask_token_id=98), ram_efficient=True) is False
         with pytest.raises(ValueError, match="`fsdp_cpu_ram_efficient_loading` must be false for LLaDA2"):
             is_balanced(model, 0.0, ram_efficient=True)
+
+
+class TestFineTuning:
+    @pytest.fixture
+    def trainer(self, poet_folder, tmp_path):
+        """A trainer whose step does not change the weights, of a LLaDA2 with two layers of experts."""
+        tokens = tokens_of(AutoTokenizer.from_pretrained(poet_folder))
+        settings = {"learning_rate": 0.0, "max_steps": 1, "save_strategy": "steps", "save_steps": 1}
+        return block_trainer(poet_folder, tmp_path, model=new_llada2(**tokens, num_hidden_layers=3), **settings)
+
+    def test_counts_noisy_and_clean_tokens_without_padding(self, trainer, tmp_path):
+        """The last layer computes the noisy ones only."""
+        batch = next(iter(trainer.get_train_dataloader()))
+        is_real = batch["attention_mask"].bool()
+        assert not is_real.all()
+        routers, chosen = [layer.mlp.gate for layer in trainer.model.model.layers[1:]], []
+        hooks = [one.register_forward_hook(lambda gate, args, outputs: chosen.append(outputs[2])) for one in routers]
+        trainer.compute_loss(trainer.model, batch)
+        for hook in hooks:
+            hook.remove()
+        trainer.train()
+        for router, index, is_seen in zip(routers, chosen, (is_real.repeat(1, 2), is_real), strict=True):
+            loads = torch.bincount(index[is_seen.flatten()].flatten(), minlength=4)
+            torch.testing.assert_close(router.expert_bias, as_expected(loads, 1e-3).float())
+        saved = LLaDA2MoeForMaskedLM.from_pretrained(tmp_path / "checkpoint-1")
+        assert torch.equal(bias_of(saved), bias_of(trainer.model)) and bias_of(saved).any()
 
 
 class TestTrainer:
@@ -148,7 +176,7 @@ class TestTrainer:
             settings = {"max_steps": 4, "per_device_train_batch_size": 4, "save_steps": 2, "save_strategy": "steps"}
             settings |= {"use_cpu": True, "report_to": "none", "disable_tqdm": True, "logging_steps": 1, "seed": 1}
             args = TrainingArguments(str(tmp_path), **settings | changes)
-            model = tiny_llada2(vocab_size=99, mask_token_id=98)
+            model = new_llada2(vocab_size=99, mask_token_id=98)
             return Trainer(model, args, train_dataset=Dataset.from_list(rows), callbacks=list(callbacks))
 
         return make

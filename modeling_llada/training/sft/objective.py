@@ -27,6 +27,12 @@ class WeighedPredictions(NamedTuple):
     mask_rates: torch.FloatTensor
 
 
+def counted_tokens(batch: Batch) -> torch.BoolTensor:
+    """The tokens that are no padding, and in no row that fills up the last batch: `(rows, length)`."""
+    documents = batch["documents"]
+    return (documents >= 0) & (batch["response_lengths"] > 0)[documents]
+
+
 @dataclass
 class ResponseObjective:
     """
@@ -49,7 +55,7 @@ class ResponseObjective:
         """The arguments of the forward pass."""
         if self.has_blocks:
             seen = {"clean_ids": batch["clean_ids"], "block_length": self.args.block_length}
-            seen["attention_mask"] = batch["documents"] + 1  # 0 for padding
+            seen["attention_mask"] = (batch["documents"] + 1) * counted_tokens(batch)  # 0 for padding
         else:
             seen = {name: batch[name] for name in KEPT_APART if name in batch}
             seen = seen or {"attention_mask": batch["attention_mask"]}

@@ -60,7 +60,7 @@ from .checks import (
 from .configuration import LLaDASFTConfig
 from .formats import IMAGE_LENGTHS, IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
 from .given import like, load_model, load_processing_class, name_of, named
-from .objective import ResponseObjective
+from .objective import ResponseObjective, counted_tokens
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
 from .stages import (
@@ -416,9 +416,8 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
                 num_processes = self.accelerator.num_processes // self.get_tp_size()
         loss = diffusion_loss(weighed.losses, weighed.rates, num_items.clamp(min=1), weighed.lengths, num_processes)
         if balancing is not None:
-            is_real = (inputs["documents"] >= 0) & (inputs["response_lengths"] > 0)[inputs["documents"]]
             share = self._objective.num_items(inputs) / num_items.clamp(min=1) * num_processes
-            loss = loss + balancing.weighted_loss(outputs.router_logits, is_real, share)
+            loss = loss + balancing.weighted_loss(outputs.router_logits, counted_tokens(inputs), share)
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from accelerate import Accelerator
-from support.expert_runs import tiny_llada_moe, tokens_of
+from support.expert_runs import new_llada_moe, tokens_of
 from support.sft_runs import MESSAGES, sft_trainer
 from transformers import AutoTokenizer
 
@@ -26,12 +26,12 @@ def by_hand(router_logits, is_real, top_k=2):
 def tiny_moe(poet_folder):
     """Makes a tiny LLaDA-MoE with the vocabulary of the tiny poet; keyword arguments change config fields."""
     tokens = tokens_of(AutoTokenizer.from_pretrained(poet_folder))
-    return lambda **fields: tiny_llada_moe(**tokens | {"router_aux_loss_coef": 0.5} | fields)
+    return lambda **fields: new_llada_moe(**tokens | {"router_aux_loss_coef": 0.5} | fields)
 
 
 @pytest.fixture
 def balancing():
-    return LoadBalancing(tiny_llada_moe(vocab_size=9, mask_token_id=8).config, 0.5, torch.device("cpu"))
+    return LoadBalancing(new_llada_moe(vocab_size=9, mask_token_id=8).config, 0.5, torch.device("cpu"))
 
 
 def passes(balancing, *shares):
@@ -156,15 +156,16 @@ class TestPretraining:
                 assert "aux_loss" not in without
 
     @pytest.mark.slow
-    def test_compiled(self, trainer_of, monkeypatch):
-        eager = trainer_of()
+    def test_compiled(self, trainer_of, tiny_moe, monkeypatch):
+        small = {"num_hidden_layers": 1, "num_experts": 2, "num_experts_per_tok": 1}
+        eager = trainer_of(tiny_moe(**small))
         eager.train()
         compile_function = torch.compile
         # Traces as the default backend does, without the minutes of C++ compilation.
         monkeypatch.setattr(
             torch, "compile", lambda function, **kwargs: compile_function(function, backend="eager", **kwargs)
         )
-        compiled = trainer_of(compile_loss=True)
+        compiled = trainer_of(tiny_moe(**small), compile_loss=True)
         compiled.train()
         for name in ("loss", "aux_loss"):
             assert compiled.state.log_history[1][name] == pytest.approx(eager.state.log_history[1][name], rel=1e-5)

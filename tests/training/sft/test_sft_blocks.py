@@ -71,7 +71,7 @@ class TestLoss:
         batch = {"input_ids": noisy, "clean_ids": clean, "labels": labels, "rates": torch.tensor([0.4, 0.5])}
         batch["documents"] = torch.arange(2)[:, None].expand_as(noisy)
         batch["masked_positions"] = (labels != -100).flatten().nonzero().flatten()
-        batch["num_predicted"] = (labels != -100).sum(-1)
+        batch["num_predicted"] = batch["response_lengths"] = (labels != -100).sum(-1)
         with torch.no_grad():
             outputs = golden.model(**objective.model_inputs(batch, is_training=True))
         weighed = objective.weigh(batch, outputs, is_training=True)
