@@ -13,7 +13,7 @@ from support.expert_runs import new_llada2, new_llada_moe, tokens_of
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
 from modeling_llada import LLaDA2MoeForMaskedLM
-from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainingConfig
+from modeling_llada.training import ExpertBiasCallback, LLaDAPretrainer, LLaDAPretrainingConfig
 from modeling_llada.training.expert_bias import balance_by_bias
 
 
@@ -164,6 +164,12 @@ class TestFineTuning:
             torch.testing.assert_close(router.expert_bias, as_expected(loads, 1e-3).float())
         saved = LLaDA2MoeForMaskedLM.from_pretrained(tmp_path / "checkpoint-1")
         assert torch.equal(bias_of(saved), bias_of(trainer.model)) and bias_of(saved).any()
+
+
+def test_pre_training_moves_them(model, random_ids, pretraining_settings):
+    settings = pretraining_settings | {"max_steps": 1, "tokens_per_step": 128, "block_length": 4}
+    LLaDAPretrainer(model, LLaDAPretrainingConfig(**settings), random_ids(8, 16)).train()
+    assert set(bias_of(model).abs().unique().tolist()) <= {0.0, torch.tensor(1e-3).item()} and bias_of(model).any()
 
 
 class TestTrainer:
