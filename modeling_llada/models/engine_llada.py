@@ -152,6 +152,7 @@ class Recordings:
             tuple(name for name, value in vars(canvas).items() if value is None),
             is_watched,
             model.block_geometry,
+            getattr(model.config, "_experts_implementation", None),
             config.sampling_temperature > 0,
             repr([getattr(config, name) for name in RECORDED_OPTIONS]),
             # A recording reads the memory where the weights were when it was made.

@@ -91,10 +91,10 @@ number of forward passes for an answer. All results are in `evaluation.json`, an
   words and numbers in {num_fonts} fonts. A third of the emoji ({held_out:,}) lack one style in training.
 - **Model**: vision tower of {tower_layers} layers, {tower_width} wide, patches of {patch} pixels; language part of {layers} layers,
   {width} wide, {heads} heads, SwiGLU of {ff}, tied embeddings, {vocabulary:,} tokens. Stored in bfloat16.
-- **Tower**: SigLIP's sigmoid loss, pictures against names and lines of signs, {views:.1f} million views. The projector and the first
-  layers of the language part, which read the names, are trained with it.
-- **Stages**: masked SFT (eq. 5 of the LLaDA paper), Muon for the matrices of the layers, AdamW (0.9, {beta2}) for all else, weight decay {decay}, {batch} rows a step, mask rates from
-  {rate_eps}. Answers are filled with EOS. Seed {seed}.
+- **Tower**: SigLIP's sigmoid loss, pictures against names and lines of signs, {views:.1f} million views. A name is the sum of its
+  tokens, so the projector and the token embedding of the language part are trained with it.
+- **Stages**: masked SFT (eq. 5 of the LLaDA paper), Muon for the matrices of the layers, AdamW (0.9, {beta2}) for all else, weight
+  decay {decay}, {batch} rows a step, mask rates from {rate_eps}. Answers are filled with EOS. Seed {seed}.
 
 {stages}
 

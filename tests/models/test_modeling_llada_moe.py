@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from support.golden_families import golden_of
 from support.saved_tensors import assert_same_tensors, stored
 from torch.nn.functional import linear, rms_norm, silu
-from transformers import AutoConfig, AutoModelForMaskedLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import AutoConfig, AutoModelForMaskedLM, CompileConfig, Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
 from modeling_llada import LLaDAConfig, LLaDAForMaskedLM, LLaDAMoeConfig, LLaDAMoeForMaskedLM
 from modeling_llada.adapters import convert_adapter
 from modeling_llada.loading import merge_adapter
-from modeling_llada.models.engine_llada import experts_wait
+from modeling_llada.models.engine_llada import experts_wait, recordings_of
 from modeling_llada.models.experts_llada_moe import experts_by_device
 
 
@@ -248,6 +248,14 @@ class TestExperts:
         assert experts_wait(model, torch.device(device)) is False
         model.set_experts_implementation("eager")
         assert experts_wait(model, torch.device(device)) is True
+
+    def test_each_has_recorded_steps_of_its_own(self, tiny_moe, random_ids):
+        model, options = tiny_moe(), {"max_new_tokens": 4, "compile_config": CompileConfig(backend="eager")}
+        for count, implementation in enumerate(("grouped_mm", "batched_mm"), start=1):
+            model.set_experts_implementation(implementation)
+            for _ in range(2):
+                model.generate(random_ids(1, 4), **options)
+                assert len(recordings_of(model).by_key) == count
 
     def test_elsewhere_grouped_mm_is_the_default(self, tiny_moe, monkeypatch):
         layer, tokens = tiny_moe().model.layers[0].mlp, torch.randn(5, 32)
