@@ -69,6 +69,7 @@ AutoProcessor.register(LLaDAVConfig, LLaDAVProcessor, exist_ok=True)
 register_pipelines()
 
 __all__ = [
+    "Constraint",
     "ILLaDAConfig",
     "ILLaDAForMaskedLM",
     "ILLaDAModel",
@@ -91,3 +92,12 @@ __all__ = [
     "LLaDAVModel",
     "LLaDAVProcessor",
 ]
+
+
+def __getattr__(name: str):
+    # It needs an optional package.
+    if name != "Constraint":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .constraints import Constraint
+
+    return Constraint

@@ -1,0 +1,287 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Constraints: regular expressions, choices and JSON schemas compiled for tokenizers of each kind."""
+
+import json
+import random
+import re
+import sys
+from enum import Enum
+from typing import Literal
+
+import pydantic
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.automata import accepts
+from support.tiny_poet import SHIPPED_CHECKPOINT
+from support.word_tokenizer import word_tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+import modeling_llada
+from modeling_llada import Constraint
+from modeling_llada.json_schemas import integers_between, schema_to_regex
+from modeling_llada.models.constraints_llada import Lattice, RowAutomata
+
+
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
+    """Single bytes, and some longer tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [
+        ("t", "h"),
+        ("th", "e"),
+        ('"', ":"),
+        ("Ġ", "a"),
+        ("1", "2"),
+        ("Ã", "©"),
+        ("t", "r"),
+        ("tr", "u"),
+        ("tru", "e"),
+    ]
+    tokens = ["<|endoftext|>", *alphabet, *("".join(merge) for merge in merges)]
+    backend = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+
+
+BYTES = byte_level_tokenizer()
+CHARACTERS = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
+WORDS = word_tokenizer()
+
+
+def accepts_text(constraint: Constraint, text: str, tokenizer) -> bool:
+    token_ids = tokenizer(text, add_special_tokens=False).input_ids
+    return bool(accepts(constraint.automaton, torch.tensor([token_ids], dtype=torch.long)))
+
+
+def random_answer(constraint: Constraint, tokenizer, seed: int, length: int) -> str:
+    """A random text: the best completion of random scores, with an EOS where it ends."""
+    automaton = constraint.automaton.with_ending([tokenizer.eos_token_id], tokenizer.pad_token_id)
+    batch = RowAutomata([automaton], len(tokenizer))
+    scores = 3 * torch.randn(length, len(tokenizer), generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones(1, length, dtype=torch.bool)
+    lattice = Lattice(
+        batch, batch.start(), torch.zeros(1, length, dtype=torch.long), mask, scores, torch.arange(length)
+    )
+    tokens, score = lattice.best()
+    assert score > -torch.inf
+    return tokenizer.decode(tokens[0], skip_special_tokens=True)
+
+
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["a{2,5}|the( the)*", "é+[^a]", "(?i)the|x.y", r"[0-9]{1,3}(\.[0-9]+)?", "床|é", ""]),
+)
+@settings(max_examples=60)
+def test_answers_of_a_byte_level_tokenizer_match_the_pattern(seed, pattern):
+    constraint = Constraint.from_regex(pattern, BYTES)
+    assert re.fullmatch(pattern, random_answer(constraint, BYTES, seed, length=10))
+
+
+def test_each_tokenization_of_a_text_is_accepted():
+    constraint = Constraint.from_regex("the true é", BYTES)
+    assert accepts_text(constraint, "the true é", BYTES)
+    one_by_one = BYTES.convert_tokens_to_ids([*"theĠtrueĠÃ©"])
+    assert accepts(constraint.automaton, torch.tensor([one_by_one]))
+    assert constraint.min_length == 5  # the, Ġ, true, Ġ, é
+    assert not accepts_text(constraint, "the true", BYTES)
+
+
+def test_single_characters():
+    constraint = Constraint.from_regex("[^，。]{5}，[^，。]{5}。", CHARACTERS)
+    assert constraint.min_length == 12
+    assert accepts_text(constraint, "床前明月光，疑是地上霜。", CHARACTERS)
+    assert not accepts_text(constraint, "床前明月，疑是地上霜。", CHARACTERS)
+    for seed in range(3):
+        assert re.fullmatch("[^，。]{5}，[^，。]{5}。", random_answer(constraint, CHARACTERS, seed, length=14))
+    assert not constraint.automaton.token_class[CHARACTERS.all_special_ids].any()
+
+
+def test_a_space_that_decoding_removes_may_stand_first():
+    constraint = Constraint.from_regex("the cat|the 床|k", WORDS)
+    assert accepts_text(constraint, "the cat", WORDS) and constraint.min_length == 1
+    answers = {random_answer(constraint, WORDS, seed, length=8) for seed in range(20)}
+    assert answers <= {"the cat", "the 床", "k"} and len(answers) > 1
+    spaced = Constraint.from_regex(" ?the", WORDS)
+    assert {random_answer(spaced, WORDS, seed, length=4) for seed in range(20)} <= {"the", " the"}
+
+
+def test_choices_are_texts_and_not_patterns():
+    choices = ["a+b", "(", "é", "a|b", "a b\n"]
+    constraint = Constraint.from_choices(choices, BYTES)
+    assert all(accepts_text(constraint, choice, BYTES) for choice in choices)
+    assert not any(accepts_text(constraint, text, BYTES) for text in ("aab", "a", "b", "((", ""))
+    # A choice that no tokens spell leaves the others.
+    assert accepts_text(Constraint.from_choices(["床", "😀"], CHARACTERS), "床", CHARACTERS)
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = 'bl"ue'
+
+
+class Owner(pydantic.BaseModel):
+    name: str = pydantic.Field(min_length=1, max_length=4)
+    id: int | None
+
+
+class Thing(pydantic.BaseModel):
+    color: Color
+    size: Literal[1, "large", True]
+    count: int = pydantic.Field(7, ge=-3, lt=12)
+    owner: Owner | None = None
+    ratios: list[float] = pydantic.Field(max_length=2)
+    words: dict[str, bool] = {}
+
+
+SCHEMAS = {
+    "nested": Thing,
+    "array": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 3},
+    "empty": {"type": "array", "items": {"type": "null"}, "maxItems": 0},
+    "union": {"type": ["integer", "null", "boolean"]},
+    "const": {"const": {"a": [1, "é", 1.5]}},
+    "no properties": {"type": "object", "additionalProperties": False},
+    "text": '{"type": "string", "title": "as JSON", "maxLength": 3}',
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_answers_validate_against_the_schema(name):
+    constraint = Constraint.from_json_schema(SCHEMAS[name], BYTES)
+    for seed in range(4):
+        answer = json.loads(random_answer(constraint, BYTES, seed, length=constraint.min_length + 30))
+        if name == "nested":
+            Thing.model_validate(answer)
+        elif name == "array":
+            assert len(answer) in (2, 3) and all(type(value) is int for value in answer)
+        elif name == "union":
+            assert answer is None or type(answer) in (bool, int)
+        elif name == "text":
+            assert len(answer) <= 3
+        else:
+            assert answer == {"empty": [], "no properties": {}, "const": {"a": [1, "é", 1.5]}}[name]
+
+
+def test_what_people_write_matches_the_schema():
+    pattern = schema_to_regex(Thing)
+    thing = {"color": "red", "size": 1, "count": -3, "owner": {"name": "Li", "id": None}, "ratios": [1.5, -2e-3]}
+    assert re.fullmatch(pattern, json.dumps(thing)) and re.fullmatch(pattern, json.dumps(thing, separators=(",", ":")))
+    assert re.fullmatch(pattern, '{"color":"red","size":"large","ratios":[]}')  # the others have defaults
+    assert not re.fullmatch(pattern, '{"color":"red","size":"large"}')
+    for field, value in (("count", 12), ("count", -4), ("color", "green"), ("size", 2), ("ratios", [1, 2, 3])):
+        assert not re.fullmatch(pattern, json.dumps(thing | {field: value}))
+
+
+@pytest.mark.parametrize(
+    ("format", "good", "bad"),
+    [
+        ("date", ["2026-11-30", "2024-02-28"], ["2026-11-31", "2026-13-01", "26-1-1"]),
+        ("time", ["23:59:59Z", "00:00:00.5Z"], ["24:00:00Z", "1:00:00Z"]),
+        ("date-time", ["2026-11-30T12:00:00Z"], ["2026-11-30"]),
+        ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567"]),
+    ],
+)
+def test_formats(format, good, bad):
+    pattern = schema_to_regex({"type": "string", "format": format})
+    assert all(re.fullmatch(pattern, f'"{text}"') for text in good)
+    assert not any(re.fullmatch(pattern, f'"{text}"') for text in bad)
+
+
+def test_bounds_of_integers():
+    numbers = random.Random(0)
+    for _ in range(150):
+        low, high = sorted(numbers.choices(range(-1200, 1200), k=2))
+        low, high = numbers.choice([low, None]), numbers.choice([high, None])
+        pattern = re.compile(integers_between(low, high))
+        for value in {*range(-120, 120), *numbers.choices(range(-20000, 20000), k=50), *filter(None, (low, high))}:
+            inside = (low is None or low <= value) and (high is None or value <= high)
+            assert bool(pattern.fullmatch(str(value))) == inside, (low, high, value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("{", "cannot be read"),
+        (True, "at # must be an object, but got true"),
+        ({}, "must have a `type` of string, integer"),
+        ({"type": "number", "minimum": 0}, "'minimum', which is not supported"),
+        ({"type": "string", "pattern": "a"}, "'pattern', which is not supported"),
+        ({"type": "string", "format": "email"}, "must have a `format` of date"),
+        ({"anyOf": []}, "must have a part in `anyOf`"),
+        ({"type": "string", "minLength": 3, "maxLength": 2}, "not in reverse, but got 3 and 2"),
+        ({"type": "array"}, "must say in `items`"),
+        ({"type": "object"}, "must say in `properties`"),
+        ({"type": "object", "properties": {}, "required": ["a"]}, "'a' is not there"),
+        ({"type": "integer", "enum": ["a"]}, "allows no value"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "allows no integer"),
+        ({"type": "array", "items": {"$ref": "#"}}, "at #/items is recursive"),
+        ({"$ref": "#/$defs/a"}, "which is not in the schema"),
+        ({"type": "object", "properties": {"a": {"oneOf": []}}}, "at #/properties/a must have a `type`"),
+    ],
+)
+def test_schemas_that_are_refused(schema, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Constraint.from_json_schema(schema, BYTES)
+
+
+@pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", "^a$", r"\bthe"])
+def test_patterns_that_are_refused(pattern):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            f"`pattern` must be a regular expression without look-around, back references and anchors (it always matches the whole answer), but got {pattern!r}"
+        ),
+    ):
+        Constraint.from_regex(pattern, BYTES)
+
+
+def test_other_arguments_that_are_refused():
+    with pytest.raises(ValueError, match="none spell one that matches '😀床'"):
+        Constraint.from_regex("😀床", CHARACTERS)
+    with pytest.raises(ValueError, match="`pattern` must be a string"):
+        Constraint.from_regex(re.compile("a"), BYTES)
+    for choices in ("abc", [], [1]):
+        with pytest.raises(ValueError, match="`choices` must be a list of at least one string"):
+            Constraint.from_choices(choices, BYTES)
+    with pytest.raises(ValueError, match="`max_new_tokens` must be at least 12.* but got 11"):
+        Constraint.from_regex("[^，。]{5}，[^，。]{5}。", CHARACTERS).check_length(11)
+    backend = Tokenizer(models.WordLevel({"a": 0}))
+    with pytest.raises(ValueError, match="its decoder has .*nothing"):
+        Constraint.from_regex("a", PreTrainedTokenizerFast(tokenizer_object=backend))
+
+
+def test_a_pattern_is_compiled_once():
+    assert Constraint.from_regex("a+", BYTES) is Constraint.from_regex("a+", byte_level_tokenizer())
+    assert Constraint.from_regex("a+", BYTES) is not Constraint.from_regex("a+", WORDS)
+    tokenizer = byte_level_tokenizer()
+    before = Constraint.from_regex("a+", tokenizer)
+    tokenizer.add_tokens(["aaaa"])
+    assert Constraint.from_regex("aaaa", tokenizer).min_length == 1 and before is not Constraint.from_regex(
+        "a+", tokenizer
+    )
+
+
+def test_saved_constraints(tmp_path):
+    constraint, path = Constraint.from_regex("the (true|é)", BYTES), tmp_path / "constraint.safetensors"
+    constraint.save(path)
+    loaded = Constraint.load(path, BYTES)
+    assert loaded.pattern == constraint.pattern and accepts_text(loaded, "the é", BYTES)
+    for name in ("token_class", "table", "accepting"):
+        assert torch.equal(getattr(loaded.automaton, name), getattr(constraint.automaton, name))
+    with pytest.raises(ValueError, match="`tokenizer` must have the vocabulary"):
+        Constraint.load(path, WORDS)
+    for content in (None, b"no constraint"):
+        other = tmp_path / str(content)
+        if content:
+            other.write_bytes(content)
+        with pytest.raises(ValueError, match="`path` must be a file that `Constraint.save` wrote"):
+            Constraint.load(other, BYTES)
+
+
+def test_the_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "outlines_core", None)
+    monkeypatch.delitem(sys.modules, "modeling_llada.constraints")
+    with pytest.raises(ImportError, match=r"the package 'outlines_core'.*pip install -e '\.\[constraints\]'"):
+        modeling_llada.Constraint  # noqa: B018
