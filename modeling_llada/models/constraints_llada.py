@@ -74,7 +74,7 @@ class TokenAutomaton:
         behind it. A text that fills the canvas needs none. These tokens mean nothing else.
         """
         (num_states, num_classes), eos = self.table.shape, list(eos_token_ids)
-        num_missing = max(*eos, pad_token_id) + 1 - len(self.token_class)
+        num_missing = max([*eos, pad_token_id]) + 1 - len(self.token_class)
         token_class = F.pad(self.token_class, (0, max(0, num_missing)))
         token_class[pad_token_id] = num_classes + 1
         token_class[eos] = num_classes
@@ -275,18 +275,12 @@ class Lattice:
         self.automata, self.states, self.tokens, self.mask = automata, states, tokens, mask
         self.scores, self.places = scores.float(), places
         self.ending = as_log(automata.accepting) if ending is None else ending
-        num_places = tokens.numel()
-        # Which row of the scores belongs to a column.
-        self.row_of_place = places.new_zeros(num_places).index_copy(
-            0, places, torch.arange(len(places), device=places.device)
-        )
-        self.row_of_place = self.row_of_place.view(tokens.shape)
-        self.predicted = torch.zeros(num_places, dtype=torch.bool, device=mask.device).index_fill(0, places, True)
-        self.predicted = self.predicted.view(tokens.shape)
+        predicted = torch.zeros(tokens.numel(), dtype=torch.bool, device=mask.device)
+        self.predicted = predicted.index_fill(0, places, True).view(tokens.shape)
 
     def best(self) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """
-        The accepted completion of the highest score. Ties go to the lower token.
+        The accepted completion of the highest score.
 
         Returns:
             The tokens, `(batch, num_columns)`, where columns without scores stay as they were, and the sum of their
@@ -333,8 +327,7 @@ class Lattice:
         for rows, (token_set, _), groups in zip(automata.rows, automata.entries, automata.sets_by_class, strict=True):
             around_class[rows] = groups.reduce(around[:, rows][..., token_set], torch.logsumexp).transpose(0, 1)
         around_class = around_class.flatten(0, 1)[self.places]
-        token_class = automata.token_class[automata.which[self.places // max(1, num_columns)]]
-        weights = self.scores + around_class.gather(1, token_class)
+        weights = self.scores + around_class.gather(1, self.token_classes())
         normalizer = weights.logsumexp(-1, keepdim=True)
         return torch.where(normalizer == -torch.inf, -torch.inf, weights - normalizer)
 
@@ -359,9 +352,9 @@ class Lattice:
         automata = self.automata
         priority = torch.ones_like(proposal, dtype=torch.float32) if priority is None else priority.float()
         allowed = self.class_weights(torch.amax, self.scores) > -torch.inf
-        if len(self.places):
-            proposed = self.scores[self.row_of_place].gather(-1, proposal[..., None]).squeeze(-1)
-            commit = commit & (~self.predicted | (proposed > -torch.inf))
+        proposed = self.scores.gather(1, proposal.flatten()[self.places, None]).squeeze(1)
+        has_score = torch.ones_like(commit).flatten().index_copy(0, self.places, proposed > -torch.inf)
+        commit = commit & has_score.view(commit.shape)
         proposed_class = self.classes_of(proposal)
         bonus = torch.where(commit, priority, 0.0)
         is_proposed = F.one_hot(proposed_class, automata.num_classes).bool() & commit[..., None] & allowed
@@ -383,12 +376,19 @@ class Lattice:
         """The class of each token in the automaton of its row."""
         return self.automata.token_class[self.automata.which[:, None], tokens]
 
+    def token_classes(self) -> torch.LongTensor:
+        """The class of each token at each column with scores, `(num_predicted, vocab_size)`."""
+        token_class = self.automata.token_class
+        if len(token_class) == 1:
+            return token_class.expand(len(self.places), -1)
+        return token_class[self.automata.which[self.places // max(1, self.tokens.shape[1])]]
+
     def class_weights(self, how: Callable, scores: torch.FloatTensor) -> torch.FloatTensor:
         """The weight of each class in each column, `(batch, num_columns, num_classes)`; 0 where there are no scores."""
         automata, (batch_size, num_columns) = self.automata, self.tokens.shape
         is_decided = F.one_hot(self.classes_of(self.tokens.masked_fill(self.mask, 0)), automata.num_classes).bool()
         is_allowed = torch.where(self.mask[..., None], automata.has_tokens[:, None], is_decided)
-        weights = as_log(is_allowed).flatten(0, 1)
+        weights = as_log(is_allowed).flatten(0, 1).to(scores.dtype)
         for index, groups in enumerate(automata.class_groups):
             places, rows = self.places, scores
             if len(automata.class_groups) > 1:
@@ -403,9 +403,8 @@ class Lattice:
         weights = class_weights.new_full((*class_weights.shape[:-1], automata.num_sets), -torch.inf)
         for rows, (_, token_class), groups in zip(automata.rows, automata.entries, automata.set_groups, strict=True):
             weights[rows] = groups.reduce(class_weights[rows][..., token_class], how)
-        # Here a sum would be a count.
-        is_unknown = (self.mask & ~self.predicted)[..., None]
-        return torch.where(is_unknown, as_log(weights > -torch.inf), weights)
+        limit = torch.where(self.mask & ~self.predicted, 0.0, torch.inf)
+        return weights.minimum(limit[..., None])
 
     # The passes over the columns
 
@@ -419,11 +418,11 @@ class Lattice:
         for each row and column, and over all ways from the states of the rows, `(batch,)`.
         """
         automata, message, messages, shift = self.automata, self.ending, [self.ending], 0.0
-        is_unknown = self.mask & ~self.predicted
+        # Where a sum would be a count.
+        limit = torch.where(self.mask & ~self.predicted, 0.0, torch.inf)
         for column in range(self.tokens.shape[1] - 1, -1, -1):
             steps = set_weights[:, column].flatten()[automata.token_set] + message.flatten()[automata.target]
-            message = automata.by_source.reduce(steps, how).view(self.ending.shape)
-            message = torch.where(is_unknown[:, column, None], as_log(message > -torch.inf), message)
+            message = automata.by_source.reduce(steps, how).view(message.shape).minimum(limit[:, column, None])
             message, top = keep_near_zero(message)
             messages.append(message)
             shift = shift + top
@@ -446,19 +445,18 @@ class Lattice:
         From left to right, the token of each column that is best by its score and by what follows the state that it leads
         to. With Gumbel noise in the scores and sums in the messages this draws a sample.
         """
+        automata, states, chosen = self.automata, self.states, []
+        weights = self.class_weights(torch.amax, scores)
+        for column in range(self.tokens.shape[1]):
+            after = automata.table[automata.which, states]
+            best_class = (weights[:, column] + messages[column + 1].gather(1, after)).argmax(-1, keepdim=True)
+            states = after.gather(1, best_class).squeeze(1)
+            chosen.append(best_class)
         if len(self.places) == 0:
             return self.tokens
-        automata, states, chosen = self.automata, self.states, []
-        token_class = automata.token_class[automata.which]
-        for column, (tokens, predicted) in enumerate(
-            zip(self.tokens.unbind(1), self.predicted.unbind(1), strict=True)
-        ):
-            after = messages[column + 1].gather(1, automata.table[automata.which, states])
-            values = scores[self.row_of_place[:, column]] + after.gather(1, token_class)
-            tokens = torch.where(predicted, values.argmax(-1), tokens)
-            states = automata.advance(states, tokens[:, None])
-            chosen.append(tokens)
-        return torch.stack(chosen, dim=1)
+        chosen_class = torch.cat(chosen, dim=1).flatten()[self.places]
+        best = scores.masked_fill(self.token_classes() != chosen_class[:, None], -torch.inf).argmax(-1)
+        return self.tokens.flatten().index_copy(0, self.places, best).view(self.tokens.shape)
 
 
 def as_log(allowed: torch.BoolTensor) -> torch.FloatTensor:
@@ -471,9 +469,8 @@ def keep_near_zero(message: torch.FloatTensor) -> tuple[torch.FloatTensor, torch
     A message without its maximum, and the maximum, `(batch,)`. Long canvases stay precise, and in a row without a
     constraint the message is 0, so that it does not round the scores.
     """
-    top = message.amax(-1)
-    top = torch.where(top == -torch.inf, 0.0, top)
-    return message - top[:, None], top
+    top = message.amax(-1, keepdim=True).clamp(min=torch.finfo(message.dtype).min)
+    return message - top, top.squeeze(-1)
 
 
 __all__ = ["Lattice", "RowAutomata", "TokenAutomaton"]
