@@ -2,9 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Trains the models of the study one after the other, and measures each after some of its steps."""
 
-import dataclasses
-import json
-import math
 import time
 from functools import cached_property
 from pathlib import Path
@@ -25,15 +22,12 @@ from modeling_llada.training import (
     find_last_checkpoint,
 )
 from modeling_llada.training.callbacks import InterruptCallback
+from recipes.runs import check_names, open_output, train_waiting
 from recipes.smollm2.corpus import held_out_windows
 from recipes.smollm2.measuring import Judge, Measure, interval, measured
 from recipes.smollm2.recipe import Recipe, load_recipe
 from recipes.smollm2.weights import ABOUT, CORPUS, TOKENIZER, check_data, load_original
 from reporting.results import describe_machine, find_versions, rounded, save
-
-
-STARTED = time.monotonic()
-LEAST_SECONDS = 90  # no further model is begun with less time left: compiling alone can take that long
 
 
 class Study:
@@ -148,12 +142,11 @@ def train(
 ) -> None:
     """Trains the models that are not done. After the time limit the same command goes on with `--resume`."""
     recipe = load_recipe(config, data, output_dir, assignments)
-    if unknown := set(names or []) - set(recipe.models):
-        raise ValueError(f"`--model` must be one of {', '.join(recipe.models)}, but got {', '.join(sorted(unknown))}.")
+    names = check_names(names, recipe.models)
     options = {"use_cpu": True} if device == "cpu" else {}
     trainings = {
         name: LLaDAPretrainingConfig(f"{recipe.output_dir}/{name}", **recipe.training_of(name), **options)
-        for name in names or recipe.models
+        for name in names
     }
     check_data(Path(recipe.data))
     open_output(Path(recipe.output_dir), recipe, resume)
@@ -163,30 +156,7 @@ def train(
     path = Path(recipe.output_dir) / "original.json"
     if not path.is_file():
         save(path, study.measure_original(bool(first.bf16)) | about(study))
-    deadline = math.inf if max_minutes is None else STARTED + 60 * max_minutes
-    waiting = [name for name, training in trainings.items() if not is_done(training)]
-    for name in waiting:
-        # The first one is begun in any case, so that each call gets on.
-        if name != waiting[0] and deadline - time.monotonic() < LEAST_SECONDS:
-            break
-        train_one(study, name, trainings[name], deadline)
-    done = sum(map(is_done, trainings.values()))
-    print(f"{done} of {len(trainings)} models are done after {time.monotonic() - STARTED:.0f} s", flush=True)
-
-
-def is_done(training: LLaDAPretrainingConfig) -> bool:
-    return (Path(training.output_dir) / "final").is_dir()
-
-
-def open_output(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Makes the folder of the run, or checks that it has a run of the same recipe."""
-    path, values = folder / "recipe.json", json.loads(json.dumps(dataclasses.asdict(recipe)))
-    values.pop("output_dir")
-    if path.is_file() and not resume:
-        raise ValueError(f"`output_dir` already has a run: {folder}. Go on with `--resume`, or name another folder.")
-    if path.is_file() and read_json(path, dict) != values:
-        raise ValueError(f"`output_dir` has a run of another recipe: {folder}. Name another folder.")
-    save(path, values)
+    train_waiting(trainings, max_minutes, lambda name, training: train_one(study, name, training))
 
 
 def about(study: Study) -> dict:
@@ -200,7 +170,7 @@ def about(study: Study) -> dict:
     }
 
 
-def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, deadline: float) -> None:
+def train_one(study: Study, name: str, training: LLaDAPretrainingConfig) -> None:
     """Trains one model from its last checkpoint, if there is one, and writes it when it is done."""
     torch._dynamo.reset()  # the graphs of the last model keep its weights
     checkpoint = find_last_checkpoint(training.output_dir)
@@ -210,8 +180,6 @@ def train_one(study: Study, name: str, training: LLaDAPretrainingConfig, deadlin
         model.config.bos_token_id = study.corpus.bos_token_id
     callback = MeasureCallback(study, name, Path(study.recipe.output_dir) / f"{name}.json")
     set_seed(training.seed)
-    if deadline < math.inf:
-        training.max_minutes = max((deadline - time.monotonic()) / 60, 1e-9)  # one step is made at least
     trainer = kind(model, training, study.rows, callbacks=[callback, InterruptCallback("`--resume`")])
     print(f"{name}: {model.num_parameters():,} parameters, from {checkpoint or 'the beginning'}", flush=True)
     trainer.train(resume_from_checkpoint=checkpoint)
