@@ -50,9 +50,10 @@ CLAIMS = [
     "claim_likelihood",
     "claim_benchmarks",
 ]
-# Measured on one GPU of 80 GB; a claim is on the page from its first results on.
-if (ROOT / "evidence/results/smollm2.json").is_file():
-    CLAIMS.insert(CLAIMS.index("claim_twin") + 1, "claim_conversion")
+# Measured on one GPU; a claim is on the page from its first results on.
+for name, results in (("claim_families", "families.json"), ("claim_conversion", "smollm2.json")):
+    if (ROOT / "evidence/results" / results).is_file():
+        CLAIMS.insert(CLAIMS.index("claim_twin") + 1, name)
 INTRODUCTION = """# Evidence
 
 The claims of the paper, measured on models that anyone can train, and where they could not be reproduced. `make evidence` writes

@@ -42,7 +42,7 @@ def test_commands_parse(page, monkeypatch):
         if script == "examples/sft.py":  # its recipe is one for a GPU
             assert (ROOT / script).is_file()
             continue
-        is_package = script in ("recipes.english", "recipes.smollm2", "recipes.sudoku", "recipes.vision")
+        is_package = (ROOT / script.replace(".", "/") / "__main__.py").is_file()
         name = f"{script}.__main__" if is_package else script.removesuffix(".py").replace("/", ".")
         assert importlib.util.find_spec(name) is not None, command
         module = importlib.import_module(name)
