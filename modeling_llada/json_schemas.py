@@ -96,7 +96,7 @@ class SchemaReader:
     def convert(self, schema, place: str, parents: tuple[str, ...]) -> str:
         """The expression of the part at a place. `parents` are the references that led there."""
         if not isinstance(schema, dict):
-            raise refusal(place, f"must be an object, but got {json.dumps(schema)[:80]}")
+            raise refusal(place, f"must be an object, but got {str(schema)[:80]}")
         if "$ref" in schema:
             check_keywords(schema, {"$ref"}, place)
             return self.follow(schema["$ref"], place, parents)

@@ -204,7 +204,7 @@ def test_bounds_of_integers():
     ("schema", "message"),
     [
         ("{", "cannot be read"),
-        (True, "at # must be an object, but got true"),
+        (True, "at # must be an object, but got True"),
         ({}, "must have a `type` of string, integer"),
         ({"type": "number", "minimum": 0}, "'minimum', which is not supported"),
         ({"type": "string", "pattern": "a"}, "'pattern', which is not supported"),

@@ -341,7 +341,8 @@ class Lattice:
 
         Args:
             proposal (`torch.LongTensor` of shape `(batch, num_columns)`): A token for each column.
-            commit (`torch.BoolTensor` of shape `(batch, num_columns)`): The masked columns that are wanted.
+            commit (`torch.BoolTensor` of shape `(batch, num_columns)`): The masked columns that are wanted. Only those
+                with scores can be committed.
             priority (`torch.FloatTensor` of shape `(batch, num_columns)`, *optional*): The largest sum of these positive
                 numbers wins. By default the largest number of columns.
 
@@ -353,7 +354,7 @@ class Lattice:
         priority = torch.ones_like(proposal, dtype=torch.float32) if priority is None else priority.float()
         allowed = self.class_weights(torch.amax, self.scores) > -torch.inf
         proposed = self.scores.gather(1, proposal.flatten()[self.places, None]).squeeze(1)
-        has_score = torch.ones_like(commit).flatten().index_copy(0, self.places, proposed > -torch.inf)
+        has_score = torch.zeros_like(commit).flatten().index_copy(0, self.places, proposed > -torch.inf)
         commit = commit & has_score.view(commit.shape)
         proposed_class = self.classes_of(proposal)
         bonus = torch.where(commit, priority, 0.0)
