@@ -9,7 +9,7 @@ from reporting.plots import Plot, logarithmic, panel, series
 
 TITLE = "Block diffusion beside full attention"
 RESULTS = {"measured": "evidence/results/families.json"}
-NAMES = {"dense": "dense LLaDA", "moe": "LLaDA-MoE", "blocks": "LLaDA2, blocks"}
+NAMES = {"dense": "dense LLaDA", "moe": "LLaDA-MoE", "blocks": "LLaDA2"}
 TRAIN = "python -m recipes.families train --config recipes/families/families.yaml --max-minutes 9 --resume"
 MEASURE = "python -m recipes.families measure --run runs/families"
 TICKS = [factor * 10**power for power in range(6) for factor in (1, 2, 5)]
@@ -33,8 +33,11 @@ def gain(found: dict) -> str:
         dense, blocks = (
             quickest(found["models"][name], size)["tokens_per_second"][size] for name in ("dense", "blocks")
         )
-        parts.append(f"{blocks / dense:.2g} times as fast in batches of {size}")
-    return f"It writes poems {joined(parts)}, each model in its fastest way that is about as exact as its best one."
+        parts.append(f"{blocks / dense:.2g} times (batches of {size})")
+    return (
+        f"LLaDA2 writes poems {joined(parts)} as fast as the dense LLaDA, each in its fastest way that is about as exact as its "
+        "best one."
+    )
 
 
 def quickest(model: dict, size: str) -> dict:
@@ -58,7 +61,7 @@ def measured(results: dict) -> str:
     some = first(models)
     return "\n\n".join(
         [
-            f"{joined([NAMES[name] for name in models])} read the same {significant(training['max_steps'] * training['tokens_per_step'] / 1e6)}"
+            f"A {joined([NAMES[name] for name in models])} read the same {significant(training['max_steps'] * training['tokens_per_step'] / 1e6)}"
             " M tokens of classical Chinese poems, in rows of the same order. A token meets as many weights in each. The mixtures "
             "of experts have the same layers, and LLaDA2 is trained by block diffusion, in blocks of "
             f"{measure['block_length']} tokens ([the recipe](../recipes/families/README.md)). Expected, written down before the run:",
@@ -132,12 +135,12 @@ def differences(results: dict) -> str:
         "- One seed and one learning rate for all, tuned for none. The intervals leave the noise of the training out.",
         "- Equal are the rows, not the cost: block diffusion computes each row twice in a pass of training, noisy and clean.",
         "- LLaDA2 differs from the LLaDA-MoE in its router and in how its load is balanced, too.",
-        "- The bound of LLaDA2 is that of a model that reads block after block. It is tighter for that alone.",
+        "- The bound of LLaDA2 is that of a model that reads block after block, so bounds compare orders of reading, too.",
         "- Couplets and poems are of the training text, since small models have no other questions with one right answer. "
         "Questions in words, after a fine-tuning, were not asked.",
         f"- Blocks of {block_length} tokens in texts of some lines stand for the longer blocks of LLaDA2 in longer texts. Other "
         "lengths were not trained.",
-        "- Rows are short and the models small, so a pass costs little more than its launch. Caches save more on long texts.",
+        "- Rows are short and the models small. Speeds of large models and on long texts were not measured here.",
     ]
     missing = [NAMES[name] for name in NAMES if name not in models]
     return "\n".join([*lines, *(f"- {name} was not measured." for name in missing)])
