@@ -195,6 +195,11 @@ TOKEN_TEXTS: WeakKeyDictionary[PreTrainedTokenizerBase, TokenTexts] = WeakKeyDic
 
 def token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
     """What each token spells. It is read again when tokens were added."""
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise ValueError(
+            f"`tokenizer` must be a fast tokenizer, but got {type(tokenizer).__name__}. `AutoTokenizer.from_pretrained` gives one, "
+            "and a processor has one as `tokenizer`."
+        )
     texts = TOKEN_TEXTS.get(tokenizer)
     if texts is None or texts.size != len(tokenizer):
         texts = TOKEN_TEXTS[tokenizer] = read_token_texts(tokenizer)
@@ -203,8 +208,6 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
 
 def read_token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
     """Undoes the encoding of the vocabulary that the decoder of the tokenizer undoes, token by token."""
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise ValueError(f"`tokenizer` must be a fast tokenizer, but got {type(tokenizer).__name__}.")
     decoder = json.loads(tokenizer.backend_tokenizer.to_str())["decoder"] or {"type": "nothing"}
     steps = decoder.get("decoders", [decoder])
     for step in steps:
@@ -264,7 +267,8 @@ def compile_pattern(pattern: str, texts: TokenTexts) -> TokenAutomaton:
     if texts.first_space_is_lost:
         # A space that decoding removes may stand first. It must, where the space behind it belongs to the text.
         bytewise = build_index(pattern, {}, size=0)
-        begins_with_space = ord(" ") in bytewise.get_transitions().get(bytewise.get_initial_state(), {})
+        states = bytewise.get_transitions()
+        begins_with_space = ord(" ") in states[states[bytewise.get_initial_state()][256]]
         expression = f" (?:{pattern})" if begins_with_space else f" ?(?:{pattern})"
     automaton = automaton_of(build_index(expression, texts.tokens, texts.size), texts.size)
     if automaton is None:
@@ -276,14 +280,25 @@ def compile_pattern(pattern: str, texts: TokenTexts) -> TokenAutomaton:
 
 def build_index(pattern: str, tokens: dict[bytes, list[int]], size: int) -> Index:
     """
-    The automaton of outlines-core. Single bytes that are no token stand behind the vocabulary, from `size` on, because it
-    refuses a pattern where a state has no transition; they are taken out again.
+    The automaton of outlines-core for the pattern between two marks of zero bytes, which no token holds then.
+
+    outlines-core searches for a match, and takes the first one: alone, `a|ab` would be `a`, and nothing would lead on from an
+    accepting state. With the mark behind the pattern there is none. A search may also begin anywhere, and the states for that
+    can be exponentially many. The empty alternative is a match at the very beginning, so that there are none of these, and
+    the mark before the pattern keeps the pattern itself apart from it.
+
+    Single bytes that are no token stand behind the vocabulary, from `size` on, because outlines-core refuses a pattern where a
+    state has no transition. They are taken out again, and so are the marks: the first one is token `size + 256`, and the
+    last one `size`.
     """
-    tokens = dict(tokens)
+    tokens = {text: token_ids for text, token_ids in tokens.items() if 0 not in text}
     for byte in range(256):
         tokens.setdefault(bytes([byte]), [size + byte])
+    tokens[b"\0\0"] = [size + 256]
     try:
-        return Index(pattern, Vocabulary(size + 256, tokens))
+        # A pattern like `a)|(b` is only an error outside of brackets. With the empty match in front, this takes no time.
+        Index(f"|{pattern}", Vocabulary(1, {b"\0": [0]}))
+        return Index(rf"\x00\x00(?:{pattern})\x00|", Vocabulary(size + 257, tokens))
     except (ValueError, OverflowError) as error:
         raise ValueError(
             f"`pattern` must be a regular expression without look-around, back references and anchors (it always matches the "
@@ -293,12 +308,14 @@ def build_index(pattern: str, tokens: dict[bytes, list[int]], size: int) -> Inde
 
 def automaton_of(index: Index, size: int) -> TokenAutomaton | None:
     """The automaton with its states and tokens in order, `None` if it accepts nothing."""
+    marked, ends = index.get_transitions(), index.get_final_states()
+    start = marked[index.get_initial_state()][size + 256]
+    final = {state for state, row in marked.items() if row.get(size) in ends}
     transitions = {}
-    for state, row in index.get_transitions().items():
+    for state, row in marked.items():
         tokens, targets = torch.tensor([*row.items()], dtype=torch.long).view(-1, 2).unbind(-1)
         transitions[state] = tokens[tokens < size], targets[tokens < size]
     joined = {state: set(targets.tolist()) for state, (_, targets) in transitions.items()}
-    start, final = index.get_initial_state(), set(index.get_final_states())
     useful = closure([start], joined) & closure(final, reverse(joined))
     if start not in useful:
         return None

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Constraints: regular expressions, choices and JSON schemas compiled for tokenizers of each kind."""
 
+import itertools
 import json
 import random
 import re
@@ -80,6 +81,24 @@ def test_answers_of_a_byte_level_tokenizer_match_the_pattern(seed, pattern):
     assert re.fullmatch(pattern, random_answer(constraint, BYTES, seed, length=10))
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["a|ab", "(ab)?", "a(bb)?", "a*?b?", "(a|ab)(b|ba)?", "(ab|b){1,2}", "a.{0,2}b", "a+(ba+)*", "", "[ab]{3}"],
+)
+def test_all_texts_that_match_are_accepted_and_no_others(pattern):
+    """Also those that go on where a shorter one could end."""
+    constraint = Constraint.from_regex(pattern, BYTES)
+    for length in range(6):
+        for text in map("".join, itertools.product("ab", repeat=length)):
+            assert accepts_text(constraint, text, BYTES) == bool(re.fullmatch(pattern, text)), text
+
+
+def test_the_states_of_a_long_pattern_are_not_many():
+    """A text can hold the beginning of the pattern in 60 places."""
+    constraint = Constraint.from_regex("a.{0,60}b", BYTES)
+    assert len(constraint.automaton.table) < 60 * 10
+
+
 def test_each_tokenization_of_a_text_is_accepted():
     constraint = Constraint.from_regex("the true é", BYTES)
     assert accepts_text(constraint, "the true é", BYTES)
@@ -115,6 +134,8 @@ def test_choices_are_texts_and_not_patterns():
     assert not any(accepts_text(constraint, text, BYTES) for text in ("aab", "a", "b", "((", ""))
     # A choice that no tokens spell leaves the others.
     assert accepts_text(Constraint.from_choices(["床", "😀"], CHARACTERS), "床", CHARACTERS)
+    # One choice is the beginning of another.
+    assert accepts_text(Constraint.from_choices(["疑是", "疑是地上霜"], CHARACTERS), "疑是地上霜", CHARACTERS)
 
 
 class Color(Enum):
@@ -226,7 +247,7 @@ def test_schemas_that_are_refused(schema, message):
         Constraint.from_json_schema(schema, BYTES)
 
 
-@pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", "^a$", r"\bthe"])
+@pytest.mark.parametrize("pattern", ["(", ")(", "a)|(b", "(?=a)b", r"(a)\1", "^a$", "a$", r"\bthe"])
 def test_patterns_that_are_refused(pattern):
     with pytest.raises(
         ValueError,
@@ -242,6 +263,9 @@ def test_other_arguments_that_are_refused():
         Constraint.from_regex("😀床", CHARACTERS)
     with pytest.raises(ValueError, match="`pattern` must be a string"):
         Constraint.from_regex(re.compile("a"), BYTES)
+    for tokenizer in (None, str(SHIPPED_CHECKPOINT)):
+        with pytest.raises(ValueError, match="`tokenizer` must be a fast tokenizer, but got"):
+            Constraint.from_regex("a", tokenizer)
     for choices in ("abc", [], [1]):
         with pytest.raises(ValueError, match="`choices` must be a list of at least one string"):
             Constraint.from_choices(choices, BYTES)
