@@ -33,6 +33,8 @@ KEYWORDS = {
     "array": {"items", "minItems", "maxItems"},
     "object": {"properties", "required", "additionalProperties"},
 }
+# Of the keywords whose values are not checked where they are read
+SHAPES = {"$ref": str, "anyOf": list, "enum": list, "properties": dict, "required": list}
 PYTHON_TYPES = {
     "string": str,
     "integer": int,
@@ -97,6 +99,9 @@ class SchemaReader:
         """The expression of the part at a place. `parents` are the references that led there."""
         if not isinstance(schema, dict):
             raise refusal(place, f"must be an object, but got {str(schema)[:80]}")
+        for name, kind in SHAPES.items():
+            if not isinstance(schema.get(name, kind()), kind):
+                raise refusal(place, f"must have a {kind.__name__} as `{name}`, but got {str(schema[name])[:80]}")
         if "$ref" in schema:
             check_keywords(schema, {"$ref"}, place)
             return self.follow(schema["$ref"], place, parents)
@@ -111,7 +116,7 @@ class SchemaReader:
             return convert_values(schema, place)
         types = schema.get("type")
         types = types if isinstance(types, list) else [types]
-        unknown = [name for name in types if name not in KEYWORDS]
+        unknown = [name for name in types if not isinstance(name, str) or name not in KEYWORDS]
         if unknown or not types:
             raise refusal(place, f"must have a `type` of {', '.join(KEYWORDS)}, but got {schema.get('type')!r}")
         check_keywords(schema, {"type"}.union(*(KEYWORDS[name] for name in types)), place)
