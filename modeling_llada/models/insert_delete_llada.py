@@ -77,7 +77,7 @@ class InsertDeleteDenoiser(EditingDenoiser):
 
         self.seen.append(tokens)
         self.written.append(torch.where(written, proposal, -1))
-        prediction = prediction._replace(proposal=proposal)
+        prediction = self._with_proposals(prediction, proposal)
         self._write_and_move(block, written, prediction)
         self.is_finished = self.is_finished | is_last | ~written.any(-1)
         return prediction
@@ -108,6 +108,14 @@ class InsertDeleteDenoiser(EditingDenoiser):
         logits[original[rows, places], self.config.mask_token_id] = -torch.inf
         return proposal.index_put((rows, places), logits.argmax(-1))
 
+    def _with_proposals(self, prediction: Prediction, proposal: torch.LongTensor) -> Prediction:
+        """The prediction with some other proposals, and their probabilities."""
+        is_other, confidences = proposal != prediction.proposal, prediction.confidences
+        scores = prediction.scores[is_other[prediction.mask]]
+        values = scores.softmax(-1).gather(1, proposal[is_other][:, None]).squeeze(1).float()
+        confidences = confidences._replace(probability=confidences.probability.masked_scatter(is_other, values))
+        return prediction._replace(proposal=proposal, confidences=confidences)
+
     def _write_and_move(self, block: Block, written: torch.BoolTensor, prediction: Prediction) -> None:
         """Writes the proposals, and moves the tokens of the block by those that are DELETE or INSERT."""
         canvas, mask_token_id = self.canvas, self.config.mask_token_id
@@ -120,7 +128,7 @@ class InsertDeleteDenoiser(EditingDenoiser):
         stop = width.cumsum(-1)
         target = torch.arange(block.width, device=tokens.device).expand_as(tokens).contiguous()
         source = torch.searchsorted(stop, target, right=True)
-        is_filler, source = source == block.width, source.clamp(max=block.width - 1)
+        is_filler, source = source >= block.length[:, None], source.clamp(max=block.width - 1)
         is_new = is_filler | ((width.gather(1, source) == 2) & (target == stop.gather(1, source) - 2))
         for name in MOVED:
             values = torch.where(written & (width == 2), old[name], canvas.read(getattr(canvas, name), block))

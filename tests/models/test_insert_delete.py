@@ -10,9 +10,22 @@ from hypothesis import strategies as st
 from support.generate_calls import letters
 from support.golden_edits import cases_of, check_alone, check_in_batch
 from support.golden_families import golden_of
-from support.mock_model import EOS, MASK, PAD, PROMPT, MockModel, context_script, details, of_canvas, steps_of
+from support.mock_model import (
+    EOS,
+    MASK,
+    PAD,
+    PROMPT,
+    VOCAB_SIZE,
+    MockModel,
+    context_script,
+    details,
+    of_canvas,
+    peaked,
+    steps_of,
+)
 
 from modeling_llada.drawing import denoising_svg
+from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 
@@ -95,6 +108,22 @@ class TestMoves:
         output = details(moving(answers), max_new_tokens=4, block_length=2, **MOVING)
         assert output.sequences[0, 3:5].tolist() == [10, 11]
 
+    def test_a_short_block_gets_nothing_from_outside(self):
+        """The second row has one mask, and the block of the first one is longer: behind a DELETE there is a mask again."""
+
+        def script(input_ids):
+            token = DELETE if len(model.calls) == 1 else 10
+            return peaked([token] * 5, [0.9] * 5).expand(2, -1, -1)
+
+        model = with_tokens(MockModel(script))
+        model.block_geometry = BlockGeometry("absolute")
+        prompt = torch.tensor([[PAD, PAD, 2, MASK, MASK], [2, 3, 4, 5, MASK]])
+        mask = (torch.arange(5) >= torch.tensor([[2], [0]])).long()
+        options = {"max_new_tokens": 0, "block_length": 4, "attention_mask": mask, **MOVING}
+        output = model.generate(prompt, **options)
+        assert model.calls[1].input_ids[1].tolist() == [2, 3, 4, 5, MASK]
+        assert output.tolist() == [[PAD, PAD, 2, 10, 10], [2, 3, 4, 5, 10]]
+
     def test_off_they_are_tokens_like_others(self):
         options = MOVING | {"insert_delete": False}
         output = moving(lambda tokens: [DELETE, INSERT]).generate(PROMPT, max_new_tokens=2, **options)
@@ -109,6 +138,11 @@ class TestTheEnd:
         output = details(model, max_new_tokens=4, **options)
         assert not torch.isin(output.sequences, torch.tensor([MASK, DELETE, INSERT])).any()
         assert output.num_forward_passes.item() <= 4 + max_post_edit_steps + 1
+
+    def test_the_confidence_is_that_of_the_token_that_is_written(self):
+        """The last step writes another token than DELETE, which has a probability of 0.9."""
+        output = details(moving(lambda tokens: [DELETE]), max_new_tokens=1, **MOVING | {"max_post_edit_steps": 0})
+        assert output.trajectory[1][0, 3].item() == pytest.approx(0.1 / (VOCAB_SIZE - 1))
 
     def test_a_block_that_was_there_before_gets_another_token(self):
         """11 and 12 take turns, until a third token, 0, breaks the circle."""
@@ -184,8 +218,7 @@ class TestWatching:
         options = {"max_new_tokens": 6, "block_length": 4, "edit_threshold": 0.5, "insert_delete": True}
         for skip_after_eos in (False, True):
             output = details(moving(answers), **options, skip_after_eos=skip_after_eos)
-            tokens = output.sequences[0, 3:].tolist()
-            assert tokens[tokens.index(EOS) + 1 :] == [PAD] * (5 - tokens.index(EOS))
+            assert output.sequences[0, 3:].tolist() == [10, 12, EOS, PAD, PAD, PAD]
 
 
 class TestBadInput:
