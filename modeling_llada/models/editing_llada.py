@@ -72,10 +72,12 @@ class EditingDenoiser(Denoiser):
         is_stuck = self._is_stuck(block)[places // mask.shape[1]]
         logits[:, self.config.mask_token_id].masked_fill_(is_stuck, -torch.inf)
         if self.config.stutter_penalty:
-            tokens = self.canvas.read(self.canvas.tokens, block)
+            tokens, vocab_size = self.canvas.read(self.canvas.tokens, block), logits.shape[1]
             left = tokens.roll(1, dims=1).flatten()[places, None]
-            has_left = places[:, None] % mask.shape[1] > 0
-            logits.scatter_add_(1, left, -self.config.stutter_penalty * has_left.to(logits.dtype))
+            # Placeholders of images may lie behind the vocabulary.
+            has_left = (places[:, None] % mask.shape[1] > 0) & (left < vocab_size)
+            penalty = self.config.stutter_penalty * has_left.to(logits.dtype)
+            logits.scatter_add_(1, left.clamp(max=vocab_size - 1), -penalty)
         return logits, places
 
 

@@ -104,6 +104,15 @@ class TestEdits:
             output = MockModel(logits).generate(PROMPT, stutter_penalty=penalty, **options)
             assert output[0, 3:].tolist() == expected
 
+    def test_stutter_penalty_behind_an_image(self):
+        """The placeholder of an image is no token of the vocabulary."""
+        model = MockModel(context_script(vocab_size=VOCAB_SIZE + 1))
+        script = model.script
+        model.script, model.config.num_input_ids = lambda ids: script(ids)[..., :VOCAB_SIZE], VOCAB_SIZE + 1
+        prompt, options = torch.tensor([[2, VOCAB_SIZE, MASK]]), {"max_new_tokens": 0, **EDITING}
+        penalized = model.generate(prompt, stutter_penalty=9.0, **options)
+        assert torch.equal(penalized, model.generate(prompt, **options))
+
     def test_commit_and_score_as_without_edits(self):
         """Where no other token is probable enough, the same tokens come at the same steps, and one pass a block confirms."""
         options = {"max_new_tokens": 12, "block_length": 4, "confidence_threshold": 0.3, "stop_at_eos": False}
