@@ -228,7 +228,7 @@ def call_strategy(
     fallback: torch.BoolTensor,
 ) -> torch.BoolTensor:
     """The commits of a callable of the user. Rows in which it commits nothing take `fallback`, or they would never end."""
-    commit = strategy(confidence, mask, budget)
+    commit = strategy(confidence.masked_fill(~mask, -torch.inf), mask, budget)  # steps that edit know more of them
     is_tensor = isinstance(commit, torch.Tensor)
     if not is_tensor or commit.shape != mask.shape or commit.dtype != torch.bool:
         got = f"{commit.dtype} of shape {tuple(commit.shape)}" if is_tensor else type(commit).__name__

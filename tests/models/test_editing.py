@@ -17,6 +17,7 @@ from support.mock_model import (
     context_script,
     details,
     of_canvas,
+    scripted,
     steps_of,
 )
 from transformers import CompileConfig
@@ -123,6 +124,16 @@ class TestEdits:
         assert edited.num_forward_passes.item() == plain.num_forward_passes.item() + 3
         none_after = details(MockModel(context_script()), **options, edit_threshold=1.0, max_post_edit_steps=0)
         assert torch.equal(none_after.trajectory[0], plain.trajectory[0])
+
+    def test_a_function_gets_the_confidences_of_masks(self):
+        """The two best positions are masks, also when committed tokens have a higher probability."""
+
+        def best_two(confidence, mask, budget):
+            return confidence >= confidence.topk(2, dim=-1).values[:, 1:]
+
+        options = {"max_new_tokens": 6, "remasking": best_two, **EDITING, "max_post_edit_steps": 0}
+        model = scripted([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+        assert steps_of(details(model, **options)) == [0, 0, 1, 1, 2, 2]
 
     @pytest.mark.parametrize("options", [{"remasking": "random"}, {"temperature": 1.0}, {"cfg_scale": 0.5}], ids=str)
     def test_random_steps_and_guidance(self, options):
