@@ -44,13 +44,15 @@ class TokenTexts:
 
     Args:
         tokens (`dict[bytes, list[int]]`): The tokens that spell some bytes. Special tokens spell nothing.
-        size (`int`): The number of tokens, with special ones.
+        size (`int`): The number behind the largest id, also where some ids below it have no token.
+        num_tokens (`int`): The number of tokens, with special ones.
         first_space_is_lost (`bool`): Decoding removes a space at the beginning.
         digest (`str`): Tells vocabularies apart.
     """
 
     tokens: dict[bytes, list[int]]
     size: int
+    num_tokens: int
     first_space_is_lost: bool
     digest: str
 
@@ -201,7 +203,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
             "and a processor has one as `tokenizer`."
         )
     texts = TOKEN_TEXTS.get(tokenizer)
-    if texts is None or texts.size != len(tokenizer):
+    if texts is None or texts.num_tokens != len(tokenizer):
         texts = TOKEN_TEXTS[tokenizer] = read_token_texts(tokenizer)
     return texts
 
@@ -224,12 +226,14 @@ def read_token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
         for step in steps
     )
     digest.update(repr(first_space_is_lost).encode())
-    for token, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+    vocabulary = tokenizer.get_vocab()
+    for token, index in sorted(vocabulary.items(), key=lambda item: item[1]):
         text = b"" if index in special else token.encode() if index in added else spelled_by(token, steps)
         digest.update(b"%d %d " % (index, len(text)) + text)
         if text:
             tokens.setdefault(text, []).append(index)
-    return TokenTexts(tokens, len(tokenizer), first_space_is_lost, digest.hexdigest())
+    size = max(vocabulary.values(), default=-1) + 1
+    return TokenTexts(tokens, size, len(tokenizer), first_space_is_lost, digest.hexdigest())
 
 
 def joins_tokens(step: dict) -> bool:

@@ -138,6 +138,15 @@ def test_choices_are_texts_and_not_patterns():
     assert accepts_text(Constraint.from_choices(["疑是", "疑是地上霜"], CHARACTERS), "疑是地上霜", CHARACTERS)
 
 
+def test_a_vocabulary_with_ids_that_are_no_tokens():
+    backend = Tokenizer(models.WordLevel({"a": 0, "b": 2, "c": 300}))
+    backend.decoder = decoders.Fuse()
+    constraint = Constraint.from_regex("ac|b", PreTrainedTokenizerFast(tokenizer_object=backend))
+    texts = torch.tensor([[0, 300], [0, 2], [2, 2]])
+    assert accepts(constraint.automaton, texts).tolist() == [True, False, False]
+    assert accepts(constraint.automaton, torch.tensor([[2]]))
+
+
 class Color(Enum):
     RED = "red"
     BLUE = 'bl"ue'
