@@ -297,9 +297,11 @@ class Lattice:
             temperature (`float`): Above 0.
             uniform (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`): Random numbers in (0, 1).
         """
-        # The best token stays at 0, so that no temperature is so low that all of them overflow.
+        # At a very low temperature, tokens that are not ruled out must not become so, for they may be all that is accepted.
         top = self.scores.amax(-1, keepdim=True)
-        scaled = (self.scores - top.clamp(min=torch.finfo(top.dtype).min)) / temperature
+        scaled = self.scores - top.clamp(min=torch.finfo(top.dtype).min)
+        scaled = (scaled.to(widest_float(scaled.device)) / temperature).clamp(min=-1e30).float()
+        scaled = scaled.masked_fill(self.scores == -torch.inf, -torch.inf)
         messages, _ = self.backward(torch.logsumexp, scaled)
         return self.walk(messages, scaled.to(widest_float(scaled.device)) - (-uniform.log()).log())
 

@@ -176,6 +176,20 @@ def test_extreme_scores_stay_finite_where_there_is_a_completion():
     torch.testing.assert_close(lattice.marginals().exp()[:, 1], torch.full((128,), 1 / 128), atol=1e-4, rtol=1e-2)
 
 
+@pytest.mark.parametrize("temperature", [0.01, 1e-300])
+def test_samples_at_low_temperatures(temperature):
+    """The best token is accepted in no column but the last."""
+    automaton = TokenAutomaton(
+        torch.tensor([1, 2]), torch.tensor([[-1, 1, 0], [-1, -1, -1]]), torch.tensor([False, True])
+    )
+    batch, num_columns = RowAutomata([automaton], vocab_size=2), 40
+    scores = torch.tensor([[0.0, -30.0]]).repeat(num_columns, 1)
+    tokens, mask = torch.zeros(1, num_columns, dtype=torch.long), torch.ones(1, num_columns, dtype=torch.bool)
+    lattice = Lattice(batch, batch.start(), tokens, mask, scores, torch.arange(num_columns))
+    uniform = torch.rand(scores.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert lattice.sample(temperature, uniform).tolist() == [[1] * (num_columns - 1) + [0]]
+
+
 @given(st.lists(st.integers(0, 5), max_size=100), st.sampled_from([torch.amax, torch.logsumexp]))
 def test_groups(group, how):
     values = torch.randn(3, len(group), generator=torch.Generator().manual_seed(len(group)))
