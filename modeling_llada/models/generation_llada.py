@@ -129,8 +129,9 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
                 `(num_masked, vocab_size)`.
             stopping_criteria (`StoppingCriteriaList` or `list[StoppingCriteria]`, *optional*):
                 Called after each step with the canvas, `(batch, length)`, masks among its tokens, and with the scores
-                of the masks of the active block, `(num_masked, vocab_size)`. A row stops after a step of its own at
-                which its criterion is true, also inside a block. The host then waits for the device in each step.
+                of the masks of the active block, `(num_masked, vocab_size)`, and of its committed tokens where these
+                can change. A row stops after a step of its own at which its criterion is true, also inside a block.
+                The host then waits for the device in each step.
             streamer (`BaseStreamer`, *optional*):
                 Gets each position once through `put`: the prompt (once its own masks are filled), then each finished
                 block. After each step it gets the rest of the canvas through `put_draft`, if it has that method. The host

@@ -46,8 +46,8 @@ class StreamerFeed:
         """
         Hands over the canvas after a step, without the positions that `put_confirmed` has handed over.
 
-        A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens of each mask of the
-        active block (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
+        A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens of each position of
+        the active block that was predicted (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
         probabilities of these tokens where the step committed one (NaN elsewhere).
         """
         if not hasattr(self.streamer, "put_draft"):

@@ -114,8 +114,8 @@ class CanvasFrame:
         confidence (`torch.FloatTensor` of shape `(batch, length)`):
             The confidence of the committed tokens, NaN elsewhere.
         top_tokens (`torch.LongTensor` of shape `(batch, length, 3)`):
-            The three most probable tokens for each mask of the active block, as this step predicted them; -1
-            elsewhere, and in place of tokens that a logits processor or an option excluded.
+            The three most probable tokens for each mask of the active block (with edits, also for its committed tokens), as
+            this step predicted them; -1 elsewhere, and in place of tokens that a logits processor or an option excluded.
         top_probabilities (`torch.FloatTensor` of shape `(batch, length, 3)`):
             The probabilities of `top_tokens` at the positions that this step committed, NaN elsewhere.
         reader ([`TokenReader`]):
