@@ -17,6 +17,7 @@ The network of LLaDA with experts in all layers but the first, which are chosen 
 that are rotated in part, and attention that is causal between blocks: a position sees its own block and those before it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -30,6 +31,7 @@ from transformers.core_model_loading import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeTopKRouter
+from transformers.utils.generic import maybe_autocast
 from transformers.utils.output_capturing import OutputRecorder
 
 from .attention_mask_llada import block_causal_mask
@@ -73,7 +75,16 @@ class LLaDA2MoeRouter(Qwen3MoeTopKRouter):
         self.scaling_factor = config.routed_scaling_factor
         self.capacity = config.expert_capacity
         # CODEPATH: all published checkpoints have the bias; the official code can do without it.
-        self.expert_bias = nn.Buffer(torch.zeros(self.num_experts)) if config.moe_router_enable_expert_bias else None
+        zeros = torch.zeros(self.num_experts, dtype=torch.float) if config.moe_router_enable_expert_bias else None
+        self.expert_bias = None if zeros is None else nn.Buffer(zeros)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> nn.Module:
+        exact = self.expert_bias
+        super()._apply(fn, recurse)
+        # `model.to(torch.bfloat16)` must move the bias without rounding: a step of training moves it by less than that.
+        if exact is not None and self.expert_bias.dtype != torch.float32:
+            self.expert_bias = exact.to(self.expert_bias.device, torch.float)
+        return self
 
     def forward(
         self,
@@ -85,7 +96,8 @@ class LLaDA2MoeRouter(Qwen3MoeTopKRouter):
         The logits, and the weights and the indices of the chosen experts, `(num_tokens, num_experts_per_tok)`, in float32. With
         block routing also the block of each token, `(batch, length)`, and which tokens are no padding.
         """
-        router_logits = nn.functional.linear(hidden_states.float(), self.weight.float())
+        with maybe_autocast(hidden_states.device.type, enabled=False):  # autocast would round the logits
+            router_logits = nn.functional.linear(hidden_states.float(), self.weight.float())
         scores = router_logits.sigmoid()
         choice = scores.detach() if self.expert_bias is None else scores.detach() + self.expert_bias
         if block_of_token is not None:

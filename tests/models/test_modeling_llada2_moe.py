@@ -198,6 +198,15 @@ class TestNetwork:
             kept = tensor if name.endswith("expert_bias") else tensor.bfloat16()
             assert torch.equal(saved[name], kept) and saved[name].dtype == kept.dtype
 
+    def test_a_model_that_is_made_or_moved_in_half_precision(self, tiny_llada2):
+        model = tiny_llada2()
+        gate = model.model.layers[1].mlp.gate
+        before = gate.expert_bias.clone()
+        assert torch.equal(model.to(torch.bfloat16).model.layers[1].mlp.gate.expert_bias, before)
+        assert gate.weight.dtype == torch.bfloat16 and "expert_bias" in gate.state_dict()
+        made = AutoModelForMaskedLM.from_config(model.config, dtype=torch.bfloat16)
+        assert made.model.layers[1].mlp.gate.expert_bias.dtype == torch.float32
+
     @pytest.mark.parametrize("name", ["published", "no dense layer", "no shared expert"])
     def test_plans_name_modules_and_parameters(self, tiny_llada2, name):
         """Tensor and expert parallelism of transformers split what is there."""
@@ -226,6 +235,16 @@ class TestRouter:
         logits, weights, _ = layer.gate(inputs)
         assert torch.equal(logits, linear(inputs.float(), layer.gate.weight.float()))
         assert weights.dtype == torch.float32 and layer(inputs[None]).dtype == torch.bfloat16
+
+    def test_float32_also_under_autocast(self, golden):
+        """As trainers compute in bfloat16."""
+        layer = golden.model.model.layers[1].mlp
+        inputs = golden.tensors["router.block_input"]
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            logits, weights, index = layer.gate(inputs.flatten(0, 1))
+            layer(inputs)
+        for found, expected in zip((logits, weights, index), layer.gate(inputs.flatten(0, 1)), strict=True):
+            assert torch.equal(found, expected)
 
     def test_logits_are_recorded(self, golden):
         input_ids = golden.tensors["forward.input_ids"]
