@@ -68,13 +68,14 @@ def measured(results: dict) -> str:
             "\n".join(f"- {line}." for line in recipe["expected"]),
             f"**Bound and recall.** Nats per token of {measure['windows']} held-out windows of {measure['width']} tokens, by eq. 6; "
             f"of LLaDA2 block by block. One line of {some_recall(some)['pairs']} famous couplets, which all models have read, is filled in "
-            "beside the other, by one token a pass: each line with its mark is as long as a block. Lines that are right, in percent.",
+            "beside the other, by one token a pass: each line with its mark is as long as a block. Lines that are right, in percent. "
+            "The time of a training step is the median over the log, since compiling is in the first ones.",
             table(
                 [
                     "",
                     "active",
                     "in all",
-                    "training, s",
+                    "ms a training step",
                     "nats per token",
                     "above dense",
                     "blocks",
@@ -102,7 +103,7 @@ def model_rows(found: dict, name: str) -> list[list[str]]:
     above = found["from_first"].get(name)
     size = [f"{model[key] / 1e6:.1f} M" for key in ("active", "parameters")]
     bound = [with_interval(model["nats"], 3), with_interval(above, 3) if above else ""]
-    head = [NAMES[name], *size, f"{model['training_seconds']:,.0f}", *bound]
+    head = [NAMES[name], *size, f"{model['step_ms']:,.3g}", *bound]
     rows = []
     for way, directions in model["recall"].items():
         rows.append(

@@ -3,6 +3,7 @@
 """The results of a run in one file."""
 
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -23,9 +24,17 @@ def collect(run: Path, output: Path) -> None:
     paths = {name: result_path(run, name) for name in recipe["models"]}
     models = {name: read_json(path, dict) for name, path in paths.items() if path.is_file()}
     for name, model in models.items():
-        model["training_seconds"] = train_seconds(read_log(run / name), recipe["training"]["tokens_per_step"])
+        log, tokens_per_step = read_log(run / name), recipe["training"]["tokens_per_step"]
+        model["training_seconds"] = train_seconds(log, tokens_per_step)
+        model["step_ms"] = step_milliseconds(log, tokens_per_step)
     save(output, {"recipe": recipe, "from_first": from_first(models, next(iter(paths))), "models": models})
     print(f"wrote {output} with {len(models)} of {len(paths)} models: {', '.join(models) or 'none is measured'}")
+
+
+def step_milliseconds(log: list[dict], tokens_per_step: int) -> float:
+    """The time of a step, by the median of the logged speeds: compiling is in a few of them."""
+    speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
+    return rounded(1e3 * tokens_per_step / median(speeds)) if speeds else 0.0
 
 
 def from_first(models: dict[str, dict], first: str) -> dict[str, dict]:

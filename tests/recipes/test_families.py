@@ -20,7 +20,7 @@ from recipes.families import measuring  # noqa: E402
 from recipes.families.__main__ import main  # noqa: E402
 from recipes.families.measuring import Poem, poem_questions  # noqa: E402
 from recipes.families.recipe import Decoding, load_recipe, make_model, sizes  # noqa: E402
-from recipes.families.results import from_first  # noqa: E402
+from recipes.families.results import from_first, step_milliseconds  # noqa: E402
 from recipes.runs import check_names  # noqa: E402
 from reporting.plots import draw_themes  # noqa: E402
 
@@ -124,6 +124,12 @@ class TestMeasuring:
         assert result["exact"]["mean"] == pytest.approx(1 / 3, abs=1e-4) and result["passes"] == 5.0
         assert result["characters"] == pytest.approx(5 / 9, abs=1e-4) and result["tokens"] == 3.0
 
+    def test_compiling_is_in_no_step(self):
+        log = [{"step": 50, "tokens_per_second": 10}, {"eval_loss": 4.0}]
+        log += [{"step": step, "tokens_per_second": 2_000} for step in (100, 150)]
+        assert step_milliseconds(log, 100) == 50.0
+        assert step_milliseconds([], 100) == 0.0
+
     def test_models_are_compared_window_by_window(self):
         models = {"dense": {"windows": [3.0, 5.0]}, "blocks": {"windows": [2.9, 4.9]}}
         difference = from_first(models, "dense")["blocks"]
@@ -184,6 +190,7 @@ def results():
     value = lambda mean: {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}  # noqa: E731
     recall = lambda **both: {key: {"pairs": 100, "exact": value(one)} for key, one in both.items()}  # noqa: E731
     size = {"parameters": 20_500_000, "active": 6_770_000, "training_seconds": 100, "measuring_seconds": 20.0}
+    size["step_ms"] = 41.26
     size["machine"] = {"name": "a GPU", "memory_gib": 80}
     recipe = {
         "expected": ["Recall: as before"],
@@ -217,7 +224,7 @@ class TestClaim:
         text = claim.measured(results)
         assert "- Recall: as before." in text
         assert (
-            "| LLaDA2 | 6.8 M | 20.5 M | 100 | 3.800 [3.790, 3.810] | -0.200 [-0.210, -0.190] | blocks of 8 |" in text
+            "| LLaDA2 | 6.8 M | 20.5 M | 41.3 | 3.800 [3.790, 3.810] | -0.200 [-0.210, -0.190] | blocks of 8 |" in text
         )
         assert "| one | 50.0 [46.0, 54.0] (30.0) | 50.0 [46.0, 54.0] (30.0) |" in text
         assert "| one | 100 / 2,000 | 300 / 6,000 |" in text
