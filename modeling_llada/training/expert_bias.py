@@ -117,7 +117,7 @@ def balance_by_bias(trainer: Trainer) -> None:
     if routers_with_bias(trainer.model) and getattr(plugin, "cpu_ram_efficient_loading", False):
         raise ValueError(
             "`fsdp_cpu_ram_efficient_loading` must be false for LLaDA2, but got true: accelerate distributes parameters only, "
-            "and the biases of routers are none. Set it in the file of `accelerate launch`."
+            "and the biases of routers are none. Add `--fsdp_cpu_ram_efficient_loading false` to `accelerate launch`."
         )
     update_rate = trainer.args.expert_bias_update_rate
     if update_rate and balanced_routers(trainer.model):

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
 from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 from datasets import DatasetDict
 from peft import PeftConfig, PeftModel
@@ -309,3 +311,13 @@ def test_the_recipe_of_llada2(run, tmp_path, poet_folder):
     args = torch.load(next(folder.glob("checkpoint-1/training_args.bin")), weights_only=False)
     assert (args.rate_eps, args.rate_max, args.loss_weighting) == (0.3, 0.8, "none")
     assert (args.block_length, args.weight_decay, args.lr_scheduler_type) == (32, 0.1, "cosine")
+
+
+@pytest.mark.parametrize("file", ["docs/training.md", "examples/configs/llada2.yaml"])
+def test_the_command_of_the_recipe_of_llada2(file):
+    """It says what the trainers refuse to train without."""
+    lines = re.sub(r"\\\n#? *", "", (REPO / file).read_text(encoding="utf-8")).splitlines()
+    [command] = [line.lstrip("# ") for line in lines if "accelerate launch" in line and "llada2.yaml" in line]
+    arguments = launch_command_parser().parse_args(shlex.split(command)[2:])
+    assert arguments.training_script == "examples/sft.py" and "examples/accelerate/fsdp2.yaml" in arguments.config_file
+    assert arguments.fsdp_cpu_ram_efficient_loading == "false"
