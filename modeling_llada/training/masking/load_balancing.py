@@ -18,6 +18,11 @@ from transformers import PreTrainedConfig
 from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
 
+def has_balancing_loss(config: PreTrainedConfig) -> bool:
+    """Whether a family is trained with the loss. The file of another one can also hold the field, which then has no effect."""
+    return hasattr(type(config), "router_aux_loss_coef")
+
+
 class LoadBalancing:
     """
     The load-balancing loss of each forward pass, and its mean since the last log line, which is kept on the device.

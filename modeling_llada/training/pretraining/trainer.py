@@ -27,7 +27,7 @@ from ..callbacks import TimeLimitCallback
 from ..expert_bias import balance_by_bias
 from ..masking.block_length import settle_block_length
 from ..masking.confidence import masked_slots, sharpened_losses
-from ..masking.load_balancing import LoadBalancing
+from ..masking.load_balancing import LoadBalancing, has_balancing_loss
 from ..model_card import TrainingModelCard
 from ..processes import check_gpus, check_processes
 from ..progress import show_progress_lines
@@ -154,7 +154,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             self._token_losses = many_graphs(torch.compile(self.token_losses, dynamic=False))
         balance_by_bias(self)
         self._balancing = None
-        if getattr(model.config, "router_aux_loss_coef", 0):
+        if has_balancing_loss(model.config) and model.config.router_aux_loss_coef:
             self._balancing = LoadBalancing(model.config, model.config.router_aux_loss_coef, args.device)
         self._batches: TrainingBatches | None = None
         self._logged = (time.monotonic(), 0)  # time and step of the last log line

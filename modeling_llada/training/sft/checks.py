@@ -19,6 +19,7 @@ from trl.chat_template_utils import supports_tool_calling
 
 from ...export.tokenizer import GENERATION_MARK, set_chat_template
 from ..data_files import numbered_rows
+from ..masking.load_balancing import has_balancing_loss
 from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS
 
@@ -48,7 +49,7 @@ def check_model(
             raise ValueError(
                 f"`{name}` must be left out for a model that sees images, but got {getattr(args, name)}: it is for rows of text."
             )
-    if args.router_aux_loss_coef and not hasattr(config, "router_aux_loss_coef"):
+    if args.router_aux_loss_coef and not has_balancing_loss(config):
         raise ValueError(
             f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "
             f"{args.router_aux_loss_coef}. LLaDA-MoE has one; LLaDA2 balances its experts by `expert_bias_update_rate`."

@@ -37,7 +37,7 @@ from ...models.diffusion_llada import diffusion_loss
 from ..expert_bias import balance_by_bias
 from ..masking.block_length import settle_block_length
 from ..masking.collator import MaskingCollator
-from ..masking.load_balancing import LoadBalancing
+from ..masking.load_balancing import LoadBalancing, has_balancing_loss
 from ..masking.masked_metrics import MaskedLossMeter
 from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRows, documents
@@ -233,7 +233,7 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         self._objective = ResponseObjective(args, tokenizer.mask_token_id, has_blocks)
         self._meters = {mode: MaskedLossMeter(self.args.device) for mode in ("train", "eval")}
         self._balancing = None
-        if self.aux_loss_enabled:
+        if self.aux_loss_enabled and has_balancing_loss(self.model.config):
             self._balancing = LoadBalancing(self.model.config, self.router_aux_loss_coef, self.args.device)
         balance_by_bias(self)
         self._logged_at = time.monotonic()

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 from accelerate import Accelerator
-from support.expert_runs import new_llada_moe, tokens_of
+from support.block_runs import block_trainer
+from support.expert_runs import new_llada2, new_llada_moe, tokens_of
 from support.sft_runs import MESSAGES, sft_trainer
 from transformers import AutoTokenizer
 
@@ -116,6 +117,16 @@ class TestFineTuning:
         with pytest.raises(ValueError, match="`router_aux_loss_coef` must be left out for a LLaDAConfig"):
             sft_trainer(poet_folder, tmp_path, router_aux_loss_coef=0.1)
 
+    def test_a_file_of_llada2_with_the_coefficient(self, poet_folder, tmp_path):
+        """Its routers have sigmoids, and are balanced by biases."""
+        tokens = tokens_of(AutoTokenizer.from_pretrained(poet_folder))
+        model = new_llada2(**tokens, router_aux_loss_coef=0.5)
+        trainer = block_trainer(poet_folder, tmp_path, model=model, max_steps=1, logging_steps=1)
+        trainer.train()
+        assert "loss" in trainer.state.log_history[0] and "aux_loss" not in trainer.state.log_history[0]
+        with pytest.raises(ValueError, match="`router_aux_loss_coef` must be left out for a LLaDA2MoeConfig"):
+            block_trainer(poet_folder, tmp_path, model=model, router_aux_loss_coef=0.5)
+
 
 class TestPretraining:
     @pytest.fixture
@@ -169,6 +180,11 @@ class TestPretraining:
         compiled.train()
         for name in ("loss", "aux_loss"):
             assert compiled.state.log_history[1][name] == pytest.approx(eager.state.log_history[1][name], rel=1e-5)
+
+    def test_a_file_of_llada2_with_the_coefficient(self, trainer_of):
+        trainer = trainer_of(new_llada2(vocab_size=99, mask_token_id=98, router_aux_loss_coef=0.5), max_steps=1)
+        trainer.train()
+        assert "loss" in trainer.state.log_history[0] and "aux_loss" not in trainer.state.log_history[0]
 
     def test_balances(self, trainer_of, tiny_moe):
         """The loss falls towards its least value, the number of experts of a token."""
