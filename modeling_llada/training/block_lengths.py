@@ -17,7 +17,8 @@ WARMUP_LENGTHS = (1, 4, 32, 64)  # as published
 class BlockLengthCallback(TrainerCallback):
     """
     Changes the `block_length` of [`LLaDASFTTrainer`] or [`LLaDAPretrainer`] during training. It follows from the step, so that a
-    run that resumes has the same lengths. Evaluations have the length of the steps before them.
+    run that resumes has the same lengths. Evaluations in between have the length of the steps before them. When training ends, also
+    before its last step, the arguments have the last length again.
 
     Args:
         lengths (`dict[float, int]`):
@@ -67,7 +68,8 @@ class BlockLengthCallback(TrainerCallback):
                 The shares of the steps, in which all lengths have equal parts.
 
         Raises:
-            `ValueError`: if `longest` is not `shortest` times a power of 2, or the shares are more than 1.
+            `ValueError`: if `longest` is not `shortest` times a power of 2, the shares are more than 1, or there is no decay from
+                `longest` to another `shortest`.
         """
         halvings = (longest // max(shortest, 1)).bit_length() - 1
         if shortest < 1 or longest != shortest * 2 ** max(halvings, 0):
@@ -77,6 +79,11 @@ class BlockLengthCallback(TrainerCallback):
             )
         if min(warmup, decay) < 0 or warmup + decay > 1:
             raise ValueError(f"`warmup` and `decay` must be shares of the steps, but got {warmup} and {decay}.")
+        if halvings and not decay:
+            raise ValueError(
+                f"`decay` must be above 0, so that `longest`, {longest}, comes down to `shortest`, {shortest}, but got {decay}. Set a "
+                "share, or train and generate in blocks of one length."
+            )
         rising = [length for length in WARMUP_LENGTHS if length < longest] if warmup else []
         falling = [longest >> number for number in range(1, halvings + 1)]
         lengths = {warmup * number / len(rising): length for number, length in enumerate(rising)}
@@ -104,3 +111,7 @@ class BlockLengthCallback(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **kwargs):
         args.block_length = self.length_at(state.global_step, state.max_steps)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        # Another trainer with these arguments would take the length in between for that of generation.
+        args.block_length = list(self.lengths.values())[-1]

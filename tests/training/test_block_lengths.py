@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The schedule of the length of blocks. Runs with it are in sft/test_sft_blocks.py."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from modeling_llada.training import BlockLengthCallback
@@ -24,6 +26,14 @@ class TestSchedule:
         callback = BlockLengthCallback.warmup_stable_decay(8, shortest=4, warmup=0, decay=1)
         assert [callback.length_at(step, 4) for step in range(4)] == [4, 4, 4, 4]
 
+    def test_a_run_that_stops_early_leaves_the_last_length(self):
+        """Else another trainer with the same arguments would generate in blocks of the length in between."""
+        callback, args = BlockLengthCallback({0: 1, 0.5: 4}), SimpleNamespace(block_length=4)
+        callback.on_step_begin(args, SimpleNamespace(global_step=2, max_steps=10), None)
+        assert args.block_length == 1
+        callback.on_train_end(args, None, None)
+        assert args.block_length == 4
+
 
 class TestBadInput:
     @pytest.mark.parametrize("lengths", [{}, {0.5: 4}, {0: 4, 1: 8}])
@@ -42,6 +52,7 @@ class TestBadInput:
             ({"longest": 48}, "`longest` must be `shortest` times a power of 2"),
             ({"longest": 16}, "`longest` must be `shortest` times a power of 2"),
             ({"longest": 64, "warmup": 0.6, "decay": 0.6}, "`warmup` and `decay` must be shares"),
+            ({"longest": 64, "decay": 0}, "`decay` must be above 0, so that `longest`, 64, comes down to `shortest`"),
         ],
         ids=str,
     )
