@@ -39,6 +39,7 @@ from benchmarks.roofline import GATES, HIDDEN_STATES, Rates, find_rates, window_
 from benchmarks.shapes import EXPERT_SHAPES, config_of, model_class_of, num_bytes, random_model
 from benchmarks.timing import count_synchronizations, seconds_of, summary, take_turns, with_peak_memory
 from modeling_llada import LLaDAConfig
+from modeling_llada.models.engine_llada import LENGTH_MULTIPLE
 from modeling_llada.models.experts_llada_moe import LLaDAExperts
 from reporting.markdown import report_table
 from reporting.results import rounded
@@ -198,7 +199,8 @@ def run_cell(cell: Cell, rows: list[dict], args: argparse.Namespace, device: tor
     config = config_of(cell.shape, args.layers)
     model = random_model(config, device, getattr(torch, args.dtype), model_class_of(config))
     model.set_experts_implementation(cell.experts)
-    spread_tokens(model, cell.batch * (cell.prompt + cell.answer))
+    length = cell.prompt + cell.answer
+    spread_tokens(model, cell.batch * (length + -length % LENGTH_MULTIPLE))  # recorded steps compute padded canvases
     prompts = torch.randint(
         config.mask_token_id, (cell.batch, cell.prompt), generator=torch.Generator().manual_seed(0)
     )

@@ -7,11 +7,13 @@ import shlex
 
 import pytest
 import torch
+from transformers import CompileConfig
 
 from benchmarks import experts
 from benchmarks.experts import Cell, expect
 from benchmarks.roofline import Rates
 from benchmarks.shapes import config_of, random_model
+from modeling_llada.models.engine_llada import LENGTH_MULTIPLE
 
 
 SMALL = shlex.split("--device cpu --prompt 8 --answer 16 --block-length 8 --repeats 2 --batch 2")
@@ -78,6 +80,13 @@ def test_tokens_are_spread_over_the_experts():
     _, weights, index = router(hidden_states)
     assert weights.shape == index.shape == (64, 2) and len(index.unique()) == 8
     assert all(len({*chosen}) == 2 for chosen in index.tolist())
+
+
+def test_steps_that_are_recorded_have_padded_canvases(run, monkeypatch):
+    """As on a GPU."""
+    monkeypatch.setattr(experts, "ENGINES", {"graph": {"compile_config": CompileConfig(backend="eager")}})
+    row = run("--shape", "tiny-llada-moe", "--experts", "grouped_mm", "--repeats", "1")["rows"][0]
+    assert (row["prompt"] + row["answer"]) % LENGTH_MULTIPLE and row["measured"]["tokens_per_second"] > 0
 
 
 @pytest.mark.parametrize(
