@@ -80,7 +80,7 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
                 The scored tokens, and -100 at the given ones. Any span can be scored: an answer, the middle of a text,
                 or all of it.
             attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
-                0 for padding, on either side.
+                0 for padding, on either side. For a model of blocks not between tokens.
             num_samples (`int`, *optional*, defaults to 128):
                 Noise samples for each row.
             batch_size (`int`, *optional*, defaults to 16):
@@ -151,6 +151,8 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
         texts = torch.where(scored, labels, input_ids)
         embeddings = self.embed_given(texts, model_inputs)
         real = torch.ones_like(texts) if attention_mask is None else (attention_mask != 0).long()
+        if self.block_geometry.is_block_causal:
+            check_no_gap(real)
         blocks = self.block_geometry.block_ids(real, block_length)
         given = ~scored & ~embeddings.where if embeddings is not None and cfg_text_only else ~scored
 
@@ -441,6 +443,16 @@ def check_length(input_ids: torch.LongTensor, attention_mask: torch.Tensor | Non
         raise ValueError(
             f"`input_ids` must fit into `max_position_embeddings={config.max_position_embeddings}` tokens, but got "
             f"{length}. Shorten them, or score whole texts by windows: `rolling_log_likelihood`, `perplexity`."
+        )
+
+
+def check_no_gap(real: torch.LongTensor) -> None:
+    """Checks that the tokens of a row are one behind the other: behind a gap, blocks would be counted anew."""
+    starts = (F.pad(real, (1, 0)).diff(dim=-1) > 0).sum(-1)
+    if (starts > 1).any():
+        raise ValueError(
+            "`attention_mask` must have no 0 between tokens of a row for this model, whose blocks are counted from the first "
+            f"token, but has some in row {int(starts.argmax())}. Put the padding on one side."
         )
 
 

@@ -140,6 +140,13 @@ class TestBadInput:
         with pytest.raises(ValueError, match="`block_length` must be set for this model"):
             model.perplexity(random_ids(1, 8))
 
+    def test_padding_between_tokens(self, random_ids):
+        input_ids, mask = random_ids(2, 8), torch.ones(2, 8, dtype=torch.long)
+        mask[1, 3] = 0
+        labels = input_ids.masked_fill(mask == 0, -100)
+        with pytest.raises(ValueError, match="`attention_mask` must have no 0 between tokens .* some in row 1"):
+            tiny_llada2().log_likelihood(input_ids, labels, mask, num_samples=1, block_length=4)
+
     def test_a_length_that_experts_are_not_shared_by(self, random_ids):
         with pytest.raises(ValueError, match="`block_length` must be 4 for this model"):
             tiny_llada2(**ROUTED_BY_BLOCKS).perplexity(random_ids(1, 8), block_length=8)
