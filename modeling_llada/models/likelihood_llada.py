@@ -302,7 +302,9 @@ class LLaDALikelihoodMixin(EmbeddedInputsMixin):
     def length_of_blocks(self, block_length: int | None = None) -> int | None:
         """The length of blocks in a score, by default that of generation; `None` if every position sees every other."""
         if self.block_geometry.is_block_causal:
-            block_length = self.generation_config.block_length if block_length is None else block_length
+            if block_length is None:  # a generation_config.json need not name what the config implies
+                defaults = getattr(self.config, "generation_defaults", {})
+                block_length = self.generation_config.block_length or defaults.get("block_length")
             self.block_geometry.check_blocks(block_length, self.config._attn_implementation)
         elif block_length is not None:
             raise ValueError(

@@ -8,6 +8,8 @@ import pytest
 import torch
 from support.tiny_llada2 import ROUTED_BY_BLOCKS, tiny_llada2
 
+from modeling_llada import LLaDA2MoeForMaskedLM
+
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -101,6 +103,16 @@ class TestEstimate:
         assert default != blocks
         assert blocks == model.log_likelihood(input_ids, input_ids, num_samples=4, generator=seeded()).log_likelihood
 
+    def test_a_file_of_generation_that_names_no_length(self, random_ids, tmp_path):
+        """As official folders have it. `generate` takes that of the config, too."""
+        for fields, length in (({}, 32), (ROUTED_BY_BLOCKS, 4)):
+            folder = tmp_path / str(length)
+            tiny_llada2(**fields).save_pretrained(folder)
+            (folder / "generation_config.json").write_text('{"eos_token_id": [2, 3]}')
+            model = LLaDA2MoeForMaskedLM.from_pretrained(folder)
+            assert model.generation_config.block_length is None and model.length_of_blocks() == length
+            assert model.perplexity(random_ids(1, 8), num_samples=1) > 0
+
     def test_gradients(self, random_ids):
         """The core is differentiable, for trainers."""
         model, input_ids = tiny_llada2(), random_ids(1, 8)
@@ -134,12 +146,6 @@ class TestWindows:
 
 
 class TestBadInput:
-    def test_no_length(self, random_ids):
-        model = tiny_llada2()
-        model.generation_config.block_length = None
-        with pytest.raises(ValueError, match="`block_length` must be set for this model"):
-            model.perplexity(random_ids(1, 8))
-
     def test_padding_between_tokens(self, random_ids):
         input_ids, mask = random_ids(2, 8), torch.ones(2, 8, dtype=torch.long)
         mask[1, 3] = 0

@@ -24,8 +24,6 @@ def settle_block_length(args: NoiseArguments, model: PreTrainedModel) -> bool:
                 f"{args.block_length}. Leave it out."
             )
         return False
-    if args.block_length is None:
-        args.block_length = base.generation_config.block_length
-    geometry.check_blocks(args.block_length, base.config._attn_implementation)
+    args.block_length = base.length_of_blocks(args.block_length)
     base.generation_config.block_length = args.block_length
     return True

@@ -177,6 +177,9 @@ class TestRuns:
         saved = LLaDA2MoeForMaskedLM.from_pretrained(tmp_path / "saved")
         assert saved.generation_config.block_length == 4
         assert trainer_of(block_length=None, model=saved).args.block_length == 4
+        saved.generation_config.block_length = None  # as in a generation_config.json that does not name it
+        assert trainer_of(block_length=None, model=saved).args.block_length == 32
+        assert saved.generation_config.block_length == 32
 
 
 class TestBadInput:
