@@ -81,6 +81,7 @@ def log_line(logs: dict, step: int, max_steps: int) -> str:
     if "train_runtime" in logs:
         return f"{line}  trained for {logs['train_runtime']:,.1f} s"
     prefix = next((name.removesuffix("loss") for name in logs if name.endswith("_loss")), "")
+    prefix = "" if "loss" in logs else prefix  # a part of the loss of training, such as `aux_loss`, is no evaluation
     if prefix:
         line += f"  {prefix.replace('_', ' ').rstrip()}"
     values = {name.removeprefix(prefix): value for name, value in logs.items()}

@@ -21,12 +21,13 @@ EVALUATION = {"eval_test_loss": 4.5026, "eval_test_perplexity": 90.25, "eval_tes
     ("logs", "line"),
     [
         (TRAINING, "step  3,000/22,800  loss 4.3909  accuracy 0.232  lr 0.0025  2,203,118 tokens/s"),
+        ({"loss": 4.4, "aux_loss": 2.1, "epoch": 1}, "step  3,000/22,800  loss 4.4000  aux_loss 2.1"),
         (EVALUATION, "step  3,000/22,800  eval test  loss 4.5026  perplexity 90.25  0.0 s"),
         ({"eval_loss": 2.2, "eval_runtime": 3.0}, "step  3,000/22,800  eval  loss 2.2000  3.0 s"),
         ({"eval_4x4_solved": 0.5}, "step  3,000/22,800  eval_4x4_solved 0.5"),
         ({"train_runtime": 1234.5, "train_loss": 3.3}, "step  3,000/22,800  trained for 1,234.5 s"),
     ],
-    ids=["training", "evaluation of a split", "evaluation", "another metric", "end"],
+    ids=["training", "with the balance of experts", "evaluation of a split", "evaluation", "another metric", "end"],
 )
 def test_a_line_of_80_columns(logs, line, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
