@@ -172,6 +172,25 @@ def test_pre_training_moves_them(model, random_ids, pretraining_settings):
     assert set(bias_of(model).abs().unique().tolist()) <= {0.0, torch.tensor(1e-3).item()} and bias_of(model).any()
 
 
+@pytest.mark.slow
+def test_compiled_pre_training_moves_them_alike(random_ids, pretraining_settings, monkeypatch):
+    """The hooks that count are a part of the graph."""
+    compile_function = torch.compile
+    # Traces as the default backend does, without the minutes of C++ compilation.
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **kwargs: compile_function(function, backend="eager", **kwargs)
+    )
+    biases = []
+    for is_compiled in (False, True):
+        model = new_llada2(vocab_size=99, mask_token_id=98)
+        model.set_experts_implementation("grouped_mm")
+        settings = pretraining_settings | {"max_steps": 2, "tokens_per_step": 128, "block_length": 4}
+        args = LLaDAPretrainingConfig(**settings, compile_loss=is_compiled)
+        LLaDAPretrainer(model, args, random_ids(8, 16)).train()
+        biases.append(bias_of(model))
+    assert biases[0].any() and torch.equal(*biases)
+
+
 class TestTrainer:
     """[`ExpertBiasCallback`] in a plain trainer of transformers, whose loss it does not change."""
 
