@@ -5,9 +5,9 @@
 The projector and the token embedding of the language part are trained with it, in the place of a text encoder that would be thrown
 away: a name is the sum of its tokens. So what the language part sees at the place of a thing is like the tokens of its name, by
 which it can learn to find a thing. A picture is an emoji against its English and Chinese name, alone or among three others in the
-corners of a tile, there with the words for the corner; or what a line of a sign says against its text. Pictures are kept on the device as squares with
-transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another ground. So the processors of
-the machine are free, and the tower sees more than a million views a minute.
+corners of a tile, there with the words for the corner; or what a line of a sign says against its text. Pictures are kept on the
+device as squares with transparency, and each use is another view: placed, turned, squashed, recoloured, blurred, on another
+ground. So the processors of the machine are free, and the tower sees more than a million views a minute.
 """
 
 import json
@@ -15,6 +15,7 @@ import math
 import random
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +27,19 @@ from transformers import PreTrainedTokenizerBase
 
 from modeling_llada.models.modeling_llada_v import LLaDAVModel
 from modeling_llada.writing import write_atomically
+from recipes.vision import tasks
 from recipes.vision.archive import Archive
 from recipes.vision.draw import LANGUAGES, PLACES, Draw, held_out_style
 from recipes.vision.optimizers import Muon, is_matrix_of_layer
 from recipes.vision.papers import font_for
-from recipes.vision.tasks import NUM_FONTS, short_names, sign_line
 
 
 SIDE = 64  # pixels of a kept picture
 PRINT = 20  # height of print in a kept picture, if the line is short
 # The smallest and the largest side of a view in tiles; print has to stay legible.
 SIZES = {"emoji": (0.35, 1.3), "corner": (0.7, 1.1), "line": (0.5, 1.1)}
-CORNERS = (
-    (0, 0),
-    (0, 2),
-    (2, 0),
-    (2, 2),
-)  # of a tile, as rows and columns of nine places, each with a view of its own
+# Those of a tile, as rows and columns of nine places. Each has a view of its own on the same ground.
+CORNERS = tuple(product(*tasks.GRIDS[tasks.CORNERS][:2]))
 # How words stand at the beginning of a text and within one, where a space before them makes the English ones other tokens.
 FORMS = (("en", "{}"), ("en", " {}"), ("zh", "{}"))
 COLUMN = {"en": 0, "zh": 2}
@@ -157,8 +154,8 @@ def keep_lines(archive: Archive, count: int, device: torch.device, seed: int, ti
     pictures, captions, known = [], [], {}
     for _ in range(count):
         draw = Draw(archive, "train", rng.choice(LANGUAGES), rng, tile)
-        text = sign_line(draw) if rng.random() < 0.6 else short_names(draw, 1)[0]
-        name = font_for(draw, text, rng.randrange(NUM_FONTS))
+        text = tasks.sign_line(draw) if rng.random() < 0.6 else tasks.short_names(draw, 1)[0]
+        name = font_for(draw, text, rng.randrange(tasks.NUM_FONTS))
         width = archive.font(name, PRINT).getlength(text)
         font = archive.font(name, max(6, min(PRINT, int(PRINT * SIDE / max(width, 1)))))
         canvas = Image.new("L", (SIDE, SIDE))
@@ -284,6 +281,7 @@ class TowerTraining:
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
         corners = [(PLACES[language][3 * row + column], form) for row, column in CORNERS for language, form in FORMS]
         self.corners = self._tokenize(tokenizer, [form.format(place) for place, form in corners])
+        self.names_at_corners = self._names_at_corners()
         self.generator = torch.Generator(device).manual_seed(seed)
         self.optimizers = self._make_optimizers()
         self.step, self.log = 0, []
@@ -328,7 +326,7 @@ class TowerTraining:
         with self.autocast():
             alone, corners, ink = self._embed_views(self.seen.pictures[emoji], num_alone, self.lines.pictures[lines])
             texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
-            texts_at_corners = self.contrast.embed_texts(self._names_at_corners())
+            texts_at_corners = self.contrast.embed_texts(self.names_at_corners)
         is_pair = torch.block_diag(is_name_of_alone, line // 2 == line[:, None] // 2)
         loss = self.contrast.loss(torch.cat([alone, ink]), texts, is_pair)
         loss = (loss + self.contrast.loss(corners, texts_at_corners, is_name_at_corner)) / args.batch_size
