@@ -28,6 +28,20 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what a command has that trains the models of a study: `--output-dir`, `--resume` and `--max-minutes`."""
+    parser.add_argument("--output-dir", help="the folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run, if there is one")
+    parser.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
+
+
+def add_collect_command(commands: argparse._SubParsersAction) -> None:
+    """Adds the command `collect` of a study."""
+    collect = commands.add_parser("collect", help="write the results of all models into one file")
+    collect.add_argument("--run", type=Path, required=True, help="the folder of the run")
+    collect.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+
+
 def check_positive(parser: argparse.ArgumentParser, args: argparse.Namespace, flags: dict[str, str]) -> None:
     """Ends the program with a message if a number that was given is not positive. `flags` are by the names of the values."""
     for name, flag in flags.items():

@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from modeling_llada.training.scripts import run_script
-from recipes.commands import add_recipe_arguments, check_positive, run_command
+from recipes.commands import add_collect_command, add_recipe_arguments, add_run_arguments, check_positive, run_command
 
 
 # The function of each command, in a module that is imported only when the command runs.
@@ -39,14 +39,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_recipe_arguments(train)
     train.add_argument("--model", dest="names", action="append", help="only this model; may be given again (all)")
     train.add_argument("--data", help="the folder of prepare")
-    train.add_argument("--output-dir", help="the folder of the run")
-    train.add_argument("--resume", action="store_true", help="continue the run, if there is one")
-    train.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
+    add_run_arguments(train)
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
 
-    collect = commands.add_parser("collect", help="write the results of all models into one file")
-    collect.add_argument("--run", type=Path, required=True, help="the folder of the run")
-    collect.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+    add_collect_command(commands)
 
     args = parser.parse_args(arguments)
     check_positive(parser, args, {"max_minutes": "--max-minutes"})
