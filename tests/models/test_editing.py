@@ -27,7 +27,7 @@ from modeling_llada.streaming import DenoisingRecord, RecordingStreamer, TokenSt
 
 
 EDITING = {"edit_threshold": 0.5, "stop_at_eos": False}
-CASES = cases_of("2.1", "sglang JointThreshold")
+CASES = cases_of("2.1", "sglang JointThreshold", "sglang JointThresholdInDel")
 
 
 def second_thought(tokens):
@@ -37,7 +37,10 @@ def second_thought(tokens):
 
 
 class TestGolden:
-    """The samplers of LLaDA2.1 and of SGLang, on the golden checkpoint."""
+    """
+    The samplers of LLaDA2.1 and of SGLang, on the golden checkpoint. `JointThresholdInDel` has cases with the block routing of
+    LLaDA2.2, and without.
+    """
 
     @pytest.mark.parametrize("case", CASES)
     def test_in_a_batch(self, case):

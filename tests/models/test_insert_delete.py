@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.generate_calls import letters
-from support.golden_edits import cases_of, check_alone, check_in_batch
 from support.golden_families import golden_of
 from support.mock_model import (
     EOS,
@@ -31,7 +30,6 @@ from modeling_llada.streaming import DenoisingRecord, RecordingStreamer
 
 DELETE, INSERT = 25, 26
 MOVING = {"edit_threshold": 0.5, "insert_delete": True, "stop_at_eos": False}
-CASES = cases_of("sglang JointThresholdInDel")
 
 
 def with_tokens(model):
@@ -56,20 +54,6 @@ def insert_once(tokens):
     if tokens == [10, 12, 13, 14]:
         return [10, INSERT, 13, 14]
     return [10, 11, 12, 13] if tokens[2] == 12 else [10, 12, 13, 14]
-
-
-class TestGolden:
-    """`JointThresholdInDel` of SGLang, with and without the block routing of LLaDA2.2."""
-
-    @pytest.mark.parametrize("case", CASES)
-    def test_in_a_batch(self, case):
-        check_in_batch(case)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("case", CASES)
-    def test_alone_and_without_a_cache(self, case):
-        check_alone(case)
-        check_in_batch(case, block_cache=None)
 
 
 class TestMoves:
