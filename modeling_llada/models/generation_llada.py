@@ -9,7 +9,7 @@ diffusion model, and any other option is an error. This file has the loop over b
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +21,14 @@ from transformers.utils import ModelOutput, logging
 
 from .adapters_llada import check_no_virtual_tokens
 from .arguments_llada import check_generator, check_token_types
-from .blocks_llada import Block, BlockGeometry, plan_blocks
-from .canvas_llada import Canvas, check_confidences, end_rows, end_rows_behind, stop_rows
-from .denoising_llada import Denoiser
+from .blocks_llada import BlockGeometry
+from .call_llada import Call
+from .canvas_llada import Canvas, check_confidences
 from .drafting_llada import bound_drafts
 from .embeddings_llada import EmbeddedInputsMixin
 from .engine_llada import open_denoiser
 from .foreign_options_llada import explain, is_neutral
-from .generation_config_llada import LLaDAGenerationConfig, as_tensor
+from .generation_config_llada import LLaDAGenerationConfig
 from .generation_inputs_llada import (
     as_callables,
     check_moves,
@@ -40,7 +40,7 @@ from .generation_inputs_llada import (
 )
 from .options_llada import DEFAULTS, OPTIONS, PARALLEL_RULES
 from .sampling_llada import shared_generator
-from .stopping_llada import StopStrings, call_criteria
+from .stopping_llada import StopStrings
 from .streamer_feed_llada import StreamerFeed
 
 
@@ -166,7 +166,37 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         '床前明月光，疑是地上霜。'
         ```
         """
-        # 1. Prepare the options and the canvas
+        call = self._prepare_call(
+            input_ids,
+            attention_mask,
+            generation_config,
+            logits_processor,
+            stopping_criteria,
+            streamer,
+            generator,
+            tokenizer,
+            kwargs,
+        )
+        for _ in self._denoise(call):
+            pass
+        if streamer is not None:
+            streamer.end()
+        output = self._output_of(call)
+        return output if call.config.return_dict_in_generate else output.sequences
+
+    def _prepare_call(
+        self,
+        input_ids: torch.LongTensor | None,
+        attention_mask: torch.Tensor | None,
+        generation_config: GenerationConfig | None,
+        logits_processor: LogitsProcessorList | None,
+        stopping_criteria: StoppingCriteriaList | None,
+        streamer: BaseStreamer | None,
+        generator: torch.Generator | list[torch.Generator] | None,
+        tokenizer: PreTrainedTokenizerBase | None,
+        kwargs: dict,
+    ) -> Call:
+        """1. Checks the arguments of `generate`, and prepares the canvas and its blocks."""
         check_token_types(kwargs.pop("token_type_ids", None))
         strategy = kwargs.get("remasking") if callable(kwargs.get("remasking")) else None
         if strategy is not None:
@@ -176,7 +206,6 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         check_no_virtual_tokens(self)
         input_ids, attention_mask = prepare_prompts(input_ids, attention_mask, config, self.config, self.device)
         prompt_length = input_ids.shape[1]
-        length = prompt_length + config.max_new_tokens
         skips = config.skip_after_eos and config.stop_at_eos
         geometry = self.block_geometry
         limit = self.config.max_position_embeddings
@@ -194,78 +223,57 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         warn_of_twins(config, has_own_strategy=strategy is not None)
         stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
-        is_watched = bool(criteria) or streamer is not None
         config.draft_steps = bound_drafts(config, canvas, prompt_length)
         canvas.embed(self.embed_repeated(input_ids, model_inputs, config.num_return_sequences))
+        length = prompt_length + config.max_new_tokens
+        feed = None if streamer is None else StreamerFeed(streamer, prompt_length, length, config.mask_token_id)
+        return Call(
+            canvas,
+            prompt_length,
+            config,
+            geometry,
+            strategy,
+            generators,
+            processors,
+            criteria,
+            stop_strings,
+            pad_token_id,
+            feed,
+        )
 
-        with open_denoiser(self, canvas, config, strategy, generators, processors, is_watched) as denoiser:
-            masked = canvas.masked()
-            boundaries = geometry.boundaries(masked, canvas.attention_mask, prompt_length, config.block_length)
-            blocks = plan_blocks(masked, boundaries, config.steps, geometry.whole_block(config.block_length))
-            feed = None if streamer is None else StreamerFeed(streamer, prompt_length, length, config.mask_token_id)
-            self._denoise_blocks(denoiser, blocks, prompt_length, pad_token_id, criteria, stop_strings, feed)
-            canvas = denoiser.canvas.view(length).copy()
+    def _denoise(self, call: Call) -> Iterator[None]:
+        """Fills the canvas of a call, block by block. Yields after each denoising step."""
+        # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
+        with open_denoiser(
+            self, call.canvas, call.config, call.strategy, call.generators, call.processors, call.is_watched
+        ) as denoiser:
+            call.begin(denoiser.canvas)
+            for block in call.plan():
+                for _ in denoiser.steps(block):
+                    # 2.a-d Predict the masks, propose a token for each of them, commit those that the strategy picks, and edit
+                    prediction = denoiser.step(block)
 
-        # 4. Finalize and return
-        if streamer is not None:
-            streamer.end()
+                    # 2.e Stop the rows that the criteria or a stop string stop
+                    call.after_step(denoiser.canvas, block, prediction)
+                    yield
+
+                # 3. End the rows whose answer holds an EOS
+                if call.after_block(denoiser.canvas, block):
+                    break
+            call.canvas = denoiser.canvas.view(call.length).copy()
+
+    def _output_of(self, call: Call) -> LLaDAGenerationOutput:
+        """4. The output of a call, whose canvas is filled."""
+        canvas = call.canvas
         check_confidences(canvas)
-        if not config.return_dict_in_generate:
-            return canvas.tokens
         num_committed = (canvas.step >= 0).sum(-1)
         return LLaDAGenerationOutput(
             sequences=canvas.tokens,
             num_forward_passes=canvas.num_forward_passes,
             tokens_per_forward=num_committed / canvas.num_forward_passes.clamp(min=1),
-            stopped=canvas.stopped if criteria else None,
-            trajectory=(canvas.step, canvas.confidence) if config.output_trajectory else None,
+            stopped=canvas.stopped if call.criteria else None,
+            trajectory=(canvas.step, canvas.confidence) if call.config.output_trajectory else None,
         )
-
-    def _denoise_blocks(
-        self,
-        denoiser: Denoiser,
-        blocks: list[Block],
-        prompt_length: int,
-        pad_token_id: int | None,
-        criteria: list[Callable],
-        stop_strings: StopStrings | None,
-        feed: StreamerFeed | None,
-    ) -> None:
-        """Fills the canvas of the denoiser, block by block."""
-        config = denoiser.config
-        # Without what completes the last block, and without what a recording adds
-        canvas = denoiser.canvas.view(prompt_length + config.max_new_tokens)
-        eos_token_ids = as_tensor(config.eos_token_id, self.device)
-        can_end = config.stop_at_eos or criteria or stop_strings  # else the host need not wait for the device
-
-        # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
-        if feed is not None and not canvas.masked()[:, :prompt_length].any():
-            feed.put_confirmed(canvas, prompt_length)
-        for block in blocks:
-            for _ in denoiser.steps(block):
-                # 2.a-d Predict the masks, propose a token for each of them, commit those that the strategy picks, and edit
-                prediction = denoiser.step(block)
-                if feed is not None:
-                    feed.put_draft(denoiser.canvas, block, prediction)
-
-                # 2.e Stop the rows that took part in the step and that the criteria or a stop string stop
-                if criteria:
-                    stop = call_criteria(criteria, canvas.tokens.clone(), prediction.logits)
-                    stop_rows(canvas, stop & prediction.mask.any(-1), pad_token_id)
-                if stop_strings and config.edit_threshold is None:  # else the text is final at the end of the block
-                    end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
-
-            # 3. End the rows whose answer holds an EOS
-            if stop_strings:  # a recording of fewer rows shows its tokens at the end of the block
-                end_rows_behind(canvas, stop_strings.find(canvas), pad_token_id)
-            if config.stop_at_eos and block.span.stop > prompt_length:
-                end_rows(canvas, prompt_length, eos_token_ids, pad_token_id)
-            is_end = can_end and canvas.ended.all()
-            if feed is not None:
-                finished = block.span.stop if is_end else int((block.start + block.length).min())
-                feed.put_confirmed(canvas, finished)
-            if is_end:
-                break
 
     # The name must not be `_prepare_generation_config`: the pipelines of transformers 5.17 would call it with the arguments
     # of the method of `GenerationMixin`.
