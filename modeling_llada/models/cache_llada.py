@@ -136,33 +136,16 @@ class LLaDACache(Cache):
             own.update(layer.keys.repeat_interleave(repeats, dim=0), layer.values.repeat_interleave(repeats, dim=0))
 
 
-class FinishedBlocksCache(LLaDACache):
+class RowsCache(LLaDACache):
     """
-    The cache of a model with block-causal attention. What it holds of a finished block is exact, so it keeps the keys and
-    values of all `num_rows` rows for a whole call, also while a row takes no part.
+    A cache that keeps the keys and values of all `num_rows` rows, each of `length` positions, also while a row takes no part in
+    the forward passes.
     """
 
     def __init__(self, num_layers: int, num_rows: int, length: int) -> None:
         super().__init__(num_layers)
         self.num_rows, self.length = num_rows, length
         self.rows: torch.LongTensor | None = None
-        self.num_final: torch.LongTensor | None = None  # up to here a row is final, (batch,)
-
-    def restart(self, first: torch.LongTensor) -> None:
-        """Begins a call in which the rows of the canvas begin at some positions, `(batch,)`."""
-        self.num_final = first
-
-    def window_of(self, block: Block, takes_part: torch.BoolTensor) -> Window:
-        """
-        The positions that a step computes: the active block, and in its first step also what is before it and not final.
-        This is the prompt, or the last block in which the row took part: its keys and values are older than its last tokens.
-        """
-        stop = block.start + block.length
-        if block.num_passes > 0:
-            return Window(block.start, stop, block.width)
-        start = self.num_final
-        self.num_final = torch.where(takes_part, block.start, start)
-        return Window(start, stop, max(1, int(((stop - start) * takes_part).max())))
 
     def place(self, positions: torch.LongTensor, rows: torch.LongTensor | None, num_visible: int) -> None:
         """
@@ -184,6 +167,33 @@ class FinishedBlocksCache(LLaDACache):
         states = layer.update(key_states, value_states, self._places)
         keys, values = (one[:, :, : self.num_visible] for one in states)
         return (keys, values) if self.rows is None else (keys[self.rows], values[self.rows])
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        return self.num_visible, 0
+
+
+class FinishedBlocksCache(RowsCache):
+    """The cache of a model with block-causal attention, for one call. What it holds of a finished block is exact."""
+
+    def __init__(self, num_layers: int, num_rows: int, length: int) -> None:
+        super().__init__(num_layers, num_rows, length)
+        self.num_final: torch.LongTensor | None = None  # up to here a row is final, (batch,)
+
+    def restart(self, first: torch.LongTensor) -> None:
+        """Begins a call in which the rows of the canvas begin at some positions, `(batch,)`."""
+        self.num_final = first
+
+    def window_of(self, block: Block, takes_part: torch.BoolTensor) -> Window:
+        """
+        The positions that a step computes: the active block, and in its first step also what is before it and not final.
+        This is the prompt, or the last block in which the row took part: its keys and values are older than its last tokens.
+        """
+        stop = block.start + block.length
+        if block.num_passes > 0:
+            return Window(block.start, stop, block.width)
+        start = self.num_final
+        self.num_final = torch.where(takes_part, block.start, start)
+        return Window(start, stop, max(1, int(((stop - start) * takes_part).max())))
 
 
 def heads_together(states: torch.Tensor) -> torch.Tensor:
@@ -214,4 +224,4 @@ def window_of(block: Block, kind: str, visible: torch.LongTensor, length: int) -
     return Window(start, stop_of_row, width)
 
 
-__all__ = ["FinishedBlocksCache", "LLaDACache"]
+__all__ = ["FinishedBlocksCache", "LLaDACache", "RowsCache"]

@@ -163,6 +163,26 @@ class Canvas:
         """Its first positions, in the same memory."""
         return self._map(lambda value: value[:, :length] if value.ndim > 1 else value)
 
+    def row(self, row: int, length: int) -> "Canvas":
+        """The first positions of one row, `(1, length)`, in the same memory."""
+        return self._map(lambda value: value[row : row + 1, :length] if value.ndim > 1 else value[row : row + 1])
+
+    def padded(self, length: int, mask_token_id: int) -> "Canvas":
+        """A longer canvas. What is added is neither seen nor filled."""
+        batch_size, own_length = self.tokens.shape
+        position_ids = self.position_ids
+        if position_ids is None:
+            position_ids = torch.arange(own_length, device=self.tokens.device).expand(batch_size, -1)
+        # The mask token, since the pad token is often the EOS token and would end the row.
+        fill = {"tokens": mask_token_id, "given": True, "step": -1, "confidence": torch.nan}
+        values = vars(self) | {"position_ids": position_ids}
+        return Canvas(
+            **{
+                name: value if value is None or value.ndim == 1 else pad_positions(value, length, fill.get(name, 0))
+                for name, value in values.items()
+            }
+        )
+
     def copy(self) -> "Canvas":
         """A canvas in memory of its own."""
         return self._map(torch.clone)
@@ -190,6 +210,11 @@ class Canvas:
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Canvas":
         values = {name: value for name, value in vars(self).items() if value is not None}
         return replace(self, **{name: function(value) for name, value in values.items()})
+
+
+def pad_positions(values: torch.Tensor, length: int, fill_value: float) -> torch.Tensor:
+    """`(batch, own_length, ...)` values at more positions, `(batch, length, ...)`."""
+    return F.pad(values, (0, 0) * (values.ndim - 2) + (0, length - values.shape[1]), value=fill_value)
 
 
 def write_commits(

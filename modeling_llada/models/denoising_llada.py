@@ -222,19 +222,22 @@ class Denoiser:
         if window is None:
             self.cached_rows, self.cache.window = rows, None
             return
-        is_guided = self.config.cfg_scale > 0
         if self.geometry.is_block_causal:
-            positions, num_rows = window.positions[rows], len(self.canvas.tokens)
-            if is_guided:
-                positions, rows = torch.cat([positions, positions]), torch.cat([rows, rows + num_rows])
-            self.cache.place(positions, None if len(rows) == self.cache.num_rows else rows, length)
+            self._place_in_cache(rows, window.positions[rows], length)
             return
+        is_guided = self.config.cfg_scale > 0
         if len(rows) < len(self.cached_rows):
             kept = torch.isin(self.cached_rows, rows)
             self.cache.select_rows((torch.cat([kept, kept]) if is_guided else kept).nonzero()[:, 0])
             self.cached_rows = rows
         positions = window.positions[rows]
         self.cache.window = torch.cat([positions, positions]) if is_guided else positions
+
+    def _place_in_cache(self, rows: torch.LongTensor, positions: torch.LongTensor, length: int) -> None:
+        """Tells a cache that keeps all rows which positions of some rows the step computes, out of `length` visible ones."""
+        if self.config.cfg_scale > 0:
+            positions, rows = torch.cat([positions, positions]), torch.cat([rows, rows + len(self.canvas.tokens)])
+        self.cache.place(positions, None if len(rows) == self.cache.num_rows else rows, length)
 
     def copy_cache_from(self, other: "Denoiser", repeats: int) -> None:
         """Copies the cache of another denoiser, each row several times."""

@@ -145,7 +145,9 @@ class Recordings:
         is_watched: bool,
     ) -> "RecordedDenoiser":
         """Finds or makes the recording for a canvas shape, options and weights, and copies the canvas into it."""
-        canvas = pad_canvas(canvas, config.mask_token_id)
+        length = canvas.tokens.shape[1]
+        if length % LENGTH_MULTIPLE:
+            canvas = canvas.padded(length + -length % LENGTH_MULTIPLE, config.mask_token_id)
         fuse_weights(model)
         key = (
             tuple(canvas.tokens.shape),
@@ -424,37 +426,6 @@ def address(weight: torch.Tensor) -> int:
 def as_key_mask(canvas: Canvas) -> torch.BoolTensor:
     """The attention mask over the keys, `(batch, 1, 1, length)`."""
     return canvas.attention_mask.bool()[:, None, None, :]
-
-
-def pad_canvas(canvas: Canvas, mask_token_id: int) -> Canvas:
-    """The canvas with a length that is a multiple of `LENGTH_MULTIPLE`; what is added is neither seen nor filled."""
-    length = canvas.tokens.shape[1]
-    added = -length % LENGTH_MULTIPLE
-    if added == 0:
-        return canvas
-    pad = nn.functional.pad
-    position_ids = canvas.position_ids
-    if position_ids is None:
-        position_ids = torch.arange(length, device=canvas.tokens.device).expand(canvas.tokens.shape)
-    more = {}
-    if canvas.end is not None:
-        more["end"], more["answer"] = canvas.end, pad(canvas.answer, (0, added))
-    if canvas.embeddings is not None:
-        more["embedded"] = pad(canvas.embedded, (0, added))
-        more["embeddings"] = pad(canvas.embeddings, (0, 0, 0, added))
-    return Canvas(
-        # Not the pad token, which is often the EOS token and would end the row.
-        tokens=pad(canvas.tokens, (0, added), value=mask_token_id),
-        attention_mask=pad(canvas.attention_mask, (0, added), value=0),
-        position_ids=pad(position_ids, (0, added), value=0),
-        given=pad(canvas.given, (0, added), value=True),
-        step=pad(canvas.step, (0, added), value=-1),
-        confidence=pad(canvas.confidence, (0, added), value=torch.nan),
-        num_forward_passes=canvas.num_forward_passes,
-        ended=canvas.ended,
-        stopped=canvas.stopped,
-        **more,
-    )
 
 
 __all__ = ["RecordedDenoiser"]
