@@ -51,7 +51,11 @@ CLAIMS = [
     "claim_benchmarks",
 ]
 # Measured on one GPU; a claim is on the page from its first results on.
-for name, results in (("claim_families", "families.json"), ("claim_conversion", "smollm2.json")):
+for name, results in (
+    ("claim_vision", "vision.json"),
+    ("claim_families", "families.json"),
+    ("claim_conversion", "smollm2.json"),
+):
     if (ROOT / "evidence/results" / results).is_file():
         CLAIMS.insert(CLAIMS.index("claim_twin") + 1, name)
 INTRODUCTION = """# Evidence

@@ -35,11 +35,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", type=float, help="stop with a checkpoint after this time, loading included")
 
 
-def add_collect_command(commands: argparse._SubParsersAction) -> None:
-    """Adds the command `collect` of a study."""
+def add_collect_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Adds the command `collect` of a study, and returns its parser."""
     collect = commands.add_parser("collect", help="write the results of all models into one file")
     collect.add_argument("--run", type=Path, required=True, help="the folder of the run")
     collect.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+    return collect
 
 
 def check_positive(parser: argparse.ArgumentParser, args: argparse.Namespace, flags: dict[str, str]) -> None:

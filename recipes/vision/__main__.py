@@ -13,19 +13,32 @@
     python -m recipes.vision train --config recipes/vision/vision.yaml --output-dir runs/blind --blind \
         --base runs/vision --minutes 1=0.3,2=2,3=0.7
 
+    python -m recipes.vision evaluate --model runs/blind/final --json runs/blind/results.json --blind
+
+    # Seconds of an answer on this machine, and all results in one file
+    python -m recipes.vision time --model runs/vision/final --json runs/vision/seconds.json
+    python -m recipes.vision collect --run runs/vision --studies runs/short runs/blind --json evidence/results/vision.json
+
     # The folder for the Hub: weights, processor, model card, results
-    python -m recipes.vision export --run runs/vision --results runs/vision/results.json
+    python -m recipes.vision export --run runs/vision --results runs/vision/results.json \
+        --collected evidence/results/vision.json
 """
 
 import argparse
 from pathlib import Path
 
 from modeling_llada.training.scripts import run_script
-from recipes.commands import add_recipe_arguments, check_positive, run_command
+from recipes.commands import add_collect_command, add_recipe_arguments, check_positive, run_command
 
 
 # The function of each command, in a module that is imported only when the command runs.
-COMMANDS = {"train": "training.train", "evaluate": "evaluation.evaluate", "export": "card.export"}
+COMMANDS = {
+    "train": "training.train",
+    "evaluate": "evaluation.evaluate",
+    "time": "evaluation.time_checkpoint",
+    "collect": "results.collect",
+    "export": "card.export",
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,11 +74,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--device", choices=("cpu", "cuda"), help="(an accelerator, if there is one)")
 
     evaluate = commands.add_parser("evaluate", help="answer held-out questions, and score them by task")
-    evaluate.add_argument("--model", type=Path, required=True, help="the folder of a checkpoint")
-    evaluate.add_argument(
-        "--archive", type=Path, default=Path("data/vision.zip"), help="the file of prepare (%(default)s)"
-    )
-    evaluate.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
+    add_checkpoint_arguments(evaluate)
     evaluate.add_argument("--rows", type=int, default=500, help="questions of each task (%(default)s)")
     evaluate.add_argument("--blind", action="store_true", help="grey pictures")
     evaluate.add_argument("--batch-size", type=int, default=250, help="(%(default)s)")
@@ -73,17 +82,38 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     evaluate.add_argument("--seed", type=int, default=0, help="of the questions (%(default)s)")
     evaluate.add_argument("--device", help="(an accelerator, if there is one)")
 
+    timing = commands.add_parser("time", help="measure the seconds of an answer on this machine")
+    add_checkpoint_arguments(timing)
+    timing.add_argument("--questions", type=int, default=10, help="whose median is taken (%(default)s)")
+    timing.add_argument("--device", default="cpu", help="(%(default)s)")
+
+    collect = add_collect_command(commands)
+    collect.add_argument(
+        "--studies",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="the folders of short runs; the first one has all pictures, tiles and stages",
+    )
+
     export = commands.add_parser("export", help="write the folder for the Hub")
     export.add_argument("--run", type=Path, required=True, help="the folder of the run")
     export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
-    export.add_argument(
-        "--studies", type=Path, nargs="*", default=[], help="files of evaluate of other runs, for a table"
-    )
+    export.add_argument("--collected", type=Path, help="the file of collect, for the short runs and the seconds")
     export.add_argument("--output", type=Path, default=Path("checkpoints/llada-v-tiny"), help="(%(default)s)")
 
     args = parser.parse_args(arguments)
-    check_positive(parser, args, {"rows": "--rows", "batch_size": "--batch-size"})
+    check_positive(parser, args, {"rows": "--rows", "batch_size": "--batch-size", "questions": "--questions"})
     return args
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the commands have that ask a checkpoint questions."""
+    parser.add_argument("--model", type=Path, required=True, help="the folder of a checkpoint")
+    parser.add_argument(
+        "--archive", type=Path, default=Path("data/vision.zip"), help="the file of prepare (%(default)s)"
+    )
+    parser.add_argument("--json", dest="output", type=Path, required=True, help="where the results go")
 
 
 if __name__ == "__main__":

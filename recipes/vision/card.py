@@ -6,28 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+from modeling_llada.reading import read_json
 from modeling_llada.writing import check_destination, complete_or_absent, write_atomically
 from recipes.vision.archive import load_archive
 from recipes.vision.draw import held_out_numbers
+from recipes.vision.results import timings_of
+from recipes.vision.scores import results_table, seconds_table, studies_table, verdict
 from reporting.markdown import joined, table
 
 
 MAX_BYTES = 24_000_000
-# The rows of the table of results, and what is asked in each.
-TASKS = {
-    "naming": "name an emoji, in a style that training shows for other emoji only",
-    "finding": "name the emoji at a place",
-    "position": "the place of an emoji, or its side of another one",
-    "count": "how many there are, 1 to 9",
-    "colour": "colours and shapes",
-    "reading": "signs, or a line of one",
-    "table": "cells and rows of tables",
-    "chart": "bars of charts",
-    "describe": "everything in a picture, in order",
-    "compare": "two pictures",
-    "two-step /think": "two findings put together, with the reasoning written out",
-    "two-step /no_think": "the same questions, answered at once",
-}
+PARTS = {"vision_tower": "tower", "multi_modal_projector": "projector", "language_model": "language part"}
 CARD = """---
 license: apache-2.0
 library_name: transformers
@@ -76,11 +65,17 @@ number of forward passes for an answer. All results are in `evaluation.json`, an
 
 {results}
 
-{studies}One answer takes {no_think:.2g} s without and {think:.2g} s with reasoning on {machine}, picture included.
+{verdict}
+
+{studies}Seconds of one answer, picture included, in float32. The threshold is the default of `llada generate`, the server and the Space;
+the scores above are without it.
+
+{seconds}
 
 ## Limits
 
 - Other pictures than these get an answer too, and it means nothing.
+- It answers the kinds of questions in the table. Other questions get the answer to one of these.
 - Print lower than a sixth of a tile of {tile} pixels is too small. A picture is cut into four tiles at most, so it has to be drawn
   at about {tile} to {twice} pixels a side.
 - At most six questions in a dialogue, about the same pictures.
@@ -100,7 +95,9 @@ number of forward passes for an answer. All results are in `evaluation.json`, an
 
 ### Licences of the pictures and fonts
 
-None of these files is in this folder.
+None of these files is in this folder. The few drawings in `samples` show some of the emoji, turned and put on grounds, and some words
+in the fonts. The pictures of Twemoji are by Twitter, Inc and other contributors, those of Noto Emoji by Google, and those of
+Fluent Emoji by Microsoft.
 
 {licences}
 
@@ -108,14 +105,14 @@ To train it again, see `recipes/vision/README.md`.
 """
 
 
-def export(run: Path, results: Path, studies: list[Path], output: Path) -> None:
-    """Writes the folder from those of the run and the files of `evaluate`. It is complete or absent."""
+def export(run: Path, results: Path, collected: Path | None, output: Path) -> None:
+    """Writes the folder from that of the run and the files of `evaluate` and `collect`. It is complete or absent."""
     final = run / "final"
-    for path in (final / "config.json", results, *studies):
-        if not path.is_file():
-            raise ValueError(f"there is no {path}. Run `train` and then `evaluate` first.")
-    found = json.loads(results.read_text(encoding="utf-8"))
-    others = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in studies}
+    for path, command in {final / "config.json": "train", results: "evaluate", collected: "collect"}.items():
+        if path is not None and not path.is_file():
+            raise ValueError(f"there is no {path}. Run `{command}` first.")
+    found = read_json(results, dict)
+    beside = {"timings": timings_of(run, found), "studies": {}} if collected is None else read_json(collected, dict)
     check_destination(output.resolve(), run.resolve(), overwrite=True, config_file="config.json")
     with complete_or_absent(output) as partial:
         for path in sorted(final.iterdir()):
@@ -126,9 +123,9 @@ def export(run: Path, results: Path, studies: list[Path], output: Path) -> None:
         log = json.loads((run / "training_log.json").read_text(encoding="utf-8"))
         lines = ",\n".join(json.dumps(entry) for entry in log)
         write_atomically(partial / "training_log.json", f"[\n{lines}\n]\n")
-        kept = {"llada-v-tiny": found} | others
+        kept = found | {name: beside[name] for name in ("timings", "studies")}
         write_atomically(partial / "evaluation.json", json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
-        write_atomically(partial / "README.md", card_of(run, log, found, others))
+        write_atomically(partial / "README.md", card_of(run, log, kept))
         size = sum(path.stat().st_size for path in partial.iterdir())
         if size > MAX_BYTES:
             raise ValueError(f"the folder would have {size:,} bytes, more than {MAX_BYTES:,}. Make the model smaller.")
@@ -144,7 +141,7 @@ def _drop_auto_map(path: Path) -> None:
         write_atomically(path, json.dumps(values, ensure_ascii=False, indent=2) + "\n")
 
 
-def card_of(run: Path, log: list[dict], results: dict, studies: dict[str, dict]) -> str:
+def card_of(run: Path, log: list[dict], results: dict) -> str:
     """Renders the model card."""
     recipe, record = (json.loads((run / name).read_text(encoding="utf-8")) for name in ("recipe.json", "run.json"))
     model, training = recipe["model"], recipe["training"]
@@ -156,11 +153,10 @@ def card_of(run: Path, log: list[dict], results: dict, studies: dict[str, dict])
         device=record["calls"][-1]["machine"]["name"],
         names=len(archive.emoji),
         rows=results["rows"],
-        results=results_table(results),
-        studies=studies_section(results, studies),
-        no_think=results["seconds_of_one_answer"]["/no_think"],
-        think=results["seconds_of_one_answer"]["/think"],
-        machine=results["machine"]["name"],
+        results=results_table(results["scores"]),
+        verdict=verdict(results["scores"]),
+        studies=studies_section(results["studies"]),
+        seconds=seconds_table(results["timings"]),
         tile=vision["image_size"],
         twice=2 * vision["image_size"],
         num_styles=len(archive.styles),
@@ -185,28 +181,14 @@ def card_of(run: Path, log: list[dict], results: dict, studies: dict[str, dict])
     )
 
 
-def results_table(results: dict) -> str:
-    rows = []
-    for task, asked in TASKS.items():
-        if task in results["scores"]:
-            score = results["scores"][task]
-            low, high = score["interval"]
-            rows.append([task, asked, f"{score['right']:.1%} ({low:.1%} to {high:.1%})", f"{score['passes']:.1f}"])
-    return table(["task", "question", "right", "passes"], rows)
-
-
-def studies_section(results: dict, studies: dict[str, dict]) -> str:
-    """The scores of other runs beside each other; empty without any."""
+def studies_section(studies: dict[str, dict]) -> str:
+    """What the pictures, the tiles and the stages buy; empty without short runs."""
     if not studies:
         return ""
-    columns = {"this model": results} | studies
-    rows = [
-        [task, *(f"{one['scores'][task]['right']:.1%}" if task in one["scores"] else "" for one in columns.values())]
-        for task in TASKS
-        if task in results["scores"]
-    ]
-    note = "The other columns are short runs from the same tower, one seed each: `python -m recipes.vision train` with other options."
-    return f"{table(['task', *columns], rows)}\n\n{note}\n\n"
+    return (
+        "What the pictures, the tiles and the stages buy, in short runs from the same tower, one seed each. Bold scores have an "
+        f"interval below that of the run with all of them:\n\n{studies_table(studies)}\n\n"
+    )
 
 
 def stages_table(recipe: dict, record: dict, log: list[dict]) -> str:
@@ -219,14 +201,12 @@ def stages_table(recipe: dict, record: dict, log: list[dict]) -> str:
         )
         if stage == "tower":
             tower = recipe["tower"]
-            rates = f"tower {tower['matrix_rate']:g} (Muon) and {tower['learning_rate']:g}"
+            rates = f"tower, projector and embedding {tower['matrix_rate']:g} (Muon) and {tower['learning_rate']:g}"
         else:
             own = recipe["training"] | recipe["stages"].get(stage, {})
-            parts = own.get("trained_parts") or ["vision_tower", "multi_modal_projector", "language_model"]
+            parts = own.get("trained_parts") or list(PARTS)
             named = {"vision_tower": "vision_tower_learning_rate", "multi_modal_projector": "projector_learning_rate"}
-            rates = joined(
-                [f"{part.replace('_', ' ')} {own.get(named.get(part), own['learning_rate']):g}" for part in parts]
-            )
+            rates = joined([f"{PARTS[part]} {own.get(named.get(part), own['learning_rate']):g}" for part in parts])
         rows.append([stage, rates, f"{steps:,}", f"{call['seconds'] / 60:.1f}"])
     return table(["stage", "trained parts and learning rates", "steps", "minutes"], rows)
 

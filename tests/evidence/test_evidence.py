@@ -30,7 +30,7 @@ from reporting import plots  # noqa: E402
 
 RESULTS = sorted({(name, path) for name in make.CLAIMS for path in make.Claim(name).module.RESULTS.values()})
 # Numbers in the texts of a claim that are names of something.
-NAMES = r"[Ee]q\. \d+|`1 / t`|float\d+|\d tokens a step|threshold 0\.9|block \d|H100|sudoku4|--sizes? 4|[Ss]mol[Ll][Mm]2(-135M)?|temperature 1|LLaDA2"
+NAMES = r"[Ee]q\. \d+|`1 / t`|float\d+|\d tokens a step|threshold 0\.9|block \d|H100|sudoku4|--sizes? 4|[Ss]mol[Ll][Mm]2(-135M)?|temperature 1|LLaDA2|papers/2505.16933|stage [123]"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def scaled(value, kind):
     return value * 1.07 if isinstance(value, kind) and not isinstance(value, bool) else value
 
 
-@pytest.mark.parametrize("name", sorted({*make.CLAIMS, "claim_conversion", "claim_families"}))
+@pytest.mark.parametrize("name", sorted({*make.CLAIMS, "claim_conversion", "claim_families", "claim_vision"}))
 def test_no_result_is_typed(name):
     """A text in a function of a claim holds no number, but for names such as that of an equation."""
     tree = ast.parse((ROOT / f"evidence/{name}.py").read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def test_commands_parse(made, monkeypatch):
 def parser_of(script):
     """The function that parses the arguments of a script or a package."""
     name = script.removesuffix(".py").replace("/", ".")
-    is_package = name in ("recipes.families", "recipes.smollm2", "recipes.sudoku")
+    is_package = name in ("recipes.families", "recipes.smollm2", "recipes.sudoku", "recipes.vision")
     spec = importlib.util.find_spec(f"{name}.__main__" if is_package else name)
     module = importlib.import_module(spec.name)
     return module.make_parser().parse_args if hasattr(module, "make_parser") else module.parse_arguments

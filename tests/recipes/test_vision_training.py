@@ -347,21 +347,15 @@ class TestRun:
         names = {key for key in found["scores"] if "/" not in key.replace(" /", "")}
         assert names == {*evaluation.ASKED, "two-step /think", "two-step /no_think"} - {"two-step"}
         assert all(found["scores"][name]["rows"] == 2 for name in names)
-        main(
-            [
-                "export",
-                "--run",
-                str(run),
-                "--results",
-                str(results),
-                "--studies",
-                str(results),
-                "--output",
-                str(output),
-            ]
-        )
+        (run / "results.json").write_text(results.read_text())
+        collected = tmp_path / "vision.json"
+        main(["time", *command[1:5], "--json", str(run / "seconds.json"), "--questions", "1"])
+        main(["collect", "--run", str(run), "--studies", str(run), "--json", str(collected)])
+        export = ["export", "--run", str(run), "--results", str(results), "--output", str(output)]
+        main([*export, "--collected", str(collected)])
         card = (output / "README.md").read_text()
         assert "| naming " in card and "| two-step /think " in card and "two-step /no_think" in card
+        assert "| threshold 0.9 |" in card and "|  | with all |" in card
         assert "| shapes | 1.0 | CC0 |" in card
         assert AutoProcessor.from_pretrained(output).image_token == "<image>"
 
