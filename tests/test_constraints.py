@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import modeling_llada
 from modeling_llada import Constraint
-from modeling_llada.json_schemas import integers_between, schema_to_regex
+from modeling_llada.compilers.json_schemas import integers_between, schema_to_regex
 from modeling_llada.models.constraints_llada import Lattice, RowAutomata
 
 
@@ -321,6 +321,7 @@ def test_saved_constraints(tmp_path):
 
 def test_the_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "outlines_core", None)
-    monkeypatch.delitem(sys.modules, "modeling_llada.constraints")
+    for module in ("constraints", "compilers.automata"):
+        monkeypatch.delitem(sys.modules, f"modeling_llada.{module}")
     with pytest.raises(ImportError, match=r"the package 'outlines_core'.*pip install -e '\.\[constraints\]'"):
         modeling_llada.Constraint  # noqa: B018
