@@ -262,14 +262,15 @@ class TestRuns:
 
 
 class TestChoosing:
-    def test_a_sample_brings_a_question_unless_one_was_typed(self, tab):
-        for typed, expected in (
-            ("How many dots?", "Is the sign wide?"),
-            ("mine", "mine"),
-            ("What is it?", "What is it?"),
+    def test_a_sample_brings_a_question_and_its_style_unless_one_was_typed(self, tab):
+        for typed, expected, expected_style in (
+            ("How many dots?", "Is the sign wide?", LONG),
+            ("mine", "mine", gr.skip()),
+            ("What is it?", "What is it?", gr.skip()),
         ):
-            name, upload, panel, offered, question, player, verdict = tab.on_sample("sign", typed)
-            assert (name, upload, question, player, verdict) == ("sign", None, expected, None, "")
+            name, upload, panel, offered, question, style, player, verdict = tab.on_sample("sign", typed)
+            assert (name, upload, question, style) == ("sign", None, expected, expected_style)
+            assert (player, verdict) == (None, "")
             assert "300 × 100 pixels" in panel and offered.sample_labels[0] == "Is the sign wide?"
 
     def test_a_question_brings_its_style(self, tab):

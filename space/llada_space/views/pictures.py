@@ -95,7 +95,7 @@ class PicturesTab(RunTab):
                 self.way = gr.Radio(list(WAYS), value=next(iter(WAYS)), label="Each forward pass commits")
         inputs = {"picture": self.upload, "sample": self.sample, "question": self.question, "style": self.style}
         event = self.connect([go.click, self.question.submit], inputs | {"way": self.way}, stop, [verdict])
-        shown = [self.sample, self.upload, self.panel, self.offered, self.question, *self.players, verdict]
+        shown = [self.sample, self.upload, self.panel, self.offered, self.question, self.style, *self.players, verdict]
         # The last answer is about another picture.
         quiet = {"show_progress": "hidden", "cancels": [event], "api_visibility": "private"}
         self.sample.input(self.on_sample, [self.sample, self.question], shown, queue=False, **quiet)
@@ -118,12 +118,12 @@ class PicturesTab(RunTab):
         return draw_seen(picture, sample.label, look(picture, self.runner.models.processor(VISION)))
 
     def on_sample(self, name: str, question: str) -> list:
-        """Shows a sample, with a question for it unless the visitor has typed one. The last answer goes."""
+        """Shows a sample, with a question for it and its style unless the visitor has typed one. The last answer goes."""
         sample = self.samples.find(name)
         known = {one["prompt"] for one in self.samples.glosses}
         is_kept = question and (question not in known or any(one["prompt"] == question for one in sample.questions))
-        question = question if is_kept else sample.questions[0]["prompt"]
-        return [name, None, self.draw(name), gr.Dataset(**offer(sample.questions)), question, None, ""]
+        asked = [question, gr.skip()] if is_kept else self.on_question(0, name)
+        return [name, None, self.draw(name), gr.Dataset(**offer(sample.questions)), *asked, None, ""]
 
     def on_upload(self, path: str) -> list:
         """Shows the picture of a visitor, or says why it cannot be read."""
@@ -132,8 +132,8 @@ class PicturesTab(RunTab):
             panel = draw_seen(picture, "your picture", look(picture, self.runner.models.processor(VISION)))
         except ValueError as error:
             gr.Warning(as_message(str(error)), title="This does not work")
-            return [gr.skip(), None, *[gr.skip()] * 5]
-        return ["", gr.skip(), panel, gr.Dataset(**offer(self.samples.questions)), gr.skip(), None, ""]
+            return [gr.skip(), None, *[gr.skip()] * 6]
+        return ["", gr.skip(), panel, gr.Dataset(**offer(self.samples.questions)), gr.skip(), gr.skip(), None, ""]
 
     def on_question(self, index: int, name: str) -> list:
         """Takes a question that the page offers, with the style that suits it."""
