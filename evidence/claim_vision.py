@@ -159,7 +159,7 @@ def draw_runs(figure, results, theme) -> None:
     rest = {name: one for name, one in named.items() if name not in first and name not in seen}
     tasks = tasks_of(found["model"]["scores"])
     for number, (title, runs) in enumerate((("pictures and tiles", first | seen), ("stages", first | rest))):
-        axes = panel(figure, (0.13 + number * 0.45, 0.2, 0.4, 0.72), title, "right (%)", "")
+        axes = panel(figure, (0.13 + number * 0.45, 0.2, 0.4, 0.74), "", "right (%)", title)
         for index, (name, one) in enumerate(runs.items()):
             draw_run(axes, theme, index, name, [one["scores"][task] for task in tasks], len(runs))
         axes.set_xlim(0, 100)
