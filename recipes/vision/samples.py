@@ -34,6 +34,7 @@ PICTURES = {
     "a table": (dialogues.about_table, ANSWER_ONLY),
     "a bar chart": (dialogues.about_chart, ANSWER_ONLY),
     "a sum of counts": (two_step.sum_count, REASONING_FIRST),
+    "a sum in print": (two_step.arithmetic, REASONING_FIRST),
 }
 QUESTIONS = [
     {"prompt": "What do you see?"},
