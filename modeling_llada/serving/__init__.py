@@ -1,8 +1,11 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""A server with the API of OpenAI. The names that need FastAPI are imported when they are used."""
+"""Many requests for one model: [`BatchedDecoder`], and a server with the API of OpenAI, which needs FastAPI when it is used."""
 
-__all__ = ["build_app"]
+from .batched_decoder import BatchedAnswer, BatchedDecoder
+
+
+__all__ = ["BatchedAnswer", "BatchedDecoder", "build_app"]
 
 
 def __getattr__(name: str):
