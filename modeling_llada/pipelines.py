@@ -15,6 +15,7 @@ from .models.options_llada import OPTIONS
 
 # Arguments of `generate` that the pipeline of transformers would take for options of the processor.
 GENERATE_ARGUMENTS = {option.name for option in OPTIONS} - {"max_new_tokens"} | {
+    "constraint",
     "generation_config",
     "generator",
     "logits_processor",

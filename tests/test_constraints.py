@@ -62,10 +62,7 @@ def random_answer(constraint: Constraint, tokenizer, seed: int, length: int) -> 
     automaton = constraint.automaton.with_ending([tokenizer.eos_token_id], tokenizer.pad_token_id)
     batch = RowAutomata([automaton], len(tokenizer))
     scores = 3 * torch.randn(length, len(tokenizer), generator=torch.Generator().manual_seed(seed))
-    mask = torch.ones(1, length, dtype=torch.bool)
-    lattice = Lattice(
-        batch, batch.start(), torch.zeros(1, length, dtype=torch.long), mask, scores, torch.arange(length)
-    )
+    lattice = Lattice(batch, batch.start(), torch.zeros(1, length, dtype=torch.long), scores, torch.arange(length))
     tokens, score = lattice.best()
     assert score > -torch.inf
     return tokenizer.decode(tokens[0], skip_special_tokens=True)

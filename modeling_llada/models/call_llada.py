@@ -9,6 +9,7 @@ import torch
 
 from .blocks_llada import Block, BlockGeometry, plan_blocks
 from .canvas_llada import Canvas, end_rows, end_rows_behind, stop_rows
+from .constrained_denoising_llada import CanvasConstraint
 from .denoising_llada import Prediction
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .stopping_llada import StopStrings, call_criteria
@@ -34,6 +35,7 @@ class Call:
     stop_strings: StopStrings | None
     pad_token_id: int | None
     feed: StreamerFeed | None = None
+    constraint: CanvasConstraint | None = None
 
     @property
     def length(self) -> int:

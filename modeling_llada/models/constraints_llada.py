@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
+from .group_sums_llada import Groups, Sweep
 from .sampling_llada import widest_float
 
 
@@ -115,40 +116,6 @@ class TokenAutomaton:
         return distance
 
 
-class Groups:
-    """
-    Reduces values by groups. Each level gathers up to 32 values of one group side by side and reduces them, until one
-    value a group is left. Unlike sums by atomic additions, the result is the same in every run on a GPU.
-
-    Args:
-        group (`torch.LongTensor` of shape `(num_values,)`): The group of each value.
-        num_groups (`int`): The number of groups. The result of an empty one is -inf.
-    """
-
-    def __init__(self, group: torch.LongTensor, num_groups: int):
-        self.levels = []
-        while not self.levels or len(group) > num_groups:
-            size = group.bincount(minlength=num_groups)
-            mean_size = max(1, len(group) // max(1, int((size > 0).sum())))
-            width = min(32, 2 ** mean_size.bit_length())
-            num_chunks = ((size + width - 1) // width).clamp(min=1)
-            order = group.argsort(stable=True)
-            group = group[order]
-            rank = torch.arange(len(group), device=group.device) - (size.cumsum(0) - size)[group]
-            chunk = (num_chunks.cumsum(0) - num_chunks)[group] + rank // width
-            # The value behind the last one is -inf.
-            index = group.new_full((int(num_chunks.sum()), width), len(group))
-            index[chunk, rank % width] = order
-            self.levels.append(index)
-            group = torch.arange(num_groups, device=group.device).repeat_interleave(num_chunks)
-
-    def reduce(self, values: torch.Tensor, how: Callable) -> torch.Tensor:
-        """Reduces `(..., num_values)` to `(..., num_groups)` by `torch.amax` or `torch.logsumexp`."""
-        for index in self.levels:
-            values = how(F.pad(values, (0, 1), value=-torch.inf)[..., index], dim=-1)
-        return values
-
-
 class RowAutomata:
     """
     The automata of the rows of a batch, on a device. Rows may share one. A state is an index into the states of the
@@ -158,106 +125,146 @@ class RowAutomata:
         automata (sequence of [`TokenAutomaton`] or `None`): One for each row; `None` for a row without a constraint.
         vocab_size (`int`): The number of logits of the model.
         device (`torch.device`): The device of the canvas.
+        never (sequence of `int`): Tokens that no mask will become, but that decided columns may have.
 
     Raises:
         `ValueError`: if an automaton accepts tokens that the model does not have.
     """
 
-    def __init__(self, automata: Sequence[TokenAutomaton | None], vocab_size: int, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        automata: Sequence[TokenAutomaton | None],
+        vocab_size: int,
+        device: torch.device | str = "cpu",
+        never: Sequence[int] = (),
+    ):
         allow_all = TokenAutomaton.allow_all(vocab_size)
         rows = [allow_all if automaton is None else automaton for automaton in automata]
         distinct = list({id(automaton): automaton for automaton in rows}.values())
         for automaton in distinct:
             if automaton.token_class[vocab_size:].any():
                 raise ValueError(
-                    f"`automata` must accept only tokens of the model, which has {vocab_size}, but got one that accepts "
+                    f"`constraint` must accept only tokens of the model, which has {vocab_size}, but got one that accepts "
                     f"token {int(automaton.token_class.nonzero()[-1])}. Compile it with the tokenizer of the model."
                 )
         number = {id(automaton): index for index, automaton in enumerate(distinct)}
         which = torch.tensor([number[id(automaton)] for automaton in rows])
-        self.batch_size, self.vocab_size = len(rows), vocab_size
+        self.batch_size, self.vocab_size, self.never = len(rows), vocab_size, never
         self.num_states = max(len(automaton.table) for automaton in distinct) + 1
         self.num_classes = max(automaton.table.shape[1] for automaton in distinct)
         self.num_sets = max(len(automaton.pairs.members) for automaton in distinct)
+        self.dtype = widest_float(torch.device(device))
         nowhere = self.num_states - 1
 
         def stack(tensors: list[torch.Tensor], shape: tuple[int, ...], value) -> torch.Tensor:
             stacked = tensors[0].new_full((len(tensors), *shape), value)
             for target, tensor in zip(stacked, tensors, strict=True):
                 target[tuple(slice(size) for size in tensor.shape)] = tensor
-            return stacked.to(device)
+            return stacked
 
-        self.which = which.to(device)
-        self.token_class = stack([automaton.token_class[:vocab_size] for automaton in distinct], (vocab_size,), 0)
+        token_class = stack([automaton.token_class[:vocab_size] for automaton in distinct], (vocab_size,), 0)
+        is_proposed = torch.ones(vocab_size, dtype=torch.bool)
+        is_proposed[list(never)] = False
+        has_tokens = [classes[is_proposed].bincount(minlength=self.num_classes) > 0 for classes in token_class]
         tables = [automaton.table.masked_fill(automaton.table < 0, nowhere) for automaton in distinct]
-        self.table = stack(tables, (self.num_states, self.num_classes), nowhere)
-        self.accepting = stack([automaton.accepting for automaton in distinct], (self.num_states,), False)[self.which]
+        accepting = stack([automaton.accepting for automaton in distinct], (self.num_states,), False)
+        self.which, self.token_class = which.to(device), token_class.to(device)
+        self.table = stack(tables, (self.num_states, self.num_classes), nowhere).to(device)
+        self.accepting, self.has_tokens = accepting[which].to(device), torch.stack(has_tokens)[which].to(device)
         self.rows = [(which == index).nonzero().squeeze(-1).to(device) for index in range(len(distinct))]
-        self.has_tokens = stack(
-            [token_class.bincount(minlength=self.num_classes) > 0 for token_class in self.token_class],
-            (self.num_classes,),
-            False,
-        )[self.which]
-        self.class_groups = [Groups(token_class, self.num_classes) for token_class in self.token_class]
+        self.class_groups = [Groups(classes, self.num_classes, device) for classes in token_class]
         # The classes of each set, as a list of entries `(set, class)`.
-        self.entries = [automaton.pairs.members.nonzero().to(device).unbind(-1) for automaton in distinct]
-        self.set_groups = [Groups(token_set, self.num_sets) for token_set, _ in self.entries]
-        self.sets_by_class = [Groups(token_class, self.num_classes) for _, token_class in self.entries]
+        entries = [automaton.pairs.members.nonzero().unbind(-1) for automaton in distinct]
+        self.entries = [(sets.to(device), classes.to(device)) for sets, classes in entries]
+        self.set_groups = [Groups(sets, self.num_sets, device) for sets, _ in entries]
+        self.sets_by_class = [Groups(classes, self.num_classes, device) for _, classes in entries]
 
         # The pairs of all rows, with indices into the flattened states and sets of the batch.
         pairs = [automaton.pairs for automaton in rows]
-        self.source = torch.cat([pair.source + row * self.num_states for row, pair in enumerate(pairs)]).to(device)
-        self.target = torch.cat([pair.target + row * self.num_states for row, pair in enumerate(pairs)]).to(device)
-        self.token_set = torch.cat([pair.token_set + row * self.num_sets for row, pair in enumerate(pairs)]).to(device)
-        self.by_source = Groups(self.source, self.batch_size * self.num_states)
-        self.by_target = Groups(self.target, self.batch_size * self.num_states)
-        self.by_set = Groups(self.token_set, self.batch_size * self.num_sets)
+        source = torch.cat([pair.source + row * self.num_states for row, pair in enumerate(pairs)])
+        target = torch.cat([pair.target + row * self.num_states for row, pair in enumerate(pairs)])
+        token_set = torch.cat([pair.token_set + row * self.num_sets for row, pair in enumerate(pairs)])
+        num_states, num_sets = self.batch_size * self.num_states, self.batch_size * self.num_sets
+        self.source, self.target = source.to(device), target.to(device)
+        self.by_set = Groups(token_set, num_sets, device)
+        self.backward = Sweep(target, source, token_set, num_states, device)
+        # Backward and forward at once: each step of a sweep takes as long for both as for one.
+        self.both = Sweep(
+            torch.cat([target, source + num_states]),
+            torch.cat([source, target + num_states]),
+            torch.cat([token_set, token_set + num_sets]),
+            2 * num_states,
+            device,
+        )
 
     def start(self) -> torch.LongTensor:
         """The first state of each row, `(batch,)`."""
         return torch.zeros_like(self.which)
 
-    def advance(self, states: torch.LongTensor, tokens: torch.LongTensor) -> torch.LongTensor:
-        """The states, `(batch,)`, after decided tokens, `(batch, num_columns)`."""
-        for column in tokens.unbind(-1):
-            states = self.table[self.which, states, self.token_class[self.which, column]]
+    def advance(
+        self, states: torch.LongTensor, tokens: torch.LongTensor, inside: torch.BoolTensor | None = None
+    ) -> torch.LongTensor:
+        """The states, `(batch,)`, after decided tokens, `(batch, num_columns)`, of which those `inside` are read."""
+        for column, classes in enumerate(self.classes_of(tokens).unbind(-1)):
+            after = self.table[self.which, states, classes]
+            states = after if inside is None else torch.where(inside[:, column], after, states)
         return states
 
-    def ending(self, tokens: torch.LongTensor, mask: torch.BoolTensor) -> torch.FloatTensor:
+    def reach(
+        self, tokens: torch.LongTensor, mask: torch.BoolTensor, inside: torch.BoolTensor | None = None
+    ) -> torch.BoolTensor:
         """
-        From which states the last columns of the canvas lead to an accepting state: 0, or -inf, `(batch, num_states)`.
-        Of masked columns nothing else is known, so this is reachability by the number of columns that are left.
+        From which states each column and those behind it lead to an accepting state, `(num_columns + 1, batch, num_states)`.
+        Nothing is known of masked columns, so this depends on how many columns are left, and on the decided ones.
         """
-        scores = torch.zeros(0, self.vocab_size, device=tokens.device)
-        lattice = Lattice(self, self.start(), tokens, mask, scores, self.which.new_zeros(0))
-        return lattice.backward(torch.amax, scores)[0][0]
+        is_decided = F.one_hot(self.classes_of(tokens), self.num_classes).bool()
+        allowed = torch.where(mask[..., None], self.has_tokens[:, None], is_decided)
+        weights = self.set_weights(torch.amax, as_log(allowed)).flip(0)
+        if inside is not None:
+            inside = self.by_state(inside).flip(0)
+        messages = self.backward.run(weights, as_log(self.accepting).flatten(), torch.amax, inside).flip(0)
+        return messages.unflatten(1, (self.batch_size, self.num_states)) > -torch.inf
+
+    def classes_of(self, tokens: torch.LongTensor) -> torch.LongTensor:
+        """The class of each token in the automaton of its row. Placeholders of images may lie behind the vocabulary."""
+        return self.token_class[self.which[:, None], tokens.clamp(max=self.vocab_size - 1)]
+
+    def set_weights(self, how: Callable, class_weights: torch.FloatTensor) -> torch.FloatTensor:
+        """The weight of each token set of the batch in each column, `(num_columns, batch * num_sets)`, from `(batch, num_columns, num_classes)`."""
+        weights = class_weights.new_full((*class_weights.shape[:-1], self.num_sets), -torch.inf)
+        for rows, (_, classes), groups in zip(self.rows, self.entries, self.set_groups, strict=True):
+            weights[rows] = groups.reduce(class_weights[rows].index_select(-1, classes), how)
+        return weights.transpose(0, 1).flatten(1)
+
+    def by_state(self, inside: torch.BoolTensor) -> torch.BoolTensor:
+        """`(batch, num_columns)` for each state of the batch, `(num_columns, batch * num_states)`."""
+        return inside.t().repeat_interleave(self.num_states, dim=1)
 
 
 class Lattice:
     """
     The completions of some columns of a canvas that the automaton of each row accepts. The columns before them are
-    decided: `states` says where they led to. The columns behind them are in `ending`.
-
-    A masked column without scores adds nothing to a completion but that it can be filled: it is never a count. Such a
-    column must not stand before one with scores in its row.
+    decided: `states` says where they led to. The columns behind them are in `ending`, which says whether they can be filled:
+    it is never a count.
 
     Args:
         automata ([`RowAutomata`]): The automata of the rows.
         states (`torch.LongTensor` of shape `(batch,)`): The states before the first column.
         tokens (`torch.LongTensor` of shape `(batch, num_columns)`): The tokens of decided columns.
-        mask (`torch.BoolTensor` of shape `(batch, num_columns)`): The columns that hold a mask.
-        scores (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`): Logits or log-probabilities of masked columns;
+        scores (`torch.FloatTensor` of shape `(num_predicted, vocab_size)`): Logits or log-probabilities of the other columns;
             -inf rules a token out.
         places (`torch.LongTensor` of shape `(num_predicted,)`): Their places in the flattened columns.
-        ending (`torch.FloatTensor` of shape `(batch, num_states)`, *optional*): What [`RowAutomata.ending`] gives for the
-            columns behind. By default there are none.
+        ending (`torch.BoolTensor` of shape `(batch, num_states)`, *optional*): The states after the last column from which
+            the rest of the canvas can be filled. By default there is no rest.
+        inside (`torch.BoolTensor` of shape `(batch, num_columns)`, *optional*): The columns that the automata read; by default
+            all of them.
 
     Example:
 
     ```python
     >>> automata = RowAutomata([automaton], vocab_size=3)
-    >>> tokens, mask = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool)
-    >>> lattice = Lattice(automata, automata.start(), tokens, mask, log_probs, places=torch.arange(2))
+    >>> tokens = torch.zeros(1, 2, dtype=torch.long)
+    >>> lattice = Lattice(automata, automata.start(), tokens, log_probs, places=torch.arange(2))
     >>> tokens, score = lattice.best()
     ```
     """
@@ -267,27 +274,32 @@ class Lattice:
         automata: RowAutomata,
         states: torch.LongTensor,
         tokens: torch.LongTensor,
-        mask: torch.BoolTensor,
         scores: torch.FloatTensor,
         places: torch.LongTensor,
-        ending: torch.FloatTensor | None = None,
+        ending: torch.BoolTensor | None = None,
+        inside: torch.BoolTensor | None = None,
     ):
-        self.automata, self.states, self.tokens, self.mask = automata, states, tokens, mask
-        self.scores, self.places = scores.float(), places
-        self.ending = as_log(automata.accepting) if ending is None else ending
-        predicted = torch.zeros(tokens.numel(), dtype=torch.bool, device=mask.device)
-        self.predicted = predicted.index_fill(0, places, True).view(tokens.shape)
+        self.automata, self.states, self.tokens = automata, states, tokens
+        self.scores, self.places, self.inside = scores.float(), places, inside
+        self.ending = as_log(automata.accepting if ending is None else ending).to(automata.dtype)
+
+    def with_scores(self, scores: torch.FloatTensor) -> "Lattice":
+        """The same columns with other scores."""
+        return Lattice(
+            self.automata, self.states, self.tokens, scores, self.places, self.ending > -torch.inf, self.inside
+        )
 
     def best(self) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """
         The accepted completion of the highest score.
 
         Returns:
-            The tokens, `(batch, num_columns)`, where columns without scores stay as they were, and the sum of their
-            scores, `(batch,)`. A sum of -inf says that the row has no completion, and its tokens mean nothing.
+            The tokens, `(batch, num_columns)`, and the sum of their scores, `(batch,)`. A sum of -inf says that the row has
+            no completion, and its tokens mean nothing.
         """
-        messages, total = self.backward(torch.amax, self.scores)
-        return self.walk(messages, self.scores), total
+        weights = self.class_weights(torch.amax, self.scores)
+        messages = self.pass_back(torch.amax, weights)
+        return self.pick(self.walk(weights, messages), self.scores), self.at_start(messages)
 
     def sample(self, temperature: float, uniform: torch.FloatTensor) -> torch.LongTensor:
         """
@@ -300,38 +312,27 @@ class Lattice:
         # At a very low temperature, tokens that are not ruled out must not become so, for they may be all that is accepted.
         top = self.scores.amax(-1, keepdim=True)
         scaled = self.scores - top.clamp(min=torch.finfo(top.dtype).min)
-        scaled = (scaled.to(widest_float(scaled.device)) / temperature).clamp(min=-1e30).float()
+        scaled = (scaled.to(self.automata.dtype) / temperature).clamp(min=-1e30)
         scaled = scaled.masked_fill(self.scores == -torch.inf, -torch.inf)
-        messages, _ = self.backward(torch.logsumexp, scaled)
-        return self.walk(messages, scaled.to(widest_float(scaled.device)) - (-uniform.log()).log())
+        messages = self.pass_back(torch.logsumexp, self.class_weights(torch.logsumexp, scaled.float()))
+        noisy = scaled - (-uniform.log()).log()
+        return self.pick(self.walk(self.class_weights(torch.amax, noisy), messages), noisy)
 
     def total(self) -> torch.FloatTensor:
         """The logarithm of the sum of `exp(score)` over all accepted completions, `(batch,)`."""
-        return self.backward(torch.logsumexp, self.scores)[1]
+        return self.at_start(self.sums[0])
 
-    def marginals(self) -> torch.FloatTensor:
+    def constrain(self, scores: torch.FloatTensor) -> torch.FloatTensor:
         """
-        The logarithm of the probability of each token at each column with scores, given the constraint and the decided
-        columns: `(num_predicted, vocab_size)`, all -inf in a row without a completion. The value of a proposed token is its
-        confidence given the constraint.
+        Adds to the score of each token what its class is worth given the constraint and the decided columns,
+        `(num_predicted, vocab_size)`: the softmax is then its probability over all accepted completions. That is 0 in a row
+        without a constraint, and -inf in a row without a completion.
         """
-        automata, num_columns = self.automata, self.tokens.shape[1]
-        class_weights = self.class_weights(torch.logsumexp, self.scores)
-        set_weights = self.set_weights(torch.logsumexp, class_weights)
-        backward, _ = self.pass_back(torch.logsumexp, set_weights)
-        forward = self.pass_forward(set_weights)
-        # What surrounds each set in each column: all paths that come to its pairs, and all that go on from them.
-        around = forward[:-1].flatten(1)[:, automata.source] + backward[1:].flatten(1)[:, automata.target]
-        around = automata.by_set.reduce(around, torch.logsumexp).view(
-            num_columns, automata.batch_size, automata.num_sets
-        )
-        around_class = torch.full_like(class_weights, -torch.inf)
-        for rows, (token_set, _), groups in zip(automata.rows, automata.entries, automata.sets_by_class, strict=True):
-            around_class[rows] = groups.reduce(around[:, rows][..., token_set], torch.logsumexp).transpose(0, 1)
-        around_class = around_class.flatten(0, 1)[self.places]
-        weights = self.scores + around_class.gather(1, self.token_classes())
-        normalizer = weights.logsumexp(-1, keepdim=True)
-        return torch.where(normalizer == -torch.inf, -torch.inf, weights - normalizer)
+        around = self.around.flatten(0, 1)[self.places]
+        weights = around + self.class_sums.flatten(0, 1)[self.places]
+        top = around.gather(1, weights.argmax(-1, keepdim=True))
+        around = (around - top.masked_fill(top == -torch.inf, 0)).float()
+        return scores + around.gather(1, self.token_classes())
 
     def commit_together(
         self, proposal: torch.LongTensor, commit: torch.BoolTensor, priority: torch.FloatTensor | None = None
@@ -343,8 +344,7 @@ class Lattice:
 
         Args:
             proposal (`torch.LongTensor` of shape `(batch, num_columns)`): A token for each column.
-            commit (`torch.BoolTensor` of shape `(batch, num_columns)`): The masked columns that are wanted. Only those
-                with scores can be committed.
+            commit (`torch.BoolTensor` of shape `(batch, num_columns)`): The columns that are wanted, all of them with scores.
             priority (`torch.FloatTensor` of shape `(batch, num_columns)`, *optional*): The largest sum of these positive
                 numbers wins. By default the largest number of columns.
 
@@ -353,31 +353,30 @@ class Lattice:
             they lie on one path, and none in a row without a completion.
         """
         automata = self.automata
-        priority = torch.ones_like(proposal, dtype=torch.float32) if priority is None else priority.float()
-        allowed = self.class_weights(torch.amax, self.scores) > -torch.inf
+        priority = torch.ones_like(proposal, dtype=automata.dtype) if priority is None else priority.to(automata.dtype)
+        wanted = commit if self.inside is None else commit & self.inside
+        allowed = self.class_sums > -torch.inf
         proposed = self.scores.gather(1, proposal.flatten()[self.places, None]).squeeze(1)
         has_score = torch.zeros_like(commit).flatten().index_copy(0, self.places, proposed > -torch.inf)
-        commit = commit & has_score.view(commit.shape)
-        proposed_class = self.classes_of(proposal)
-        bonus = torch.where(commit, priority, 0.0)
-        is_proposed = F.one_hot(proposed_class, automata.num_classes).bool() & commit[..., None] & allowed
-        weights = torch.where(is_proposed, bonus[..., None], as_log(allowed))
-        messages, _ = self.pass_back(torch.amax, self.set_weights(torch.amax, weights))
-        states, chosen = self.states, []
-        for column in range(self.tokens.shape[1]):
-            values = weights[:, column] + messages[column + 1].gather(1, automata.table[automata.which, states])
-            best, best_class = values.max(-1)
-            wanted = proposed_class[:, column]
-            met = commit[:, column] & (values.gather(1, wanted[:, None]).squeeze(1) >= best) & (best > -torch.inf)
-            states = automata.table[automata.which, states, torch.where(met, wanted, best_class)]
-            chosen.append(met)
-        return torch.stack(chosen, dim=1) if chosen else commit
+        proposed_class = automata.classes_of(proposal)
+        is_proposed = F.one_hot(proposed_class, automata.num_classes).bool() & allowed
+        is_proposed &= (wanted & has_score.view(commit.shape))[..., None]
+        weights = torch.where(is_proposed, priority[..., None], as_log(allowed))
+        messages = self.pass_back(torch.amax, weights)
+        found = self.at_start(messages)
+        # Where one is missing, the sum is smaller by at least the least priority.
+        all_priorities = torch.where(wanted, priority, 0).sum(-1)
+        least = torch.where(wanted, priority, torch.inf).amin(-1)
+        if ((found > all_priorities - least / 2) | ~wanted.any(-1)).all():
+            return commit
+        is_met = (self.walk(weights, messages) == proposed_class) & (found > -torch.inf)[:, None]
+        return commit & (is_proposed.any(-1) & is_met | ~wanted)
 
     # The weights of a column
 
-    def classes_of(self, tokens: torch.LongTensor) -> torch.LongTensor:
-        """The class of each token in the automaton of its row."""
-        return self.automata.token_class[self.automata.which[:, None], tokens]
+    @cached_property
+    def class_sums(self) -> torch.FloatTensor:
+        return self.class_weights(torch.logsumexp, self.scores)
 
     def token_classes(self) -> torch.LongTensor:
         """The class of each token at each column with scores, `(num_predicted, vocab_size)`."""
@@ -387,93 +386,90 @@ class Lattice:
         return token_class[self.automata.which[self.places // max(1, self.tokens.shape[1])]]
 
     def class_weights(self, how: Callable, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """The weight of each class in each column, `(batch, num_columns, num_classes)`; 0 where there are no scores."""
+        """The weight of each class in each column, `(batch, num_columns, num_classes)`."""
         automata, (batch_size, num_columns) = self.automata, self.tokens.shape
-        is_decided = F.one_hot(self.classes_of(self.tokens.masked_fill(self.mask, 0)), automata.num_classes).bool()
-        is_allowed = torch.where(self.mask[..., None], automata.has_tokens[:, None], is_decided)
-        weights = as_log(is_allowed).flatten(0, 1).to(scores.dtype)
+        is_decided = F.one_hot(automata.classes_of(self.tokens), automata.num_classes).bool()
+        weights = as_log(is_decided).flatten(0, 1).to(automata.dtype)
         for index, groups in enumerate(automata.class_groups):
             places, rows = self.places, scores
             if len(automata.class_groups) > 1:
                 chosen = automata.which[places // max(1, num_columns)] == index
                 places, rows = places[chosen], scores[chosen]
-            weights = weights.index_copy(0, places, groups.reduce(rows, how))
+            weights = weights.index_copy(0, places, groups.reduce(rows, how).to(automata.dtype))
         return weights.view(batch_size, num_columns, automata.num_classes)
-
-    def set_weights(self, how: Callable, class_weights: torch.FloatTensor) -> torch.FloatTensor:
-        """The weight of each token set in each column, `(batch, num_columns, num_sets)`."""
-        automata = self.automata
-        weights = class_weights.new_full((*class_weights.shape[:-1], automata.num_sets), -torch.inf)
-        for rows, (_, token_class), groups in zip(automata.rows, automata.entries, automata.set_groups, strict=True):
-            weights[rows] = groups.reduce(class_weights[rows][..., token_class], how)
-        limit = torch.where(self.mask & ~self.predicted, 0.0, torch.inf)
-        return weights.minimum(limit[..., None])
 
     # The passes over the columns
 
-    def backward(self, how: Callable, scores: torch.FloatTensor) -> tuple[torch.FloatTensor, torch.FloatTensor]:
-        """The messages from the right, and the total of each row."""
-        return self.pass_back(how, self.set_weights(how, self.class_weights(how, scores)))
-
-    def pass_back(self, how: Callable, set_weights: torch.FloatTensor) -> tuple[torch.FloatTensor, torch.FloatTensor]:
+    def pass_back(self, how: Callable, class_weights: torch.FloatTensor) -> torch.FloatTensor:
         """
-        The maximum or sum over all ways from each state to the end, `(num_columns + 1, batch, num_states)`, up to a number
-        for each row and column, and over all ways from the states of the rows, `(batch,)`.
+        The maximum or sum over all ways from each state to the end, before each column and behind the last:
+        `(num_columns + 1, batch * num_states)`.
         """
-        automata, message, messages, shift = self.automata, self.ending, [self.ending], 0.0
-        # Where a sum would be a count.
-        limit = torch.where(self.mask & ~self.predicted, 0.0, torch.inf)
-        for column in range(self.tokens.shape[1] - 1, -1, -1):
-            steps = set_weights[:, column].flatten()[automata.token_set] + message.flatten()[automata.target]
-            message = automata.by_source.reduce(steps, how).view(message.shape).minimum(limit[:, column, None])
-            message, top = keep_near_zero(message)
-            messages.append(message)
-            shift = shift + top
-        total = message.gather(1, self.states[:, None]).squeeze(1) + shift
-        return torch.stack(messages[::-1]), total
-
-    def pass_forward(self, set_weights: torch.FloatTensor) -> torch.FloatTensor:
-        """The sum over all ways from the states of the rows to each state, up to a number for each row and column."""
         automata = self.automata
-        message = as_log(F.one_hot(self.states, automata.num_states).bool())
-        messages = [message]
-        for column in range(self.tokens.shape[1]):
-            steps = message.flatten()[automata.source] + set_weights[:, column].flatten()[automata.token_set]
-            message, _ = keep_near_zero(automata.by_target.reduce(steps, torch.logsumexp).view(message.shape))
-            messages.append(message)
-        return torch.stack(messages)
+        inside = None if self.inside is None else automata.by_state(self.inside).flip(0)
+        weights = automata.set_weights(how, class_weights).flip(0)
+        return automata.backward.run(weights, self.ending.flatten(), how, inside).flip(0)
 
-    def walk(self, messages: torch.FloatTensor, scores: torch.FloatTensor) -> torch.LongTensor:
+    @cached_property
+    def sums(self) -> tuple[torch.FloatTensor, torch.FloatTensor]:
         """
-        From left to right, the token of each column that is best by its score and by what follows the state that it leads
-        to. With Gumbel noise in the scores and sums in the messages this draws a sample.
+        The sums over all ways from each state to the end, and from the states of the rows to each state, both before each
+        column and behind the last: `(num_columns + 1, batch * num_states)`.
+        """
+        automata = self.automata
+        weights = automata.set_weights(torch.logsumexp, self.class_sums)
+        inside = None
+        if self.inside is not None:
+            inside = automata.by_state(self.inside)
+            inside = torch.cat([inside.flip(0), inside], dim=1)
+        first = as_log(F.one_hot(self.states, automata.num_states).bool()).to(automata.dtype)
+        message = torch.cat([self.ending.flatten(), first.flatten()])
+        messages = automata.both.run(torch.cat([weights.flip(0), weights], dim=1), message, torch.logsumexp, inside)
+        backward, forward = messages.chunk(2, dim=1)
+        return backward.flip(0), forward
+
+    @cached_property
+    def around(self) -> torch.FloatTensor:
+        """The sum over all ways that come to a class in a column and go on from it, `(batch, num_columns, num_classes)`."""
+        automata, (backward, forward) = self.automata, self.sums
+        ways = forward[:-1].index_select(1, automata.source) + backward[1:].index_select(1, automata.target)
+        ways = automata.by_set.reduce(ways, torch.logsumexp).unflatten(1, (automata.batch_size, automata.num_sets))
+        around = ways.new_full((*ways.shape[:2], automata.num_classes), -torch.inf).transpose(0, 1)
+        for rows, (sets, _), groups in zip(automata.rows, automata.entries, automata.sets_by_class, strict=True):
+            by_class = groups.reduce(ways[:, rows].index_select(-1, sets), torch.logsumexp)
+            around[rows] = by_class.transpose(0, 1)
+        return around if self.inside is None else around.masked_fill(~self.inside[..., None], 0.0)
+
+    def at_start(self, messages: torch.FloatTensor) -> torch.FloatTensor:
+        """What a pass from the right found for the states of the rows, `(batch,)`."""
+        return messages[0].view(-1, self.automata.num_states).gather(1, self.states[:, None]).squeeze(1)
+
+    def walk(self, weights: torch.FloatTensor, messages: torch.FloatTensor) -> torch.LongTensor:
+        """
+        From left to right, the class of each column that is best by its weight and by what follows the state that it leads
+        to: `(batch, num_columns)`. With Gumbel noise in the weights and sums in the messages this draws a sample.
         """
         automata, states, chosen = self.automata, self.states, []
-        weights = self.class_weights(torch.amax, scores)
-        for column in range(self.tokens.shape[1]):
+        for column, message in enumerate(messages[1:].unflatten(1, (automata.batch_size, automata.num_states))):
             after = automata.table[automata.which, states]
-            best_class = (weights[:, column] + messages[column + 1].gather(1, after)).argmax(-1, keepdim=True)
-            states = after.gather(1, best_class).squeeze(1)
-            chosen.append(best_class)
-        if len(self.places) == 0:
-            return self.tokens
-        chosen_class = torch.cat(chosen, dim=1).flatten()[self.places]
-        best = scores.masked_fill(self.token_classes() != chosen_class[:, None], -torch.inf).argmax(-1)
+            best = (weights[:, column] + message.gather(1, after)).argmax(-1, keepdim=True)
+            after = after.gather(1, best).squeeze(1)
+            states = after if self.inside is None else torch.where(self.inside[:, column], after, states)
+            chosen.append(best)
+        return torch.cat(chosen, dim=1) if chosen else self.tokens
+
+    def pick(self, classes: torch.LongTensor, scores: torch.FloatTensor) -> torch.LongTensor:
+        """The best token of a class for each column with scores; of any class where the automata do not read."""
+        is_other = self.token_classes() != classes.flatten()[self.places, None]
+        if self.inside is not None:
+            is_other &= self.inside.flatten()[self.places, None]
+        best = scores.masked_fill(is_other, -torch.inf).argmax(-1)
         return self.tokens.flatten().index_copy(0, self.places, best).view(self.tokens.shape)
 
 
 def as_log(allowed: torch.BoolTensor) -> torch.FloatTensor:
     """0 where something is allowed, and -inf elsewhere."""
     return torch.zeros_like(allowed, dtype=torch.float32).masked_fill(~allowed, -torch.inf)
-
-
-def keep_near_zero(message: torch.FloatTensor) -> tuple[torch.FloatTensor, torch.FloatTensor]:
-    """
-    A message without its maximum, and the maximum, `(batch,)`. Long canvases stay precise, and in a row without a
-    constraint the message is 0, so that it does not round the scores.
-    """
-    top = message.amax(-1, keepdim=True).clamp(min=torch.finfo(message.dtype).min)
-    return message - top, top.squeeze(-1)
 
 
 __all__ = ["Lattice", "RowAutomata", "TokenAutomaton"]

@@ -324,13 +324,24 @@ def propose_and_score(
     still counts in the confidences.
     """
     suppress(logits, ruled_out)
-    scores = defer_end_tokens(logits, deferred)
     proposal = propose(logits, proposal_noise, never_proposed, temperature, warpers)
+    return proposal, *score_proposals(logits, proposal, config, deferred, ranking_noise)
+
+
+def score_proposals(
+    logits: torch.FloatTensor,
+    proposal: torch.LongTensor,
+    config: LLaDAGenerationConfig,
+    deferred: torch.LongTensor | None,
+    ranking_noise: torch.Tensor | None,
+) -> tuple[Confidences, torch.FloatTensor]:
+    """The confidences of proposals, `(num_predicted,)`, and the logits that they are taken from."""
+    scores = defer_end_tokens(logits, deferred)
     confidences = confidences_of(scores, proposal, config, deferred, ranking_noise)
     # The logit of a proposal is finite, unless there is none to choose: `check_confidences` finds such tokens by the NaN.
     is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()
     probability = confidences.probability.masked_fill(is_broken, torch.nan)
-    return proposal, confidences._replace(probability=probability), scores
+    return confidences._replace(probability=probability), scores
 
 
 def ruled_out_tokens(model: nn.Module, config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor | None:

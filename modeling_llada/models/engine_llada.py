@@ -13,6 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from transformers.utils import logging
 from .blocks_llada import Block
 from .cache_llada import Window
 from .canvas_llada import Canvas
+from .constrained_denoising_llada import CanvasConstraint, ConstrainedDenoiser
 from .denoising_llada import Denoiser, Prediction, places_in, propose_and_score
 from .drafting_llada import DraftingDenoiser
 from .editing_llada import EditingDenoiser
@@ -49,19 +51,24 @@ def open_denoiser(
     generators: list[torch.Generator | None],
     processors: list[Callable],
     is_watched: bool,
+    constraint: CanvasConstraint | None = None,
 ) -> Iterator[Denoiser]:
     """
     Gives the denoiser of a call: one that replays recorded steps where that is possible, else a [`Denoiser`].
 
-    `is_watched` says whether a streamer or a stopping criterion looks at the steps. The other arguments are those of
-    [`Denoiser`].
+    `is_watched` says whether a streamer or a stopping criterion looks at the steps. `constraint` keeps the rows in its
+    languages. The other arguments are those of [`Denoiser`].
     """
-    reason = "a callable takes part in them" if strategy or processors else why_not_recordable(model, canvas, config)
+    takes_part = strategy or processors or constraint is not None
+    reason = (
+        "a callable or a constraint takes part in them" if takes_part else why_not_recordable(model, canvas, config)
+    )
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
         kind = InsertDeleteDenoiser if config.insert_delete else EditingDenoiser
         kind = Denoiser if config.edit_threshold is None else kind
+        kind = kind if constraint is None else partial(ConstrainedDenoiser, constraint=constraint)
         yield with_drafts(lambda canvas: kind(model, canvas, config, strategy, generators, processors), canvas, config)
         return
     try:

@@ -30,7 +30,9 @@ GROUPS = (
     ("num_beams num_beam_groups early_stopping length_penalty diversity_penalty penalty_alpha dola_layers best_of n",
      "use `num_return_sequences` with a `temperature` for several completions; there is no search"),
     ("constraints force_words_ids",
-     "write what is known into the prompt, with mask tokens for the rest, or pass a `logits_processor`"),
+     "pass a `constraint`, or write what is known into the prompt, with mask tokens for the rest"),
+    ("regex json_schema guided_json guided_regex guided_choice grammar response_format",
+     "pass a `constraint`, such as `Constraint.from_regex(pattern, tokenizer)`"),
     ("use_cache past_key_values cache_implementation cache_config max_cache_len cache prefill_chunk_size",
      'use `block_cache="dual"` with a `block_length`'),
     ("assistant_model assistant_tokenizer prompt_lookup_num_tokens use_mtp speculation_type",
@@ -58,7 +60,7 @@ GROUPS = (
      "begin_suppress_tokens forced_bos_token_id forced_eos_token_id exponential_decay_length_penalty watermarking_config "
      "token_healing prefix_allowed_tokens_fn", OWN_PROCESSOR),
     # Arguments of `generate`, for those who put them into a config.
-    ("input_ids attention_mask logits_processor stopping_criteria streamer generator tokenizer",
+    ("input_ids attention_mask logits_processor stopping_criteria streamer generator tokenizer constraint",
      "pass it to `generate` itself"),
 )
 # fmt: on

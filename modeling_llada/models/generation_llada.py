@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase, StoppingCriteriaList
@@ -24,6 +25,7 @@ from .arguments_llada import check_generator, check_token_types
 from .blocks_llada import BlockGeometry
 from .call_llada import Call
 from .canvas_llada import Canvas, check_confidences
+from .constrained_denoising_llada import CanvasConstraint
 from .drafting_llada import bound_drafts
 from .embeddings_llada import EmbeddedInputsMixin
 from .engine_llada import open_denoiser
@@ -94,6 +96,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         streamer: BaseStreamer | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        constraint: Any = None,
         **kwargs,
     ) -> LLaDAGenerationOutput | torch.LongTensor:
         r"""
@@ -140,6 +143,11 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
                 Source of randomness; a list has one for each row of the output, which makes rows independent.
             tokenizer (`PreTrainedTokenizerBase`, *optional*):
                 Needed for `stop_strings`, and ignored otherwise.
+            constraint ([`~modeling_llada.Constraint`] or a list of them, *optional*):
+                The texts that the answer may be, up to its end; a list has one, or `None`, for each prompt. With
+                `max_new_tokens=0`, the texts that the prompt may have from its first mask to its last one. All confidences
+                are those given the constraint. A row that a stop string or a stopping criterion ends early has a part of such
+                a text. Does not go with `edit_threshold`.
             kwargs:
                 Options of [`LLaDAGenerationConfig`]. `remasking` may also be a callable
                 `(confidence, mask, budget) -> commit`, see `remasking_llada.py` for the shapes.
@@ -176,6 +184,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             generator,
             tokenizer,
             kwargs,
+            constraint,
         )
         for _ in self._denoise(call):
             pass
@@ -195,6 +204,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         generator: torch.Generator | list[torch.Generator] | None,
         tokenizer: PreTrainedTokenizerBase | None,
         kwargs: dict,
+        constraint: Any = None,
     ) -> Call:
         """1. Checks the arguments of `generate`, and prepares the canvas and its blocks."""
         check_token_types(kwargs.pop("token_type_ids", None))
@@ -224,6 +234,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
         stops = "stop_strings" if stop_strings else "stopping_criteria" if criteria else None
         pad_token_id = find_pad_token(config, self.config.vocab_size, needed_by=stops)
         config.draft_steps = bound_drafts(config, canvas, prompt_length)
+        constraint = CanvasConstraint.create(constraint, canvas, config, self, prompt_length)
         canvas.embed(self.embed_repeated(input_ids, model_inputs, config.num_return_sequences))
         length = prompt_length + config.max_new_tokens
         feed = None if streamer is None else StreamerFeed(streamer, prompt_length, length, config.mask_token_id)
@@ -239,13 +250,21 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             stop_strings,
             pad_token_id,
             feed,
+            constraint,
         )
 
     def _denoise(self, call: Call) -> Iterator[None]:
         """Fills the canvas of a call, block by block. Yields after each denoising step."""
         # 2. For each block, from left to right, and for each denoising step, until the block holds no mask
         with open_denoiser(
-            self, call.canvas, call.config, call.strategy, call.generators, call.processors, call.is_watched
+            self,
+            call.canvas,
+            call.config,
+            call.strategy,
+            call.generators,
+            call.processors,
+            call.is_watched,
+            call.constraint,
         ) as denoiser:
             call.begin(denoiser.canvas)
             for block in call.plan():

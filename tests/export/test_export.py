@@ -24,9 +24,7 @@ from modeling_llada.export import checkpoint, export_checkpoint
 
 
 MODELS = SHIPPED_CHECKPOINT.parent.parent / "modeling_llada" / "models"
-CODE = {path.name for path in MODELS.glob("*_llada.py")} - {
-    "constraints_llada.py"
-}  # which generation does not use yet
+CODE = {path.name for path in MODELS.glob("*_llada.py")}
 
 
 def change_weights(folder, change):

@@ -30,7 +30,7 @@ from modeling_llada.models.processing_llada_v import write_chat_template
 
 
 MODELS = Path(modeling_llada.models.__file__).parent
-CODE = {path.name for kind in ("llada", "llada_v") for path in MODELS.glob(f"*_{kind}.py")} - {"constraints_llada.py"}
+CODE = {path.name for kind in ("llada", "llada_v") for path in MODELS.glob(f"*_{kind}.py")}
 TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 
 

@@ -37,9 +37,7 @@ from modeling_llada.export import export_checkpoint
 # All files of the folder but those of images and of other families. One that `modeling_llada.py` does not import, directly or not, would not be
 # copied.
 MODELS = Path(modeling_llada.models.__file__).parent
-REMOTE_FILES = {path.name for path in MODELS.glob("*_llada.py")} - {
-    "constraints_llada.py"
-}  # which `generate` does not use yet
+REMOTE_FILES = {path.name for path in MODELS.glob("*_llada.py")}
 REMOTE_FILES_WITH_IMAGES = REMOTE_FILES | {path.name for path in MODELS.glob("*_llada_v.py")}
 MODEL_CLASSES = ("AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]

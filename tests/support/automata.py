@@ -24,12 +24,11 @@ class Case:
         return self.tokens.shape[1] - self.num_later
 
     def lattice(self) -> Lattice:
-        is_predicted = self.mask.clone()
-        is_predicted[:, self.num_seen :] = False
-        places = is_predicted.flatten().nonzero().squeeze(-1)
-        automata = RowAutomata(self.automata, self.log_probs.shape[-1])
-        scores = self.log_probs.flatten(0, 1)[places]
-        return Lattice(automata, automata.start(), self.tokens, self.mask, scores, places)
+        automata, seen = RowAutomata(self.automata, self.log_probs.shape[-1]), self.num_seen
+        places = self.mask[:, :seen].flatten().nonzero().squeeze(-1)
+        scores = self.log_probs[:, :seen].flatten(0, 1)[places]
+        ending = automata.reach(self.tokens[:, seen:], self.mask[:, seen:])[0]
+        return Lattice(automata, automata.start(), self.tokens[:, :seen], scores, places, ending)
 
     def completions(self, row: int) -> tuple[torch.LongTensor, torch.DoubleTensor]:
         """The accepted completions of the columns that are no later ones, `(num, num_seen)`, and their scores."""
