@@ -89,7 +89,7 @@ class MaskingCollator:
             "clean_ids": clean_ids,
             "attention_mask": (documents >= 0).long(),
             "labels": labels,
-            "masked_positions": _positions(labels != -100),
+            "masked_positions": filled_positions(labels != -100),
             "rates": torch.tensor(rates),
             "response_lengths": torch.tensor(response_lengths),
             "num_predicted": torch.tensor(num_predicted),
@@ -148,7 +148,8 @@ def _kept_apart(documents: torch.Tensor) -> dict[str, torch.Tensor | int]:
     }
 
 
-def _positions(mask: torch.Tensor) -> torch.Tensor:
+def filled_positions(mask: torch.Tensor) -> torch.Tensor:
+    """The positions of a mask in the flattened batch, filled up with -1 to a multiple; see `POSITIONS_MULTIPLE`."""
     positions = mask.flatten().nonzero().flatten()
     # At least one position, so that the loss of a batch without masked tokens is a zero that has gradients.
     wanted = -(-max(1, len(positions)) // POSITIONS_MULTIPLE) * POSITIONS_MULTIPLE
