@@ -15,10 +15,10 @@ from ..prompt_fields import find_file
 from ..writing import write_atomically
 
 
-TRAINING = f"""## Training
+TRAINING = """## Training
 
-Trained with `{{trainer}}` on the masked diffusion loss of {PAPER},
-{{start}}. Steps: {{steps:,}}. Versions: {{versions}}."""
+Trained with `{trainer}` on {objective},
+{start}. Steps: {steps:,}. Versions: {versions}."""
 LIBRARIES = ("transformers", "torch", "peft")
 
 
@@ -27,6 +27,8 @@ class TrainingModelCard:
     A mixin for trainers, placed before [`Trainer`] in the bases. A model that is saved on request, and a repository of the
     Hub, get a card that says what was trained and how it is loaded.
     """
+
+    objective = f"the masked diffusion loss of {PAPER}"
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Saves the model with a model card; see [`Trainer.save_model`]."""
@@ -83,6 +85,7 @@ class TrainingModelCard:
         }
         origin = TRAINING.format(
             trainer=type(self).__name__,
+            objective=self.objective,
             steps=self.state.global_step,
             start=f"from {Path(base).name}" if base else "from random weights",
             versions=", ".join(f"{library} {version(library)}" for library in LIBRARIES),

@@ -7,6 +7,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from transformers.utils import logging
 
@@ -55,6 +56,16 @@ class CompleteCheckpoints:
         elif resume_from_checkpoint:
             check_checkpoint(resume_from_checkpoint)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        # PEFT loads an adapter in float32, but TRL trains it in bfloat16 if the model is quantized.
+        dtypes = {
+            name: parameter.dtype for name, parameter in self.model.named_parameters() if parameter.requires_grad
+        }
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.model.named_parameters():
+            if dtypes.get(name, parameter.dtype) != parameter.dtype:
+                parameter.data = parameter.data.to(dtypes[name])
 
 
 def find_last_checkpoint(output_dir: str | Path) -> str | None:

@@ -12,7 +12,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.utils.generic import is_flash_attention_requested
 from trl.chat_template_utils import supports_tool_calling
@@ -36,12 +36,8 @@ def check_model(
     peft_config: PeftConfig | None,
 ) -> None:
     """Raises a `ValueError` unless the model is a mask predictor that fits the datasets and the adapter."""
+    check_mask_predictor(model, peft_config)
     config = model.config
-    if getattr(config, "model_type", None) not in MODEL_TYPES or model.get_output_embeddings() is None:
-        raise ValueError(
-            f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
-            "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
-        )
     if args.eos_fill == "block" and not model.block_geometry.is_block_causal:
         raise ValueError('`eos_fill="block"` is for models of blocks, such as LLaDA2. Choose "longest" or a number.')
     for name in ("complementary_masks", "corruption_rate"):
@@ -53,6 +49,18 @@ def check_model(
         raise ValueError(
             f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "
             f"{args.router_aux_loss_coef}. LLaDA-MoE has one; LLaDA2 balances its experts by `expert_bias_update_rate`."
+        )
+    if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
+        _check_attention(model)
+
+
+def check_mask_predictor(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+    """Raises a `ValueError` unless the model is a mask predictor with weights to train, and fits the adapter."""
+    config = model.config
+    if getattr(config, "model_type", None) not in MODEL_TYPES or model.get_output_embeddings() is None:
+        raise ValueError(
+            f"`model` must be a LLaDA mask predictor (`LLaDAForMaskedLM`), but got {type(model).__name__}. Load it with "
+            "`AutoModelForMaskedLM.from_pretrained`, after `import modeling_llada`."
         )
     if config.mask_token_id is None:
         raise ValueError("`model` needs `config.mask_token_id`: set it to the id of the mask token of the tokenizer.")
@@ -69,8 +77,6 @@ def check_model(
             "Continue with it by passing `PeftModel.from_pretrained(base, folder, is_trainable=True)`, or begin from the "
             "base model."
         )
-    if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
-        _check_attention(model)
     _check_adapter(model, peft_config)
     _check_spread_experts(model, peft_config)
 
@@ -96,6 +102,16 @@ def check_arguments(args: LLaDASFTConfig, **unsupported) -> None:
         ("use_liger_kernel", args.use_liger_kernel, "it would replace the loss by that of next tokens"),
         ("label_smoothing_factor", args.label_smoothing_factor, "the loss is eq. 5 of the paper"),
         ("loss_type", args.loss_type != "nll", "the loss is eq. 5 of the paper"),
+    ):
+        if wrong:
+            raise _unsupported(args, name, reason)
+    _check_packing(args)
+    check_batches(args)
+
+
+def check_batches(args: TrainingArguments) -> None:
+    """Raises a `ValueError` for ways to make or to split batches that do not go with noise that belongs to rows."""
+    for name, wrong, reason in (
         (
             "train_sampling_strategy",
             args.train_sampling_strategy == "batch_rebalance",
@@ -109,10 +125,13 @@ def check_arguments(args: LLaDASFTConfig, **unsupported) -> None:
         ("dispatch_batches", args.accelerator_config.dispatch_batches, "masked batches cannot be split"),
     ):
         if wrong:
-            value = getattr(args, name, True)
-            raise ValueError(f"`{name}={value!r}` is not supported: {reason}. Leave it at its default.")
-    _check_packing(args)
+            raise _unsupported(args, name, reason)
     _check_parallelism(args.parallelism_config)
+
+
+def _unsupported(args: TrainingArguments, name: str, reason: str) -> ValueError:
+    value = getattr(args, name, True)
+    return ValueError(f"`{name}={value!r}` is not supported: {reason}. Leave it at its default.")
 
 
 REASONS = {

@@ -2,18 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Arguments of masked supervised fine-tuning."""
 
-import json
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
-import torch
-from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
 from ...models.configuration_llada_v import PATCH_MERGE_TYPES
 from ..expert_bias import check_update_rate
 from ..masking.arguments import NoiseArguments
+from ..trl_arguments import check_json, fit_machine
 
 
 # The parts of a LLaDA-V that can be trained or frozen.
@@ -182,16 +180,8 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
     bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where the GPU has it."})
 
     def __post_init__(self):
-        self._check_json()
-        if self.bf16 is None:
-            self.bf16 = not (self.fp16 or self.use_cpu) and is_torch_bf16_gpu_available()
-        if self.use_cpu or not torch.accelerator.is_available():
-            self.dataloader_pin_memory = False  # torch would warn that there is no accelerator
-        if hasattr(self, "activation_checkpointing"):
-            # transformers >= 5.24 would warn of the old name, which TRL sets to True by default.
-            if self.activation_checkpointing is None:
-                self.activation_checkpointing = self.gradient_checkpointing
-            self.gradient_checkpointing = None
+        check_json(self)
+        fit_machine(self)
         # TRL would warn that it gives up "keep_end", but rows are cut here.
         truncation_mode, self.truncation_mode = self.truncation_mode, "keep_start"
         super().__post_init__()
@@ -255,16 +245,6 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
         if self.plain_captions and (self.dialogue_mask or self.assistant_only_loss):
             name = "dialogue_mask" if self.dialogue_mask else "assistant_only_loss"
             raise ValueError(f"`{name}=True` has no effect with `plain_captions=True`, which has no dialogues.")
-
-    def _check_json(self):
-        """Transformers reads dictionaries of the command line without naming the argument that is wrong."""
-        for name in self._VALID_DICT_FIELDS:
-            value = getattr(self, name)
-            if isinstance(value, str) and value.startswith("{"):
-                try:
-                    json.loads(value)
-                except ValueError as error:
-                    raise ValueError(f"`{name}` must be JSON, but got {value[:80]}: {error}.") from error
 
     def _check_kinds(self):
         """Numbers must be numbers. Dataclasses do not check it."""

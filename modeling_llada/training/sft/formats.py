@@ -76,7 +76,7 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, images: "RowIma
 
     def read_row(row: dict[str, Any]) -> dict[str, Any]:
         try:
-            values = {column: _read_kept(column, row[column]) for column in kept} | read(row)
+            values = {column: read_kept(column, row[column]) for column in kept} | read(row)
             if images is not None:
                 values = images.place(values, row)
             elif row.get("image") or row.get("images"):
@@ -97,7 +97,7 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, images: "RowIma
             num_proc=args.dataset_num_proc,
             desc=f"Reading {name}",
         )
-    _check_faults(rows, dataset, name)
+    check_faults(rows, dataset, name)
     return rows.remove_columns(FAULT)
 
 
@@ -131,7 +131,7 @@ def _has_messages(dataset: Dataset) -> bool:
     return any(isinstance(dataset[0][column], list) for column in ("prompt", "completion"))
 
 
-def _read_kept(column: str, value: Any) -> Any:
+def read_kept(column: str, value: Any) -> Any:
     """The value of a column that TRL reads too. It may be JSON, but not `None` where it is arguments of a template."""
     if column == LINE:
         return value
@@ -153,10 +153,12 @@ def _reader(
     """The function that reads a row, and the columns that it returns."""
     if kind == "text":
         field = args.dataset_text_field
-        return lambda row: _nothing_special({field: _answer(row, field)}), {field: Value("string")}
+        return lambda row: _nothing_special({field: read_answer(row, field)}), {field: Value("string")}
     if as_texts:
         columns = {"prompt": Value("string"), "completion": Value("string")}
-        return lambda row: _nothing_special({"prompt": _text(row, "prompt"), "completion": _answer(row)}), columns
+        return lambda row: _nothing_special(
+            {"prompt": read_text(row, "prompt"), "completion": read_answer(row)}
+        ), columns
     assistant_only, whole = bool(args.assistant_only_loss), args.completion_only_loss is False
     if kind == "prompt-completion":
         columns = {"prompt": MESSAGES, "completion": MESSAGES}
@@ -173,7 +175,7 @@ def _nothing_special(columns: dict[str, Any]) -> dict[str, Any]:
     return columns | {TRAINED_TURNS: [True], USES_TOOLS: False}
 
 
-def _text(row: dict[str, Any], column: str) -> str:
+def read_text(row: dict[str, Any], column: str) -> str:
     if row[column] is None:
         raise RowFault(f"something in the column `{column}`")
     if isinstance(row[column], list) and column in ("prompt", "completion"):
@@ -183,8 +185,8 @@ def _text(row: dict[str, Any], column: str) -> str:
     return row[column]
 
 
-def _answer(row: dict[str, Any], column: str = "completion") -> str:
-    text = _text(row, column)
+def read_answer(row: dict[str, Any], column: str = "completion") -> str:
+    text = read_text(row, column)
     check_answer(text)
     return text
 
@@ -194,11 +196,11 @@ def _talk(row: dict[str, Any], column: str, read_content: Callable[[Any], Any]) 
 
 
 def _alpaca(row: dict[str, Any]) -> Talk:
-    asked = [_text(row, "instruction"), *([_text(row, "input")] if row.get("input") else [])]
+    asked = [read_text(row, "instruction"), *([read_text(row, "input")] if row.get("input") else [])]
     history = row.get("history") or []
     if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
         raise RowFault("pairs of texts in the column `history`")
-    texts = [*(text for turn in history for text in turn), "\n".join(asked), _text(row, "output")]
+    texts = [*(text for turn in history for text in turn), "\n".join(asked), read_text(row, "output")]
     messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
     return _with_system(read_talk(messages, "history"), row)
 
@@ -207,7 +209,7 @@ def _with_system(talk: Talk, row: dict[str, Any]) -> Talk:
     """Puts the column `system` before a talk that does not begin with such a message, as some files have both."""
     if not row.get("system") or talk.roles[0] == "system":
         return talk
-    return Talk([{"role": "system", "content": _text(row, "system")}, *talk.messages], [None, *talk.flags])
+    return Talk([{"role": "system", "content": read_text(row, "system")}, *talk.messages], [None, *talk.flags])
 
 
 def _read_parts(
@@ -257,7 +259,7 @@ def _no_answer(talk: Talk, rule: str = "an answer of the assistant") -> RowFault
     )
 
 
-def _check_faults(rows: Dataset, dataset: Dataset, name: str) -> None:
+def check_faults(rows: Dataset, dataset: Dataset, name: str) -> None:
     faults = rows[FAULT][:]
     first = next((fault for fault in faults if fault is not None), None)
     if first is None:

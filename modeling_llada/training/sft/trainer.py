@@ -432,18 +432,6 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
             set_learning_rates(optimizer, self.model if model is None else model, self.args)
         return optimizer
 
-    # ---- Checkpoints ----
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        # PEFT loads an adapter in float32, but TRL trains it in bfloat16 if the model is quantized.
-        dtypes = {
-            name: parameter.dtype for name, parameter in self.model.named_parameters() if parameter.requires_grad
-        }
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        for name, parameter in self.model.named_parameters():
-            if dtypes.get(name, parameter.dtype) != parameter.dtype:
-                parameter.data = parameter.data.to(dtypes[name])
-
     # ---- Logs ----
 
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs) -> EvalLoopOutput:
