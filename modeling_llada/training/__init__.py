@@ -3,6 +3,8 @@
 """Masked supervised fine-tuning on TRL, and masked diffusion pre-training on the Trainer of transformers, with an
 autoregressive twin for comparison."""
 
+from importlib import import_module
+
 from .block_lengths import BlockLengthCallback
 from .expert_bias import ExpertBiasCallback
 from .pretraining.configuration import LLaDAPretrainingConfig
@@ -25,6 +27,8 @@ __all__ = [
     "LLaDAPretrainingConfig",
     "LLaDASFTConfig",
     "LLaDASFTTrainer",
+    "LLaDAVRPOConfig",
+    "LLaDAVRPOTrainer",
     "RowEntry",
     "RowMixture",
     "RowPhase",
@@ -38,15 +42,21 @@ __all__ = [
     "tokenize_documents",
 ]
 
+ON_TRL = {
+    "LLaDASFTConfig": ".sft.configuration",
+    "LLaDASFTTrainer": ".sft.trainer",
+    "LLaDAVRPOConfig": ".preference.configuration",
+    "LLaDAVRPOTrainer": ".preference.trainer",
+}
+
 
 def __getattr__(name: str):
     # TRL takes seconds to import, and pre-training does not need it.
-    if name not in ("LLaDASFTConfig", "LLaDASFTTrainer"):
+    if name not in ON_TRL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from .sft.trainer import LLaDASFTConfig, LLaDASFTTrainer
+        return getattr(import_module(ON_TRL[name], __name__), name)
     except ModuleNotFoundError as error:
         raise ImportError(
             f"`{name}` needs the package {error.name!r}, which is not installed: pip install -e '.[train]'"
         ) from error
-    return {"LLaDASFTConfig": LLaDASFTConfig, "LLaDASFTTrainer": LLaDASFTTrainer}[name]

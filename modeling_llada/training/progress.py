@@ -16,6 +16,8 @@ FORMATS = {
     "loss": "loss {:.4f}",
     "masked_accuracy": "accuracy {:.3f}",
     "perplexity": "perplexity {:.2f}",
+    "rewards/accuracies": "preferred {:.3f}",
+    "rewards/margins": "margin {:.4f}",
     "learning_rate": "lr {:.3g}",
     "tokens_per_second": "{:,.0f} tokens/s",
     "grad_norm": "grad {:.3g}",

@@ -1,0 +1,199 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Reads datasets of pairs, and finishes their tokens. Errors name the rows, before anything is trained.
+
+Pairs have the columns `chosen` and `rejected`, two texts or two lists of messages, and mostly a `prompt` of the same kind. Without
+it, the prompt is what both responses begin with.
+"""
+
+import functools
+from typing import Any
+
+from accelerate import PartialState
+from datasets import Dataset, Features, Json, List, Value
+from transformers import PreTrainedTokenizerBase
+from trl import extract_prompt
+
+from ...conversation import message_text
+from ..data_files import LINE, numbered_rows
+from ..sft.formats import FAULT, MESSAGES, USES_TOOLS, check_dataset, check_faults, read_answer, read_kept, read_text
+from ..sft.messages import RowFault, check_answer, read_talk
+from ..sft.rows import check_rows, cut_rows, finish_rows
+from .configuration import LLaDAVRPOConfig
+from .ordered_pairs import TOKENS
+
+
+SIDES = ("chosen", "rejected")
+IMAGES = ("image", "images")
+ONE_KIND = (
+    "a `chosen` and a `rejected` response, and a `prompt` if there is one, of one kind: texts or lists of messages"
+)
+
+
+def read_pairs(dataset: Dataset, name: str, args: LLaDAVRPOConfig) -> Dataset:
+    """
+    Checks pairs, and turns them into the columns `prompt`, `chosen` and `rejected`, which TRL reads. Pairs of tokens
+    (`prompt_ids`, `chosen_ids`, `rejected_ids`) are not changed.
+
+    Raises:
+        `ValueError`: if columns are missing, or pairs are equal, empty, or of several kinds; it names the rows.
+    """
+    check_dataset(dataset, name)
+    dataset = dataset.with_format(None)
+    if set(TOKENS) <= set(dataset.column_names):
+        return dataset
+    if not set(SIDES) <= set(dataset.column_names):
+        raise ValueError(
+            f"`{name}` must have the columns `chosen` and `rejected`, and mostly `prompt`, but has "
+            f"{sorted(dataset.column_names)}. Rename them, or turn rows with scores into pairs."
+        )
+    has_prompt = "prompt" in dataset.column_names
+    is_text = isinstance(dataset[0]["chosen"], str)
+    read = functools.partial(_read_texts if is_text else _read_messages, has_prompt=has_prompt)
+    kept = [column for column in ("tools", "chat_template_kwargs", LINE) if column in dataset.column_names]
+    if is_text:
+        kept = [column for column in kept if column == LINE]
+    features = dict.fromkeys(("prompt", *SIDES), Value("string") if is_text else MESSAGES)
+    features |= {USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
+    features |= {column: Value("int64") if column == LINE else Json() for column in kept}
+
+    def read_pair(row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            values = {column: read_kept(column, row[column]) for column in kept} | read(row)
+            if any(row.get(column) for column in IMAGES):
+                raise RowFault("texts without images", "Pairs with images cannot be trained on. Drop these rows.")
+            if values["chosen"] == values["rejected"]:
+                raise RowFault(
+                    "two different responses in each row",
+                    "Equal ones say nothing about what is better: drop these rows.",
+                )
+        except RowFault as fault:
+            return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
+        return values | {USES_TOOLS: values[USES_TOOLS] or bool(values.get("tools")), FAULT: None}
+
+    with PartialState().main_process_first():
+        pairs = dataset.map(
+            read_pair,
+            features=Features(features),
+            remove_columns=dataset.column_names,
+            num_proc=args.dataset_num_proc,
+            desc=f"Reading {name}",
+        )
+    check_faults(pairs, dataset, name)
+    return pairs.remove_columns(FAULT)
+
+
+def _read_texts(row: dict[str, Any], has_prompt: bool) -> dict[str, Any]:
+    if any(isinstance(row[column], list) for column in row if column in ("prompt", *SIDES)):
+        raise RowFault(ONE_KIND)
+    texts = {side: read_answer(row, side) for side in SIDES}
+    if has_prompt:
+        texts["prompt"] = read_text(row, "prompt")
+    else:
+        texts = _without_prompt(texts)
+        for side in SIDES:
+            check_answer(texts[side])
+    return texts | {USES_TOOLS: False}
+
+
+def _read_messages(row: dict[str, Any], has_prompt: bool) -> dict[str, Any]:
+    if any(isinstance(row[column], str) for column in row if column in ("prompt", *SIDES)):
+        raise RowFault(ONE_KIND)
+    columns = ("prompt", *SIDES) if has_prompt else SIDES
+    talks = {column: read_talk(row[column], column, message_text) for column in columns}
+    messages = {column: talk.messages for column, talk in talks.items()}
+    messages = messages if has_prompt else _without_prompt(messages)
+    for side in SIDES:
+        answer = messages[side][-1] if messages[side] else {"role": None}
+        if answer["role"] != "assistant":
+            raise RowFault(f"an answer of the assistant at the end of `{side}`")
+        check_answer(answer["content"], bool(answer.get("tool_calls")))
+    return messages | {USES_TOOLS: any(talk.uses_tools for talk in talks.values())}
+
+
+def _without_prompt(row: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of both responses what they begin with, which is the prompt."""
+    if row["chosen"] == row["rejected"]:
+        return row | {"prompt": row["chosen"]}  # which is refused as equal
+    return extract_prompt(row)
+
+
+def finish_pairs(
+    dataset: Dataset,
+    name: str,
+    args: LLaDAVRPOConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    vocab_size: int,
+    context: int,
+) -> Dataset:
+    """
+    Ends each response with one EOS, and cuts rows at `max_length`, as fine-tuning does.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            Pairs of tokens.
+        name (`str`):
+            How error messages call it.
+        args ([`LLaDAVRPOConfig`]):
+            The arguments.
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer.
+        vocab_size (`int`):
+            The number of tokens that the model reads.
+        context (`int`):
+            The longest row that the model reads.
+
+    Returns:
+        [`~datasets.Dataset`]: with `prompt_ids`, `chosen_ids` and `rejected_ids`.
+
+    Raises:
+        `ValueError`: if a response cannot be scored, a row is longer than the context, or a pair is equal after the cut.
+    """
+    sides = {side: _finish_side(dataset, f'{name}["{side}"]', side, args, tokenizer, vocab_size) for side in SIDES}
+    lengths = {side: [len(tokens) for tokens in rows["input_ids"]] for side, rows in sides.items()}
+    filled = args.eos_fill if isinstance(args.eos_fill, int) else 0
+    longest = [max(filled, *pair) for pair in zip(*lengths.values(), strict=True)]
+    too_long = [row for row, length in enumerate(longest) if length > context]
+    if too_long:
+        raise ValueError(
+            f"`{name}` must have rows that fit into the {context} tokens that `model` reads, but {numbered_rows(too_long, dataset)} "
+            f"are longer, up to {max(longest)} tokens. Set `max_length` to at most {context}, shorten the prompts, or drop these "
+            "rows."
+        )
+    equal = [
+        row
+        for row, (one, other) in enumerate(zip(*(sides[side]["input_ids"] for side in SIDES), strict=True))
+        if one == other
+    ]
+    if equal:
+        limit = f" after rows were cut at `max_length={args.max_length}`" if args.max_length else ""
+        raise ValueError(
+            f"`{name}` must have two different responses in each row, but those of {numbered_rows(equal, dataset)} have the same "
+            f"tokens{limit}. Raise `max_length`, or drop these rows."
+        )
+    starts = [len(prompt) for prompt in dataset["prompt_ids"]]
+    columns = {
+        f"{side}_ids": [row[n:] for row, n in zip(rows["input_ids"], starts, strict=True)]
+        for side, rows in sides.items()
+    }
+    finished = dataset.select_columns(["prompt_ids"])
+    for column, values in columns.items():
+        finished = finished.add_column(column, values)
+    return finished
+
+
+def _finish_side(
+    dataset: Dataset, name: str, side: str, args: LLaDAVRPOConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int
+) -> Dataset:
+    """The rows of the chosen or the rejected responses, with labels, ended and cut."""
+
+    def join(pair):
+        prompt, response = pair["prompt_ids"], pair[f"{side}_ids"]
+        return {"input_ids": prompt + response, "labels": [-100] * len(prompt) + response}
+
+    others = [column for column in dataset.column_names if column != LINE]
+    with PartialState().main_process_first():
+        rows = dataset.map(join, remove_columns=others, num_proc=args.dataset_num_proc, desc=f"Joining {name}")
+    rows = cut_rows(finish_rows(rows, name, args, tokenizer), name, args)
+    check_rows(rows, name, args, tokenizer, vocab_size)
+    return rows

@@ -1,0 +1,87 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Small runs of preference optimisation that several tests share."""
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import save_file
+from transformers import AutoTokenizer
+
+from modeling_llada.training import LLaDAVRPOConfig, LLaDAVRPOTrainer
+from support.sft_runs import POEMS, SPLITS, KillAtStep5, losses_of, weights_of
+
+
+# Ten pairs, whose rejected response is that of another poem: the two lengths mostly differ.
+PAIRS = Dataset.from_list(
+    [
+        {"prompt": prompt, "chosen": chosen, "rejected": POEMS[(number + 3) % len(POEMS)][1]}
+        for number, (prompt, chosen) in enumerate(POEMS)
+    ]
+)
+# What is trained on them.
+CASES = {
+    "all weights": {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]},
+    "LoRA": {"peft_config": LoraConfig(r=4), "gradient_checkpointing": True},
+}
+
+
+def vrpo_trainer(folder, output_dir, train_dataset=PAIRS, eval_dataset=None, model=None, **settings):
+    """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDAVRPOConfig`, or of the trainer."""
+    names = ("peft_config", "callbacks", "processing_class", "quantization_config", "ref_model", "compute_metrics")
+    options = {name: settings.pop(name) for name in names if name in settings}
+    defaults = {
+        "output_dir": str(output_dir),
+        "max_steps": 3,
+        "per_device_train_batch_size": 4,
+        "num_noise_samples": 2,
+        "learning_rate": 1e-2,
+        "seed": 3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+    }
+    if model is not None and "processing_class" not in options:
+        options["processing_class"] = AutoTokenizer.from_pretrained(folder)
+    return LLaDAVRPOTrainer(
+        str(folder) if model is None else model,
+        args=LLaDAVRPOConfig(**(defaults | settings)),
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        **options,
+    )
+
+
+def train_split(folder, output_dir, split, case):
+    """Trains more than an epoch of one of `CASES` on one of `SPLITS`. Plain SGD: AdamW would divide rounding errors by themselves."""
+    rows, accumulation = SPLITS[split]
+    plain = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.05, "lr_scheduler_type": "constant"}
+    sizes = {"per_device_train_batch_size": rows, "per_device_eval_batch_size": rows}
+    sizes["gradient_accumulation_steps"] = accumulation
+    trainer = vrpo_trainer(folder, output_dir, eval_dataset=PAIRS.select(range(8)), **plain | sizes | CASES[case])
+    trainer.train()
+    return trainer
+
+
+def results_of(trainer) -> dict[str, torch.Tensor]:
+    """The trained tensors, the losses of all steps, and that of the evaluation."""
+    values = weights_of(trainer)
+    values["losses"] = torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
+    values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
+    return values
+
+
+def train_on_two_processes(folder, output_dir) -> None:
+    """Trains all cases, and writes the results."""
+    for case in CASES:
+        values = results_of(train_split(folder, output_dir / "run", "two processes, 4", case))
+        if int(torch.distributed.get_rank()) == 0:
+            save_file({name: value.contiguous() for name, value in values.items()}, output_dir / f"{case}.safetensors")
+
+
+def train_until_killed(folder, output_dir, settings) -> None:
+    """Trains, and does not return."""
+    vrpo_trainer(folder, output_dir, callbacks=[KillAtStep5()], **settings).train()
