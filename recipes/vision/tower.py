@@ -103,9 +103,9 @@ class Contrast(nn.Module):
         weights = self.weigh(features).float().softmax(1)
         return F.normalize((weights * features.float()).sum(1), dim=-1)
 
-    def embed_texts(self, input_ids: torch.Tensor) -> torch.Tensor:
-        is_text = (input_ids != self.filler).unsqueeze(-1)
-        return F.normalize((self.embed_tokens(input_ids).float() * is_text).sum(1), dim=-1)
+    def sum_tokens(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Texts, `(number, length)`, as the sums of the embeddings of their tokens, `(number, hidden_size)`."""
+        return F.embedding_bag(input_ids, self.embed_tokens.weight, mode="sum", padding_idx=self.filler)
 
     @torch.no_grad()
     def match_size(self, pixels: torch.Tensor) -> None:
@@ -118,7 +118,7 @@ class Contrast(nn.Module):
 
     def loss(self, pictures: torch.Tensor, texts: torch.Tensor, is_pair: torch.BoolTensor) -> torch.Tensor:
         """The sigmoid loss, summed: each picture and each text are a pair or not. The paper divides it by the pictures."""
-        logits = self.log_scale.exp() * pictures @ texts.T + self.bias
+        logits = self.log_scale.exp() * pictures @ F.normalize(texts, dim=-1).T + self.bias
         return -F.logsigmoid(torch.where(is_pair, logits, -logits)).sum()
 
 
@@ -281,7 +281,6 @@ class TowerTraining:
         self.names, self.line_texts = (self._tokenize(tokenizer, kept.texts) for kept in (self.seen, self.lines))
         corners = [(PLACES[language][3 * row + column], form) for row, column in CORNERS for language, form in FORMS]
         self.corners = self._tokenize(tokenizer, [form.format(place) for place, form in corners])
-        self.names_at_corners = self._names_at_corners()
         self.generator = torch.Generator(device).manual_seed(seed)
         self.optimizers = self._make_optimizers()
         self.step, self.log = 0, []
@@ -325,11 +324,13 @@ class TowerTraining:
         is_name_of_alone, is_name_at_corner = is_name[:num_alone], self._at_corners(is_name[num_alone:])
         with self.autocast():
             alone, corners, ink = self._embed_views(self.seen.pictures[emoji], num_alone, self.lines.pictures[lines])
-            texts = self.contrast.embed_texts(torch.cat([self.names, self.line_texts[line]]))
-            texts_at_corners = self.contrast.embed_texts(self.names_at_corners)
+            names, line_texts, corners_in_words = (
+                self.contrast.sum_tokens(texts) for texts in (self.names, self.line_texts[line], self.corners)
+            )
+        names_at_corners = self._at_corners_in_words(names, corners_in_words)
         is_pair = torch.block_diag(is_name_of_alone, line // 2 == line[:, None] // 2)
-        loss = self.contrast.loss(torch.cat([alone, ink]), texts, is_pair)
-        loss = (loss + self.contrast.loss(corners, texts_at_corners, is_name_at_corner)) / args.batch_size
+        loss = self.contrast.loss(torch.cat([alone, ink]), torch.cat([names, line_texts]), is_pair)
+        loss = (loss + self.contrast.loss(corners, names_at_corners, is_name_at_corner)) / args.batch_size
         self.contrast.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.contrast.parameters(), 1.0)
@@ -348,11 +349,10 @@ class TowerTraining:
         is_at = torch.eye(len(CORNERS), dtype=torch.bool, device=self.device).repeat(len(is_name) // len(CORNERS), 1)
         return (is_at.unsqueeze(-1) & is_name.unsqueeze(1)).flatten(1)
 
-    def _names_at_corners(self) -> torch.Tensor:
-        """The tokens of all names with the words for each corner in the same form, `(corners * names, tokens)`."""
-        corners = self.corners.view(len(CORNERS), len(FORMS), -1).repeat(1, len(self.names) // len(FORMS), 1)
-        names = self.names.expand(len(CORNERS), *self.names.shape)
-        return torch.cat([names, corners], -1).flatten(0, 1)
+    def _at_corners_in_words(self, names: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
+        """All names with the words for each corner in the same form, as sums: `(corners * names, hidden_size)`."""
+        corners = corners.view(len(CORNERS), len(FORMS), -1).repeat(1, len(names) // len(FORMS), 1)
+        return (corners + names).flatten(0, 1)
 
     def _embed_views(
         self, emoji: torch.Tensor, num_alone: int, lines: torch.Tensor
@@ -376,7 +376,7 @@ class TowerTraining:
             features = torch.cat(
                 [self.contrast.embed_pictures(self.contrast.get_tile_features(part)) for part in views.split(512)]
             )
-            texts = self.contrast.embed_texts(self.names)
+            texts = F.normalize(self.contrast.sum_tokens(self.names), dim=-1)
         for language in LANGUAGES:
             column = COLUMN[language]
             nearest = (features @ texts[column :: len(FORMS)].T).argmax(-1)

@@ -187,11 +187,11 @@ class TestTower:
         model, processor = make_model(load_recipe(CONFIG, {}, SMALL), build_tokenizer(small_archive()))
         contrast = tower.Contrast(model.model, 8, processor.tokenizer.pad_token_id)
         texts = torch.tensor([[5, 6, 7], [5, 6, processor.tokenizer.pad_token_id]])
-        embedded, weight = contrast.embed_texts(texts), model.model.embed_tokens.weight
-        torch.testing.assert_close(embedded[1], torch.nn.functional.normalize(weight[5] + weight[6], dim=-1))
+        sums, weight = contrast.sum_tokens(texts), model.model.embed_tokens.weight
+        torch.testing.assert_close(sums, torch.stack([weight[5] + weight[6] + weight[7], weight[5] + weight[6]]))
         pixels = torch.rand(2, 3, 64, 64)
         features = model.model.get_tile_features(pixels)
-        assert contrast.embed_pictures(features).shape == embedded.shape == (2, 16)
+        assert contrast.embed_pictures(features).shape == sums.shape == (2, 16)
         contrast.match_size(pixels)
         sizes = [one.pow(2).mean().sqrt() for one in (model.model.get_tile_features(pixels), weight)]
         torch.testing.assert_close(*sizes)
@@ -202,13 +202,16 @@ class TestTower:
         model, _ = make_model(load_recipe(CONFIG, {}, SMALL), tokenizer)
         args = tower.TowerArguments(batch_size=16, num_lines=8)
         training = tower.TowerTraining(model.model, tokenizer, archive, args, 0, torch.device("cpu"))
-        rows = training._names_at_corners()
+        contrast = training.contrast
+        sums = training._at_corners_in_words(
+            contrast.sum_tokens(training.names), contrast.sum_tokens(training.corners)
+        )
         num_names, name = 3 * len(archive.emoji), archive.emoji[1]
         texts = [(name.en, "bottom left"), (f" {name.en}", " bottom left"), (name.zh, "左下")]
         for form, parts in enumerate(texts):
-            row = rows[2 * num_names + 3 * 1 + form]
-            expected = [tokenizer(part, add_special_tokens=False).input_ids for part in parts]
-            assert row[row != tokenizer.pad_token_id].tolist() == sum(expected, [])
+            tokens = [token for part in parts for token in tokenizer(part, add_special_tokens=False).input_ids]
+            expected = model.model.embed_tokens.weight[tokens].sum(0)
+            torch.testing.assert_close(sums[2 * num_names + 3 * 1 + form], expected)
         # The third view of a tile is at the bottom left.
         is_name = training._is_name(training.seen.captions[:4])
         is_at = training._at_corners(is_name)
