@@ -88,18 +88,25 @@ class Denoiser:
 
     def steps(self, block: Block) -> Iterator[None]:
         """Yields before each step of a block, until it holds no mask; that may take more steps than scheduled."""
-        while self.canvas.masked_in(block).any():
+        while self._active(block).any():
             yield
 
     def step(self, block: Block) -> Prediction:
         """Makes one step in the active block, and counts it in the block."""
-        prediction = self._step(block)
+        prediction = self._run(block)
         block.step += 1
         block.num_passes += 1
         return prediction
 
+    def _active(self, block: Block) -> torch.BoolTensor:
+        """The positions that a step predicts, `(batch, block_length)`: the masks."""
+        return self.canvas.masked_in(block)
+
+    def _run(self, block: Block) -> Prediction:
+        return self._step(block)
+
     def _step(self, block: Block) -> Prediction:
-        mask = self.canvas.masked_in(block)
+        mask = self._active(block)
         prediction = self._predict(block, mask)
         commit = self._choose_commits(block, mask, prediction)
         self._write(block, commit, prediction)

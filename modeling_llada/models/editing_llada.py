@@ -20,19 +20,23 @@ from .denoising_llada import Denoiser, Prediction
 
 
 class EditingDenoiser(Denoiser):
-    """Makes denoising steps that edit. They are not recorded: no schedule says how many of them a block takes."""
+    """Makes denoising steps that edit."""
 
-    def __init__(self, *args) -> None:
-        super().__init__(*args)
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
         self.never_proposed = None
+        # Of each row in its block: the editing steps that are left, and the most passes without a proposal of the mask token
+        self.edits_left, self.max_passes = torch.zeros_like(self.canvas.num_forward_passes).repeat(2, 1)
 
     def steps(self, block: Block) -> Iterator[None]:
         """Yields before each step of a block, until no row has a mask or an editing step left."""
+        self._start(block)
+        yield from super().steps(block)
+
+    def _start(self, block: Block) -> None:
         num_masks = self.canvas.masked_in(block).sum(-1)
-        self.edits_left = (num_masks > 0) * self.config.max_post_edit_steps  # of each row, after its last mask
-        self.max_passes = num_masks + self.config.max_post_edit_steps
-        while self._active(block).any():
-            yield
+        self.edits_left.copy_((num_masks > 0) * self.config.max_post_edit_steps)
+        self.max_passes.copy_(num_masks + self.config.max_post_edit_steps)
 
     def _active(self, block: Block) -> torch.BoolTensor:
         """The positions that a step may write, `(batch, block_length)`."""
@@ -41,7 +45,7 @@ class EditingDenoiser(Denoiser):
 
     def _is_stuck(self, block: Block) -> torch.BoolTensor:
         """The rows that have made as many passes as a block takes where the mask token is never proposed, `(batch,)`."""
-        return block.num_passes >= self.max_passes
+        return block.step >= self.max_passes
 
     def _step(self, block: Block) -> Prediction:
         canvas = self.canvas
@@ -52,8 +56,9 @@ class EditingDenoiser(Denoiser):
         edit = self._choose_edits(active & ~mask, tokens, prediction)
         self._write(block, commit | edit, prediction)
         self._open(block, edit & is_mask)
+        is_editing = active.any(-1) & ~mask.any(-1)
         edits_left = torch.where(edit.any(-1), self.edits_left - 1, 0)
-        self.edits_left = torch.where(mask.any(-1), self.edits_left, edits_left)
+        self.edits_left.copy_(torch.where(is_editing, edits_left, self.edits_left))
         return prediction
 
     def _choose_edits(

@@ -101,8 +101,8 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "the model is not on a CUDA device, and there is no `compile_config`"
     if config.suffix_window is not None and model.block_geometry.sees_suffix:
         return "a suffix window changes the length of the canvas"
-    if config.edit_threshold is not None:
-        return "with edits, no schedule says how many steps a block takes"
+    if config.insert_delete:
+        return "DELETE and INSERT depend on the earlier steps of a block"
     if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):
         return "the model is in training mode, or under autocast"
     if hasattr(model, "_hf_hook") or getattr(model, "_tp_size", None) not in (None, 1):
@@ -169,7 +169,8 @@ class Recordings:
         )
         if key not in self.by_key:
             find = weakref.WeakMethod(self.find)
-            self.by_key[key] = RecordedDenoiser(model, canvas.copy(), config, is_watched, self.pool, find)
+            kind = RecordedDenoiser if config.edit_threshold is None else RecordedEditingDenoiser
+            self.by_key[key] = kind(model, canvas.copy(), config, is_watched, self.pool, find)
         self.by_key.move_to_end(key)
         while len(self.by_key) > MAX_RECORDINGS:
             self.by_key.popitem(last=False)
@@ -281,7 +282,7 @@ class RecordedDenoiser(Denoiser):
         canvas = self.canvas.select(rows)
         return rows, self.find()(self.model, canvas, self.config, generators, self.is_watched)
 
-    def _step(self, block: Block) -> Prediction:
+    def _run(self, block: Block) -> Prediction:
         """Replays the step for the shape of the block and its window, and records it the first time."""
         if self.fewer is not None:
             return self.fewer.step(block.select(self.rows))
@@ -322,7 +323,7 @@ class RecordedDenoiser(Denoiser):
         widths += [1] if self.config.remasking == "random" else []
         if not widths:
             return
-        mask = self.canvas.masked_in(block)
+        mask = self._active(block)
         for width in widths:
             values = draw_uniform(mask, self.generators, width)
             key = (mask.shape[1], width)
@@ -374,7 +375,7 @@ class RecordedDenoiser(Denoiser):
     def _static_step(self, block_length: int, window_length: int | None) -> Prediction:
         """The step of [`Denoiser`] at static shapes: offsets and counters are tensors. Without a window all is recomputed."""
         self.block.width, self.window.width = block_length, window_length
-        prediction = super()._step(self.block)
+        prediction = self._step(self.block)
         # Logits that are returned would take memory as long as the recording lives.
         return prediction if self.is_watched else prediction._replace(logits=None, scores=None)
 
@@ -423,6 +424,18 @@ class RecordedDenoiser(Denoiser):
             return self.attention_mask
         visible = self._visible(block)[:, None, None, None]
         return self.attention_mask & (torch.arange(self.attention_mask.shape[-1], device=visible.device) < visible)
+
+
+class RecordedEditingDenoiser(EditingDenoiser, RecordedDenoiser):
+    """Makes the steps of [`EditingDenoiser`] at static shapes. No schedule says how many of them a block takes."""
+
+    def steps(self, block: Block) -> Iterator[None]:
+        """Yields before each step of a block, or some steps more, which change nothing."""
+        self._start(block)
+        interval = 1 if self.is_watched else POLL_INTERVAL
+        while self._active(block).any():
+            for _ in range(interval):
+                yield
 
 
 def address(weight: torch.Tensor) -> int:

@@ -14,8 +14,6 @@ A mask is *original* if it was there when the block began, also after it has mov
 - A step that finds its block as it was before changes its least certain token to another one than was ever written there.
 """
 
-from collections.abc import Iterator
-
 import torch
 
 from .blocks_llada import Block
@@ -27,7 +25,7 @@ MOVED = ("tokens", "step", "confidence")  # what the canvas knows of a position
 
 
 class InsertDeleteDenoiser(EditingDenoiser):
-    """Makes denoising steps that edit, insert and delete."""
+    """Makes denoising steps that edit, insert and delete, until every row has made its last one in the block."""
 
     def __init__(self, *args) -> None:
         super().__init__(*args)
@@ -35,16 +33,13 @@ class InsertDeleteDenoiser(EditingDenoiser):
         never_last = [self.config.mask_token_id, self.delete, self.insert]
         self.never_last = torch.tensor(never_last, device=self.canvas.tokens.device)
 
-    def steps(self, block: Block) -> Iterator[None]:
-        """Yields before each step of a block, until every row has made its last one."""
+    def _start(self, block: Block) -> None:
         self.original = self.canvas.masked_in(block)
         self.is_finished = ~self.original.any(-1)
         self.num_edits = torch.zeros_like(block.start)  # the steps without an original mask
         self.max_passes = block.length + self.config.max_post_edit_steps + 1
         self.seen: list[torch.LongTensor] = []  # the block before each step
         self.written: list[torch.LongTensor] = []  # the tokens that each step wrote, -1 elsewhere
-        while self._active(block).any():
-            yield
 
     def _active(self, block: Block) -> torch.BoolTensor:
         return self.canvas.writable_in(block) & ~self.is_finished[:, None]

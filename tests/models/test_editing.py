@@ -6,7 +6,6 @@ import pytest
 import torch
 from support.generate_calls import letters, tiny_model
 from support.golden_edits import cases_of, check_alone, check_in_batch
-from support.golden_families import golden_of
 from support.mock_model import (
     EOS,
     MASK,
@@ -258,11 +257,3 @@ class TestWatching:
         options = EDITING | {"stop_at_eos": True, "skip_after_eos": skip_after_eos}
         output = details(of_canvas(answers), max_new_tokens=3, **options)
         assert output.sequences[0, 3:].tolist() == ([10, EOS, PAD] if skip_after_eos else [10, 11, 12])
-
-
-def test_such_steps_are_not_recorded():
-    """With them a `compile_config` changes nothing."""
-    golden = golden_of("llada2")
-    options = {"max_new_tokens": 8, "block_length": 8, "edit_threshold": 0.0, "max_post_edit_steps": 4}
-    plain = details(golden.model, **options)
-    assert torch.equal(details(golden.model, **options, compile_config=CompileConfig()).sequences, plain.sequences)

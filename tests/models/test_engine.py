@@ -58,6 +58,9 @@ OPTIONS = [
     {**SMALL, "temperature": 0.7, "remasking": "random", "block_cache": "dual"},
     {**SMALL, "temperature": 2.0, "top_k": 9, "top_p": 0.9, "min_p": 0.05},
     {**SMALL, "remasking": "random", "cfg_scale": 0.5},
+    {**SMALL, "edit_threshold": 0.0, "max_post_edit_steps": 5},
+    {**SMALL, "edit_threshold": 0.05, "stutter_penalty": 1.5, "confidence_threshold": 0.05, "block_cache": "dual"},
+    {**SMALL, "edit_threshold": 0.0, "max_post_edit_steps": 2, "temperature": 0.7, "min_commits": 2},
     {**SMALL, "draft_steps": 3},
     {**SMALL, "draft_steps": 2, "block_cache": "dual", "cfg_scale": 0.5},
     {**SMALL, "draft_steps": 4, "block_cache": "prefix", "confidence_threshold": 0.3},
@@ -399,6 +402,9 @@ class TestWhyNotRecordable:
         generators = [{"generator": torch.Generator().manual_seed(0)} for _ in range(2)]
         first, second = (model.generate(random_ids(1, 12), **SMALL, **options, **one) for one in generators)
         assert torch.equal(first, second) and not static.recorded
+
+    def test_tokens_that_move(self, model):
+        assert "DELETE and INSERT" in self.reason(model, edit_threshold=0.5, insert_delete=True)
 
     def test_training_mode(self, static, model, random_ids):
         model.train()
