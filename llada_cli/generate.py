@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from . import generate_file
 from .arguments import add_model_arguments, find_checkpoint, open_with_processor
 from .decoding import (
     add_decoding_arguments,
@@ -48,6 +49,8 @@ EXAMPLES = """examples:
   print JSON for a program, or draw a picture:
     llada generate "床前明月光，" --json
     llada generate "床前明月光，" --svg denoising.svg
+  complete the prompts of a file, several at a time; if it is stopped, the same command goes on:
+    llada generate --file prompts.jsonl --output answers.jsonl --block-length 8 --block-cache dual
   ask about pictures; PROMPT is the question of a chat then, and only the answer is written:
     llada generate "What is in the picture?" --image photo.jpg --model GSAI-ML/LLaDA-V
   use another checkpoint, with the settings of its authors:
@@ -71,6 +74,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add_image_argument(task, "a picture that PROMPT asks about")
     declared = parser.add_argument_group("prompt fields")
     parser.prepare = lambda arguments: add_prompt_fields(parser, declared, arguments)
+    generate_file.add_file_arguments(parser)
     add_decoding_arguments(parser, without=(), is_fast=True)
     add_model_arguments(parser)
     add_output_arguments(parser)
@@ -124,6 +128,10 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Generates as the command line asks."""
+    if args.file is not None:
+        generate_file.run(args)
+        return
+    generate_file.check_no_file(args)
     name = find_checkpoint(args.model)
     check_arguments(args)
     seed, delay = choose_seed(args), animation_delay(args)
