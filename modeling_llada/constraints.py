@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Constraints on an answer: a regular expression, a JSON schema or a list of choices, compiled for a tokenizer.
 
-outlines-core compiles the expression to an automaton over the tokens of the vocabulary; what is kept of it are the
-tensors that `models/constraints_llada.py` decodes with.
+`compilers` turns them into an automaton over the tokens of the vocabulary; what is kept of it are the tensors that
+`models/constraints_llada.py` decodes with.
 """
 
 import re
@@ -15,12 +15,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from transformers import PreTrainedTokenizerBase
 
-from .compilers.automata import Expression, compile_expression
-from .compilers.json_schemas import schema_to_regex
-from .compilers.token_texts import token_texts
 from .models.constraints_llada import TokenAutomaton
 from .writing import write_atomically
 
+
+try:
+    from .compilers.automata import Expression, compile_expression
+    from .compilers.json_schemas import schema_to_regex
+    from .compilers.token_texts import token_texts
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"`Constraint` needs the package {error.name!r}, which is not installed: pip install -e '.[constraints]'"
+    ) from error
 
 CACHE_SIZE = 32  # compiled constraints that are kept in memory
 
@@ -66,8 +72,8 @@ class Constraint:
                 A fast tokenizer: byte-level, Metaspace, or of whole characters.
 
         Raises:
-            `ValueError`: if the pattern is not supported, no sequence of tokens spells a text that matches, or the tokenizer
-            is of another kind.
+            `ValueError`: if the pattern is not supported or too large, no sequence of tokens spells a text that matches, or
+            the tokenizer is of another kind.
         """
         if not isinstance(pattern, str):
             raise ValueError(
@@ -101,7 +107,9 @@ class Constraint:
         return cls.compile(Expression(pattern, "choices", is_tame=True), tokenizer)
 
     @classmethod
-    def from_json_schema(cls, schema, tokenizer: PreTrainedTokenizerBase) -> "Constraint":
+    def from_json_schema(
+        cls, schema, tokenizer: PreTrainedTokenizerBase, max_depth: int | None = None
+    ) -> "Constraint":
         """
         JSON that validates against a schema. Its properties are in the order of the schema, without others, and with at most
         one space after a colon or comma.
@@ -111,12 +119,15 @@ class Constraint:
                 The schema, or its text.
             tokenizer (`PreTrainedTokenizerBase`):
                 As for [`Constraint.from_regex`].
+            max_depth (`int`, *optional*):
+                How often a definition may be inside itself, and a value of any kind inside another one. By default both are
+                refused.
 
         Raises:
-            `ValueError`: if the schema has a keyword that is not supported, or is recursive; and as
+            `ValueError`: if the schema is not valid, or says what cannot be kept (see docs/constraints.md); and as
             [`Constraint.from_regex`].
         """
-        return cls.compile(Expression(schema_to_regex(schema), "schema", is_tame=True), tokenizer)
+        return cls.compile(Expression(schema_to_regex(schema, max_depth), "schema", is_tame=True), tokenizer)
 
     @property
     def min_length(self) -> int:

@@ -13,18 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from outlines_core import Index, Vocabulary
 
 from ..models.constraints_llada import TokenAutomaton
 from .expressions import size_of
 from .token_texts import TokenTexts
 
-
-try:
-    from outlines_core import Index, Vocabulary
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"`Constraint` needs the package {error.name!r}, which is not installed: pip install -e '.[constraints]'"
-    ) from error
 
 MAX_PLACES = 20_000  # characters of an expression with its repetitions written out
 MAX_STATES = 50_000  # of the automaton over bytes

@@ -8,69 +8,37 @@ the expression would not keep is refused.
 """
 
 import json
-import re
+import math
+from collections import Counter
+from decimal import Decimal
+
+from jsonschema import Draft202012Validator, SchemaError
+
+from .automata import Expression
+from .expressions import Size, size_of, union
+from .numbers import NUMBER, Bound, integers_between, multiples_between, numbers_between
+from .schema_parts import KEYWORDS_OF_TYPES, Alternative, SchemaParts, item_of, property_of, refusal
+from .strings import CHARACTER, FORMATS, literal, pattern_in_json
 
 
-ANNOTATIONS = {
-    "$comment",
-    "$defs",
-    "$id",
-    "$schema",
-    "default",
-    "definitions",
-    "deprecated",
-    "description",
-    "examples",
-    "title",
-}
-BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-KEYWORDS = {
-    "string": {"minLength", "maxLength", "format"},
-    "integer": BOUNDS,
-    "number": set(),
-    "boolean": set(),
-    "null": set(),
-    "array": {"items", "minItems", "maxItems"},
-    "object": {"properties", "required", "additionalProperties"},
-}
-# Of the keywords whose values are not checked where they are read
-SHAPES = {"$ref": str, "anyOf": list, "enum": list, "properties": dict, "required": list}
-PYTHON_TYPES = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "null": type(None),
-    "array": list,
-    "object": dict,
-}
-
-CHARACTER = r'(?:[^"\\\x00-\x1f\x7f]|\\["\\/bfnrt])'
-INTEGER = "-?(?:0|[1-9][0-9]*)"
-NUMBER = rf"{INTEGER}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{{1,2}})?"
-# Days that each year has, so that every date exists.
-DATE = (
-    "[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-)
-TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?Z"
-FORMATS = {
-    "date": DATE,
-    "time": TIME,
-    "date-time": f"{DATE}T{TIME}",
-    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-}
+MAX_CHARACTERS = 2**20  # of the expression
+ANY = "a value of any kind"
+NUMBER_KEYWORDS = KEYWORDS_OF_TYPES["number"]
 
 
-def schema_to_regex(schema) -> str:
+def schema_to_regex(schema, max_depth: int | None = None) -> str:
     """
     The regular expression of a JSON schema.
 
     Args:
         schema (`dict`, `str` or a pydantic model):
             The schema, or its text.
+        max_depth (`int`, *optional*):
+            How often a definition may be inside itself, and a value of any kind inside another one. By default both are
+            refused.
 
     Raises:
-        `ValueError`: if the schema has a keyword that is not supported, or is recursive. It names the place.
+        `ValueError`: if the schema is not valid, or has a keyword or a combination that is not supported. It names the place.
 
     Example:
 
@@ -79,6 +47,8 @@ def schema_to_regex(schema) -> str:
     '(?:"red"|"blue")'
     ```
     """
+    if max_depth is not None and (not isinstance(max_depth, int) or isinstance(max_depth, bool) or max_depth < 0):
+        raise ValueError(f"`max_depth` must be a whole number from 0 on, but got {max_depth!r}.")
     if hasattr(schema, "model_json_schema"):
         schema = schema.model_json_schema()
     if isinstance(schema, str):
@@ -86,223 +56,249 @@ def schema_to_regex(schema) -> str:
             schema = json.loads(schema)
         except ValueError as error:
             raise ValueError(f"`schema` must be a JSON schema, but its text cannot be read: {error}.") from error
-    return SchemaReader(schema).convert(schema, "#", ("#",))
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise refusal(
+            "/".join(["#", *map(str, error.absolute_path)]), f"is not valid: {error.message[:200]}"
+        ) from error
+    return SchemaWriter(schema, max_depth).write()
 
 
-class SchemaReader:
-    """Converts the parts of one schema, which may refer to its definitions."""
+class SchemaWriter:
+    """Writes the expressions of the parts of one schema. `None` as an expression says that no value fits."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root: dict | bool, max_depth: int | None):
+        self.parts, self.max_depth = SchemaParts(root), max_depth
+        self.reason = ""  # why the last part had no value
 
-    def convert(self, schema, place: str, parents: tuple[str, ...]) -> str:
-        """The expression of the part at a place. `parents` are the references that led there."""
-        if not isinstance(schema, dict):
-            raise refusal(place, f"must be an object, but got {str(schema)[:80]}")
-        for name, kind in SHAPES.items():
-            if not isinstance(schema.get(name, kind()), kind):
-                raise refusal(place, f"must have a {kind.__name__} as `{name}`, but got {str(schema[name])[:80]}")
-        if "$ref" in schema:
-            check_keywords(schema, {"$ref"}, place)
-            return self.follow(schema["$ref"], place, parents)
-        if "anyOf" in schema:
-            check_keywords(schema, {"anyOf"}, place)
-            if not schema["anyOf"]:
-                raise refusal(place, "must have a part in `anyOf`")
-            return union(
-                self.convert(part, f"{place}/anyOf/{index}", parents) for index, part in enumerate(schema["anyOf"])
-            )
-        if "enum" in schema or "const" in schema:
-            return convert_values(schema, place)
-        types = schema.get("type")
-        types = types if isinstance(types, list) else [types]
-        unknown = [name for name in types if not isinstance(name, str) or name not in KEYWORDS]
-        if unknown or not types:
-            raise refusal(place, f"must have a `type` of {', '.join(KEYWORDS)}, but got {schema.get('type')!r}")
-        check_keywords(schema, {"type"}.union(*(KEYWORDS[name] for name in types)), place)
-        return union(getattr(self, f"convert_{name}")(schema, place, parents) for name in types)
+    def write(self) -> str:
+        expression = self.convert(self.parts.root, "#", Counter({"#": 1}))
+        if expression is None:
+            raise refusal("#", f"allows no value{self.reason}")
+        return expression
 
-    def follow(self, reference: str, place: str, parents: tuple[str, ...]) -> str:
-        """The expression of a definition."""
-        if reference in parents:
+    def convert(self, schema: dict | bool, place: str, depth: Counter) -> str | None:
+        """The expression of the part at a place. `depth` counts the references that led there."""
+        expressions = []
+        for alternative in self.parts.alternatives(schema, place):
+            is_any = not {"type", "enum"}.union(*KEYWORDS_OF_TYPES.values()) & set(alternative.keywords)
+            references = alternative.references | ({ANY} if is_any else set())
+            if self.is_shallow(references, place, depth):
+                expressions.append(self.convert_alternative(alternative, place, depth + Counter(references)))
+        expressions = [expression for expression in expressions if expression is not None]
+        if sum(map(len, expressions)) > MAX_CHARACTERS:
+            raise refusal(place, "is too large as a regular expression. Ask for less, or with less depth, or in parts")
+        return union(expressions) if expressions else None
+
+    def is_shallow(self, references: set[str], place: str, depth: Counter) -> bool:
+        """Whether definitions are not inside themselves too often."""
+        if self.max_depth is None and ANY in references:
+            raise refusal(place, f"allows {ANY}. Give a `type`, or `max_depth`")
+        recursive = [reference for reference in references if depth[reference] > (self.max_depth or 0)]
+        if recursive and self.max_depth is None:
             raise refusal(
-                place, f"is recursive: {reference!r} contains itself, and a regular expression has no unlimited depth"
+                place,
+                f"is recursive: {recursive[0]!r} contains itself, and a regular expression has no unlimited depth. Give `max_depth`",
             )
-        part = self.root
+        if recursive:
+            self.reason = f": {place} is deeper than `max_depth`"
+        return not recursive
+
+    def convert_alternative(self, alternative: Alternative, place: str, depth: Counter) -> str | None:
+        keywords = alternative.keywords
+        if "enum" in keywords:
+            values = self.parts.values(alternative)
+            self.reason = self.reason if values else f": {place} has no value in `enum` or `const` that fits"
+            return union(map(literal, values)) if values else None
+        types = alternative.types
+        expressions = [
+            getattr(self, f"convert_{name}")(keywords, place, depth)
+            for name in types
+            if name != "integer" or "number" not in types
+        ]
+        expressions = [expression for expression in expressions if expression is not None]
+        return union(expressions) if expressions else None
+
+    def convert_string(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        low, high = keywords.get("minLength", 0), keywords.get("maxLength", math.inf)
+        names = [name for name in ("pattern", "format") if name in keywords]
+        if low > high:
+            self.reason = f": at {place} `minLength` is {low} and `maxLength` is {high}"
+            return None
+        if len(names) == 2:
+            raise refusal(place, "has both `pattern` and `format`, which one expression cannot say. Leave one out")
+        if not names:
+            return f'"{CHARACTER}{repeat(low, high)}"'
+        expression, size = self.pattern(keywords, place) if names == ["pattern"] else self.format(keywords, place)
+        if size.shortest < low or size.longest > high:
+            longest = "any number of" if size.longest == math.inf else size.longest
+            raise refusal(
+                place,
+                f"has a `{names[0]}` of {size.shortest} to {longest} characters, and a length of {low} to {high}, which one "
+                "expression cannot say. Write the length into the pattern, as in '^[a-z]{1,8}$', or leave it out",
+            )
+        return f'"{expression}"'
+
+    def pattern(self, keywords: dict, place: str) -> tuple[str, Size]:
         try:
-            start, *names = reference.split("/")
-            for name in names:
-                part = part[name.replace("~1", "/").replace("~0", "~")]
-        except (KeyError, TypeError):
-            start = None
-        if start != "#":
-            raise refusal(place, f"refers to {reference!r}, which is not in the schema")
-        return self.convert(part, place, (*parents, reference))
+            expression, size = pattern_in_json(keywords["pattern"])
+        except ValueError as error:
+            raise refusal(place, f"has the `pattern` {keywords['pattern']!r}, which {error}") from error
+        Expression(expression, "schema").check_size()
+        return expression, size
 
-    def convert_string(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
-        if "format" not in schema:
-            return f'"{CHARACTER}{repeat(schema, "minLength", "maxLength", place)}"'
-        if schema["format"] not in FORMATS or {"minLength", "maxLength"} & set(schema):
-            raise refusal(
-                place, f"must have a `format` of {', '.join(FORMATS)} and no length, but got {schema['format']!r}"
-            )
-        return f'"{FORMATS[schema["format"]]}"'
+    def format(self, keywords: dict, place: str) -> tuple[str, Size]:
+        if keywords["format"] not in FORMATS:
+            raise refusal(place, f"must have a `format` of {', '.join(FORMATS)}, but got {keywords['format']!r}")
+        expression = FORMATS[keywords["format"]]
+        return expression, size_of(expression)
 
-    def convert_integer(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
-        if not all(isinstance(schema[name], int) for name in BOUNDS & set(schema)):
-            raise refusal(place, "must have integers as bounds")
-        lows = [schema[name] + shift for name, shift in (("minimum", 0), ("exclusiveMinimum", 1)) if name in schema]
-        highs = [schema[name] - shift for name, shift in (("maximum", 0), ("exclusiveMaximum", 1)) if name in schema]
-        low, high = max(lows, default=None), min(highs, default=None)
-        if low is not None and high is not None and low > high:
-            raise refusal(place, f"allows no integer: the bounds are {low} and {high}")
-        return integers_between(low, high)
+    def convert_integer(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        low, high = bounds(keywords)
+        # A bound that is excluded or has a fraction is moved to the next integer.
+        if low is not None:
+            low = math.ceil(low.value) + (not low.is_included and low.value == math.ceil(low.value))
+        if high is not None:
+            high = math.floor(high.value) - (not high.is_included and high.value == math.floor(high.value))
+        divisor = keywords.get("multipleOf", 1)
+        if divisor != int(divisor):
+            raise refusal(place, f"has {divisor} as `multipleOf`. Only whole numbers are supported")
+        try:
+            result = integers_between(low, high) if divisor == 1 else multiples_between(low, high, int(divisor))
+        except ValueError as error:
+            raise refusal(place, str(error)) from error
+        self.reason = self.reason if result else f": at {place} the bounds {low} and {high} hold no integer that fits"
+        return result
 
-    def convert_number(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
-        return NUMBER
+    def convert_number(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        if "multipleOf" in keywords:
+            return self.convert_integer(keywords, place, depth)
+        if not NUMBER_KEYWORDS & set(keywords):
+            return NUMBER
+        low, high = bounds(keywords)
+        try:
+            result = numbers_between(low, high)
+        except ValueError as error:
+            raise refusal(place, str(error)) from error
+        self.reason = self.reason if result else f": at {place} the bounds hold no number"
+        return result
 
-    def convert_boolean(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
+    def convert_boolean(self, keywords: dict, place: str, depth: Counter) -> str:
         return "(?:true|false)"
 
-    def convert_null(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
+    def convert_null(self, keywords: dict, place: str, depth: Counter) -> str:
         return "null"
 
-    def convert_array(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
-        if "items" not in schema:
-            raise refusal(place, "must say in `items` what the array holds")
-        item = self.convert(schema["items"], f"{place}/items", parents)
-        least, most = limits(schema, "minItems", "maxItems", place)
-        if most == 0:
-            return r"\[\]"
-        rest = f"{{{max(0, least - 1)},{'' if most is None else most - 1}}}"
-        items = f"{item}(?:, ?{item}){rest}"
-        return rf"\[{items}\]" if least else rf"\[(?:{items})?\]"
+    def convert_array(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        least, most = keywords.get("minItems", 0), keywords.get("maxItems", math.inf)
+        if keywords.get("uniqueItems") and most > 1:
+            raise refusal(
+                place, "has `uniqueItems`, which a regular expression cannot say. List the arrays in an `enum`"
+            )
+        first = []
+        for index in range(len(keywords.get("prefixItems", []))):
+            first.append(self.convert(item_of(keywords, index), f"{place}/prefixItems/{index}", depth))
+        rest = self.convert(keywords.get("items", True), f"{place}/items", depth) if most > len(first) else None
+        items = first[: first.index(None)] if None in first else first
+        if len(items) < len(first) or rest is None:
+            most = min(most, len(items))
+        if least > most:
+            self.reason = f": {place} has room for {most} items and asks for {least}{self.reason}"
+            return None
+        return rf"\[{array_items(items, rest, least, most)}\]"
 
-    def convert_object(self, schema: dict, place: str, parents: tuple[str, ...]) -> str:
-        required, others = schema.get("required", []), schema.get("additionalProperties")
-        if "properties" not in schema and isinstance(others, dict) and not required:
-            value = self.convert(others, f"{place}/additionalProperties", parents)
-            member = f'"{CHARACTER}*": ?{value}'
-            return rf"\{{(?:{member}(?:, ?{member})*)?\}}"
-        if "properties" not in schema and others is not False:
-            raise refusal(place, "must say in `properties` what the object holds")
-        properties = schema.get("properties", {})
-        missing = [name for name in required if name not in properties]
-        if missing:
-            raise refusal(place, f"must describe in `properties` what is `required`, but {missing[0]!r} is not there")
-        members = {
-            name: f"{literal(name)}: ?{self.convert(part, f'{place}/properties/{name}', parents)}"
-            for name, part in properties.items()
-        }
-        # From the last property on: what may follow if one was written before, and what may be written if none was.
-        following, first = "", ""
-        for name, member in reversed(members.items()):
-            if name in required:
-                following, first = f", ?{member}{following}", f"{member}{following}"
-            else:
-                following, first = f"(?:, ?{member})?{following}", f"(?:{member}{following}|{first})"
-        return rf"\{{{first}\}}"
+    def convert_object(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        required = set(keywords.get("required", []))
+        described = list(dict.fromkeys([*keywords.get("properties", {}), *keywords.get("required", [])]))
+        if not described and keywords.get("additionalProperties", True) is not False:
+            return self.convert_dict(keywords, place, depth)
+        members = {}
+        for name in described:
+            value = self.convert(property_of(keywords, name), f"{place}/properties/{name}", depth)
+            if value is not None:
+                members[name] = f"{literal(name)}: ?{value}"
+            elif name in required:
+                return None
+        least, most = keywords.get("minProperties", 0), keywords.get("maxProperties", math.inf)
+        if least > len(required) or most < len(members):
+            raise refusal(
+                place,
+                f"has {len(required)} to {len(members)} properties, and `minProperties` or `maxProperties` asks for another "
+                "number, which one expression cannot say. Change `required`",
+            )
+        return rf"\{{{object_members(members, required)}\}}"
 
-
-def convert_values(schema: dict, place: str) -> str:
-    """The expression of `enum` or `const`, of which those values count that have the type."""
-    keyword = "enum" if "enum" in schema else "const"
-    check_keywords(schema, {"type", keyword}, place)
-    values = schema["enum"] if keyword == "enum" else [schema["const"]]
-    if "type" in schema:
-        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        values = [value for value in values if any(has_type(value, name) for name in types)]
-    if not values:
-        raise refusal(place, f"allows no value: no one of `{keyword}` has the type")
-    return union(literal(value) for value in values)
-
-
-def has_type(value, name: str) -> bool:
-    if isinstance(value, bool):
-        return name == "boolean"
-    return isinstance(value, PYTHON_TYPES.get(name, ()))
-
-
-def literal(value) -> str:
-    """The expression that matches one JSON value."""
-    return re.escape(json.dumps(value, ensure_ascii=False))
+    def convert_dict(self, keywords: dict, place: str, depth: Counter) -> str | None:
+        """An object with any names."""
+        least, most = keywords.get("minProperties", 0), keywords.get("maxProperties", math.inf)
+        if least > 1:
+            raise refusal(
+                place,
+                f"has {least} as `minProperties`, but a regular expression cannot tell whether names are different. Name the "
+                "properties, or ask for one at least",
+            )
+        value = self.convert(keywords.get("additionalProperties", True), f"{place}/additionalProperties", depth)
+        if value is None:
+            most = 0
+        if least > most:
+            self.reason = f": {place} has no property that fits"
+            return None
+        member = f'"{CHARACTER}*": ?{value}'
+        return rf"\{{{array_items([], member, least, most)}\}}"
 
 
-def union(parts) -> str:
-    parts = list(dict.fromkeys(parts))
-    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+def bounds(keywords: dict) -> tuple[Bound | None, Bound | None]:
+    """The bounds of a number. Of two on one side the narrower one counts."""
+    lows = [
+        Bound(Decimal(str(keywords[name])), name == "minimum")
+        for name in ("minimum", "exclusiveMinimum")
+        if name in keywords
+    ]
+    highs = [
+        Bound(Decimal(str(keywords[name])), name == "maximum")
+        for name in ("maximum", "exclusiveMaximum")
+        if name in keywords
+    ]
+    return (
+        max(lows, key=lambda bound: (bound.value, not bound.is_included), default=None),
+        min(highs, key=lambda bound: (bound.value, bound.is_included), default=None),
+    )
 
 
-def limits(schema: dict, least: str, most: str, place: str) -> tuple[int, int | None]:
-    low, high = schema.get(least, 0), schema.get(most)
-    if (
-        not isinstance(low, int)
-        or not (high is None or isinstance(high, int))
-        or not 0 <= low <= (low if high is None else high)
-    ):
-        raise refusal(
-            place, f"must have whole numbers as `{least}` and `{most}`, not in reverse, but got {low} and {high}"
-        )
-    return low, high
+def repeat(low: int, high: float) -> str:
+    return f"{{{low},{'' if high == math.inf else int(high)}}}"
 
 
-def repeat(schema: dict, least: str, most: str, place: str) -> str:
-    low, high = limits(schema, least, most, place)
-    return f"{{{low},{'' if high is None else high}}}"
+def array_items(first: list[str], rest: str | None, least: int, most: float) -> str:
+    """The items of an array: some that stand first, and others that are alike."""
+    if most == 0:
+        return ""
+    if not first:
+        items = f"{rest}(?:, ?{rest}){repeat(max(0, least - 1), most - 1)}"
+        return items if least else f"(?:{items})?"
+    following = ""
+    if most > len(first):
+        following = f"(?:, ?{rest}){repeat(max(0, least - len(first)), most - len(first))}"
+    for index in reversed(range(min(len(first), int(min(most, len(first)))))):
+        following = f"{', ?' if index else ''}{first[index]}{following}"
+        if index >= least:
+            following = f"(?:{following})?"
+    return following
 
 
-def integers_between(low: int | None, high: int | None) -> str:
-    """The integers from `low` to `high`; `None` is no bound."""
-    if low is None and high is None:
-        return INTEGER
-    parts = []
-    if low is None or low < 0:
-        parts.append(f"-{naturals_between(1 if high is None or high >= 0 else -high, None if low is None else -low)}")
-    if high is None or high >= 0:
-        parts.append(naturals_between(0 if low is None else max(0, low), high))
-    return union(parts)
-
-
-def naturals_between(low: int, high: int | None) -> str:
-    """The natural numbers from `low` to `high`, by their number of digits."""
-    num_digits = len(str(low if high is None else high))
-    parts = []
-    for length in range(len(str(low)), num_digits + 1):
-        first, last = 0 if length == 1 else 10 ** (length - 1), 10**length - 1
-        parts.append(digits_between(str(max(low, first)), str(last if high is None else min(high, last))))
-    if high is None:
-        parts.append(f"[1-9][0-9]{{{num_digits},}}")
-    return union(parts)
-
-
-def digits_between(low: str, high: str) -> str:
-    """The numbers from `low` to `high`, both of the same number of digits."""
-    rest = len(low) - 1
-    if low == high:
-        return low
-    if not rest:
-        return f"[{low}-{high}]"
-    if low[0] == high[0]:
-        return low[0] + digits_between(low[1:], high[1:])
-    if set(low[1:]) == {"0"} and set(high[1:]) == {"9"}:
-        return f"[{low[0]}-{high[0]}][0-9]{{{rest}}}"
-    parts = [low[0] + digits_between(low[1:], "9" * rest), high[0] + digits_between("0" * rest, high[1:])]
-    if int(low[0]) + 1 < int(high[0]):
-        parts.append(f"[{int(low[0]) + 1}-{int(high[0]) - 1}][0-9]{{{rest}}}")
-    return union(parts)
-
-
-def check_keywords(schema: dict, supported: set[str], place: str) -> None:
-    unknown = sorted(set(schema) - supported - ANNOTATIONS)
-    if unknown:
-        raise refusal(
-            place,
-            f"has the keyword {unknown[0]!r}, which is not supported there. Leave it out, or write a regular expression",
-        )
-
-
-def refusal(place: str, reason: str) -> ValueError:
-    return ValueError(f"`schema` at {place} {reason}.")
+def object_members(members: dict[str, str], required: set[str]) -> str:
+    """The members of an object, in their order, with commas between them."""
+    names, following, alternatives = list(members), "", []
+    needed = [index for index, name in enumerate(names) if name in required]
+    for index in reversed(range(needed[0] + 1 if needed else 0, len(names))):
+        name = names[index]
+        alternatives.append(f"{members[name]}{following}")
+        following = f", ?{members[name]}{following}" if name in required else f"(?:, ?{members[name]})?{following}"
+    if needed:
+        before = "".join(f"(?:{members[name]}, ?)?" for name in names[: needed[0]])
+        return f"{before}{members[names[needed[0]]]}{following}"
+    return f"(?:{union(reversed(alternatives))})?" if members else ""
 
 
 __all__ = ["schema_to_regex"]
