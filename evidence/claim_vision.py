@@ -53,8 +53,9 @@ def measured(results: dict) -> str:
     ]
     if studies:
         parts += [
-            "**Short runs.** Each takes the tower of the model above and lacks one thing. Bold scores have an interval below that of "
-            "the run that lacks nothing.",
+            "**Short runs.** Each takes the tower of the model above and lacks one thing, and answers "
+            f"{joined(sorted({one['rows'] for one in studies.values()}))} questions of each task. Bold scores have an interval below "
+            "that of the run that lacks nothing.",
             studies_table(studies),
             "Points that are lost, in the mean of all tasks, and where most of them are lost:",
             losses_table(losses_of(studies)),
@@ -91,8 +92,7 @@ def differences(results: dict) -> str:
         "- One seed. The intervals leave the noise of the training out.",
         "- The short runs are far from the end of learning: what a stage buys there need not be what it buys in the long run.",
         "- A run without a stage is shorter by the minutes of that stage.",
-        "- The tower saw colours in all runs, and a language part of the same start learned the names with it: grey pictures are "
-        "those of the three stages and of the questions.",
+        "- The tower of all short runs was trained in colour. Grey are the pictures of the three stages and of the questions.",
         "- All pictures are drawings of a few kinds. Photographs, and models of other sizes, were not measured.",
     ]
     return "\n".join([*lines, *(f"- No short run was measured: {name}." for name in WANTED if name not in had)])
