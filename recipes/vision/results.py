@@ -31,8 +31,8 @@ def collect(run: Path, studies: list[Path], output: Path) -> None:
         first = next(iter(records.values()))
         if first["blind"] or first["one_tile"] or first["skipped"]:
             raise ValueError(
-                f"`--studies` must begin with the run that the others are compared with, but {studies[0]} has no "
-                "colours, tiles or a stage. Name the run with all of them first."
+                f"`--studies` must begin with the run that the others are compared with, but {studies[0]} lacks "
+                "colours, tiles or a stage. Name the run that has all of them first."
             )
         recipe = flattened(read_json(studies[0] / "recipe.json", dict))
         for folder, record in zip(studies, records.values(), strict=True):
@@ -49,7 +49,7 @@ def record_of(run: Path, option: str) -> dict:
         if not (run / name).is_file():
             command = "evaluate" if name == "results.json" else "train"
             raise ValueError(
-                f"`{option}` must name folders of runs, but there is no {run / name}. Run `{command}` first."
+                f"`{option}` must name a run that was trained and evaluated, but there is no {run / name}. Run `{command}` first."
             )
     recipe, record, results = (read_json(run / name, dict) for name in ("recipe.json", "run.json", "results.json"))
     if results["blind"] != recipe["blind"]:

@@ -112,7 +112,7 @@ class TestCollect:
         [
             (lambda make_run: make_run("other", 0.5, blind=True), "`--studies` must begin with the run that"),
             (lambda make_run: make_run("other", 0.5, is_seen_blind=True), "call `evaluate` without `--blind`"),
-            (lambda make_run: make_run("other", 0.5).parent, "`--studies` must name folders of runs, but there is no"),
+            (lambda make_run: make_run("other", 0.5).parent, "`--studies` must name a run that was trained"),
         ],
         ids=["nothing to compare with", "other pictures", "no run"],
     )
