@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .arguments import add_model_arguments, check_output_file, find_checkpoint, open_with_processor
+from .constraints import add_constraint_arguments, check_schema_file, compile_constraint
 from .decoding import (
     add_decoding_arguments,
     choose_seed,
@@ -72,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--system", metavar="TEXT", help="system message, which comes before all turns")
     add_image_argument(group, "a picture for the first message")
     group.add_argument("--save", type=Path, metavar="FILE", help="write the messages as JSON after each turn")
+    add_constraint_arguments(parser)
     add_decoding_arguments(parser, is_fast=True)
     add_model_arguments(parser, SHIPPED_CHECKPOINT)
     add_animation_arguments(parser.add_argument_group("output"))
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
     seed, delay = choose_seed(args), animation_delay(args)
     if args.save:
         check_output_file("--save", args.save)
+    check_schema_file(args.json_schema)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
     options = chosen_options(args) | {"num_return_sequences": 1}
     pictures = open_images(args.image)  # for the next message
@@ -97,7 +100,9 @@ def run(args: argparse.Namespace) -> None:
     from modeling_llada.conversation import Conversation
 
     conversation = Conversation(processor, model.config.mask_token_id, room, args.system)
-    replier = Replier(model, conversation.tokenizer, options, seed, delay, shows_seed=is_random(all_options))
+    constraint = compile_constraint(args, conversation.tokenizer)
+    shows_seed = is_random(all_options)
+    replier = Replier(model, conversation.tokenizer, options, seed, delay, shows_seed, constraint)
     is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
     if is_interactive:
         note("/help lists the commands, Ctrl-D ends")
@@ -203,13 +208,16 @@ class Replier:
     `delay` seconds pass between two drawn steps, and `None` draws nothing.
     """
 
-    def __init__(self, model, tokenizer, options: dict, seed: int, delay: float | None, shows_seed: bool) -> None:
+    def __init__(
+        self, model, tokenizer, options: dict, seed: int, delay: float | None, shows_seed: bool, constraint=None
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.options = options
         self.seed = seed
         self.delay = delay
         self.shows_seed = shows_seed
+        self.constraint = constraint
 
     def write(self, prompt, can_be_stopped: bool) -> tuple[str, bool]:
         """Writes the reply to a prompt. Returns it, and whether it is whole: Ctrl-C may have stopped it."""
@@ -226,6 +234,7 @@ class Replier:
                     **inputs,
                     generator=torch.Generator(self.model.device).manual_seed(seed),
                     streamer=streamer,
+                    constraint=self.constraint,
                     return_dict_in_generate=True,
                     output_trajectory=True,
                     **self.options,

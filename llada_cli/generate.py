@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import generate_file
 from .arguments import add_model_arguments, find_checkpoint, open_with_processor
+from .constraints import add_constraint_arguments, check_schema_file, compile_constraint
 from .decoding import (
     add_decoding_arguments,
     check_options,
@@ -53,6 +54,8 @@ EXAMPLES = """examples:
     llada generate --file prompts.jsonl --output answers.jsonl --block-length 8 --block-cache dual
   ask about pictures; PROMPT is the question of a chat then, and only the answer is written:
     llada generate "What is in the picture?" --image photo.jpg --model GSAI-ML/LLaDA-V
+  ask for an answer of a given form: two lines of five characters:
+    llada generate "明月几时有，" --regex "[^，。]{5}，[^，。]{5}。"
   use another checkpoint, with the settings of its authors:
     llada generate "Paris is" --model GSAI-ML/LLaDA-8B-Base --max-new-tokens 64 --steps 64 --block-length 32
 """
@@ -75,6 +78,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     declared = parser.add_argument_group("prompt fields")
     parser.prepare = lambda arguments: add_prompt_fields(parser, declared, arguments)
     generate_file.add_file_arguments(parser)
+    add_constraint_arguments(parser)
     add_decoding_arguments(parser, without=(), is_fast=True)
     add_model_arguments(parser)
     add_output_arguments(parser)
@@ -134,6 +138,7 @@ def run(args: argparse.Namespace) -> None:
     generate_file.check_no_file(args)
     name = find_checkpoint(args.model)
     check_arguments(args)
+    check_schema_file(args.json_schema)
     seed, delay = choose_seed(args), animation_delay(args)
     options = chosen_options(args)
     images = open_images(args.image)
@@ -141,6 +146,7 @@ def run(args: argparse.Namespace) -> None:
     from modeling_llada.loading import tokenizer_of
 
     tokenizer = tokenizer_of(processor)
+    constraint = compile_constraint(args, tokenizer)
     text, length = build_prompt(args, tokenizer, model.config.mask_token_id)
     warn_about_unknown_characters(text, tokenizer, name)
     warn_about_script(args.prompt or args.infill or "", name)
@@ -154,15 +160,18 @@ def run(args: argparse.Namespace) -> None:
 
     prompt = encode_prompt(text, images, model.config, processor, all_options["max_new_tokens"])
     rows = all_options["num_return_sequences"]
-    output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, None if args.json else delay)
+    delay = None if args.json else delay
+    output, texts, seconds = denoise(model, tokenizer, prompt, options, seed, rows, delay, constraint)
 
     completions = describe(output, tokenizer, prompt, model.config.mask_token_id, seconds)
     shown_seed = seed if is_random(all_options) else None
     summaries = [summary(output, row, seconds, shown_seed) for row in range(rows)]
     if args.json:
-        pictures = {"images": args.image} if args.image else {}
+        more = {"images": args.image} if args.image else {}
+        if constraint is not None:
+            more["constraint"] = constraint.pattern
         for row, completion in enumerate(completions):
-            write_json({**completion, **pictures, "options": {"model": name, **all_options, "seed": seed + row}})
+            write_json({**completion, **more, "options": {"model": name, **all_options, "seed": seed + row}})
     else:
         write_texts(texts or [completion["text"] for completion in completions], summaries)
         note_waste(output)
@@ -183,7 +192,7 @@ def check_before_loading(name: str, args: argparse.Namespace, options: dict) -> 
         check_sees_images(name)
 
 
-def denoise(model, tokenizer, prompt: Prompt, options: dict, seed: int, rows: int, delay: float | None):
+def denoise(model, tokenizer, prompt: Prompt, options: dict, seed: int, rows: int, delay: float | None, constraint):
     """
     Generates, and draws the denoising unless `delay` is `None`. The first completion has the seed `seed`, and each
     further one has the next seed. Returns the output on the CPU, the coloured texts (an empty list if nothing was
@@ -206,6 +215,7 @@ def denoise(model, tokenizer, prompt: Prompt, options: dict, seed: int, rows: in
             **prompt.inputs,
             generator=generators,
             streamer=live,
+            constraint=constraint,
             return_dict_in_generate=True,
             output_trajectory=True,
             **options,

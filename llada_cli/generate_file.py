@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .arguments import check_minimum, check_output_file, check_seed, find_checkpoint, open_with_processor
+from .constraints import check_schema_file, compile_constraint
 from .decoding import OPTIONS, TABLE, check_options, chosen_options, effective_options, with_fast_default
 from .errors import CommandError
 from .prompts import MASK, encode_prompt, prompt_fields
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     from modeling_llada.serving import BatchedDecoder
 
     tokenizer = tokenizer_of(processor)
+    constraint = compile_constraint(args, tokenizer)
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     inputs, lines = [], []
     for row in rows:
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     num_done = 0 if args.output is None else drop_incomplete_line(args.output, lines)
     num_failed = 0
     with (
-        BatchedDecoder(model, tokenizer, batch_size=args.batch_size or 8) as decoder,
+        BatchedDecoder(model, tokenizer, batch_size=args.batch_size or 8, constraint=constraint) as decoder,
         nullcontext() if args.output is None else open(args.output, "a", encoding="utf-8") as output,
     ):
         answers = decoder.generate(inputs[num_done:])
@@ -115,6 +117,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     for option, value in others.items():
         if value is not None:
             raise CommandError(f"`--file` has the prompts and the answers of a file: leave `{option}` out.")
+    check_schema_file(args.json_schema)
     check_seed(args.seed)
     check_minimum(args, batch_size=1)
     if args.output is not None:

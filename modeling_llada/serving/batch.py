@@ -42,6 +42,8 @@ def why_alone(call: Call) -> str | None:
     config = call.config
     if call.strategy or call.processors or call.criteria:
         return "a callable takes part in its steps"
+    if call.constraint is not None:
+        return "it has a constraint"
     if config.draft_steps is not None or config.edit_threshold is not None:
         return "a batch has neither drafts nor edits"
     if len(call.canvas.tokens) > 1:

@@ -182,6 +182,7 @@ class BatchedDecoder:
                 "stopping_criteria",
                 "streamer",
                 "generator",
+                "constraint",
             )
         }
         tokenizer = arguments.pop("tokenizer", self.tokenizer)

@@ -264,6 +264,10 @@ def test_unknown_characters_warn(pipe):
     assert "warning: the tokenizer does not know 𠀀" in pipe(["𠀀"])[2]
 
 
+def test_replies_fit_a_constraint(pipe):
+    assert set(pipe(["床前", "明月光，"], "--choices", "疑是", "地上霜")[1]) <= {"疑是", "地上霜"}
+
+
 def test_the_reply_is_the_completion(pipe, prompts, poet_folder):
     """Without randomness, the reply equals the output of `generate`."""
     _, [reply], _ = pipe(["床前明月光，"])

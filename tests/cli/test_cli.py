@@ -322,6 +322,40 @@ class TestPromptFields:
         assert "declares `steps`, which is an option of the command" in message
 
 
+class TestConstraint:
+    def test_regex(self, generate_json):
+        result = generate_json(LINE, "--regex", "[^，。]{2}，[^，。]{2}。")
+        assert re.fullmatch("[^，。]{2}，[^，。]{2}。", result["completion"])
+        assert result["constraint"] == "[^，。]{2}，[^，。]{2}。"
+
+    def test_choices(self, generate_json):
+        assert generate_json(LINE, "--choices", "疑是", "地上霜")["completion"] in ("疑是", "地上霜")
+
+    def test_json_schema(self, generate_json, tmp_path):
+        (tmp_path / "schema.json").write_text('{"enum": [1, 20, true]}')
+        result = generate_json(LINE, "--json-schema", tmp_path / "schema.json")
+        assert json.loads(result["completion"]) in (1, 20, True)
+
+    def test_a_gap(self, generate_json):
+        assert generate_json("--infill", "床[MASK]明[MASK]光", "--regex", "前明[日月]")["completion"] in (
+            "前日",
+            "前月",
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--regex", "(a"], "`--regex` cannot be used: `pattern` must be a regular expression"),
+            (["--choices", "\N{GRINNING FACE}"], "must match a text that tokens of the vocabulary spell"),
+            (["--json-schema", "none.json"], "`--json-schema` must be a text file that can be read"),
+            (["--regex", "床{9}", "--max-new-tokens", "8"], "fits into 8 tokens, but the shortest one has 9"),
+            (["--regex", "a", "--choices", "b"], "argument --choices: not allowed with argument --regex"),
+        ],
+    )
+    def test_errors(self, fail, arguments, message):
+        assert message in fail("generate", LINE, *arguments)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -52,6 +52,11 @@ def test_a_line_is_what_the_command_gives_for_the_prompt_alone(llada, prompts):
         assert lines[2][name] == expected[name], name
 
 
+def test_each_answer_fits_a_constraint(llada, prompts):
+    lines = objects(llada("--file", prompts, "--choices", "疑是", "地上霜").out)
+    assert all(line["text"].endswith(("疑是", "地上霜")) for line in lines)
+
+
 def test_prompts_of_stdin(llada, prompts, pipe_in):
     expected = llada("--file", prompts, *OPTIONS).out
     pipe_in(prompts.read_text())

@@ -76,7 +76,7 @@ def test_each_answer_matches_its_pattern(call):
 
 @pytest.mark.slow
 @given(constrained_calls())
-@settings(max_examples=1500)
+@settings(max_examples=300)
 def test_each_of_many_answers_matches_its_pattern(call):
     check_answers(call)
 
