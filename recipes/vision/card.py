@@ -67,7 +67,7 @@ number of forward passes for an answer. All results are in `evaluation.json`, an
 
 {verdict}
 
-{studies}Seconds of one answer, picture included, in float32. The threshold is the default of `llada generate`, the server and the Space;
+{studies}Seconds of one answer, picture included, in float32. The threshold is the default of `llada generate` and `llada chat`;
 the scores above are without it.
 
 {seconds}

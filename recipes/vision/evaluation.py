@@ -41,7 +41,7 @@ SETTINGS = {
     "/no_think": {"max_new_tokens": 32, "block_length": 16},
     "/think": {"max_new_tokens": 64, "block_length": 16},
 }
-# The ways of decoding that are timed: this one, and the default of `llada generate`, the server and the Space.
+# The ways of decoding that are timed: that of the scores, and the default of `llada generate` and `llada chat`.
 WAYS = {ONE_TOKEN: {}, "threshold 0.9": {"confidence_threshold": 0.9}}
 
 
