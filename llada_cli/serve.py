@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from .arguments import add_model_arguments, find_checkpoint, open_with_processor
+from .arguments import add_model_arguments, check_minimum, find_checkpoint, open_with_processor
 from .errors import CommandError, warn
 
 
@@ -42,7 +42,7 @@ fields of a request:
   ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...
 
 EOS and the padding after it are neither sent nor counted: finish_reason is "stop" if there was an EOS, else "length".
-The server answers one request after the other. It has no authentication: --host 0.0.0.0 opens it to everyone.
+Up to --batch-size requests are answered side by side, and share forward passes where their options allow it. The server has no authentication: --host 0.0.0.0 opens it to everyone.
 """
 
 
@@ -62,6 +62,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--port", type=int, default=8000, metavar="N", help="port to listen on (%(default)s); 0: any free port"
     )
     group.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="requests that are at work at once (%(default)s)"
+    )
+    group.add_argument(
         "--allow-remote-images",
         action="store_true",
         help="fetch the images of requests from http and https URLs: public addresses only, at most 20 MiB in 10 seconds",
@@ -70,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
+    check_minimum(args, batch_size=1)
     name = find_checkpoint(args.model)
     with bind(args.host, args.port) as listener:  # before the weights are read
         model, processor = open_with_processor(name, args, check_dependencies)
@@ -78,7 +82,8 @@ def run(args: argparse.Namespace) -> None:
         if processor.chat_template is None:
             warn(f"{name} has no chat template, so only `/v1/completions` works.")
         names = [served_name(name), name]
-        serve(build_app(model, processor, names, args.allow_remote_images), listener, names[0])
+        app = build_app(model, processor, names, args.allow_remote_images, args.batch_size)
+        serve(app, listener, names[0])
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -2,37 +2,31 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """A server with the API of OpenAI, built on the request handlers of `transformers serve`.
 
-The handlers read requests and write answers. This module replaces the autoregressive parts: the source of the model, the
-decoding options of a request, and the tokens of a finished canvas that are the answer. It needs `transformers[serving]`.
+The handlers read requests and write answers. This module replaces the source of the model and the decoding options of a request,
+and `manager.py` lets a scheduler make the answers, side by side. It needs `transformers[serving]`.
 """
 
+import asyncio
 import json
-import secrets
-import threading
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from types import SimpleNamespace
+from typing import Any
 
-import torch
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
-from transformers.cli.serving.utils import GenerateManager, GenerationState, Modality
-from transformers.generation.streamers import BaseStreamer
-from transformers.utils import logging
+from transformers.cli.serving.utils import Modality
 
-from ..models.generation_config_llada import LLaDAGenerationConfig
-from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
-from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
 from .images import BodyLimit, ImageReader, PreparedProcessor, check_messages, check_template_variables
+from .manager import LLaDAGenerateManager, LLaDAGenerationState
+from .request_options import RequestOptions
 
-
-logger = logging.get_logger(__name__)
 
 # Fields of OpenAI's API that would change the answer and are not supported, with their neutral values.
 NEUTRAL_FIELDS = {
@@ -56,8 +50,6 @@ NEUTRAL_FIELDS = {
     "audio": (),
     "web_search_options": (),
 }
-# Options that change the output of `generate`: the server returns one text.
-ONE_TEXT = {option.name: option.default for option in OPTIONS if option.shapes_output}
 
 
 def build_app(
@@ -65,10 +57,12 @@ def build_app(
     tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
     names: list[str],
     allow_remote_images: bool = False,
+    batch_size: int = 8,
 ) -> FastAPI:
     """
     Builds the server as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and
-    `/load_model` for `transformers chat`. It answers one request after the other, each with a call of `generate`.
+    `/load_model` for `transformers chat`. Requests are answered side by side, as by [`BatchedDecoder`]; one whose client leaves ends
+    at its next step.
 
     Args:
         model ([`LLaDAForMaskedLM`]):
@@ -80,11 +74,13 @@ def build_app(
         allow_remote_images (`bool`, *optional*, defaults to `False`):
             Whether images of requests are fetched from URLs of public addresses. Images in data URLs are always read, and
             files of this machine never.
+        batch_size (`int`, *optional*, defaults to 8):
+            How many requests are at work at once. Others wait.
 
     Returns:
-        `fastapi.FastAPI`: The application. A request that cannot be answered gets the status 400 (404 for another
-        model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure) and `{"error": {"message": ...}}`. `app.state.shutdown()`
-        ends each running call at its next step.
+        `fastapi.FastAPI`: The application. A request that cannot be answered gets `{"error": {"message": ...}}` and the status
+        400 (404 for another model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure, 503 after
+        `app.state.shutdown()`, which ends each call at its next step). `app.state.scheduler` knows what is at work.
 
     Example:
 
@@ -98,12 +94,13 @@ def build_app(
     >>> uvicorn.run(app)  # doctest: +SKIP
     ```
     """
-    served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState()
+    manager = LLaDAGenerateManager(model, batch_size)
+    served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState(manager)
     text_handler = LLaDATextHandler(served, state)
     images = ImageReader(tokenizer, allow_remote_images) if served.sees_images else None
     card = {"id": names[0], "object": "model", "created": 0, "owned_by": "modeling_llada"}
     app = FastAPI(title="llada serve")
-    app.state.shutdown = state.shutdown
+    app.state.shutdown, app.state.scheduler = state.shutdown, manager.worker.scheduler
     app.add_middleware(BodyLimit)
 
     @app.exception_handler(ValueError)
@@ -123,12 +120,13 @@ def build_app(
         return error_response(error.status_code, error.detail)
 
     @app.post("/v1/chat/completions")
-    async def chat_completions(body: dict):
-        return await LLaDAChatHandler(served, state, images).handle_request(body, f"chatcmpl-{uuid.uuid4().hex}")
+    async def chat_completions(request: Request, body: dict):
+        handler = LLaDAChatHandler(served, state, images)
+        return await unless_gone(request, handler.handle_request(body, f"chatcmpl-{uuid.uuid4().hex}"))
 
     @app.post("/v1/completions")
-    async def completions(body: dict):
-        return await text_handler.handle_request(body, f"cmpl-{uuid.uuid4().hex}")
+    async def completions(request: Request, body: dict):
+        return await unless_gone(request, text_handler.handle_request(body, f"cmpl-{uuid.uuid4().hex}"))
 
     @app.get("/v1/models")
     def models():
@@ -144,6 +142,24 @@ def build_app(
         return StreamingResponse(iter([f"data: {json.dumps(event)}\n\n"]), media_type="text/event-stream")
 
     return app
+
+
+async def unless_gone(request: Request, answer: Coroutine) -> Any:
+    """The answer of a handler. It is cancelled if the client goes away before it is there."""
+
+    async def leaving() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = answering, watching = asyncio.ensure_future(answer), asyncio.ensure_future(leaving())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise HTTPException(499, "The client has gone.")
+        return answering.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def error_response(status_code: int, message: str) -> JSONResponse:
@@ -174,59 +190,6 @@ class ServedModel:
         if name is not None and name not in self.names:
             raise HTTPException(404, f"`model` must be {self.names[0]!r}, the model of this server, but got {name!r}.")
         return self.names[0]
-
-
-@dataclass
-class RequestOptions:
-    """The options of a request for `generate`."""
-
-    config: LLaDAGenerationConfig
-    seed: int
-
-    @property
-    def max_new_tokens(self) -> int:
-        """The handlers compare it with the length of an answer: `finish_reason` is `length` or `stop`."""
-        return self.config.max_new_tokens
-
-    @classmethod
-    def read(cls, body: dict, defaults: LLaDAGenerationConfig) -> "RequestOptions":
-        """
-        Reads the options of a request. Fields of the API override `generation_config`, which overrides the checkpoint.
-
-        Raises:
-            `ValueError`: if an option is unknown or out of range.
-        """
-        options = read_generation_config(body.get("generation_config"))
-        for field in ("max_tokens", "max_completion_tokens"):
-            if body.get(field) is not None:
-                options["max_new_tokens"] = body[field]
-        if body.get("temperature") is not None:
-            options["temperature"] = body["temperature"]
-            options.pop("do_sample", None)
-        if options.get("max_new_tokens") is None:
-            options["max_new_tokens"] = defaults.max_new_tokens or DEFAULTS["max_new_tokens"]
-        if body.get("seed") is not None:
-            check_integer("seed", body["seed"], minimum=0)
-        seed = secrets.randbelow(2**31) if body.get("seed") is None else body["seed"] % 2**63
-        return cls(LLaDAGenerationConfig.from_generation_config(SimpleNamespace(**options)), seed)
-
-
-def read_generation_config(value: str | dict | None) -> dict:
-    """Reads the field `generation_config`: an object, or its JSON text as in `transformers serve`."""
-    try:
-        options = json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError:
-        options = value
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        raise ValueError(f"`generation_config` must be a JSON object of decoding options, but got {value!r}.")
-    for name, only in ONE_TEXT.items():
-        if options.get(name) not in (None, only):
-            raise ValueError(
-                f"`{name}` must be {json.dumps(only)} or left out, but got {options[name]!r}: the server returns one text."
-            )
-    return dict(options)
 
 
 class LLaDAHandlerMixin:
@@ -285,112 +248,3 @@ class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
 
 class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):
     """`/v1/completions`."""
-
-
-class LLaDAGenerationState(GenerationState):
-    """One manager for the one model, and so one thread. It has neither continuous batching nor a static cache."""
-
-    def __init__(self):
-        super().__init__()
-        self._manager = LLaDAGenerateManager()
-
-    def get_manager(self, model_id: str, use_cb: bool = False) -> "LLaDAGenerateManager":
-        return self._manager
-
-    def shutdown(self) -> None:
-        """Ends the running call at its next step, and each waiting call at its first step."""
-        self._manager.is_closing.set()
-        super().shutdown()
-
-
-class LLaDAGenerateManager(GenerateManager):
-    """Checks each request before its answer begins, because a stream cannot change its status code later."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_closing = threading.Event()
-
-    def generate_streaming(self, model, processor, inputs, gen_config, *args, **kwargs):
-        call = Call(model, inputs, gen_config, self.is_closing)
-        return super().generate_streaming(call, processor, inputs, gen_config, *args, **kwargs)
-
-    async def generate_non_streaming(self, model, processor, inputs, gen_config, *args, **kwargs):
-        call = Call(model, inputs, gen_config, self.is_closing)
-        return await super().generate_non_streaming(call, processor, inputs, gen_config, *args, **kwargs)
-
-
-class Call:
-    """A checked call of `generate`. The manager of the server uses it as the model."""
-
-    def __init__(
-        self, model: LLaDAForMaskedLM, inputs: dict, options: RequestOptions, is_closing: threading.Event
-    ) -> None:
-        self.model, self.options, self.is_closing = model, options, is_closing
-        self.images = {name: inputs[name] for name in model.embedded_inputs if name in inputs}
-        config = model._merge_generation_config(options.config, {})
-        input_ids, _ = prepare_prompts(
-            inputs["input_ids"], inputs.get("attention_mask"), config, model.config, model.device
-        )
-        if (input_ids == config.mask_token_id).any():
-            raise ValueError(
-                "The prompt must not hold mask tokens, because the server returns only the text after a prompt. Fill masks "
-                "with `llada generate --infill` or `model.generate`."
-            )
-        placeholders = [getattr(model.config, name, -1) for name in ("image_token_id", "video_token_id")]
-        if not self.images and torch.isin(input_ids, torch.tensor(placeholders, device=input_ids.device)).any():
-            raise ValueError(
-                "The prompt must not hold the tokens `<image>` and `<video>` without an image: send it as an `image_url` part of "
-                "a message to /v1/chat/completions."
-            )
-        self.eos_token_id = config.eos_token_id if config.stop_at_eos else None
-
-    def generate(self, input_ids, attention_mask=None, streamer=None, **kwargs) -> torch.LongTensor:
-        """The prompt and the answer, `(1, length)`, without EOS and the padding after it."""
-        try:
-            tokens = self.model.generate(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                **self.images,
-                generation_config=self.options.config,
-                generator=torch.Generator(self.model.device).manual_seed(self.options.seed),
-                streamer=CallStreamer(streamer, self.eos_token_id, self.is_closing),
-            )
-        except (RuntimeError, ValueError) as error:
-            if streamer is None:
-                raise
-            logger.error("A stream has failed.", exc_info=error)
-            # The server puts the message between quotes without escaping it.
-            raise RuntimeError(json.dumps(str(error))[1:-1]) from error
-        prompt_length = input_ids.shape[1]
-        return tokens[:, : prompt_length + len(until_eos(tokens[0, prompt_length:], self.eos_token_id))]
-
-
-class CallStreamer(BaseStreamer):
-    """Passes text to the streamer of the server, if there is one, and ends the call when the client has gone."""
-
-    def __init__(self, streamer, eos_token_id: int | list[int] | None, is_closing: threading.Event):
-        self.streamer, self.eos_token_id, self.is_closing = streamer, eos_token_id, is_closing
-        self.is_prompt = True
-
-    def put(self, value: torch.LongTensor) -> None:
-        if self.streamer is not None:
-            self.streamer.put(value if self.is_prompt else until_eos(value, self.eos_token_id))
-        self.is_prompt = False
-
-    def put_draft(self, value: torch.LongTensor) -> None:
-        if self.is_closing.is_set():
-            raise HTTPException(503, "The server is shutting down.")
-        if self.streamer is not None:
-            self.streamer.put(value.new_empty(0))  # no text, but it raises when the client has gone
-
-    def end(self) -> None:
-        if self.streamer is not None:
-            self.streamer.end()
-
-
-def until_eos(tokens: torch.LongTensor, eos_token_id: int | list[int] | None) -> torch.LongTensor:
-    """The tokens before the first EOS, `(length,)`."""
-    if eos_token_id is None:
-        return tokens
-    is_eos = torch.isin(tokens, torch.as_tensor(eos_token_id, device=tokens.device))
-    return tokens[: int(is_eos.int().argmax())] if is_eos.any() else tokens

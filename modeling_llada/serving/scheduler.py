@@ -44,6 +44,11 @@ class Scheduler:
         """The calls that are at work."""
         return sum(len(batch.jobs) for batch in self.batches.values())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is left."""
+        return not (self.batches or self.waiting)
+
     def submit(self, job: Job) -> None:
         """Lets a call wait for its turn. Any thread may do so."""
         self.waiting.append(job)
@@ -62,7 +67,7 @@ class Scheduler:
                     job.error = error
                     batch.drop(job)
             self._release(key, finished)
-        return bool(self.batches or self.waiting)
+        return not self.is_idle
 
     def drop_cancelled(self) -> None:
         """Takes out the calls that were cancelled. `step` does that, too."""
@@ -75,10 +80,24 @@ class Scheduler:
                 batch.drop(job)
             self._release(key, cancelled)
 
-    def close(self) -> None:
-        """Ends all calls without an answer, and frees their memory."""
-        for job in [*self.waiting, *(job for batch in self.batches.values() for job in batch.jobs)]:
-            job.cancel()
+    def check_size(self, call: Call) -> None:
+        """Raises a `ValueError` for a call that is too large for the memory, even if it were alone."""
+        for_row = step_bytes(self.model, call) + slot_bytes(self.model, call, slot_length(call))
+        if self.memory_limit is not None and for_row > self.memory_limit:
+            raise ValueError(
+                f"`memory_limit` must allow the keys, values and logits of a row, but this one takes {in_megabytes(for_row)} and "
+                f"the limit is {in_megabytes(self.memory_limit)}. Use a smaller `block_length`, a shorter prompt or a smaller "
+                "`max_new_tokens`, or raise the limit."
+            )
+
+    def close(self, error: Exception | None = None) -> None:
+        """Ends all calls with an error, or without a word, and frees their memory."""
+        jobs = [*self.waiting, *(job for batch in self.batches.values() for job in batch.jobs)]
+        for job in jobs:
+            job.is_cancelled, was_cancelled = True, job.is_cancelled
+            if error is not None and not was_cancelled:
+                job.error = error
+                job.done(job)
         self.drop_cancelled()
 
     def _admit(self) -> None:
@@ -98,6 +117,7 @@ class Scheduler:
         if job.call is None:
             job.call = job.prepare()
         call = job.call
+        self.check_size(call)
         reason = why_alone(call)
         length = slot_length(call)
         key = job if reason else (shared_options(call), length)
@@ -125,18 +145,11 @@ class Scheduler:
         return self.memory_limit is None or num_bytes + sum(self.bytes_of.values()) <= self.memory_limit
 
     def _num_slots(self, call: Call, length: int, num_bytes: int) -> int:
-        """How many slots a new batch for a call gets: as many as fit. It raises a `ValueError` if not even one ever can."""
+        """How many slots a new batch for a call gets: as many as fit, perhaps none."""
         if self.memory_limit is None:
             return self.batch_size
-        for_row = num_bytes + slot_bytes(self.model, call, length)
-        if for_row > self.memory_limit:
-            raise ValueError(
-                f"`memory_limit` must allow the keys, values and logits of a row, but this one takes {in_megabytes(for_row)} and "
-                f"the limit is {in_megabytes(self.memory_limit)}. Use a smaller `block_length`, a shorter prompt or a smaller "
-                "`max_new_tokens`, or raise the limit."
-            )
         free = self.memory_limit - sum(self.bytes_of.values())
-        return min(self.batch_size, free // max(for_row, 1))
+        return min(self.batch_size, free // max(num_bytes + slot_bytes(self.model, call, length), 1))
 
     def _release(self, key: object, finished: list[Job]) -> None:
         """Lets calls leave a batch, and drops the batch if it is empty."""

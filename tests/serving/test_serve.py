@@ -365,7 +365,7 @@ class TestFailures:
             def fail(**kwargs):
                 raise error
 
-            monkeypatch.setattr(model, "generate", fail)
+            monkeypatch.setattr(model, "forward", fail)
             return TestClient(app, raise_server_exceptions=False).post("/v1/completions", json=request)
 
         return post

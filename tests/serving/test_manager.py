@@ -1,0 +1,172 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""The server and the scheduler: requests side by side, clients that leave, and what fails."""
+
+import asyncio
+import json
+import threading
+import time
+
+import pytest
+import torch
+from support.tiny_poet import save_tiny_poet
+from transformers import AutoModel, AutoTokenizer
+
+
+pytest.importorskip("fastapi", reason="needs the extra `serve`")
+httpx = pytest.importorskip("httpx", reason="needs the extra `serve`")
+
+LONG = {"prompt": "床前", "generation_config": {"stop_at_eos": False, "max_new_tokens": 100}}
+
+
+@pytest.fixture(scope="module")
+def poet(tmp_path_factory):
+    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
+    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture
+def app(poet):
+    from modeling_llada.serving import build_app
+
+    return build_app(*poet, ["tiny"])
+
+
+@pytest.fixture
+def passes(poet):
+    """A list that gets the number of rows of each forward pass."""
+    rows = []
+    hook = poet[0].register_forward_pre_hook(
+        lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    yield rows
+    hook.remove()
+
+
+def post_all(app, bodies):
+    """The answers to requests that are sent at the same time."""
+
+    async def post():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60) as client:
+            return await asyncio.gather(*(client.post("/v1/completions", json=body) for body in bodies))
+
+    return asyncio.run(post())
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_requests_share_passes_and_get_the_answer_of_generate(app, poet, passes):
+    model, tokenizer = poet
+    options = {"block_length": 4, "block_cache": "dual", "stop_at_eos": False}
+    prompts = ["床前明月光，", "白日", "春眠不觉晓，", "红豆生"]
+    bodies = [
+        {"prompt": prompt, "max_tokens": 8 + 3 * index, "stream": index == 1, "generation_config": options}
+        for index, prompt in enumerate(prompts)
+    ]
+    answers = post_all(app, bodies)
+    texts = [answer.json()["choices"][0]["text"] for index, answer in enumerate(answers) if index != 1]
+    events = [json.loads(line.removeprefix("data: ")) for line in answers[1].text.splitlines() if "{" in line]
+    texts.insert(1, "".join(event["choices"][0]["text"] for event in events))
+    assert max(passes) > 1, "some are shared"
+    for text, body in zip(texts, bodies, strict=True):
+        inputs = tokenizer(body["prompt"], return_tensors="pt")
+        tokens = model.generate(**inputs, max_new_tokens=body["max_tokens"], **options)
+        assert text == tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    wait_until(lambda: "llada-scheduler" not in [thread.name for thread in threading.enumerate()])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_frees_its_row(app, passes, stream):
+    body = json.dumps(LONG | {"stream": stream}).encode()
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b"", "http_version": "1.1"}
+    scope |= {"headers": [(b"content-type", b"application/json")], "asgi": {"version": "3.0", "spec_version": "2.3"}}
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        while not messages:
+            if app.state.scheduler.num_running:
+                return {"type": "http.disconnect"}
+            await asyncio.sleep(0.001)
+        return messages.pop()
+
+    async def send(message):
+        pass
+
+    asyncio.run(app(scope, receive, send))
+    wait_until(lambda: app.state.scheduler.is_idle)
+    assert 0 < len(passes) < 100
+
+
+def test_a_request_that_never_fits_is_refused_before_its_stream_begins(app):
+    app.state.scheduler.memory_limit = 10_000
+    for stream in (False, True):
+        [answer] = post_all(app, [LONG | {"stream": stream}])
+        assert answer.status_code == 400 and "`memory_limit` must allow" in answer.text
+
+
+def test_a_failure_of_the_scheduler_is_an_answer_and_the_next_request_is_served(app, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(app.state.scheduler, "_admit", lambda: 1 / 0)
+        [answer] = post_all(app, [{"prompt": "床"}])
+    assert answer.status_code == 500 and "division by zero" in answer.text
+    [answer] = post_all(app, [{"prompt": "床"}])
+    assert answer.status_code == 200
+
+
+def test_after_shutdown_requests_are_refused(app):
+    app.state.shutdown()
+    [answer] = post_all(app, [LONG])
+    assert answer.status_code == 503 and "shutting down" in answer.text
+
+
+@pytest.mark.slow
+def test_many_clients_who_leave_fail_and_repeat(app, poet):
+    """Every answer is that of the request alone, none is lost, and no row stays."""
+    model, tokenizer = poet
+
+    def body_of(number):
+        return {
+            "prompt": "床前明月光，"[: 1 + number % 6],
+            "max_tokens": 2 + number % 9,
+            "temperature": number % 2,
+            "seed": number,
+            "generation_config": {"block_length": 0 if number % 10 == 7 else 3, "block_cache": "dual"},
+        }
+
+    async def client(number):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server", timeout=120) as http:
+            answers = []
+            for step in range(5):
+                request = http.post("/v1/completions", json=body_of(8 * step + number))
+                if (step + number) % 6 == 5:
+                    with pytest.raises(asyncio.TimeoutError):
+                        await asyncio.wait_for(request, timeout=0.001)
+                else:
+                    answers.append((8 * step + number, await request))
+            return answers
+
+    async def all_clients():
+        return await asyncio.gather(*map(client, range(8)))
+
+    for number, answer in sum(asyncio.run(all_clients()), []):
+        body = body_of(number)
+        assert answer.status_code == (400 if number % 10 == 7 else 200)
+        if answer.status_code == 200:
+            inputs = tokenizer(body["prompt"], return_tensors="pt")
+            tokens = model.generate(
+                **inputs,
+                max_new_tokens=body["max_tokens"],
+                temperature=float(body["temperature"]),
+                generator=torch.Generator().manual_seed(number),
+                **body["generation_config"],
+            )
+            text = tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            assert answer.json()["choices"][0]["text"] == text
+    wait_until(lambda: app.state.scheduler.is_idle)
