@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
     tokenizer = tokenizer_of(processor)
     constraint = compile_constraint(args, tokenizer)
+    shown_constraint = {} if constraint is None else {"constraint": constraint.pattern}
     mask_token = tokenizer.convert_ids_to_tokens(model.config.mask_token_id)
     inputs, lines = [], []
     for row in rows:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         except (CommandError, ValueError) as error:
             raise CommandError(f"{row.name}: {error}") from error
         inputs.append({**prompt.inputs, **row_options, "seed": row.seed})
-        lines.append({**row.id, "prompt": prompt.text, "options": shown})
+        lines.append({**row.id, "prompt": prompt.text, **shown_constraint, "options": shown})
     num_done = 0 if args.output is None else drop_incomplete_line(args.output, lines)
     num_failed = 0
     with (

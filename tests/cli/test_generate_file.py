@@ -131,6 +131,9 @@ class TestRefused:
         llada("--file", prompts, "--output", output, *OPTIONS)
         before = output.read_text()
         assert "has a line 1 that is no answer to prompt 1" in fail("--file", prompts, "--output", output)
+        constrained = (*OPTIONS, "--choices", "月光")
+        assert "has a line 1 that is no answer" in fail("--file", prompts, "--output", output, *constrained)
+        assert output.read_text() == before
         output.write_text("a diary\n")
         assert "line 1 is none" in fail("--file", prompts, "--output", output, *OPTIONS)
-        assert output.read_text() == "a diary\n" != before
+        assert output.read_text() == "a diary\n"

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.generate_calls import EOS, MASK, VOCAB_SIZE, calls, letters, tiny_model
 
+from modeling_llada import Constraint
 from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.serving import BatchedDecoder
 
@@ -134,6 +135,15 @@ def test_models_whose_blocks_are_counted_from_the_start(geometry):
     with BatchedDecoder(model, output_trajectory=True) as decoder:
         for answer, prompt in zip(decoder.generate(prompts), prompts, strict=True):
             check_equal(answer, generate_alone(model, prompt))
+
+
+def test_a_constraint_is_kept():
+    model, constraint = tiny_model(0), Constraint.from_choices(["abc", "dea"], letters())
+    with BatchedDecoder(model, max_new_tokens=3, eos_token_id=EOS) as decoder:
+        first, second = decoder.generate([{"input_ids": [1, 2], "constraint": constraint}, [1, 2]])
+    alone = model.generate(torch.tensor([[1, 2]]), max_new_tokens=3, constraint=constraint)
+    assert torch.equal(first.output.sequences, alone)
+    assert not torch.equal(second.output.sequences, alone)
 
 
 @pytest.mark.slow
