@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Constraints on an answer: a regular expression, a JSON schema or a list of choices, compiled for a tokenizer.
+"""Constraints on an answer: a regular expression, choices, a JSON schema or a grammar, compiled for a tokenizer.
 
 `compilers` turns them into an automaton over the tokens of the vocabulary; what is kept of it are the tensors that
 `models/constraints_llada.py` decodes with.
@@ -21,6 +21,7 @@ from .writing import write_atomically
 
 try:
     from .compilers.automata import Expression, compile_expression
+    from .compilers.grammars import grammar_to_regex
     from .compilers.json_schemas import schema_to_regex
     from .compilers.token_texts import token_texts
 except ModuleNotFoundError as error:
@@ -34,7 +35,7 @@ CACHE_SIZE = 32  # compiled constraints that are kept in memory
 class Constraint:
     """
     A set of texts that an answer must be one of, compiled for a tokenizer. Make one with [`Constraint.from_regex`],
-    [`Constraint.from_choices`] or [`Constraint.from_json_schema`].
+    [`Constraint.from_choices`], [`Constraint.from_json_schema`] or [`Constraint.from_grammar`].
 
     Args:
         pattern (`str`):
@@ -128,6 +129,36 @@ class Constraint:
             [`Constraint.from_regex`].
         """
         return cls.compile(Expression(schema_to_regex(schema, max_depth), "schema", is_tame=True), tokenizer)
+
+    @classmethod
+    def from_grammar(cls, grammar: str, tokenizer: PreTrainedTokenizerBase, max_depth: int = 3) -> "Constraint":
+        """
+        The texts that a context-free grammar derives from its rule `start`. An automaton has no unlimited depth: a rule that
+        begins or ends with itself repeats as often as it likes, but a rule inside itself, as in brackets, is written out.
+
+        Args:
+            grammar (`str`):
+                Rules in the notation of [lark](https://lark-parser.readthedocs.io/en/stable/grammar.html), with `%import` and
+                `%ignore`.
+            tokenizer (`PreTrainedTokenizerBase`):
+                As for [`Constraint.from_regex`].
+            max_depth (`int`, defaults to 3):
+                How often a rule may be inside itself.
+
+        Raises:
+            `ValueError`: if the grammar cannot be read, or derives no text; and as [`Constraint.from_regex`].
+
+        Example:
+
+        ```python
+        >>> grammar = '''
+        ... start: item ("+" item)*
+        ... item: /[0-9]+/ | "(" start ")"
+        ... '''
+        >>> constraint = Constraint.from_grammar(grammar, tokenizer)
+        ```
+        """
+        return cls.compile(Expression(grammar_to_regex(grammar, max_depth), "grammar"), tokenizer)
 
     @property
     def min_length(self) -> int:
