@@ -131,7 +131,7 @@ class Constraint:
         return cls.compile(Expression(schema_to_regex(schema, max_depth), "schema", is_tame=True), tokenizer)
 
     @classmethod
-    def from_grammar(cls, grammar: str, tokenizer: PreTrainedTokenizerBase, max_depth: int = 3) -> "Constraint":
+    def from_grammar(cls, grammar: str, tokenizer: PreTrainedTokenizerBase, max_depth: int = 2) -> "Constraint":
         """
         The texts that a context-free grammar derives from its rule `start`. An automaton has no unlimited depth: a rule that
         begins or ends with itself repeats as often as it likes, but a rule inside itself, as in brackets, is written out.
@@ -142,7 +142,7 @@ class Constraint:
                 `%ignore`.
             tokenizer (`PreTrainedTokenizerBase`):
                 As for [`Constraint.from_regex`].
-            max_depth (`int`, defaults to 3):
+            max_depth (`int`, defaults to 2):
                 How often a rule may be inside itself.
 
         Raises:

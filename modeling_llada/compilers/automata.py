@@ -23,6 +23,7 @@ from .token_texts import TokenTexts
 MAX_PLACES = 20_000  # characters of an expression with its repetitions written out
 MAX_STATES = 50_000  # of the automaton over bytes
 MAX_TRANSITIONS = 2**25  # of the automaton over tokens, a dense table of 256 MiB
+MAX_MERGE_STEPS = 2**20  # rounds times states in the search for equal states
 # Below this number of characters no expression has too many states.
 HARMLESS_PLACES = 32
 TRIAL_SECONDS = 5
@@ -87,7 +88,7 @@ def compile_expression(expression: Expression, texts: TokenTexts) -> TokenAutoma
     """The automaton of an expression over a vocabulary."""
     expression.check_size()
     automaton = byte_automaton(expression)
-    expression.check_num_states(len(automaton.table))
+    automaton = with_fewer_states(automaton)
     if texts.first_space_is_lost:
         automaton = with_first_space(automaton)
     result = over_tokens(automaton, texts, expression)
@@ -161,6 +162,7 @@ def byte_automaton(expression: Expression) -> ByteAutomaton:
     """The automaton of an expression over bytes."""
     index = build_index(expression)
     marked, ends = index.get_transitions(), index.get_final_states()
+    expression.check_num_states(len(marked))
     start = marked[index.get_initial_state()][256]
     states = [start, *sorted(set(marked) - {start})]
     number = {state: i for i, state in enumerate(states)}
@@ -186,6 +188,28 @@ def with_first_space(automaton: ByteAutomaton) -> ByteAutomaton:
         np.concatenate([first, np.where(table >= 0, table + 1, -1)]).astype(np.int32),
         np.concatenate([accepting[:1] & ~needs_space, accepting]),
     )
+
+
+def with_fewer_states(automaton: ByteAutomaton) -> ByteAutomaton:
+    """
+    The automaton with equal states as one. An array has its items twice in an expression, the first one and the others, so that
+    nested ones have many equal states. It stays as it is where the search takes long.
+    """
+    columns, _ = distinct_columns(automaton.table)
+    block, num_blocks, num_rounds = automaton.accepting.astype(np.int32), 0, 0
+    # States stay in one block as long as all bytes lead them to the same blocks.
+    while block.max() + 1 > num_blocks:
+        num_blocks, num_rounds = block.max() + 1, num_rounds + 1
+        if num_rounds * len(columns) > MAX_MERGE_STEPS:
+            return automaton
+        rows = np.concatenate([block[:, None], np.append(block, -1)[columns]], axis=1).astype(np.int32)
+        keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+        block = np.unique(keys, return_inverse=True)[1].astype(np.int32)
+    _, first = np.unique(block, return_index=True)
+    states = np.sort(first)  # one of each block, state 0 among them
+    number = np.full(len(first) + 1, -1, dtype=np.int32)
+    number[block[states]] = np.arange(len(states))
+    return ByteAutomaton(number[np.append(block, -1)[automaton.table[states]]], automaton.accepting[states])
 
 
 # From bytes to tokens

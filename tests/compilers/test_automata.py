@@ -39,6 +39,13 @@ def test_many_automata_accept_what_matches(pattern):
 
 
 @pytest.mark.parametrize(
+    ("pattern", "num_states"), [("(?:a|b)*", 1), ("(?:ab|bb)(?:ab|bb){2}", 7), ("a{0,3}|b{0,3}", 6)]
+)
+def test_equal_states_are_one(pattern, num_states):
+    assert len(Constraint.from_regex(pattern, LETTERS).automaton.table) == num_states
+
+
+@pytest.mark.parametrize(
     ("pattern", "message"),
     [
         ("a{100000}{1000}", r"'a\{100000\}\{1000\}' asks for 100,000,000 characters with its repetitions written out"),
