@@ -29,6 +29,7 @@ from reporting.markdown import fill
 
 ROOT = Path(__file__).parent.parent
 PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+GUIDES = ("docs/training.md", "docs/preference.md")
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]+?) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 BLOCKS = {
     name: [match.groupdict() for match in BLOCK.finditer(path.read_text(encoding="utf-8"))]
@@ -52,8 +53,8 @@ def folder(tmp_path_factory):
 
 
 def page_to_run(page):
-    """The guide to training trains for more than a minute. What it uses has tests of its own."""
-    return pytest.param(page, marks=pytest.mark.slow) if page == "docs/training.md" else page
+    """The guides to training take long. What they use has tests of its own."""
+    return pytest.param(page, marks=pytest.mark.slow) if page in GUIDES else page
 
 
 def test_there_is_something_to_run():
@@ -81,6 +82,8 @@ def test_page(page, folder, monkeypatch, capsys):
     """Snippets and commands build on each other, as on the page. One page draws a picture."""
     monkeypatch.setenv("LLADA_MODEL", str(folder / "checkpoints" / "llada-poet"))
     names = {}
+    if page in GUIDES:
+        pytest.importorskip("trl", reason="TRL is not part of this environment")
     for block in BLOCKS[page]:
         if block["mark"]:
             continue
@@ -89,8 +92,6 @@ def test_page(page, folder, monkeypatch, capsys):
         elif block["language"] == "json":
             assert all(json.loads(line) for line in block["code"].splitlines())
         for command in commands_in(block):
-            if command.startswith("python examples/sft.py"):
-                pytest.importorskip("trl", reason="TRL is not part of this environment")
             if command.startswith("llada eval lm"):
                 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not part of this environment")
             capsys.readouterr()

@@ -31,6 +31,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from modeling_llada import LLaDA2MoeForMaskedLM, LLaDAForMaskedLM
 from modeling_llada.training.sft.checks import PROJECTIONS
 from modeling_llada.training.sft.formats import read_rows
+from modeling_llada.training.tuning_script import adapter_config, load_rows, token_ids
 
 
 REPO = Path(__file__).parents[2]
@@ -106,8 +107,8 @@ class TestRecipe:
         from peft import get_peft_model
 
         checkpoint = REPO / "checkpoints" / "llada-poet"
-        _, _, model = script.parse_arguments(["--config", str(RECIPE), "--use_cpu", "true"])
-        config = script.adapter_config(model)
+        _, _, model = script.parse(["--config", str(RECIPE), "--use_cpu", "true"])
+        config = adapter_config(model)
         config.target_modules = set(PROJECTIONS)
         tokens = AutoTokenizer.from_pretrained(checkpoint).convert_ids_to_tokens(config.trainable_token_indices)
         assert set(map(chr, range(32, 127))) <= set(tokens) <= {*map(chr, range(32, 127)), *"“”‘’…—（）"}
@@ -156,10 +157,10 @@ class TestRuns:
 
 class TestData:
     def parse(self, script, *arguments):
-        return script.parse_arguments(["--model_name_or_path", "x", *CPU, *map(str, arguments)])[:2]
+        return script.parse(["--model_name_or_path", "x", *CPU, *map(str, arguments)])[:2]
 
     def test_jsonl_and_held_out_rows(self, script, jsonl):
-        train, held_out = script.load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 3))
+        train, held_out = load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 3))
         assert (len(train), len(held_out)) == (7, 3)
         questions = [row["messages"][0]["content"] for part in (train, held_out) for row in part]
         assert sorted(questions) == sorted(question for question, _ in POEMS)
@@ -167,41 +168,41 @@ class TestData:
     def test_saved_splits(self, script, tmp_path):
         DatasetDict(train=MESSAGES, dev=MESSAGES.select([0])).save_to_disk(tmp_path / "saved")
         options = ["--dataset_name", tmp_path / "saved"]
-        assert script.load_rows(*self.parse(script, *options))[1] is None, "nothing asks for it"
+        assert load_rows(*self.parse(script, *options))[1] is None, "nothing asks for it"
         options += ["--eval_strategy", "steps", "--eval_steps", "1", "--dataset_test_split", "dev"]
-        train, held_out = script.load_rows(*self.parse(script, *options))
+        train, held_out = load_rows(*self.parse(script, *options))
         assert (len(train), len(held_out)) == (10, 1)
 
     def test_evaluation_file(self, script, jsonl, tmp_path):
         MESSAGES.select([1, 2]).to_parquet(tmp_path / "test.parquet")
         options = ["--dataset_name", jsonl, "--eval_dataset_name", tmp_path / "test.parquet"]
-        train, held_out = script.load_rows(*self.parse(script, *options))
+        train, held_out = load_rows(*self.parse(script, *options))
         assert (len(train), len(held_out)) == (10, 2)
 
     def test_more_rows_held_out_than_there_are(self, script, jsonl):
         with pytest.raises(ValueError, match="`eval_rows` must leave rows to train on, but got 10 of 10"):
-            script.load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 10))
+            load_rows(*self.parse(script, "--dataset_name", jsonl, "--eval_rows", 10))
 
     def test_no_evaluation_rows(self, script, jsonl):
         options = self.parse(script, "--dataset_name", jsonl, "--eval_strategy", "steps", "--eval_steps", 1)
         with pytest.raises(ValueError, match="`dataset_test_split` must be one of .*--eval_rows"):
-            script.load_rows(*options)
+            load_rows(*options)
 
     def test_files_that_cannot_be_read(self, script, tmp_path):
         (tmp_path / "rows.jsonl").write_text('{"text": "明月"}\n{"text": \n', encoding="utf-8")
         with pytest.raises(ValueError, match="line 2 of .*rows.jsonl is not JSON"):
-            script.load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.jsonl"))
+            load_rows(*self.parse(script, "--dataset_name", tmp_path / "rows.jsonl"))
         options = ["--dataset_name", tmp_path / "rows.jsonl", "--eval_dataset_name", "nope.json"]
         (tmp_path / "rows.jsonl").write_text('{"text": "明月"}\n', encoding="utf-8")
         with pytest.raises(ValueError, match="`eval_dataset_name` must be a file that exists, .*nope.json"):
-            script.load_rows(*self.parse(script, *options))
+            load_rows(*self.parse(script, *options))
 
     def test_errors_name_lines_after_rows_were_held_out(self, script, tmp_path):
         lines = ['{"instruction": "明", "output": "月"}\n'] * 9
         lines[6] = '{"instruction": "明", "output": " "}\n'
         (tmp_path / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
         data, training = self.parse(script, "--dataset_name", tmp_path / "rows.jsonl", "--eval_rows", 2)
-        train, _ = script.load_rows(data, training)
+        train, _ = load_rows(data, training)
         with pytest.raises(ValueError, match=r"not empty, but 1 of 7 rows \(line 7\)"):
             read_rows(train, "train_dataset", training)
 
@@ -229,7 +230,7 @@ class TestArguments:
     def test_a_config_that_cannot_be_read(self, script, tmp_path, capsys, content, message):
         (tmp_path / "run.yaml").write_text(content)
         with pytest.raises(SystemExit):
-            script.parse_arguments([f"--config={tmp_path / 'run.yaml'}"])
+            script.parse([f"--config={tmp_path / 'run.yaml'}"])
         assert message in capsys.readouterr().err
 
     @pytest.mark.parametrize(
@@ -250,17 +251,17 @@ class TestArguments:
     )
     def test_bad_arguments(self, script, capsys, arguments, message):
         with pytest.raises(SystemExit):
-            script.parse_arguments([*CPU, *arguments])
+            script.parse([*CPU, *arguments])
         assert message in capsys.readouterr().err
 
     @pytest.mark.parametrize(("part", "ids"), [("7", [7]), (7, [7]), ("8-10", [8, 9, 10])])
-    def test_token_ids(self, script, part, ids):
-        assert list(script.token_ids(part)) == ids
+    def test_token_ids(self, part, ids):
+        assert list(token_ids(part)) == ids
 
     @pytest.mark.parametrize("part", ["", "a", "-3", "9-8", "1-2-3"])
-    def test_bad_token_ids(self, script, part):
+    def test_bad_token_ids(self, part):
         with pytest.raises(ValueError, match="`trainable_token_indices` must be ids and ranges"):
-            script.token_ids(part)
+            token_ids(part)
 
 
 class TestAccelerate:

@@ -34,9 +34,7 @@ def script():
 def test_the_published_values(script):
     stages = {}
     for number in (1, 2, 3):
-        _, training, _ = script.parse_arguments(
-            ["--config", str(CONFIGS / f"stage{number}.yaml"), "--use_cpu", "true"]
-        )
+        _, training, _ = script.parse(["--config", str(CONFIGS / f"stage{number}.yaml"), "--use_cpu", "true"])
         stages[number] = training
     assert [stage.learning_rate for stage in stages.values()] == [1e-3, 1e-5, 1e-5]
     assert [stage.vision_tower_learning_rate for stage in stages.values()] == [None, 2e-6, 2e-6]

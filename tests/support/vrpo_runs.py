@@ -2,13 +2,17 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Small runs of preference optimisation that several tests share."""
 
+import os
+
 import torch
+from accelerate.state import AcceleratorState
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from modeling_llada.training import LLaDAVRPOConfig, LLaDAVRPOTrainer
+from support.expert_runs import FSDP2
 from support.sft_runs import POEMS, SPLITS, KillAtStep5, losses_of, weights_of
 
 
@@ -69,17 +73,30 @@ def train_split(folder, output_dir, split, case):
 def results_of(trainer) -> dict[str, torch.Tensor]:
     """The trained tensors, the losses of all steps, and that of the evaluation."""
     values = weights_of(trainer)
-    values["losses"] = torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
+    values["losses"] = losses_tensor(trainer)
     values["eval_loss"] = torch.tensor(trainer.evaluate()["eval_loss"], dtype=torch.double)
     return values
 
 
+def losses_tensor(trainer) -> torch.Tensor:
+    return torch.tensor(list(losses_of(trainer).values()), dtype=torch.double)
+
+
 def train_on_two_processes(folder, output_dir) -> None:
-    """Trains all cases, and writes the results."""
+    """Trains all cases on copies of the model, and one with FSDP2, and writes the results."""
+    import support.fsdp_on_cpu  # noqa: F401  (it replaces DistributedDataParallel where FSDP is asked for)
+
     for case in CASES:
-        values = results_of(train_split(folder, output_dir / "run", "two processes, 4", case))
-        if int(torch.distributed.get_rank()) == 0:
-            save_file({name: value.contiguous() for name, value in values.items()}, output_dir / f"{case}.safetensors")
+        write(results_of(train_split(folder, output_dir / "run", "two processes, 4", case)), output_dir / case)
+    AcceleratorState._reset_state()
+    os.environ.update(FSDP2, FSDP_CPU_RAM_EFFICIENT_LOADING="true")
+    trainer = train_split(folder, output_dir / "run", "two processes, 4", "all weights")
+    write({"losses": losses_tensor(trainer)}, output_dir / "sharded")
+
+
+def write(values, path) -> None:
+    if torch.distributed.get_rank() == 0:
+        save_file({name: value.contiguous() for name, value in values.items()}, path)
 
 
 def train_until_killed(folder, output_dir, settings) -> None:

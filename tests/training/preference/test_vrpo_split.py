@@ -43,7 +43,9 @@ def test_accumulation_equals_one_batch(one_batch, poet_folder, tmp_path, case):
 def test_processes_equal_one(one_batch, poet_folder, tmp_path):
     run_together(train_on_two_processes, poet_folder, tmp_path)
     for case in CASES:
-        assert_same(load_file(tmp_path / f"{case}.safetensors"), one_batch(case))
+        assert_same(load_file(tmp_path / case), one_batch(case))
+    sharded = load_file(tmp_path / "sharded")["losses"]
+    torch.testing.assert_close(sharded, one_batch("all weights")["losses"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow
