@@ -18,7 +18,7 @@ from ...conversation import message_text
 from ..data_files import LINE, numbered_rows
 from ..sft.formats import FAULT, MESSAGES, USES_TOOLS, check_dataset, check_faults, read_answer, read_kept, read_text
 from ..sft.messages import RowFault, check_answer, read_talk
-from ..sft.rows import check_rows, cut_rows, finish_rows
+from ..sft.rows import blank_tokens, check_rows, cut_rows, end_row
 from .configuration import LLaDAVRPOConfig
 from .ordered_pairs import TOKENS
 
@@ -149,51 +149,67 @@ def finish_pairs(
     Raises:
         `ValueError`: if a response cannot be scored, a row is longer than the context, or a pair is equal after the cut.
     """
-    sides = {side: _finish_side(dataset, f'{name}["{side}"]', side, args, tokenizer, vocab_size) for side in SIDES}
-    lengths = {side: [len(tokens) for tokens in rows["input_ids"]] for side, rows in sides.items()}
+    rows = _joined(dataset, name, args, tokenizer)
+    sides = {}
+    for side in SIDES:
+        columns = {f"{side}_{column}": column for column in ("input_ids", "labels")}
+        kept = [*columns, LINE] if LINE in rows.column_names else [*columns]
+        side_name = f'{name}["{side}"]'
+        sides[side] = cut_rows(rows.select_columns(kept).rename_columns(columns), side_name, args)
+        check_rows(sides[side], side_name, args, tokenizer, vocab_size)
+    chosen, rejected = (sides[side]["input_ids"][:] for side in SIDES)
+    _check_lengths([max(map(len, pair)) for pair in zip(chosen, rejected, strict=True)], dataset, name, args, context)
+    _check_different(chosen, rejected, dataset, name, args)
+    starts = [len(prompt) for prompt in dataset["prompt_ids"]]
+    finished = dataset.select_columns(["prompt_ids"])
+    for side, lists in zip(SIDES, (chosen, rejected), strict=True):
+        finished = finished.add_column(f"{side}_ids", [row[n:] for row, n in zip(lists, starts, strict=True)])
+    return finished
+
+
+def _check_lengths(lengths: list[int], dataset: Dataset, name: str, args: LLaDAVRPOConfig, context: int) -> None:
     filled = args.eos_fill if isinstance(args.eos_fill, int) else 0
-    longest = [max(filled, *pair) for pair in zip(*lengths.values(), strict=True)]
-    too_long = [row for row, length in enumerate(longest) if length > context]
+    too_long = [row for row, length in enumerate(lengths) if max(filled, length) > context]
     if too_long:
         raise ValueError(
             f"`{name}` must have rows that fit into the {context} tokens that `model` reads, but {numbered_rows(too_long, dataset)} "
-            f"are longer, up to {max(longest)} tokens. Set `max_length` to at most {context}, shorten the prompts, or drop these "
-            "rows."
+            f"are longer, up to {max(filled, *lengths)} tokens. Set `max_length` (and `eos_fill`) to at most {context}, shorten the "
+            "prompts, or drop these rows."
         )
-    equal = [
-        row
-        for row, (one, other) in enumerate(zip(*(sides[side]["input_ids"] for side in SIDES), strict=True))
-        if one == other
-    ]
+
+
+def _check_different(
+    chosen: list[list[int]], rejected: list[list[int]], dataset: Dataset, name: str, args: LLaDAVRPOConfig
+) -> None:
+    equal = [row for row, (one, other) in enumerate(zip(chosen, rejected, strict=True)) if one == other]
     if equal:
         limit = f" after rows were cut at `max_length={args.max_length}`" if args.max_length else ""
         raise ValueError(
             f"`{name}` must have two different responses in each row, but those of {numbered_rows(equal, dataset)} have the same "
             f"tokens{limit}. Raise `max_length`, or drop these rows."
         )
-    starts = [len(prompt) for prompt in dataset["prompt_ids"]]
-    columns = {
-        f"{side}_ids": [row[n:] for row, n in zip(rows["input_ids"], starts, strict=True)]
-        for side, rows in sides.items()
-    }
-    finished = dataset.select_columns(["prompt_ids"])
-    for column, values in columns.items():
-        finished = finished.add_column(column, values)
-    return finished
 
 
-def _finish_side(
-    dataset: Dataset, name: str, side: str, args: LLaDAVRPOConfig, tokenizer: PreTrainedTokenizerBase, vocab_size: int
-) -> Dataset:
-    """The rows of the chosen or the rejected responses, with labels, ended and cut."""
+def _joined(dataset: Dataset, name: str, args: LLaDAVRPOConfig, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """The rows of both responses, with labels, each ended with one EOS."""
 
-    def join(pair):
-        prompt, response = pair["prompt_ids"], pair[f"{side}_ids"]
-        return {"input_ids": prompt + response, "labels": [-100] * len(prompt) + response}
+    def join(pairs):
+        is_blank = blank_tokens(tokenizer)
+        columns = {}
+        for side in SIDES:
+            rows = [
+                end_row(prompt + response, [-100] * len(prompt) + response, tokenizer.eos_token_id, is_blank)
+                for prompt, response in zip(pairs["prompt_ids"], pairs[f"{side}_ids"], strict=True)
+            ]
+            columns |= {f"{side}_input_ids": [tokens for tokens, _ in rows], f"{side}_labels": [it for _, it in rows]}
+        return columns
 
     others = [column for column in dataset.column_names if column != LINE]
     with PartialState().main_process_first():
-        rows = dataset.map(join, remove_columns=others, num_proc=args.dataset_num_proc, desc=f"Joining {name}")
-    rows = cut_rows(finish_rows(rows, name, args, tokenizer), name, args)
-    check_rows(rows, name, args, tokenizer, vocab_size)
-    return rows
+        return dataset.map(
+            join,
+            batched=True,
+            remove_columns=others,
+            num_proc=args.dataset_num_proc,
+            desc=f"Ending the responses of {name}",
+        )

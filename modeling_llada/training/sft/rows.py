@@ -160,9 +160,9 @@ def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pr
     """Ends each response with one EOS."""
 
     def finish(rows):
-        is_blank = functools.cache(lambda token: tokenizer.decode([token]).isspace())
+        is_blank = blank_tokens(tokenizer)
         pairs = zip(rows["input_ids"], rows["labels"], strict=True)
-        ended = [_ended(tokens, labels, tokenizer.eos_token_id, is_blank) for tokens, labels in pairs]
+        ended = [end_row(tokens, labels, tokenizer.eos_token_id, is_blank) for tokens, labels in pairs]
         return {"input_ids": [tokens for tokens, _ in ended], "labels": [labels for _, labels in ended]}
 
     dataset = dataset.select_columns([column for column in FINISHED if column in dataset.column_names])
@@ -201,7 +201,12 @@ def say(message: str) -> None:
         logger.warning(message)
 
 
-def _ended(
+def blank_tokens(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], bool]:
+    """The function that says whether a token is white space, and remembers it."""
+    return functools.cache(lambda token: tokenizer.decode([token]).isspace())
+
+
+def end_row(
     tokens: list[int], labels: list[int], eos: int, is_blank: Callable[[int], bool]
 ) -> tuple[list[int], list[int]]:
     """
