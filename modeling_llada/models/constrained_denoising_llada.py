@@ -8,6 +8,7 @@ sample of the accepted texts. Of the proposals that a step picks, those are comm
 Later blocks, for which there are no scores yet, count by whether they can still be filled.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -101,10 +102,19 @@ class CanvasConstraint:
 
 
 class ConstrainedDenoiser(Denoiser):
-    """Makes denoising steps whose tokens stay inside the languages of the constraints. They are not recorded."""
+    """
+    Makes denoising steps whose tokens stay inside the languages of the constraints. `predict` makes forward passes in the place
+    of [`Denoiser`], if they are recorded. What follows a pass is not recorded.
+    """
 
-    def __init__(self, *args, constraint: CanvasConstraint) -> None:
+    def __init__(
+        self,
+        *args,
+        constraint: CanvasConstraint,
+        predict: Callable[[Block], tuple[torch.FloatTensor, torch.LongTensor]] | None = None,
+    ) -> None:
         super().__init__(*args)
+        self.predict = predict
         repeats = len(self.canvas.tokens) // len(constraint.automata)  # more than one with drafts
         self.constraint = constraint if repeats == 1 else constraint.repeat(repeats)
         self.propose_and_score = self._propose_and_score
@@ -115,7 +125,7 @@ class ConstrainedDenoiser(Denoiser):
 
     def _predict_masks(self, block: Block, mask: torch.BoolTensor) -> tuple[torch.FloatTensor, torch.LongTensor]:
         """The logits given the constraint: their softmax is the probability of each token over all accepted texts."""
-        logits, places = super()._predict_masks(block, mask)
+        logits, places = super()._predict_masks(block, mask) if self.predict is None else self.predict(block)
         suppress(logits, self.ruled_out)
         self.lattice = self._open_lattice(block, mask, logits, places)
         is_lost = ~(self.lattice.total() > -torch.inf) & mask.any(-1)  # also if it is NaN

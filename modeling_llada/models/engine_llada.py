@@ -59,10 +59,9 @@ def open_denoiser(
     `is_watched` says whether a streamer or a stopping criterion looks at the steps. `constraint` keeps the rows in its
     languages. The other arguments are those of [`Denoiser`].
     """
-    takes_part = strategy or processors or constraint is not None
-    reason = (
-        "a callable or a constraint takes part in them" if takes_part else why_not_recordable(model, canvas, config)
-    )
+    reason = "a callable takes part in them" if strategy or processors else why_not_recordable(model, canvas, config)
+    if constraint is not None and config.draft_steps is not None:
+        reason = reason or "a constraint takes part in the drafts"
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
@@ -74,6 +73,13 @@ def open_denoiser(
     try:
         # A tensor that is made in inference mode cannot be written to outside of it.
         with torch.inference_mode(False), torch.no_grad():
+            if constraint is not None:
+                passes = recordings.find(
+                    weakref.proxy(model), canvas, config, generators, is_watched=True, kind=RecordedPasses
+                )
+                arguments = (model, passes.canvas, config, strategy, generators, processors)
+                yield ConstrainedDenoiser(*arguments, constraint=constraint, predict=passes.predict)
+                return
             yield with_drafts(
                 lambda canvas: recordings.find(weakref.proxy(model), canvas, config, generators, is_watched),
                 canvas,
@@ -150,8 +156,10 @@ class Recordings:
         config: LLaDAGenerationConfig,
         generators: list[torch.Generator | None],
         is_watched: bool,
+        kind: "type[RecordedDenoiser] | None" = None,
     ) -> "RecordedDenoiser":
         """Finds or makes the recording for a canvas shape, options and weights, and copies the canvas into it."""
+        kind = kind or (RecordedDenoiser if config.edit_threshold is None else RecordedEditingDenoiser)
         length = canvas.tokens.shape[1]
         if length % LENGTH_MULTIPLE:
             canvas = canvas.padded(length + -length % LENGTH_MULTIPLE, config.mask_token_id)
@@ -159,6 +167,7 @@ class Recordings:
         key = (
             tuple(canvas.tokens.shape),
             tuple(name for name, value in vars(canvas).items() if value is None),
+            kind,
             is_watched,
             model.block_geometry,
             getattr(model.config, "_experts_implementation", None),
@@ -169,7 +178,6 @@ class Recordings:
         )
         if key not in self.by_key:
             find = weakref.WeakMethod(self.find)
-            kind = RecordedDenoiser if config.edit_threshold is None else RecordedEditingDenoiser
             self.by_key[key] = kind(model, canvas.copy(), config, is_watched, self.pool, find)
         self.by_key.move_to_end(key)
         while len(self.by_key) > MAX_RECORDINGS:
@@ -436,6 +444,26 @@ class RecordedEditingDenoiser(EditingDenoiser, RecordedDenoiser):
         while self._active(block).any():
             for _ in range(interval):
                 yield
+
+
+class RecordedPasses(RecordedDenoiser):
+    """Makes only the forward passes at static shapes, for a denoiser that goes on with the logits without a recording."""
+
+    def predict(self, block: Block) -> tuple[torch.FloatTensor, torch.LongTensor]:
+        """The logits of the masks, `(num_masked, vocab_size)`, and their places in the flattened block."""
+        prediction = self._run(block)
+        return prediction.logits, prediction.mask.flatten().nonzero().squeeze(-1)
+
+    def _step(self, block: Block) -> Prediction:
+        mask = self._active(block)
+        logits, _ = self._predict_masks(block, mask)
+        return Prediction(mask, proposal=None, confidences=None, logits=logits, scores=None)
+
+    def _trim(self, prediction: Prediction) -> Prediction:
+        return prediction._replace(logits=prediction.logits[prediction.mask.flatten()])
+
+    def _refill_uniform(self, block: Block) -> None:
+        """The other denoiser draws the random numbers."""
 
 
 def address(weight: torch.Tensor) -> int:

@@ -42,7 +42,7 @@ class Groups:
 
 def chunk_width(size: torch.LongTensor) -> int:
     """How many values of a group are gathered side by side, so that few places stay empty."""
-    width, limit = max(2, int(size.max())), max(4096, 1.5 * int(size.sum()))
+    width, limit = max(2, int(size.max())), max(8192, 1.5 * int(size.sum()))
     while width > 2 and width * int(((size + width - 1) // width).clamp(min=1).sum()) > limit:
         width = (width + 1) // 2
     return width

@@ -23,9 +23,10 @@ from support.parallel_rules import PARALLEL_RULES
 from support.synchronizations import count_synchronizations
 from transformers import CompileConfig
 
-from modeling_llada import LLaDAGenerationConfig
+from modeling_llada import Constraint, LLaDAGenerationConfig
 from modeling_llada.models import engine_llada
 from modeling_llada.models.canvas_llada import Canvas
+from modeling_llada.models.constraints_llada import TokenAutomaton
 from modeling_llada.models.engine_llada import (
     LENGTH_MULTIPLE,
     MAX_REPLAYS,
@@ -111,6 +112,12 @@ def assert_same(first, second):
     torch.testing.assert_close(first.trajectory[1], second.trajectory[1], rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
+def even_and_odd() -> Constraint:
+    """Even and odd tokens by turns."""
+    table = torch.tensor([[-1, 1, -1], [-1, -1, 0]])
+    return Constraint("", TokenAutomaton(torch.arange(99) % 2 + 1, table, torch.tensor([True, True])), "")
+
+
 class Numbers:
     """A tokenizer without which there are no stop strings."""
 
@@ -181,6 +188,24 @@ class TestEqualsEager:
         assert torch.equal(output.sequences, golden.tensors[f"{name}.sequences"])
         assert output.num_forward_passes.tolist() == [case["forward_passes"]]
         assert static.replayed
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            SMALL,
+            {**SMALL, "block_cache": "dual", "cfg_scale": 0.5, "confidence_threshold": 0.2},
+            {**SMALL, "temperature": 0.7, "remasking": "random", "num_return_sequences": 2},
+            {**SMALL, "eos_token_id": list(range(2, 12)), "entropy_bound": 3.0},
+            {**SMALL, "draft_steps": 3},
+        ],
+        ids=str,
+    )
+    def test_constraint(self, static, model, prompt, options):
+        """The forward passes are recorded, what follows them is not, and neither are drafts."""
+        options = options | {"constraint": even_and_odd()}
+        eager = details(model, prompt, disable_compile=True, **options)
+        assert_same(details(model, prompt, **options), eager)
+        assert bool(static.recorded) == ("draft_steps" not in options)
 
 
 class TestSteps:
@@ -628,6 +653,13 @@ class TestOnGPU:
             assert_same(details(model, prompt, **options), eager)
         keys = recordings_of(model).by_key
         assert len(keys) == len({key[0][0] for key in keys}), "one for each number of rows"
+
+    @pytest.mark.parametrize("options", [SMALL, {**SMALL, "temperature": 0.7, "block_cache": "dual"}], ids=str)
+    def test_constraint(self, model, prompt, options):
+        options = options | {"constraint": even_and_odd()}
+        eager = details(model, prompt, disable_compile=True, **options)
+        for _ in range(2):
+            assert_same(details(model, prompt, **options), eager)
 
     def test_equals_the_cpu(self, model, prompt):
         on_gpu = model.generate(**prompt, **SMALL).cpu()
