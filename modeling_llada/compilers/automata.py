@@ -16,16 +16,16 @@ import torch
 from outlines_core import Index, Vocabulary
 
 from ..models.constraints_llada import TokenAutomaton
-from .expressions import size_of
+from .expressions import MAX_CHARACTERS, size_of
 from .token_texts import TokenTexts
 
 
-MAX_PLACES = 20_000  # characters of an expression with its repetitions written out
+MAX_STATES_ASKED_FOR = 100_000  # with repetitions written out. Equal ones may be fewer.
 MAX_STATES = 50_000  # of the automaton over bytes
 MAX_TRANSITIONS = 2**25  # of the automaton over tokens, a dense table of 256 MiB
 MAX_MERGE_STEPS = 2**20  # rounds times states in the search for equal states
-# Below this number of characters no expression has too many states.
-HARMLESS_PLACES = 32
+# Expressions that ask for fewer have never too many in the end.
+NUM_HARMLESS_STATES = 64
 TRIAL_SECONDS = 5
 TRIAL_BYTES = 2**30
 
@@ -38,8 +38,8 @@ class Expression:
     Args:
         pattern (`str`): The expression.
         argument (`str`, defaults to `"pattern"`): The argument that errors name.
-        is_tame (`bool`, defaults to `False`): The automaton has not many more states than the expression has characters.
-            Of other expressions this is tried first.
+        is_tame (`bool`, defaults to `False`): The automaton has not many more states than the expression asks for. Of others
+            this is tried first.
     """
 
     pattern: str
@@ -48,10 +48,14 @@ class Expression:
 
     def check_size(self) -> None:
         """Raises a `ValueError` if the expression is too large to compile. This takes no long time and no memory."""
-        places = size_of(self.pattern).places
-        if places > MAX_PLACES:
-            raise self.too_large(f"asks for {places:,} characters with its repetitions written out", MAX_PLACES)
-        if not self.is_tame and places > HARMLESS_PLACES:
+        if len(self.pattern) > MAX_CHARACTERS:
+            raise self.too_large(f"has {len(self.pattern):,} characters", MAX_CHARACTERS)
+        num_states = size_of(self.pattern).num_states
+        if num_states > MAX_STATES_ASKED_FOR:
+            raise self.too_large(
+                f"asks for about {num_states:,} states with its repetitions written out", MAX_STATES_ASKED_FOR
+            )
+        if not self.is_tame and num_states > NUM_HARMLESS_STATES:
             self.check_num_states(try_to_count_states(self.pattern))
 
     def check_num_states(self, num_states: int | None) -> None:
@@ -62,7 +66,8 @@ class Expression:
     def too_large(self, what: str, limit: int) -> ValueError:
         return ValueError(
             f"`{self.argument}` must be small enough to compile, but the expression {shorten(self.pattern)} {what}; the limit is "
-            f"{limit:,}. Ask for less: smaller bounds, `*` instead of a large bound, or an answer in parts."
+            f"{limit:,}. Ask for less: smaller bounds, `*` instead of a large bound, `[a-z]` or `[^ ]` instead of `\\w`, or an answer "
+            "in parts."
         )
 
 
@@ -196,7 +201,8 @@ def with_fewer_states(automaton: ByteAutomaton) -> ByteAutomaton:
     nested ones have many equal states. It stays as it is where the search takes long.
     """
     columns, _ = distinct_columns(automaton.table)
-    block, num_blocks, num_rounds = automaton.accepting.astype(np.int32), 0, 0
+    _, block = np.unique(automaton.accepting, return_inverse=True)
+    num_blocks, num_rounds = 0, 0
     # States stay in one block as long as all bytes lead them to the same blocks.
     while block.max() + 1 > num_blocks:
         num_blocks, num_rounds = block.max() + 1, num_rounds + 1
@@ -204,7 +210,7 @@ def with_fewer_states(automaton: ByteAutomaton) -> ByteAutomaton:
             return automaton
         rows = np.concatenate([block[:, None], np.append(block, -1)[columns]], axis=1).astype(np.int32)
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-        block = np.unique(keys, return_inverse=True)[1].astype(np.int32)
+        _, block = np.unique(keys, return_inverse=True)
     _, first = np.unique(block, return_index=True)
     states = np.sort(first)  # one of each block, state 0 among them
     number = np.full(len(first) + 1, -1, dtype=np.int32)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
+MAX_CHARACTERS = 2**20  # of an expression that is still compiled
+
 TOKEN = re.compile(
     r"""
     (?P<repeat> (?: [*+?] | \{\d+(?:,\d*)?\} ) \?? )
@@ -30,17 +32,19 @@ class Size(NamedTuple):
     How large an expression is.
 
     Args:
-        places (`int`): The characters that it asks for, with repetitions written out.
+        num_states (`int`): About the number of states over bytes that it asks for, with repetitions written out.
         shortest (`int`): The number of characters of the shortest text that it matches, or less.
         longest (`float`): That of the longest one, or more. It may be infinite.
     """
 
-    places: int
+    num_states: int
     shortest: int
     longest: float
 
 
-EMPTY, CHARACTER = Size(0, 0, 0), Size(1, 1, 1)
+EMPTY = Size(0, 0, 0)
+# The states of one character: of sets with most characters that there are, and of digits and letters of all scripts.
+MOST_CHARACTERS, DIGITS, LETTERS = 8, 30, 300
 
 
 def tokens(pattern: str) -> Iterator[tuple[str, str]]:
@@ -56,7 +60,7 @@ def size_of(pattern: str) -> Size:
 
     ```python
     >>> size_of("(ab|c){2,3}d?")
-    Size(places=10, shortest=2, longest=7)
+    Size(num_states=10, shortest=2, longest=7)
     ```
     """
     groups = [[[]]]  # of open groups, the sizes of the items of each alternative
@@ -72,14 +76,27 @@ def size_of(pattern: str) -> Size:
         elif kind == "repeat" and items:
             items[-1] = repeated(items[-1], *bounds_of(text))
         elif kind in ("set", "escape", "dot", "literal"):
-            items.append(CHARACTER)
+            items.append(Size(states_of(kind, text), 1, 1))
     return size_of_group(groups[0])
+
+
+def states_of(kind: str, text: str) -> int:
+    """About the number of states of a character."""
+    if kind in ("set", "escape") and re.search(r"\\[wWpP]", text):
+        return LETTERS
+    if kind in ("set", "escape") and re.search(r"\\[dD]", text):
+        return DIGITS
+    if kind == "dot" or text.startswith("[^") or text == r"\S":
+        return MOST_CHARACTERS
+    return 1
 
 
 def size_of_group(alternatives: list[list[Size]]) -> Size:
     sizes = [Size(*(sum(values) for values in zip(*items, strict=True))) if items else EMPTY for items in alternatives]
     return Size(
-        sum(size.places for size in sizes), min(size.shortest for size in sizes), max(size.longest for size in sizes)
+        sum(size.num_states for size in sizes),
+        min(size.shortest for size in sizes),
+        max(size.longest for size in sizes),
     )
 
 
@@ -94,7 +111,7 @@ def bounds_of(repeat: str) -> tuple[int, int | None]:
 def repeated(size: Size, least: int, most: int | None) -> Size:
     times = max(1, least if most is None else most)
     longest = 0 if size.longest == 0 or most == 0 else size.longest * (math.inf if most is None else most)
-    return Size(size.places * times, size.shortest * least, longest)
+    return Size(size.num_states * times, size.shortest * least, longest)
 
 
 def union(parts: Iterable[str]) -> str:
@@ -103,4 +120,4 @@ def union(parts: Iterable[str]) -> str:
     return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
 
 
-__all__ = ["Size", "bounds_of", "size_of", "tokens", "union"]
+__all__ = ["MAX_CHARACTERS", "Size", "bounds_of", "size_of", "tokens", "union"]

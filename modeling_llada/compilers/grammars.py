@@ -12,10 +12,9 @@ from collections import Counter
 from lark import Lark
 from lark.grammar import Symbol
 
-from .expressions import union
+from .expressions import MAX_CHARACTERS, union
 
 
-MAX_CHARACTERS = 2**20  # of the expression
 MAX_EXPANSIONS = 200  # of a rule
 # lark's terminal for strings with escaped characters looks behind. What it means, without that:
 ESCAPED_STRING = r'".*?(?<!\\)(\\\\)*?"', r'"(?:[^"\\\n]|\\[^\n])*"'
@@ -51,7 +50,12 @@ def grammar_to_regex(grammar: str, max_depth: int) -> str:
         parser = Lark(grammar, parser="earley", maybe_placeholders=False)
     except Exception as error:  # of lark, or of what reads its terminals
         raise ValueError(f"`grammar` must be in the notation of lark, but it cannot be read: {error}") from error
-    expression = GrammarWriter(parser, max_depth).write()
+    try:
+        expression = GrammarWriter(parser, max_depth).write()
+    except RecursionError as error:
+        raise ValueError(
+            f"`max_depth` must be small enough to write the rules out, but got {max_depth}. Give a smaller one."
+        ) from error
     if expression is None:
         raise ValueError(
             f"`grammar` must derive a text from `start` in which no rule is inside itself more than {max_depth} times "

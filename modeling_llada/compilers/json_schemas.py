@@ -13,15 +13,15 @@ from collections import Counter
 from decimal import Decimal
 
 from jsonschema import Draft202012Validator, SchemaError
+from referencing.exceptions import Unresolvable
 
 from .automata import Expression
-from .expressions import Size, size_of, union
+from .expressions import MAX_CHARACTERS, Size, size_of, union
 from .numbers import NUMBER, Bound, integers_between, multiples_between, numbers_between
 from .schema_parts import KEYWORDS_OF_TYPES, Alternative, SchemaParts, item_of, property_of, refusal
 from .strings import CHARACTER, FORMATS, literal, pattern_in_json
 
 
-MAX_CHARACTERS = 2**20  # of the expression
 ANY = "a value of any kind"
 NUMBER_KEYWORDS = KEYWORDS_OF_TYPES["number"]
 
@@ -51,18 +51,21 @@ def schema_to_regex(schema, max_depth: int | None = None) -> str:
         raise ValueError(f"`max_depth` must be a whole number from 0 on, but got {max_depth!r}.")
     if hasattr(schema, "model_json_schema"):
         schema = schema.model_json_schema()
-    if isinstance(schema, str):
-        try:
-            schema = json.loads(schema)
-        except ValueError as error:
-            raise ValueError(f"`schema` must be a JSON schema, but its text cannot be read: {error}.") from error
     try:
+        if isinstance(schema, str):
+            schema = json.loads(schema)
         Draft202012Validator.check_schema(schema)
+        return SchemaWriter(schema, max_depth).write()
+    except json.JSONDecodeError as error:
+        raise ValueError(f"`schema` must be a JSON schema, but its text cannot be read: {error}.") from error
     except SchemaError as error:
         raise refusal(
             "/".join(["#", *map(str, error.absolute_path)]), f"is not valid: {error.message[:200]}"
         ) from error
-    return SchemaWriter(schema, max_depth).write()
+    except Unresolvable as error:
+        raise refusal("#", f"refers to {error.ref!r}, which is not in the schema") from error
+    except RecursionError as error:
+        raise refusal("#", "has parts inside each other that are too deep to read. Make it flat") from error
 
 
 class SchemaWriter:
@@ -267,7 +270,7 @@ def bounds(keywords: dict) -> tuple[Bound | None, Bound | None]:
 
 
 def repeat(low: int, high: float) -> str:
-    return f"{{{low},{'' if high == math.inf else int(high)}}}"
+    return f"{{{int(low)},{'' if high == math.inf else int(high)}}}"
 
 
 def array_items(first: list[str], rest: str | None, least: int, most: float) -> str:

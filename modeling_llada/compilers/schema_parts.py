@@ -5,6 +5,7 @@
 An alternative is one dict of keywords that all hold for a value. A schema is the union of its alternatives.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -42,7 +43,7 @@ SMALLER_WINS = {"maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProp
 MAX_ALTERNATIVES = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # with a hash
 class Alternative:
     """
     An alternative of a schema.
@@ -71,6 +72,7 @@ class SchemaParts:
     def __init__(self, root: dict):
         self.root = root
         self.validator = Draft202012Validator(root, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        self.known_values, self.known_validators = {}, {}
 
     def alternatives(
         self, schema: dict | bool, place: str, followed: frozenset[str] = frozenset()
@@ -103,8 +105,9 @@ class SchemaParts:
         for index, part in enumerate(schema.get("allOf", [])):
             groups.append(self.alternatives(part, f"{place}/allOf/{index}", followed))
         # A keyword of OpenAPI, which pydantic writes: this property tells the parts apart.
-        tag = schema.get("discriminator", {}).get("propertyName")
-        tagged = Alternative({"required": [tag]} if tag else {})
+        tag = schema.get("discriminator")
+        tag = tag.get("propertyName") if isinstance(tag, dict) else None
+        tagged = Alternative({"required": [tag]} if isinstance(tag, str) else {})
         for name in (name for name in ("anyOf", "oneOf") if name in schema):
             parts = [
                 [
@@ -113,13 +116,15 @@ class SchemaParts:
                 ]
                 for index, part in enumerate(schema[name])
             ]
+            if sum(map(len, parts)) > MAX_ALTERNATIVES:
+                raise too_many_alternatives(place)
             if name == "oneOf":
                 self.check_apart(parts, place)
             groups.append([alternative for part in parts for alternative in part])
         result = [Alternative(keywords)]
         for group in groups:
             if len(result) * len(group) > MAX_ALTERNATIVES:
-                raise refusal(place, f"has more than {MAX_ALTERNATIVES} alternatives. Divide it")
+                raise too_many_alternatives(place)
             result = [merge(first, second, place) for first in result for second in group]
             result = [alternative for alternative in result if alternative is not None]
         return result
@@ -144,30 +149,35 @@ class SchemaParts:
 
     def values(self, alternative: Alternative) -> list:
         """The values of `enum` that the other keywords allow."""
-        validator = self.validator.evolve(schema=alternative.keywords)
-        return [value for value in alternative.keywords["enum"] if validator.is_valid(value)]
+        if alternative not in self.known_values:
+            others = {name: value for name, value in alternative.keywords.items() if name != "enum"}
+            is_valid = self.validator.evolve(schema=others).is_valid
+            self.known_values[alternative] = [value for value in alternative.keywords["enum"] if is_valid(value)]
+        return self.known_values[alternative]
+
+    def validator_of(self, alternative: Alternative) -> Draft202012Validator:
+        if alternative not in self.known_validators:
+            self.known_validators[alternative] = self.validator.evolve(schema=alternative.keywords)
+        return self.known_validators[alternative]
 
     # `oneOf`
 
     def check_apart(self, parts: list[list[Alternative]], place: str) -> None:
         """Raises a `ValueError` unless no text of a part of `oneOf` can fit another part."""
-        for i, first in enumerate(parts):
-            for j, second in enumerate(parts):
-                if i != j and not all(self.never_fits(a, b, place) for a in first for b in second):
-                    raise refusal(
-                        place,
-                        f"has parts {i} and {j} in `oneOf` that may hold for the same value, and then neither counts. Write "
-                        "`anyOf` if both may hold, or tell them apart by a type, a bound, or a required property with a `const`",
-                    )
+        for (i, first), (j, second) in itertools.permutations(enumerate(parts), 2):
+            if not all(self.never_fits(a, b, place) for a in first for b in second):
+                raise refusal(
+                    place,
+                    f"has parts {i} and {j} in `oneOf` that may hold for the same value, and then neither counts. Write "
+                    "`anyOf` if both may hold, or tell them apart by a type, a bound, or a required property with a `const`",
+                )
 
     def never_fits(self, text: Alternative, other: Alternative, place: str, depth: int = 3) -> bool:
         """Whether no text of an alternative validates against another one. `False` if that is not known."""
         if "enum" in text.keywords:
-            validator = self.validator.evolve(schema=other.keywords)
-            return not any(map(validator.is_valid, self.values(text)))
+            return not any(map(self.validator_of(other).is_valid, self.values(text)))
         if "enum" in other.keywords:
-            validator = self.validator.evolve(schema=text.keywords)
-            return not any(map(validator.is_valid, self.values(other)))
+            return not any(map(self.validator_of(text).is_valid, self.values(other)))
         types = set(other.keywords.get("type", KEYWORDS_OF_TYPES))
         types |= {"integer"} & set(text.types) if "number" in types else set()
         common = types & set(text.types) | ({"number"} & set(text.types) if "integer" in types else set())
@@ -292,6 +302,12 @@ def common_types(first: list[str], second: list[str]) -> list[str]:
     """An integer is a number too."""
     common = [name for name in first if name in second or (name == "integer" and "number" in second)]
     return common + [name for name in second if name == "integer" and "number" in first and name not in common]
+
+
+def too_many_alternatives(place: str) -> ValueError:
+    return refusal(
+        place, f"has more than {MAX_ALTERNATIVES} alternatives. Divide it, or write `enum` instead of many `const`"
+    )
 
 
 def refusal(place: str, reason: str) -> ValueError:

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from support.expressions import NUM_CASES, TEXTS, accepted_texts, letters_tokenizer, patterns
 
 from modeling_llada import Constraint
@@ -26,14 +26,15 @@ def check(pattern):
 
 
 @given(patterns())
-@settings(max_examples=60)
+@example("(?:a)?(?:a)?(?:a)?")  # all states accept
+@settings(max_examples=40)
 def test_an_automaton_accepts_what_matches(pattern):
     check(pattern)
 
 
 @pytest.mark.slow
 @given(patterns())
-@settings(max_examples=3 * NUM_CASES, deadline=None)
+@settings(max_examples=2 * NUM_CASES, deadline=None)
 def test_many_automata_accept_what_matches(pattern):
     check(pattern)
 
@@ -48,9 +49,13 @@ def test_equal_states_are_one(pattern, num_states):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("a{100000}{1000}", r"'a\{100000\}\{1000\}' asks for 100,000,000 characters with its repetitions written out"),
-        ("a{1000000000000}", "asks for 1,000,000,000,000 characters"),
-        pytest.param(".{19000}", r"has [\d,]+ states", marks=pytest.mark.slow),
+        (
+            "a{100000}{1000}",
+            r"'a\{100000\}\{1000\}' asks for about 100,000,000 states with its repetitions written out",
+        ),
+        ("a{1000000000000}", "asks for about 1,000,000,000,000 states"),
+        (".{19000}", "asks for about 152,000 states"),
+        pytest.param(".{9000}", r"has [\d,]+ states", marks=pytest.mark.slow),
     ],
 )
 def test_patterns_that_are_too_large_are_refused_at_once(pattern, message):
@@ -70,6 +75,6 @@ def test_patterns_with_exponentially_many_states_are_refused(pattern):
 
 def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="`choices` must be small enough to compile"):
-        Constraint.from_choices(["a" * 30000], LETTERS)
+        Constraint.from_choices(["a" * 200_000], LETTERS)
     with pytest.raises(ValueError, match="`schema` must be small enough to compile"):
         Constraint.from_json_schema({"type": "string", "minLength": 2_000_000}, LETTERS)

@@ -39,7 +39,7 @@ def check(schema, value, seed):
 
 
 @given(schemas_with_values(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_values_are_accepted_and_samples_validate(pair, seed):
     check(*pair, seed)
 
@@ -246,6 +246,7 @@ def test_shorthands_of_patterns(pattern):
             ['"a"'],
         ),
         ({"type": "string", "pattern": "^[a-z]{2,5}$", "minLength": 1, "maxLength": 5}, ['"abcde"'], ['"a"']),
+        ({"type": "array", "items": {"type": "string", "minLength": 1.0}, "maxItems": 1.0}, ['["a"]'], ['[""]']),
         ({"type": "string", "format": "uuid", "maxLength": 36}, [], ['""']),
     ],
 )
@@ -342,6 +343,10 @@ def test_values_of_any_kind_to_a_depth():
         ({"type": "array", "items": {"$ref": "#"}}, "at #/items is recursive: '#' contains itself"),
         ({"$ref": "#"}, "refers to '#', which refers to itself"),
         ({"$ref": "#/$defs/a"}, "which is not in the schema"),
+        (
+            {"enum": [{"a": 1}], "properties": {"a": {"$ref": "#/$defs/a"}}},
+            "refers to '/$defs/a', which is not in the schema",
+        ),
         ({"$ref": "https://example.com/schema.json"}, "which is not in the schema"),
     ],
 )
@@ -357,5 +362,8 @@ def test_schemas_that_grow_are_refused_at_once():
     parts = [{"anyOf": [{"minimum": i}, {"maximum": -i}]} for i in range(1, 40)]
     with pytest.raises(ValueError, match="has more than 500 alternatives"):
         schema_to_regex({"allOf": parts})
+    nested = '{"type": "array", "items": ' * 2000 + "{}" + "}" * 2000
+    with pytest.raises(ValueError, match="has parts inside each other that are too deep to read"):
+        schema_to_regex(nested)
     with pytest.raises(ValueError, match="`max_depth` must be a whole number from 0 on, but got -1"):
         schema_to_regex({}, max_depth=-1)

@@ -21,7 +21,7 @@ bounds_of_integers = st.none() | st.integers(-1500, 1500)
 
 
 @given(bounds_of_integers, bounds_of_integers, st.lists(st.integers(-20000, 20000) | st.integers(-150, 150)))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_integers(low, high, values):
     pattern = integers_between(low, high)
     for value in {*values, *filter(None, (low, high))}:
@@ -36,7 +36,7 @@ def test_integers(low, high, values):
     st.sampled_from([1, 2, 4, 5, 8, 10, 25, 125, 250, 1000]),
     st.lists(st.integers(-5000, 5000), min_size=5),
 )
-@settings(max_examples=100)
+@settings(max_examples=50)
 @example(None, -7, 8, [-8, -16, -7, 0])
 def test_multiples_that_their_last_digits_tell(low, high, divisor, values):
     pattern = multiples_between(low, high, divisor)
@@ -58,7 +58,7 @@ bounds = st.none() | st.builds(Bound, decimals, st.booleans())
 
 
 @given(bounds, bounds, st.lists(decimals))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_numbers(low, high, values):
     pattern = numbers_between(low, high)
     near = [bound.value + step for bound in (low, high) if bound for step in map(Decimal, ("0", "0.00001", "-0.1"))]
