@@ -13,34 +13,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.automata import accepts
+from support.byte_level_tokenizer import byte_level_tokenizer
 from support.tiny_poet import SHIPPED_CHECKPOINT
 from support.word_tokenizer import word_tokenizer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import modeling_llada
 from modeling_llada import Constraint
 from modeling_llada.models.constraints_llada import Lattice, RowAutomata
-
-
-def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """Single bytes, and some longer tokens."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [
-        ("t", "h"),
-        ("th", "e"),
-        ('"', ":"),
-        ("Ġ", "a"),
-        ("1", "2"),
-        ("Ã", "©"),
-        ("t", "r"),
-        ("tr", "u"),
-        ("tru", "e"),
-    ]
-    tokens = ["<|endoftext|>", *alphabet, *("".join(merge) for merge in merges)]
-    backend = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
-    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
 
 
 BYTES = byte_level_tokenizer()
