@@ -28,4 +28,5 @@ evidence:
 	python -m evidence
 	python -m evidence.options_table
 	python -m evidence.memory_table
+	python -m evidence.vision_summary
 	python -m benchmarks

@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from evidence import vision_summary
 from evidence.memory_table import NAME, memory_table
 from llada_cli import main
 from reporting.markdown import fill
@@ -143,6 +144,12 @@ def test_memory_table_is_that_of_the_measurements():
     # The parts of an estimate are counted by hand: weights, then gradients and two states, 4 bytes each.
     weights = 8.0156e9 * 4 / 2**30
     assert f"weights {weights:.0f}, gradients and states {3 * weights:.0f}" in table
+
+
+def test_the_summary_of_the_small_llada_v_is_that_of_the_results():
+    page = PAGES["docs/vision.md"].read_text(encoding="utf-8")
+    filled = fill(page, vision_summary.NAME, vision_summary.summary())
+    assert filled == page, "run `python -m evidence.vision_summary`"
 
 
 @pytest.mark.slow

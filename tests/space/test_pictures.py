@@ -128,6 +128,7 @@ class TestShippedSamples:
             assert question["prompt"].isascii() or question.get("gloss"), "all texts are in English, or have a gloss"
             assert question.get("style") in {None, *shipped.samples.styles}
 
+    @pytest.mark.slow
     def test_most_expected_answers_are_given(self, shipped):
         """To the first question about each picture."""
         right = []
