@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Writes what the small LLaDA-V reaches into docs/vision.md, from the results in the repository.
+"""Writes what the small LLaDA-V reaches into docs/vision.md, from its evaluation.
 
 python -m evidence.vision_summary
 """
@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 
 from modeling_llada.writing import write_atomically
-from recipes.vision.scores import seconds_table, verdict
+from recipes.vision.scores import seconds_section, verdict
 from reporting.markdown import fill
 
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RESULTS = ROOT / "docs/vision.md", ROOT / "evidence/results/vision.json"
+PAGE, RESULTS = ROOT / "docs/vision.md", ROOT / "checkpoints/llada-v-tiny/evaluation.json"
 NAME = "small"
 
 
@@ -24,14 +24,11 @@ def main() -> None:
 
 
 def summary() -> str:
-    """The required scores that were reached and missed, and the seconds of an answer, in Markdown."""
+    """The required scores that were reached and missed, and the seconds of an answer if they are measured, in Markdown."""
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return f"""These are the shares of right answers about held-out pictures. {verdict(found["model"]["scores"])}
+    return f"""These are the shares of right answers about held-out pictures. {verdict(found["scores"])}
 
-One answer takes, picture included:
-
-{seconds_table(found["timings"])}
-"""
+{seconds_section(found["timings"])}"""
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from modeling_llada.writing import check_destination, complete_or_absent, write_
 from recipes.vision.archive import load_archive
 from recipes.vision.draw import held_out_numbers
 from recipes.vision.results import timings_of
-from recipes.vision.scores import results_table, seconds_table, studies_table, verdict
+from recipes.vision.scores import results_table, seconds_section, studies_table, verdict
 from reporting.markdown import joined, table
 
 
@@ -67,12 +67,7 @@ number of forward passes for an answer. All results are in `evaluation.json`, an
 
 {verdict}
 
-{studies}Seconds of one answer, picture included, in float32. The threshold is the default of `llada generate` and `llada chat`;
-the scores above are without it.
-
-{seconds}
-
-## Limits
+{studies}{seconds}## Limits
 
 - Other pictures than these get an answer too, and it means nothing.
 - It answers the kinds of questions in the table. Other questions get the answer to one of these.
@@ -112,7 +107,7 @@ def export(run: Path, results: Path, collected: Path | None, output: Path) -> No
         if path is not None and not path.is_file():
             raise ValueError(f"there is no {path}. Run `{command}` first.")
     found = read_json(results, dict)
-    beside = {"timings": timings_of(run, found), "studies": {}} if collected is None else read_json(collected, dict)
+    beside = {"timings": timings_of(run), "studies": {}} if collected is None else read_json(collected, dict)
     check_destination(output.resolve(), run.resolve(), overwrite=True, config_file="config.json")
     with complete_or_absent(output) as partial:
         for path in sorted(final.iterdir()):
@@ -156,7 +151,7 @@ def card_of(run: Path, log: list[dict], results: dict) -> str:
         results=results_table(results["scores"]),
         verdict=verdict(results["scores"]),
         studies=studies_section(results["studies"]),
-        seconds=seconds_table(results["timings"]),
+        seconds=seconds_section(results["timings"]),
         tile=vision["image_size"],
         twice=2 * vision["image_size"],
         num_styles=len(archive.styles),

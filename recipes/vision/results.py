@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modeling_llada.reading import read_json
-from recipes.vision.scores import ONE_TOKEN, tasks_of
+from recipes.vision.scores import tasks_of
 from reporting.results import save
 
 
@@ -38,7 +38,7 @@ def collect(run: Path, studies: list[Path], output: Path) -> None:
         for folder, record in zip(studies, records.values(), strict=True):
             other = flattened(read_json(folder / "recipe.json", dict))
             record["changes"] = {key: value for key, value in other.items() if recipe.get(key) != value}
-    timings = timings_of(run, read_json(run / "results.json", dict))
+    timings = timings_of(run)
     save(output, {"model": model, "timings": timings, "studies": records})
     print(f"wrote {output} with {len(records)} short runs: {', '.join(records) or 'none'}")
 
@@ -75,10 +75,9 @@ def record_of(run: Path, option: str) -> dict:
     }
 
 
-def timings_of(run: Path, results: dict) -> list[dict]:
-    """The seconds of an answer that `evaluate` measured, and those of `time`, where it was called."""
-    found = [{"machine": results["machine"], "answers": {ONE_TOKEN: results["seconds_of_one_answer"]}}]
-    return found + ([read_json(run / SECONDS, dict)] if (run / SECONDS).is_file() else [])
+def timings_of(run: Path) -> list[dict]:
+    """The seconds of an answer that `time` measured, if it was called."""
+    return [read_json(run / SECONDS, dict)] if (run / SECONDS).is_file() else []
 
 
 def flattened(recipe: dict) -> dict:

@@ -44,7 +44,7 @@ def results_table(scores: dict[str, dict]) -> str:
                 f"{score['passes']:.1f}",
             ]
         )
-    return table(["task", "question", "right", "required", "English", "Chinese", "passes"], rows)
+    return table(["task", "question", "right", "aim", "English", "Chinese", "passes"], rows)
 
 
 def verdict(scores: dict[str, dict]) -> str:
@@ -52,7 +52,7 @@ def verdict(scores: dict[str, dict]) -> str:
     asked = [task for task in REQUIRED if task in scores]
     reached = [task for task in asked if is_reached(scores, task)]
     missed = [f"{task} ({percent(scores[task])})" for task in asked if task not in reached]
-    parts = [f"Required before the training were {joined([f'{task} {REQUIRED[task]:.0%}' for task in asked])}."]
+    parts = [f"The aims set before the training were {joined([f'{task} {REQUIRED[task]:.0%}' for task in asked])}."]
     parts += [f"Reached: {joined(reached)}."] if reached else []
     parts += [f"Missed: {joined(missed)}."] if missed else []
     return " ".join(parts)
@@ -73,8 +73,10 @@ def studies_table(studies: dict[str, dict]) -> str:
     return table(["", *(label(name, one) for name, one in studies.items())], rows)
 
 
-def seconds_table(timings: list[dict]) -> str:
-    """Seconds of one answer, picture included, on each machine."""
+def seconds_section(timings: list[dict]) -> str:
+    """Seconds of one answer on each machine, or nothing before they are measured."""
+    if not timings:
+        return ""
     rows = []
     for timing in timings:
         machine = timing["machine"]
@@ -83,7 +85,12 @@ def seconds_table(timings: list[dict]) -> str:
             rows.append(
                 [machine["name"] + threads, way, *(f"{seconds[mark]:.2g}" for mark in ("/no_think", "/think"))]
             )
-    return table(["machine", "decoding", "answer alone, s", "with reasoning, s"], rows)
+    return f"""Seconds of one answer, picture included, in float32. The threshold is the default of `llada generate` and `llada chat`;
+the scores are without it.
+
+{table(["machine", "decoding", "answer alone, s", "with reasoning, s"], rows)}
+
+"""
 
 
 def label(name: str, run: dict) -> str:
