@@ -34,7 +34,7 @@ def test_an_automaton_accepts_what_matches(pattern):
 
 @pytest.mark.slow
 @given(patterns())
-@settings(max_examples=2 * NUM_CASES, deadline=None)
+@settings(max_examples=10 * NUM_CASES, deadline=None)
 def test_many_automata_accept_what_matches(pattern):
     check(pattern)
 

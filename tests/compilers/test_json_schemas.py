@@ -46,7 +46,7 @@ def test_values_are_accepted_and_samples_validate(pair, seed):
 
 @pytest.mark.slow
 @given(schemas_with_values(), st.integers(0, 2**32))
-@settings(max_examples=NUM_CASES, deadline=None)
+@settings(max_examples=4 * NUM_CASES, deadline=None)
 def test_values_are_accepted_and_samples_validate_for_many_schemas(pair, seed):
     check(*pair, seed)
 
