@@ -23,6 +23,8 @@ __all__ = [
     "BlockLengthCallback",
     "Corpus",
     "ExpertBiasCallback",
+    "LLaDAGRPOConfig",
+    "LLaDAGRPOTrainer",
     "LLaDAPretrainer",
     "LLaDAPretrainingConfig",
     "LLaDASFTConfig",
@@ -43,6 +45,8 @@ __all__ = [
 ]
 
 ON_TRL = {
+    "LLaDAGRPOConfig": ".grpo.configuration",
+    "LLaDAGRPOTrainer": ".grpo.trainer",
     "LLaDASFTConfig": ".sft.configuration",
     "LLaDASFTTrainer": ".sft.trainer",
     "LLaDAVRPOConfig": ".preference.configuration",

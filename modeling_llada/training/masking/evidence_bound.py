@@ -30,10 +30,13 @@ class BoundTerms(NamedTuple):
             The weighted log-probabilities, 0 where nothing is weighed.
         correct (`torch.BoolTensor` of shape `(num_positions,)`):
             Whether the token at each position is the most likely one, `False` where there is none.
+        entropies (`torch.FloatTensor` of shape `(rows,)`, *optional*):
+            The mean entropy of the predictions in each row, in nats, if it was asked for.
     """
 
     terms: torch.FloatTensor
     correct: torch.BoolTensor
+    entropies: torch.FloatTensor | None = None
 
     @property
     def samples(self) -> torch.FloatTensor:
@@ -93,6 +96,7 @@ def bound_terms(
     masks: torch.BoolTensor | None = None,
     chunk_size: int = 1024,
     block_length: int | None = None,
+    with_entropies: bool = False,
 ) -> BoundTerms:
     """
     Computes the terms of the bound in one forward pass of all noise samples. Gradients flow to the weights of the model.
@@ -116,6 +120,8 @@ def bound_terms(
             Tokens whose logits are in memory at a time.
         block_length (`int`, *optional*):
             For a model of blocks, their length.
+        with_entropies (`bool`, *optional*, defaults to `False`):
+            Whether the result has `entropies`.
 
     Returns:
         [`BoundTerms`], in float32.
@@ -145,8 +151,16 @@ def bound_terms(
         masked_positions=positions,
         loss_chunk_size=chunk_size,
         **({} if block_length is None else {"clean_ids": clean, "block_length": block_length}),
+        **({"loss_entropies": True} if with_entropies else {}),
     )
     index = positions.clamp(min=0)  # a place without a position adds a loss of 0
     weighted = -outputs.losses * weights.flatten()[index]
     terms = weighted.new_zeros(weights.numel()).index_add(0, index, weighted)
-    return BoundTerms(terms.view(weights.shape), outputs.correct)
+    entropies = None
+    if with_entropies:
+        row, real = index // weights[0].numel(), (positions >= 0).float()
+        sums, counts = (
+            weighted.new_zeros(len(weights)).index_add(0, row, it) for it in (outputs.entropies * real, real)
+        )
+        entropies = sums / counts.clamp(min=1)
+    return BoundTerms(terms.view(weights.shape), outputs.correct, entropies)

@@ -46,11 +46,7 @@ def check_models(
             f"`model` must be a model of texts, but got a {type(model).__name__}, which sees images. Fine-tune it with "
             "`LLaDASFTTrainer`."
         )
-    if getattr(model.config, "attention_dropout", 0):
-        raise ValueError(
-            f"`model` must have no dropout, but its config has `attention_dropout={model.config.attention_dropout}`: the policy and "
-            "the reference would drop different things. Load it with `attention_dropout=0.0`."
-        )
+    check_no_dropout(model)
     if peft_config is not None and isinstance(model, PeftModel):
         raise ValueError(
             "`peft_config` would put an adapter on `model`, which has one. Leave it out to train that one, or pass "
@@ -77,6 +73,15 @@ def check_models(
             raise ValueError(
                 f"`ref_model` must have the `{name}` of `model`, {mine}, but has {others}. Use one of its family."
             )
+
+
+def check_no_dropout(model: PreTrainedModel | PeftModel) -> None:
+    """Raises a `ValueError` for dropout inside the attention, which TRL cannot switch off."""
+    if getattr(model.config, "attention_dropout", 0):
+        raise ValueError(
+            f"`model` must have no dropout, but its config has `attention_dropout={model.config.attention_dropout}`: two scores of a text "
+            "would drop different things. Load it with `attention_dropout=0.0`."
+        )
 
 
 def check_chat_template(dataset: Dataset, name: str, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -119,7 +119,7 @@ def check_batches(args: TrainingArguments) -> None:
         ),
         (
             "activation_offloading",
-            args.activation_offloading and args.device.type == "cpu",
+            getattr(args, "activation_offloading", False) and args.device.type == "cpu",
             "the activations are in the memory of the CPU already",
         ),
         ("dispatch_batches", args.accelerator_config.dispatch_batches, "masked batches cannot be split"),

@@ -1,0 +1,89 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Checks that run before the first answer is written. Each error message says how to mend the input."""
+
+from datasets import Dataset
+from peft import PeftConfig, PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..data_files import numbered_rows
+from ..preference.checks import check_no_dropout
+from ..sft.checks import check_batches, check_mask_predictor
+from ..sft.formats import check_dataset
+from ..sft.stages import sees_images
+from .configuration import LLaDAGRPOConfig
+
+
+def check_arguments(args: LLaDAGRPOConfig, train_dataset: Dataset | None, **unsupported) -> None:
+    """Raises a `ValueError` for arguments that would not do what they say, such as those in `unsupported`."""
+    if not isinstance(args, LLaDAGRPOConfig):
+        raise ValueError(
+            f"`args` must be a `LLaDAGRPOConfig`, but got {type(args).__name__}. It accepts the arguments of `GRPOConfig`."
+        )
+    for name, value in unsupported.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` is not supported: answers are written by `generate`, without tools. Leave it out."
+            )
+    if train_dataset is None:
+        raise ValueError("`train_dataset` must be given: a dataset with the column `prompt`.")
+    check_batches(args)
+
+
+def check_model(args: LLaDAGRPOConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:
+    """Raises a `ValueError` unless the model can be trained, and a reference be had if one is needed."""
+    check_mask_predictor(model, peft_config)
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    if sees_images(model) or base.block_geometry.is_block_causal:
+        raise ValueError(
+            f"`model` must be a model of texts without blocks, but got a {type(base).__name__}. LLaDA, iLLaDA and LLaDA-MoE can be "
+            "trained on rewards."
+        )
+    check_no_dropout(model)
+    if args.beta and peft_config is None and not isinstance(model, PeftModel):
+        raise ValueError(
+            f"`beta` must be 0 for a model without an adapter, whose reference would be a copy of all weights, but got {args.beta}. "
+            "Pass a `peft_config`."
+        )
+
+
+def check_prompts(
+    dataset: Dataset,
+    name: str,
+    args: LLaDAGRPOConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    mask_token_id: int,
+    context: int,
+) -> None:
+    """Raises a `ValueError` unless each prompt and its answer fit into the context."""
+    check_dataset(dataset, name)
+    if "prompt" not in dataset.column_names:
+        raise ValueError(f"`{name}` must have a column `prompt`, but has {sorted(dataset.column_names)}. Rename it.")
+    if {"image", "images", "tools"} & set(dataset.column_names):
+        raise ValueError(f"`{name}` must have no columns `image`, `images` or `tools`. Remove them.")
+    prompts = dataset["prompt"]
+    if isinstance(prompts[0], list) and tokenizer.chat_template is None:
+        raise ValueError(
+            f"`processing_class` must have a chat template, because `{name}` has messages, but its `chat_template` is not set."
+        )
+    rows = [_tokens(prompt, tokenizer, args.chat_template_kwargs or {}) for prompt in prompts]
+    longest = context - args.max_completion_length
+    for rule, wrong in (
+        ("hold prompts that are not empty", [row for row, tokens in enumerate(rows) if not tokens]),
+        ("hold prompts without the mask token", [row for row, tokens in enumerate(rows) if mask_token_id in tokens]),
+        (
+            f"hold prompts of at most {longest} tokens, so that the answer fits into the {context} tokens that `model` reads",
+            [row for row, tokens in enumerate(rows) if len(tokens) > longest],
+        ),
+    ):
+        if wrong:
+            raise ValueError(
+                f"`{name}` must {rule}, but {numbered_rows(wrong, dataset)} do not. Lower `max_completion_length`, or change or drop "
+                "these rows."
+            )
+
+
+def _tokens(prompt: str | list, tokenizer: PreTrainedTokenizerBase, options: dict) -> list[int]:
+    if isinstance(prompt, str):
+        return tokenizer(prompt).input_ids
+    return tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True, **options)["input_ids"]

@@ -1,0 +1,150 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Arguments of policy gradients on rewards."""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+
+from trl import GRPOConfig
+
+from ...models.generation_config_llada import PARALLEL_RULES, LLaDAGenerationConfig
+from ..trl_arguments import check_json, fit_machine
+from .noise import LIKELIHOODS
+
+
+# Arguments of GRPOConfig that must be left out, and why.
+REFUSED = {
+    "use_vllm": "vLLM does not know the models",
+    "use_transformers_continuous_batching": "an answer is not written token by token",
+    "use_transformers_paged": "an answer is not written token by token",
+    "off_policy_mask_threshold": "it compares log-probabilities of next tokens",
+    "cast_lm_head_to_fp32": "losses are in float32 anyway",
+    "use_liger_kernel": "it would replace the loss by that of next tokens",
+    "router_aux_loss_coef": "the experts keep their balance, which was learned before",
+    "entropy_coef": "the entropy is a mean over the masked tokens of a row, and only logged",
+    "use_adaptive_entropy": "the entropy is a mean over the masked tokens of a row, and only logged",
+    "mask_truncated_completions": "the canvas of an answer is always whole",
+    "pad_to_multiple_of": "the canvas has one length",
+    "label_smoothing_factor": "the loss is a function of rewards",
+    "cache_implementation": "`generation_kwargs` has the `block_cache` of our decoder",
+}
+# What follows from the estimate: the level of ratios, and the clip.
+DEFAULTS = {"elbo": ("sequence", 0.2), "one_step": ("token", 0.5), "coupled": ("token", 0.5)}
+
+
+@dataclass
+class LLaDAGRPOConfig(GRPOConfig):
+    """
+    Arguments of [`LLaDAGRPOTrainer`]: those of [`~trl.GRPOConfig`], and the following.
+
+    Args:
+        likelihood (`str`, *optional*, defaults to `"elbo"`):
+            What takes the place of the log-likelihood of an answer. `"elbo"`: its evidence bound, for ratios of sequences (ESPO).
+            `"one_step"`: each token given nothing of the answer, for ratios of tokens (d1). `"coupled"`: each token given a random
+            part of the answer, for ratios of tokens (DiffuCoder, without its weights).
+        num_noise_samples (`int`, *optional*, defaults to 2):
+            Noise samples in a score, with one forward pass each; an even number but for `"one_step"`.
+        importance_sampling_level (`str`, *optional*):
+            The level of ratios. By default that of the `likelihood`.
+        epsilon (`float`, *optional*):
+            The clip of ratios. By default that of the published runs: 0.2 for `"elbo"`, 0.5 for the others.
+        loss_type (`str`, *optional*, defaults to `"grpo"`):
+            As in [`~trl.GRPOConfig`]. For `"elbo"` `"grpo"` or `"sapo"`: others weigh an answer by its length.
+        scale_rewards (`str` or `bool`, *optional*, defaults to `"none"`):
+            As in [`~trl.GRPOConfig`]; the published runs do not divide by the deviation of the group.
+        beta (`float`, *optional*, defaults to 0.0):
+            The weight of the divergence from the reference, which is the model without its adapter. For `"elbo"` it is half the
+            squared difference of the bounds divided by the length of the answer, for the others TRL's.
+        generation_kwargs (`dict` or `str`):
+            How answers are written: `{"steps": 64, "block_length": 32}`, or a parallel rule such as
+            `{"confidence_threshold": 0.9}`. Without one of these each token would take a forward pass, so it must be said.
+        loss_chunk_size (`int`, *optional*, defaults to 1024):
+            Masked tokens whose logits are in memory at a time.
+        bf16 (`bool`, *optional*):
+            Whether to train in bfloat16 autocast. By default if the GPU supports it; float32 on a CPU.
+
+    Raises:
+        `ValueError`: for a value that an argument cannot have, and for arguments of [`~trl.GRPOConfig`] that would not do what they
+            say.
+
+    Example:
+
+    ```python
+    >>> from modeling_llada.training import LLaDAGRPOConfig
+
+    >>> args = LLaDAGRPOConfig("runs/grpo", max_completion_length=256, generation_kwargs={"confidence_threshold": 0.9})
+    ```
+    """
+
+    likelihood: str = field(
+        default="elbo", metadata={"help": "What takes the place of the log-likelihood.", "choices": [*LIKELIHOODS]}
+    )
+    num_noise_samples: int = field(default=2, metadata={"help": "Noise samples in a score."})
+    loss_chunk_size: int = field(default=1024, metadata={"help": "Masked tokens whose logits exist at a time."})
+
+    # Defaults that differ from those of GRPOConfig.
+    importance_sampling_level: str | None = field(
+        default=None, metadata={"help": "sequence or token. Left out: that of the likelihood."}
+    )
+    epsilon: float | None = field(default=None, metadata={"help": "The clip. Left out: that of the likelihood."})
+    loss_type: str = field(default="grpo", metadata={"help": "How the losses of tokens are added up."})
+    scale_rewards: str = field(default="none", metadata={"help": "Divide advantages by a deviation, or not."})
+    disable_dropout: bool = field(default=True, metadata={"help": "Ratios compare equal networks."})
+    bf16: bool | None = field(default=None, metadata={"help": "bfloat16 autocast. Left out: where the GPU has it."})
+
+    def __post_init__(self):
+        check_json(self)
+        fit_machine(self)
+        if self.likelihood not in LIKELIHOODS:
+            raise ValueError(f"`likelihood` must be one of {', '.join(LIKELIHOODS)}, but got {self.likelihood!r}.")
+        if self.pad_to_multiple_of == "auto":
+            self.pad_to_multiple_of = None
+        for name, reason in REFUSED.items():
+            if getattr(self, name, None) not in (None, False, 0):
+                raise ValueError(f"`{name}={getattr(self, name)!r}` is not supported: {reason}. Leave it out.")
+        level, epsilon = DEFAULTS[self.likelihood]
+        self.importance_sampling_level = self.importance_sampling_level or level
+        self.epsilon = epsilon if self.epsilon is None else self.epsilon
+        super().__post_init__()
+        self._check_noise()
+        self._check_generation()
+
+    def _check_noise(self):
+        for name in ("num_noise_samples", "loss_chunk_size", "max_completion_length"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"`{name}` must be an integer of at least 1, but got {value!r}.")
+        if self.likelihood != "one_step" and self.num_noise_samples % 2:
+            raise ValueError(
+                f'`num_noise_samples` must be even with `likelihood="{self.likelihood}"`, which pairs the samples, but got '
+                f"{self.num_noise_samples}."
+            )
+        if self.top_entropy_quantile < 1:
+            raise ValueError(
+                f"`top_entropy_quantile` must be 1.0, but got {self.top_entropy_quantile}: entropies of next tokens do not exist."
+            )
+        if self.likelihood != "elbo":
+            return
+        if self.importance_sampling_level != "sequence":
+            raise ValueError(
+                '`importance_sampling_level` must be "sequence" with `likelihood="elbo"`, whose tokens have weights up to the length '
+                f"of the canvas, but got {self.importance_sampling_level!r}. Choose another likelihood for ratios of tokens."
+            )
+        if self.loss_type not in ("grpo", "sapo"):
+            raise ValueError(
+                f'`loss_type` must be "grpo" or "sapo" with `likelihood="elbo"`, but got {self.loss_type!r}, which weighs an answer '
+                "by its length."
+            )
+
+    def _check_generation(self):
+        options = self.generation_kwargs if isinstance(self.generation_kwargs, dict) else {}
+        rules = ("steps", *PARALLEL_RULES)
+        if not any(options.get(name) is not None for name in rules):
+            raise ValueError(
+                f"`generation_kwargs` must say how answers are written, by one of {', '.join(rules)}, but got "
+                f'{self.generation_kwargs}. {{"steps": {self.max_completion_length}}} writes one token in each forward pass.'
+            )
+        unknown = sorted(set(options) - set(vars(LLaDAGenerationConfig())))
+        if unknown:
+            raise ValueError(f"`generation_kwargs` must be options of `generate`, but got {', '.join(unknown)}.")
+        LLaDAGenerationConfig(max_new_tokens=self.max_completion_length, temperature=self.temperature, **options)

@@ -1,0 +1,231 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Policy gradients on rewards (GRPO, https://huggingface.co/papers/2402.03300) for masked diffusion models, on TRL.
+
+The model writes a group of answers to each prompt by `generate`, rewards are given, and answers that are better than the mean of
+their group become more probable. What is probable is an estimate (`noise.py`), as a masked diffusion model has no likelihood.
+
+- The noise of an answer follows from a seed that travels with it through TRL's shuffle. So the old and the new score of an answer
+  see the same noise, in any batch, and their ratio is exactly 1 before the first update.
+- Answers are scored on the canvas that they were written on, filled up with EOS, so that the length of an answer does not leak.
+- The loss, the rewards and the metrics are TRL's. Its private `_get_per_token_logps_and_entropies`,
+  `_generate_and_score_completions` and `_compute_loss` are overridden.
+"""
+
+from collections.abc import Callable
+
+import torch
+from datasets import Dataset
+from peft import PeftConfig, PeftModel
+from torch.nn.functional import pad
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import GRPOTrainer
+
+from ...seeds import named_generator
+from ..masking.collator import filled_positions
+from ..masking.evidence_bound import bound_terms
+from ..model_card import TrainingModelCard
+from ..processes import check_processes
+from ..progress import show_progress_lines
+from ..resuming import CompleteCheckpoints
+from ..sft.checks import check_prepared_model, check_tokenizer, keep_gradients, with_default_targets
+from ..sft.given import load_model, load_processing_class, named
+from .checks import check_arguments, check_model, check_prompts
+from .configuration import LLaDAGRPOConfig
+from .noise import LIKELIHOODS
+
+
+class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
+    """
+    Trainer for rewards. What is not described here is as in [`~trl.GRPOTrainer`].
+
+    Args:
+        model (`str`, [`PreTrainedModel`] or [`~peft.PeftModel`]):
+            The mask predictor, or the folder or name to load it from.
+        reward_funcs (`Callable` or a list of these):
+            Functions of `prompts`, `completions` and the columns of the dataset, which return a number for each completion, or
+            `None` for one that they do not judge.
+        args ([`LLaDAGRPOConfig`]):
+            The arguments. `generation_kwargs` must be set.
+        train_dataset ([`~datasets.Dataset`]):
+            Rows with a `prompt`, a text or a list of messages, and what the rewards need.
+        eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
+            Held-out rows.
+        processing_class (`PreTrainedTokenizerBase`, *optional*):
+            The tokenizer. By default that of the model's checkpoint.
+        peft_config ([`~peft.PeftConfig`], *optional*):
+            An adapter to train instead of the weights. A [`~peft.LoraConfig`] without target modules is put on all seven
+            projections.
+        quantization_config (`QuantizationConfigMixin`, *optional*):
+            How to quantize a model that is loaded here; it then needs an adapter.
+        **kwargs:
+            Other arguments of [`~trl.GRPOTrainer`]: `callbacks`, `optimizers`, `reward_processing_classes`.
+
+    Raises:
+        `ValueError`: if the prompts, the model, the tokenizer or an argument would train nothing, or something else.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from modeling_llada.training import LLaDAGRPOConfig, LLaDAGRPOTrainer
+
+    >>> args = LLaDAGRPOConfig("runs/grpo", max_steps=100, max_completion_length=8, generation_kwargs={"steps": 4})
+    >>> trainer = LLaDAGRPOTrainer(
+    ...     "checkpoints/llada-poet",
+    ...     lambda completions, **kwargs: [float("月" in text) for text in completions],
+    ...     args,
+    ...     Dataset.from_list([{"prompt": "床前明月光，"}]),
+    ... )
+    >>> trainer.train()
+    ```
+    """
+
+    objective = "rewards (GRPO, https://huggingface.co/papers/2402.03300)"
+
+    def __init__(
+        self,
+        model: "str | PreTrainedModel | PeftModel",
+        reward_funcs: Callable | list[Callable],
+        args: LLaDAGRPOConfig,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        quantization_config: "QuantizationConfigMixin | None" = None,  # noqa: F821
+        peft_config: PeftConfig | None = None,
+        tools: None = None,
+        rollout_func: None = None,
+        environment_factory: None = None,
+        **kwargs,
+    ):
+        check_arguments(
+            args, train_dataset, tools=tools, rollout_func=rollout_func, environment_factory=environment_factory
+        )
+        check_processes(args)
+        model_init_kwargs = dict(args.model_init_kwargs or {})
+        if isinstance(model, str):
+            model = load_model(model, args, quantization_config)
+            # TRL would warn that it ignores them.
+            args.model_init_kwargs = quantization_config = None
+        check_model(args, model, peft_config)
+        keep_gradients(model)
+        if processing_class is None:
+            revision = model_init_kwargs.get("revision", "main")
+            processing_class = load_processing_class(model, revision, args.trust_remote_code)
+        check_tokenizer(processing_class, model, args)
+        self._model_config = config = model.config
+        for name, dataset in named(train_dataset, eval_dataset).items():
+            check_prompts(dataset, name, args, processing_class, config.mask_token_id, config.max_position_embeddings)
+        super().__init__(
+            model=model,
+            reward_funcs=reward_funcs,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            quantization_config=quantization_config,
+            peft_config=with_default_targets(peft_config),
+            **kwargs,
+        )
+        # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
+        for adapter in getattr(self.model, "peft_config", {}).values():
+            adapter.task_type = adapter.task_type or "CAUSAL_LM"
+        show_progress_lines(self)
+        if model_init_kwargs:
+            args.model_init_kwargs = model_init_kwargs
+        check_prepared_model(self.model, self.accelerator)
+        self.aux_loss_enabled = False  # the experts keep their balance, which was learned before
+
+    # ---- Noise ----
+
+    def _generate_and_score_completions(self, inputs: list[dict]) -> dict[str, torch.Tensor]:
+        args, step = self.args, self._step % self.args.gradient_accumulation_steps
+        mode = "train" if self.model.training else "eval"
+        names = (mode, args.seed, "answers", self.state.global_step, step, args.process_index)
+        self._noise_seeds = torch.randint(2**62, (len(inputs),), generator=named_generator(*names))
+        output = super()._generate_and_score_completions(inputs)
+        return output | {"noise_seeds": self._noise_seeds.to(output["prompt_ids"].device)}
+
+    def _noise(self, prompt: torch.Tensor, canvas: torch.Tensor, answer: torch.Tensor, seeds: torch.Tensor):
+        """The masks and the weights of rows, `(rows, samples, length)`."""
+        draw = LIKELIHOODS[self.args.likelihood]
+        rows = [
+            draw(*row, self.args.num_noise_samples, torch.Generator().manual_seed(seed))
+            for *row, seed in zip(prompt.cpu(), canvas.cpu(), answer.cpu(), seeds.tolist(), strict=True)
+        ]
+        return (torch.stack(parts) for parts in zip(*rows, strict=True))
+
+    # ---- Loss ----
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **kwargs,
+    ) -> tuple[torch.FloatTensor, torch.FloatTensor | None, None]:
+        size = batch_size or len(input_ids)
+        batches = (tensor.split(size) for tensor in (input_ids, attention_mask, self._noise_seeds))
+        parts = [self._score(model, logits_to_keep, compute_entropy, *batch) for batch in zip(*batches, strict=True)]
+        tokens, entropies = zip(*parts, strict=True)
+        return torch.cat(tokens), torch.cat(entropies) if compute_entropy else None, None
+
+    def _score(
+        self,
+        model: torch.nn.Module,
+        num_answer: int,
+        with_entropies: bool,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor,
+        seeds: torch.LongTensor,
+    ) -> tuple[torch.FloatTensor, torch.FloatTensor | None]:
+        """The scores of the tokens of answers, and the entropies of the rows at each of them, `(rows, num_answer)` both."""
+        ids, seen, canvas, answer = self._canvas(input_ids, attention_mask, num_answer)
+        masks, weights = self._noise(seen & ~canvas, canvas, answer, seeds)
+        scores = bound_terms(
+            model,
+            ids,
+            seen.long(),
+            weights.to(ids.device),
+            filled_positions(weights > 0).to(ids.device),
+            self._model_config.mask_token_id,
+            masks=masks.to(ids.device),
+            chunk_size=self.args.loss_chunk_size,
+            with_entropies=with_entropies,
+        )
+        start = input_ids.shape[1] - num_answer
+        tokens, answer = scores.tokens[:, start:], answer[:, start:]
+        # The canvas behind the answer belongs to the answer's end, and TRL only sums up to there.
+        behind = tokens.masked_fill(answer, 0.0).sum(-1, keepdim=True)
+        last = answer.sum(-1, keepdim=True) - 1
+        tokens = tokens.masked_fill(~answer, 0.0).scatter_add(1, last, behind)[:, :num_answer]
+        self._scores = tokens
+        return tokens, scores.entropies[:, None].expand_as(tokens) if with_entropies else None
+
+    def _canvas(
+        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor, num_answer: int
+    ) -> tuple[torch.Tensor, ...]:
+        """The rows as they were written: filled up with EOS; where they are no padding, canvas, and answer up to its EOS."""
+        start, missing = input_ids.shape[1] - num_answer, self.max_completion_length - num_answer
+        seen, ids = pad(attention_mask.bool(), (0, missing)), pad(input_ids, (0, missing))
+        canvas = (torch.arange(ids.shape[1], device=ids.device) >= start).expand(ids.shape)
+        answer = seen & canvas
+        return ids.masked_fill(canvas & ~answer, self._model_config.eos_token_id), seen | canvas, canvas, answer
+
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        self._noise_seeds = inputs["noise_seeds"]
+        if self.args.likelihood != "elbo" or self.beta == 0:
+            return super()._compute_loss(model, inputs)
+        beta, self.beta = self.beta, 0.0  # TRL's divergence of tokens explodes on their weights
+        try:
+            loss = super()._compute_loss(model, inputs)
+        finally:
+            self.beta = beta
+        mode = "train" if self.model.training else "eval"
+        lengths = inputs["completion_mask"].sum(-1)
+        divergence = ((self._scores - inputs["ref_per_token_logps"]).sum(-1) ** 2 / 2 / lengths).mean()
+        self._metrics[mode]["kl"].append(self.accelerator.gather(divergence.detach()).mean().item())
+        return loss + beta * divergence / (self.current_gradient_accumulation_steps if mode == "train" else 1)

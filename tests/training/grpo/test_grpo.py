@@ -1,0 +1,186 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""Policy gradients on rewards: the scores of answers, their ratios, the divergence, and what is learned."""
+
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+
+pytest.importorskip("trl", reason="TRL is not part of this environment")
+
+from peft import LoraConfig
+from support.expert_runs import new_llada_moe, tokens_of
+from support.grpo_runs import PROMPTS, grpo_trainer, logs_of, train_on_two_processes, train_until_killed
+from support.processes import exit_codes_of, run_together, start_process
+from support.sft_runs import largest_difference, losses_of, weights_of
+
+from modeling_llada.training.grpo.noise import LIKELIHOODS
+
+
+LORA = LoraConfig(r=2)
+
+
+@pytest.fixture
+def trainer_of(poet_folder, tmp_path):
+    """Makes a trainer of the tiny poet; keyword arguments change the training arguments."""
+    return lambda **settings: grpo_trainer(poet_folder, tmp_path / "run", **settings)
+
+
+def answers_of(trainer):
+    """The parts of the first generation batch, in TRL's shuffled order, with the old scores."""
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    return trainer._buffered_inputs
+
+
+def scores_of(trainer, part):
+    trainer._noise_seeds = part["noise_seeds"]
+    ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
+    mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
+    return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, part["completion_ids"].shape[1])[0]
+
+
+class TestNoise:
+    """Of five tokens of a prompt, and a canvas of eight, six of which belong to the answer."""
+
+    places = torch.arange(15)
+    prompt, canvas = (places >= 2) & (places < 7), places >= 7
+    answer = canvas & (places < 13)
+
+    def draw(self, likelihood, num_samples=400):
+        rows = self.prompt, self.canvas, self.answer
+        return LIKELIHOODS[likelihood](*rows, num_samples, torch.Generator().manual_seed(0))
+
+    def test_bound(self):
+        masks, weights = self.draw("elbo")
+        counts = masks.sum(-1)
+        assert not masks[:, ~self.canvas].any() and set(counts.tolist()) == set(range(1, 9))
+        assert torch.equal(weights, masks * (8 / counts)[:, None]), "of the whole canvas"
+
+    def test_one_step(self):
+        masks, weights = self.draw("one_step")
+        assert masks[:, self.canvas].all() and not masks[:, :2].any()
+        assert masks[:, self.prompt].float().mean() == pytest.approx(0.15, abs=0.03)
+        assert torch.equal(weights, self.answer.float().expand(400, -1))
+
+    def test_coupled(self):
+        masks, weights = self.draw("coupled")
+        first, second = masks.view(200, 2, 15).unbind(1)
+        assert torch.equal(first ^ second, self.canvas.expand(200, -1))
+        assert first[:, self.canvas].float().mean() == pytest.approx(0.5, abs=0.05)
+        assert torch.equal(weights.view(200, 2, 15).mean(1), self.answer.float().expand(200, -1)), "once in each pair"
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+class TestScores:
+    def test_ratio_is_one_before_the_first_update(self, trainer_of, likelihood):
+        """However answers are shuffled and cut after their old scores were computed."""
+        trainer = trainer_of(
+            likelihood=likelihood, per_device_train_batch_size=2, gradient_accumulation_steps=4, num_iterations=2
+        )
+        parts = answers_of(trainer)
+        assert len(parts) == 4
+        for part in parts:
+            torch.testing.assert_close(scores_of(trainer, part), part["old_per_token_logps"], rtol=1e-5, atol=1e-5)
+
+    def test_an_answer_has_its_own_score(self, trainer_of, likelihood):
+        """Whatever answers and prompts are beside it, and however they are padded."""
+        trainer = trainer_of(likelihood=likelihood)
+        [part] = answers_of(trainer)
+        part["completion_mask"][0, 4:] = 0  # one of four tokens
+        together = scores_of(trainer, part)
+        start, row = int((part["prompt_mask"][0] == 0).sum()), slice(0, 1)
+        alone = {name: part[name][row] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
+        alone = {name: it[:, start:] if "prompt" in name else it[:, :4] for name, it in alone.items()}
+        alone = scores_of(trainer, alone | {"noise_seeds": part["noise_seeds"][row]})
+        torch.testing.assert_close(together[row, :4], alone, rtol=1e-5, atol=1e-5)
+        assert not together[0, 4:].any()
+
+
+class TestLoss:
+    def test_gradient_of_a_bound_is_that_of_the_policy_gradient(self, trainer_of):
+        """At a ratio of 1: the mean over answers of -A B / L."""
+        trainer = trainer_of()
+        [part] = answers_of(trainer)
+        weight = trainer.model.model.layers[0].self_attn.q_proj.weight
+        [gradient] = torch.autograd.grad(trainer.compute_loss(trainer.model, part), weight)
+        bounds, lengths = scores_of(trainer, part).sum(-1), part["completion_mask"].sum(-1)
+        [expected] = torch.autograd.grad(-(part["advantages"] * bounds / lengths).mean(), weight)
+        assert part["advantages"].abs().max() > 0
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-7)
+
+    def test_divergence_is_taken_of_bounds(self, trainer_of):
+        trainer = trainer_of(beta=0.5, peft_config=LORA)
+        [part] = answers_of(trainer)
+        part["advantages"].zero_()
+        assert trainer.compute_loss(trainer.model, part) == 0
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        part["old_per_token_logps"] = scores_of(trainer, part).detach()
+        difference = (scores_of(trainer, part) - part["ref_per_token_logps"]).sum(-1)
+        expected = 0.5 * (difference**2 / 2 / part["completion_mask"].sum(-1)).mean()
+        assert expected > 0
+        torch.testing.assert_close(trainer.compute_loss(trainer.model, part), expected)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_better_answers_become_more_probable(trainer_of, likelihood):
+    """In four updates on the same answers."""
+    trainer = trainer_of(likelihood=likelihood, num_iterations=4, max_steps=4, learning_rate=3e-3)
+    trainer.train()
+    [part] = trainer._buffered_inputs
+    changes = (scores_of(trainer, part) - part["old_per_token_logps"]).sum(-1)
+    assert (part["advantages"] * changes).mean() > 0
+    assert torch.corrcoef(torch.stack([part["advantages"], changes]))[0, 1] > 0.5
+    assert {"frac_reward_zero_std", "entropy", "reward"} <= set(trainer.state.log_history[0])
+
+
+def test_a_model_with_experts(trainer_of, poet_folder):
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+    trainer = trainer_of(model=new_llada_moe(**tokens_of(tokenizer)), processing_class=tokenizer, max_steps=1)
+    trainer.train()
+    assert logs_of(trainer, "grad_norm")[0] > 0
+
+
+def test_evaluation_and_card(trainer_of, tmp_path):
+    settings = {"eval_dataset": PROMPTS.select(range(2)), "per_device_eval_batch_size": 8, "max_steps": 1}
+    trainer = trainer_of(peft_config=LORA, **settings)
+    trainer.train()
+    assert 0 < trainer.evaluate()["eval_reward"] < 1
+    trainer.save_model(str(tmp_path / "saved"))
+    assert "`LLaDAGRPOTrainer` on rewards (GRPO" in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_no_interruption(poet_folder, tmp_path):
+    settings = {
+        "max_steps": 4,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "peft_config": LORA,
+        "gradient_checkpointing": True,
+    }
+    killed = start_process(train_until_killed, poet_folder, tmp_path / "killed", settings)
+    straight = grpo_trainer(poet_folder, tmp_path / "straight", **settings)
+    straight.train()
+    assert exit_codes_of(killed) == [-signal.SIGKILL]
+    torch.manual_seed(77)  # whatever else the new process has drawn
+    resumed = grpo_trainer(poet_folder, tmp_path / "killed", **settings)
+    resumed.train(resume_from_checkpoint=True)
+    assert losses_of(resumed) == losses_of(straight)
+    assert logs_of(resumed, "reward") == logs_of(straight, "reward")
+    assert largest_difference(weights_of(resumed), weights_of(straight)) == 0
+
+
+@pytest.mark.slow
+def test_two_processes(poet_folder, tmp_path):
+    settings = {"per_device_train_batch_size": 4, "num_iterations": 2, "peft_config": LORA}
+    run_together(train_on_two_processes, poet_folder, tmp_path, settings)
+    weights = [load_file(tmp_path / f"{rank}.safetensors") for rank in range(2)]
+    assert largest_difference(*weights) == 0
