@@ -43,10 +43,16 @@ right (by default one block), a `temperature` above 0 samples, and mask tokens i
 {origin}
 """
 PAPER = "[LLaDA](https://huggingface.co/papers/2502.09992)"
-PAPER_V = "[LLaDA-V](https://huggingface.co/papers/2505.16933)"
-MODEL = f"A masked diffusion language model ({PAPER}) of {{num_parameters:,}} parameters,\nstored in {{dtype}}."
-VISION_MODEL = f"""A masked diffusion language model that sees images ({PAPER_V}), of {{num_parameters:,}} parameters,
-stored in {{dtype}}."""
+# Of the families that have a paper of their own, by `model_type`.
+PAPERS = {
+    "illada": "[iLLaDA](https://huggingface.co/papers/2606.25331)",
+    "llada_moe": "[LLaDA-MoE](https://huggingface.co/papers/2509.24389)",
+    "llada2": "[LLaDA2.0](https://huggingface.co/papers/2512.15745)",
+    "llava_llada": "[LLaDA-V](https://huggingface.co/papers/2505.16933)",
+}
+MODEL = "A masked diffusion language model ({paper}) of {num_parameters:,} parameters,\nstored in {dtype}."
+VISION_MODEL = """A masked diffusion language model that sees images ({paper}), of {num_parameters:,} parameters,
+stored in {dtype}."""
 ADAPTER = "An adapter ({kind}) of {num_parameters:,} parameters for a masked diffusion language model ({paper}){base}."
 OPTIONS = """The options in `generation_config.json`, which arguments of `generate` override:
 
@@ -180,7 +186,13 @@ def kind_of(model: "LLaDAForMaskedLM | peft.PeftModel", layout: str) -> str:  # 
 def describe_model(model: LLaDAForMaskedLM) -> str:
     """What the checkpoint is."""
     text = VISION_MODEL if model.config.model_type == "llava_llada" else MODEL
-    return text.format(num_parameters=model.num_parameters(), dtype=str(model.dtype).removeprefix("torch."))
+    dtype = str(model.dtype).removeprefix("torch.")
+    return text.format(paper=paper_of(model), num_parameters=model.num_parameters(), dtype=dtype)
+
+
+def paper_of(model: "LLaDAForMaskedLM | peft.PeftModel") -> str:  # noqa: F821
+    """The paper of the family, as a link."""
+    return PAPERS.get(model.config.model_type, PAPER)
 
 
 def describe_adapter(model: "peft.PeftModel") -> str:  # noqa: F821
@@ -189,7 +201,7 @@ def describe_adapter(model: "peft.PeftModel") -> str:  # noqa: F821
     return ADAPTER.format(
         kind=model.active_peft_config.peft_type.value,
         num_parameters=model.get_nb_trainable_parameters()[0],
-        paper=PAPER_V if model.config.model_type == "llava_llada" else PAPER,
+        paper=paper_of(model),
         base=f",\n{Path(base).name}" if base else "",
     )
 

@@ -47,10 +47,13 @@ model = AutoModelForImageTextToText.from_pretrained("checkpoints/llada-v-tiny", 
 content = [{{"type": "image", "image": "picture.png"}}, {{"type": "text", "text": "What is this? /no_think"}}]
 inputs = processor.apply_chat_template(
     [{{"role": "user", "content": content}}],
-    add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+    add_generation_prompt=True,
+    tokenize=True,
+    return_dict=True,
+    return_tensors="pt",
 )
 output = model.generate(**inputs)
-print(processor.tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+print(processor.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 ```
 
 A question ends with ` /no_think` for the answer alone, or with ` /think` for the reasoning before it. Training had the wordings of

@@ -7,6 +7,7 @@ import json
 import huggingface_hub
 import pytest
 from support.official_folder import change_json, read_json
+from support.tiny_llada2 import tiny_llada2
 
 from modeling_llada.export import export_checkpoint
 
@@ -26,6 +27,11 @@ class TestModelCard:
         assert 'AutoModel.from_pretrained("me/my-llada", dtype="auto", trust_remote_code=True)' in card.text
         assert "| `max_new_tokens` | `128` |" in card.text and "182,720 parameters" in card.text
         assert "apply_chat_template" in card.text
+
+    def test_names_the_paper_of_the_family(self, tmp_path):
+        tiny_llada2().save_pretrained(tmp_path / "tiny")
+        export_checkpoint(tmp_path / "tiny", tmp_path / "out", include_tokenizer=False)
+        assert "([LLaDA2.0](https://huggingface.co/papers/2512.15745))" in (tmp_path / "out/README.md").read_text()
 
     @pytest.mark.parametrize("layout", ["transformers", "official"])
     def test_its_snippet_runs(self, official, out, layout, monkeypatch, capsys):
