@@ -64,6 +64,15 @@ def shared_options(call: Call) -> tuple:
 
 
 @dataclass
+class Counts:
+    """What the batches of a scheduler have done since it began; calls that run alone are not counted."""
+
+    passes: int = 0  # forward passes, the pair of a guided one counted once
+    refreshes: int = 0  # those of them that refresh a cache
+    rows: int = 0  # rows of all passes
+
+
+@dataclass
 class Row:
     """A call of one row in a slot of a batch. Its canvas lies in the slot."""
 
@@ -103,8 +112,8 @@ class Batch:
     or for `MAX_WAIT` steps of the others.
     """
 
-    def __init__(self, model: LLaDAGenerationMixin, call: Call, num_slots: int, length: int) -> None:
-        self.length = length
+    def __init__(self, model: LLaDAGenerationMixin, call: Call, num_slots: int, length: int, counts: Counts) -> None:
+        self.counts = counts
         self.rows: list[Row | None] = [None] * num_slots
         config = copy(call.config)
         config.cache_refresh_interval = None  # each row has its own
@@ -150,6 +159,9 @@ class Batch:
         for slot in due:
             self.rows[slot].waited = 0 if is_refresh else self.rows[slot].waited + 1
         block = self.denoiser.step_in({slot: self.rows[slot].block for slot in taking_part}, is_refresh)
+        self.counts.passes += 1
+        self.counts.refreshes += is_refresh
+        self.counts.rows += len(taking_part)
         left = [job for slot in taking_part if (job := self._after_step(slot))]
         is_open = (
             self.denoiser.canvas.masked_in(block).any(-1).tolist()

@@ -10,7 +10,7 @@ from transformers.utils import logging
 from ..models.call_llada import Call
 from ..models.generation_llada import LLaDAGenerationMixin
 from ..models.options_llada import check_integer
-from .batch import Alone, Batch, shared_options, why_alone
+from .batch import Alone, Batch, Counts, shared_options, why_alone
 from .job import Job
 from .memory import memory_limit_of, slot_bytes, step_bytes
 
@@ -35,6 +35,7 @@ class Scheduler:
             check_integer("memory_limit", memory_limit, minimum=1)
         self.model, self.batch_size = model, batch_size
         self.memory_limit = memory_limit_of(model.device) if memory_limit is None else memory_limit
+        self.counts = Counts()
         self.waiting: deque[Job] = deque()
         self.batches: dict[object, Batch | Alone] = {}
         self.bytes_of: dict[object, int] = {}  # those of the slots of a batch, and of the steps of a job
@@ -134,7 +135,7 @@ class Scheduler:
                 logger.warning_once(f"A call shares no forward pass with others, because {reason}.")
                 self.batches[key] = Alone(self.model, job)
             else:
-                self.batches[key] = Batch(self.model, call, num_slots, length)
+                self.batches[key] = Batch(self.model, call, num_slots, length, self.counts)
             self.bytes_of[key] = num_slots * slot_bytes(self.model, call, length)
         self.bytes_of[job] = num_bytes + self.bytes_of.get(job, 0)
         if not reason:
