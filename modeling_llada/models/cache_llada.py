@@ -32,9 +32,12 @@ class Window:
 
     @property
     def positions(self) -> torch.LongTensor:
-        """The positions, `(batch, width)`; a shorter window repeats its last one, which changes nothing."""
+        """
+        The positions, `(batch, width)`. A shorter window repeats its last one, which changes nothing, and an empty one, of a row
+        that takes no part, the position before it.
+        """
         positions = self.start[:, None] + torch.arange(self.width, device=self.start.device)
-        return positions.minimum(self.stop[:, None] - 1)
+        return positions.minimum(self.stop[:, None] - 1).clamp(min=0)
 
 
 class LLaDACacheLayer(CacheLayerMixin):

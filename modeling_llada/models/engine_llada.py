@@ -20,7 +20,7 @@ from torch import nn
 from transformers.utils import logging
 
 from .blocks_llada import Block
-from .cache_llada import Window
+from .cache_llada import RowsCache, Window
 from .canvas_llada import Canvas
 from .constrained_denoising_llada import CanvasConstraint, ConstrainedDenoiser
 from .denoising_llada import Denoiser, Prediction, places_in, propose_and_score
@@ -403,7 +403,7 @@ class RecordedDenoiser(Denoiser):
         if self.cache is not None:
             is_guided = self.config.cfg_scale > 0 and positions is not None
             computed = torch.cat([positions, positions]) if is_guided else positions
-            if self.geometry.is_block_causal:
+            if isinstance(self.cache, RowsCache):
                 self.cache.place(computed, None, length)
             else:
                 self.cache.window = computed

@@ -11,8 +11,9 @@ from ..models.call_llada import Call
 from ..models.canvas_llada import Canvas
 from ..models.denoising_llada import refreshes_cache
 from ..models.generation_llada import LLaDAGenerationMixin
-from ..models.options_llada import OPTIONS
+from ..models.options_llada import EARLY_OPTIONS, OPTIONS
 from .job import Job
+from .recorded_slots import RecordedSlotDenoiser, has_recordable_slots
 from .slots import SlotDenoiser
 
 
@@ -28,8 +29,6 @@ PER_ROW = {
     "stop_strings",
     "return_dict_in_generate",
     "output_trajectory",
-    "disable_compile",
-    "compile_config",
     "bos_token_id",
     "pad_token_id",
 }
@@ -92,6 +91,12 @@ class Row:
         config = self.job.call.config
         return config.block_cache is not None and refreshes_cache(self.block, config.cache_refresh_interval)
 
+    def may_be_complete(self, poll_interval: int) -> bool:
+        """Whether the active block may hold no mask any more; if no option ends it early, its schedule says when."""
+        config, block = self.job.call.config, self.block
+        can_be_early = any(option.is_set(getattr(config, option.name)) for option in EARLY_OPTIONS)
+        return block.num_passes >= block.max_steps or (can_be_early and block.num_passes % poll_interval == 0)
+
     def end_block(self) -> bool:
         """Ends the active block and those after it that hold no mask. Returns whether this was the last one."""
         while self.blocks:
@@ -118,7 +123,8 @@ class Batch:
         config = copy(call.config)
         config.cache_refresh_interval = None  # each row has its own
         template = call.canvas.padded(length, config.mask_token_id)
-        self.denoiser = SlotDenoiser(model, template, config, num_slots)
+        kind = RecordedSlotDenoiser if has_recordable_slots(model, call) else SlotDenoiser
+        self.denoiser = kind(model, template, config, num_slots)
 
     @property
     def jobs(self) -> list[Job]:
@@ -138,6 +144,7 @@ class Batch:
         try:
             call.begin(row.canvas)
             if row.blocks and row.canvas.masked_in(row.block).any() or not row.end_block():
+                self.denoiser.enter(slot, row.block)
                 return []
         except Exception as error:
             job.error = error
@@ -158,18 +165,15 @@ class Batch:
         taking_part = due if is_refresh else ready
         for slot in due:
             self.rows[slot].waited = 0 if is_refresh else self.rows[slot].waited + 1
-        block = self.denoiser.step_in({slot: self.rows[slot].block for slot in taking_part}, is_refresh)
+        self.denoiser.step_of(taking_part, is_refresh)
         self.counts.passes += 1
         self.counts.refreshes += is_refresh
         self.counts.rows += len(taking_part)
         left = [job for slot in taking_part if (job := self._after_step(slot))]
-        is_open = (
-            self.denoiser.canvas.masked_in(block).any(-1).tolist()
-        )  # the host waits for the device once for all rows
-        for slot in taking_part:
-            row = self.rows[slot]
-            if row is not None and not is_open[slot] and self._ends_block(slot):
-                left.append(self._leave(slot))
+        rows = {slot: row for slot in taking_part if (row := self.rows[slot]) is not None}
+        if any(row.may_be_complete(self.denoiser.poll_interval) for row in rows.values()):
+            is_open = self.denoiser.is_open()  # the host waits for the device once for all rows
+            left += [job for slot in rows if not is_open[slot] and (job := self._end_block(slot))]
         return left
 
     def _after_step(self, slot: int) -> Job | None:
@@ -181,13 +185,16 @@ class Batch:
             row.job.error = error
             return self._leave(slot)
 
-    def _ends_block(self, slot: int) -> bool:
+    def _end_block(self, slot: int) -> Job | None:
+        """Ends the block of a row. Returns its call if that was the last one, or if its streamer fails."""
         row = self.rows[slot]
         try:
-            return row.end_block()
+            if not row.end_block():
+                self.denoiser.enter(slot, row.block)
+                return None
         except Exception as error:
             row.job.error = error
-            return True
+        return self._leave(slot)
 
     def _leave(self, slot: int) -> Job:
         """Takes a call out of its slot, with a copy of its canvas."""

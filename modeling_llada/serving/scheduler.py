@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The scheduler: which calls of `generate` are at work, and which wait."""
 
+import math
 from collections import deque
 
 import torch
@@ -13,11 +14,13 @@ from ..models.options_llada import check_integer
 from .batch import Alone, Batch, Counts, shared_options, why_alone
 from .job import Job
 from .memory import memory_limit_of, slot_bytes, step_bytes
+from .recorded_slots import is_recordable
 
 
 logger = logging.get_logger(__name__)
 
-SHORTEST_SLOT = 256  # positions; the slots of longer rows have 4, 16, 64... times as many
+MAX_EMPTY = 2  # batches that are kept for later calls
+SHORTEST_SLOT = 512  # positions; the slots of longer rows have 4, 16, 64... times as many
 
 
 class Scheduler:
@@ -48,18 +51,20 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether no call is left."""
-        return not (self.batches or self.waiting)
+        return not (self.num_running or self.waiting)
 
     def submit(self, job: Job) -> None:
         """Lets a call wait for its turn. Any thread may do so."""
         self.waiting.append(job)
 
+    @torch.inference_mode(False)  # whose tensors could not be changed outside of it
     @torch.no_grad()
     def step(self) -> bool:
         """Admits calls, and makes one step of every batch. Returns whether any call is left."""
         self.drop_cancelled()
         self._admit()
-        for key, batch in list(self.batches.items()):
+        at_work = [(key, batch) for key, batch in self.batches.items() if batch.jobs]
+        for key, batch in at_work:
             try:
                 finished = batch.step()
             except Exception as error:  # of a pass that all its rows share
@@ -67,6 +72,7 @@ class Scheduler:
                 for job in finished:
                     job.error = error
                     batch.drop(job)
+                self._drop_batch(key)
             self._release(key, finished)
         return not self.is_idle
 
@@ -79,14 +85,15 @@ class Scheduler:
             cancelled = [job for job in batch.jobs if job.is_cancelled]
             for job in cancelled:
                 batch.drop(job)
-            self._release(key, cancelled)
+            if cancelled:
+                self._release(key, cancelled)
 
     def check_size(self, call: Call) -> None:
         """Raises a `ValueError` for a call that is too large for the memory, even if it were alone."""
-        for_row = step_bytes(self.model, call) + slot_bytes(self.model, call, slot_length(call))
-        if self.memory_limit is not None and for_row > self.memory_limit:
+        num_bytes = row_bytes(self.model, call)
+        if self.memory_limit is not None and num_bytes > self.memory_limit:
             raise ValueError(
-                f"`memory_limit` must allow the keys, values and logits of a row, but this one takes {in_megabytes(for_row)} and "
+                f"`memory_limit` must allow the keys, values and logits of a row, but this one takes {in_megabytes(num_bytes)} and "
                 f"the limit is {in_megabytes(self.memory_limit)}. Use a smaller `block_length`, a shorter prompt or a smaller "
                 "`max_new_tokens`, or raise the limit."
             )
@@ -100,6 +107,8 @@ class Scheduler:
                 job.error = error
                 job.done(job)
         self.drop_cancelled()
+        for key in list(self.batches):  # they are empty
+            self._drop_batch(key)
 
     def _admit(self) -> None:
         """Admits calls in their order, until one has to wait."""
@@ -110,6 +119,7 @@ class Scheduler:
                     return
             except Exception as error:
                 job.error = error
+                self.bytes_of.pop(job, None)
                 self._finish(job)
             self.waiting.popleft()
 
@@ -117,49 +127,71 @@ class Scheduler:
         """Admits a call, if there is room for it."""
         if job.call is None:
             job.call = job.prepare()
-        call = job.call
-        self.check_size(call)
-        reason = why_alone(call)
-        length = slot_length(call)
-        key = job if reason else (shared_options(call), length)
-        num_bytes = step_bytes(self.model, call)
-        if key in self.batches:
-            if not self.batches[key].has_room or not self._fits(num_bytes):
-                return False
-        else:
-            num_slots = self._num_slots(call, length, num_bytes)
-            if num_slots == 0:
-                return False
-            if reason:
-                num_slots = 1
-                logger.warning_once(f"A call shares no forward pass with others, because {reason}.")
-                self.batches[key] = Alone(self.model, job)
-            else:
-                self.batches[key] = Batch(self.model, call, num_slots, length, self.counts)
-            self.bytes_of[key] = num_slots * slot_bytes(self.model, call, length)
-        self.bytes_of[job] = num_bytes + self.bytes_of.get(job, 0)
-        if not reason:
-            self._release(key, self.batches[key].admit(job))
+        self.check_size(job.call)
+        reason = why_alone(job.call)
+        if reason:
+            logger.warning_once(f"A call shares no forward pass with others, because {reason}.")
+        # A single client gets the recorded steps of `generate`: those of slots compute all of them.
+        if reason or (self.num_running == 0 and is_recordable(self.model, job.call)):
+            return self._start_alone(job)
+        return self._join_batch(job)
+
+    def _start_alone(self, job: Job) -> bool:
+        num_bytes = row_bytes(self.model, job.call)
+        if not self._make_room(num_bytes):
+            return False
+        self.batches[job] = Alone(self.model, job)
+        self.bytes_of[job] = num_bytes
         return True
 
-    def _fits(self, num_bytes: int) -> bool:
-        return self.memory_limit is None or num_bytes + sum(self.bytes_of.values()) <= self.memory_limit
+    def _join_batch(self, job: Job) -> bool:
+        """Puts a call into the batch of its options and its length, which begins with it if need be."""
+        key = shared_options(job.call), slot_length(job.call)
+        num_bytes = step_bytes(self.model, job.call)
+        if key in self.batches and not (self.batches[key].has_room and self._make_room(num_bytes, keep=key)):
+            return False
+        if key not in self.batches and not self._open_batch(key, job.call):
+            return False
+        self.bytes_of[job] = num_bytes
+        self._release(key, self.batches[key].admit(job))
+        return True
 
-    def _num_slots(self, call: Call, length: int, num_bytes: int) -> int:
-        """How many slots a new batch for a call gets: as many as fit, perhaps none."""
-        if self.memory_limit is None:
-            return self.batch_size
-        free = self.memory_limit - sum(self.bytes_of.values())
-        return min(self.batch_size, free // max(num_bytes + slot_bytes(self.model, call, length), 1))
+    def _open_batch(self, key: tuple, call: Call) -> bool:
+        """Makes a batch for a call and others like it, with as many slots as fit."""
+        num_slots, for_row = self.batch_size, row_bytes(self.model, call)
+        if not self._make_room(num_slots * for_row):
+            num_slots = self._num_free() // for_row
+        if num_slots == 0:
+            return False
+        length = slot_length(call)
+        self.batches[key] = Batch(self.model, call, num_slots, length, self.counts)
+        self.bytes_of[key] = num_slots * slot_bytes(self.model, call, length)
+        return True
+
+    def _make_room(self, num_bytes: int, keep: object = None) -> bool:
+        """Drops empty batches, the oldest first, until some bytes are free. Returns whether they are."""
+        empty = [key for key, batch in self.batches.items() if not batch.jobs and key != keep]
+        while self._num_free() < num_bytes and empty:
+            self._drop_batch(empty.pop(0))
+        return self._num_free() >= num_bytes
+
+    def _num_free(self) -> float:
+        return math.inf if self.memory_limit is None else self.memory_limit - sum(self.bytes_of.values())
 
     def _release(self, key: object, finished: list[Job]) -> None:
-        """Lets calls leave a batch, and drops the batch if it is empty."""
-        if not self.batches[key].jobs:
-            del self.batches[key]
-            self.bytes_of.pop(key, None)
+        """Lets calls leave. A few empty batches are kept for calls like theirs, with their memory and their recordings."""
+        if isinstance(self.batches.get(key), Alone) and not self.batches[key].jobs:
+            self._drop_batch(key)
+        empty = [key for key, batch in self.batches.items() if not batch.jobs]
+        for key in empty[:-MAX_EMPTY]:
+            self._drop_batch(key)
         for job in finished:
             self.bytes_of.pop(job, None)
             self._finish(job)
+
+    def _drop_batch(self, key: object) -> None:
+        del self.batches[key]
+        self.bytes_of.pop(key, None)
 
     def _finish(self, job: Job) -> None:
         if job.is_cancelled:
@@ -172,6 +204,11 @@ class Scheduler:
             except Exception as error:
                 job.error = error
         job.done(job)
+
+
+def row_bytes(model: LLaDAGenerationMixin, call: Call) -> int:
+    """The memory of a row and its slot."""
+    return step_bytes(model, call) + slot_bytes(model, call, slot_length(call))
 
 
 def slot_length(call: Call) -> int:
