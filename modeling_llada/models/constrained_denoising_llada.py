@@ -20,10 +20,10 @@ from transformers import LogitsProcessor
 from .blocks_llada import Block
 from .canvas_llada import Canvas
 from .constraints_llada import Lattice, RowAutomata, TokenAutomaton
-from .denoising_llada import Denoiser, Prediction, propose_and_score, ruled_out_tokens, score_proposals
+from .denoising_llada import Denoiser, Prediction, ruled_out_tokens, score_proposals
 from .generation_config_llada import LLaDAGenerationConfig, as_tensor
 from .remasking_llada import Confidences
-from .sampling_llada import narrow, suppress
+from .sampling_llada import narrow, propose, suppress
 
 
 # By constraint: its automata for the special tokens of a call.
@@ -64,7 +64,7 @@ class CanvasConstraint:
         given = read_constraints(constraint, num_prompts=num_rows // copies)
         if given is None:
             return None
-        check_edits(config)
+        check_moves(config)
         ruled_out = ruled_out_tokens(model, config, torch.device("cpu"))
         ends = end_tokens(config, model.config.vocab_size)
         prepared = [None if one is None else prepare(one, ends) for one in given]
@@ -155,7 +155,12 @@ class ConstrainedDenoiser(Denoiser):
             places,
             ending=constraint.reachable_at(stop),
             inside=None if inside.all() else inside & block.inside,
+            is_open=self._is_open(block),
         )
+
+    def _is_open(self, block: Block) -> torch.BoolTensor | None:
+        """The predicted positions that are masks, `(batch, block_length)`; `None` for all of them."""
+        return None
 
     def _read_until(self, start: torch.LongTensor) -> None:
         """Reads the text of each row up to a position, `(batch,)`, that all blocks so far lie before."""
@@ -178,22 +183,26 @@ class ConstrainedDenoiser(Denoiser):
         ranking_noise: torch.Tensor | None,
         never_proposed: int,
     ) -> tuple[torch.LongTensor, Confidences, torch.FloatTensor]:
-        """As [`propose_and_score`], but with a temperature the proposals are one sample of the accepted texts."""
+        """As the function of that name, but with a temperature the proposals are one sample of the accepted texts."""
         if proposal_noise is None:
-            arguments = (ruled_out, deferred, temperature, warpers, None, ranking_noise, never_proposed)
-            return propose_and_score(logits, config, *arguments)
-        lattice = self._narrowed(logits) if warpers else self.lattice
-        proposal = lattice.sample(temperature, proposal_noise).flatten()[lattice.places]
+            proposal = propose(logits, None, never_proposed, temperature)
+        else:
+            proposal = self._sample(logits, proposal_noise)
         return proposal, *score_proposals(logits, proposal, config, deferred, ranking_noise)
+
+    def _sample(self, logits: torch.FloatTensor, noise: torch.Tensor) -> torch.LongTensor:
+        """A token for each mask, which together lie on one accepted text."""
+        lattice = self._narrowed(logits) if self.warpers else self.lattice
+        return lattice.sample(self.temperature, noise).flatten()[lattice.places]
 
     def _narrowed(self, logits: torch.FloatTensor) -> Lattice:
         """The completions without the tokens that `top_k`, `top_p` and `min_p` rule out, in rows where some are left."""
         lattice = self.lattice
         logits = narrow(logits.index_fill(1, self.mask_token, -torch.inf), self.temperature, self.warpers)
         scores = lattice.scores.masked_fill(logits == -torch.inf, -torch.inf)
-        has_some = lattice.with_scores(scores).total() > -torch.inf
+        has_some = replace(lattice, scores=scores).total() > -torch.inf
         rows = lattice.places // lattice.tokens.shape[1]
-        return lattice.with_scores(torch.where(has_some[rows, None], scores, lattice.scores))
+        return replace(lattice, scores=torch.where(has_some[rows, None], scores, lattice.scores))
 
     def _choose_commits(
         self, block: Block, mask: torch.BoolTensor, prediction: Prediction, num_more: torch.LongTensor | None = None
@@ -226,15 +235,13 @@ def read_constraints(constraint: Any, num_prompts: int) -> list | None:
     return None if all(one is None for one in constraints) else constraints
 
 
-def check_edits(config: LLaDAGenerationConfig) -> None:
-    """A constraint needs tokens that stay."""
-    for name in ("insert_delete", "edit_threshold"):
-        if getattr(config, name) not in (None, False):
-            reason = "moves tokens" if name == "insert_delete" else "changes tokens one by one"
-            raise ValueError(
-                f"`{name}` does not go with `constraint`, because it {reason}, which can leave the language, but got "
-                f"{getattr(config, name)}. Set `{name}={None if name == 'edit_threshold' else False}`."
-            )
+def check_moves(config: LLaDAGenerationConfig) -> None:
+    """A constraint needs tokens that stay in their places."""
+    if config.insert_delete:
+        raise ValueError(
+            "`insert_delete` does not go with `constraint`, because it moves tokens, so that what follows would not fit any more, "
+            "but got True. Set `insert_delete=False`; edits are possible."
+        )
 
 
 def end_tokens(config: LLaDAGenerationConfig, vocab_size: int) -> tuple[tuple[int, ...], int] | None:

@@ -241,6 +241,7 @@ class RowAutomata:
         return inside.t().repeat_interleave(self.num_states, dim=1)
 
 
+@dataclass(eq=False)
 class Lattice:
     """
     The completions of some columns of a canvas that the automaton of each row accepts. The columns before them are
@@ -258,6 +259,8 @@ class Lattice:
             the rest of the canvas can be filled. By default there is no rest.
         inside (`torch.BoolTensor` of shape `(batch, num_columns)`, *optional*): The columns that the automata read; by default
             all of them.
+        is_open (`torch.BoolTensor` of shape `(batch, num_columns)`, *optional*): Which columns with scores are not decided; by
+            default all of them. The others count by their token, and may be given another one.
 
     Example:
 
@@ -269,25 +272,17 @@ class Lattice:
     ```
     """
 
-    def __init__(
-        self,
-        automata: RowAutomata,
-        states: torch.LongTensor,
-        tokens: torch.LongTensor,
-        scores: torch.FloatTensor,
-        places: torch.LongTensor,
-        ending: torch.BoolTensor | None = None,
-        inside: torch.BoolTensor | None = None,
-    ):
-        self.automata, self.states, self.tokens = automata, states, tokens
-        self.scores, self.places, self.inside = scores.float(), places, inside
-        self.ending = as_log(automata.accepting if ending is None else ending).to(automata.dtype)
+    automata: RowAutomata
+    states: torch.LongTensor
+    tokens: torch.LongTensor
+    scores: torch.FloatTensor
+    places: torch.LongTensor
+    ending: torch.BoolTensor | None = None
+    inside: torch.BoolTensor | None = None
+    is_open: torch.BoolTensor | None = None
 
-    def with_scores(self, scores: torch.FloatTensor) -> "Lattice":
-        """The same columns with other scores."""
-        return Lattice(
-            self.automata, self.states, self.tokens, scores, self.places, self.ending > -torch.inf, self.inside
-        )
+    def __post_init__(self) -> None:
+        self.scores = self.scores.float()
 
     def best(self) -> tuple[torch.LongTensor, torch.FloatTensor]:
         """
@@ -359,7 +354,7 @@ class Lattice:
         proposed = self.scores.gather(1, proposal.flatten()[self.places, None]).squeeze(1)
         has_score = torch.zeros_like(commit).flatten().index_copy(0, self.places, proposed > -torch.inf)
         proposed_class = automata.classes_of(proposal)
-        is_proposed = F.one_hot(proposed_class, automata.num_classes).bool() & allowed
+        is_proposed = F.one_hot(proposed_class, automata.num_classes).bool()
         is_proposed &= (wanted & has_score.view(commit.shape))[..., None]
         weights = torch.where(is_proposed, priority[..., None], as_log(allowed))
         messages = self.pass_back(torch.amax, weights)
@@ -373,6 +368,11 @@ class Lattice:
         return commit & (is_proposed.any(-1) & is_met | ~wanted)
 
     # The weights of a column
+
+    @cached_property
+    def open_index(self) -> torch.LongTensor | slice:
+        """Which scores are those of columns that are not decided."""
+        return slice(None) if self.is_open is None else self.is_open.flatten()[self.places].nonzero().squeeze(-1)
 
     @cached_property
     def class_sums(self) -> torch.FloatTensor:
@@ -391,10 +391,10 @@ class Lattice:
         is_decided = F.one_hot(automata.classes_of(self.tokens), automata.num_classes).bool()
         weights = as_log(is_decided).flatten(0, 1).to(automata.dtype)
         for index, groups in enumerate(automata.class_groups):
-            places, rows = self.places, scores
+            places, rows = self.places[self.open_index], scores[self.open_index]
             if len(automata.class_groups) > 1:
                 chosen = automata.which[places // max(1, num_columns)] == index
-                places, rows = places[chosen], scores[chosen]
+                places, rows = places[chosen], rows[chosen]
             weights = weights.index_copy(0, places, groups.reduce(rows, how).to(automata.dtype))
         return weights.view(batch_size, num_columns, automata.num_classes)
 
@@ -408,7 +408,13 @@ class Lattice:
         automata = self.automata
         inside = None if self.inside is None else automata.by_state(self.inside).flip(0)
         weights = automata.set_weights(how, class_weights).flip(0)
-        return automata.backward.run(weights, self.ending.flatten(), how, inside).flip(0)
+        return automata.backward.run(weights, self.last_message(), how, inside).flip(0)
+
+    def last_message(self) -> torch.FloatTensor:
+        """0 for the states behind the last column from which the rest can be filled, and -inf for the others."""
+        return (
+            as_log(self.automata.accepting if self.ending is None else self.ending).to(self.automata.dtype).flatten()
+        )
 
     @cached_property
     def sums(self) -> tuple[torch.FloatTensor, torch.FloatTensor]:
@@ -423,7 +429,7 @@ class Lattice:
             inside = automata.by_state(self.inside)
             inside = torch.cat([inside.flip(0), inside], dim=1)
         first = as_log(F.one_hot(self.states, automata.num_states).bool()).to(automata.dtype)
-        message = torch.cat([self.ending.flatten(), first.flatten()])
+        message = torch.cat([self.last_message(), first.flatten()])
         messages = automata.both.run(torch.cat([weights.flip(0), weights], dim=1), message, torch.logsumexp, inside)
         backward, forward = messages.chunk(2, dim=1)
         return backward.flip(0), forward
@@ -459,12 +465,12 @@ class Lattice:
         return torch.cat(chosen, dim=1) if chosen else self.tokens
 
     def pick(self, classes: torch.LongTensor, scores: torch.FloatTensor) -> torch.LongTensor:
-        """The best token of a class for each column with scores; of any class where the automata do not read."""
+        """The best token of a class for each column that is not decided; of any class where the automata do not read."""
         is_other = self.token_classes() != classes.flatten()[self.places, None]
         if self.inside is not None:
             is_other &= self.inside.flatten()[self.places, None]
-        best = scores.masked_fill(is_other, -torch.inf).argmax(-1)
-        return self.tokens.flatten().index_copy(0, self.places, best).view(self.tokens.shape)
+        best = scores.masked_fill(is_other, -torch.inf).argmax(-1)[self.open_index]
+        return self.tokens.flatten().index_copy(0, self.places[self.open_index], best).view(self.tokens.shape)
 
 
 def as_log(allowed: torch.BoolTensor) -> torch.FloatTensor:

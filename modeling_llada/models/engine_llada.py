@@ -23,6 +23,7 @@ from .blocks_llada import Block
 from .cache_llada import RowsCache, Window
 from .canvas_llada import Canvas
 from .constrained_denoising_llada import CanvasConstraint, ConstrainedDenoiser
+from .constrained_editing_llada import ConstrainedEditingDenoiser
 from .denoising_llada import Denoiser, Prediction, places_in, propose_and_score
 from .drafting_llada import DraftingDenoiser
 from .editing_llada import EditingDenoiser
@@ -60,14 +61,16 @@ def open_denoiser(
     languages. The other arguments are those of [`Denoiser`].
     """
     reason = "a callable takes part in them" if strategy or processors else why_not_recordable(model, canvas, config)
-    if constraint is not None and config.draft_steps is not None:
-        reason = reason or "a constraint takes part in the drafts"
+    if constraint is not None and not (config.draft_steps is None and config.edit_threshold is None):
+        reason = reason or "a constraint takes part in the drafts or edits"
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
         kind = InsertDeleteDenoiser if config.insert_delete else EditingDenoiser
         kind = Denoiser if config.edit_threshold is None else kind
-        kind = kind if constraint is None else partial(ConstrainedDenoiser, constraint=constraint)
+        if constraint is not None:
+            kind = ConstrainedDenoiser if config.edit_threshold is None else ConstrainedEditingDenoiser
+            kind = partial(kind, constraint=constraint)
         yield with_drafts(lambda canvas: kind(model, canvas, config, strategy, generators, processors), canvas, config)
         return
     try:

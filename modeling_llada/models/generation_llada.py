@@ -147,7 +147,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
                 The texts that the answer may be, up to its end; a list has one, or `None`, for each prompt. With
                 `max_new_tokens=0`, the texts that the prompt may have from its first mask to its last one. All confidences
                 are those given the constraint. A row that a stop string or a stopping criterion ends early has a part of such
-                a text. Does not go with `edit_threshold`.
+                a text. Does not go with `insert_delete`.
             kwargs:
                 Options of [`LLaDAGenerationConfig`]. `remasking` may also be a callable
                 `(confidence, mask, budget) -> commit`, see `remasking_llada.py` for the shapes.

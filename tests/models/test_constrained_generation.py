@@ -26,7 +26,16 @@ from modeling_llada.models.constraints_llada import TokenAutomaton
 
 
 # Of the letters `a` to `x`; `t` to `x` are special tokens in the models.
-PATTERNS = ["[a-e]{1,3}(f[a-e]{1,3})*g", "(abc|abd|bcd|q)*", "a{4}|b{9}|", "[a-s]*", "(ab){2,}[c-f]?h|[k-m]{3}"]
+LETTERS = st.sampled_from(["a", "b", "c", "[a-s]", "[^a-ct-x]", "[d-m]"])
+PATTERNS = st.recursive(
+    LETTERS | st.sampled_from(["", "abc", "[a-e]{1,3}(f[a-e]{1,3})*g", "(abc|abd|bcd|q)*", "a{4}|b{9}"]),
+    lambda parts: (
+        st.tuples(parts, parts).map("".join)
+        | st.tuples(parts, parts).map(lambda pair: f"({pair[0]}|{pair[1]})")
+        | st.tuples(parts, st.sampled_from(["*", "+", "?", "{2,3}"])).map(lambda pair: f"({pair[0]}){pair[1]}")
+    ),
+    max_leaves=5,
+)
 UNTOUCHED = {"logits_processor": None, "stopping_criteria": None, "stop_strings": None, "tokenizer": None}
 TOKENS = {"eos_token_id": EOS, "eot_token_id": EOT, "pad_token_id": PAD, "logits_eos_inf": False}
 GEOMETRIES = [
@@ -51,11 +60,11 @@ def text_of(answer: torch.LongTensor) -> str:
 @st.composite
 def constrained_calls(draw):
     """A call with a pattern, or `None`, for each prompt, in which a text of each pattern fits."""
-    call = draw(calls()).with_options(**NO_EDITS, **UNTOUCHED, **TOKENS, suppress_tokens=None)
+    call = draw(calls()).with_options(**UNTOUCHED, **TOKENS, suppress_tokens=None)
     call = call.with_geometry(draw(st.sampled_from(GEOMETRIES)))
     call = call.with_options(max_new_tokens=draw(st.integers(4, 14)))
-    patterns = [draw(st.sampled_from([*PATTERNS, None])) for _ in call.prompts]
-    return call.with_options(constraint=[pattern and constraint_of(pattern) for pattern in patterns])
+    constraint = PATTERNS.map(constraint_of).filter(lambda one: one.min_length <= call.max_new_tokens)
+    return call.with_options(constraint=[draw(constraint | st.none()) for _ in call.prompts])
 
 
 def check_answers(call) -> None:
@@ -250,11 +259,15 @@ def test_families(family):
         ({"constraint": [constraint_of("a")] * 2}, "each of the 1 prompts, but got 2"),
         ({"constraint": constraint_of("a|bb"), "logits_eos_inf": True}, "must allow a text of exactly 8 tokens"),
         ({"constraint": constraint_of("a|b"), "suppress_tokens": [0, 1]}, "each one needs a token that is ruled out"),
-        ({"constraint": constraint_of("a"), "edit_threshold": 0.5}, "`edit_threshold` does not go with `constraint`"),
+        (
+            {"constraint": constraint_of("a"), "edit_threshold": 0.5, "insert_delete": True},
+            "`insert_delete` does not go with `constraint`",
+        ),
     ],
 )
 def test_bad_arguments(options, message):
     model = script(*[{"a": 0.9}] * 8)
+    model.config.delete_token_id, model.config.split_token_id = 17, 18
     with pytest.raises(ValueError, match=re.escape(message)):
         model.generate(PROMPT, max_new_tokens=8, **options)
     assert not model.calls
