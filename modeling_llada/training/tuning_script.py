@@ -60,9 +60,13 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
 
 
 def tune(
-    trainer_class: type[Trainer], data: DataArguments, training: TrainingArguments, model: AdapterArguments
+    trainer_class: type[Trainer],
+    data: DataArguments,
+    training: TrainingArguments,
+    model: AdapterArguments,
+    **options,
 ) -> None:
-    """Trains, and saves the result in `output_dir`."""
+    """Trains, and saves the result in `output_dir`. The trainer gets further `options`."""
     check_processes(training)
     set_seed(training.seed)
     if PartialState().is_main_process:
@@ -82,6 +86,7 @@ def tune(
         quantization_config=get_quantization_config(model),
         peft_config=adapter_config(model),
         callbacks=[InterruptCallback("`--resume_from_checkpoint true`")],
+        **options,
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     if trainer.is_fsdp_enabled:
@@ -95,8 +100,12 @@ def tune(
 
 
 def parse_arguments(
-    training: type[TrainingArguments], description: str, script: str, arguments: list[str] | None = None
-) -> tuple[DataArguments, TrainingArguments, AdapterArguments]:
+    training: type[TrainingArguments],
+    description: str,
+    script: str,
+    arguments: list[str] | None = None,
+    others: tuple[type, ...] = (),
+) -> tuple:
     """
     Reads the flags of a script, of a YAML file and of the command line, which counts more.
 
@@ -109,8 +118,13 @@ def parse_arguments(
             The name of the script.
         arguments (`list[str]`, *optional*):
             The command line. By default that of the process.
+        others (`tuple[type, ...]`, *optional*):
+            Further dataclasses of flags.
+
+    Returns:
+        `tuple`: [`DataArguments`], the arguments of the trainer, [`AdapterArguments`], and the others.
     """
-    types = (DataArguments, training, AdapterArguments)
+    types = (DataArguments, training, AdapterArguments, *others)
     usage = f"{script} [--config FILE] [flags]; see --help, or --help-all for all flags"
     parser = TrlParser(types, description=description, usage=usage, formatter_class=HelpFormatter, add_help=False)
     parser.add_argument("--help-all", action="help", help="Show this list.")
@@ -120,7 +134,9 @@ def parse_arguments(
     if arguments[-1:] == ["--config"]:
         parser.error("argument --config: expected one argument")
     try:
-        data, training_args, model, unknown = parser.parse_args_and_config(arguments, return_remaining_strings=True)
+        data, training_args, model, *more, unknown = parser.parse_args_and_config(
+            arguments, return_remaining_strings=True
+        )
     except yaml.YAMLError as error:
         parser.error(f"the file of `--config` is not YAML: {' '.join(str(error).split())}")
     if unknown:
@@ -136,7 +152,7 @@ def parse_arguments(
     for name in ("trainable_token_indices", "adapter_dtype"):
         if getattr(model, name) and not model.use_peft:
             parser.error(f"`--{name}` belongs to an adapter, but `--use_peft` is not set.")
-    return data, training_args, model
+    return data, training_args, model, *more
 
 
 def show_log() -> None:
