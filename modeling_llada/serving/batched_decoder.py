@@ -3,7 +3,7 @@
 """Many prompts through one model: rows join a batch as others leave it."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +101,8 @@ class BatchedDecoder:
 
         Args:
             prompts (`Iterable`):
-                Each is a text; or token ids, a list or a tensor of shape `(length,)` or `(1, length)`; or a `dict` of arguments of
-                `generate`, which win over the options of the decoder, with the text as `prompt` or the ids as `input_ids`, and
+                Each is a text; or token ids, a list or a tensor of shape `(length,)` or `(1, length)`; or a mapping of arguments of
+                `generate`, such as a tokenizer returns, which win over the options of the decoder, with the text as `prompt` or the ids as `input_ids`, and
                 perhaps with a `seed`. Without a seed or a `generator`, a prompt gets a seed from the global generator of torch.
             ordered (`bool`, *optional*, defaults to `True`):
                 Whether the answers come in the order of the prompts. Otherwise they come as soon as they are finished.
@@ -167,7 +167,7 @@ class BatchedDecoder:
 
     def _prepare(self, prompt: Any, seed: int) -> Call:
         """The checked call of a prompt."""
-        arguments = self.options | (dict(prompt) if isinstance(prompt, dict) else as_argument(prompt))
+        arguments = self.options | (dict(prompt) if isinstance(prompt, Mapping) else as_argument(prompt))
         if "prompt" in arguments:
             arguments = self._encode(arguments.pop("prompt"), arguments) | arguments
         else:
@@ -205,7 +205,7 @@ class BatchedDecoder:
 
 def is_text(prompt: Any) -> bool:
     """Whether a prompt is given as a text."""
-    return isinstance(prompt, str) or (isinstance(prompt, dict) and "prompt" in prompt)
+    return isinstance(prompt, str) or (isinstance(prompt, Mapping) and "prompt" in prompt)
 
 
 def as_argument(prompt: Any) -> dict:

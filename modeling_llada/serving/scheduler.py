@@ -148,9 +148,15 @@ class Scheduler:
         """Puts a call into the batch of its options and its length, which begins with it if need be."""
         key = shared_options(job.call), slot_length(job.call)
         num_bytes = step_bytes(self.model, job.call)
-        if key in self.batches and not (self.batches[key].has_room and self._make_room(num_bytes, keep=key)):
-            return False
-        if key not in self.batches and not self._open_batch(key, job.call):
+        batch = self.batches.get(key)
+        if batch is not None and not self._make_room(num_bytes, keep=key) and not batch.jobs:
+            self._drop_batch(key)  # it was made for smaller blocks, and has too many slots
+            batch = None
+        if batch is None:
+            has_room = self._open_batch(key, job.call)
+        else:
+            has_room = batch.has_room and self._num_free() >= num_bytes
+        if not has_room:
             return False
         self.bytes_of[job] = num_bytes
         self._release(key, self.batches[key].admit(job))

@@ -135,7 +135,8 @@ class TestPrompts:
     def test_texts_ids_and_arguments(self, poet_like):
         model, tokenizer = poet_like
         ids = tokenizer("abc", return_tensors="pt")["input_ids"]
-        forms = ["abc", ids, ids[0], ids[0].tolist(), {"prompt": "abc"}, {"input_ids": ids}]
+        encoded = tokenizer("abc", return_tensors="pt")
+        forms = ["abc", ids, ids[0], ids[0].tolist(), {"prompt": "abc"}, {"input_ids": ids}, encoded]
         with BatchedDecoder(model, tokenizer, max_new_tokens=4) as decoder:
             answers = list(decoder.generate(forms))
         assert all(torch.equal(answer.output.sequences, answers[0].output.sequences) for answer in answers)

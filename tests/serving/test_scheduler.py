@@ -132,6 +132,17 @@ class TestMemory:
         assert all(job.output is not None for job in [*jobs, other])
         assert not set(jobs) & set(scheduler.bytes_of)
 
+    def test_a_larger_block_in_a_batch_with_many_slots(self, model):
+        """It fits alone: the batch, which small blocks have filled with slots, is made anew when it is empty."""
+        scheduler = Scheduler(model, batch_size=8, memory_limit=270_000)
+        small = [job_of(model, [1], max_new_tokens=4, block_length=1, block_cache="dual") for _ in range(3)]
+        large = job_of(model, [1], max_new_tokens=30, block_cache="dual")
+        for job in [*small, large]:
+            scheduler.submit(job)
+        for _ in range(200):
+            scheduler.step()
+        assert scheduler.is_idle and large.output is not None
+
     @pytest.mark.parametrize("name", ["batch_size", "memory_limit"])
     def test_limits_are_positive(self, model, name):
         with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
