@@ -36,7 +36,7 @@ def vrpo_trainer(folder, output_dir, train_dataset=PAIRS, eval_dataset=None, mod
     options = {name: settings.pop(name) for name in names if name in settings}
     defaults = {
         "output_dir": str(output_dir),
-        "max_steps": 3,
+        "max_steps": 2,
         "per_device_train_batch_size": 4,
         "num_noise_samples": 2,
         "learning_rate": 1e-2,

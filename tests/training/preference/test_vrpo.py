@@ -69,6 +69,17 @@ class TestScore:
         assert logs_of(trainer, "rewards/margins_error") == [0.0]
         assert losses_of(trainer)[1] == pytest.approx(math.log(2), abs=1e-7)
 
+    @pytest.mark.gpu
+    @pytest.mark.parametrize("adapter", [False, True], ids=["all weights", "LoRA"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+    def test_is_zero_on_a_gpu(self, trainer_of, poet_folder, adapter, dtype):
+        """Where the attention may take another kernel without gradients."""
+        model = LLaDAForMaskedLM.from_pretrained(poet_folder, dtype=dtype)
+        settings = {"peft_config": LORA, "gradient_checkpointing": True} if adapter else {}
+        trainer = trainer_of(model=model, max_steps=1, use_cpu=False, **settings)
+        trainer.train()
+        assert logs_of(trainer, "rewards/chosen") == logs_of(trainer, "rewards/rejected") == [0.0]
+
     def test_is_not_zero_on_other_noise(self, trainer_of):
         trainer = trainer_of(max_steps=1, shared_noise=False)
         trainer.train()
