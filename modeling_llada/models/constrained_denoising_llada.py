@@ -66,7 +66,7 @@ class CanvasConstraint:
             return None
         check_moves(config)
         ruled_out = ruled_out_tokens(model, config, torch.device("cpu"))
-        ends = end_tokens(config, model.config.vocab_size)
+        ends = ending_of(config, model.config.vocab_size)
         prepared = [None if one is None else prepare(one, ends) for one in given]
         automata = [automaton for automaton in prepared for _ in range(copies)]
         never = () if ruled_out is None else ruled_out.tolist()
@@ -154,7 +154,7 @@ class ConstrainedDenoiser(Denoiser):
             logits.index_fill(1, self.mask_token, -torch.inf),
             places,
             ending=constraint.reachable_at(stop),
-            inside=None if inside.all() else inside & block.inside,
+            inside=None if inside.all() else inside,
             is_open=self._is_open(block),
         )
 
@@ -244,7 +244,7 @@ def check_moves(config: LLaDAGenerationConfig) -> None:
         )
 
 
-def end_tokens(config: LLaDAGenerationConfig, vocab_size: int) -> tuple[tuple[int, ...], int] | None:
+def ending_of(config: LLaDAGenerationConfig, vocab_size: int) -> tuple[tuple[int, ...], int] | None:
     """The tokens that end a text, and the one that fills the canvas behind it; `None` if the text has to fill it."""
     names = ("eos_token_id", "eot_token_id")
     known = [as_tensor(getattr(config, name), "cpu") for name in names if getattr(config, name) is not None]
@@ -273,8 +273,8 @@ def span_of_text(
     Where the text of a constraint starts and stops in each row, both `(batch,)`: it is the answer, or without one what
     reaches from the first mask of the prompt to the last one.
     """
-    start = torch.full(masked.shape[:1], prompt_length, device=masked.device)
     if max_new_tokens > 0:
+        start = torch.full(masked.shape[:1], prompt_length, device=masked.device)
         return start, start + max_new_tokens
     start = masked.byte().argmax(-1)
     return start, torch.where(masked.any(-1), masked.shape[1] - masked.flip(-1).byte().argmax(-1), start)

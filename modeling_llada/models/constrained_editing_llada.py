@@ -48,6 +48,8 @@ class ConstrainedEditingDenoiser(ConstrainedDenoiser, EditingDenoiser):
     ) -> torch.BoolTensor:
         """Those of the edits that lie on one accepted text with what is committed in the step."""
         edit = super()._choose_edits(is_token, tokens, prediction)
+        if not edit.any():
+            return edit
         lattice, commit = self.lattice, self.commit
         lattice = replace(
             lattice,

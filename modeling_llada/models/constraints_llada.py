@@ -230,7 +230,10 @@ class RowAutomata:
         return self.token_class[self.which[:, None], tokens.clamp(max=self.vocab_size - 1)]
 
     def set_weights(self, how: Callable, class_weights: torch.FloatTensor) -> torch.FloatTensor:
-        """The weight of each token set of the batch in each column, `(num_columns, batch * num_sets)`, from `(batch, num_columns, num_classes)`."""
+        """
+        The weight of each token set of the batch in each column, `(num_columns, batch * num_sets)`, from those of the classes,
+        `(batch, num_columns, num_classes)`.
+        """
         weights = class_weights.new_full((*class_weights.shape[:-1], self.num_sets), -torch.inf)
         for rows, (_, classes), groups in zip(self.rows, self.entries, self.set_groups, strict=True):
             weights[rows] = groups.reduce(class_weights[rows].index_select(-1, classes), how)
