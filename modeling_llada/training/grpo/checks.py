@@ -4,7 +4,7 @@
 
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data_files import numbered_rows
 from ..preference.checks import check_no_dropout
@@ -48,14 +48,47 @@ def check_model(args: LLaDAGRPOConfig, model: PreTrainedModel | PeftModel, peft_
 
 
 def check_prompts(
-    dataset: Dataset,
-    name: str,
-    args: LLaDAGRPOConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    mask_token_id: int,
-    context: int,
-) -> None:
-    """Raises a `ValueError` unless each prompt and its answer fit into the context."""
+    datasets: dict[str, Dataset], args: LLaDAGRPOConfig, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig
+) -> bool:
+    """
+    Raises a `ValueError` unless each prompt and its answer fit into the context. Returns whether answers fill the masks of
+    prompts.
+    """
+    prompts = {name: _prompts_of(dataset, name, args, tokenizer) for name, dataset in datasets.items()}
+    first = next(iter(prompts.values()))[0]
+    fills_masks = config.mask_token_id in first
+    longest = config.max_position_embeddings - (0 if fills_masks else args.max_completion_length)
+    most = args.max_completion_length if fills_masks else 0
+    for name, rows in prompts.items():
+        masks = [tokens.count(config.mask_token_id) for tokens in rows]
+        for rule, wrong in (
+            ("hold prompts that are not empty", [row for row, tokens in enumerate(rows) if not tokens]),
+            (
+                "hold prompts that all have mask tokens, or none",
+                [row for row, count in enumerate(masks) if (count > 0) != fills_masks],
+            ),
+            (
+                f"hold at most `max_completion_length={most}` masks",
+                [row for row, count in enumerate(masks) if count > most],
+            ),
+            (
+                f"hold prompts of at most {longest} tokens, so that the answer fits into the context of `model`, "
+                f"{config.max_position_embeddings}",
+                [row for row, tokens in enumerate(rows) if len(tokens) > longest],
+            ),
+        ):
+            if wrong:
+                raise ValueError(
+                    f"`{name}` must {rule}, but {numbered_rows(wrong, datasets[name])} do not. Change `max_completion_length`, or "
+                    "change or drop these rows."
+                )
+    return fills_masks
+
+
+def _prompts_of(
+    dataset: Dataset, name: str, args: LLaDAGRPOConfig, tokenizer: PreTrainedTokenizerBase
+) -> list[list[int]]:
+    """The tokens of the prompts of a dataset, after its columns were checked."""
     check_dataset(dataset, name)
     if "prompt" not in dataset.column_names:
         raise ValueError(f"`{name}` must have a column `prompt`, but has {sorted(dataset.column_names)}. Rename it.")
@@ -66,21 +99,7 @@ def check_prompts(
         raise ValueError(
             f"`processing_class` must have a chat template, because `{name}` has messages, but its `chat_template` is not set."
         )
-    rows = [_tokens(prompt, tokenizer, args.chat_template_kwargs or {}) for prompt in prompts]
-    longest = context - args.max_completion_length
-    for rule, wrong in (
-        ("hold prompts that are not empty", [row for row, tokens in enumerate(rows) if not tokens]),
-        ("hold prompts without the mask token", [row for row, tokens in enumerate(rows) if mask_token_id in tokens]),
-        (
-            f"hold prompts of at most {longest} tokens, so that the answer fits into the {context} tokens that `model` reads",
-            [row for row, tokens in enumerate(rows) if len(tokens) > longest],
-        ),
-    ):
-        if wrong:
-            raise ValueError(
-                f"`{name}` must {rule}, but {numbered_rows(wrong, dataset)} do not. Lower `max_completion_length`, or change or drop "
-                "these rows."
-            )
+    return [_tokens(prompt, tokenizer, args.chat_template_kwargs or {}) for prompt in prompts]
 
 
 def _tokens(prompt: str | list, tokenizer: PreTrainedTokenizerBase, options: dict) -> list[int]:

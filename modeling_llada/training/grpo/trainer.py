@@ -7,7 +7,7 @@ their group become more probable. What is probable is an estimate (`noise.py`), 
 
 - The noise of an answer follows from a seed that travels with it through TRL's shuffle. So the old and the new score of an answer
   see the same noise, in any batch, and their ratio is exactly 1 before the first update.
-- Answers are scored on the canvas that they were written on, filled up with EOS, so that the length of an answer does not leak.
+- Answers are scored on the canvas that they were written on (`canvas.py`): behind the prompt, or in the masks of the prompt.
 - The loss, the rewards and the metrics are TRL's. Its private `_get_per_token_logps_and_entropies`,
   `_generate_and_score_completions` and `_compute_loss` are overridden.
 """
@@ -17,9 +17,10 @@ from collections.abc import Callable
 import torch
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from torch.nn.functional import pad
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import pad as pad_rows
 
 from ...seeds import named_generator
 from ..masking.collator import filled_positions
@@ -30,6 +31,7 @@ from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from ..sft.checks import check_prepared_model, check_tokenizer, keep_gradients, with_default_targets
 from ..sft.given import load_model, load_processing_class, named
+from .canvas import CanvasBehindPrompt, CanvasInPrompt
 from .checks import check_arguments, check_model, check_prompts
 from .configuration import LLaDAGRPOConfig
 from .noise import LIKELIHOODS
@@ -48,7 +50,8 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         args ([`LLaDAGRPOConfig`]):
             The arguments. `generation_kwargs` must be set.
         train_dataset ([`~datasets.Dataset`]):
-            Rows with a `prompt`, a text or a list of messages, and what the rewards need.
+            Rows with a `prompt`, a text or a list of messages, and what the rewards need. If prompts hold mask tokens, an answer
+            is what fills them, and a completion the filled tokens in their order.
         eval_dataset ([`~datasets.Dataset`] or a dictionary of these, *optional*):
             Held-out rows.
         processing_class (`PreTrainedTokenizerBase`, *optional*):
@@ -114,8 +117,8 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             processing_class = load_processing_class(model, revision, args.trust_remote_code)
         check_tokenizer(processing_class, model, args)
         self._model_config = config = model.config
-        for name, dataset in named(train_dataset, eval_dataset).items():
-            check_prompts(dataset, name, args, processing_class, config.mask_token_id, config.max_position_embeddings)
+        datasets = named(train_dataset, eval_dataset)
+        fills_masks = check_prompts(datasets, args, processing_class, config)
         super().__init__(
             model=model,
             reward_funcs=reward_funcs,
@@ -135,6 +138,35 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             args.model_init_kwargs = model_init_kwargs
         check_prepared_model(self.model, self.accelerator)
         self.aux_loss_enabled = False  # the experts keep their balance, which was learned before
+
+        self._canvas = CanvasBehindPrompt(args.max_completion_length, config.eos_token_id)
+        if fills_masks:
+            self._canvas = CanvasInPrompt(config.mask_token_id)
+            self.generation_kwargs["max_new_tokens"] = self.generation_config.max_new_tokens = 0
+
+    # ---- Answers ----
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *args, **kwargs) -> tuple[list[list[int]], None]:
+        if isinstance(self._canvas, CanvasBehindPrompt):
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        rows = [torch.tensor(ids) for ids in prompt_ids]
+        ids = pad_rows(rows, padding_value=self.processing_class.pad_token_id, padding_side="left")
+        seen = pad_rows([torch.ones_like(row) for row in rows], padding_value=0, padding_side="left")
+        masks = (ids == self._model_config.mask_token_id) & (seen > 0)
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                generation_kwargs=self.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+            self._dist.summon_full_params(self.model_wrapped, recurse=False),
+        ):
+            inputs = {"input_ids": ids.to(model.device), "attention_mask": seen.to(model.device)}
+            filled = model.generate(**inputs, generation_config=self.generation_config).cpu()
+        return [row[mask].tolist() for row, mask in zip(filled, masks, strict=True)], None
 
     # ---- Noise ----
 
@@ -183,37 +215,22 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         seeds: torch.LongTensor,
     ) -> tuple[torch.FloatTensor, torch.FloatTensor | None]:
         """The scores of the tokens of answers, and the entropies of the rows at each of them, `(rows, num_answer)` both."""
-        ids, seen, canvas, answer = self._canvas(input_ids, attention_mask, num_answer)
-        masks, weights = self._noise(seen & ~canvas, canvas, answer, seeds)
+        rows = self._canvas.rows(input_ids, attention_mask, num_answer)
+        masks, weights = self._noise(rows.seen & ~rows.canvas, rows.canvas, rows.answer, seeds)
+        device = input_ids.device
         scores = bound_terms(
             model,
-            ids,
-            seen.long(),
-            weights.to(ids.device),
-            filled_positions(weights > 0).to(ids.device),
+            rows.ids,
+            rows.seen.long(),
+            weights.to(device),
+            filled_positions(weights > 0).to(device),
             self._model_config.mask_token_id,
-            masks=masks.to(ids.device),
+            masks=masks.to(device),
             chunk_size=self.args.loss_chunk_size,
             with_entropies=with_entropies,
         )
-        start = input_ids.shape[1] - num_answer
-        tokens, answer = scores.tokens[:, start:], answer[:, start:]
-        # The canvas behind the answer belongs to the answer's end, and TRL only sums up to there.
-        behind = tokens.masked_fill(answer, 0.0).sum(-1, keepdim=True)
-        last = answer.sum(-1, keepdim=True) - 1
-        tokens = tokens.masked_fill(~answer, 0.0).scatter_add(1, last, behind)[:, :num_answer]
-        self._scores = tokens
+        tokens = self._scores = self._canvas.of_completion(scores.tokens, rows, attention_mask, num_answer)
         return tokens, scores.entropies[:, None].expand_as(tokens) if with_entropies else None
-
-    def _canvas(
-        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor, num_answer: int
-    ) -> tuple[torch.Tensor, ...]:
-        """The rows as they were written: filled up with EOS; where they are no padding, canvas, and answer up to its EOS."""
-        start, missing = input_ids.shape[1] - num_answer, self.max_completion_length - num_answer
-        seen, ids = pad(attention_mask.bool(), (0, missing)), pad(input_ids, (0, missing))
-        canvas = (torch.arange(ids.shape[1], device=ids.device) >= start).expand(ids.shape)
-        answer = seen & canvas
-        return ids.masked_fill(canvas & ~answer, self._model_config.eos_token_id), seen | canvas, canvas, answer
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         self._noise_seeds = inputs["noise_seeds"]

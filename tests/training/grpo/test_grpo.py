@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
 
+from datasets import Dataset
 from peft import LoraConfig
 from support.expert_runs import new_llada_moe, tokens_of
 from support.grpo_runs import PROMPTS, grpo_trainer, logs_of, train_on_two_processes, train_until_killed
@@ -19,6 +20,7 @@ from support.processes import exit_codes_of, run_together, start_process
 from support.sft_runs import largest_difference, losses_of, weights_of
 
 from modeling_llada.training.grpo.noise import LIKELIHOODS
+from modeling_llada.training.masking.evidence_bound import bound_terms
 
 
 LORA = LoraConfig(r=2)
@@ -100,6 +102,42 @@ class TestScores:
         alone = scores_of(trainer, alone | {"noise_seeds": part["noise_seeds"][row]})
         torch.testing.assert_close(together[row, :4], alone, rtol=1e-5, atol=1e-5)
         assert not together[0, 4:].any()
+
+
+class TestMasksInPrompts:
+    """Answers fill the masks of their prompts, as of a board."""
+
+    prompts = Dataset.from_dict({"prompt": ["明[MASK]几时有，[MASK][MASK]问青天。", "白日[MASK]山尽。"]})
+
+    def test_a_completion_is_what_was_filled(self, trainer_of):
+        seen = []
+
+        def reward(prompts, completions, completion_ids, **kwargs):
+            seen.extend(zip(prompts, completion_ids, strict=True))
+            return [float(len(set(text))) for text in completions]
+
+        trainer = trainer_of(train_dataset=self.prompts, reward_funcs=reward, num_iterations=2)
+        trainer.train()
+        assert {(prompt.count("[MASK]"), len(ids)) for prompt, ids in seen} == {(3, 3), (1, 1)}
+        assert losses_of(trainer).keys() == {1, 2} and logs_of(trainer, "clip_ratio/region_mean")[0] == 0
+
+    @pytest.mark.parametrize("likelihood", LIKELIHOODS)
+    def test_scores_are_those_of_the_filled_text(self, trainer_of, likelihood):
+        trainer = trainer_of(train_dataset=self.prompts, likelihood=likelihood)
+        [part] = answers_of(trainer)
+        scores = scores_of(trainer, part)
+        assert torch.equal(scores != 0, part["completion_mask"] == 1)
+        row = int((part["completion_mask"].sum(-1) == 3).nonzero()[0])
+        ids = part["prompt_ids"][row : row + 1]
+        holes = ids == trainer.model.config.mask_token_id
+        text = ids.masked_scatter(holes, part["completion_ids"][row, :3])
+        masks, weights = LIKELIHOODS[likelihood](
+            ~holes[0], holes[0], holes[0], 2, torch.Generator().manual_seed(part["noise_seeds"][row].item())
+        )
+        positions = weights.flatten().nonzero().flatten()
+        options = {"mask_token_id": trainer.model.config.mask_token_id, "masks": masks[None]}
+        expected = bound_terms(trainer.model, text, torch.ones_like(text), weights[None], positions, **options)
+        torch.testing.assert_close(scores[row, :3], expected.tokens[holes], rtol=1e-5, atol=1e-5)
 
 
 class TestLoss:

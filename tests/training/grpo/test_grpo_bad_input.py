@@ -74,8 +74,9 @@ def test_prompts(refused, poet_folder):
     refused("`train_dataset` must have no columns `image`", PROMPTS.add_column("image", ["moon.png"] * 10))
     rows = Dataset.from_dict({"prompt": ["明", "", "明[MASK]", "明" * 123]})
     refused(r"hold prompts that are not empty, but 1 of 4 rows \(1\)", rows)
-    refused(r"hold prompts without the mask token, but 1 of 3 rows \(1\)", rows.select([0, 2, 3]))
-    refused(r"at most 122 tokens.*128 tokens that `model` reads, but 1 of 2 rows \(1\)", rows.select([0, 3]))
+    refused(r"all have mask tokens, or none, but 1 of 3 rows \(1\)", rows.select([0, 2, 3]))
+    refused(r"at most 122 tokens.*context of `model`, 128, but 1 of 2 rows \(1\)", rows.select([0, 3]))
+    refused(r"hold at most `max_completion_length=6` masks", Dataset.from_dict({"prompt": ["[MASK]" * 7]}))
     tokenizer = AutoTokenizer.from_pretrained(poet_folder)
     tokenizer.chat_template = None
     talk = Dataset.from_list([{"prompt": [{"role": "user", "content": "明"}]}])
