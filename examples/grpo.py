@@ -18,7 +18,7 @@ The flags that most runs need; `--help-all` lists all, with those of `trl grpo`:
     --reward_funcs NAME ...     functions, as in recipes.poems.rewards.keeps_form; they get `completions` and the other columns
     --reward_weights X ...      their weights (1.0 each)
     --output_dir FOLDER         gets the checkpoints, then the model or the adapter with the tokenizer
-    --likelihood NAME           elbo, one_step or coupled: how answers are scored
+    --likelihood NAME           elbo, one_step, coupled or trace: how answers are scored
     --num_noise_samples N       noise samples in a score (2)
     --num_generations N         answers to a prompt (8)
     --max_completion_length N   tokens of an answer

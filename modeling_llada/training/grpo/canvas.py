@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 
 class WrittenRows(NamedTuple):
@@ -46,6 +47,19 @@ class CanvasBehindPrompt:
         last = answer.sum(-1, keepdim=True) - 1
         return tokens.masked_fill(~answer, 0.0).scatter_add(1, last, behind)[:, :num_answer]
 
+    def completions(self, filled: torch.LongTensor, prompts: torch.LongTensor, seen: torch.Tensor) -> torch.BoolTensor:
+        """Where the completions stand in what `generate` has returned: behind the prompts, up to the first EOS."""
+        is_eos = (filled == self.eos_token_id) & (torch.arange(filled.shape[1]) >= prompts.shape[1])
+        return (torch.arange(filled.shape[1]) >= prompts.shape[1]) & (is_eos.cumsum(-1) - is_eos.long() == 0)
+
+    def kept_steps(self, steps: torch.LongTensor, places: torch.BoolTensor) -> torch.LongTensor:
+        """The steps of the whole canvas, `(rows, length)`: what is behind the EOS was a mask, or seen, as well."""
+        return steps[:, -self.length :]
+
+    def steps(self, kept: torch.LongTensor, rows: WrittenRows, attention_mask: torch.Tensor) -> torch.LongTensor:
+        """The kept steps at their places in the rows."""
+        return pad(kept, (rows.ids.shape[1] - self.length, 0), value=-1)
+
 
 @dataclass
 class CanvasInPrompt:
@@ -66,3 +80,16 @@ class CanvasInPrompt:
         """The scores of completions, `(rows, num_answer)`."""
         places = attention_mask[:, -num_answer:].bool()
         return tokens.new_zeros(places.shape).masked_scatter(places, tokens[rows.canvas])
+
+    def completions(self, filled: torch.LongTensor, prompts: torch.LongTensor, seen: torch.Tensor) -> torch.BoolTensor:
+        """Where the completions stand in what `generate` has returned: in the masks of the prompts."""
+        return (prompts == self.mask_token_id) & (seen > 0)
+
+    def kept_steps(self, steps: torch.LongTensor, places: torch.BoolTensor) -> torch.LongTensor:
+        """The steps of the completions, `(rows, longest completion)`, filled up with -1."""
+        return pad_sequence([row[place] for row, place in zip(steps, places, strict=True)], True, -1)
+
+    def steps(self, kept: torch.LongTensor, rows: WrittenRows, attention_mask: torch.Tensor) -> torch.LongTensor:
+        """The kept steps at their places in the rows."""
+        places = attention_mask[:, rows.ids.shape[1] :].bool()
+        return torch.full_like(rows.ids, -1).masked_scatter(rows.canvas, kept[:, : places.shape[1]][places])

@@ -29,7 +29,7 @@ REFUSED = {
     "cache_implementation": "`generation_kwargs` has the `block_cache` of our decoder",
 }
 # What follows from the estimate: the level of ratios, and the clip.
-DEFAULTS = {"elbo": ("sequence", 0.2), "one_step": ("token", 0.5), "coupled": ("token", 0.5)}
+DEFAULTS = {"elbo": ("sequence", 0.2), "one_step": ("token", 0.5), "coupled": ("token", 0.5), "trace": ("token", 0.2)}
 
 
 @dataclass
@@ -41,13 +41,15 @@ class LLaDAGRPOConfig(GRPOConfig):
         likelihood (`str`, *optional*, defaults to `"elbo"`):
             What takes the place of the log-likelihood of an answer. `"elbo"`: its evidence bound, for ratios of sequences (ESPO).
             `"one_step"`: each token given nothing of the answer, for ratios of tokens (d1). `"coupled"`: each token given a random
-            part of the answer, for ratios of tokens (DiffuCoder, without its weights).
+            part of the answer, for ratios of tokens (DiffuCoder, without its weights). `"trace"`: the order in which the answer was
+            written is replayed, for ratios of tokens (TraceRL).
         num_noise_samples (`int`, *optional*, defaults to 2):
-            Noise samples in a score, with one forward pass each; an even number but for `"one_step"`.
+            Noise samples in a score, with one forward pass each; an even number for `"elbo"` and `"coupled"`. For `"trace"` the
+            number of groups of steps that are scored together.
         importance_sampling_level (`str`, *optional*):
             The level of ratios. By default that of the `likelihood`.
         epsilon (`float`, *optional*):
-            The clip of ratios. By default that of the published runs: 0.2 for `"elbo"`, 0.5 for the others.
+            The clip of ratios. By default that of the published runs: 0.2 for `"elbo"` and `"trace"`, 0.5 for the others.
         loss_type (`str`, *optional*, defaults to `"grpo"`):
             As in [`~trl.GRPOConfig`]. For `"elbo"` `"grpo"` or `"sapo"`: others weigh an answer by its length.
         scale_rewards (`str` or `bool`, *optional*, defaults to `"none"`):
@@ -114,7 +116,7 @@ class LLaDAGRPOConfig(GRPOConfig):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"`{name}` must be an integer of at least 1, but got {value!r}.")
-        if self.likelihood != "one_step" and self.num_noise_samples % 2:
+        if self.likelihood in ("elbo", "coupled") and self.num_noise_samples % 2:
             raise ValueError(
                 f'`num_noise_samples` must be even with `likelihood="{self.likelihood}"`, which pairs the samples, but got '
                 f"{self.num_noise_samples}."

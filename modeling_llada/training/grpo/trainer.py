@@ -31,10 +31,10 @@ from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from ..sft.checks import check_prepared_model, check_tokenizer, keep_gradients, with_default_targets
 from ..sft.given import load_model, load_processing_class, named
-from .canvas import CanvasBehindPrompt, CanvasInPrompt
+from .canvas import CanvasBehindPrompt, CanvasInPrompt, WrittenRows
 from .checks import check_arguments, check_model, check_prompts
 from .configuration import LLaDAGRPOConfig
-from .noise import LIKELIHOODS
+from .noise import LIKELIHOODS, WrittenRow
 
 
 class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
@@ -147,12 +147,12 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
     # ---- Answers ----
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args, **kwargs) -> tuple[list[list[int]], None]:
-        if isinstance(self._canvas, CanvasBehindPrompt):
+        replays = self.args.likelihood == "trace"
+        if isinstance(self._canvas, CanvasBehindPrompt) and not replays:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         rows = [torch.tensor(ids) for ids in prompt_ids]
         ids = pad_rows(rows, padding_value=self.processing_class.pad_token_id, padding_side="left")
         seen = pad_rows([torch.ones_like(row) for row in rows], padding_value=0, padding_side="left")
-        masks = (ids == self._model_config.mask_token_id) & (seen > 0)
         with (
             unwrap_model_for_generation(
                 self.model_wrapped,
@@ -165,8 +165,13 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             self._dist.summon_full_params(self.model_wrapped, recurse=False),
         ):
             inputs = {"input_ids": ids.to(model.device), "attention_mask": seen.to(model.device)}
-            filled = model.generate(**inputs, generation_config=self.generation_config).cpu()
-        return [row[mask].tolist() for row, mask in zip(filled, masks, strict=True)], None
+            inputs |= {"return_dict_in_generate": True, "output_trajectory": replays}
+            output = model.generate(**inputs, generation_config=self.generation_config)
+        filled = output.sequences.cpu()
+        places = self._canvas.completions(filled, ids, seen)
+        if replays:
+            self._steps = self._canvas.kept_steps(output.trajectory[0].cpu().long(), places)
+        return [row[place].tolist() for row, place in zip(filled, places, strict=True)], None
 
     # ---- Noise ----
 
@@ -175,17 +180,23 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         names = (mode, args.seed, "answers", self.state.global_step, step, args.process_index)
         self._noise_seeds = torch.randint(2**62, (len(inputs),), generator=named_generator(*names))
+        self._steps = torch.empty(len(inputs), 0, dtype=torch.long)
         output = super()._generate_and_score_completions(inputs)
-        return output | {"noise_seeds": self._noise_seeds.to(output["prompt_ids"].device)}
+        device = output["prompt_ids"].device
+        return output | {"noise_seeds": self._noise_seeds.to(device), "commit_steps": self._steps.to(device)}
 
-    def _noise(self, prompt: torch.Tensor, canvas: torch.Tensor, answer: torch.Tensor, seeds: torch.Tensor):
+    def _noise(
+        self, rows: WrittenRows, seeds: torch.LongTensor, steps: torch.LongTensor | None
+    ) -> tuple[torch.BoolTensor, torch.FloatTensor]:
         """The masks and the weights of rows, `(rows, samples, length)`."""
         draw = LIKELIHOODS[self.args.likelihood]
-        rows = [
-            draw(*row, self.args.num_noise_samples, torch.Generator().manual_seed(seed))
-            for *row, seed in zip(prompt.cpu(), canvas.cpu(), answer.cpu(), seeds.tolist(), strict=True)
+        parts = [rows.seen & ~rows.canvas, rows.canvas, rows.answer, *([] if steps is None else [steps])]
+        noise = [
+            draw(WrittenRow(*row), self.args.num_noise_samples, torch.Generator().manual_seed(seed))
+            for *row, seed in zip(*(part.cpu() for part in parts), seeds.tolist(), strict=True)
         ]
-        return (torch.stack(parts) for parts in zip(*rows, strict=True))
+        masks, weights = zip(*noise, strict=True)
+        return torch.stack(masks), torch.stack(weights)
 
     # ---- Loss ----
 
@@ -200,7 +211,7 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         **kwargs,
     ) -> tuple[torch.FloatTensor, torch.FloatTensor | None, None]:
         size = batch_size or len(input_ids)
-        batches = (tensor.split(size) for tensor in (input_ids, attention_mask, self._noise_seeds))
+        batches = (tensor.split(size) for tensor in (input_ids, attention_mask, self._noise_seeds, self._steps))
         parts = [self._score(model, logits_to_keep, compute_entropy, *batch) for batch in zip(*batches, strict=True)]
         tokens, entropies = zip(*parts, strict=True)
         return torch.cat(tokens), torch.cat(entropies) if compute_entropy else None, None
@@ -213,11 +224,14 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor,
         seeds: torch.LongTensor,
+        steps: torch.LongTensor,
     ) -> tuple[torch.FloatTensor, torch.FloatTensor | None]:
         """The scores of the tokens of answers, and the entropies of the rows at each of them, `(rows, num_answer)` both."""
         rows = self._canvas.rows(input_ids, attention_mask, num_answer)
-        masks, weights = self._noise(rows.seen & ~rows.canvas, rows.canvas, rows.answer, seeds)
         device = input_ids.device
+        replays = self.args.likelihood == "trace"
+        steps = self._canvas.steps(steps.to(device), rows, attention_mask) if replays else None
+        masks, weights = self._noise(rows, seeds, steps)
         scores = bound_terms(
             model,
             rows.ids,
@@ -233,7 +247,7 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         return tokens, scores.entropies[:, None].expand_as(tokens) if with_entropies else None
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        self._noise_seeds = inputs["noise_seeds"]
+        self._noise_seeds, self._steps = inputs["noise_seeds"], inputs["commit_steps"]
         if self.args.likelihood != "elbo" or self.beta == 0:
             return super()._compute_loss(model, inputs)
         beta, self.beta = self.beta, 0.0  # TRL's divergence of tokens explodes on their weights

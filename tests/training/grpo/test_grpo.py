@@ -19,7 +19,7 @@ from support.grpo_runs import PROMPTS, grpo_trainer, logs_of, train_on_two_proce
 from support.processes import exit_codes_of, run_together, start_process
 from support.sft_runs import largest_difference, losses_of, weights_of
 
-from modeling_llada.training.grpo.noise import LIKELIHOODS
+from modeling_llada.training.grpo.noise import LIKELIHOODS, WrittenRow
 from modeling_llada.training.masking.evidence_bound import bound_terms
 
 
@@ -41,7 +41,7 @@ def answers_of(trainer):
 
 
 def scores_of(trainer, part):
-    trainer._noise_seeds = part["noise_seeds"]
+    trainer._noise_seeds, trainer._steps = part["noise_seeds"], part["commit_steps"]
     ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
     mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
     return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, part["completion_ids"].shape[1])[0]
@@ -55,8 +55,9 @@ class TestNoise:
     answer = canvas & (places < 13)
 
     def draw(self, likelihood, num_samples=400):
-        rows = self.prompt, self.canvas, self.answer
-        return LIKELIHOODS[likelihood](*rows, num_samples, torch.Generator().manual_seed(0))
+        steps = torch.full((15,), -1).masked_scatter(self.canvas, torch.tensor([0, 3, 3, 1, 2, 4, 5, -1]))
+        row = WrittenRow(self.prompt, self.canvas, self.answer, steps)
+        return LIKELIHOODS[likelihood](row, num_samples, torch.Generator().manual_seed(0))
 
     def test_bound(self):
         masks, weights = self.draw("elbo")
@@ -76,6 +77,31 @@ class TestNoise:
         assert torch.equal(first ^ second, self.canvas.expand(200, -1))
         assert first[:, self.canvas].float().mean() == pytest.approx(0.5, abs=0.05)
         assert torch.equal(weights.view(200, 2, 15).mean(1), self.answer.float().expand(200, -1)), "once in each pair"
+
+    def test_trace(self):
+        """Two groups of three steps. The last token was never committed, and the one before it is behind the EOS."""
+        masks, weights = self.draw("trace", num_samples=2)
+        assert masks[0, 7:].tolist() == [True] * 8 and masks[1, 7:].tolist() == [
+            False,
+            True,
+            True,
+            False,
+            False,
+            True,
+            True,
+            True,
+        ]
+        assert weights[0, 7:].tolist() == [2, 0, 0, 2, 2, 0, 0, 0] and weights[1, 7:].tolist() == [
+            0,
+            2,
+            2,
+            0,
+            0,
+            2,
+            0,
+            0,
+        ]
+        assert torch.equal(weights.mean(0), self.answer.float()), "each token once"
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -99,7 +125,7 @@ class TestScores:
         start, row = int((part["prompt_mask"][0] == 0).sum()), slice(0, 1)
         alone = {name: part[name][row] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
         alone = {name: it[:, start:] if "prompt" in name else it[:, :4] for name, it in alone.items()}
-        alone = scores_of(trainer, alone | {"noise_seeds": part["noise_seeds"][row]})
+        alone = scores_of(trainer, alone | {name: part[name][row] for name in ("noise_seeds", "commit_steps")})
         torch.testing.assert_close(together[row, :4], alone, rtol=1e-5, atol=1e-5)
         assert not together[0, 4:].any()
 
@@ -131,8 +157,14 @@ class TestMasksInPrompts:
         ids = part["prompt_ids"][row : row + 1]
         holes = ids == trainer.model.config.mask_token_id
         text = ids.masked_scatter(holes, part["completion_ids"][row, :3])
+        steps = None
+        if likelihood == "trace":
+            steps = torch.full(ids.shape[1:], -1).masked_scatter(holes[0], part["commit_steps"][row])
+            assert sorted(steps[holes[0]].tolist()) == [0, 1, 2], "one mask in each of three steps"
         masks, weights = LIKELIHOODS[likelihood](
-            ~holes[0], holes[0], holes[0], 2, torch.Generator().manual_seed(part["noise_seeds"][row].item())
+            WrittenRow(~holes[0], holes[0], holes[0], steps),
+            2,
+            torch.Generator().manual_seed(part["noise_seeds"][row].item()),
         )
         positions = weights.flatten().nonzero().flatten()
         options = {"mask_token_id": trainer.model.config.mask_token_id, "masks": masks[None]}

@@ -38,7 +38,7 @@ def refused(poet_folder, tmp_path):
         ({"mask_truncated_completions": True}, "`mask_truncated_completions=True` is not supported"),
         ({"off_policy_mask_threshold": 1.0}, "`off_policy_mask_threshold=1.0` is not supported"),
         ({"top_entropy_quantile": 0.2}, "`top_entropy_quantile` must be 1.0"),
-        ({"likelihood": "exact"}, "`likelihood` must be one of elbo, one_step, coupled, but got 'exact'"),
+        ({"likelihood": "exact"}, "`likelihood` must be one of elbo, one_step, coupled, trace, but got 'exact'"),
         ({"num_noise_samples": 3}, '`num_noise_samples` must be even with `likelihood="elbo"`'),
         ({"num_noise_samples": 0}, "`num_noise_samples` must be an integer of at least 1, but got 0"),
         (
