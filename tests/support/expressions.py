@@ -27,19 +27,22 @@ def letters_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend)
 
 
-def patterns() -> st.SearchStrategy[str]:
+ATOMS = st.sampled_from(["a", "b", "é", ".", "[^a]", "[aé]", "", "[^b]"])
+REPEATS = st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "??"])
+
+
+@st.composite
+def patterns(draw, depth=3):
     """Random regular expressions over three letters."""
-    atoms = st.sampled_from(["a", "b", "é", ".", "[^a]", "[aé]", "", r"\w", "[^b]"])
-    repeats = st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "??"])
-    return st.recursive(
-        atoms,
-        lambda parts: st.one_of(
-            st.builds("".join, st.lists(parts, min_size=1, max_size=3)),
-            st.builds("(?:{}|{})".format, parts, parts),
-            st.builds("(?:{}){}".format, parts, repeats),
-        ),
-        max_leaves=8,
-    )
+    kind = draw(st.sampled_from(["atom", "sequence", "sequence", "choice", "repeat"])) if depth else "atom"
+    if kind == "atom":
+        return draw(ATOMS)
+    parts = patterns(depth - 1)
+    if kind == "sequence":
+        return "".join(draw(parts) for _ in range(draw(st.integers(1, 3))))
+    if kind == "choice":
+        return f"(?:{draw(parts)}|{draw(parts)})"
+    return f"(?:{draw(parts)}){draw(REPEATS)}"
 
 
 def splits(text: str) -> list[list[int]]:
