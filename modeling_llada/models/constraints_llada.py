@@ -153,7 +153,6 @@ class RowAutomata:
         self.num_states = max(len(automaton.table) for automaton in distinct) + 1
         self.num_classes = max(automaton.table.shape[1] for automaton in distinct)
         self.num_sets = max(len(automaton.pairs.members) for automaton in distinct)
-        self.dtype = widest_float(torch.device(device))
         nowhere = self.num_states - 1
 
         def stack(tensors: list[torch.Tensor], shape: tuple[int, ...], value) -> torch.Tensor:
@@ -169,6 +168,7 @@ class RowAutomata:
         tables = [automaton.table.masked_fill(automaton.table < 0, nowhere) for automaton in distinct]
         accepting = stack([automaton.accepting for automaton in distinct], (self.num_states,), False)
         self.which, self.token_class = which.to(device), token_class.to(device)
+        self.dtype = widest_float(self.which.device)
         self.table = stack(tables, (self.num_states, self.num_classes), nowhere).to(device)
         self.accepting, self.has_tokens = accepting[which].to(device), torch.stack(has_tokens)[which].to(device)
         self.rows = [(which == index).nonzero().squeeze(-1).to(device) for index in range(len(distinct))]

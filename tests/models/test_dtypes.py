@@ -8,6 +8,8 @@ from support.parallel_rules import PARALLEL_RULES
 from support.pretend_mps import PretendedMPS, pretended, to_pretended_mps
 from transformers import AutoModel
 
+from modeling_llada import Constraint
+from modeling_llada.models.constraints_llada import TokenAutomaton
 from modeling_llada.models.diffusion_llada import (
     diffusion_loss,
     mask_tokens,
@@ -101,6 +103,18 @@ class TestWithoutFloat64:
             output = model.generate(**padded, **options)
             assert output.device.type == "mps"
         assert output.tolist() == expected.tolist()
+
+    @pytest.mark.parametrize("changes", [{}, {"temperature": 1.0, "top_k": 4}, {"edit_threshold": 0.01}], ids=str)
+    def test_constraint(self, model, padded, changes):
+        """Three even tokens and an odd one, by turns. The automaton stays on the CPU, and what is computed with it does not."""
+        table = torch.tensor([[-1, 1, -1], [-1, 2, -1], [-1, 3, -1], [-1, -1, 0]])
+        token_class = torch.arange(model.config.vocab_size) % 2 + 1
+        token_class[model.config.mask_token_id] = 0
+        constraint = Constraint("", TokenAutomaton(token_class, table, torch.tensor([True] * 4)), "")
+        options = {"max_new_tokens": 8, "block_length": 3, "logits_eos_inf": True, "confidence_threshold": 0.01}
+        with PretendedMPS():
+            output = model.generate(**padded | options | changes, constraint=constraint).cpu()
+        assert (output[:, -8:] % 2).tolist() == [[0, 0, 0, 1, 0, 0, 0, 1]] * len(output)
 
     @pytest.mark.parametrize("generators", ["none", "one", "one a row"])
     @parametrize("options", SAMPLING)
