@@ -40,7 +40,7 @@ def bound_noise(row: WrittenRow, num_samples: int, generator: torch.Generator) -
         generator (`torch.Generator`):
             The source of the randomness.
     """
-    masks, weights = draw_noise(row.canvas, num_samples, num_samples > 1, generator)
+    masks, weights = draw_noise(row.canvas, num_samples, True, generator)
     return masks, masks * weights[:, None]
 
 

@@ -61,7 +61,8 @@ class TestNoise:
 
     def test_bound(self):
         masks, weights = self.draw("elbo")
-        counts = masks.sum(-1)
+        counts = masks.sum(-1)  # antithetic: pairs of l and L + 1 - l
+        assert (counts.view(-1, 2).sum(-1) == 9).all()
         assert not masks[:, ~self.canvas].any() and set(counts.tolist()) == set(range(1, 9))
         assert torch.equal(weights, masks * (8 / counts)[:, None]), "of the whole canvas"
 
