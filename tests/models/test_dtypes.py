@@ -104,7 +104,9 @@ class TestWithoutFloat64:
             assert output.device.type == "mps"
         assert output.tolist() == expected.tolist()
 
-    @pytest.mark.parametrize("changes", [{}, {"temperature": 1.0, "top_k": 4}, {"edit_threshold": 0.01}], ids=str)
+    @pytest.mark.parametrize(
+        "changes", [{}, {"temperature": 1.0, "top_k": 4}, {"edit_threshold": 0.01, "max_post_edit_steps": 1}], ids=str
+    )
     def test_constraint(self, model, padded, changes):
         """Three even tokens and an odd one, by turns. The automaton stays on the CPU, and what is computed with it does not."""
         table = torch.tensor([[-1, 1, -1], [-1, 2, -1], [-1, 3, -1], [-1, -1, 0]])
