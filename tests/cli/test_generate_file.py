@@ -63,7 +63,7 @@ def test_prompts_of_stdin(llada, prompts, pipe_in):
     assert llada("--file", "-", *OPTIONS).out == expected
 
 
-@pytest.mark.parametrize("kept", [0, 1.5, 3, 4])
+@pytest.mark.parametrize("kept", [0.5, 2, 4])
 def test_it_goes_on_behind_the_lines_that_are_complete(llada, prompts, tmp_path, monkeypatch, kept):
     output = tmp_path / "answers.jsonl"
     llada("--file", prompts, "--output", output, *OPTIONS)

@@ -55,10 +55,10 @@ class CountPasses:
 @pytest.mark.parametrize("shared", SHARED, ids=lambda shared: "-".join(shared) or "exact")
 def test_rows_that_share_a_batch_get_what_generate_gives_them_alone(shared):
     chance, model = Random(str(shared)), tiny_model(0)
-    prompts = [random_prompt(chance, shared) for _ in range(9)]
+    prompts = [random_prompt(chance, shared) for _ in range(7)]
     with BatchedDecoder(model, batch_size=4, output_trajectory=True) as decoder, CountPasses(model) as passes:
         answers = list(decoder.generate(prompts))
-    assert [answer.index for answer in answers] == list(range(9))
+    assert [answer.index for answer in answers] == list(range(7))
     for answer, prompt in zip(answers, prompts, strict=True):
         check_equal(answer, generate_alone(model, prompt))
     assert passes.count < sum(int(answer.output.num_forward_passes) for answer in answers) / 1.5, "they are shared"

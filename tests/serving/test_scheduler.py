@@ -59,7 +59,7 @@ def test_arrivals_at_any_step(model, cache):
     chance, scheduler = Random(cache), Scheduler(model, batch_size=3)
     asked = [
         ([chance.randrange(9) for _ in range(chance.randint(1, 6))], chance.randint(1, 12), chance.randint(1, 5))
-        for _ in range(12)
+        for _ in range(8)
     ]
     options = {"block_cache": cache, "confidence_threshold": 0.4}
     jobs = []

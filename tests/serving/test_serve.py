@@ -416,6 +416,9 @@ class TestStart:
     def test_an_address_that_is_none(self, fail, arguments):
         assert "llada: error: cannot listen on" in fail(*arguments)
 
+    def test_a_batch_that_is_none(self, fail):
+        assert "`--batch-size` must be at least 1, but got 0." in fail("--batch-size", 0)
+
     def test_a_checkpoint_that_is_none(self, fail, tmp_path):
         assert "there is no such folder" in fail("--port", 0, "--model", tmp_path / "nothing")
 
