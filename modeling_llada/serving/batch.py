@@ -49,8 +49,6 @@ def why_alone(call: Call) -> str | None:
         return "it has several rows"
     if call.canvas.embeddings is not None:
         return "it has images"
-    if call.geometry.is_block_causal:
-        return "the attention of the model goes by blocks"
     if call.feed is not None and getattr(call.feed.streamer, "takes_steps", False):
         return "its streamer takes the predictions of each step"
     return None
@@ -59,7 +57,8 @@ def why_alone(call: Call) -> str | None:
 def shared_options(call: Call) -> tuple:
     """What calls have in common that can share forward passes."""
     values = [getattr(call.config, name) for name in SHARED]
-    return repr(values), call.config.sampling_temperature, call.canvas.end is None
+    block_length = call.config.block_length if call.geometry.is_block_causal else None  # the attention depends on it
+    return repr(values), call.config.sampling_temperature, call.canvas.end is None, block_length
 
 
 @dataclass

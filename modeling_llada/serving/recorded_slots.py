@@ -48,7 +48,8 @@ class RecordedSlotDenoiser(SlotDenoiser):
 
 def has_recordable_slots(model: nn.Module, call: Call) -> bool:
     """Whether the steps of a call can be recorded for slots: those of a cache whose windows have few widths."""
-    return call.config.block_cache in ("dual", "vicinity") and is_recordable(model, call)
+    has_few_widths = call.config.block_cache in ("dual", "vicinity") and not call.geometry.is_block_causal
+    return has_few_widths and is_recordable(model, call)
 
 
 def is_recordable(model: nn.Module, call: Call) -> bool:

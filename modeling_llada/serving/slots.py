@@ -31,7 +31,7 @@ class SlotDenoiser(Denoiser):
         canvas = template.select(torch.zeros(num_slots, dtype=torch.long, device=template.tokens.device))
         canvas.given.fill_(True)
         super().__init__(model, canvas, config, strategy=None, generators=[None] * num_slots, processors=[])
-        if self.cache is not None:
+        if self.cache is not None and not self.geometry.is_block_causal:
             num_rows = num_slots * (2 if config.cfg_scale > 0 else 1)
             self.cache = RowsCache(model.config.num_hidden_layers, num_rows, canvas.tokens.shape[1])
         nothing = torch.zeros(num_slots, dtype=torch.long, device=canvas.tokens.device)
@@ -50,6 +50,10 @@ class SlotDenoiser(Denoiser):
         self.generators[slot] = generator
         self.lengths[slot] = length
         self.ends[slot] = length
+        if self.geometry.is_block_causal:
+            self.block_ids[slot] = self.geometry.block_ids(padded.attention_mask, self.config.block_length)[0]
+            if self.cache is not None:
+                self.cache.num_final[slot] = padded.attention_mask[0].argmax()
         return self.canvas.row(slot, length)
 
     def enter(self, slot: int, block: Block) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.generate_calls import EOS, VOCAB_SIZE, calls, letters, tiny_model
 from support.random_prompts import check_equal, generate_alone, random_prompt
+from support.tiny_llada2 import ROUTED_BY_BLOCKS, tiny_llada2
 
 from modeling_llada import Constraint
 from modeling_llada.models.blocks_llada import BlockGeometry
@@ -86,15 +87,29 @@ def test_in_float32_with_blocks_of_several_lengths():
         model.double()
 
 
+@pytest.mark.parametrize("cache", [None, "dual"])
 @pytest.mark.parametrize("geometry", [WITHOUT_SUFFIX, BLOCK_CAUSAL], ids=["without-suffix", "block-causal"])
-def test_models_whose_blocks_are_counted_from_the_start(geometry):
+def test_models_whose_blocks_are_counted_from_the_start(geometry, cache):
     model, chance = tiny_model(0, geometry), Random(2)
-    prompts = [random_prompt(chance, {"block_length": 4, "block_cache": "dual"}) for _ in range(8)]
+    prompts = [random_prompt(chance, {"block_length": 4, "block_cache": cache}) for _ in range(8)]
     for prompt in prompts:
         prompt.pop("cache_refresh_interval")
-    with BatchedDecoder(model, output_trajectory=True) as decoder:
+    with BatchedDecoder(model, batch_size=3, output_trajectory=True) as decoder:
         for answer, prompt in zip(decoder.generate(prompts), prompts, strict=True):
             check_equal(answer, generate_alone(model, prompt))
+        assert decoder.scheduler.counts.rows > 1.5 * decoder.scheduler.counts.passes, "they are shared"
+
+
+@pytest.mark.parametrize("cache", [None, "prefix"])
+@pytest.mark.parametrize("changes", [{}, ROUTED_BY_BLOCKS], ids=["llada2", "blocks that share experts"])
+def test_llada2(changes, cache):
+    model = tiny_llada2(**changes).double()
+    prompts = [{"input_ids": list(range(3, 3 + length)), "max_new_tokens": 3 * length} for length in (2, 7, 4, 5)]
+    options = {"block_cache": cache, "block_length": 4, "confidence_threshold": 0.5}
+    with BatchedDecoder(model, batch_size=3, output_trajectory=True, **options) as decoder:
+        for answer, prompt in zip(decoder.generate(prompts), prompts, strict=True):
+            alone = {**prompt, **options, "input_ids": torch.tensor([prompt["input_ids"]])}
+            check_equal(answer, generate_alone(model, alone))
 
 
 def test_a_constraint_is_kept():
