@@ -52,8 +52,8 @@ class TestScore:
         ("adapter", "bf16", "dtype"),
         [
             (False, False, torch.float32),
-            (True, False, torch.float32),
             (True, True, torch.bfloat16),
+            pytest.param(True, False, torch.float32, marks=pytest.mark.slow),
             *(pytest.param(adapter, True, torch.float32, marks=pytest.mark.slow) for adapter in (False, True)),
             pytest.param(False, True, torch.bfloat16, marks=pytest.mark.slow),
         ],
@@ -203,6 +203,7 @@ class TestReference:
         assert logs_of(trainer, "rewards/margins")[0] == 0.0 != logs_of(trainer, "rewards/margins")[1]
         assert isinstance(trainer.model, PeftModel) and trainer.model.active_adapter == "default"
 
+    @pytest.mark.slow
     def test_follows_the_policy(self, trainer_of):
         settings = {"sync_ref_model": True, "ref_model_sync_steps": 1, "ref_model_mixup_alpha": 1.0}
         trainer = trainer_of(max_steps=2, **settings)
@@ -237,7 +238,7 @@ class TestEvaluation:
         assert not {"entropy", "mean_token_accuracy", "logits/chosen"} & set(trainer.state.log_history[0])
 
 
-@pytest.mark.parametrize("new_model", [new_llada_moe, new_llada2])
+@pytest.mark.parametrize("new_model", [pytest.param(new_llada_moe, marks=pytest.mark.slow), new_llada2])
 def test_models_with_experts(trainer_of, tokenizer, new_model):
     """A LLaDA2 is scored block by block, in blocks of the length of generation."""
     model = new_model(**tokens_of(tokenizer))
@@ -248,6 +249,7 @@ def test_models_with_experts(trainer_of, tokenizer, new_model):
     assert logs_of(trainer, "rewards/margins")[0] == 0.0 != logs_of(trainer, "rewards/margins")[1]
 
 
+@pytest.mark.slow
 def test_saved_with_a_card(trainer_of, tmp_path):
     trainer = trainer_of(max_steps=1, peft_config=LoraConfig(r=2))
     trainer.train()
