@@ -87,12 +87,14 @@ class Constraint:
         """Compiles an expression, or finds it among the last ones."""
         texts = token_texts(tokenizer)
         key = (expression.pattern, texts.digest)
-        if key not in COMPILED:
-            COMPILED[key] = cls(expression.pattern, compile_expression(expression, texts), texts.digest)
-        COMPILED.move_to_end(key)
+        # Another thread may compile at the same time, so each line does one thing to the cache.
+        constraint = COMPILED.pop(key, None)
+        if constraint is None:
+            constraint = cls(expression.pattern, compile_expression(expression, texts), texts.digest)
+        COMPILED[key] = constraint
         while len(COMPILED) > CACHE_SIZE:
             COMPILED.popitem(last=False)
-        return COMPILED[key]
+        return constraint
 
     @classmethod
     def from_choices(cls, choices: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> "Constraint":
@@ -102,7 +104,8 @@ class Constraint:
         Raises:
             `ValueError`: if `choices` is not a list of texts, or no sequence of tokens spells one of them.
         """
-        if isinstance(choices, str) or not choices or not all(isinstance(choice, str) for choice in choices):
+        is_list = isinstance(choices, Sequence) and not isinstance(choices, str)
+        if not is_list or not choices or not all(isinstance(choice, str) for choice in choices):
             raise ValueError(f"`choices` must be a list of at least one string, but got {choices!r}.")
         pattern = "|".join(map(re.escape, dict.fromkeys(choices)))
         return cls.compile(Expression(pattern, "choices", is_tame=True), tokenizer)

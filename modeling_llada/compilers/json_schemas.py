@@ -54,6 +54,7 @@ def schema_to_regex(schema, max_depth: int | None = None) -> str:
     try:
         if isinstance(schema, str):
             schema = json.loads(schema)
+        check_numbers(schema)
         Draft202012Validator.check_schema(schema)
         return SchemaWriter(schema, max_depth).write()
     except json.JSONDecodeError as error:
@@ -66,6 +67,14 @@ def schema_to_regex(schema, max_depth: int | None = None) -> str:
         raise refusal("#", f"refers to {error.ref!r}, which is not in the schema") from error
     except RecursionError as error:
         raise refusal("#", "has parts inside each other that are too deep to read. Make it flat") from error
+
+
+def check_numbers(schema) -> None:
+    """Raises a `ValueError` for numbers that are no JSON: NaN and infinity, also where a text says `1e999`."""
+    try:
+        json.dumps(schema, allow_nan=False, default=str)
+    except ValueError as error:
+        raise ValueError(f"`schema` must be JSON, but it has a value that is not: {error}.") from error
 
 
 class SchemaWriter:

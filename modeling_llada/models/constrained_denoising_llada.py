@@ -115,8 +115,8 @@ class ConstrainedDenoiser(Denoiser):
     ) -> None:
         super().__init__(*args)
         self.predict = predict
-        repeats = len(self.canvas.tokens) // len(constraint.automata)  # more than one with drafts
-        self.constraint = constraint if repeats == 1 else constraint.repeat(repeats)
+        self.num_drafts = len(self.canvas.tokens) // len(constraint.automata)  # of each row
+        self.constraint = constraint if self.num_drafts == 1 else constraint.repeat(self.num_drafts)
         self.propose_and_score = self._propose_and_score
         self.mask_token = torch.tensor([self.config.mask_token_id], device=self.canvas.tokens.device)
         # Up to where the text of each row was read, and the state there
@@ -129,6 +129,8 @@ class ConstrainedDenoiser(Denoiser):
         suppress(logits, self.ruled_out)
         self.lattice = self._open_lattice(block, mask, logits, places)
         is_lost = ~(self.lattice.total() > -torch.inf) & mask.any(-1)  # also if it is NaN
+        # The first draft of a row is its canvas. The others are guesses: one that fits no text is a wrong one.
+        is_lost = is_lost[:: self.num_drafts]
         if is_lost.any():
             raise ValueError(
                 f"`constraint` leaves no text for row {int(is_lost.byte().argmax())}, because its logits are NaN or infinite, or "

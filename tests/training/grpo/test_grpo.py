@@ -19,6 +19,7 @@ from support.grpo_runs import PROMPTS, grpo_trainer, logs_of, train_on_two_proce
 from support.processes import exit_codes_of, run_together, start_process
 from support.sft_runs import largest_difference, losses_of, weights_of
 
+from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.training.grpo.noise import LIKELIHOODS, WrittenRow
 from modeling_llada.training.masking.evidence_bound import bound_terms
 
@@ -45,6 +46,22 @@ def scores_of(trainer, part):
     ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
     mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
     return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, part["completion_ids"].shape[1])[0]
+
+
+def bounds_of(trainer, part):
+    """The evidence bounds of canvases of six tokens, by hand: answers, and EOS behind them."""
+    config = trainer.model.config
+    ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
+    start, missing = ids.shape[1] - part["completion_ids"].shape[1], 6 - part["completion_ids"].shape[1]
+    counts = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1).bool()
+    canvas = (torch.arange(start + 6) >= start).expand(len(ids), -1)
+    ids, counts = (torch.nn.functional.pad(it, (0, missing)) for it in (ids, counts))
+    ids = ids.masked_fill(canvas & ~counts, config.eos_token_id)
+    draws = [torch.Generator().manual_seed(seed) for seed in part["noise_seeds"].tolist()]
+    rows = zip(canvas, draws, strict=True)
+    weights = torch.stack([LIKELIHOODS["elbo"](WrittenRow(~row, row, row), 2, draw)[1] for row, draw in rows])
+    positions = weights.flatten().nonzero().flatten()
+    return bound_terms(trainer.model, ids, (counts | canvas).long(), weights, positions, config.mask_token_id).bounds
 
 
 class TestNoise:
@@ -131,6 +148,22 @@ class TestScores:
         assert not together[0, 4:].any()
 
 
+@pytest.mark.parametrize("likelihood", ["elbo", "trace"])
+def test_each_token_that_ends_an_answer(trainer_of, poet_folder, likelihood):
+    """A model may have several; the EOS of the tokenizer fills up the canvas."""
+    model = LLaDAForMaskedLM.from_pretrained(poet_folder)
+    tokenizer = AutoTokenizer.from_pretrained(poet_folder)
+    other = tokenizer.convert_tokens_to_ids("明")
+    model.config.eos_token_id = model.generation_config.eos_token_id = [tokenizer.eos_token_id, other]
+    trainer = trainer_of(model=model, processing_class=tokenizer, likelihood=likelihood, max_steps=1)
+    filled = torch.tensor([[other, 5, 6, other, 7, 8, 9, 9]])
+    assert trainer._canvas.completions(filled, filled[:, :2], None).tolist() == [
+        [False] * 2 + [True] * 2 + [False] * 4
+    ]
+    trainer.train()
+    assert logs_of(trainer, "grad_norm")[0] > 0
+
+
 class TestMasksInPrompts:
     """Answers fill the masks of their prompts, as of a board."""
 
@@ -175,27 +208,31 @@ class TestMasksInPrompts:
 
 class TestLoss:
     def test_gradient_of_a_bound_is_that_of_the_policy_gradient(self, trainer_of):
-        """At a ratio of 1: the mean over answers of -A B / L."""
+        """At a ratio of 1: the mean over answers of -A B / L, where L is the length of the canvas, also of a short answer."""
         trainer = trainer_of()
         [part] = answers_of(trainer)
+        part["completion_mask"][0, 2:] = 0  # two of six tokens
         weight = trainer.model.model.layers[0].self_attn.q_proj.weight
         [gradient] = torch.autograd.grad(trainer.compute_loss(trainer.model, part), weight)
-        bounds, lengths = scores_of(trainer, part).sum(-1), part["completion_mask"].sum(-1)
-        [expected] = torch.autograd.grad(-(part["advantages"] * bounds / lengths).mean(), weight)
-        assert part["advantages"].abs().max() > 0
+        [expected] = torch.autograd.grad(-(part["advantages"] * bounds_of(trainer, part) / 6).mean(), weight)
+        assert part["advantages"][0] != 0
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-7)
 
     def test_divergence_is_taken_of_bounds(self, trainer_of):
         trainer = trainer_of(beta=0.5, peft_config=LORA)
         [part] = answers_of(trainer)
         part["advantages"].zero_()
+        part["completion_mask"][0, 2:] = 0  # two of six tokens
+        with trainer.model.disable_adapter():
+            part["ref_per_token_logps"] = scores_of(trainer, part).detach()
         assert trainer.compute_loss(trainer.model, part) == 0
         for name, parameter in trainer.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
         part["old_per_token_logps"] = scores_of(trainer, part).detach()
-        difference = (scores_of(trainer, part) - part["ref_per_token_logps"]).sum(-1)
-        expected = 0.5 * (difference**2 / 2 / part["completion_mask"].sum(-1)).mean()
+        bounds = bounds_of(trainer, part)
+        with trainer.model.disable_adapter():
+            expected = 0.5 * ((bounds - bounds_of(trainer, part)) ** 2 / 2 / 6).mean()
         assert expected > 0
         torch.testing.assert_close(trainer.compute_loss(trainer.model, part), expected)
 
