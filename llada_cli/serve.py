@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 endpoints:
   /v1/chat/completions  needs a chat template; plain and streaming
   /v1/completions       plain and streaming
-  /v1/models, /health
+  /v1/models, /v1/models/NAME, /health
 
 fields of a request:
   model                 the name of the folder, or the value of --model; may be left out
@@ -37,6 +37,7 @@ fields of a request:
   generation_config     decoding options as JSON (text or object): steps, block_length, confidence_threshold, ...
   messages              text, and with a model that sees images `image_url` parts: data URLs of at most 20 MiB, up to 16 in a
                         request; URLs of the public web with --allow-remote-images; a file of this machine never
+  chat_template_kwargs  variables of the chat template; arguments of the tokenizer are refused
   refused (status 400)  n, best_of, top_p, penalties, logit_bias, logprobs, stop, echo, suffix, tools, functions,
                         response_format, audio; neutral values (n=1, top_p=1) are accepted
   ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...

@@ -9,7 +9,8 @@ and `manager.py` lets a scheduler make the answers, side by side. It needs `tran
 import asyncio
 import json
 import uuid
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +18,15 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.utils import Modality
 
 from ..models.modeling_llada import LLaDAForMaskedLM
 from .images import BodyLimit, ImageReader, PreparedProcessor, check_messages, check_template_variables
-from .manager import LLaDAGenerateManager, LLaDAGenerationState
+from .manager import LLaDAGenerateManager, LLaDAGenerationState, tokenizer_of
+from .prompts import check_length, longest_prompt, make_chat_prompt, text_of
 from .request_options import RequestOptions
 
 
@@ -109,7 +111,9 @@ def build_app(
 
     @app.exception_handler(RequestValidationError)
     def unreadable_request(request, error: RequestValidationError):
-        return error_response(400, f"The request must be a JSON object: {error.errors()[0]['msg']}.")
+        content_type = request.headers.get("content-type", "")
+        advice = "" if "json" in content_type else " Send it with the header `Content-Type: application/json`."
+        return error_response(400, f"The request must be a JSON object: {error.errors()[0]['msg']}.{advice}")
 
     @app.exception_handler(Exception)
     def failed_request(request, error: Exception):
@@ -119,18 +123,29 @@ def build_app(
     def refused_request(request, error: AnyHTTPException):
         return error_response(error.status_code, error.detail)
 
+    async def respond(request: Request, handler: "LLaDAHandlerMixin", body: dict, request_id: str):
+        answer = await unless_gone(request, handler.handle_request(body, request_id))
+        if isinstance(answer, StreamingResponse):
+            answer.body_iterator = with_last(answer.body_iterator)
+        return answer
+
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request, body: dict):
         handler = LLaDAChatHandler(served, state, images)
-        return await unless_gone(request, handler.handle_request(body, f"chatcmpl-{uuid.uuid4().hex}"))
+        return await respond(request, handler, body, f"chatcmpl-{uuid.uuid4().hex}")
 
     @app.post("/v1/completions")
     async def completions(request: Request, body: dict):
-        return await unless_gone(request, text_handler.handle_request(body, f"cmpl-{uuid.uuid4().hex}"))
+        return await respond(request, text_handler, body, f"cmpl-{uuid.uuid4().hex}")
 
     @app.get("/v1/models")
     def models():
         return {"object": "list", "data": [card]}
+
+    @app.get("/v1/models/{name:path}")
+    def model_card(name: str):
+        served.check_name(name)
+        return card
 
     @app.get("/health")
     def health():
@@ -162,6 +177,14 @@ async def unless_gone(request: Request, answer: Coroutine) -> Any:
             task.cancel()
 
 
+async def with_last(events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The events of a stream, and the last one of OpenAI's."""
+    async with aclosing(events):
+        async for event in events:
+            yield event
+    yield "data: [DONE]\n\n"
+
+
 def error_response(status_code: int, message: str) -> JSONResponse:
     """An error in the format of OpenAI."""
     kind = "invalid_request_error" if status_code < 500 else "server_error"
@@ -175,6 +198,9 @@ class ServedModel:
     model: LLaDAForMaskedLM
     processor: PreTrainedTokenizerBase | ProcessorMixin
     names: list[str]
+
+    def __post_init__(self) -> None:
+        self.longest_prompt = longest_prompt(tokenizer_of(self.processor), self.model.config)  # in characters
 
     @property
     def sees_images(self) -> bool:
@@ -203,6 +229,8 @@ class LLaDAHandlerMixin:
             raise ValueError(
                 "The request must be valid Unicode, but it has a single surrogate (\\ud800 to \\udfff)."
             ) from error
+        if not isinstance(body.get("stream"), bool | None):
+            raise ValueError(f"`stream` must be true or false, but got {body['stream']!r}.")
         for name, neutral in NEUTRAL_FIELDS.items():
             if body.get(name) is not None and body[name] not in neutral:
                 rule = (
@@ -219,25 +247,29 @@ class LLaDAHandlerMixin:
 
 
 class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
-    """One request of `/v1/chat/completions`."""
+    """One request of `/v1/chat/completions`. It makes the prompt, in the place of the handler of transformers."""
 
     def __init__(self, served: ServedModel, state: "LLaDAGenerationState", images: ImageReader | None) -> None:
         super().__init__(served, state)
         self.images = images
-        self.prompt: BatchFeature | None = None  # with the images
+        self.prompt: BatchEncoding | BatchFeature | None = None
 
     async def handle_request(self, body: dict, request_id: str):
-        """Makes a prompt with images, and then does what the handler of transformers does."""
+        """Makes the prompt, and then does what the handler of transformers does."""
         self._validate_request(body)
         self._resolve_model(body)
+        messages, variables = body["messages"], body.pop("chat_template_kwargs", None)
         if self.images is not None:
-            variables = body.get("chat_template_kwargs") or {}
-            self.prompt = await self.images.make_prompt(body["messages"], variables)
+            self.prompt = await self.images.make_prompt(messages, variables or {})
+        else:
+            self.prompt = make_chat_prompt(self.model_manager.processor, messages, variables)
         return await super().handle_request(body, request_id)
 
     def _validate_request(self, body: dict) -> None:
         super()._validate_request(body)
         check_messages(body.get("messages"), sees_images=self.images is not None)
+        texts = [message["role"] + text_of(message["content"]) for message in body["messages"]]
+        check_length("messages", texts, self.model_manager.longest_prompt)
         if self.images is not None:
             check_template_variables(body.get("chat_template_kwargs"))
 
@@ -248,3 +280,8 @@ class LLaDAChatHandler(LLaDAHandlerMixin, ChatCompletionHandler):
 
 class LLaDATextHandler(LLaDAHandlerMixin, CompletionHandler):
     """`/v1/completions`."""
+
+    def _validate_request(self, body: dict) -> None:
+        super()._validate_request(body)
+        if isinstance(body.get("prompt"), str):
+            check_length("prompt", [body["prompt"]], self.model_manager.longest_prompt)

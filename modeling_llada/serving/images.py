@@ -137,7 +137,8 @@ class PreparedProcessor:
     """A processor with the prompt of one request, in the place where the handlers of transformers would make it."""
 
     def __init__(self, processor: ProcessorMixin, prompt: BatchFeature) -> None:
-        self.processor, self.tokenizer, self.prompt = processor, processor.tokenizer, prompt
+        self.processor, self.prompt = processor, prompt
+        self.tokenizer = getattr(processor, "tokenizer", processor)
 
     def apply_chat_template(self, *args: Any, **kwargs: Any) -> BatchFeature:
         """The prompt."""

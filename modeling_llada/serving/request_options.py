@@ -3,6 +3,7 @@
 """The decoding options of a request."""
 
 import json
+import reprlib
 import secrets
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -54,12 +55,14 @@ def read_generation_config(value: str | dict | None) -> dict:
     """Reads the field `generation_config`: an object, or its JSON text as in `transformers serve`."""
     try:
         options = json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         options = value
     if options is None:
         return {}
     if not isinstance(options, dict):
-        raise ValueError(f"`generation_config` must be a JSON object of decoding options, but got {value!r}.")
+        raise ValueError(
+            f"`generation_config` must be a JSON object of decoding options, but got {reprlib.repr(value)}."
+        )
     for name, only in ONE_TEXT.items():
         if options.get(name) not in (None, only):
             raise ValueError(
