@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Checks that run before the first answer is written. Each error message says how to mend the input."""
 
+import torch
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -83,6 +84,16 @@ def check_prompts(
                     "change or drop these rows."
                 )
     return fills_masks
+
+
+def check_rewards(rewards: torch.FloatTensor, names: list[str]) -> None:
+    """Raises a `ValueError` for an infinite reward in `(answers, functions)`, which would make all weights NaN."""
+    infinite = rewards.isinf().any(0).tolist()
+    if any(infinite):
+        raise ValueError(
+            "`reward_funcs` must return finite numbers, and `None` for answers that they do not judge, but "
+            f"{names[infinite.index(True)]!r} returned an infinite one."
+        )
 
 
 def _prompts_of(

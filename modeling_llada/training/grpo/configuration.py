@@ -28,6 +28,17 @@ REFUSED = {
     "label_smoothing_factor": "the loss is a function of rewards",
     "cache_implementation": "`generation_kwargs` has the `block_cache` of our decoder",
 }
+# Options of `generate` that `generation_kwargs` must leave out, and why.
+SET_ELSEWHERE = {
+    "max_new_tokens": "set `max_completion_length`",
+    "num_return_sequences": "set `num_generations`",
+    "do_sample": "answers that are not sampled are all equal",
+    "stop_strings": "an answer ends with EOS",
+    **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), "it is an argument of its own"),
+    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id"), "it is that of the tokenizer"),
+    **dict.fromkeys(("return_dict_in_generate", "output_trajectory", "disable_compile"), "the trainer sets it"),
+}
+LOSSES = ("grpo", "sapo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "vespo")
 # What follows from the estimate: the level of ratios, and the clip.
 DEFAULTS = {"elbo": ("sequence", 0.2), "one_step": ("token", 0.5), "coupled": ("token", 0.5), "trace": ("token", 0.2)}
 
@@ -110,6 +121,7 @@ class LLaDAGRPOConfig(GRPOConfig):
         self.epsilon = epsilon if self.epsilon is None else self.epsilon
         super().__post_init__()
         self._check_noise()
+        self._check_loss()
         self._check_generation()
 
     def _check_noise(self):
@@ -126,6 +138,16 @@ class LLaDAGRPOConfig(GRPOConfig):
             raise ValueError(
                 f"`top_entropy_quantile` must be 1.0, but got {self.top_entropy_quantile}: entropies of next tokens do not exist."
             )
+
+    def _check_loss(self):
+        if not self.beta >= 0:
+            raise ValueError(f"`beta` must not be negative, but got {self.beta}.")
+        if self.importance_sampling_level not in ("sequence", "token"):
+            raise ValueError(
+                f'`importance_sampling_level` must be "sequence" or "token", but got {self.importance_sampling_level!r}.'
+            )
+        if self.loss_type not in LOSSES:
+            raise ValueError(f"`loss_type` must be one of {', '.join(LOSSES)}, but got {self.loss_type!r}.")
         if self.likelihood != "elbo":
             return
         if self.importance_sampling_level != "sequence":
@@ -150,4 +172,16 @@ class LLaDAGRPOConfig(GRPOConfig):
         unknown = sorted(set(options) - set(vars(LLaDAGenerationConfig())))
         if unknown:
             raise ValueError(f"`generation_kwargs` must be options of `generate`, but got {', '.join(unknown)}.")
-        LLaDAGenerationConfig(max_new_tokens=self.max_completion_length, temperature=self.temperature, **options)
+        for name in sorted(set(options) & set(SET_ELSEWHERE)):
+            raise ValueError(f"`generation_kwargs` must not have `{name}`: {SET_ELSEWHERE[name]}. Leave it out.")
+        if not self.temperature > 0:
+            raise ValueError(
+                f"`temperature` must be above 0, but got {self.temperature}: answers that are not sampled are all equal."
+            )
+        if self.repetition_penalty != 1.0:
+            raise ValueError(
+                f"`repetition_penalty` must be 1.0, but got {self.repetition_penalty}: it takes an answer for a text that is "
+                "written from left to right. Leave it out."
+            )
+        limits = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "min_p")}
+        LLaDAGenerationConfig(max_new_tokens=self.max_completion_length, **limits, **options)

@@ -9,7 +9,7 @@ their group become more probable. What is probable is an estimate (`noise.py`), 
   see the same noise, in any batch, and their ratio is exactly 1 before the first update.
 - Answers are scored on the canvas that they were written on (`canvas.py`): behind the prompt, or in the masks of the prompt.
 - The loss, the rewards and the metrics are TRL's. Its private `_get_per_token_logps_and_entropies`,
-  `_generate_and_score_completions` and `_compute_loss` are overridden.
+  `_generate_single_turn`, `_generate_and_score_completions`, `_calculate_rewards` and `_compute_loss` are overridden.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from ..resuming import CompleteCheckpoints
 from ..sft.checks import check_prepared_model, check_tokenizer, keep_gradients, with_default_targets
 from ..sft.given import load_model, load_processing_class, named
 from .canvas import CanvasBehindPrompt, CanvasInPrompt, WrittenRows
-from .checks import check_arguments, check_model, check_prompts
+from .checks import check_arguments, check_model, check_prompts, check_rewards
 from .configuration import LLaDAGRPOConfig
 from .noise import LIKELIHOODS, WrittenRow
 
@@ -172,6 +172,11 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         if replays:
             self._steps = self._canvas.kept_steps(output.trajectory[0].cpu().long(), places)
         return [row[place].tolist() for row, place in zip(filled, places, strict=True)], None
+
+    def _calculate_rewards(self, *args, **kwargs) -> torch.FloatTensor:
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        check_rewards(rewards, self.reward_func_names)
+        return rewards
 
     # ---- Noise ----
 

@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Training on rewards refuses what would train nothing, or something else, before the first answer, and names the way out."""
 
+import math
+
 import pytest
 
 
@@ -52,6 +54,27 @@ def refused(poet_folder, tmp_path):
             "`generation_kwargs` must be options of `generate`, but got stepz",
         ),
         ({"generation_kwargs": {"confidence_threshold": 2.0}}, "`confidence_threshold`"),
+        *(
+            ({"generation_kwargs": {"steps": 2, name: value}}, f"`generation_kwargs` must not have `{name}`: {reason}")
+            for name, value, reason in (
+                ("temperature", 1.5, "it is an argument of its own"),
+                ("max_new_tokens", 4, "set `max_completion_length`"),
+                ("num_return_sequences", 2, "set `num_generations`"),
+                ("do_sample", False, "answers that are not sampled are all equal"),
+                ("return_dict_in_generate", True, "the trainer sets it"),
+                ("eos_token_id", 5, "it is that of the tokenizer"),
+                ("stop_strings", ["。"], "an answer ends with EOS"),
+            )
+        ),
+        ({"temperature": 0.0}, "`temperature` must be above 0, but got 0.0"),
+        ({"top_p": 1.5}, "`top_p`"),
+        ({"repetition_penalty": 1.2}, "`repetition_penalty` must be 1.0, but got 1.2"),
+        ({"beta": float("nan")}, "`beta` must not be negative, but got nan"),
+        ({"likelihood": "coupled", "loss_type": "ppo"}, "`loss_type` must be one of grpo, .*, but got 'ppo'"),
+        (
+            {"likelihood": "coupled", "importance_sampling_level": "word"},
+            '`importance_sampling_level` must be "sequence" or "token", but got \'word\'',
+        ),
     ],
     ids=str,
 )
@@ -98,3 +121,12 @@ def test_of_the_trainer(refused, poet_folder, tmp_path):
     refused("`tools` is not supported: answers are written by `generate`, without tools", tools=[print])
     with pytest.raises(ValueError, match="`args` must be a `LLaDAGRPOConfig`, but got GRPOConfig"):
         LLaDAGRPOTrainer(str(poet_folder), print, GRPOConfig(str(tmp_path), use_cpu=True, bf16=False), PROMPTS)
+
+
+def test_infinite_rewards(poet_folder, tmp_path):
+    """They would make all weights NaN."""
+    trainer = grpo_trainer(poet_folder, tmp_path, reward_funcs=lambda completions, **_: [math.inf] * len(completions))
+    with pytest.raises(
+        ValueError, match="`reward_funcs` must return finite numbers.*'<lambda>' returned an infinite one"
+    ):
+        trainer.train()
