@@ -28,7 +28,8 @@ class CanvasBehindPrompt:
     """An answer behind its prompt, filled up with EOS to the length of the canvas, so that the length of the answer does not leak."""
 
     length: int
-    eos_token_id: int
+    eos_token_id: int  # which fills up
+    ends: list[int]  # the tokens that end an answer, EOS among them
 
     def rows(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor, num_answer: int) -> WrittenRows:
         """The rows of prompts, padded on the left, and of completions, padded on the right to `num_answer` tokens."""
@@ -49,8 +50,9 @@ class CanvasBehindPrompt:
 
     def completions(self, filled: torch.LongTensor, prompts: torch.LongTensor, seen: torch.Tensor) -> torch.BoolTensor:
         """Where the completions stand in what `generate` has returned: behind the prompts, up to the first EOS."""
-        is_eos = (filled == self.eos_token_id) & (torch.arange(filled.shape[1]) >= prompts.shape[1])
-        return (torch.arange(filled.shape[1]) >= prompts.shape[1]) & (is_eos.cumsum(-1) - is_eos.long() == 0)
+        is_canvas = torch.arange(filled.shape[1]) >= prompts.shape[1]
+        is_eos = is_canvas & torch.isin(filled, torch.tensor(self.ends))
+        return is_canvas & (is_eos.cumsum(-1) - is_eos.long() == 0)
 
     def kept_steps(self, steps: torch.LongTensor, places: torch.BoolTensor) -> torch.LongTensor:
         """The steps of the whole canvas, `(rows, length)`: what is behind the EOS was a mask, or seen, as well."""

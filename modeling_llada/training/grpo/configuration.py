@@ -67,7 +67,7 @@ class LLaDAGRPOConfig(GRPOConfig):
             As in [`~trl.GRPOConfig`]; the published runs do not divide by the deviation of the group.
         beta (`float`, *optional*, defaults to 0.0):
             The weight of the divergence from the reference: the model without a new adapter, or with a copy of one that was trained
-            before. For `"elbo"` it is half the squared difference of the bounds divided by the length of the answer, for the others
+            before. For `"elbo"` it is half the squared difference of the bounds divided by the length of the canvas, for the others
             TRL's.
         generation_kwargs (`dict` or `str`):
             How answers are written: `{"steps": 64, "block_length": 32}`, or a parallel rule such as

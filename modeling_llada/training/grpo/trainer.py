@@ -139,7 +139,9 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         check_prepared_model(self.model, self.accelerator)
         self.aux_loss_enabled = False  # the experts keep their balance, which was learned before
 
-        self._canvas = CanvasBehindPrompt(args.max_completion_length, config.eos_token_id)
+        self._canvas = CanvasBehindPrompt(
+            args.max_completion_length, processing_class.eos_token_id, self.eos_token_ids
+        )
         if fills_masks:
             self._canvas = CanvasInPrompt(config.mask_token_id)
             self.generation_kwargs["max_new_tokens"] = self.generation_config.max_new_tokens = 0
@@ -248,7 +250,11 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             chunk_size=self.args.loss_chunk_size,
             with_entropies=with_entropies,
         )
-        tokens = self._scores = self._canvas.of_completion(scores.tokens, rows, attention_mask, num_answer)
+        tokens = self._canvas.of_completion(scores.tokens, rows, attention_mask, num_answer)
+        if self.args.likelihood == "elbo":
+            # The bound is that of the canvas, and TRL divides the sum of these scores by the length of the answer.
+            tokens = tokens * rows.answer.sum(-1, keepdim=True) / rows.canvas.sum(-1, keepdim=True)
+        self._scores, self._canvas_lengths = tokens, rows.canvas.sum(-1)
         return tokens, scores.entropies[:, None].expand_as(tokens) if with_entropies else None
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -261,7 +267,8 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         finally:
             self.beta = beta
         mode = "train" if self.model.training else "eval"
-        lengths = inputs["completion_mask"].sum(-1)
-        divergence = ((self._scores - inputs["ref_per_token_logps"]).sum(-1) ** 2 / 2 / lengths).mean()
+        # Of bounds, divided by the length of the canvas.
+        differences = (self._scores - inputs["ref_per_token_logps"]).sum(-1) / inputs["completion_mask"].sum(-1)
+        divergence = (differences**2 / 2 * self._canvas_lengths).mean()
         self._metrics[mode]["kl"].append(self.accelerator.gather(divergence.detach()).mean().item())
         return loss + beta * divergence / (self.current_gradient_accumulation_steps if mode == "train" else 1)
