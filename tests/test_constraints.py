@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pydantic
 import pytest
@@ -172,7 +173,7 @@ def test_other_arguments_that_are_refused():
     for tokenizer in (None, str(SHIPPED_CHECKPOINT)):
         with pytest.raises(ValueError, match="`tokenizer` must be a fast tokenizer, but got"):
             Constraint.from_regex("a", tokenizer)
-    for choices in ("abc", [], [1]):
+    for choices in ("abc", [], [1], iter(["a"])):
         with pytest.raises(ValueError, match="`choices` must be a list of at least one string"):
             Constraint.from_choices(choices, BYTES)
     with pytest.raises(ValueError, match="`max_new_tokens` must be at least 12.* but got 11"):
@@ -191,6 +192,19 @@ def test_a_pattern_is_compiled_once():
     assert Constraint.from_regex("aaaa", tokenizer).min_length == 1 and before is not Constraint.from_regex(
         "a+", tokenizer
     )
+
+
+def test_threads_compile_at_the_same_time(monkeypatch):
+    """The cache holds one constraint, so that each thread throws out that of another."""
+    monkeypatch.setattr(modeling_llada.constraints, "CACHE_SIZE", 1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            compiled = threads.map(lambda i: Constraint.from_choices(["abc"[i % 3]], BYTES), range(400))
+            assert [constraint.pattern for constraint in compiled] == ["abc"[i % 3] for i in range(400)]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_saved_constraints(tmp_path):

@@ -291,6 +291,8 @@ def test_values_of_any_kind_to_a_depth():
     ("schema", "message"),
     [
         ("{", "cannot be read"),
+        ('{"const": 1e999}', "must be JSON, but it has a value that is not: Out of range float values"),
+        ({"type": "integer", "maximum": float("inf")}, "must be JSON, but it has a value that is not"),
         ([1], "`schema` at # is not valid: [1] is not of type 'object', 'boolean'"),
         (False, "at # allows no value"),
         ({}, "at # allows a value of any kind. Give a `type`, or `max_depth`"),

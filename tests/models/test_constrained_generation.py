@@ -156,6 +156,15 @@ def test_tokens_of_one_step_lie_on_one_text():
     assert output.sequences[0, 3:].tolist() == ids_of("af") and output.num_forward_passes == 1
 
 
+def test_a_draft_that_fits_no_text_is_a_wrong_guess():
+    """After `d`, the draft guesses `a`, the best first letter before, but `ad` is no text."""
+    model = script({"a": 0.4, "b": 0.31, "c": 0.29}, {"d": 0.3, "e": 0.3, "f": 0.4}, {"g": 0.34, "h": 0.33, "i": 0.33})
+    options = {"max_new_tokens": 3, "constraint": constraint_of("(ae|bd|cd)[ghi]")}
+    drafted, single = details(model, draft_steps=3, **options), details(model, **options)
+    assert torch.equal(drafted.sequences, single.sequences)
+    assert drafted.sequences[0, 3:].tolist() == ids_of("bdg")
+
+
 @pytest.mark.parametrize("remasking", ["low_confidence", "random", "margin", "entropy"])
 def test_samples_have_the_probabilities_of_the_texts(remasking):
     """All columns are sampled at once; at temperature 2, a text has the root of its probability."""
