@@ -33,7 +33,7 @@ PER_ROW = {
     "pad_token_id",
 }
 SHARED = tuple(option.name for option in OPTIONS if option.name not in PER_ROW)
-MAX_WAIT = 4  # steps of other rows before a row that is due for a refresh gets it
+MAX_WAIT = 4  # steps of other rows before a row gets its own: a refresh if it is due for one, or a step without
 
 
 def why_alone(call: Call) -> str | None:
@@ -77,7 +77,7 @@ class Row:
     job: Job
     canvas: Canvas
     blocks: list[Block]
-    waited: int = 0  # steps of others since it is due for a refresh
+    waited: int = 0  # steps of others since its last one
 
     @property
     def block(self) -> Block:
@@ -113,7 +113,7 @@ class Batch:
     Rows that share their forward passes. They are at blocks of their own, and join and leave while others go on.
 
     With a cache, the refreshes of several rows are made together: a row that is due for one waits until half of the rows are,
-    or for `MAX_WAIT` steps of the others.
+    or for `MAX_WAIT` steps of the others. The others wait for no more steps than that, too, even if refreshes follow each other.
     """
 
     def __init__(self, model: LLaDAGenerationMixin, call: Call, num_slots: int, length: int, counts: Counts) -> None:
@@ -158,12 +158,10 @@ class Batch:
         slots = [slot for slot, row in enumerate(self.rows) if row is not None]
         due = [slot for slot in slots if self.rows[slot].is_due]
         ready = [slot for slot in slots if slot not in due]
-        is_refresh = bool(due) and (
-            2 * len(due) >= len(slots) or max(self.rows[slot].waited for slot in due) >= MAX_WAIT
-        )
+        is_refresh = self._is_turn_of(due, ready)
         taking_part = due if is_refresh else ready
-        for slot in due:
-            self.rows[slot].waited = 0 if is_refresh else self.rows[slot].waited + 1
+        for slot in slots:
+            self.rows[slot].waited = 0 if slot in taking_part else self.rows[slot].waited + 1
         self.denoiser.step_of(taking_part, is_refresh)
         self.counts.passes += 1
         self.counts.refreshes += is_refresh
@@ -174,6 +172,13 @@ class Batch:
             is_open = self.denoiser.is_open()  # the host waits for the device once for all rows
             left += [job for slot in rows if not is_open[slot] and (job := self._end_block(slot))]
         return left
+
+    def _is_turn_of(self, due: list[int], ready: list[int]) -> bool:
+        """Whether the next step is a refresh: half of the rows are due, or one has waited; and none of the others has."""
+        if not due or not ready:
+            return bool(due)
+        waited_due, waited = (max(self.rows[slot].waited for slot in slots) for slots in (due, ready))
+        return waited < MAX_WAIT and (len(due) >= len(ready) or waited_due >= MAX_WAIT)
 
     def _after_step(self, slot: int) -> Job | None:
         """Streams the step of a row. What its streamer raises ends this row alone."""

@@ -242,3 +242,28 @@ def test_the_log_says_why_a_call_runs_alone(model, caplog):
     scheduler.submit(job_of(model, [1], max_new_tokens=2, num_return_sequences=2, temperature=1.0))
     run(scheduler)
     assert "shares no forward pass with others, because it has several rows" in caplog.text
+
+
+def test_rows_that_always_refresh_let_the_others_go_on(model):
+    """An interval of 1 makes each step a refresh, so that half of the rows are always due."""
+    scheduler = Scheduler(model, batch_size=2)
+    greedy, short = (
+        job_of(
+            model,
+            [1, 2],
+            max_new_tokens=length,
+            stop_at_eos=False,
+            block_cache="dual",
+            cache_refresh_interval=interval,
+        )
+        for length, interval in ((28, 1), (4, None))
+    )
+    scheduler.submit(greedy)
+    scheduler.submit(short)
+    num_steps = 0
+    while not is_finished(short):
+        scheduler.step()
+        num_steps += 1
+    assert num_steps <= 4 * (MAX_WAIT + 1) and not is_finished(greedy)
+    run(scheduler)
+    assert int(greedy.output.num_forward_passes) == 28 and int(short.output.num_forward_passes) == 4
