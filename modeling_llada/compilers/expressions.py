@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
-MAX_CHARACTERS = 2**20  # of an expression that is still compiled
+MAX_CHARACTERS = 2**21  # of an expression that is still compiled, and of the parts that it is made of
 
 TOKEN = re.compile(
     r"""

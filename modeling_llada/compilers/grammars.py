@@ -7,7 +7,6 @@ which a regular expression can say. A rule inside itself, as in brackets, is wri
 """
 
 import itertools
-from collections import Counter
 
 from lark import Lark
 from lark.grammar import Symbol
@@ -15,7 +14,9 @@ from lark.grammar import Symbol
 from .expressions import MAX_CHARACTERS, union
 
 
+MAX_GRAMMAR = 10_000  # characters of a grammar. lark takes long for thousands of rules.
 MAX_EXPANSIONS = 200  # of a rule
+MAX_WRITTEN = 20_000  # rules, each at its places inside others
 # lark's terminal for strings with escaped characters looks behind. What it means, without that:
 ESCAPED_STRING = r'".*?(?<!\\)(\\\\)*?"', r'"(?:[^"\\\n]|\\[^\n])*"'
 
@@ -46,6 +47,10 @@ def grammar_to_regex(grammar: str, max_depth: int) -> str:
         raise ValueError(f"`grammar` must be a text in the notation of lark, but got {type(grammar).__name__}.")
     if not isinstance(max_depth, int) or isinstance(max_depth, bool) or max_depth < 0:
         raise ValueError(f"`max_depth` must be a whole number from 0 on, but got {max_depth!r}.")
+    if len(grammar) > MAX_GRAMMAR:
+        raise ValueError(
+            f"`grammar` must have at most {MAX_GRAMMAR:,} characters, but got {len(grammar):,}. Write a smaller one."
+        )
     try:
         parser = Lark(grammar, parser="earley", maybe_placeholders=False)
     except Exception as error:  # of lark, or of what reads its terminals
@@ -74,7 +79,7 @@ class GrammarWriter:
         # What is ignored may stand before and behind each terminal.
         self.between = f"(?:{union(patterns[name] for name in parser.ignore_tokens)})*" if parser.ignore_tokens else ""
         self.terminals = {name: f"(?:{pattern}){self.between}" for name, pattern in patterns.items()}
-        self.written = {}
+        self.written, self.num_characters = {}, 0
         self.rules: Rules = {}
         for rule in parser.rules:
             self.rules.setdefault(rule.origin.name, []).append(tuple(rule.expansion))
@@ -82,18 +87,18 @@ class GrammarWriter:
             self.rules[name] = inline_edges(self.rules, name)
 
     def write(self) -> str | None:
-        expression = self.write_rule("start", Counter())
+        expression = self.write_rule("start", {})
         return None if expression is None else f"{self.between}{expression}"
 
-    def write_rule(self, name: str, depth: Counter) -> str | None:
+    def write_rule(self, name: str, depth: dict[str, int]) -> str | None:
         """The expression of a rule. `depth` counts the rules that it is inside of."""
         key = (name, frozenset(depth.items()))
         if key not in self.written:
-            self.written[key] = self.write_new_rule(name, depth) if depth[name] <= self.max_depth else None
+            self.written[key] = self.write_new_rule(name, depth) if depth.get(name, 0) <= self.max_depth else None
         return self.written[key]
 
-    def write_new_rule(self, name: str, depth: Counter) -> str | None:
-        depth = depth + Counter([name])
+    def write_new_rule(self, name: str, depth: dict[str, int]) -> str | None:
+        depth = {**depth, name: depth.get(name, 0) + 1}
         # By whether the rule itself stands first, and whether it stands last.
         parts = {ends: [] for ends in itertools.product((False, True), repeat=2)}
         for expansion in self.rules[name]:
@@ -109,14 +114,15 @@ class GrammarWriter:
         item = f"{before}{union(parts[False, False])}{after}"
         between = parts[True, True]
         expression = f"{item}(?:{union(between)}{item})*" if between else item
-        if len(expression) > MAX_CHARACTERS:
+        self.num_characters += len(expression)
+        if self.num_characters > MAX_CHARACTERS or len(self.written) > MAX_WRITTEN:
             raise ValueError(
-                f"`grammar` must be small enough to compile, but the rule `{name}` is too large as a regular expression with "
+                f"`grammar` must be small enough to compile, but the rule `{name}` and those inside it are too large as a regular expression with "
                 f"`max_depth={self.max_depth}`. Give a smaller `max_depth`, or ask for less."
             )
         return expression
 
-    def write_sequence(self, symbols: tuple[Symbol, ...], depth: Counter) -> str | None:
+    def write_sequence(self, symbols: tuple[Symbol, ...], depth: dict[str, int]) -> str | None:
         texts = []
         for symbol in symbols:
             text = self.write_terminal(symbol.name) if symbol.is_term else self.write_rule(symbol.name, depth)

@@ -22,6 +22,7 @@ from .schema_parts import KEYWORDS_OF_TYPES, Alternative, SchemaParts, item_of, 
 from .strings import CHARACTER, FORMATS, literal, pattern_in_json
 
 
+MAX_PARTS = 20_000  # alternatives of parts, each at its places inside others
 ANY = "a value of any kind"
 NUMBER_KEYWORDS = KEYWORDS_OF_TYPES["number"]
 
@@ -83,6 +84,8 @@ class SchemaWriter:
     def __init__(self, root: dict | bool, max_depth: int | None):
         self.parts, self.max_depth = SchemaParts(root), max_depth
         self.reason = ""  # why the last part had no value
+        self.num_parts, self.num_characters = 0, 0  # that were written
+        self.alternatives = {}
 
     def write(self) -> str:
         expression = self.convert(self.parts.root, "#", Counter({"#": 1}))
@@ -93,13 +96,18 @@ class SchemaWriter:
     def convert(self, schema: dict | bool, place: str, depth: Counter) -> str | None:
         """The expression of the part at a place. `depth` counts the references that led there."""
         expressions = []
-        for alternative in self.parts.alternatives(schema, place):
+        if id(schema) not in self.alternatives:  # kept with the schema, so that no other one gets its id
+            self.alternatives[id(schema)] = schema, self.parts.alternatives(schema, place)
+        _, alternatives = self.alternatives[id(schema)]
+        self.num_parts += len(alternatives)
+        for alternative in alternatives:
             is_any = not {"type", "enum"}.union(*KEYWORDS_OF_TYPES.values()) & set(alternative.keywords)
             references = alternative.references | ({ANY} if is_any else set())
             if self.is_shallow(references, place, depth):
                 expressions.append(self.convert_alternative(alternative, place, depth + Counter(references)))
         expressions = [expression for expression in expressions if expression is not None]
-        if sum(map(len, expressions)) > MAX_CHARACTERS:
+        self.num_characters += sum(map(len, expressions))
+        if self.num_characters > MAX_CHARACTERS or self.num_parts > MAX_PARTS:
             raise refusal(place, "is too large as a regular expression. Ask for less, or with less depth, or in parts")
         return union(expressions) if expressions else None
 

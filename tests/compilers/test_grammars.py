@@ -112,6 +112,7 @@ def test_a_constraint_from_a_grammar():
     [
         (5, "`grammar` must be a text in the notation of lark, but got int"),
         ("start: (", "cannot be read"),
+        ('start: "a"\n' + "// \n" * 3000, "must have at most 10,000 characters, but got 12,011"),
         ("start: other", "cannot be read: Rule 'other' used but not defined"),
         ('other: "a"', "cannot be read"),
         ("start: /[/", "cannot be read"),
@@ -132,7 +133,10 @@ def test_other_arguments_that_are_refused():
     tokenizer = letters_tokenizer()
     with pytest.raises(ValueError, match="`max_depth` must be a whole number from 0 on, but got -1"):
         Constraint.from_grammar('start: "a"', tokenizer, max_depth=-1)
-    with pytest.raises(ValueError, match="the rule `start` is too large as a regular expression with `max_depth=30`"):
+    with pytest.raises(
+        ValueError,
+        match="the rule `start` and those inside it are too large as a regular expression with `max_depth=30`",
+    ):
         Constraint.from_grammar('start: "a" | "(" start "," start ")"', tokenizer, max_depth=30)
     with pytest.raises(ValueError, match="`grammar` must be a regular expression without look-around"):
         Constraint.from_grammar("start: /a(?=b)/ /b/", tokenizer)

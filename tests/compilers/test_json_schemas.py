@@ -361,6 +361,11 @@ def test_schemas_that_grow_are_refused_at_once():
     levels = {f"l{i}": {"type": "array", "items": {"$ref": f"#/$defs/l{i + 1}"}, "minItems": 2} for i in range(40)}
     with pytest.raises(ValueError, match="is too large as a regular expression"):
         schema_to_regex({"$ref": "#/$defs/l0", "$defs": {**levels, "l40": {"type": "string"}}})
+    tangle = {
+        f"d{i}": {"type": "array", "items": {"anyOf": [{"$ref": f"#/$defs/d{j}"} for j in range(9)]}} for i in range(9)
+    }
+    with pytest.raises(ValueError, match="is too large as a regular expression"):
+        schema_to_regex({"$ref": "#/$defs/d0", "$defs": tangle}, max_depth=0)
     parts = [{"anyOf": [{"minimum": i}, {"maximum": -i}]} for i in range(1, 40)]
     with pytest.raises(ValueError, match="has more than 500 alternatives"):
         schema_to_regex({"allOf": parts})
