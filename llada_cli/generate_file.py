@@ -82,8 +82,7 @@ def run(args: argparse.Namespace) -> None:
             raise CommandError(f"{row.name}: {error}") from error
         inputs.append({**prompt.inputs, **row_options, "seed": row.seed})
         lines.append({**row.id, "prompt": prompt.text, **shown_constraint, "options": shown})
-    num_done = 0 if args.output is None else drop_incomplete_line(args.output, lines)
-    num_failed = 0
+    num_done, num_failed = (0, 0) if args.output is None else drop_incomplete_line(args.output, lines)
     with (
         BatchedDecoder(model, tokenizer, batch_size=args.batch_size or 8, constraint=constraint) as decoder,
         nullcontext() if args.output is None else open(args.output, "a", encoding="utf-8") as output,
@@ -151,7 +150,7 @@ def read_row(number: int, line: str, options: dict, seed: int) -> Row:
             f'{name} may have "prompt", "id", "seed" and decoding options, but has {unknown[0]!r}. Leave it out, or put it '
             'into the "id".'
         )
-    prompt_fields.check_unicode(name, values["prompt"])
+    prompt_fields.check_unicode(name, values["prompt"] + json.dumps(values.get("id"), ensure_ascii=False))
     try:
         own = {name: value for name, value in values.items() if name in ROW_OPTIONS}
         check_options(options | own)
@@ -161,15 +160,16 @@ def read_row(number: int, line: str, options: dict, seed: int) -> Row:
     return Row(name, values["prompt"], options | own, values["seed"], {"id": values["id"]} if "id" in values else {})
 
 
-def drop_incomplete_line(path: Path, lines: list[dict]) -> int:
+def drop_incomplete_line(path: Path, lines: list[dict]) -> tuple[int, int]:
     """
-    The number of answers that the output has from an earlier run. A line that was not written to its end is dropped.
+    How many answers the output has from an earlier run, and how many of them are errors. A line that was not written to its end
+    is dropped.
 
     Raises:
         `CommandError`: if these are not the answers to the first prompts with the same options.
     """
     if not path.exists():
-        return 0
+        return 0, 0
     data = path.read_bytes()
     num_bytes = data.rfind(b"\n") + 1
     written = list(written_lines(path, data[:num_bytes]))
@@ -180,9 +180,18 @@ def drop_incomplete_line(path: Path, lines: list[dict]) -> int:
                 "another file, or the prompts, the options and the seed with which it was begun."
             )
     if num_bytes < len(data):
+        check_incomplete_line(path, data[num_bytes:], lines[len(written) : len(written) + 1])
         with open(path, "r+b") as output:
             output.truncate(num_bytes)
-    return len(written)
+    return len(written), sum("error" in line for line in written)
+
+
+def check_incomplete_line(path: Path, data: bytes, line: list[dict]) -> None:
+    """Raises a `CommandError` if the end of an output is not the beginning of the next line: it is not ours to drop."""
+    begin = json.dumps(line[0], ensure_ascii=False)[:-1].encode() if line else b""
+    length = min(len(begin), len(data))
+    if not line or data[:length] != begin[:length]:
+        raise CommandError(f"`--output` {path} ends with text that is no answer to these prompts. Use another file.")
 
 
 def written_lines(path: Path, data: bytes) -> Iterator[dict]:

@@ -89,6 +89,8 @@ def test_a_prompt_that_fails_has_an_error_and_stops_no_other(checkpoint, tmp_pat
     assert message == 'llada: error: 1 of 2 prompts could not be completed: their lines have an "error".'
     first, second = objects(output.read_text())
     assert "must fit into `max_position_embeddings" in first["error"] and "text" in second
+    again = main(["generate", "--model", str(checkpoint), "--file", str(prompts), "--output", str(output), *OPTIONS])
+    assert again == 2 and capsys.readouterr().err.splitlines()[-1] == message, "the error is still there"
 
 
 class TestRefused:
@@ -104,6 +106,7 @@ class TestRefused:
             ('{"prompt": "春", "seed": -1}', "line 2 of `--file`: `seed` must be"),
             ('{"prompt": "春", "cache_refresh_interval": 2}', "line 2 of `--file`: `cache_refresh_interval` refines"),
             ('{"prompt": "\\ud800"}', "line 2 of `--file` is not UTF-8"),
+            ('{"prompt": "春", "id": ["\\ud800"]}', "line 2 of `--file` is not UTF-8"),
         ],
     )
     def test_lines(self, fail, tmp_path, line, message):
@@ -137,3 +140,15 @@ class TestRefused:
         output.write_text("a diary\n")
         assert "line 1 is none" in fail("--file", prompts, "--output", output, *OPTIONS)
         assert output.read_text() == "a diary\n"
+
+    @pytest.mark.parametrize("has_answers", [False, True])
+    def test_a_file_that_ends_without_a_line_break(self, llada, fail, prompts, tmp_path, has_answers):
+        """It may be an unfinished line of an earlier run, which is dropped; anything else is kept."""
+        output = tmp_path / "answers.jsonl"
+        if has_answers:
+            llada("--file", prompts, "--output", output, *OPTIONS)
+        with open(output, "a") as file:
+            file.write('{"prompt": "a file that someone needs"}')
+        before = output.read_text()
+        assert "ends with text that is no answer" in fail("--file", prompts, "--output", output, *OPTIONS)
+        assert output.read_text() == before
