@@ -29,6 +29,13 @@ def check_arguments(args: LLaDAGRPOConfig, train_dataset: Dataset | None, **unsu
     if train_dataset is None:
         raise ValueError("`train_dataset` must be given: a dataset with the column `prompt`.")
     check_batches(args)
+    needed = args.generation_batch_size // args.num_generations
+    if isinstance(train_dataset, Dataset) and len(train_dataset) < needed:
+        raise ValueError(
+            f"`train_dataset` must have at least the {needed} prompts of a generation batch of {args.generation_batch_size} answers, "
+            f"but has {len(train_dataset)}: nothing would be trained. Add rows, lower `per_device_train_batch_size` or "
+            "`steps_per_generation`, or raise `num_generations`."
+        )
 
 
 def check_model(args: LLaDAGRPOConfig, model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> None:

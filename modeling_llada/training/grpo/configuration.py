@@ -29,11 +29,12 @@ REFUSED = {
     "cache_implementation": "`generation_kwargs` has the `block_cache` of our decoder",
 }
 # Options of `generate` that `generation_kwargs` must leave out, and why.
-SET_ELSEWHERE = {
+REFUSED_OPTIONS = {
     "max_new_tokens": "set `max_completion_length`",
     "num_return_sequences": "set `num_generations`",
     "do_sample": "answers that are not sampled are all equal",
     "stop_strings": "an answer ends with EOS",
+    "draft_steps": "it guesses the next steps, which are random",
     **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), "it is an argument of its own"),
     **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id"), "it is that of the tokenizer"),
     **dict.fromkeys(("return_dict_in_generate", "output_trajectory", "disable_compile"), "the trainer sets it"),
@@ -172,8 +173,8 @@ class LLaDAGRPOConfig(GRPOConfig):
         unknown = sorted(set(options) - set(vars(LLaDAGenerationConfig())))
         if unknown:
             raise ValueError(f"`generation_kwargs` must be options of `generate`, but got {', '.join(unknown)}.")
-        for name in sorted(set(options) & set(SET_ELSEWHERE)):
-            raise ValueError(f"`generation_kwargs` must not have `{name}`: {SET_ELSEWHERE[name]}. Leave it out.")
+        for name in sorted(set(options) & set(REFUSED_OPTIONS)):
+            raise ValueError(f"`generation_kwargs` must not have `{name}`: {REFUSED_OPTIONS[name]}. Leave it out.")
         if not self.temperature > 0:
             raise ValueError(
                 f"`temperature` must be above 0, but got {self.temperature}: answers that are not sampled are all equal."

@@ -64,6 +64,7 @@ def refused(poet_folder, tmp_path):
                 ("return_dict_in_generate", True, "the trainer sets it"),
                 ("eos_token_id", 5, "it is that of the tokenizer"),
                 ("stop_strings", ["。"], "an answer ends with EOS"),
+                ("draft_steps", 2, "it guesses the next steps, which are random"),
             )
         ),
         ({"temperature": 0.0}, "`temperature` must be above 0, but got 0.0"),
@@ -93,16 +94,18 @@ def test_defaults_follow_from_the_likelihood(tmp_path):
 
 def test_prompts(refused, poet_folder):
     refused("`train_dataset` must be given", None)
+    few = "must have at least the 2 prompts of a generation batch of 8 answers, but has 1: nothing would be trained"
+    refused(few, PROMPTS.select([0]))
     refused("`train_dataset` must have a column `prompt`", PROMPTS.rename_column("prompt", "question"))
     refused("`train_dataset` must have no columns `image`", PROMPTS.add_column("image", ["moon.png"] * 10))
     rows = Dataset.from_dict({"prompt": ["明", "", "明[MASK]", "明" * 123]})
     refused(r"hold prompts that are not empty, but 1 of 4 rows \(1\)", rows)
     refused(r"all have mask tokens, or none, but 1 of 3 rows \(1\)", rows.select([0, 2, 3]))
     refused(r"at most 122 tokens.*context of `model`, 128, but 1 of 2 rows \(1\)", rows.select([0, 3]))
-    refused(r"hold at most `max_completion_length=6` masks", Dataset.from_dict({"prompt": ["[MASK]" * 7]}))
+    refused(r"hold at most `max_completion_length=6` masks", Dataset.from_dict({"prompt": ["[MASK]" * 7] * 2}))
     tokenizer = AutoTokenizer.from_pretrained(poet_folder)
     tokenizer.chat_template = None
-    talk = Dataset.from_list([{"prompt": [{"role": "user", "content": "明"}]}])
+    talk = Dataset.from_list([{"prompt": [{"role": "user", "content": "明"}]}] * 2)
     refused("`processing_class` must have a chat template", talk, processing_class=tokenizer)
 
 
