@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import modeling_llada
 from modeling_llada import Constraint
+from modeling_llada.compilers.token_texts import token_texts
 from modeling_llada.models.constraints_llada import Lattice, RowAutomata
 
 
@@ -100,6 +101,16 @@ def test_a_space_that_decoding_removes_may_stand_first():
     assert answers <= {"the cat", "the 床", "k"} and len(answers) > 1
     spaced = Constraint.from_regex(" ?the", WORDS)
     assert {random_answer(spaced, WORDS, seed, length=4) for seed in range(20)} <= {"the", " the"}
+
+
+def test_added_tokens_spell_what_they_are_decoded_to():
+    """A byte-level decoder takes `é` for a byte, as in other tokens."""
+    tokenizer = byte_level_tokenizer()
+    tokenizer.add_tokens([" as", "é", "床"])
+    for token in (" as", "é", "床"):
+        index = tokenizer.convert_tokens_to_ids(token)
+        texts = [text for text, token_ids in token_texts(tokenizer).tokens.items() if index in token_ids]
+        assert [text.decode(errors="replace") for text in texts] == [tokenizer.decode([index])]
 
 
 def test_choices_are_texts_and_not_patterns():

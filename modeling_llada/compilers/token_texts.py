@@ -72,7 +72,7 @@ def read_token_texts(tokenizer: PreTrainedTokenizerBase) -> TokenTexts:
     digest.update(repr(first_space_is_lost).encode())
     vocabulary = tokenizer.get_vocab()
     for token, index in sorted(vocabulary.items(), key=lambda item: item[1]):
-        text = b"" if index in special else token.encode() if index in added else spelled_by(token, steps)
+        text = b"" if index in special else spelled_by(token, steps)
         digest.update(b"%d %d " % (index, len(text)) + text)
         if text:
             tokens.setdefault(text, []).append(index)
