@@ -69,7 +69,7 @@ class CanvasConstraint:
         ends = ending_of(config, model.config.vocab_size)
         prepared = [None if one is None else prepare(one, ends) for one in given]
         automata = [automaton for automaton in prepared for _ in range(copies)]
-        never = () if ruled_out is None else ruled_out.tolist()
+        never = [config.mask_token_id, *(() if ruled_out is None else ruled_out.tolist())]
         compiled = RowAutomata(automata, model.config.vocab_size, canvas.tokens.device, never)
         masked = canvas.masked()
         start, stop = span_of_text(masked, prompt_length, config.max_new_tokens)

@@ -165,6 +165,13 @@ def test_a_draft_that_fits_no_text_is_a_wrong_guess():
     assert drafted.sequences[0, 3:].tolist() == ids_of("bdg")
 
 
+def test_no_text_goes_through_the_mask_token():
+    """Here the mask token is the letter `x`. The block of `a`, the best first letter, would leave one that is never filled."""
+    model = MockModel(script({"a": 0.9}, {"c": 0.9}, {"d": 0.9}).script, mask_token_id=MASK)
+    answer = model.generate(PROMPT, max_new_tokens=3, block_length=1, constraint=constraint_of("ax|bcd"))
+    assert answer[0, 3:].tolist() == ids_of("bcd")
+
+
 @pytest.mark.parametrize("remasking", ["low_confidence", "random", "margin", "entropy"])
 def test_samples_have_the_probabilities_of_the_texts(remasking):
     """All columns are sampled at once; at temperature 2, a text has the root of its probability."""
