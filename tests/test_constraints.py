@@ -184,6 +184,11 @@ def test_other_arguments_that_are_refused():
     for tokenizer in (None, str(SHIPPED_CHECKPOINT)):
         with pytest.raises(ValueError, match="`tokenizer` must be a fast tokenizer, but got"):
             Constraint.from_regex("a", tokenizer)
+    for pattern in ("a?+", "(ab)*+b", "a{2}{3}", "a**"):
+        with pytest.raises(
+            ValueError, match="`pattern` must have no repetition of a repetition, and none that is poss"
+        ):
+            Constraint.from_regex(pattern, BYTES)
     for choices in ("abc", [], [1], iter(["a"])):
         with pytest.raises(ValueError, match="`choices` must be a list of at least one string"):
             Constraint.from_choices(choices, BYTES)

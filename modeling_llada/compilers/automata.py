@@ -10,13 +10,14 @@ look-ups as it has bytes.
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from outlines_core import Index, Vocabulary
 
 from ..models.constraints_llada import TokenAutomaton
-from .expressions import MAX_CHARACTERS, size_of
+from .expressions import MAX_CHARACTERS, size_of, tokens
 from .token_texts import TokenTexts
 
 
@@ -58,6 +59,15 @@ class Expression:
         if not self.is_tame and num_states > NUM_HARMLESS_STATES:
             self.check_num_states(try_to_count_states(self.pattern))
 
+    def check_repetitions(self) -> None:
+        """Raises a `ValueError` for `a?+`. Python takes no step back there, but outlines-core repeats the repetition."""
+        for (kind, first), (next_kind, second) in pairwise(tokens(self.pattern)):
+            if kind == next_kind == "repeat":
+                raise ValueError(
+                    f"`{self.argument}` must have no repetition of a repetition, and none that is possessive, but "
+                    f"{shorten(self.pattern)} has {first + second!r}. Write it with brackets, as in `(?:a?)+`."
+                )
+
     def check_num_states(self, num_states: int | None) -> None:
         if num_states is None or num_states > MAX_STATES:
             number = "too many" if num_states is None else f"{num_states:,}"
@@ -92,6 +102,7 @@ class ByteAutomaton:
 def compile_expression(expression: Expression, texts: TokenTexts) -> TokenAutomaton:
     """The automaton of an expression over a vocabulary."""
     expression.check_size()
+    expression.check_repetitions()
     automaton = byte_automaton(expression)
     automaton = with_fewer_states(automaton)
     if texts.first_space_is_lost:
