@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Many prompts through one model: rows join a batch as others leave it."""
 
+import reprlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -109,8 +110,19 @@ class BatchedDecoder:
         Returns:
             `Iterator[BatchedAnswer]`: One answer for each prompt. What is wrong with a prompt is in its `error`, and stops no
             other one. Closing the iterator ends what is at work.
+
+        Raises:
+            `ValueError`: if `prompts` is a single prompt. The iterator raises a `RuntimeError` if the decoder is closed before its
+                end.
         """
-        prompts = enumerate(prompts)
+        if isinstance(prompts, str | Mapping) or not isinstance(prompts, Iterable):
+            raise ValueError(
+                f"`prompts` must be an iterable of prompts, such as a list, but got {reprlib.repr(prompts)}. Pass `[prompt]` for one."
+            )
+        return self._generate(enumerate(prompts), ordered)
+
+    def _generate(self, prompts: Iterator[tuple[int, Any]] | None, ordered: bool) -> Iterator[BatchedAnswer]:
+        """The answers to numbered prompts."""
         finished: deque[BatchedAnswer] = deque()
         jobs: dict[int, Job] = {}
         early: dict[int, BatchedAnswer] = {}  # in order, those whose turn has not come
@@ -126,6 +138,10 @@ class BatchedDecoder:
                 if not jobs and prompts is None:
                     return
                 self.scheduler.step()
+                if any(job.is_cancelled for job in jobs.values()):
+                    raise RuntimeError(
+                        "The decoder was closed before all prompts had an answer. Read the answers first."
+                    )
                 while finished:
                     answer = finished.popleft()
                     del jobs[answer.index]

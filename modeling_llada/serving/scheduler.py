@@ -65,14 +65,14 @@ class Scheduler:
         self._admit()
         at_work = [(key, batch) for key, batch in self.batches.items() if batch.jobs]
         for key, batch in at_work:
+            jobs = batch.jobs
             try:
                 finished = batch.step()
             except Exception as error:  # of a pass that all its rows share
-                finished = batch.jobs
-                for job in finished:
-                    job.error = error
-                    batch.drop(job)
                 self._drop_batch(key)
+                finished = jobs
+                for job in jobs:
+                    job.error = job.error or error
             self._release(key, finished)
         return not self.is_idle
 
@@ -99,16 +99,17 @@ class Scheduler:
             )
 
     def close(self, error: Exception | None = None) -> None:
-        """Ends all calls with an error, or without a word, and frees their memory."""
-        jobs = [*self.waiting, *(job for batch in self.batches.values() for job in batch.jobs)]
+        """Ends all calls with an error, or without a word, and frees their memory, whatever state that is in."""
+        jobs = [job for batch in self.batches.values() for job in batch.jobs]
+        self.batches.clear()
+        self.bytes_of.clear()
+        while self.waiting:  # another thread may add to them
+            jobs.append(self.waiting.popleft())
         for job in jobs:
             job.is_cancelled, was_cancelled = True, job.is_cancelled
             if error is not None and not was_cancelled:
                 job.error = error
                 job.done(job)
-        self.drop_cancelled()
-        for key in list(self.batches):  # they are empty
-            self._drop_batch(key)
 
     def _admit(self) -> None:
         """Admits calls in their order, until one has to wait."""

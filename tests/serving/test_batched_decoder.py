@@ -193,6 +193,22 @@ class TestPrompts:
         assert first.error is None and last.error is None
         assert isinstance(bad.error, ValueError) and message in str(bad.error) and bad.output is None
 
+    @pytest.mark.parametrize("prompts", ["abc", {"input_ids": [1, 2]}, None, 5], ids=repr)
+    def test_a_single_one_is_no_iterable_of_prompts(self, prompts):
+        with (
+            BatchedDecoder(tiny_model(0)) as decoder,
+            pytest.raises(ValueError, match=r"`prompts` must be .*`\[prompt\]`"),
+        ):
+            decoder.generate(prompts)
+
+    def test_a_closed_decoder_says_so(self):
+        with BatchedDecoder(tiny_model(0), batch_size=2, max_new_tokens=4) as decoder:
+            answers = decoder.generate([[one] for one in range(5)])
+            next(answers)
+        with pytest.raises(RuntimeError, match="was closed before"):
+            list(answers)
+        assert decoder.scheduler.is_idle
+
     def test_an_error_of_the_iterator_frees_the_rows(self):
         def prompts():
             yield [1, 2]

@@ -124,6 +124,22 @@ def test_a_failure_of_the_scheduler_is_an_answer_and_the_next_request_is_served(
     assert answer.status_code == 200
 
 
+def test_a_device_that_fails_at_every_touch_leaves_no_request_without_an_answer(app, poet, monkeypatch):
+    """As CUDA does after an assertion: even a slot cannot be cleared."""
+    from modeling_llada.serving.slots import SlotDenoiser
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("device-side assert")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(poet[0], "forward", fail)
+        patch.setattr(SlotDenoiser, "clear", fail)
+        for answer in post_all(app, 3 * [{"prompt": "床"}]):
+            assert answer.status_code == 500 and "device-side assert" in answer.text
+    [answer] = post_all(app, [{"prompt": "床"}])
+    assert answer.status_code == 200
+
+
 def test_after_shutdown_requests_are_refused(app):
     app.state.shutdown()
     [answer] = post_all(app, [LONG])
