@@ -114,10 +114,6 @@ class LLaDAVRPOConfig(DPOConfig):
                 "`disable_dropout` must be true: the policy and the reference would drop different activations, which the score "
                 "counts as a difference between them. Leave it out."
             )
-        if self.truncation_mode != "keep_start":
-            raise ValueError(
-                f'`truncation_mode` must be "keep_start", but got {self.truncation_mode!r}. Leave it out.'
-            )
 
     def _check_numbers(self):
         for name in ("num_noise_samples", "loss_chunk_size", "eval_seed", "block_length", "max_length"):
