@@ -9,7 +9,7 @@ and `manager.py` lets a scheduler make the answers, side by side. It needs `tran
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ def build_app(
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets `{"error": {"message": ...}}` and the status
-        400 (404 for another model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure, 503 after
+        400 (404 for another model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure, 503 with `Retry-After` while 256 others wait, and 503 after
         `app.state.shutdown()`, which ends each call at its next step). `app.state.scheduler` knows what is at work.
 
     Example:
@@ -121,7 +121,7 @@ def build_app(
 
     @app.exception_handler(AnyHTTPException)
     def refused_request(request, error: AnyHTTPException):
-        return error_response(error.status_code, error.detail)
+        return error_response(error.status_code, error.detail, error.headers)
 
     async def respond(request: Request, handler: "LLaDAHandlerMixin", body: dict, request_id: str):
         answer = await unless_gone(request, handler.handle_request(body, request_id))
@@ -185,10 +185,10 @@ async def with_last(events: AsyncIterator[str]) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
-def error_response(status_code: int, message: str) -> JSONResponse:
+def error_response(status_code: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error in the format of OpenAI."""
     kind = "invalid_request_error" if status_code < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status_code)
+    return JSONResponse({"error": {"message": message, "type": kind}}, status_code, headers)
 
 
 @dataclass

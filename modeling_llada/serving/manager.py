@@ -25,6 +25,8 @@ from .worker import Worker
 
 logger = logging.get_logger(__name__)
 
+MAX_WAITING = 256  # requests that wait for a row; their prompts lie in memory, and their clients give up
+
 
 class LLaDAGenerationState(GenerationState):
     """One manager for the one model, and so one thread. It has neither continuous batching nor a static cache."""
@@ -92,6 +94,8 @@ class LLaDAGenerateManager(BaseGenerateManager):
         done: Callable[[Job], None],
         streamer: BaseStreamer | None = None,
     ) -> Job:
+        if len(self.worker.scheduler.waiting) >= MAX_WAITING:
+            raise HTTPException(503, f"{MAX_WAITING} requests are waiting. Try again later.", {"Retry-After": "1"})
         images = {name: inputs[name] for name in model.embedded_inputs if name in inputs}
         eos_token_id = check_request(model, inputs, options, has_images=bool(images))
         streamer = None if streamer is None else AnswerStreamer(streamer, eos_token_id)

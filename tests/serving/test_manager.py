@@ -140,6 +140,18 @@ def test_a_device_that_fails_at_every_touch_leaves_no_request_without_an_answer(
     assert answer.status_code == 200
 
 
+def test_more_requests_than_may_wait_are_asked_to_come_back(app, monkeypatch):
+    from modeling_llada.serving import manager
+
+    monkeypatch.setattr(manager, "MAX_WAITING", 2)
+    app.state.scheduler.batch_size = 1
+    answers = post_all(app, 8 * [LONG])
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 1 <= len(refused) <= 6, "some are answered"
+    for answer in refused:
+        assert answer.status_code == 503 and answer.headers["Retry-After"] == "1" and "are waiting" in answer.text
+
+
 def test_after_shutdown_requests_are_refused(app):
     app.state.shutdown()
     [answer] = post_all(app, [LONG])
