@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from .group_sums_llada import Groups, Sweep
+from .group_sums_llada import Groups, Sweep, columns_at_once
 from .sampling_llada import widest_float
 
 
@@ -441,8 +441,15 @@ class Lattice:
     def around(self) -> torch.FloatTensor:
         """The sum over all ways that come to a class in a column and go on from it, `(batch, num_columns, num_classes)`."""
         automata, (backward, forward) = self.automata, self.sums
-        ways = forward[:-1].index_select(1, automata.source) + backward[1:].index_select(1, automata.target)
-        ways = automata.by_set.reduce(ways, torch.logsumexp).unflatten(1, (automata.batch_size, automata.num_sets))
+        columns = columns_at_once(len(automata.source))
+        ways = torch.cat(
+            [
+                automata.by_set.reduce(
+                    before.index_select(1, automata.source) + behind.index_select(1, automata.target), torch.logsumexp
+                )
+                for before, behind in zip(forward[:-1].split(columns), backward[1:].split(columns), strict=True)
+            ]
+        ).unflatten(1, (automata.batch_size, automata.num_sets))
         around = ways.new_full((*ways.shape[:2], automata.num_classes), -torch.inf).transpose(0, 1)
         for rows, (sets, _), groups in zip(automata.rows, automata.entries, automata.sets_by_class, strict=True):
             by_class = groups.reduce(ways[:, rows].index_select(-1, sets), torch.logsumexp)

@@ -8,6 +8,9 @@ import torch
 from torch.nn import functional as F
 
 
+MAX_NUMBERS = 2**21  # one for each column and way, 16 MiB, that are in memory at once
+
+
 class Groups:
     """
     Reduces values by groups. Each level gathers values of one group side by side and reduces them, until one value a group
@@ -88,13 +91,19 @@ class Sweep:
         """
         messages = [message]
         weights = F.pad(weights, (0, 1), value=-torch.inf)
-        weights = weights.index_select(1, self.token_set % weights.shape[1]).unflatten(1, self.shape)
-        for column, weight in enumerate(weights.unbind(0)):
-            ways = message.index_select(0, self.origin).view(self.shape) + weight
-            new = reduce_levels(self.levels, how(ways, dim=-1), how)
-            message = new if inside is None else torch.where(inside[column], new, message)
-            messages.append(message)
+        token_set = self.token_set % weights.shape[1]
+        for some in weights.split(columns_at_once(len(token_set))):
+            for weight in some.index_select(1, token_set).unflatten(1, self.shape).unbind(0):
+                ways = message.index_select(0, self.origin).view(self.shape) + weight
+                new = reduce_levels(self.levels, how(ways, dim=-1), how)
+                message = new if inside is None else torch.where(inside[len(messages) - 1], new, message)
+                messages.append(message)
         return torch.stack(messages)
 
 
-__all__ = ["Groups", "Sweep"]
+def columns_at_once(num_ways: int) -> int:
+    """For how many columns the numbers of all ways between states may be in memory together."""
+    return max(1, MAX_NUMBERS // max(1, num_ways))
+
+
+__all__ = ["Groups", "Sweep", "columns_at_once"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.automata import accepts, normalize, random_automaton, random_case
 
+from modeling_llada.models import group_sums_llada
 from modeling_llada.models.constraints_llada import Lattice, RowAutomata, TokenAutomaton
 from modeling_llada.models.group_sums_llada import Groups
 
@@ -201,6 +202,17 @@ def test_groups(group, how):
         mine = values[:, [number == index for number in group]] if group else values
         expected = how(mine, dim=-1) if mine.shape[1] else torch.full((3,), -torch.inf)
         torch.testing.assert_close(reduced[:, index], expected)
+
+
+@pytest.mark.parametrize("seed", [3, 7, 11])
+def test_the_ways_of_many_columns_are_summed_in_parts(seed, monkeypatch):
+    """Not in memory together: here one column after the other."""
+    lattice = random_case(seed).lattice()
+    whole = lattice.constrain(lattice.scores), *lattice.best()
+    monkeypatch.setattr(group_sums_llada, "MAX_NUMBERS", 1)
+    lattice = random_case(seed).lattice()
+    in_parts = lattice.constrain(lattice.scores), *lattice.best()
+    assert all(map(torch.equal, whole, in_parts))
 
 
 def test_tokens_that_the_model_lacks_are_refused():
