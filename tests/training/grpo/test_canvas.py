@@ -18,7 +18,7 @@ EOS, PAD, MASK = 1, 0, 98
 
 def test_behind_the_prompt():
     """Two tokens and EOS on a canvas of five, behind a prompt that is padded; the longest completion has four tokens."""
-    canvas = CanvasBehindPrompt(5, EOS)
+    canvas = CanvasBehindPrompt(5, EOS, [EOS])
     ids = torch.tensor([[PAD, 7, 8, 21, 22, EOS, PAD], [5, 6, 7, 31, 32, 33, 34]])
     mask = torch.tensor([[0, 1, 1, 1, 1, 1, 0], [1] * 7])
     rows = canvas.rows(ids, mask, 4)
@@ -32,7 +32,7 @@ def test_behind_the_prompt():
 def test_what_was_written_behind_the_prompt_ends_at_eos():
     """And not at an EOS of the prompt."""
     filled = torch.tensor([[EOS, 7, 21, EOS, 22, EOS], [5, EOS, 31, 32, 33, 34]])
-    places = CanvasBehindPrompt(4, EOS).completions(filled, filled[:, :2], None)
+    places = CanvasBehindPrompt(4, EOS, [EOS]).completions(filled, filled[:, :2], None)
     assert [row[place].tolist() for row, place in zip(filled, places, strict=True)] == [[21, EOS], [31, 32, 33, 34]]
 
 
