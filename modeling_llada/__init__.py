@@ -25,6 +25,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 # `transformers.AutoImageProcessor` of older releases is a placeholder without torchvision, which is not needed here.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
+from .constraints import Constraint
 from .models.configuration_illada import ILLaDAConfig
 from .models.configuration_llada import LLaDAConfig
 from .models.configuration_llada2_moe import LLaDA2MoeConfig
@@ -92,12 +93,3 @@ __all__ = [
     "LLaDAVModel",
     "LLaDAVProcessor",
 ]
-
-
-def __getattr__(name: str):
-    # It needs an optional package.
-    if name != "Constraint":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .constraints import Constraint
-
-    return Constraint

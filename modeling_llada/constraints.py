@@ -8,28 +8,32 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from transformers import PreTrainedTokenizerBase
 
+from .compilers.automata import Expression, compile_expression
+from .compilers.token_texts import token_texts
 from .models.constraints_llada import TokenAutomaton
 from .writing import write_atomically
 
 
-try:
-    from .compilers.automata import Expression, compile_expression
-    from .compilers.grammars import grammar_to_regex
-    from .compilers.json_schemas import schema_to_regex
-    from .compilers.token_texts import token_texts
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"`Constraint` needs the package {error.name!r}, which is not installed: pip install -e '.[constraints]'"
-    ) from error
-
 CACHE_SIZE = 32  # compiled constraints that are kept in memory
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Names the extra if a package is missing that compiles constraints. A compiled one needs none of them."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"`Constraint` needs the package {error.name!r}, which is not installed: pip install -e '.[constraints]'"
+        ) from error
 
 
 class Constraint:
@@ -90,7 +94,8 @@ class Constraint:
         # Another thread may compile at the same time, so each line does one thing to the cache.
         constraint = COMPILED.pop(key, None)
         if constraint is None:
-            constraint = cls(expression.pattern, compile_expression(expression, texts), texts.digest)
+            with compiling():
+                constraint = cls(expression.pattern, compile_expression(expression, texts), texts.digest)
         COMPILED[key] = constraint
         while len(COMPILED) > CACHE_SIZE:
             COMPILED.popitem(last=False)
@@ -131,6 +136,8 @@ class Constraint:
             `ValueError`: if the schema is not valid, or says what cannot be kept (see docs/constraints.md); and as
             [`Constraint.from_regex`].
         """
+        with compiling():
+            from .compilers.json_schemas import schema_to_regex
         return cls.compile(Expression(schema_to_regex(schema, max_depth), "schema", is_tame=True), tokenizer)
 
     @classmethod
@@ -161,6 +168,8 @@ class Constraint:
         >>> constraint = Constraint.from_grammar(grammar, tokenizer)
         ```
         """
+        with compiling():
+            from .compilers.grammars import grammar_to_regex
         return cls.compile(Expression(grammar_to_regex(grammar, max_depth), "grammar"), tokenizer)
 
     @property

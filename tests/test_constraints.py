@@ -8,7 +8,6 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import pydantic
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,6 +24,9 @@ from modeling_llada import Constraint
 from modeling_llada.compilers.token_texts import token_texts
 from modeling_llada.models.constraints_llada import Lattice, RowAutomata
 
+
+pydantic = pytest.importorskip("pydantic", reason="needs the extra `constraints`")
+pytest.importorskip("outlines_core", reason="needs the extra `constraints`")
 
 BYTES = byte_level_tokenizer()
 CHARACTERS = AutoTokenizer.from_pretrained(SHIPPED_CHECKPOINT)
@@ -240,9 +242,21 @@ def test_saved_constraints(tmp_path):
             Constraint.load(other, BYTES)
 
 
-def test_the_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "outlines_core", None)
-    for module in ("constraints", "compilers.automata", "compilers.json_schemas"):
-        monkeypatch.delitem(sys.modules, f"modeling_llada.{module}")
-    with pytest.raises(ImportError, match=r"the package 'outlines_core'.*pip install -e '\.\[constraints\]'"):
-        modeling_llada.Constraint  # noqa: B018
+@pytest.mark.parametrize(
+    ("package", "compile_one"),
+    [
+        ("outlines_core", lambda: Constraint.from_regex("not compiled before", BYTES)),
+        ("jsonschema", lambda: Constraint.from_json_schema({"type": "null"}, BYTES)),
+        ("lark", lambda: Constraint.from_grammar('start: "a"', BYTES)),
+    ],
+)
+def test_the_missing_package_is_named(package, compile_one, monkeypatch, tmp_path):
+    """A compiled constraint does without it."""
+    constraint = Constraint.from_regex("the", BYTES)
+    constraint.save(tmp_path / "constraint.safetensors")
+    for module in ("json_schemas", "schema_parts", "grammars"):
+        monkeypatch.delitem(sys.modules, f"modeling_llada.compilers.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"the package '{package}'.*pip install -e '\.\[constraints\]'"):
+        compile_one()
+    assert Constraint.load(tmp_path / "constraint.safetensors", BYTES).min_length == constraint.min_length

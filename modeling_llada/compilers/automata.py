@@ -14,7 +14,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from outlines_core import Index, Vocabulary
 
 from ..models.constraints_llada import TokenAutomaton
 from .expressions import MAX_CHARACTERS, size_of, tokens
@@ -119,7 +118,7 @@ def compile_expression(expression: Expression, texts: TokenTexts) -> TokenAutoma
 # From an expression to an automaton over bytes
 
 
-def build_index(expression: Expression) -> Index:
+def build_index(expression: Expression) -> "outlines_core.Index":  # noqa: F821
     """
     The automaton of outlines-core for the pattern between two marks of zero bytes, which no token holds then.
 
@@ -130,6 +129,8 @@ def build_index(expression: Expression) -> Index:
 
     The tokens here are the single bytes. The mark before the pattern is token 256, and that behind it token 0.
     """
+    from outlines_core import Index, Vocabulary  # an optional package
+
     pattern, tokens = expression.pattern, {bytes([byte]): [byte] for byte in range(256)} | {b"\0\0": [256]}
     try:
         # A pattern like `a)|(b` is only an error outside of brackets. With the empty match in front, this takes no time.

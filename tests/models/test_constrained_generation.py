@@ -26,6 +26,8 @@ from modeling_llada.models.blocks_llada import BlockGeometry
 from modeling_llada.models.constraints_llada import TokenAutomaton
 
 
+pytest.importorskip("outlines_core", reason="needs the extra `constraints`")
+
 # Of the letters `a` to `x`; `t` to `x` are special tokens in the models.
 LETTERS = st.sampled_from(["a", "b", "c", "[a-s]", "[^a-ct-x]", "[d-m]"])
 PATTERNS = st.recursive(

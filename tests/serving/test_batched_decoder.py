@@ -113,6 +113,7 @@ def test_llada2(changes, cache):
 
 
 def test_a_constraint_is_kept():
+    pytest.importorskip("outlines_core", reason="needs the extra `constraints`")
     model, constraint = tiny_model(0), Constraint.from_choices(["abc", "dea"], letters())
     with BatchedDecoder(model, max_new_tokens=3, eos_token_id=EOS) as decoder:
         first, second = decoder.generate([{"input_ids": [1, 2], "constraint": constraint}, [1, 2]])
