@@ -134,7 +134,7 @@ def go_to(page, url, query=""):
     page.evaluate("document.querySelectorAll('.ll-pace').forEach(select => select.value = 'live')")
     if prompt := parse_qs(query.partition("?")[2]).get("prompt"):
         page.wait_for_function(
-            "text => document.querySelector('#generate-prompt textarea').value === text", arg=prompt[0]
+            "text => document.querySelector('#generate-prompt textarea')?.value === text", arg=prompt[0]
         )
 
 
@@ -481,7 +481,7 @@ class TestOtherTabs:
     def test_sudoku(self, page):
         open_tab(page, "Sudoku")
         page.get_by_label("4x4").check()
-        page.wait_for_function("document.querySelector('#sudoku-puzzle textarea').value.length === 19")
+        page.wait_for_function("document.querySelector('#sudoku-puzzle textarea')?.value.length === 19")
         [text] = run(page, "sudoku-go", "sudoku-player")
         page.locator("#sudoku-verdict").get_by_text("Solved").wait_for()
         assert sorted(text.partition("\n")[2].replace("\n", "")) == sorted("1234" * 4)
