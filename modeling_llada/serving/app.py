@@ -23,9 +23,10 @@ from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.utils import Modality
 
+from ..loading import tokenizer_of
 from ..models.modeling_llada import LLaDAForMaskedLM
 from .images import BodyLimit, ImageReader, PreparedProcessor, check_messages, check_template_variables
-from .manager import LLaDAGenerateManager, LLaDAGenerationState, tokenizer_of
+from .manager import LLaDAGenerateManager, LLaDAGenerationState
 from .prompts import check_length, longest_prompt, make_chat_prompt, text_of
 from .request_options import RequestOptions
 

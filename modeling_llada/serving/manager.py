@@ -9,11 +9,11 @@ from functools import partial
 
 import torch
 from fastapi import HTTPException
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.utils import BaseGenerateManager, DirectStreamer, GenerationState, _StreamError
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
+from ..loading import tokenizer_of
 from ..models.call_llada import Call
 from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
@@ -193,11 +193,6 @@ def call_in(loop: asyncio.AbstractEventLoop, function: Callable, *args) -> None:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
         logger.debug("The event loop is closed, so that nobody waits for an answer.")
-
-
-def tokenizer_of(processor: PreTrainedTokenizerBase | ProcessorMixin) -> PreTrainedTokenizerBase:
-    """The tokenizer itself, or that of a processor."""
-    return getattr(processor, "tokenizer", processor)
 
 
 def until_eos(tokens: torch.LongTensor, eos_token_id: int | list[int] | None) -> torch.LongTensor:

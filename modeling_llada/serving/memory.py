@@ -31,7 +31,7 @@ def slot_bytes(model: LLaDAGenerationMixin, call: Call, length: int) -> int:
     if call.config.block_cache is None:
         return 0
     config = model.config
-    size = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim(config) * model.dtype.itemsize
+    size = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * model.dtype.itemsize
     return size * length * rows_of(call)
 
 
@@ -48,8 +48,3 @@ def rows_of(call: Call) -> int:
     """The rows of a forward pass for a call: with guidance each comes twice, and drafts are rows, too."""
     rows = len(call.canvas.tokens) * (2 if call.config.cfg_scale > 0 else 1)
     return rows * (1 + (call.config.draft_steps or 0))
-
-
-def head_dim(config) -> int:
-    """The size of an attention head."""
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
