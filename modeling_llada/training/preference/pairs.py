@@ -10,13 +10,13 @@ import functools
 from typing import Any
 
 from accelerate import PartialState
-from datasets import Dataset, Features, Json, List, Value
+from datasets import Dataset, Value
 from transformers import PreTrainedTokenizerBase
 from trl import extract_prompt
 
 from ...conversation import message_text
 from ..data_files import LINE, numbered_rows
-from ..sft.formats import FAULT, MESSAGES, USES_TOOLS, check_dataset, check_faults, read_answer, read_kept, read_text
+from ..sft.formats import MESSAGES, USES_TOOLS, check_dataset, map_rows, read_answer, read_text
 from ..sft.messages import RowFault, check_answer, read_talk
 from ..sft.rows import blank_tokens, check_rows, cut_rows, end_row
 from .configuration import LLaDAVRPOConfig
@@ -53,34 +53,20 @@ def read_pairs(dataset: Dataset, name: str, args: LLaDAVRPOConfig) -> Dataset:
     kept = [column for column in ("tools", "chat_template_kwargs", LINE) if column in dataset.column_names]
     if is_text:
         kept = [column for column in kept if column == LINE]
-    features = dict.fromkeys(("prompt", *SIDES), Value("string") if is_text else MESSAGES)
-    features |= {USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
-    features |= {column: Value("int64") if column == LINE else Json() for column in kept}
 
     def read_pair(row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            values = {column: read_kept(column, row[column]) for column in kept} | read(row)
-            if any(row.get(column) for column in IMAGES):
-                raise RowFault("texts without images", "Pairs with images cannot be trained on. Drop these rows.")
-            if values["chosen"] == values["rejected"]:
-                raise RowFault(
-                    "two different responses in each row",
-                    "Equal ones say nothing about what is better: drop these rows.",
-                )
-        except RowFault as fault:
-            return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
-        return values | {USES_TOOLS: values[USES_TOOLS] or bool(values.get("tools")), FAULT: None}
+        values = read(row)
+        if any(row.get(column) for column in IMAGES):
+            raise RowFault("texts without images", "Pairs with images cannot be trained on. Drop these rows.")
+        if values["chosen"] == values["rejected"]:
+            raise RowFault(
+                "two different responses in each row",
+                "Equal ones say nothing about what is better: drop these rows.",
+            )
+        return values
 
-    with PartialState().main_process_first():
-        pairs = dataset.map(
-            read_pair,
-            features=Features(features),
-            remove_columns=dataset.column_names,
-            num_proc=args.dataset_num_proc,
-            desc=f"Reading {name}",
-        )
-    check_faults(pairs, dataset, name)
-    return pairs.remove_columns(FAULT)
+    columns = dict.fromkeys(("prompt", *SIDES), Value("string") if is_text else MESSAGES)
+    return map_rows(dataset, name, args, read_pair, columns, kept)
 
 
 def _read_texts(row: dict[str, Any], has_prompt: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, Value
+from transformers import TrainingArguments
 from transformers.utils import logging
 from trl.trainer.utils import remove_none_values
 
@@ -71,20 +72,41 @@ def read_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, images: "RowIma
     columns = columns if images is None else images.columns(columns)
     kept = [LINE] if as_texts or args.plain_captions else ["tools", "chat_template_kwargs", LINE]
     kept = [column for column in kept if column in dataset.column_names]
-    features = columns | {TRAINED_TURNS: List(Value("bool")), USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
+
+    def read_row(row: dict[str, Any]) -> dict[str, Any]:
+        if images is not None:
+            return images.place(read(row), row)
+        if row.get("image") or row.get("images"):
+            raise RowFault(
+                "texts without images",
+                "Train a `LLaDAVForConditionalGeneration`. Or drop these rows, or empty the column and take the marks out.",
+            )
+        return read(row)
+
+    return map_rows(dataset, name, args, read_row, columns | {TRAINED_TURNS: List(Value("bool"))}, kept)
+
+
+def map_rows(
+    dataset: Dataset,
+    name: str,
+    args: TrainingArguments,
+    read: Callable[[dict[str, Any]], dict[str, Any]],
+    columns: dict[str, Any],
+    kept: list[str],
+) -> Dataset:
+    """
+    Reads each row by a function, which gives the values of `columns` and of `USES_TOOLS`, or raises a [`RowFault`]. The columns
+    `kept` are taken over.
+
+    Raises:
+        `ValueError`: if rows have a fault; it names the rows with the first one.
+    """
+    features = columns | {USES_TOOLS: Value("bool"), FAULT: List(Value("string"))}
     features |= {column: Value("int64") if column == LINE else Json() for column in kept}
 
     def read_row(row: dict[str, Any]) -> dict[str, Any]:
         try:
             values = {column: read_kept(column, row[column]) for column in kept} | read(row)
-            if images is not None:
-                values = images.place(values, row)
-            elif row.get("image") or row.get("images"):
-                raise RowFault(
-                    "texts without images",
-                    "Train a `LLaDAVForConditionalGeneration`. Or drop these rows, or empty the column and take the marks "
-                    "out.",
-                )
         except RowFault as fault:
             return dict.fromkeys(features) | {FAULT: [fault.rule, fault.cure]}
         return values | {USES_TOOLS: values[USES_TOOLS] or bool(values.get("tools")), FAULT: None}

@@ -19,7 +19,7 @@ from datasets import Dataset, Features, Json, List, Value, concatenate_datasets
 from PIL import Image
 
 from ...models.image_reading_llada_v import MAX_PIXELS, known_formats
-from ..data_files import LINE, numbered_rows
+from ..data_files import numbered_rows
 from .configuration import LLaDASFTConfig
 from .formats import COLUMNS, FAULT, IMAGE_DATA, IMAGE_PATHS, IMAGE_SIZES, TRAINED_TURNS, USES_TOOLS, read_rows
 from .messages import REPAIR, RowFault
@@ -175,8 +175,7 @@ class RowImages:
         caption = values.get("completion", values.get("messages", values.get(field)))
         caption = caption if isinstance(caption, str) else caption[-1]["content"]
         text = self.mark * num_images + caption.replace(self.mark, "").strip() + "\n"
-        line = {LINE: values[LINE]} if LINE in values else {}
-        return line | {field: text, TRAINED_TURNS: [True], USES_TOOLS: False}
+        return {field: text, TRAINED_TURNS: [True], USES_TOOLS: False}
 
 
 def _image_column(dataset: Dataset, name: str) -> str | None:
