@@ -27,10 +27,9 @@ from ..masking.collator import filled_positions
 from ..masking.evidence_bound import bound_terms
 from ..model_card import TrainingModelCard
 from ..processes import check_processes
-from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
-from ..sft.checks import check_prepared_model, check_tokenizer, keep_gradients, with_default_targets
-from ..sft.given import load_model, load_processing_class, named
+from ..sft.checks import check_tokenizer, keep_gradients, with_default_targets
+from ..sft.given import load_model, load_processing_class, named, settle_trainer
 from .canvas import CanvasBehindPrompt, CanvasInPrompt, WrittenRows
 from .checks import check_arguments, check_model, check_prompts, check_rewards
 from .configuration import LLaDAGRPOConfig
@@ -130,13 +129,7 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             peft_config=with_default_targets(peft_config),
             **kwargs,
         )
-        # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
-        for adapter in getattr(self.model, "peft_config", {}).values():
-            adapter.task_type = adapter.task_type or "CAUSAL_LM"
-        show_progress_lines(self)
-        if model_init_kwargs:
-            args.model_init_kwargs = model_init_kwargs
-        check_prepared_model(self.model, self.accelerator)
+        settle_trainer(self, model_init_kwargs)
         self.aux_loss_enabled = False  # the experts keep their balance, which was learned before
 
         self._canvas = CanvasBehindPrompt(

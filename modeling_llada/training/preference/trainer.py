@@ -34,11 +34,10 @@ from ..masking.block_length import settle_block_length
 from ..masking.evidence_bound import BoundTerms, bound_terms
 from ..model_card import TrainingModelCard
 from ..processes import check_processes
-from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
-from ..sft.checks import check_prepared_model, check_tokenizer, check_tools, keep_gradients, with_default_targets
+from ..sft.checks import check_tokenizer, check_tools, keep_gradients, with_default_targets
 from ..sft.formats import USES_TOOLS
-from ..sft.given import like, load_model, load_processing_class, name_of, named
+from ..sft.given import like, load_model, load_processing_class, name_of, named, settle_trainer
 from .checks import check_arguments, check_chat_template, check_models
 from .collator import PairCollator
 from .configuration import LLaDAVRPOConfig
@@ -150,13 +149,7 @@ class LLaDAVRPOTrainer(TrainingModelCard, CompleteCheckpoints, OrderedPairs, DPO
             peft_config=with_default_targets(peft_config),
             **kwargs,
         )
-        # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
-        for config in getattr(self.model, "peft_config", {}).values():
-            config.task_type = config.task_type or "CAUSAL_LM"
-        show_progress_lines(self)
-        if model_init_kwargs:
-            args.model_init_kwargs = model_init_kwargs
-        check_prepared_model(self.model, self.accelerator)
+        settle_trainer(self, model_init_kwargs)
         self._block_length = args.block_length if has_blocks else None
         self.data_collator = PairCollator(
             eos_token_id=processing_class.eos_token_id,

@@ -15,9 +15,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
+    Trainer,
 )
 from trl.trainer.utils import create_model_from_path
 
+from ..progress import show_progress_lines
+from .checks import check_prepared_model
 from .configuration import LLaDASFTConfig
 from .stages import VISION_PARTS, VISION_TYPE, sees_images
 
@@ -74,3 +77,14 @@ def load_processing_class(
     """The tokenizer of the model's checkpoint, or the processor of a LLaDA-V."""
     kind = AutoProcessor if sees_images(model) else AutoTokenizer
     return kind.from_pretrained(model.config._name_or_path, revision=revision, trust_remote_code=trust_remote_code)
+
+
+def settle_trainer(trainer: Trainer, model_init_kwargs: dict) -> None:
+    """What all trainers on TRL do behind its constructor. `model_init_kwargs` are those that the model was loaded with."""
+    # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
+    for config in getattr(trainer.model, "peft_config", {}).values():
+        config.task_type = config.task_type or "CAUSAL_LM"
+    show_progress_lines(trainer)
+    if model_init_kwargs:
+        trainer.args.model_init_kwargs = model_init_kwargs
+    check_prepared_model(trainer.model, trainer.accelerator)

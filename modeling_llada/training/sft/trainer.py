@@ -43,14 +43,12 @@ from ..masking.noise import RowNoise
 from ..masking.row_order import NumberedRows, documents
 from ..model_card import TrainingModelCard
 from ..processes import check_processes
-from ..progress import show_progress_lines
 from ..resuming import CompleteCheckpoints
 from ..sample_texts import SamplesCallback, sample_prompts
 from .checks import (
     check_arguments,
     check_chat_template,
     check_model,
-    check_prepared_model,
     check_rendering,
     check_tokenizer,
     check_tools,
@@ -59,7 +57,7 @@ from .checks import (
 )
 from .configuration import LLaDASFTConfig
 from .formats import IMAGE_LENGTHS, IMAGE_SIZES, USES_TOOLS, check_dataset, read_rows
-from .given import like, load_model, load_processing_class, name_of, named
+from .given import like, load_model, load_processing_class, name_of, named, settle_trainer
 from .objective import ResponseObjective, counted_tokens
 from .ordered_batches import OrderedBatches
 from .rows import check_rows, cut_rows, finish_rows, pack_rows, switch_off_turns, tokenized_rows
@@ -209,19 +207,13 @@ class LLaDASFTTrainer(TrainingModelCard, CompleteCheckpoints, OrderedBatches, SF
         )
         if self._vision is not None:
             freeze_unused(self.model)
-        # Without it, PEFT would name our class in the saved adapter, and its Auto classes import few packages.
-        for config in getattr(self.model, "peft_config", {}).values():
-            config.task_type = config.task_type or "CAUSAL_LM"
-        show_progress_lines(self)
         # TRL has patched `forward` to add a head of its own, which is not used here and would call uncompiled layers.
         vars(base).pop("forward", None)
         if forward is not None:
             base.forward = forward
         if records_routers is not None:  # TRL has switched it on, also for what is saved
             self.model.config.output_router_logits = records_routers
-        if model_init_kwargs:
-            args.model_init_kwargs = model_init_kwargs
-        check_prepared_model(self.model, self.accelerator)
+        settle_trainer(self, model_init_kwargs)
         if (args.dataset_kwargs or {}).get("skip_prepare_dataset"):
             for name, dataset in named(train_dataset, eval_dataset).items():
                 self._check_rows(dataset, name, args, tokenizer)
