@@ -2,15 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Small runs on rewards that several tests share."""
 
-import os
-import signal
-
 from datasets import Dataset
 from safetensors.torch import save_file
-from transformers import TrainerCallback
 
 from modeling_llada.training import LLaDAGRPOConfig, LLaDAGRPOTrainer
-from support.sft_runs import POEMS, weights_of
+from support.sft_runs import POEMS, SMALL_RUN, KillAtStep, weights_of
 
 
 PROMPTS = Dataset.from_list([{"prompt": prompt} for prompt, _ in POEMS])
@@ -25,21 +21,13 @@ def grpo_trainer(folder, output_dir, train_dataset=PROMPTS, model=None, **settin
     """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDAGRPOConfig`, or of the trainer."""
     names = ("peft_config", "callbacks", "processing_class", "reward_funcs", "eval_dataset", "tools")
     options = {name: settings.pop(name) for name in names if name in settings}
-    defaults = {
+    defaults = SMALL_RUN | {
         "output_dir": str(output_dir),
         "max_steps": 2,
         "per_device_train_batch_size": 8,
         "num_generations": 4,
         "max_completion_length": 6,
         "generation_kwargs": {"steps": 3},
-        "learning_rate": 1e-2,
-        "seed": 3,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "gradient_checkpointing": False,
     }
     return LLaDAGRPOTrainer(
         str(folder) if model is None else model,
@@ -53,17 +41,9 @@ def logs_of(trainer, name) -> list[float]:
     return [entry[name] for entry in trainer.state.log_history if name in entry]
 
 
-class KillAtStep3(TrainerCallback):
-    """Ends the process as `kill -9` does."""
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def train_until_killed(folder, output_dir, settings) -> None:
     """Trains, and does not return."""
-    grpo_trainer(folder, output_dir, callbacks=[KillAtStep3()], **settings).train()
+    grpo_trainer(folder, output_dir, callbacks=[KillAtStep(3)], **settings).train()
 
 
 def train_on_two_processes(folder, output_dir, settings) -> None:

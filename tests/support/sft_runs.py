@@ -36,6 +36,17 @@ MESSAGES = Dataset.from_list(
     ]
 )
 
+# Arguments of all trainers on TRL
+SMALL_RUN = {
+    "learning_rate": 1e-2,
+    "seed": 3,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "gradient_checkpointing": False,
+}
 # The global batch of eight rows, cut in different ways: rows of a micro-batch, and micro-batches of a process.
 SPLITS = {
     "8": (8, 1),
@@ -63,19 +74,7 @@ def sft_trainer(folder, output_dir, train_dataset=PROMPTS_AND_COMPLETIONS, eval_
     """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDASFTConfig`, or of the trainer."""
     names = ("peft_config", "callbacks", "processing_class", "formatting_func", "quantization_config")
     options = {name: settings.pop(name) for name in names if name in settings}
-    defaults = {
-        "output_dir": str(output_dir),
-        "max_steps": 3,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-2,
-        "seed": 3,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "gradient_checkpointing": False,
-    }
+    defaults = SMALL_RUN | {"output_dir": str(output_dir), "max_steps": 3, "per_device_train_batch_size": 8}
     if "processing_class" not in options:
         options["processing_class"] = AutoTokenizer.from_pretrained(folder)
     return LLaDASFTTrainer(
@@ -147,14 +146,17 @@ def train_on_two_processes(folder, output_dir) -> None:
     restarted_trainer(folder, output_dir / "restarted", "two processes, 4").train()
 
 
-class KillAtStep5(TrainerCallback):
+class KillAtStep(TrainerCallback):
     """Ends the process as `kill -9` does."""
 
+    def __init__(self, step):
+        self.step = step
+
     def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == 5:
+        if state.global_step == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train_until_killed(folder, output_dir, settings) -> None:
     """Trains on messages, and does not return."""
-    sft_trainer(folder, output_dir, MESSAGES, callbacks=[KillAtStep5()], **settings).train()
+    sft_trainer(folder, output_dir, MESSAGES, callbacks=[KillAtStep(5)], **settings).train()

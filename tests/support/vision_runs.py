@@ -14,7 +14,7 @@ from modeling_llada.training import LLaDASFTConfig, LLaDASFTTrainer
 from modeling_llada.training.masking.noise import RowNoise
 from modeling_llada.training.masking.row_order import RowKey
 from support.golden_v import FOLDER, golden_image
-from support.sft_runs import KillAtStep5, losses_of, weights_of
+from support.sft_runs import KillAtStep, losses_of, weights_of
 
 
 # The tokens that A and B take with any-resolution tiles, and padded to one tile.
@@ -118,4 +118,4 @@ def compare_sharded_gradients(output_dir) -> None:
 
 def train_vision_until_killed(output_dir, settings) -> None:
     """Trains, and does not return."""
-    vision_trainer(output_dir, callbacks=[KillAtStep5()], **settings).train()
+    vision_trainer(output_dir, callbacks=[KillAtStep(5)], **settings).train()

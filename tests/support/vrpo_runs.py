@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from modeling_llada.training import LLaDAVRPOConfig, LLaDAVRPOTrainer
 from support.expert_runs import FSDP2
-from support.sft_runs import POEMS, SPLITS, KillAtStep5, losses_of, weights_of
+from support.sft_runs import POEMS, SMALL_RUN, SPLITS, KillAtStep, losses_of, weights_of
 
 
 # Ten pairs, whose rejected response is that of another poem: the two lengths mostly differ.
@@ -34,19 +34,11 @@ def vrpo_trainer(folder, output_dir, train_dataset=PAIRS, eval_dataset=None, mod
     """A trainer of the tiny poet in `folder`; settings are arguments of `LLaDAVRPOConfig`, or of the trainer."""
     names = ("peft_config", "callbacks", "processing_class", "quantization_config", "ref_model", "compute_metrics")
     options = {name: settings.pop(name) for name in names if name in settings}
-    defaults = {
+    defaults = SMALL_RUN | {
         "output_dir": str(output_dir),
         "max_steps": 2,
         "per_device_train_batch_size": 4,
         "num_noise_samples": 2,
-        "learning_rate": 1e-2,
-        "seed": 3,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "gradient_checkpointing": False,
     }
     if model is not None and "processing_class" not in options:
         options["processing_class"] = AutoTokenizer.from_pretrained(folder)
@@ -101,4 +93,4 @@ def write(values, path) -> None:
 
 def train_until_killed(folder, output_dir, settings) -> None:
     """Trains, and does not return."""
-    vrpo_trainer(folder, output_dir, callbacks=[KillAtStep5()], **settings).train()
+    vrpo_trainer(folder, output_dir, callbacks=[KillAtStep(5)], **settings).train()
