@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .arguments import add_model_arguments, check_output_file, find_checkpoint, open_with_processor
-from .constraints import add_constraint_arguments, check_schema_file, compile_constraint
+from .constraints import add_constraint_arguments, check_constraint_file, compile_constraint
 from .decoding import (
     add_decoding_arguments,
     choose_seed,
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     seed, delay = choose_seed(args), animation_delay(args)
     if args.save:
         check_output_file("--save", args.save)
-    check_schema_file(args.json_schema)
+    check_constraint_file(args)
     name = find_checkpoint(args.model, SHIPPED_CHECKPOINT)
     options = chosen_options(args) | {"num_return_sequences": 1}
     pictures = open_images(args.image)  # for the next message

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import generate_file
 from .arguments import add_model_arguments, find_checkpoint, open_with_processor
-from .constraints import add_constraint_arguments, check_schema_file, compile_constraint
+from .constraints import add_constraint_arguments, check_constraint_file, compile_constraint
 from .decoding import (
     add_decoding_arguments,
     check_options,
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> None:
     generate_file.check_no_file(args)
     name = find_checkpoint(args.model)
     check_arguments(args)
-    check_schema_file(args.json_schema)
+    check_constraint_file(args)
     seed, delay = choose_seed(args), animation_delay(args)
     options = chosen_options(args)
     images = open_images(args.image)

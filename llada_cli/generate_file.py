@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .arguments import check_minimum, check_output_file, check_seed, find_checkpoint, open_with_processor
-from .constraints import check_schema_file, compile_constraint
+from .constraints import check_constraint_file, compile_constraint
 from .decoding import OPTIONS, TABLE, check_options, chosen_options, effective_options, with_fast_default
 from .errors import CommandError
 from .prompts import MASK, encode_prompt, prompt_fields
@@ -117,7 +117,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     for option, value in others.items():
         if value is not None:
             raise CommandError(f"`--file` has the prompts and the answers of a file: leave `{option}` out.")
-    check_schema_file(args.json_schema)
+    check_constraint_file(args)
     check_seed(args.seed)
     check_minimum(args, batch_size=1)
     if args.output is not None:

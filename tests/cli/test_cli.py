@@ -336,6 +336,11 @@ class TestConstraint:
         result = generate_json(LINE, "--json-schema", tmp_path / "schema.json")
         assert json.loads(result["completion"]) in (1, 20, True)
 
+    def test_grammar(self, generate_json, tmp_path):
+        (tmp_path / "line.lark").write_text('start: "疑" ("是" | start) "霜"', encoding="utf-8")
+        completion = generate_json(LINE, "--grammar", tmp_path / "line.lark")["completion"]
+        assert completion in ("疑是霜", "疑疑是霜霜", "疑疑疑是霜霜霜")
+
     def test_a_gap(self, generate_json):
         assert generate_json("--infill", "床[MASK]明[MASK]光", "--regex", "前明[日月]")["completion"] in (
             "前日",
@@ -348,6 +353,8 @@ class TestConstraint:
             (["--regex", "(a"], "`--regex` cannot be used: `pattern` must be a regular expression"),
             (["--choices", "\N{GRINNING FACE}"], "must match a text that tokens of the vocabulary spell"),
             (["--json-schema", "none.json"], "`--json-schema` must be a text file that can be read"),
+            (["--grammar", "none.lark"], "`--grammar` must be a text file that can be read"),
+            (["--grammar", __file__], "`--grammar` cannot be used: `grammar` must"),
             (["--regex", "床{9}", "--max-new-tokens", "8"], "fits into 8 tokens, but the shortest one has 9"),
             (["--regex", "a", "--choices", "b"], "argument --choices: not allowed with argument --regex"),
         ],
