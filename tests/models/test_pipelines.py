@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """The pipelines of transformers, with the shipped poet, a tiny random model and the golden LLaDA-V."""
 
+import re
 from functools import partial
 
 import pytest
@@ -21,7 +22,7 @@ from transformers import (
     pipeline,
 )
 
-from modeling_llada import LLaDAForMaskedLM, LLaDAVForConditionalGeneration, LLaDAVProcessor
+from modeling_llada import Constraint, LLaDAForMaskedLM, LLaDAVForConditionalGeneration, LLaDAVProcessor
 
 
 LINE, NEXT_LINE = "床前明月光，", "疑是地上霜。"
@@ -113,6 +114,13 @@ class TestTextGeneration:
         sequences = write_tiny.model.generate(**prompt, max_new_tokens=12, **options)
         (answer,) = write_tiny(LINE, max_new_tokens=12, return_tensors=True, **options)
         assert answer["generated_token_ids"] == sequences[0].tolist()
+
+    @pytest.mark.parametrize("batch_size", [1, 2])
+    def test_constraint(self, write_tiny, batch_size):
+        constraint = Constraint.from_regex("[^，。]{2}，[^，。]{2}。", write_tiny.tokenizer)
+        options = {"max_new_tokens": 8, "return_full_text": False, "batch_size": batch_size}
+        for answer in write_tiny(PROMPTS, constraint=constraint, **options):
+            assert re.fullmatch(constraint.pattern, texts(answer)[0])
 
     def test_details_are_returned(self, write_tiny):
         (answer,) = write_tiny(LINE, max_new_tokens=12, steps=3, return_dict_in_generate=True)
@@ -259,6 +267,11 @@ class TestImages:
             expected(messages, **options)
         ]
         assert expected(messages, **options) != expected(messages)
+
+    def test_constraint(self, look):
+        constraint = Constraint.from_choices(["ab", "ba"], look.tokenizer)
+        [answer] = texts(look(text=self.ask("A"), max_new_tokens=8, return_full_text=False, constraint=constraint))
+        assert answer in ("ab", "ba")
 
     def test_options_of_the_processor(self, look, expected):
         """They go where they went before."""
