@@ -303,7 +303,7 @@ class RecordedDenoiser(Denoiser):
         if window is not None:
             self.window.start.copy_(window.start)
             self.window.stop.copy_(window.stop)
-            shape = (block.width, window.width)
+            shape = (block.width, self._recorded_width(window, block))
         self._refill_uniform(block)
         if window is not None and self.geometry.is_block_causal and window.width > 2 * block.width:
             # The prompt, which comes once in a call and has any length
@@ -314,6 +314,17 @@ class RecordedDenoiser(Denoiser):
         if len(self.replays) > MAX_REPLAYS:
             self._forget_a_replay()
         return self._trim(self.replays[shape]())
+
+    def _recorded_width(self, window: Window, block: Block) -> int:
+        """
+        The width that a window is recorded with. That of a prefix cache is another one for each block: rounded up, so few
+        occur that no replay is dropped before the next call needs it.
+        """
+        if self.geometry.is_block_causal or window.width == block.width:
+            return window.width
+        length = self.canvas.tokens.shape[1]
+        multiple = LENGTH_MULTIPLE * -(-length // (LENGTH_MULTIPLE * (MAX_REPLAYS - 2)))
+        return window.width + -window.width % multiple
 
     def _trim(self, prediction: Prediction) -> Prediction:
         """Those of its logits that belong to masks."""

@@ -591,6 +591,13 @@ class TestEndedRows:
             model.generate(random_ids(batch_size, 12, seed=3), **self.SIZES)
         assert not static.recorded and all(one.replays for one in recordings_of(model).by_key.values())
 
+    def test_a_second_call_with_the_prefix_of_many_blocks_records_nothing(self, static, model, random_ids):
+        """Each block has a window of another length, and there are more blocks than replays."""
+        options = {"max_new_tokens": 3 * (MAX_REPLAYS + 1), "block_length": 3, "steps": 2 * (MAX_REPLAYS + 1)}
+        outputs = [model.generate(random_ids(2, 12), block_cache="prefix", **options) for _ in range(2)]
+        assert torch.equal(*outputs)
+        assert static.recorded == [(3, None), (3, LENGTH_MULTIPLE), (3, 3)], "the last window is its block"
+
     @pytest.mark.parametrize("seeds", [[5], list(range(8))], ids=str)
     def test_each_row_keeps_its_generator(self, static, model, random_ids, seeds):
         outputs = []
