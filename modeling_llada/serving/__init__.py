@@ -5,14 +5,14 @@
 from .batched_decoder import BatchedAnswer, BatchedDecoder
 
 
-__all__ = ["BatchedAnswer", "BatchedDecoder", "build_app"]
+__all__ = ["BatchedAnswer", "BatchedDecoder", "Limits", "build_app"]
 
 
 def __getattr__(name: str):
-    if name != "build_app":
+    if name not in ("Limits", "build_app"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from .app import build_app
+        from .app import Limits, build_app
     except ImportError as error:
-        raise ImportError(f"`build_app` needs the extra `serve` ({error}): pip install -e '.[serve]'") from error
-    return build_app
+        raise ImportError(f"`{name}` needs the extra `serve` ({error}): pip install -e '.[serve]'") from error
+    return {"Limits": Limits, "build_app": build_app}[name]

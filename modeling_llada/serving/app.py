@@ -9,14 +9,14 @@ and `manager.py` lets a scheduler make the answers, side by side. It needs `tran
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
@@ -25,8 +25,11 @@ from transformers.cli.serving.utils import Modality
 
 from ..loading import tokenizer_of
 from ..models.modeling_llada import LLaDAForMaskedLM
-from .images import BodyLimit, ImageReader, PreparedProcessor, check_messages, check_template_variables
+from .errors import error_response
+from .images import MAX_BODY_MIB, ImageReader, PreparedProcessor, check_messages, check_template_variables
+from .limits import MIB, Limits
 from .manager import LLaDAGenerateManager, LLaDAGenerationState
+from .operations import add_operations
 from .prompts import check_length, longest_prompt, make_chat_prompt, text_of
 from .request_options import RequestOptions
 
@@ -61,10 +64,13 @@ def build_app(
     names: list[str],
     allow_remote_images: bool = False,
     batch_size: int = 8,
+    limits: Limits | None = None,
+    api_keys: Sequence[str] = (),
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """
-    Builds the server as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health`, and
-    `/load_model` for `transformers chat`. Requests are answered side by side, as by [`BatchedDecoder`]; one whose client leaves ends
+    Builds the server as an ASGI application: `/v1/chat/completions`, `/v1/completions`, `/v1/models`, `/health` (it is
+    alive), `/ready` (the worker answers), `/metrics` for Prometheus, and `/load_model` for `transformers chat`. Requests are answered side by side, as by [`BatchedDecoder`]; one whose client leaves ends
     at its next step.
 
     Args:
@@ -79,11 +85,24 @@ def build_app(
             files of this machine never.
         batch_size (`int`, *optional*, defaults to 8):
             How many requests are at work at once. Others wait.
+        limits ([`Limits`], *optional*):
+            How many requests may wait, how large they may be, and how long they may take.
+        api_keys (`Sequence[str]`, *optional*):
+            Keys, one of which each request but `/health` and `/ready` needs in its header `Authorization: Bearer KEY`. By
+            default none is needed.
+        cors_origins (`Sequence[str]`, *optional*):
+            Origins of web pages, such as `"https://example.org"`, whose scripts may read the answers; `"*"` for all. By default
+            browsers let none do so.
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets `{"error": {"message": ...}}` and the status
-        400 (404 for another model, 413 for one of more than 64 MiB, 422 for an unknown field, 500 after a failure, 503 with `Retry-After` while 256 others wait, and 503 after
-        `app.state.shutdown()`, which ends each call at its next step). `app.state.scheduler` knows what is at work.
+        400 (401 without a key, 404 for another model, 413 for a body that is too large, 422 for an unknown field, 500 after a
+        failure, and 503 with `Retry-After` if too many wait, its time is over or the worker died). `app.state.drain(seconds)` is
+        the coroutine for the end: it refuses new requests with 503 and lets the others finish. `app.state.shutdown()` ends each
+        call at its next step, with the status 503. `app.state.scheduler` knows what is at work.
+
+    Raises:
+        `ValueError`: if a key cannot be sent in a header.
 
     Example:
 
@@ -97,14 +116,18 @@ def build_app(
     >>> uvicorn.run(app)  # doctest: +SKIP
     ```
     """
-    manager = LLaDAGenerateManager(model, batch_size)
+    limits = limits or Limits()
+    manager = LLaDAGenerateManager(model, batch_size, limits)
     served, state = ServedModel(model, tokenizer, names), LLaDAGenerationState(manager)
     text_handler = LLaDATextHandler(served, state)
     images = ImageReader(tokenizer, allow_remote_images) if served.sees_images else None
     card = {"id": names[0], "object": "model", "created": 0, "owned_by": "modeling_llada"}
     app = FastAPI(title="llada serve")
     app.state.shutdown, app.state.scheduler = state.shutdown, manager.worker.scheduler
-    app.add_middleware(BodyLimit)
+    max_body_mib = limits.max_body_mib or (
+        MAX_BODY_MIB if served.sees_images else 1 + served.longest_prompt * 6 // MIB
+    )
+    add_operations(app, manager.worker, names[0], limits, max_body_mib, api_keys, cors_origins, stop=state.shutdown)
 
     @app.exception_handler(ValueError)
     def invalid_request(request, error: ValueError):
@@ -148,10 +171,6 @@ def build_app(
         served.check_name(name)
         return card
 
-    @app.get("/health")
-    def health():
-        return {"status": "ok"}
-
     @app.post("/load_model")
     def load_model(body: dict):
         event = {"status": "ready", "model": served.check_name(body.get("model")), "cached": True}
@@ -184,12 +203,6 @@ async def with_last(events: AsyncIterator[str]) -> AsyncIterator[str]:
         async for event in events:
             yield event
     yield "data: [DONE]\n\n"
-
-
-def error_response(status_code: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error in the format of OpenAI."""
-    kind = "invalid_request_error" if status_code < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind}}, status_code, headers)
 
 
 @dataclass

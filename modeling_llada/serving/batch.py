@@ -63,11 +63,12 @@ def shared_options(call: Call) -> tuple:
 
 @dataclass
 class Counts:
-    """What the batches of a scheduler have done since it began; calls that run alone are not counted."""
+    """What a scheduler has done since it began. What is said of passes and rows leaves out the calls that run alone."""
 
     passes: int = 0  # forward passes, the pair of a guided one counted once
     refreshes: int = 0  # those of them that refresh a cache
     rows: int = 0  # rows of all passes
+    passes_alone: int = 0  # those of calls that run alone
 
 
 @dataclass
@@ -217,7 +218,8 @@ class Alone:
 
     has_room = False
 
-    def __init__(self, model: LLaDAGenerationMixin, job: Job) -> None:
+    def __init__(self, model: LLaDAGenerationMixin, job: Job, counts: Counts) -> None:
+        self.counts = counts
         self.jobs = [job]
         self.steps: Iterator[None] = model._denoise(job.call)
 
@@ -229,6 +231,7 @@ class Alone:
     def step(self) -> list[Job]:
         """Makes one step. Returns the call if it is finished."""
         for _ in self.steps:
+            self.counts.passes_alone += 1
             return []
         finished, self.jobs = self.jobs, []
         return finished

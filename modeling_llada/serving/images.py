@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from transformers import BatchFeature, ProcessorMixin
 
 from ..conversation import check_placeholders
@@ -23,7 +22,7 @@ from .fetching import fetch
 
 MAX_IMAGES = 16  # in one request
 MAX_IMAGE_BYTES = 20 * 2**20
-MAX_BODY_BYTES = 64 * 2**20
+MAX_BODY_MIB = 64
 FETCH_SECONDS = 10.0  # for all images of a request
 # Variables of the chat template that a request may set. All other names would be options of the processor.
 TEMPLATE_VARIABLES = ("system_prompt",)
@@ -224,23 +223,3 @@ def url_of(name: str, value: str | dict) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must have a `url` that is a text, but got {reprlib.repr(value)}.")
     return value
-
-
-class BodyLimit:
-    """ASGI middleware that refuses a larger body of a request, with the status 413, before it fills the memory."""
-
-    def __init__(self, app, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self.app, self.max_bytes = app, max_bytes
-
-    async def __call__(self, scope, receive, send) -> None:
-        num_bytes = 0
-
-        async def receive_some():
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self.max_bytes:
-                raise HTTPException(413, f"The request must have at most {self.max_bytes // 2**20} MiB.")
-            return message
-
-        await self.app(scope, receive_some if scope["type"] == "http" else receive, send)

@@ -24,6 +24,7 @@ class Job:
     output: LLaDAGenerationOutput | None = None
     error: Exception | None = None
     is_cancelled: bool = False
+    admitted: float | None = None  # when it got its slot, by `time.perf_counter`
 
     def cancel(self) -> None:
         """Takes the call out of the scheduler before its next step. Any thread may do so."""

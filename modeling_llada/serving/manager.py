@@ -5,7 +5,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from fastapi import HTTPException
@@ -18,14 +17,14 @@ from ..models.call_llada import Call
 from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
 from .job import Job
+from .limits import Limits
 from .request_options import RequestOptions
+from .request_record import RequestRecord, current_record
 from .scheduler import Scheduler
 from .worker import Worker
 
 
 logger = logging.get_logger(__name__)
-
-MAX_WAITING = 256  # requests that wait for a row; their prompts lie in memory, and their clients give up
 
 
 class LLaDAGenerationState(GenerationState):
@@ -50,7 +49,8 @@ class LLaDAGenerateManager(BaseGenerateManager):
     later.
     """
 
-    def __init__(self, model: LLaDAForMaskedLM, batch_size: int) -> None:
+    def __init__(self, model: LLaDAForMaskedLM, batch_size: int, limits: Limits) -> None:
+        self.limits = limits
         self.worker = Worker(Scheduler(model, batch_size))
 
     def generate_streaming(
@@ -94,13 +94,26 @@ class LLaDAGenerateManager(BaseGenerateManager):
         done: Callable[[Job], None],
         streamer: BaseStreamer | None = None,
     ) -> Job:
-        if len(self.worker.scheduler.waiting) >= MAX_WAITING:
-            raise HTTPException(503, f"{MAX_WAITING} requests are waiting. Try again later.", {"Retry-After": "1"})
+        num_waiting = len(self.worker.scheduler.waiting)
+        if num_waiting >= self.limits.max_waiting:
+            raise HTTPException(503, f"{num_waiting} requests are waiting. Try again later.", {"Retry-After": "1"})
+        self.limits.check_lengths(inputs["input_ids"].shape[-1], options.max_new_tokens)
         images = {name: inputs[name] for name in model.embedded_inputs if name in inputs}
         eos_token_id = check_request(model, inputs, options, has_images=bool(images))
-        streamer = None if streamer is None else AnswerStreamer(streamer, eos_token_id)
-        prepare = partial(prepare_call, model, inputs, images, options, streamer)
-        job = Job(prepare, done)
+        record = current_record.get()
+        streamer = None if streamer is None else AnswerStreamer(streamer, eos_token_id, record)
+
+        def prepare() -> Call:
+            call = prepare_call(model, inputs, images, options, streamer)
+            self.limits.check_steps(call)
+            return call
+
+        def end(job: Job) -> None:
+            if job.error is None:
+                record.note_end(job, answer_of(job))
+            done(job)
+
+        job = Job(prepare, end)
         if not images:  # else the vision tower has its turn first
             job.call = prepare()
             self.worker.scheduler.check_size(job.call)
@@ -163,11 +176,13 @@ class CancellableStreamer(DirectStreamer):
 class AnswerStreamer(BaseStreamer):
     """Passes the answer to the streamer of the server, without EOS and what follows it."""
 
-    def __init__(self, streamer: DirectStreamer, eos_token_id: int | list[int] | None) -> None:
-        self.streamer, self.eos_token_id = streamer, eos_token_id
+    def __init__(self, streamer: DirectStreamer, eos_token_id: int | list[int] | None, record: RequestRecord) -> None:
+        self.streamer, self.eos_token_id, self.record = streamer, eos_token_id, record
         self.is_prompt = True
 
     def put(self, value: torch.LongTensor) -> None:
+        if not self.is_prompt:
+            self.record.note_text()
         self.streamer.put(value if self.is_prompt else until_eos(value, self.eos_token_id))
         self.is_prompt = False
 
@@ -182,9 +197,14 @@ def settle(answer: asyncio.Future, job: Job) -> None:
     if job.error is not None:
         answer.set_exception(job.error)
         return
+    answer.set_result(answer_of(job))
+
+
+def answer_of(job: Job) -> torch.LongTensor:
+    """The tokens of the answer of a finished job, `(length,)`."""
     call = job.call
     eos_token_id = call.config.eos_token_id if call.config.stop_at_eos else None
-    answer.set_result(until_eos(job.output.sequences[0, call.prompt_length :], eos_token_id))
+    return until_eos(job.output.sequences[0, call.prompt_length :], eos_token_id)
 
 
 def call_in(loop: asyncio.AbstractEventLoop, function: Callable, *args) -> None:

@@ -3,6 +3,7 @@
 """The scheduler: which calls of `generate` are at work, and which wait."""
 
 import math
+import time
 from collections import deque
 
 import torch
@@ -109,7 +110,10 @@ class Scheduler:
             job.is_cancelled, was_cancelled = True, job.is_cancelled
             if error is not None and not was_cancelled:
                 job.error = error
-                job.done(job)
+                try:
+                    job.done(job)
+                except Exception as failure:  # which keeps the answer from nobody else
+                    logger.error("The end of a call has failed.", exc_info=failure)
 
     def _admit(self) -> None:
         """Admits calls in their order, until one has to wait."""
@@ -130,6 +134,7 @@ class Scheduler:
             job.call = job.prepare()
         self.check_size(job.call)
         reason = why_alone(job.call)
+        job.admitted = time.perf_counter()  # or later, if it has to wait
         if reason:
             logger.warning_once(f"A call shares no forward pass with others, because {reason}.")
         # A single client gets the recorded steps of `generate`: those of slots compute all of them.
@@ -141,7 +146,7 @@ class Scheduler:
         num_bytes = row_bytes(self.model, job.call)
         if not self._make_room(num_bytes):
             return False
-        self.batches[job] = Alone(self.model, job)
+        self.batches[job] = Alone(self.model, job, self.counts)
         self.bytes_of[job] = num_bytes
         return True
 

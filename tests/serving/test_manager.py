@@ -83,8 +83,10 @@ def test_requests_share_passes_and_get_the_answer_of_generate(app, poet, passes)
 
 @pytest.mark.parametrize("leaves_at_once", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_frees_its_row(app, passes, stream, leaves_at_once):
-    body = json.dumps(LONG | {"stream": stream}).encode()
+@pytest.mark.parametrize("alone", [{}, {"edit_threshold": 0.9}], ids=["shared passes", "alone"])
+def test_a_client_that_leaves_frees_its_row(app, passes, stream, leaves_at_once, alone):
+    options = LONG["generation_config"] | alone
+    body = json.dumps(LONG | {"stream": stream, "generation_config": options}).encode()
     scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b"", "http_version": "1.1"}
     scope |= {"headers": [(b"content-type", b"application/json")], "asgi": {"version": "3.0", "spec_version": "2.3"}}
     messages = [{"type": "http.request", "body": body, "more_body": False}]
@@ -140,11 +142,10 @@ def test_a_device_that_fails_at_every_touch_leaves_no_request_without_an_answer(
     assert answer.status_code == 200
 
 
-def test_more_requests_than_may_wait_are_asked_to_come_back(app, monkeypatch):
-    from modeling_llada.serving import manager
+def test_more_requests_than_may_wait_are_asked_to_come_back(poet):
+    from modeling_llada.serving import Limits, build_app
 
-    monkeypatch.setattr(manager, "MAX_WAITING", 2)
-    app.state.scheduler.batch_size = 1
+    app = build_app(*poet, ["tiny"], batch_size=1, limits=Limits(max_waiting=2))
     answers = post_all(app, 8 * [LONG])
     refused = [answer for answer in answers if answer.status_code != 200]
     assert 1 <= len(refused) <= 6, "some are answered"

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="needs the extra `serve`")
 
 from fastapi.testclient import TestClient
 
-from modeling_llada.serving import build_app, images
+from modeling_llada.serving import Limits, build_app, images
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,8 @@ class TestBadImages:
         answer = post(chat(GOOD, GOOD) + chat(GOOD, GOOD))
         assert answer.status == 400 and "the images of `messages` must have at most 12,288 pixels" in answer.message
 
-    def test_too_large_a_request(self, llada_v, monkeypatch):
-        monkeypatch.setattr(images.BodyLimit.__init__, "__defaults__", (2**20,))
-        client = TestClient(build_app(*llada_v, ["golden"]))
+    def test_too_large_a_request(self, llada_v):
+        client = TestClient(build_app(*llada_v, ["golden"], limits=Limits(max_body_mib=1)))
         answer = client.post("/v1/chat/completions", json={"messages": chat(image_part("A" * 2**20))})
         assert (
             answer.status_code == 413 and answer.json()["error"]["message"] == "The request must have at most 1 MiB."

@@ -1,0 +1,66 @@
+# Copyright 2026 The modeling_llada authors.
+# Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
+"""What is known of a request when it ends: for its line in the log, and for the metrics."""
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import torch
+
+from .job import Job
+
+
+@dataclass
+class RequestRecord:
+    """A request from its arrival to its end. The thread of the worker adds what it did; times are those of `time.perf_counter`."""
+
+    method: str = ""
+    path: str = ""
+    client: str = "-"
+    status: int | None = None
+    is_complete: bool = False  # its answer has been sent
+    has_left: bool = False  # the client went away before
+    arrived: float = field(default_factory=time.perf_counter)
+    admitted: float | None = None  # when its first row began
+    first_block: float | None = None  # when a stream got its first text
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    passes: int = 0
+    reasons: list[str] = field(default_factory=list)  # `stop` or `length` for each answer
+
+    @classmethod
+    def of(cls, scope: dict) -> "RequestRecord":
+        """The record of a request of ASGI."""
+        return cls(scope["method"], scope["path"], (scope.get("client") or "-")[0])
+
+    def note_text(self) -> None:
+        """Notes that a stream gets text."""
+        self.first_block = self.first_block or time.perf_counter()
+
+    def note_end(self, job: Job, answer: torch.LongTensor) -> None:
+        """Adds a finished call with its answer, `(length,)`, without EOS and what follows."""
+        self.admitted = self.admitted or job.admitted
+        self.prompt_tokens += job.call.prompt_length
+        self.answer_tokens += len(answer)
+        self.passes += int(job.output.num_forward_passes.sum())
+        self.reasons.append("stop" if len(answer) < job.call.config.max_new_tokens else "length")
+
+    def seconds_until(self, moment: float | None) -> float | None:
+        """The seconds from the arrival to a moment."""
+        return None if moment is None else moment - self.arrived
+
+    def line(self, seconds: float) -> str:
+        """The line of the request in the log, after as many seconds."""
+        status = "left" if self.has_left else self.status or 500
+        line = f"{self.client} {self.method} {quote(self.path)} {status} {seconds:.3f} s"
+        if self.reasons:
+            line += f", {self.prompt_tokens} + {self.answer_tokens} tokens, {self.passes} passes"
+        for what, moment in (("waited", self.admitted), ("first text after", self.first_block)):
+            if moment is not None:
+                line += f", {what} {self.seconds_until(moment):.3f} s"
+        return line
+
+
+current_record: ContextVar[RequestRecord] = ContextVar("current_record")
