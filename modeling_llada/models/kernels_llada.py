@@ -11,12 +11,15 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import nn
 from transformers import CompileConfig
 from transformers.activations import ACT2FN
+
+from .expert_kernels_llada import computes_in_groups, float32_logits, grouped_experts
+from .rotary_llada import apply_rotary_pos_emb
 
 
 def rms_norm(hidden_states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
@@ -28,19 +31,13 @@ def rotate(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
     """The rotary embedding of `apply_rotary_pos_emb`, half by half: `roll` would copy states that are not contiguous."""
     cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     rotated = hidden_states.new_empty(hidden_states.shape)
-    middle = hidden_states.shape[-1] // 2
-    first, second = slice(0, middle), slice(middle, None)
+    size = cos.shape[-1]
+    first, second = slice(0, size // 2), slice(size // 2, size)
     for half, other in ((first, second), (second, first)):
         product = hidden_states[..., half] * cos[..., half]
         torch.addcmul(product, hidden_states[..., other], sin[..., half], out=rotated[..., half])
+    rotated[..., size:] = hidden_states[..., size:]
     return rotated
-
-
-def rotate_at_once(hidden_states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """The same rotation, in a form of which `torch.compile` makes one kernel."""
-    other_half = hidden_states.roll(hidden_states.shape[-1] // 2, dims=-1)
-    rotated = hidden_states * cos.unsqueeze(2) + other_half * sin.unsqueeze(2)
-    return rotated.to(hidden_states.dtype)
 
 
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
@@ -48,19 +45,26 @@ def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     return nn.functional.silu(gate).mul_(up)
 
 
+def as_it_is(operation: Callable) -> Callable:
+    """The operation itself, where nothing is compiled."""
+    return operation
+
+
 @dataclass(frozen=True)
 class Kernels:
-    """The small operations, compiled or not."""
+    """The small operations, compiled or not. `prepare` gives others, such as those of the experts, in the same way."""
 
     rms_norm: Callable = rms_norm
     rotate: Callable = rotate
     swiglu: Callable = swiglu
+    prepare: Callable[[Callable], Callable] = as_it_is
 
     @classmethod
     def compile(cls, config: CompileConfig) -> "Kernels":
-        """Compiles each operation into one kernel."""
-        operations = {"rms_norm": rms_norm, "rotate": rotate_at_once, "swiglu": swiglu}
-        return cls(**{name: compile_one(operation, config) for name, operation in operations.items()})
+        """Compiles each operation into few kernels, and each only once for all layers."""
+        prepare = cache(partial(compile_one, config=config))
+        # Compiled, the rotation in this form is one kernel.
+        return cls(prepare(rms_norm), prepare(apply_rotary_pos_emb), prepare(swiglu), prepare)
 
 
 def compile_one(function: Callable, config: CompileConfig) -> Callable:
@@ -94,12 +98,19 @@ def fused_methods(module: nn.Module, kernels: Kernels) -> dict[str, Callable]:
     """The methods of a module that can be swapped, with their replacements. The structure of the module decides."""
     if is_rms_norm(module):
         return {"forward": lambda x: kernels.rms_norm(x, module.weight, module.variance_epsilon)}
+    if hasattr(module, "choose_experts"):
+        return {"choose_experts": kernels.prepare(module.choose_experts)} | float32_logits(module)
+    if computes_in_groups(module) and is_silu(module.act_fn) and is_plain(module.gate_up_proj):
+        return {"forward": partial(grouped_experts, module, kernels)}
     linears = fusable_projections(module)
     if not linears:
         return {}
-    if hasattr(module, "project_and_rotate"):
+    if not hasattr(module, "project_heads"):
+        return {"forward": partial(feed_forward, module, kernels, fuse(linears))}
+    if module.only_rotates:
         return {"project_and_rotate": partial(project_and_rotate, module, kernels, fuse(linears))}
-    return {"forward": partial(feed_forward, module, kernels, fuse(linears))}
+    rotate_apart = partial(project_and_rotate_apart, module, kernels)
+    return {"project_heads": partial(project_heads, module, fuse(linears)), "project_and_rotate": rotate_apart}
 
 
 def project_and_rotate(
@@ -111,10 +122,36 @@ def project_and_rotate(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The method of [`LLaDAAttention`] with one product in the place of three, and one rotation in the place of two."""
     states = nn.functional.linear(hidden_states, weight).unflatten(-1, (-1, attention.head_dim))
-    num_heads, num_kv_heads = (len(one.weight) // attention.head_dim for one in (attention.q_proj, attention.k_proj))
+    num_heads, num_kv_heads = num_heads_of(attention)
     rotated = kernels.rotate(states[..., : num_heads + num_kv_heads, :], *position_embeddings)
     query_states, key_states = rotated.tensor_split([num_heads], dim=-2)
     return query_states, key_states, states[..., num_heads + num_kv_heads :, :]
+
+
+def project_heads(
+    attention: nn.Module, weight: torch.Tensor, hidden_states: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The method of [`LLaDAAttention`] with one product in the place of three."""
+    states = nn.functional.linear(hidden_states, weight).unflatten(-1, (-1, attention.head_dim))
+    num_heads, num_kv_heads = num_heads_of(attention)
+    return states.split([num_heads, num_kv_heads, num_kv_heads], dim=-2)
+
+
+def project_and_rotate_apart(
+    attention: nn.Module,
+    kernels: Kernels,
+    hidden_states: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The method of [`LLaDAAttention`] where queries and keys have norms of their own before the rotation."""
+    query_states, key_states, value_states = attention.project(hidden_states)
+    rotated = (kernels.rotate(states, *position_embeddings) for states in (query_states, key_states))
+    return *rotated, value_states
+
+
+def num_heads_of(attention: nn.Module) -> tuple[int, int]:
+    """The numbers of heads of queries, and of keys and values."""
+    return tuple(len(one.weight) // attention.head_dim for one in (attention.q_proj, attention.k_proj))
 
 
 def feed_forward(mlp: nn.Module, kernels: Kernels, weight: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -155,11 +192,11 @@ def fusable_projections(module: nn.Module) -> list[nn.Linear]:
     """
     The projections of a module that have the same input, if they can run as one product.
 
-    They can if the module is an attention or a gated feed-forward network without other parts, such as norms of the
-    heads, and if the projections are plain, without adapters and quantized weights.
+    They can if the module is an attention of this package or a gated feed-forward network without other parts, and if the
+    projections are plain, without adapters and quantized weights.
     """
     children = dict(module.named_children())
-    if set(children) == {"q_proj", "k_proj", "v_proj", "o_proj"} and getattr(module, "can_be_fused", False):
+    if hasattr(module, "project_heads"):
         linears = [module.q_proj, module.k_proj, module.v_proj]
     elif set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and is_silu(module.act_fn):
         linears = [module.gate_proj, module.up_proj]

@@ -77,8 +77,6 @@ class LLaDARMSNorm(nn.Module):
 class LLaDAAttention(nn.Module):
     """Multi-head attention over the whole canvas, without a causal mask."""
 
-    can_be_fused = True  # whether nothing but the rotation happens to the projections; see `kernels_llada.py`
-
     def __init__(self, config: LLaDAConfig, layer_idx: int):
         super().__init__()
         self.config = config
@@ -145,15 +143,22 @@ class LLaDAAttention(nn.Module):
         key_states = apply_rotary_pos_emb(key_states, *position_embeddings)
         return query_states, key_states, value_states
 
+    @property
+    def only_rotates(self) -> bool:
+        """Whether nothing but the rotation happens to the projections; see `kernels_llada.py`."""
+        return not self.config.use_qk_norm
+
     def project(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values, each `(batch, length, num_heads, head_dim)`."""
-        hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query_states, key_states, value_states = (
-            project(hidden_states).view(hidden_shape) for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        query_states, key_states, value_states = self.project_heads(hidden_states)
         if self.config.use_qk_norm:  # CODEPATH: models that were converted from Qwen3, and not LLaDA-8B
             query_states, key_states = self.q_norm(query_states), self.k_norm(key_states)
         return query_states, key_states, value_states
+
+    def project_heads(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The products alone."""
+        hidden_shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+        return tuple(project(hidden_states).view(hidden_shape) for project in (self.q_proj, self.k_proj, self.v_proj))
 
 
 class LLaDAMLP(nn.Module):

@@ -60,8 +60,6 @@ BLOCKS = BlockGeometry("absolute", sees_suffix=False, attention="block_causal")
 class LLaDA2MoeAttention(LLaDAAttention):
     """The attention of LLaDA. It is causal between blocks by its mask."""
 
-    can_be_fused = False
-
 
 class LLaDA2MoeRouter(Qwen3MoeTopKRouter):
     """
@@ -96,26 +94,40 @@ class LLaDA2MoeRouter(Qwen3MoeTopKRouter):
         The logits, and the weights and the indices of the chosen experts, `(num_tokens, num_experts_per_tok)`, in float32. With
         block routing also the block of each token, `(batch, length)`, and which tokens are no padding.
         """
-        with maybe_autocast(hidden_states.device.type, enabled=False):  # autocast would round the logits
-            router_logits = nn.functional.linear(hidden_states.float(), self.weight.float())
-        scores = router_logits.sigmoid()
-        choice = scores.detach() if self.expert_bias is None else scores.detach() + self.expert_bias
+        router_logits = self.logits_of(hidden_states)
+        allowed = None
         if block_of_token is not None:
+            choice = selection_scores(router_logits.sigmoid(), self.expert_bias)
             allowed = self.shared_by_blocks(choice.view(*block_of_token.shape, -1), block_of_token, is_real)
-            choice = choice.masked_fill(~allowed.flatten(0, 1), -torch.inf)
-        elif self.num_groups > 1:
-            choice = choice.masked_fill(~self.in_best_groups(choice), -torch.inf)
-        index = choice.topk(self.top_k, dim=-1).indices
-        weights = scores.gather(-1, index)
-        weights = weights / (weights.sum(-1, keepdim=True) + 1e-20) * self.scaling_factor
-        return router_logits, weights, index
+            allowed = allowed.flatten(0, 1)
+        options = self.top_k, self.num_groups, self.num_chosen_groups, self.scaling_factor
+        return router_logits, *self.choose_experts(router_logits, self.expert_bias, allowed, *options)
 
-    def in_best_groups(self, choice: torch.Tensor) -> torch.BoolTensor:
-        """The experts of the best groups of each token, by the sum of the two best experts of a group."""
-        groups = choice.unflatten(-1, (self.num_groups, -1))
-        best = groups.topk(2, dim=-1).values.sum(-1).topk(self.num_chosen_groups, dim=-1).indices
-        is_best = torch.zeros(groups.shape[:-1], dtype=torch.bool, device=choice.device).scatter(-1, best, True)
-        return is_best.unsqueeze(-1).expand_as(groups).flatten(-2)
+    def logits_of(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The logits of all experts in float32."""
+        with maybe_autocast(hidden_states.device.type, enabled=False):  # autocast would round the logits
+            return nn.functional.linear(hidden_states.float(), self.weight.float())
+
+    @staticmethod
+    def choose_experts(
+        router_logits: torch.Tensor,
+        expert_bias: torch.Tensor | None,
+        allowed: torch.BoolTensor | None,
+        top_k: int,
+        num_groups: int,
+        num_chosen_groups: int,
+        scaling_factor: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights and the indices of the chosen experts, out of those that are `allowed` or of the best groups."""
+        scores = router_logits.sigmoid()
+        choice = selection_scores(scores, expert_bias)
+        if allowed is not None:
+            choice = choice.masked_fill(~allowed, -torch.inf)
+        elif num_groups > 1:
+            choice = in_best_groups(choice, num_groups, num_chosen_groups)
+        index = choice.topk(top_k, dim=-1).indices
+        weights = scores.gather(-1, index)
+        return weights / (weights.sum(-1, keepdim=True) + 1e-20) * scaling_factor, index
 
     def shared_by_blocks(
         self, choice: torch.Tensor, block_of_token: torch.LongTensor, is_real: torch.BoolTensor | None
@@ -126,6 +138,19 @@ class LLaDA2MoeRouter(Qwen3MoeTopKRouter):
         most = torch.full_like(choice, -torch.inf).scatter_reduce(1, index, counted, "amax")
         shared = torch.zeros_like(choice, dtype=torch.bool).scatter(-1, most.topk(self.capacity, dim=-1).indices, True)
         return shared.gather(1, index)
+
+
+def selection_scores(scores: torch.Tensor, expert_bias: torch.Tensor | None) -> torch.Tensor:
+    """What experts are chosen by: their scores and the bias."""
+    return scores.detach() if expert_bias is None else scores.detach() + expert_bias
+
+
+def in_best_groups(choice: torch.Tensor, num_groups: int, num_chosen: int) -> torch.Tensor:
+    """The same numbers, minus infinity outside of the best groups of each token by the sum of the two best experts of a group."""
+    groups = choice.unflatten(-1, (num_groups, -1))
+    best = groups.topk(2, dim=-1).values.sum(-1).topk(num_chosen, dim=-1).indices
+    outside = torch.full(groups.shape[:-1], -torch.inf, device=choice.device).scatter(-1, best, 0.0)
+    return (groups + outside.unsqueeze(-1)).flatten(-2)
 
 
 class LLaDA2MoeSparseMLP(nn.Module):

@@ -52,7 +52,10 @@ class LLaDAMoeMaskedLMOutput(MaskedLMOutput):
 class LLaDAMoeAttention(LLaDAAttention):
     """The attention of LLaDA with a limit of queries, keys and values."""
 
-    can_be_fused = False
+    @property
+    def only_rotates(self) -> bool:
+        """Whether nothing but the rotation happens to the projections."""
+        return super().only_rotates and self.config.clip_qkv is None
 
     def project(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values, each `(batch, length, num_heads, head_dim)`."""
@@ -75,11 +78,18 @@ class LLaDAMoeRouter(Qwen3MoeTopKRouter):
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The logits, and the weights and the indices of the chosen experts, `(num_tokens, num_experts_per_tok)`."""
         router_logits = nn.functional.linear(hidden_states, self.weight)
+        return router_logits, *self.choose_experts(router_logits, self.expert_bias, self.top_k)
+
+    @staticmethod
+    def choose_experts(
+        router_logits: torch.Tensor, expert_bias: torch.Tensor | None, top_k: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights and the indices of the chosen experts."""
         scores = router_logits.softmax(dim=-1, dtype=torch.float)
-        if self.expert_bias is not None:
-            scores = scores + self.expert_bias  # it stays in the weights, too
-        weights, index = scores.topk(self.top_k, dim=-1)
-        return router_logits, weights.to(router_logits.dtype), index
+        if expert_bias is not None:
+            scores = scores + expert_bias  # it stays in the weights, too
+        weights, index = scores.topk(top_k, dim=-1)
+        return weights.to(router_logits.dtype), index
 
 
 class LLaDAMoeSparseMLP(nn.Module):
