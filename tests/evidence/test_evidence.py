@@ -131,7 +131,7 @@ def test_commands_parse(made, monkeypatch):
 def parser_of(script):
     """The function that parses the arguments of a script or a package."""
     name = script.removesuffix(".py").replace("/", ".")
-    is_package = name in ("recipes.families", "recipes.smollm2", "recipes.sudoku", "recipes.vision")
+    is_package = name in ("evidence.exact", "recipes.families", "recipes.smollm2", "recipes.sudoku", "recipes.vision")
     spec = importlib.util.find_spec(f"{name}.__main__" if is_package else name)
     module = importlib.import_module(spec.name)
     return module.make_parser().parse_args if hasattr(module, "make_parser") else module.parse_arguments
