@@ -23,7 +23,7 @@ def add_decoding_arguments(
     parser: argparse.ArgumentParser, without: Collection[str] = ("num_return_sequences",), is_fast: bool = False
 ) -> None:
     """
-    Adds the options of `LLaDAGenerationConfig` under their names, all but a few, and `--seed`. `is_fast`: the command calls
+    Adds the options of `LLaDAGenerationConfig` under their names, and `--seed`, all but a few. `is_fast`: the command calls
     `with_fast_default`.
     """
     text = "An option that is left out has its value in the checkpoint's generation_config.json, or its default."
@@ -36,7 +36,8 @@ def add_decoding_arguments(
     for option in OPTIONS:
         if option.name not in without:
             group.add_argument(flag_of(option.name), **argument_of(option))
-    group.add_argument("--seed", type=int, metavar="N", help="seed of the sampling (default: a random one)")
+    if "seed" not in without:
+        group.add_argument("--seed", type=int, metavar="N", help="seed of the sampling (default: a random one)")
 
 
 def flag_of(name: str) -> str:

@@ -3,12 +3,28 @@
 """`llada serve`: a server with the API of OpenAI."""
 
 import argparse
+import asyncio
+import logging
+import signal
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from .arguments import add_model_arguments, check_minimum, find_checkpoint, open_with_processor
+from .decoding import add_decoding_arguments, check_options, chosen_options
 from .errors import CommandError, warn
+from .serve_options import (
+    add_access_arguments,
+    add_limit_arguments,
+    check_limits,
+    chosen_limits,
+    is_open_to_others,
+    read_keys,
+)
+
+
+UNREAD_SECONDS = 5  # after which a client that does not read its answer no longer keeps the server from its end
 
 
 EXAMPLES = """examples:
@@ -26,7 +42,10 @@ EXAMPLES = """examples:
 endpoints:
   /v1/chat/completions  needs a chat template; plain and streaming
   /v1/completions       plain and streaming
-  /v1/models, /v1/models/NAME, /health
+  /v1/models, /v1/models/NAME
+  /health               the server is alive
+  /ready                its worker answers; 503 while it shuts down
+  /metrics              for Prometheus
 
 fields of a request:
   model                 the name of the folder, or the value of --model; may be left out
@@ -43,7 +62,12 @@ fields of a request:
   ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...
 
 EOS and the padding after it are neither sent nor counted: finish_reason is "stop" if there was an EOS, else "length".
-Up to --batch-size requests are answered side by side, and share forward passes where their options allow it. The server has no authentication: --host 0.0.0.0 opens it to everyone.
+Up to --batch-size requests are answered side by side, and share forward passes where their options allow it. --host 0.0.0.0 opens the server to everyone who has a key, or to all without keys.
+
+environment:
+  LLADA_API_KEY  keys, one in a line
+
+Each request has a line in the log (stderr). SIGTERM lets the requests at work finish; Ctrl-C ends them.
 """
 
 
@@ -70,21 +94,37 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="fetch the images of requests from http and https URLs: public addresses only, at most 20 MiB in 10 seconds",
     )
+    add_access_arguments(parser)
+    add_limit_arguments(parser)
+    add_decoding_arguments(parser, without=("num_return_sequences", "seed"))
 
 
 def run(args: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     check_minimum(args, batch_size=1)
+    check_limits(args)
+    keys, options = read_keys(args), chosen_options(args)
     name = find_checkpoint(args.model)
-    with bind(args.host, args.port) as listener:  # before the weights are read
-        model, processor = open_with_processor(name, args, check_dependencies)
-        from modeling_llada.serving import build_app
 
+    def check() -> None:
+        check_dependencies()
+        check_options(options)
+
+    with bind(args.host, args.port) as listener:  # before the weights are read
+        model, processor = open_with_processor(name, args, check)
+        from modeling_llada.serving import Limits, build_app
+
+        # What a request leaves out has these values.
+        model.generation_config = model._merge_generation_config(None, options)
         if processor.chat_template is None:
             warn(f"{name} has no chat template, so only `/v1/completions` works.")
-        names = [served_name(name), name]
-        app = build_app(model, processor, names, args.allow_remote_images, args.batch_size)
-        serve(app, listener, names[0])
+        if is_open_to_others(args.host) and not keys:
+            warn(f"everyone who reaches {args.host} may use the server. `--api-key-file` asks for keys.")
+        names, limits = [served_name(name), name], Limits(**chosen_limits(args))
+        app = build_app(
+            model, processor, names, args.allow_remote_images, args.batch_size, limits, keys, args.cors_origin
+        )
+        serve(app, listener, names[0], args.drain_seconds)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -112,8 +152,10 @@ def check_dependencies() -> None:
     """Raises a `CommandError` if the packages of the server are not installed."""
     from transformers.utils.import_utils import is_serve_available
 
-    if not is_serve_available():
-        raise CommandError("`llada serve` needs fastapi, uvicorn and openai: pip install -e '.[serve]'.")
+    if not is_serve_available() or find_spec("prometheus_client") is None:
+        raise CommandError(
+            "`llada serve` needs fastapi, uvicorn, openai and prometheus-client: pip install -e '.[serve]'."
+        )
 
 
 def served_name(name: str) -> str:
@@ -122,23 +164,40 @@ def served_name(name: str) -> str:
     return folder.resolve().name if folder.is_dir() else name
 
 
-def serve(app, listener: socket.socket, name: str) -> None:
+def serve(app, listener: socket.socket, name: str, drain_seconds: float) -> None:
     """Runs the server, and writes its address when it answers."""
     import uvicorn
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     class Server(uvicorn.Server):
+        signals: tuple[int, ...] = ()
+
+        def handle_exit(self, signal_number, frame) -> None:
+            self.signals += (signal_number,)
+            super().handle_exit(signal_number, frame)
+
         async def startup(self, sockets=None) -> None:
             await super().startup(sockets=sockets)
             sys.stdout.write(describe(listener, name) + "\n")
             sys.stdout.flush()
 
         async def shutdown(self, sockets=None) -> None:
+            if self.signals == (signal.SIGTERM,):
+                await self.drain()
             app.state.shutdown()
             await super().shutdown(sockets=sockets)
 
-    logging.set_verbosity_error()  # otherwise each request logs a warning
-    config = uvicorn.Config(app, log_level="warning", access_log=False)
+        async def drain(self) -> None:
+            """Lets the requests at work finish, until another signal comes. New ones are refused, so it still listens."""
+            draining = asyncio.ensure_future(app.state.drain(drain_seconds))
+            while not draining.done() and len(self.signals) == 1:
+                await asyncio.wait([draining], timeout=0.1)
+            draining.cancel()
+
+    transformers_logging.set_verbosity_error()  # otherwise each request logs a warning
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("modeling_llada.serving").setLevel(logging.INFO)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=UNREAD_SECONDS)
     Server(config).run(sockets=[listener])
 
 

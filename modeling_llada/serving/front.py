@@ -101,6 +101,7 @@ class Front:
 
     async def _end_late(self, record: RequestRecord, is_stream: bool, scope, receive, send) -> None:
         """Answers a request whose time is over, also in the middle of a stream."""
+        record.note_error()
         text = f"The request took longer than the {self.max_seconds:g} seconds that it may take."
         if record.status is None:
             await error_response(503, text, COME_BACK)(scope, receive, send)

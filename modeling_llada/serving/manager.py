@@ -111,6 +111,8 @@ class LLaDAGenerateManager(BaseGenerateManager):
         def end(job: Job) -> None:
             if job.error is None:
                 record.note_end(job, answer_of(job))
+            else:
+                record.note_error()
             done(job)
 
         job = Job(prepare, end)

@@ -47,7 +47,7 @@ class Metrics:
         name = self.model_name
         if record.has_left:
             self.ends.labels(name, "abort").inc()
-        elif status >= 500:
+        elif status >= 500 or record.has_failed:
             self.ends.labels(name, "error").inc()
         for reason in record.reasons:
             self.ends.labels(name, reason).inc()

@@ -22,6 +22,7 @@ class RequestRecord:
     status: int | None = None
     is_complete: bool = False  # its answer has been sent
     has_left: bool = False  # the client went away before
+    has_failed: bool = False  # an answer ended with an error, perhaps in the middle of a stream
     arrived: float = field(default_factory=time.perf_counter)
     admitted: float | None = None  # when its first row began
     first_block: float | None = None  # when a stream got its first text
@@ -39,6 +40,10 @@ class RequestRecord:
         """Notes that a stream gets text."""
         self.first_block = self.first_block or time.perf_counter()
 
+    def note_error(self) -> None:
+        """Notes that an answer ends with an error."""
+        self.has_failed = True
+
     def note_end(self, job: Job, answer: torch.LongTensor) -> None:
         """Adds a finished call with its answer, `(length,)`, without EOS and what follows."""
         self.admitted = self.admitted or job.admitted
@@ -53,7 +58,13 @@ class RequestRecord:
 
     def line(self, seconds: float) -> str:
         """The line of the request in the log, after as many seconds."""
-        status = "left" if self.has_left else self.status or 500
+        status = (
+            "left"
+            if self.has_left
+            else f"{self.status} failed"
+            if self.status == 200 and self.has_failed
+            else self.status or 500
+        )
         line = f"{self.client} {self.method} {quote(self.path)} {status} {seconds:.3f} s"
         if self.reasons:
             line += f", {self.prompt_tokens} + {self.answer_tokens} tokens, {self.passes} passes"

@@ -123,6 +123,7 @@ class TestLimits:
         *_, error, done = [line for line in answer.text.splitlines() if line]
         assert answer.status_code == 200 and '"text":' in answer.text
         assert "longer than the 0.4 seconds" in error and done == "data: [DONE]"
+        assert numbers_of(app)["llada:request_success_total", "error"] == 1
         wait_until(lambda: app.state.scheduler.is_idle)
 
     @pytest.mark.parametrize("limit", [{"max_waiting": 0}, {"max_seconds": -1}, {"max_steps": 1.5}], ids=str)
