@@ -8,7 +8,7 @@ python -m benchmarks
 import json
 from pathlib import Path
 
-from benchmarks import decode_tables, pretraining, scale_table, train_tables, vision_table
+from benchmarks import decode_tables, experts, pretraining, scale_table, train_tables, vision_table
 from benchmarks.decode_requirements import requirement_section
 from modeling_llada.pipes import quiet_when_closed
 from modeling_llada.writing import write_atomically
@@ -36,14 +36,14 @@ def pages(folder: Path = FOLDER) -> dict[Path, str]:
     The pages by their path: in a folder the measured tables and the requirements in the page that explains them, and beside it
     the pages about pictures and about scale.
     """
-    decode, train = (
+    decode, of_experts, train = (
         {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"results/{pattern}"))}
-        for pattern in ("decode*.json", "train_*.json")
+        for pattern in ("decode*.json", "experts*.json", "train_*.json")
     )
     page = (folder / "README.md").read_text(encoding="utf-8")
     page = fill(page, "decode", requirement_section(list(decode.values())))
     page = fill(page, "train", train_tables.requirement_section(list(train.values())))
-    parts = [*decode_tables.sections(decode), *train_tables.sections(train)]
+    parts = decode_tables.sections(decode) + experts.sections(list(of_experts.values())) + train_tables.sections(train)
     vision = json.loads((folder / "results/vision_h200.json").read_text(encoding="utf-8"))
     docs = folder.parent / "docs"
     about_pictures, about_scale = docs / "vision.md", docs / "scale.md"

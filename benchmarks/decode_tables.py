@@ -47,22 +47,34 @@ def title(report: dict) -> str:
 
 def header(report: dict) -> str:
     """The model, the machine, and the assumptions of the roofline."""
-    machine, versions, model = report["machine"], report["versions"], report["model"]
+    model = report["model"]
     return (
-        f"{model['name']}, {model['parameters'] / 1e6:,.0f} M parameters, {report['arguments']['dtype']}, on "
-        f"{machine['name']} ({machine['threads']} threads), "
+        f"{model['name']}, {model['parameters'] / 1e6:,.0f} M parameters, {circumstances(report)} The baseline is "
+        f"`{report['baseline']}`."
+    )
+
+
+def circumstances(report: dict) -> str:
+    """The precision, the machine, and the assumptions of the roofline."""
+    machine, versions = report["machine"], report["versions"]
+    return (
+        f"{report['arguments']['dtype']}, on {machine['name']} ({machine['threads']} threads), "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + f". Roofline: {report['rates']['text']}. The baseline is `{report['baseline']}`."
+        + f". Roofline: {report['rates']['text']}."
     )
 
 
 def table(rows: list[dict], aligned: bool = True) -> str:
-    """The rows as a Markdown table, after the values that all of them share, and why rows are missing."""
-    texts = [cells(row) for row in rows]
-    constants = {column: value for column in texts[0] if (value := shared_value(column, texts))}
-    shown = [{column: text for column, text in row.items() if column not in constants} for row in texts]
+    """The rows as a Markdown table, and why rows are missing."""
     skipped = {f"not run, {name(row)}": row["skipped"] for row in rows if row["skipped"]}
-    text = report_table(shown, skipped, aligned)
+    return table_of_differences([cells(row) for row in rows], skipped, aligned)
+
+
+def table_of_differences(texts: list[dict[str, str]], skipped: dict[str, str], aligned: bool) -> str:
+    """The cells of rows as a Markdown table, after the values that all of them share."""
+    constants = {column: value for column in texts[0] if (value := shared_value(column, texts))}
+    differences = [{column: text for column, text in row.items() if column not in constants} for row in texts]
+    text = report_table(differences, skipped, aligned)
     if not constants:
         return text
     return "In all rows: " + "; ".join(f"{column} {value}" for column, value in constants.items()) + ".\n\n" + text

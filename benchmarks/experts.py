@@ -3,7 +3,7 @@
 """How fast do the families with experts decode, and how far is that from reading each expert once?
 
     python -m benchmarks.experts --json benchmarks/results/experts.json
-    python -m benchmarks.experts --shape llada2-mini --batch 1 --engine graph eager --experts by_device batched_mm
+    python -m benchmarks.experts --shape llada2-mini --batch 1 --engine graph compiled eager
     python -m benchmarks.experts --shape tiny-llada2 tiny-llada-moe --device cpu --prompt 16 --answer 32 --block-length 8
 
 Weights are random, drawn on the device in the shape of LLaDA2.0-mini (16B) and of LLaDA-MoE-7B-A1B. Masks without a trained network
@@ -24,8 +24,9 @@ from functools import partial
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import CompileConfig, PreTrainedModel
 
+from benchmarks.decode_tables import circumstances, table_of_differences
 from benchmarks.report import (
     add_model_arguments,
     check_layers,
@@ -41,13 +42,17 @@ from benchmarks.timing import count_synchronizations, seconds_of, summary, take_
 from modeling_llada import LLaDAConfig
 from modeling_llada.models.engine_llada import LENGTH_MULTIPLE
 from modeling_llada.models.experts_llada_moe import LLaDAExperts
-from reporting.markdown import report_table
+from reporting.markdown import joined
 from reporting.results import rounded
 
 
 # Tokens a second of LLaDA2.1-mini at batch 1 on an H20, as SGLang has published them.
 PUBLISHED = {"llada2-mini": 592}
-ENGINES = {"graph": {}, "eager": {"disable_compile": True}}
+ENGINES = {
+    "graph": {},
+    "compiled": {"compile_config": CompileConfig()},
+    "eager": {"disable_compile": True},
+}
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         save_report(report, args.json)
-    print(f"{report['machine']['name']}, {args.dtype}, {args.prompt} + {args.answer}. Roofline: {rates}.")
-    print(report_table([texts_of(row) for row in report["rows"]], {}, True))
+    print(circumstances(report))
+    print(table_of_differences([texts_of(row) for row in report["rows"]], {}, aligned=True))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -275,10 +280,23 @@ def measure(seconds: list[float], first_steps: list[float], first: dict, cell: C
     return rounded(values)
 
 
+def sections(reports: list[dict]) -> list[str]:
+    """A section in Markdown for each report."""
+    parts = []
+    for report in reports:
+        arguments, texts = report["arguments"], [texts_of(row) for row in report["rows"]]
+        title = f"{joined(arguments['shape'])} on {report['machine']['name']}: batch {joined(arguments['batch'])}"
+        table = table_of_differences(texts, {}, aligned=False)
+        parts.append(f"## {title}\n\n{circumstances(report)}\n\n`{report['command']}`\n\n{table}\n")
+    return parts
+
+
 def texts_of(row: dict) -> dict[str, str]:
     """The columns of the table."""
     expected, measured = row["expected"], row["measured"] or {}
     texts = {name: str(row[name]) for name in ("shape", "mode", "experts", "engine", "batch")}
+    texts["prompt + answer"] = f"{row['prompt']} + {row['answer']}"
+    texts["tokens a step"] = str(row["tokens_per_step"])
     texts["of experts"] = f"{expected['experts_touched']:.0f}"
     texts["GB a step"] = f"{expected['all_gb']:.3g}"
     texts["roofline ms"] = f"{expected['roofline_ms']:.3g}"

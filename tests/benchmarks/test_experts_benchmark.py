@@ -7,7 +7,6 @@ import shlex
 
 import pytest
 import torch
-from transformers import CompileConfig
 
 from benchmarks import experts
 from benchmarks.experts import Cell, expect
@@ -48,6 +47,8 @@ def test_rows(run, capsys):
         assert values["roofline_percent"] == pytest.approx(expected, rel=1e-3)
         assert len(values["seconds"]) == 2 and values["syncs_a_pass"] is None
     assert "| tiny-llada2 " in capsys.readouterr().out
+    [section] = experts.sections([report])
+    assert section.startswith("## tiny-llada2 and tiny-llada-moe on ") and "In all rows: experts by_device;" in section
 
 
 @pytest.mark.parametrize(
@@ -83,9 +84,10 @@ def test_tokens_are_spread_over_the_experts():
 
 
 def test_steps_that_are_recorded_have_padded_canvases(run, monkeypatch):
-    """As on a GPU."""
-    monkeypatch.setattr(experts, "ENGINES", {"graph": {"compile_config": CompileConfig(backend="eager")}})
-    row = run("--shape", "tiny-llada-moe", "--experts", "grouped_mm", "--repeats", "1")["rows"][0]
+    """As on a GPU, but for the compiler."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    options = ["--engine", "compiled", "--experts", "grouped_mm", "--repeats", "1"]
+    row = run("--shape", "tiny-llada-moe", *options)["rows"][0]
     assert (row["prompt"] + row["answer"]) % LENGTH_MULTIPLE and row["measured"]["tokens_per_second"] > 0
 
 
