@@ -15,6 +15,9 @@ STEP_NAMES = [counted(steps, "step") for steps in STEPS]
 MANY, HALF, ONE = (STEP_NAMES[index] for index in (0, 1, -1))
 WARMED = ("random", "low_confidence")
 LEAP = "confidence_threshold 0.9, leap_threshold 0.6"
+SMALL = "python -m evidence.exact --length 5 --samples 20000 --json exact_small.json"
+WINDOW = "dual cache, suffix_window 1"
+LEFT_TO_RIGHT = "constraint, blocks of 1"
 CONSTRAINTS = ("random", "margin", "low_confidence", "blocks of 1", "blocks of 2")
 
 
@@ -44,7 +47,7 @@ def measured(results: dict) -> str:
             f"strongly on its neighbours; the most probable text has {100 * values['most_probable']:.1f}%, and the entropy of the "
             f"texts is {values['entropy']:.2f} nats. What a sampler produces is computed without sampling, over everything that can "
             "happen in its steps. Cells are the total variation from the truth (the share of texts that would have to change), "
-            "and in brackets the entropy of what is produced. Temperature 1 if nothing else is said.",
+            "and in brackets the entropy of what is produced. The temperature is one if nothing else is said.",
             "**Remasking and steps.**",
             grid(found, REMASKINGS, STEP_NAMES),
             "**Blocks**, one token a step.",
@@ -58,8 +61,8 @@ def measured(results: dict) -> str:
                 [f"`{name}={value:g}` {cell(found[f'margin, {name} {value:g}'])}" for name, value in LIMITS.items()]
             )
             + ".",
-            f"**Caches and constraints**, from {settings['samples']:,} sampled texts each. The estimate is 0 on average for a sampler "
-            "that is right, so it can be below 0. The constraint asks for an even number of one of the tokens, so each token "
+            f"**Caches and constraints**, from {settings['samples']:,} sampled texts each. The estimate is nothing on average for a "
+            "sampler that is right, so it can be negative. The constraint asks for an even number of one of the tokens, so each token "
             "depends on all others; the truth is the distribution of the texts that keep it.",
             sampled_table(sampled),
         ]
@@ -97,7 +100,7 @@ def differences(results: dict) -> str:
             "shows that `generate` keeps the right positions. What a stale cache costs a network is in [quality.md](quality.md).",
             "- A constraint is kept, but what is sampled is not the truth given the constraint, because the tokens of later steps are "
             f"counted as if they were independent: {estimate(sampled['constraint, margin'])} in one block, "
-            f"{estimate(sampled['constraint, blocks of 1'])} from left to right.",
+            f"{estimate(sampled[LEFT_TO_RIGHT])} from left to right.",
             "- The bound on the log-likelihood, eq. 6, is an equality for this model; the tests hold `log_likelihood` to it.",
             "- A text of a few tokens of a small vocabulary is far from language. How far a sampler is off depends on the model; whether "
             "it is exact does not.",
@@ -113,9 +116,7 @@ def commands(results: dict) -> list[Command]:
             results["measured"]["seconds"],
             "one CPU thread, shared with other work",
         ),
-        Command(
-            "python -m evidence.exact --length 5 --samples 20000 --json exact_small.json", "the same on shorter texts"
-        ),
+        Command(SMALL, "the same on shorter texts"),
     ]
 
 
@@ -155,7 +156,7 @@ def rule_table(found: dict) -> str:
 
 
 def sampled_table(sampled: dict) -> str:
-    caches = ["no cache", *(f"{name} cache" for name in CACHES), "dual cache, suffix_window 1"]
+    caches = ["no cache", *(f"{name} cache" for name in CACHES), WINDOW]
     names = caches + [f"constraint, {name}" for name in CONSTRAINTS]
     return table(["", "total variation"], [[name, estimate(sampled[name])] for name in names])
 
@@ -170,7 +171,8 @@ def draw_exact(figure, results, theme) -> None:
         points = sorted((found[name]["forward_passes"], found[name]["total_variation"]) for name in names)
         draw_line(axes, theme, index, family, points)
     logarithmic(axes, "x", [1, 2, 4, 8])
-    axes.set_ylim(-0.03, 1)
+    axes.set_ylim(-0.03, 1.35)  # room for the legend
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes.legend(loc="upper left", fontsize=8, ncols=2)
     axes = panel(figure, (0.56, 0.14, 0.42, 0.68), "one token a step", "temperature", "total variation")
     for name in WARMED:
