@@ -34,32 +34,37 @@ EXAMPLES = """examples:
   send the request from Python:
     client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
     client.chat.completions.create(model="llada-poet", messages=[{"role": "user", "content": "床前明月光，"}])
-  set any option of `LLaDAGenerationConfig` in a request:
-    client.chat.completions.create(..., extra_body={"generation_config": '{"steps": 8, "block_length": 16}'})
+  set decoding options in a request:
+    client.chat.completions.create(..., extra_body={"steps": 8, "block_length": 16})
   chat in the terminal (the default of this client is 256 tokens at temperature 1):
     transformers chat llada-poet http://127.0.0.1:8000/v1 max_new_tokens=24 do_sample=False
 
 endpoints:
   /v1/chat/completions  needs a chat template; plain and streaming
-  /v1/completions       plain and streaming
+  /v1/completions       plain and streaming; fills masks in the prompt, and the gap before a suffix
   /v1/models, /v1/models/NAME
   /health               the server is alive
   /ready                its worker answers; 503 while it shuts down
   /metrics              for Prometheus
 
-fields of a request:
+fields of a request (docs/serving.md says more):
   model                 the name of the folder, or the value of --model; may be left out
-  max_tokens            (or max_completion_tokens) length of the canvas; the checkpoint has a default
-  temperature           0: most probable token; the checkpoint has a default, which is not 1
-  seed                  the same request with the same seed gets the same answer
-  stream                each block is sent when it is finished; without block_length there is one block
-  generation_config     decoding options as JSON (text or object): steps, block_length, confidence_threshold, ...
   messages              text, and with a model that sees images `image_url` parts: data URLs of at most 20 MiB, up to 16 in a
                         request; URLs of the public web with --allow-remote-images; a file of this machine never
+  prompt                a text, token ids, or a list of them
+  suffix, echo          of /v1/completions: the answer goes between prompt and suffix; the text begins with the prompt
+  max_tokens            (or max_completion_tokens) length of the canvas; the checkpoint has a default
+  temperature, top_p    0: most probable token; the checkpoint has a default, which is not 1
+  seed, n               the same request with the same seed gets the same answer; choice i is that of seed + i
+  stop                  texts before which the answer ends
+  logprobs              log-probability of each token at the step that committed it; with top_logprobs of others, too
+  response_format       json_object or json_schema: the answer always fits; needs the extra `constraints`
+  stream                each block is sent when it is finished; without block_length there is one block
+  stream_options        include_usage: the usage as the last chunk; include_canvas: the canvas after each step
+  steps, block_length   and all other decoding options by their names, or as an object in `generation_config`
   chat_template_kwargs  variables of the chat template; arguments of the tokenizer are refused
-  refused (status 400)  n, best_of, top_p, penalties, logit_bias, logprobs, stop, echo, suffix, tools, functions,
-                        response_format, audio; neutral values (n=1, top_p=1) are accepted
-  ignored               user, metadata, store, stream_options (the last chunk always has the usage), ...
+  refused (status 400)  penalties, logit_bias, tools, functions, audio, but for neutral values; fields that are not known
+  ignored               user, metadata, store, service_tier, reasoning_effort, verbosity, prediction, ...
 
 EOS and the padding after it are neither sent nor counted: finish_reason is "stop" if there was an EOS, else "length".
 Up to --batch-size requests are answered side by side, and share forward passes where their options allow it. --host 0.0.0.0 opens the server to everyone who has a key, or to all without keys.
@@ -76,7 +81,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "serve",
         help="serve the API of OpenAI",
-        description="Serve the API of OpenAI, with the request handlers of `transformers serve`.",
+        description="Serve the API of OpenAI.",
         epilog=EXAMPLES,
     )
     parser.set_defaults(run=run)

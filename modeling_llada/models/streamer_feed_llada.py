@@ -33,21 +33,33 @@ class StreamerFeed:
         Hands over the positions before `stop`, which are finished in every row: the prompt as `(batch, prompt_length)`, and
         each part of the answer as `(num_positions,)` if there is one row, because streamers take its length for the number
         of tokens. A part of the prompt waits for the rest of it.
+
+        A streamer with `takes_confidences = True` also gets the confidences of these positions, in the same shape: NaN for given
+        tokens and for pads.
         """
         stop = min(stop, self.length)
         if self.num_confirmed == 0 and stop >= self.prompt_length:
-            self.streamer.put(canvas.tokens[:, : self.prompt_length].to("cpu", copy=True))
-            self.num_confirmed = self.prompt_length
+            self._put(canvas, slice(0, self.prompt_length))
         if stop > self.num_confirmed > 0:
-            self.streamer.put(canvas.tokens[:, self.num_confirmed : stop].to("cpu", copy=True).squeeze(0))
-            self.num_confirmed = stop
+            self._put(canvas, slice(self.num_confirmed, stop))
+
+    def _put(self, canvas: Canvas, where: slice) -> None:
+        def part(values: torch.Tensor) -> torch.Tensor:
+            values = values[:, where].to("cpu", copy=True)
+            return values.squeeze(0) if where.start else values
+
+        takes_confidences = getattr(self.streamer, "takes_confidences", False)
+        self.streamer.put(
+            part(canvas.tokens), **({"confidence": part(canvas.confidence)} if takes_confidences else {})
+        )
+        self.num_confirmed = where.stop
 
     def put_draft(self, canvas: Canvas, block: Block, prediction: Prediction) -> None:
         """
         Hands over the canvas after a step, without the positions that `put_confirmed` has handed over.
 
-        A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens of each position of
-        the active block that was predicted (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
+        A streamer with `takes_steps = True` also gets the step, the confidences and the three best tokens (or `num_top_tokens` of
+        the streamer) of each position of the active block that was predicted (-1 elsewhere, and for tokens that were ruled out). One with `takes_probabilities = True` also gets the
         probabilities of these tokens where the step committed one (NaN elsewhere).
         """
         if not hasattr(self.streamer, "put_draft"):
@@ -61,8 +73,9 @@ class StreamerFeed:
             return
         mask, scores = prediction.mask, prediction.scores
         proposable = scores.index_fill(-1, torch.tensor(self.mask_token_id, device=scores.device), -torch.inf)
-        values, best = proposable.topk(min(3, scores.shape[-1]), dim=-1)
-        best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, 3 - best.shape[-1]), value=-1)
+        num_top = getattr(self.streamer, "num_top_tokens", 3)
+        values, best = proposable.topk(min(num_top, scores.shape[-1]), dim=-1)
+        best = F.pad(best.masked_fill(values == -torch.inf, -1), (0, num_top - best.shape[-1]), value=-1)
         top_tokens = self._in_canvas(canvas, block, mask, best, fill_value=-1)
         confidence = canvas.confidence[:, rest].to("cpu", copy=True)
         more = {}
@@ -73,7 +86,7 @@ class StreamerFeed:
             rows = is_new[mask]
             # Normalised over all tokens, like confidences.
             known = (values[rows] - scores[rows].logsumexp(-1, keepdim=True)).exp()
-            known = F.pad(known, (0, 3 - known.shape[-1])).float()
+            known = F.pad(known, (0, num_top - known.shape[-1])).float()
             more["top_probabilities"] = self._in_canvas(canvas, block, is_new, known, fill_value=torch.nan)
         self.streamer.put_draft(value, step=step, confidence=confidence, top_tokens=top_tokens, **more)
 
@@ -81,10 +94,10 @@ class StreamerFeed:
         self, canvas: Canvas, block: Block, where: torch.BoolTensor, values: torch.Tensor, fill_value: float
     ) -> torch.Tensor:
         """
-        The values of some positions of the active block, `(num_positions, 3)`, in their places: from the first position that
-        is not handed over to the end of the block, `(batch, num_positions, 3)`.
+        The values of some positions of the active block, `(num_positions, num_top)`, in their places: from the first position that
+        is not handed over to the end of the block, `(batch, num_positions, num_top)`.
         """
-        in_canvas = values.new_full((*canvas.tokens.shape, 3), fill_value)
+        in_canvas = values.new_full((*canvas.tokens.shape, values.shape[-1]), fill_value)
         positions = block.positions(canvas.tokens.shape[1])
         in_canvas[where.nonzero()[:, 0], positions[where]] = values
         # Before the prompt is handed over, streamers learn its length from the shape.

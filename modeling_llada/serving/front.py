@@ -7,7 +7,7 @@ import json
 import logging
 import time
 
-from .errors import error_response
+from .errors import error_object, error_response
 from .metrics import Metrics
 from .request_record import RequestRecord, current_record
 
@@ -106,7 +106,7 @@ class Front:
         if record.status is None:
             await error_response(503, text, COME_BACK)(scope, receive, send)
         elif is_stream and not record.is_complete:
-            event = json.dumps({"error": {"message": text, "type": "server_error"}})
+            event = json.dumps(error_object(503, text))
             last = send({"type": "http.response.body", "body": f"data: {event}\n\ndata: [DONE]\n\n".encode()})
             await asyncio.wait_for(last, timeout=1)  # a client that reads nothing may be why it is late
 

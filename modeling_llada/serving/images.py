@@ -132,22 +132,6 @@ class ImageReader:
         )
 
 
-class PreparedProcessor:
-    """A processor with the prompt of one request, in the place where the handlers of transformers would make it."""
-
-    def __init__(self, processor: ProcessorMixin, prompt: BatchFeature) -> None:
-        self.processor, self.prompt = processor, prompt
-        self.tokenizer = getattr(processor, "tokenizer", processor)
-
-    def apply_chat_template(self, *args: Any, **kwargs: Any) -> BatchFeature:
-        """The prompt."""
-        return self.prompt
-
-    def decode(self, *args: Any, **kwargs: Any) -> str:
-        """The text of tokens."""
-        return self.processor.decode(*args, **kwargs)
-
-
 def named_parts(messages: list[dict]) -> Iterator[tuple[str, dict]]:
     """The parts of all messages, with the names of their fields."""
     for number, message in enumerate(messages):

@@ -1,212 +1,243 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Between the request handlers of `transformers serve` and the scheduler: a checked request becomes a job, and its tokens text."""
+"""Between the requests and the scheduler: a checked request becomes jobs, and what they commit its answers."""
 
 import asyncio
-import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from fastapi import HTTPException
-from transformers.cli.serving.utils import BaseGenerateManager, DirectStreamer, GenerationState, _StreamError
+from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
-from ..loading import tokenizer_of
+from ..constraints import Constraint
 from ..models.call_llada import Call
+from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.generation_inputs_llada import prepare_prompts
 from ..models.modeling_llada import LLaDAForMaskedLM
+from .answers import AnswerReader, Commit, Draft, Piece
 from .job import Job
 from .limits import Limits
-from .request_options import RequestOptions
-from .request_record import RequestRecord, current_record
+from .prompts import Prompt
+from .request_record import current_record
 from .scheduler import Scheduler
+from .streamers import CommitStreamer, WatchingStreamer
 from .worker import Worker
 
 
 logger = logging.get_logger(__name__)
 
 
-class LLaDAGenerationState(GenerationState):
-    """One manager for the one model, and so one thread. It has neither continuous batching nor a static cache."""
+@dataclass
+class Choice:
+    """One answer that a request asks for."""
 
-    def __init__(self, manager: "LLaDAGenerateManager") -> None:
-        super().__init__()
-        self._manager = manager
-
-    def get_manager(self, model_id: str, use_cb: bool = False) -> "LLaDAGenerateManager":
-        return self._manager
-
-    def shutdown(self) -> None:
-        """Ends each call at its next step."""
-        self._manager.stop()
-        super().shutdown()
+    prompt: Prompt
+    config: LLaDAGenerationConfig
+    seed: int
 
 
-class LLaDAGenerateManager(BaseGenerateManager):
+@dataclass
+class Watch:
+    """What is to be seen of an answer before it is finished, and of its tokens."""
+
+    is_streamed: bool = False
+    has_canvas: bool = False
+    num_alternatives: int | None = None  # of each token; `None`: no log-probabilities
+
+
+class Manager:
     """
-    Gives the requests to a scheduler. Each is checked before its answer begins, because a stream cannot change its status code
-    later.
+    Gives the answers that requests ask for to a scheduler. They are checked before that, because a stream cannot change its
+    status code later.
     """
 
-    def __init__(self, model: LLaDAForMaskedLM, batch_size: int, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(
+        self, model: LLaDAForMaskedLM, tokenizer: PreTrainedTokenizerBase, batch_size: int, limits: Limits
+    ) -> None:
+        self.model, self.tokenizer, self.limits = model, tokenizer, limits
         self.worker = Worker(Scheduler(model, batch_size))
-
-    def generate_streaming(
-        self, model, processor, inputs, gen_config, request_id, response_parser=None
-    ) -> tuple[asyncio.Queue, DirectStreamer]:
-        """Begins an answer. Gives a queue with its text, and a streamer by which it can be cancelled."""
-        loop, queue = asyncio.get_running_loop(), asyncio.Queue()
-        streamer = CancellableStreamer(tokenizer_of(processor)._tokenizer, loop, queue, response_parser)
-
-        def done(job: Job) -> None:
-            if job.error is not None:
-                logger.error("A stream has failed.", exc_info=job.error)
-                # The server puts the message between quotes without escaping it.
-                call_in(loop, queue.put_nowait, _StreamError(json.dumps(str(job.error))[1:-1]))
-
-        streamer.job = self._submit(model, inputs, gen_config, done, streamer)
-        return queue, streamer
-
-    async def generate_non_streaming(
-        self, model, processor, inputs, gen_config, request_id
-    ) -> tuple[str, int, torch.LongTensor]:
-        """The text of a whole answer, the length of the prompt, and the tokens. The call ends early if the task is cancelled."""
-        loop = asyncio.get_running_loop()
-        answer = loop.create_future()
-        job = self._submit(model, inputs, gen_config, lambda job: call_in(loop, settle, answer, job))
-        try:
-            tokens = await answer
-        finally:
-            job.cancel()  # changes nothing if it is finished
-        return processor.decode(tokens, skip_special_tokens=True), inputs["input_ids"].shape[-1], tokens
 
     def stop(self) -> None:
         """Ends each call at its next step."""
         self.worker.stop(HTTPException(503, "The server is shutting down."))
 
-    def _submit(
-        self,
-        model: LLaDAForMaskedLM,
-        inputs: dict,
-        options: RequestOptions,
-        done: Callable[[Job], None],
-        streamer: BaseStreamer | None = None,
-    ) -> Job:
+    async def begin(self, choices: list[Choice], constraint: Constraint | None, watch: Watch) -> "Answers":
+        """
+        Checks the answers that a request asks for. They begin when their pieces are read.
+
+        Raises:
+            `ValueError`: if one cannot be given.
+            `HTTPException`: with the status 503, if too many others wait.
+        """
+        self._check_room(len(choices))
+        answers = Answers(self.tokenizer, watch, self.worker)
+        # In another thread, because many prompts or a constraint take time, and the server answers others meanwhile.
+        await asyncio.to_thread(self._prepare, answers, choices, constraint)
+        self._check_room(len(choices))  # others may have taken it
+        return answers
+
+    def _check_room(self, num_choices: int) -> None:
         num_waiting = len(self.worker.scheduler.waiting)
-        if num_waiting >= self.limits.max_waiting:
-            raise HTTPException(503, f"{num_waiting} requests are waiting. Try again later.", {"Retry-After": "1"})
-        self.limits.check_lengths(inputs["input_ids"].shape[-1], options.max_new_tokens)
-        images = {name: inputs[name] for name in model.embedded_inputs if name in inputs}
-        eos_token_id = check_request(model, inputs, options, has_images=bool(images))
-        record = current_record.get()
-        streamer = None if streamer is None else AnswerStreamer(streamer, eos_token_id, record)
+        if num_waiting + num_choices > self.limits.max_waiting:
+            raise HTTPException(503, f"{num_waiting} answers are waiting. Try again later.", {"Retry-After": "1"})
 
-        def prepare() -> Call:
-            call = prepare_call(model, inputs, images, options, streamer)
-            self.limits.check_steps(call)
-            return call
+    def _prepare(self, answers: "Answers", choices: list[Choice], constraint: Constraint | None) -> None:
+        for index, choice in enumerate(choices):
+            inputs = choice.prompt.inputs
+            num_masks = choice.prompt.num_masks
+            self.limits.check_lengths(choice.prompt.length - num_masks, num_masks + choice.config.max_new_tokens)
+            images = {name: inputs[name] for name in self.model.embedded_inputs if name in inputs}
+            config = check_prompt(self.model, choice, has_images=bool(images))
+            streamer = answers.streamer(index)
+            prepare = partial(self._call, choice, images, constraint, streamer)
+            job = Job(prepare, partial(answers.done, index))
+            if not images:  # else the vision tower has its turn first
+                job.call = prepare()
+                self.worker.scheduler.check_size(job.call)
+            answers.add(job, choice.prompt, config, is_constrained=constraint is not None)
 
-        def end(job: Job) -> None:
-            if job.error is None:
-                record.note_end(job, answer_of(job))
-            else:
-                record.note_error()
-            done(job)
+    @torch.no_grad()
+    def _call(
+        self, choice: Choice, images: dict, constraint: Constraint | None, streamer: BaseStreamer | None
+    ) -> Call:
+        """The call of `generate` for an answer."""
+        call = self.model._prepare_call(
+            input_ids=choice.prompt.inputs["input_ids"],
+            attention_mask=choice.prompt.inputs.get("attention_mask"),
+            generation_config=choice.config,
+            logits_processor=None,
+            stopping_criteria=None,
+            streamer=streamer,
+            generator=torch.Generator(self.model.device).manual_seed(choice.seed),
+            tokenizer=self.tokenizer,
+            kwargs=dict(images),
+            constraint=constraint,
+        )
+        self.limits.check_steps(call)
+        return call
 
-        job = Job(prepare, end)
-        if not images:  # else the vision tower has its turn first
-            job.call = prepare()
-            self.worker.scheduler.check_size(job.call)
-        self.worker.submit(job)
-        return job
 
-
-def check_request(
-    model: LLaDAForMaskedLM, inputs: dict, options: RequestOptions, has_images: bool
-) -> int | list | None:
-    """Checks what a server refuses and `generate` does not. Returns the tokens that end the answer."""
-    config = model._merge_generation_config(options.config, {})
+def check_prompt(model: LLaDAForMaskedLM, choice: Choice, has_images: bool) -> LLaDAGenerationConfig:
+    """Checks what a server refuses and `generate` does not. Returns the options of the whole call."""
+    inputs = choice.prompt.inputs
+    config = model._merge_generation_config(choice.config, {})
     input_ids, _ = prepare_prompts(
         inputs["input_ids"], inputs.get("attention_mask"), config, model.config, model.device
     )
-    if (input_ids == config.mask_token_id).any():
-        raise ValueError(
-            "The prompt must not hold mask tokens, because the server returns only the text after a prompt. Fill masks "
-            "with `llada generate --infill` or `model.generate`."
-        )
     placeholders = [getattr(model.config, name, -1) for name in ("image_token_id", "video_token_id")]
     if not has_images and torch.isin(input_ids, torch.tensor(placeholders, device=input_ids.device)).any():
         raise ValueError(
             "The prompt must not hold the tokens `<image>` and `<video>` without an image: send it as an `image_url` part of "
             "a message to /v1/chat/completions."
         )
-    return config.eos_token_id if config.stop_at_eos else None
+    return config
 
 
-@torch.no_grad()
-def prepare_call(
-    model: LLaDAForMaskedLM, inputs: dict, images: dict, options: RequestOptions, streamer: BaseStreamer | None
-) -> Call:
-    """The call of `generate` for a request."""
-    return model._prepare_call(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs.get("attention_mask"),
-        generation_config=options.config,
-        logits_processor=None,
-        stopping_criteria=None,
-        streamer=streamer,
-        generator=torch.Generator(model.device).manual_seed(options.seed),
-        tokenizer=None,
-        kwargs=dict(images),
-    )
+class Answers:
+    """
+    The answers to a request, which begin with the first look at their pieces: a stream that nobody reads does not begin. The
+    scheduler tells the event loop what becomes of them; nobody waits for the
+    other side.
+    """
 
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, watch: Watch, worker: Worker) -> None:
+        self.tokenizer, self.watch, self.worker = tokenizer, watch, worker
+        self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue()
+        self.jobs: list[Job] = []
+        self.readers: list[AnswerReader] = []
+        self.record = current_record.get()
 
-class CancellableStreamer(DirectStreamer):
-    """The streamer of a request whose client may go away."""
+    @property
+    def num_written(self) -> int:
+        """The tokens of all answers, without what follows their ends."""
+        return sum(reader.num_written for reader in self.readers)
 
-    job: Job | None = None
+    def streamer(self, index: int) -> BaseStreamer | None:
+        """What follows the answer with this number, if somebody has to."""
+        watch, send = self.watch, partial(self._send, index)
+        if watch.has_canvas or watch.num_alternatives:
+            return WatchingStreamer(send, watch.has_canvas, watch.num_alternatives or 0)
+        return CommitStreamer(send) if watch.is_streamed else None
+
+    def add(self, job: Job, prompt: Prompt, config: LLaDAGenerationConfig, is_constrained: bool) -> None:
+        """Adds the next answer."""
+        has_logprobs = self.watch.num_alternatives is not None
+        self.jobs.append(job)
+        self.readers.append(AnswerReader(self.tokenizer, prompt, config, is_constrained, has_logprobs))
+
+    def done(self, index: int, job: Job) -> None:
+        """Hears of the end of a job."""
+        self._send(index, job)
+
+    async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        """
+        Begins the answers. Gives their parts with their numbers, as they come. If it is closed, the answers end at their next
+        step.
+
+        Raises:
+            `Exception`: what an answer fails with, which ends the others, too.
+        """
+        num_open = len(self.jobs)
+        try:
+            for job in self.jobs:
+                self.worker.submit(job)
+            while num_open:
+                batch = [await self.queue.get()]
+                while not self.queue.empty():
+                    batch.append(self.queue.get_nowait())
+                last_drafts = {index: content for index, content in batch if isinstance(content, Draft)}
+                for index, content in batch:
+                    if isinstance(content, Draft):
+                        if last_drafts[index] is content:  # a client that reads slowly gets fewer of them
+                            yield index, Piece(canvas=content)
+                    elif isinstance(content, Commit):
+                        yield index, self._read(index, content)
+                    else:
+                        for piece in self._end(index, content):
+                            yield index, piece
+                        num_open -= 1
+        finally:
+            self.cancel()
+
+    async def collect(self) -> list[Piece]:
+        """The whole answers."""
+        whole = [Piece() for _ in self.jobs]
+        async for index, piece in self.pieces():
+            whole[index].text += piece.text
+            whole[index].tokens += piece.tokens
+            whole[index].finish_reason = piece.finish_reason
+        return whole
 
     def cancel(self) -> None:
-        """Ends the call at its next step."""
-        super().cancel()
-        if self.job is not None:
-            self.job.cancel()
+        """Ends what is at work at its next step. It changes nothing if all is finished."""
+        for job in self.jobs:
+            job.cancel()
 
-
-class AnswerStreamer(BaseStreamer):
-    """Passes the answer to the streamer of the server, without EOS and what follows it."""
-
-    def __init__(self, streamer: DirectStreamer, eos_token_id: int | list[int] | None, record: RequestRecord) -> None:
-        self.streamer, self.eos_token_id, self.record = streamer, eos_token_id, record
-        self.is_prompt = True
-
-    def put(self, value: torch.LongTensor) -> None:
-        if not self.is_prompt:
+    def _read(self, index: int, commit: Commit) -> Piece:
+        """Reads what a stream gets."""
+        piece = self.readers[index].read(commit)
+        if piece.text:
             self.record.note_text()
-        self.streamer.put(value if self.is_prompt else until_eos(value, self.eos_token_id))
-        self.is_prompt = False
+        return piece
 
-    def end(self) -> None:
-        self.streamer.end()
+    def _end(self, index: int, job: Job) -> list[Piece]:
+        if job.error is not None:
+            self.record.note_error()
+            raise job.error
+        reader, canvas, pieces = self.readers[index], job.call.canvas, []
+        if job.call.feed is None:  # else its tokens were read
+            pieces.append(reader.read(Commit(canvas.tokens[0].tolist(), canvas.confidence[0].tolist())))
+        pieces.append(reader.finish())
+        self.record.note_end(job, reader.num_written, pieces[-1].finish_reason)
+        return pieces
 
-
-def settle(answer: asyncio.Future, job: Job) -> None:
-    """Gives a finished job to the task that waits for it: the tokens of the answer, or the error."""
-    if answer.done():
-        return
-    if job.error is not None:
-        answer.set_exception(job.error)
-        return
-    answer.set_result(answer_of(job))
-
-
-def answer_of(job: Job) -> torch.LongTensor:
-    """The tokens of the answer of a finished job, `(length,)`."""
-    call = job.call
-    eos_token_id = call.config.eos_token_id if call.config.stop_at_eos else None
-    return until_eos(job.output.sequences[0, call.prompt_length :], eos_token_id)
+    def _send(self, index: int, content: Any) -> None:
+        call_in(self.loop, self.queue.put_nowait, (index, content))
 
 
 def call_in(loop: asyncio.AbstractEventLoop, function: Callable, *args) -> None:
@@ -215,11 +246,3 @@ def call_in(loop: asyncio.AbstractEventLoop, function: Callable, *args) -> None:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
         logger.debug("The event loop is closed, so that nobody waits for an answer.")
-
-
-def until_eos(tokens: torch.LongTensor, eos_token_id: int | list[int] | None) -> torch.LongTensor:
-    """The tokens before the first EOS, `(length,)`."""
-    if eos_token_id is None:
-        return tokens
-    is_eos = torch.isin(tokens, torch.as_tensor(eos_token_id, device=tokens.device))
-    return tokens[: int(is_eos.int().argmax())] if is_eos.any() else tokens

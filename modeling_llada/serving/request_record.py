@@ -7,14 +7,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-import torch
-
 from .job import Job
 
 
 @dataclass
 class RequestRecord:
-    """A request from its arrival to its end. The thread of the worker adds what it did; times are those of `time.perf_counter`."""
+    """A request from its arrival to its end, and what the worker did for it; times are those of `time.perf_counter`."""
 
     method: str = ""
     path: str = ""
@@ -44,13 +42,13 @@ class RequestRecord:
         """Notes that an answer ends with an error."""
         self.has_failed = True
 
-    def note_end(self, job: Job, answer: torch.LongTensor) -> None:
-        """Adds a finished call with its answer, `(length,)`, without EOS and what follows."""
+    def note_end(self, job: Job, answer_tokens: int, reason: str) -> None:
+        """Adds a finished call with the tokens of its answer, without EOS and what follows, and why it ended."""
         self.admitted = self.admitted or job.admitted
         self.prompt_tokens += job.call.prompt_length
-        self.answer_tokens += len(answer)
+        self.answer_tokens += answer_tokens
         self.passes += int(job.output.num_forward_passes.sum())
-        self.reasons.append("stop" if len(answer) < job.call.config.max_new_tokens else "length")
+        self.reasons.append(reason)
 
     def seconds_until(self, moment: float | None) -> float | None:
         """The seconds from the arrival to a moment."""
