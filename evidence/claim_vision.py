@@ -52,7 +52,7 @@ def measured(results: dict) -> str:
     ]
     if studies:
         parts += [
-            "**Short runs.** Each takes the tower of the model above and lacks one thing, and answers "
+            "**Short runs.** All start from one tower, which was trained as that of the model above. Each lacks one thing, and answers "
             f"{joined(sorted({one['rows'] for one in studies.values()}))} questions of each task. Bold scores have an interval below "
             "that of the run that lacks nothing.",
             studies_table(studies),
@@ -65,8 +65,9 @@ def measured(results: dict) -> str:
 def losses_table(losses: dict[str, dict[str, float]]) -> str:
     rows = []
     for name, loss in losses.items():
-        worst = sorted(loss, key=loss.get, reverse=True)[:3]
-        rows.append([name, points(mean(loss)), joined([f"{task} ({points(loss[task])})" for task in worst])])
+        worst = [task for task in sorted(loss, key=loss.get, reverse=True)[:3] if loss[task] >= 1]
+        shown = joined([f"{task} ({points(loss[task])})" for task in worst]) or "none loses a point"
+        rows.append([name, points(mean(loss)), shown])
     return table(["", "points lost", "most"], rows)
 
 
@@ -91,6 +92,7 @@ def differences(results: dict) -> str:
         "- One seed. The intervals leave the noise of the training out.",
         "- The short runs are far from the end of learning: what a stage buys there need not be what it buys in the long run.",
         "- A run without a stage is shorter by the minutes of that stage.",
+        "- A step on one tile costs less, so that a run of as many minutes has more steps. This hides what tiles buy.",
         "- The tower of all short runs was trained in colour. Grey are the pictures of the three stages and of the questions.",
         "- All pictures are drawings of a few kinds. Photographs, and models of other sizes, were not measured.",
     ]

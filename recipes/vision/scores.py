@@ -62,7 +62,10 @@ def studies_table(studies: dict[str, dict]) -> str:
     """The scores of the short runs beside each other, bold where the interval is below that of the first one."""
     names = list(studies)
     first = studies[names[0]]["scores"]
-    rows = [["minutes of the stages", *(f"{sum(one['seconds'].values()) / 60:.1f}" for one in studies.values())]]
+    rows = [
+        ["minutes of the stages", *(f"{sum(one['seconds'].values()) / 60:.1f}" for one in studies.values())],
+        ["steps of the stages", *(f"{sum(one['steps'].values()):,}" for one in studies.values())],
+    ]
     for task in tasks_of(first):
         cells = [percent(first[task])]
         for name in names[1:]:
