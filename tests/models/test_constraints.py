@@ -204,6 +204,22 @@ def test_groups(group, how):
         torch.testing.assert_close(reduced[:, index], expected)
 
 
+@pytest.mark.parametrize("how", [torch.amax, torch.logsumexp])
+def test_small_groups_are_reduced_once_beside_large_ones(how):
+    """As the states of many choices, of which the last one has a way from each of the others."""
+    group = torch.cat([torch.arange(4000), torch.full((600,), 7), torch.full((90,), 9)])
+    values = torch.randn(len(group), generator=torch.Generator().manual_seed(0))
+    groups = Groups(group, 4000)
+    expected = values[:4000].clone()
+    for index in (7, 9):
+        expected[index] = how(values[group == index], dim=-1)
+    torch.testing.assert_close(groups.reduce(values, how), expected)
+    num_places = 0
+    while groups is not None:
+        num_places, groups = num_places + groups.index.numel(), groups.rest
+    assert num_places < 2.5 * len(group)
+
+
 @pytest.mark.parametrize("seed", [3, 7, 11])
 def test_the_ways_of_many_columns_are_summed_in_parts(seed, monkeypatch):
     """Not in memory together: here one column after the other."""
