@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,6 +24,7 @@ from .writing import write_atomically
 
 
 CACHE_SIZE = 32  # compiled constraints that are kept in memory
+CACHE_BYTES = 2**28  # that they may have together
 
 
 @contextmanager
@@ -68,7 +70,7 @@ class Constraint:
     def from_regex(cls, pattern: str, tokenizer: PreTrainedTokenizerBase) -> "Constraint":
         """
         The texts that a regular expression matches as a whole. A pattern is compiled once for a vocabulary: the last 32
-        constraints stay in memory.
+        constraints stay in memory, as long as they have at most 256 MiB together.
 
         Args:
             pattern (`str`):
@@ -91,14 +93,15 @@ class Constraint:
         """Compiles an expression, or finds it among the last ones."""
         texts = token_texts(tokenizer)
         key = (expression.pattern, texts.digest)
-        # Another thread may compile at the same time, so each line does one thing to the cache.
-        constraint = COMPILED.pop(key, None)
+        with CACHE_LOCK:
+            constraint = COMPILED.pop(key, None)
         if constraint is None:
             with compiling():
                 constraint = cls(expression.pattern, compile_expression(expression, texts), texts.digest)
-        COMPILED[key] = constraint
-        while len(COMPILED) > CACHE_SIZE:
-            COMPILED.popitem(last=False)
+        with CACHE_LOCK:
+            COMPILED[key] = constraint
+            while len(COMPILED) > CACHE_SIZE or sum(one.num_bytes for one in COMPILED.values()) > CACHE_BYTES:
+                COMPILED.popitem(last=False)
         return constraint
 
     @classmethod
@@ -177,6 +180,12 @@ class Constraint:
         """The number of tokens of the shortest text, without an EOS."""
         return int(self.automaton.distance[0])
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of the automaton in memory."""
+        automaton = self.automaton
+        return sum(tensor.nbytes for tensor in (automaton.token_class, automaton.table, automaton.accepting))
+
     def check_length(self, max_new_tokens: int) -> None:
         """Raises a `ValueError` if no text fits into `max_new_tokens`."""
         if self.min_length > max_new_tokens:
@@ -217,6 +226,7 @@ class Constraint:
 
 # By pattern and vocabulary, the last used one at the end.
 COMPILED: OrderedDict[tuple[str, str], Constraint] = OrderedDict()
+CACHE_LOCK = Lock()
 
 
 __all__ = ["Constraint"]

@@ -212,6 +212,19 @@ def test_a_pattern_is_compiled_once():
     )
 
 
+def test_the_cache_has_a_limit_of_bytes(monkeypatch):
+    """The last one used goes last, and one that is larger than the limit is not kept."""
+    first, second = (Constraint.from_regex(pattern, BYTES) for pattern in ("first", "second"))
+    monkeypatch.setattr(modeling_llada.constraints, "CACHE_BYTES", first.num_bytes + second.num_bytes)
+    Constraint.from_regex("first", BYTES)
+    Constraint.from_regex("x", BYTES)
+    assert Constraint.from_regex("first", BYTES) is first
+    assert Constraint.from_regex("second", BYTES) is not second
+    monkeypatch.setattr(modeling_llada.constraints, "CACHE_BYTES", first.num_bytes - 1)
+    assert Constraint.from_regex("first", BYTES) is first
+    assert Constraint.from_regex("first", BYTES) is not first
+
+
 def test_threads_compile_at_the_same_time(monkeypatch):
     """The cache holds one constraint, so that each thread throws out that of another."""
     monkeypatch.setattr(modeling_llada.constraints, "CACHE_SIZE", 1)
