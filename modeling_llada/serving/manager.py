@@ -106,18 +106,21 @@ class Manager:
         self, choice: Choice, images: dict, constraint: Constraint | None, streamer: BaseStreamer | None
     ) -> Call:
         """The call of `generate` for an answer."""
-        call = self.model._prepare_call(
-            input_ids=choice.prompt.inputs["input_ids"],
-            attention_mask=choice.prompt.inputs.get("attention_mask"),
-            generation_config=choice.config,
-            logits_processor=None,
-            stopping_criteria=None,
-            streamer=streamer,
-            generator=torch.Generator(self.model.device).manual_seed(choice.seed),
-            tokenizer=self.tokenizer,
-            kwargs=dict(images),
-            constraint=constraint,
-        )
+        try:
+            call = self.model._prepare_call(
+                input_ids=choice.prompt.inputs["input_ids"],
+                attention_mask=choice.prompt.inputs.get("attention_mask"),
+                generation_config=choice.config,
+                logits_processor=None,
+                stopping_criteria=None,
+                streamer=streamer,
+                generator=torch.Generator(self.model.device).manual_seed(choice.seed),
+                tokenizer=self.tokenizer,
+                kwargs=dict(images),
+                constraint=constraint,
+            )
+        except ValueError as error:
+            raise ValueError(str(error).replace("`constraint`", "`response_format`")) from error
         self.limits.check_steps(call)
         return call
 

@@ -134,7 +134,7 @@ class TestResponseFormat:
                 "`response_format` cannot be kept: ",
             ),
             ({"type": "json_schema", "json_schema": {"schema": {"not": {}}}}, "keyword 'not', which is not supported"),
-            ({"type": "json_object"}, "shortest one has"),
+            ({"type": "json_object"}, "`response_format` must allow a text .* shortest one has"),
         ],
         ids=str,
     )

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -455,9 +456,31 @@ class TestStart:
         assert "pip install -e '.[serve]'" in fail("--port", 0)
 
 
-def test_the_snippet_of_the_page(server, capsys):
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    [snippet] = [block for block in blocks if "openai.OpenAI(" in block]
-    exec(compile(snippet.replace("http://127.0.0.1:8000/v1", server.url), PAGE.name, "exec"), {})
-    plain, streamed = capsys.readouterr().out.split("\n")
-    assert plain == streamed == "疑是地上霜。"
+def blocks_of_the_page(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_snippets_of_the_page(server, capsys):
+    snippets = [block for block in blocks_of_the_page("python") if "client" in block and "photo" not in block]
+    code = "\n".join(snippets).replace("http://127.0.0.1:8000/v1", server.url)
+    exec(compile(code, PAGE.name, "exec"), {})
+    plain, rest = capsys.readouterr().out.split("\n", 1)
+    assert plain == "疑是地上霜。" and re.fullmatch("疑是地上霜。[春夏秋冬]\n", rest)
+
+
+def test_the_requests_of_the_page(server):
+    [block] = [block for block in blocks_of_the_page("bash") if "curl $url/completions" in block]
+    answers = []
+    for line in block.splitlines()[1:]:
+        command, url, *data = shlex.split(line.replace("$url", server.url))
+        assert command == "curl"
+        body = data[1].encode() if data else None
+        answers.append(urlopen(Request(url, body, {"Content-Type": "application/json"})).read().decode())
+    chat, stream, several, filled, gap, logprobs, models, model = answers
+    assert json.loads(chat)["choices"][0]["message"]["content"] == "疑是地上霜。"
+    assert stream.endswith("data: [DONE]\n\n") and stream.count('"content": "') > 2
+    assert len(json.loads(several)["choices"]) == 4
+    assert json.loads(filled)["choices"][0]["text"] == "床前明月光，疑是地上霜。"
+    assert json.loads(gap)["choices"][0]["text"] == "疑是地"
+    assert len(json.loads(logprobs)["choices"][0]["logprobs"]["top_logprobs"][0]) == 2
+    assert json.loads(models)["data"][0] == json.loads(model)
