@@ -17,6 +17,11 @@
     python -m recipes.sudoku evaluate --run runs/sudoku --json runs/sudoku/results.json
     python -m recipes.sudoku sweep --model checkpoints/llada-sudoku --size 6 9 --limit 100 --json runs/sudoku/steps.json
 
+    # Hard puzzles, of 21 to 40 given digits: train on the whole range, and count solved puzzles by their number
+    python -m recipes.sudoku hard --puzzles data/sudoku.npz --output data/sudoku_hard.npz --processes 16
+    python -m recipes.sudoku train --config recipes/sudoku/sudoku.yaml --puzzles data/sudoku_hard.npz --output-dir runs/hard
+    python -m recipes.sudoku clues --model checkpoints/llada-sudoku --json runs/sudoku/clues.json
+
     # The folder for the Hub: weights, tokenizer, model card, results
     python -m recipes.sudoku export --run runs/sudoku --results evidence/results/sudoku.json \
         --steps evidence/results/sudoku_steps.json --output checkpoints/llada-sudoku
@@ -43,6 +48,8 @@ COMMANDS = {
     "train": "training.train",
     "evaluate": "results.evaluate",
     "sweep": "sweep.sweep",
+    "hard": "prepare_hard.prepare_hard",
+    "clues": "clues.count_by_clues",
     "export": "card.export",
     "space": "space_puzzles.write_puzzles",
 }
@@ -96,6 +103,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     sweep.add_argument("--device", help="(an accelerator, if there is one)")
     sweep.add_argument("--json", dest="output", type=Path, required=True, help="the results, saved after each setting")
 
+    hard = commands.add_parser("hard", help="write 9x9 puzzles of the whole range of given digits into one file")
+    hard.add_argument("--output", type=Path, default=Path("data/sudoku_hard.npz"), help="the file (%(default)s)")
+    hard.add_argument("--puzzles", type=Path, help="add them to the puzzles of this file of prepare")
+    hard.add_argument("--fewest", type=int, default=21, help="given digits of held-out puzzles (%(default)s)")
+    hard.add_argument("--most", type=int, default=40, help="(%(default)s)")
+    hard.add_argument("--number", type=int, default=100, help="held-out puzzles of each number (%(default)s)")
+    hard.add_argument(
+        "--trained", dest="num_trained", type=int, default=20_000, help="puzzles to train on (%(default)s)"
+    )
+    hard.add_argument("--processes", type=int, default=1, help="(%(default)s)")
+    hard.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+
+    clues = commands.add_parser("clues", help="count solved puzzles by the number of given digits")
+    clues.add_argument("--model", type=Path, required=True, help="folder of a LLaDA that fills boards")
+    clues.add_argument("--puzzles", type=Path, default=Path("data/sudoku_hard.npz"), help="the file of hard")
+    clues.add_argument("--limit", type=int, help="puzzles of each number, at most (all)")
+    clues.add_argument("--device", help="(an accelerator, if there is one)")
+    clues.add_argument("--json", dest="output", type=Path, required=True, help="the results, saved after each number")
+
     export = commands.add_parser("export", help="write the folder for the Hub")
     export.add_argument("--run", type=Path, required=True, help="the folder of the run")
     export.add_argument("--results", type=Path, required=True, help="the file of evaluate")
@@ -108,7 +134,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     space.add_argument("--seed", type=int, default=2026, help="(%(default)s)")
 
     args = parser.parse_args(arguments)
-    names = ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps")
+    names = ("num_held_out", "num_trained", "limit", "max_minutes", "max_steps", "number", "processes")
     check_positive(parser, args, {name: f"--{name.removeprefix('num_').replace('_', '-')}" for name in names})
     return args
 

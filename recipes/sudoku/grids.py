@@ -36,6 +36,12 @@ class Shape:
 SHAPES = {4: Shape(4, 2, 2, 8, 12), 6: Shape(6, 2, 3, 14, 24), 9: Shape(9, 3, 3, 30, 50)}
 
 
+def units_of(shape: Shape) -> list[tuple[int, int, int]]:
+    """The numbers of the row, the column and the box of each cell."""
+    n, height, width = shape.size, shape.box_height, shape.box_width
+    return [(cell // n, cell % n, cell // n // height * (n // width) + cell % n // width) for cell in range(n * n)]
+
+
 def boxes_of(grid: np.ndarray, shape: Shape) -> np.ndarray:
     """The cells of each box as a row, `(..., size, size)`."""
     n, height, width = shape.size, shape.box_height, shape.box_width

@@ -41,7 +41,7 @@ class Puzzles:
     def __len__(self) -> int:
         return len(self.puzzles)
 
-    def __getitem__(self, part: slice) -> "Puzzles":
+    def __getitem__(self, part: slice | np.ndarray) -> "Puzzles":
         return Puzzles(self.shape, self.puzzles[part], self.solutions[part])
 
 
@@ -119,17 +119,30 @@ def save(path: Path, splits: dict[str, dict[int, Puzzles]]) -> None:
 
 def load(path: Path, split: str, sizes: list[int]) -> dict[int, Puzzles]:
     """Reads the puzzles of a split, by size."""
-    if not path.is_file():
-        raise ValueError(
-            f"`puzzles` must name a file, but there is no {path}. Make it with `python -m recipes.sudoku prepare`."
-        )
+    check_file(path)
     with np.load(path) as arrays:
         missing = [size for size in sizes if f"{split}_{size}_puzzles" not in arrays]
         if missing:
             raise ValueError(
-                f"{path} has no puzzles of size {missing[0]}. Make it again with `python -m recipes.sudoku prepare`."
+                f"{path} has no puzzles of size {missing[0]} in its split {split!r}. Make it again with `python -m recipes.sudoku "
+                f"{'hard' if split == 'hard' else 'prepare'}`."
             )
         return {
             size: Puzzles(SHAPES[size], arrays[f"{split}_{size}_puzzles"], arrays[f"{split}_{size}_solutions"])
             for size in sizes
         }
+
+
+def load_all(path: Path) -> dict[str, dict[int, Puzzles]]:
+    """Reads all splits of a file, as [`save`] takes them."""
+    check_file(path)
+    with np.load(path) as arrays:
+        sizes = {split: [size for size in SHAPES if f"{split}_{size}_puzzles" in arrays] for split in SPLITS}
+    return {split: load(path, split, of_split) for split, of_split in sizes.items()}
+
+
+def check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(
+            f"`puzzles` must name a file, but there is no {path}. Make it with `python -m recipes.sudoku prepare`."
+        )

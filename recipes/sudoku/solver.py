@@ -6,19 +6,18 @@ from random import Random
 
 import numpy as np
 
-from recipes.sudoku.grids import Shape
+from recipes.sudoku.bitboards import Bitboards
+from recipes.sudoku.grids import Shape, units_of
 
 
 class Solver:
     """Depth-first search that fills the cell with the fewest candidates first."""
 
     def __init__(self, shape: Shape):
-        n, height, width = shape.size, shape.box_height, shape.box_width
         self.shape = shape
-        self.everything = (1 << n) - 1
-        self.units = [
-            (cell // n, cell % n, cell // n // height * (n // width) + cell % n // width) for cell in range(n * n)
-        ]
+        self.everything = (1 << shape.size) - 1
+        self.units = units_of(shape)
+        self.has_another = Bitboards(shape).has_another
 
     def solutions(self, cells: list[int], random: Random | None = None):
         """Yields all solutions of a puzzle, a list of n * n digits with 0 for an empty cell; in random order with `random`."""
@@ -75,26 +74,16 @@ class Solver:
                 break
         return number
 
-    def has_another(self, cells: list[int], cell: int, digit: int) -> bool:
-        """Whether there is a solution with another digit in an empty cell."""
-        for other in range(1, self.shape.size + 1):
-            if other != digit:
-                trial = cells.copy()
-                trial[cell] = other
-                if next(self.solutions(trial), None) is not None:
-                    return True
-        return False
-
 
 def random_grid(solver: Solver, random: Random) -> list[int]:
     """A solved grid. Every grid is possible, but the distribution is not exactly uniform."""
     return next(solver.solutions([0] * solver.shape.size**2, random))
 
 
-def dig(solver: Solver, solution: list[int], num_empty: int, random: Random) -> list[int]:
-    """Empties up to `num_empty` cells in random order while the solution stays unique."""
-    puzzle, emptied = list(solution), 0
-    cells = list(range(len(solution)))
+def dig(solver: Solver, filled: list[int], num_empty: int, random: Random) -> list[int]:
+    """Empties up to `num_empty` cells of a grid or a puzzle in random order while the solution stays unique."""
+    puzzle, emptied = list(filled), 0
+    cells = [cell for cell, digit in enumerate(filled) if digit]
     random.shuffle(cells)
     for cell in cells:
         if emptied == num_empty:

@@ -12,14 +12,13 @@ An empty cell is `[MASK]` if the board itself is the canvas, and `_` in a questi
 """
 
 import numpy as np
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from recipes import symbols
 from recipes.sudoku.grids import SHAPES, Shape
+from recipes.symbols import MASK, SPECIAL_TOKENS
 
 
-END, START, MASK, UNKNOWN = "<|endoftext|>", "<|startoftext|>", "[MASK]", "<|unk|>"
-SPECIAL_TOKENS = (END, START, MASK, UNKNOWN)
 BLANK = "_"
 TOKENS = (*SPECIAL_TOKENS, "\n", BLANK, *(shape.name for shape in SHAPES.values()), *"123456789")
 IDS = {token: index for index, token in enumerate(TOKENS)}
@@ -27,23 +26,8 @@ FIRST_DIGIT = IDS["1"]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each digit, line break and size. The tokenizer adds no tokens and pads on the left, as decoding needs."""
-    backend = Tokenizer(models.WordLevel(dict(IDS), unk_token=UNKNOWN))
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\dx\d|[\s\S]"), behavior="isolated")
-    backend.decoder = decoders.Fuse()
-    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        unk_token=UNKNOWN,
-        mask_token=MASK,
-        padding_side="left",
-        model_max_length=256,
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    """A token for each digit, line break and size."""
+    return symbols.build_tokenizer(TOKENS, r"\dx\d", max_length=256)
 
 
 def board_text(grid: np.ndarray, empty: str = MASK) -> str:

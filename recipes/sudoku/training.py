@@ -19,16 +19,9 @@ from modeling_llada.training.recipe_files import assign, checked, read_recipe
 from recipes.sudoku.puzzles import load
 from recipes.sudoku.results import device_name
 from recipes.sudoku.rows import BoardPretrainer, BoardRows, BoardTwinPretrainer
-from recipes.sudoku.text import END, IDS, MASK, START, TOKENS, build_tokenizer
+from recipes.sudoku.text import TOKENS, build_tokenizer
+from recipes.symbols import SPECIAL_TOKEN_IDS
 from reporting.results import save
-
-
-SPECIAL_TOKENS = {
-    "mask_token_id": IDS[MASK],
-    "bos_token_id": IDS[START],
-    "eos_token_id": IDS[END],
-    "pad_token_id": IDS[END],
-}
 
 
 @dataclasses.dataclass
@@ -62,8 +55,8 @@ def load_recipe(config: Path, values: dict, max_steps: int | None, assignments: 
 
 def make_model(recipe: dict) -> LLaDAForMaskedLM:
     """A LLaDA with random weights."""
-    model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=len(TOKENS), **SPECIAL_TOKENS, **recipe["model"]))
-    model.generation_config = LLaDAGenerationConfig(**SPECIAL_TOKENS)
+    model = LLaDAForMaskedLM(LLaDAConfig(vocab_size=len(TOKENS), **SPECIAL_TOKEN_IDS, **recipe["model"]))
+    model.generation_config = LLaDAGenerationConfig(**SPECIAL_TOKEN_IDS)
     return model
 
 

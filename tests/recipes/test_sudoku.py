@@ -21,7 +21,9 @@ from modeling_llada.training.pretraining.twin import AutoregressiveBatches  # no
 from recipes.sudoku import puzzles as files  # noqa: E402
 from recipes.sudoku import text  # noqa: E402
 from recipes.sudoku.__main__ import main  # noqa: E402
+from recipes.sudoku.clues import WAYS  # noqa: E402
 from recipes.sudoku.grids import SHAPES, class_keys, is_solved, solves  # noqa: E402
+from recipes.sudoku.hard import make_hard, number_given, search_lower  # noqa: E402
 from recipes.sudoku.puzzles import Puzzles, draw_held_out, draw_train, gym_dataset, gym_puzzles, own_puzzles  # noqa: E402
 from recipes.sudoku.rows import Board, BoardRows  # noqa: E402
 from recipes.sudoku.solver import Solver, dig, random_grid  # noqa: E402
@@ -115,6 +117,31 @@ class TestGenerator:
             assert solves(solution, puzzle, shape)
             assert list(solver.solutions(puzzle.flatten().tolist())) == [solution.flatten().tolist()]
 
+    def test_another_solution_is_found(self):
+        """By boards of bits the same as by search: for all digits that a puzzle gives, and one after the other is left out."""
+        solver, random = Solver(SHAPES[9]), Random(5)
+        solution = random_grid(solver, random)
+        puzzle = dig(solver, solution, 55, random)
+        for cell in (cell for cell, digit in enumerate(puzzle) if digit):
+            trial = [*puzzle[:cell], 0, *puzzle[cell + 1 :]]
+            assert solver.has_another(trial, cell, solution[cell]) == (solver.count(trial) == 2)
+
+    @pytest.mark.parametrize("clues", [22, 26])
+    def test_a_hard_puzzle_has_so_many_digits_and_one_solution(self, clues):
+        solver = Solver(SHAPES[9])
+        puzzle, solution = make_hard(solver, clues, Random(2))
+        assert (puzzle > 0).sum() == clues and solves(solution, puzzle, SHAPES[9])
+        assert list(solver.solutions(puzzle.flatten().tolist())) == [solution.flatten().tolist()]
+
+    def test_digits_are_exchanged_for_others_of_the_solution(self):
+        solver, random = Solver(SHAPES[9]), Random(1)
+        solution = random_grid(solver, random)
+        puzzle = dig(solver, solution, 81, random)
+        lower = search_lower(solver, puzzle, solution, number_given(puzzle) - 1, random)
+        assert number_given(lower) <= number_given(puzzle) and lower != puzzle
+        assert all(digit in (0, right) for digit, right in zip(lower, solution, strict=True))
+        assert solver.count(lower) == 1
+
 
 class TestHeldOut:
     @pytest.mark.parametrize("size", [4, 6, 9])
@@ -133,7 +160,7 @@ class TestHeldOut:
         files.save(tmp_path / "puzzles.npz", {"train": {6: part}})
         read = files.load(tmp_path / "puzzles.npz", "train", [6])[6]
         assert (read.puzzles == part.puzzles).all() and (read.solutions == part.solutions).all()
-        with pytest.raises(ValueError, match="no puzzles of size 9"):
+        with pytest.raises(ValueError, match="no puzzles of size 9 in its split 'train'"):
             files.load(tmp_path / "puzzles.npz", "train", [9])
         with pytest.raises(ValueError, match="there is no .*none.npz"):
             files.load(tmp_path / "none.npz", "train", [6])
@@ -360,3 +387,42 @@ class TestCommands:
         with pytest.raises(SystemExit, match="0"):
             main(["--help"])
         assert "sweep" in capsys.readouterr().out
+
+
+class TestHard:
+    def test_the_file_has_the_same_number_of_each(self, puzzles, tmp_path, capsys):
+        """And is added to another one. Its puzzles are solved by their number of given digits, all numbers once."""
+        old, path, output = tmp_path / "old.npz", tmp_path / "hard.npz", tmp_path / "clues.json"
+        files.save(old, {split: {6: puzzles[6], 9: puzzles[9]} for split in files.SPLITS})
+        numbers = ["--fewest", "29", "--most", "30", "--number", "2", "--trained", "3"]
+        main(["hard", "--output", str(path), "--puzzles", str(old), *numbers])
+        hard = files.load(path, "hard", [9])[9]
+        assert (hard.puzzles > 0).sum((1, 2)).tolist() == [29, 29, 30, 30]
+        train = files.load(path, "train", [6, 9])
+        assert len(train[6]) == 10 and len(train[9]) == 10 + 3
+        assert (
+            len(files.load(path, "validation", [9])[9]) == 10 + 2 * 10 and len(files.load(path, "test", [9])[9]) == 10
+        )
+        keys = [set(class_keys(part.solutions, part.shape)) for part in (train[9][10:], hard)]
+        assert not keys[0] & keys[1]
+
+        arguments = [
+            "clues",
+            "--model",
+            str(REPO / "checkpoints/llada-sudoku"),
+            "--puzzles",
+            str(path),
+            "--limit",
+            "1",
+        ]
+        main([*arguments, "--json", str(output), "--device", "cpu"])
+        results = json.loads(output.read_text())["results"]
+        assert list(results) == list(WAYS) and all(list(way) == ["29", "30"] for way in results.values())
+        capsys.readouterr()
+        main([*arguments, "--json", str(output), "--device", "cpu"])
+        said = capsys.readouterr().out
+        assert "solved" not in said and "| given |" in said, "what is there is not measured again"
+
+    def test_bad_numbers(self, tmp_path):
+        with pytest.raises(ValueError, match="`--fewest` and `--most` must be 20 at least"):
+            main(["hard", "--output", str(tmp_path / "hard.npz"), "--fewest", "30", "--most", "25"])
