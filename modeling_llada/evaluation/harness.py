@@ -4,6 +4,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import torch
 from lm_eval.api.instance import Instance
@@ -15,13 +16,14 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from ..loading import load_with_processor, merge_adapter, tokenizer_of
-from ..models.denoising_llada import end_tokens
 from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.guidance_llada import guided_logits
 from ..models.likelihood_llada import check_samples
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..seeds import content_generator
+from ..serving import BatchedDecoder
 from .harness_prompts import (
+    Completion,
     Prompt,
     add_to_question,
     batches,
@@ -377,29 +379,24 @@ class LLaDAHarnessLM(TemplateLM):
     # Decoding
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Completes prompts up to a stop string. A batch has prompts of similar length with the same options."""
-        results, repeats, groups = [None] * len(requests), Counter(), defaultdict(list)
-        jobs = []
-        for index, request in enumerate(requests):
-            context, options = request.args[:2]
-            groups[json.dumps(options, sort_keys=True)].append(index)
-            tokens = self.tok_encode(context) or [self.prefix_token_id]
+        """Completes prompts up to a stop string."""
+        results, repeats, options_of, jobs = [None] * len(requests), Counter(), {}, []
+        for request in requests:  # all of them before any work, since one may be wrong
+            key = json.dumps(request.args[1], sort_keys=True)
+            if key not in options_of:
+                options_of[key] = self._decoding_options(request.args[1])
+            tokens = self.tok_encode(request.args[0]) or [self.prefix_token_id]
+            prompt = self._prompt(tokens, images_of(request), request)
             # The harness repeats a request to get several samples: each repetition has a seed of its own.
-            jobs.append((self._prompt(tokens, images_of(request), request), repeats[id(request)]))
+            content = prompt.tokens, repeats[id(request)], *prompt.marks
             repeats[id(request)] += 1
-        # All of them before any work, since one may be wrong.
-        options_of = {key: self._decoding_options(requests[group[0]].args[1]) for key, group in groups.items()}
+            jobs.append(Completion(prompt, content_generator(self.seed, "generate_until", *content), *options_of[key]))
 
         with self._progress(requests, "decoding", disable_tqdm) as progress:
-            for key, group in groups.items():
-                for batch in batches(
-                    group, self.batch_size, lambda index: estimate_length(jobs[index][0], self.processor)
-                ):
-                    texts = self._decode([jobs[index] for index in batch], *options_of[key])
-                    for index, text in zip(batch, texts, strict=True):
-                        results[index] = text
-                        self.cache_hook.add_partial("generate_until", requests[index].args, text)
-                        progress.update()
+            for index, text in self._complete(jobs):
+                results[index] = text
+                self.cache_hook.add_partial("generate_until", requests[index].args, text)
+                progress.update()
         return results
 
     def _decoding_options(self, asked: dict) -> tuple[dict, LLaDAGenerationConfig, list[str]]:
@@ -421,26 +418,44 @@ class LLaDAHarnessLM(TemplateLM):
             )
         return options, config, strings
 
-    def _decode(
-        self, jobs: list[tuple[Prompt, int]], options: dict, config: LLaDAGenerationConfig, strings: list[str]
-    ) -> list[str]:
-        """The answers to one batch of `(prompt, repetition)`."""
-        room = self.max_length - config.max_new_tokens
-        inputs = self._inputs([prompt.crop(room) for prompt, _ in jobs])
-        end_token_ids = end_tokens(config, "cpu").tolist() if config.stop_at_eos else []
+    def _complete(self, jobs: list[Completion]) -> Iterator[tuple[int, str]]:
+        """The number and the text of each job when it is finished. Where it can, one joins the batch as another leaves it."""
+        # Similar lengths stand together. The longest come first, so that a lack of memory shows at once.
+        order = sorted(range(len(jobs)), key=lambda index: -estimate_length(jobs[index].prompt, self.processor))
+        joining = [index for index in order if jobs[index].can_join]
+        with BatchedDecoder(self.model, self.tokenizer, batch_size=self.batch_size) as decoder:
+            for answer in decoder.generate((self._call([jobs[index]]) for index in joining), ordered=False):
+                if answer.error is not None:
+                    raise answer.error
+                index = joining[answer.index]
+                yield index, self._text(jobs[index], answer.output.sequences[0])
+        groups = defaultdict(list)
+        for index in order:
+            if not jobs[index].can_join:
+                groups[id(jobs[index].options)].append(index)
+        for group in groups.values():
+            for start in range(0, len(group), self.batch_size):
+                batch = group[start : start + self.batch_size]
+                sequences = self.model.generate(**self._call([jobs[index] for index in batch]))
+                yield from ((index, self._text(jobs[index], row)) for index, row in zip(batch, sequences, strict=True))
+
+    def _call(self, jobs: list[Completion]) -> dict:
+        """The arguments of `generate` for jobs with the same options."""
+        config, options = jobs[0].config, jobs[0].options
         # An end token stops a row as its text would, without waiting for the end of the block.
-        end_texts = filter(None, (self.tokenizer.decode([token_id]) for token_id in end_token_ids))
-        sequences = self.model.generate(
-            **inputs,
-            generator=[
-                content_generator(self.seed, "generate_until", prompt.tokens, repetition, *prompt.marks)
-                for prompt, repetition in jobs
-            ],
-            tokenizer=self.tokenizer,
-            **options | {"stop_strings": [*strings, *end_texts]},
-        )
-        prompt_length = inputs["input_ids"].shape[1]
-        return [cut_answer(self.tokenizer, row, prompt_length, strings, end_token_ids) for row in sequences.tolist()]
+        end_texts = filter(None, (self.tokenizer.decode([token_id]) for token_id in jobs[0].end_token_ids))
+        return {
+            **self._inputs([job.prompt.crop(self.max_length - config.max_new_tokens) for job in jobs]),
+            "generator": [job.generator for job in jobs],
+            "tokenizer": self.tokenizer,
+            **options,
+            "stop_strings": [*jobs[0].strings, *end_texts],
+        }
+
+    def _text(self, job: Completion, row: torch.LongTensor) -> str:
+        """The answer in a row."""
+        prompt_length = len(row) - job.config.max_new_tokens
+        return cut_answer(self.tokenizer, row.tolist(), prompt_length, job.strings, job.end_token_ids)
 
     # Helpers of likelihood and decoding
 

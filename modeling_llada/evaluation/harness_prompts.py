@@ -10,8 +10,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import torch
 from lm_eval.api.instance import Instance
 
+from ..models.denoising_llada import end_tokens
+from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.image_reading_llada_v import read_image
 from ..models.images_llada_v import num_anyres_tiles
 from ..models.processing_llada_v import LLaDAVProcessor
@@ -36,6 +39,27 @@ class Prompt:
     def crop(self, room: int) -> "Prompt":
         """The prompt without the start of a text that is too long. Images are never cut, so the model refuses those."""
         return self if self.images else Prompt(self.tokens[max(0, len(self.tokens) - room) :])
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A prompt to complete: the generator of its noise, the options of `generate`, their whole config, and what ends the answer."""
+
+    prompt: Prompt
+    generator: torch.Generator
+    options: dict
+    config: LLaDAGenerationConfig
+    strings: list[str]
+
+    @property
+    def end_token_ids(self) -> list[int]:
+        """The tokens that end the answer."""
+        return end_tokens(self.config, "cpu").tolist() if self.config.stop_at_eos else []
+
+    @property
+    def can_join(self) -> bool:
+        """Whether it can share forward passes with prompts that began earlier. Others share them only from beginning to end."""
+        return not self.prompt.images and self.config.draft_steps is None and self.config.edit_threshold is None
 
 
 def make_prompt(tokens: list[int], images: list, processor: LLaDAVProcessor | None, task: str | None) -> Prompt:

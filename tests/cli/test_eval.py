@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.golden_v import FOLDER
 
-from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.serving import BatchedDecoder
 
 
 TASKS = Path(__file__).parents[1] / "evaluation" / "harness_tasks"
@@ -102,15 +102,14 @@ class TestRun:
     def test_the_same_command_resumes_and_another_option_does_not(
         self, eval_lm, instruct, task_folder, tmp_path, monkeypatch
     ):
-        decoded = []
-        generate = LLaDAForMaskedLM.generate
-        monkeypatch.setattr(
-            LLaDAForMaskedLM,
-            "generate",
-            lambda model, input_ids, *args, **options: (
-                decoded.append(len(input_ids)) or generate(model, input_ids, *args, **options)
-            ),
-        )
+        decoded, generate = [], BatchedDecoder.generate
+
+        def counting(decoder, calls, **options):
+            calls = list(calls)
+            decoded.append(len(calls))
+            return generate(decoder, calls, **options)
+
+        monkeypatch.setattr(BatchedDecoder, "generate", counting)
         output = tmp_path / "results.json"
         task = ("--model", instruct, "--task", "gsm8k", "--include-path", task_folder, "--output", output)
         eval_lm(*task, *LENGTH, "--limit", 2)

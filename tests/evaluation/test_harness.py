@@ -26,6 +26,7 @@ from modeling_llada import LLaDAForMaskedLM
 from modeling_llada.evaluation import LLaDAHarnessLM
 from modeling_llada.evaluation.stop_strings import cut_answer
 from modeling_llada.seeds import content_generator
+from modeling_llada.serving import BatchedDecoder
 
 
 REPO = Path(__file__).parents[2]
@@ -246,6 +247,20 @@ class TestGenerateUntil:
         assert make_lm(batch_size=2).generate_until(requests[::-1])[::-1] == together
         assert make_lm(seed=1).generate_until(requests) != together
 
+    def test_a_prompt_joins_the_batch_when_another_leaves_it(self, make_poet_lm, passes):
+        """Two rows at once: the short answers share the passes of the long one. In batches these and the pairs would take 44."""
+        lengths = [32, 4, 4, 4, 4, 4, 4]
+        requests = requests_of("generate_until", *[(LINE, {"until": "\n", "max_gen_toks": each}) for each in lengths])
+        long, *short = make_poet_lm(batch_size=2, block_length=4).generate_until(requests)
+        assert len(passes) <= 32 and long.startswith(NEXT) and len(set(short)) == 1
+
+    def test_drafts_share_passes_from_beginning_to_end(self, make_poet_lm, passes):
+        requests = requests_of("generate_until", *[(line, {"max_gen_toks": 12}) for line in (LINE, "白日依山尽，")])
+        plain = make_poet_lm().generate_until(requests)
+        num_plain = len(passes)
+        assert make_poet_lm(draft_steps=2).generate_until(requests) == plain
+        assert len(passes) - num_plain <= num_plain
+
     def test_repetitions_of_a_request_are_different_samples(self, make_lm):
         [request] = requests_of("generate_until", ("春", {"max_gen_toks": 12, "do_sample": True, "temperature": 1.0}))
         assert len({*make_lm().generate_until([request] * 4)}) > 1
@@ -280,13 +295,15 @@ class TestGenerateUntil:
         def run(asked, **options):
             lm, seen = make_lm(**options), {}
 
-            def generate(input_ids, attention_mask, generator, tokenizer, stop_strings, **options):
-                seen.update(options)
-                return input_ids
+            def generate(decoder, calls, ordered):
+                seen.update(*calls)
+                yield from ()
 
             with monkeypatch.context() as patch:
-                patch.setattr(lm.model, "generate", generate)
+                patch.setattr(BatchedDecoder, "generate", generate)
                 lm.generate_until(requests_of("generate_until", (LINE, asked)))
+            for name in ("input_ids", "attention_mask", "generator", "tokenizer", "stop_strings"):
+                del seen[name]
             return seen
 
         return run
