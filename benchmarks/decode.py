@@ -106,7 +106,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="+",
         choices=tuple(WEIGHT_BYTES),
         default=[],
-        help="add rows with these weights, by torchao",
+        help="add rows with these weights, by torchao; own-fp8: by `quantize_for_decoding`",
     )
     add("--ladder", action="store_true", help="one optimisation more in each row; sets modes and engines")
     add("--repeats", type=int, default=5, help="timed runs of each row (%(default)s)")

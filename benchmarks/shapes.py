@@ -67,7 +67,13 @@ ROUNDINGS = {
     "fp8": lambda torchao: torchao.Float8WeightOnlyConfig(),
 }
 NOT_INSTALLED = "torchao is not installed"
-WEIGHT_BYTES = {"int8": 1.0, "int4": 0.53, "fp8": 1.0}  # int4: with a scale and a zero point for 128 weights
+OWN_FP8 = "own-fp8"  # `quantize_for_decoding("fp8")`, which is not by torchao
+WEIGHT_BYTES = {
+    "int8": 1.0,
+    "int4": 0.53,
+    "fp8": 1.0,
+    OWN_FP8: 1.0,
+}  # int4: with a scale and a zero point for 128 weights
 
 
 class Unavailable(Exception):
@@ -133,9 +139,15 @@ def load_second(folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
 
 def quantize(model: nn.Module, kind: str, configs: dict[str, Callable] = QUANTIZATIONS) -> str:
     """
-    Quantizes the projections in place with torchao; embedding and head stay as they are. Returns the name of the torchao config,
-    which is in [`QUANTIZATIONS`] or [`ROUNDINGS`].
+    Quantizes the projections in place; embedding and head stay as they are. Returns the name of the torchao config, which is in
+    [`QUANTIZATIONS`] or [`ROUNDINGS`], or of the method for [`OWN_FP8`].
     """
+    if kind == OWN_FP8:
+        try:
+            model.quantize_for_decoding("fp8")
+        except ValueError as error:
+            raise Unavailable(str(error)) from error
+        return "quantize_for_decoding"
     try:
         from torchao import quantization
     except ImportError as error:

@@ -73,7 +73,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 import modeling_llada  # noqa: F401  registers the classes
-from benchmarks.shapes import QUANTIZATIONS, ROUNDINGS, Unavailable, quantize
+from benchmarks.shapes import OWN_FP8, QUANTIZATIONS, ROUNDINGS, WEIGHT_BYTES, Unavailable, quantize
 from evidence.quality.answers import Examiner
 from evidence.quality.settings import Setting, further_settings_of, quantized_settings_of, settings_of
 from evidence.quality.statistics import statistics_of
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights",
         nargs="+",
-        choices=list(QUANTIZATIONS),
+        choices=list(WEIGHT_BYTES),
         default=[],
         help="run the few settings for weights quantized to these, instead of the others",
     )
@@ -159,7 +159,7 @@ def add_statistics(values: dict, tasks: list[str]) -> None:
     results, statistics = values["results"], values.setdefault("statistics", {})
     for task in tasks:
         settings = settings_of(task) + further_settings_of(task)
-        settings += [one for kind in QUANTIZATIONS for one in quantized_settings_of(task, kind)]
+        settings += [one for kind in WEIGHT_BYTES for one in quantized_settings_of(task, kind)]
         for one in settings:
             if one.key in results and one.baseline.key in results and one.key not in statistics:
                 statistics[one.key] = statistics_of(results[one.key], results[one.baseline.key])
@@ -178,7 +178,7 @@ def quantize_or_round(model: nn.Module, kind: str) -> dict[str, str | None]:
     """
     refused = None
     for configs in (QUANTIZATIONS, ROUNDINGS):
-        if kind not in configs:
+        if kind not in (*configs, OWN_FP8):
             continue
         try:
             return {"config": quantize(model, kind, configs), "refused": refused}

@@ -19,6 +19,8 @@ from transformers import CompileConfig
 from transformers.activations import ACT2FN
 
 from .expert_kernels_llada import computes_in_groups, float32_logits, grouped_experts
+from .fp8_kernels_llada import float8_added, float8_methods, float8_norm
+from .fp8_llada import Float8Linear
 from .rotary_llada import apply_rotary_pos_emb
 
 
@@ -96,7 +98,11 @@ def fused(model: nn.Module, kernels: Kernels) -> Iterator[None]:
 
 def fused_methods(module: nn.Module, kernels: Kernels) -> dict[str, Callable]:
     """The methods of a module that can be swapped, with their replacements. The structure of the module decides."""
+    if isinstance(module, Float8Linear):
+        return {"forward": partial(float8_added, module, kernels)} if module.is_added and module.bias is None else {}
     if is_rms_norm(module):
+        if getattr(module, "feeds_float8", False):
+            return {"forward": partial(float8_norm, module, kernels)}
         return {"forward": lambda x: kernels.rms_norm(x, module.weight, module.variance_epsilon)}
     if hasattr(module, "choose_experts"):
         return {"choose_experts": kernels.prepare(module.choose_experts)} | float32_logits(module)
@@ -105,6 +111,11 @@ def fused_methods(module: nn.Module, kernels: Kernels) -> dict[str, Callable]:
     linears = fusable_projections(module)
     if not linears:
         return {}
+    if isinstance(linears[0], Float8Linear):
+        methods = float8_methods(module, kernels, fuse(linears), lay_together([one.scale for one in linears]))
+        if "project_heads" in methods:
+            methods["project_and_rotate"] = partial(project_and_rotate_apart, module, kernels)
+        return methods
     if not hasattr(module, "project_heads"):
         return {"forward": partial(feed_forward, module, kernels, fuse(linears))}
     if module.only_rotates:
@@ -202,7 +213,9 @@ def fusable_projections(module: nn.Module) -> list[nn.Linear]:
         linears = [module.gate_proj, module.up_proj]
     else:
         return []
-    if not all(type(one) is nn.Linear and one.bias is None and is_plain(one.weight) for one in linears):
+    if not all(
+        type(one) in (nn.Linear, Float8Linear) and one.bias is None and is_plain(one.weight) for one in linears
+    ):
         return []
     return linears if len({(one.weight.dtype, one.weight.device) for one in linears}) == 1 else []
 
@@ -223,19 +236,25 @@ def fuse_weights(model: nn.Module) -> None:
         linears = fusable_projections(module)
         if linears:
             fuse(linears)
+            if isinstance(linears[0], Float8Linear):
+                lay_together([one.scale for one in linears])
 
 
 def fuse(linears: list[nn.Linear]) -> torch.Tensor:
     """All weights as one, `(sum of rows, columns)`. The parameters become views of its storage."""
-    weights = [linear.weight for linear in linears]
-    rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+    return lay_together([linear.weight for linear in linears])
+
+
+def lay_together(weights: list[torch.Tensor]) -> torch.Tensor:
+    """Tensors as one, below each other in memory. They become views of its storage."""
+    rows, strides = sum(len(weight) for weight in weights), weights[0].stride()
     starts = [weight.data_ptr() for weight in weights[1:]]
     ends = [weight.data_ptr() + weight.nbytes for weight in weights[:-1]]
     if starts == ends and len({weight.untyped_storage().data_ptr() for weight in weights}) == 1:
-        return weights[0].data.as_strided((rows, columns), (columns, 1))
-    whole = torch.cat([weight.data for weight in weights])
+        return weights[0].data.as_strided((rows, *weights[0].shape[1:]), strides)
+    whole = weights[0].data.new_empty(rows, *weights[0].shape[1:])
     for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
-        weight.data = part
+        weight.data = part.copy_(weight.data)
     return whole
 
 

@@ -45,6 +45,7 @@ from .configuration_llada import LLaDAConfig
 from .conversion_llada import BACKBONE_RENAMINGS, LLADA_WEIGHT_RENAMINGS, register_weight_renamings
 from .diffusion_llada import LLaDAMaskedLossOutput, check_masked_losses, masked_losses
 from .forward_arguments_llada import check_keywords
+from .fp8_llada import LLaDAFloat8Mixin
 from .generation_config_llada import LLaDAGenerationConfig
 from .generation_llada import LLaDAGenerationMixin
 from .likelihood_llada import LLaDALikelihoodMixin
@@ -223,7 +224,7 @@ class LLaDALayer(GradientCheckpointingLayer):
         return self.mlp(hidden_states)
 
 
-class LLaDAPreTrainedModel(LLaDACheckpointingMixin, PreTrainedModel):
+class LLaDAPreTrainedModel(LLaDAFloat8Mixin, LLaDACheckpointingMixin, PreTrainedModel):
     """Loading, saving and initialisation, shared by the backbone and the mask predictor."""
 
     config: LLaDAConfig
