@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -353,28 +354,28 @@ def catch(errors, server, request):
         errors.append(error)
 
 
+def under_load(server, request, num_requests=8):
+    """Sends as many requests, and SIGTERM when some are at work. Returns their errors, and that of a later request."""
+    with ThreadPoolExecutor(num_requests + 1) as threads:
+        calls = [threads.submit(server.client.completions.create, **request) for _ in range(num_requests)]
+        metrics = Request(f"{server.url.removesuffix('/v1')}/metrics", headers=server.client.auth_headers)
+        while "_running{" not in (text := urlopen(metrics).read().decode()) or re.search(r"_running\S* 0", text):
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        late = threads.submit(server.client.completions.create, **request)
+        errors = [call.exception() for call in [*calls, late]]
+    assert server.process.wait(PATIENCE) == -signal.SIGTERM
+    return errors[:-1], errors[-1]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "ends"), [(PATIENCE, "finish"), (0.5, "get 503")])
-def test_sigterm_under_load(official_folder, tmp_path, seconds, ends):
-    """Requests that were accepted finish, or get the status 503 when the time is over; new ones get it at once."""
-    with run_server(tmp_path, "--model", official_folder, "--batch-size", 2, "--drain-seconds", seconds) as server:
+def test_sigterm_and_the_end_of_its_time(official_folder, tmp_path):
+    with run_server(tmp_path, "--model", official_folder, "--batch-size", 2, "--drain-seconds", 0.5) as server:
         request = {"model": "official", "prompt": "月", **options_field(stop_at_eos=False, max_new_tokens=120)}
-        with ThreadPoolExecutor(9) as threads:
-            calls = [threads.submit(server.client.completions.create, **request) for _ in range(8)]
-            root = server.url.removesuffix("/v1")
-            while 'num_requests_running{model_name="official"} 2' not in urlopen(f"{root}/metrics").read().decode():
-                time.sleep(0.05)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
-            late = threads.submit(server.client.completions.create, **request)
-            errors = [call.exception() for call in [*calls, late]]
-        assert server.process.wait(PATIENCE) == -signal.SIGTERM
-        assert isinstance(errors.pop(), openai.InternalServerError | openai.APIConnectionError)
-    if ends == "finish":
-        assert errors == 8 * [None]
-    else:
-        refused = [error for error in errors if error is not None]
-        assert refused and all(error.status_code == 503 and "shutting down" in str(error) for error in refused)
+        errors, _ = under_load(server, request)
+    refused = [error for error in errors if error is not None]
+    assert refused and all(error.status_code == 503 and "shutting down" in str(error) for error in refused)
 
 
 class TestFailures:
@@ -484,3 +485,28 @@ def test_the_requests_of_the_page(server):
     assert json.loads(gap)["choices"][0]["text"] == "疑是地"
     assert len(json.loads(logprobs)["choices"][0]["logprobs"]["top_logprobs"][0]) == 2
     assert json.loads(models)["data"][0] == json.loads(model)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_operations_of_the_page(tmp_path, monkeypatch):
+    blocks = blocks_of_the_page("bash")
+    [start], [probes] = ([block for block in blocks if word in block] for word in ("keys.txt\nllada serve", "/ready"))
+    make_keys, serve = start.splitlines()
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(make_keys.replace("python", sys.executable, 1), shell=True, check=True)
+    with run_server(tmp_path, *serve.replace("0.0.0.0", "127.0.0.1").split()[2:]) as server:
+        root = server.url.removesuffix("/v1")
+        command = probes.replace("http://127.0.0.1:8000", root)
+        out = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+        assert out.startswith('{"status":"ok"}{"status":"ready"}') and "llada:max_rows" in out
+        client = server.client.with_options(api_key=(tmp_path / "keys.txt").read_text().strip())
+        assert client.chat.completions.create(model="llada-poet", messages=CHAT).choices[0].message.content
+        with pytest.raises(openai.AuthenticationError):
+            server.client.chat.completions.create(model="llada-poet", messages=CHAT)
+
+        # After SIGTERM what was accepted finishes; a request that comes later, or is not done in time, gets 503.
+        server.client = client
+        errors, late = under_load(server, {"model": "llada-poet", "prompt": LINE, "max_tokens": 32})
+        assert None in errors and isinstance(late, openai.InternalServerError | openai.APIConnectionError)
+        assert all(error is None or error.status_code == 503 for error in errors)
