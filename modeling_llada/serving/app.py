@@ -21,6 +21,7 @@ from .errors import error_object, error_response, status_and_message
 from .images import MAX_BODY_MIB
 from .limits import MIB, Limits
 from .manager import Manager
+from .openapi import request_body
 from .operations import add_operations
 from .responses import canvas_of, event
 
@@ -109,11 +110,11 @@ def build_app(
     def failed_request(request, error: Exception):
         return error_response(*status_and_message(error), getattr(error, "headers", None))
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", openapi_extra=request_body(chats.fields, required="messages"))
     async def chat_completions(request: Request, body: dict):
         return await unless_gone(request, respond(chats, body))
 
-    @app.post("/v1/completions")
+    @app.post("/v1/completions", openapi_extra=request_body(texts.fields, required="prompt"))
     async def completions(request: Request, body: dict):
         return await unless_gone(request, respond(texts, body))
 
