@@ -43,7 +43,7 @@ class Float8Linear(nn.Module):
         values, scale = quantize_weight(linear.weight.data)
         self.weight = nn.Parameter(values, requires_grad=False)
         self.scale = nn.Buffer(scale)
-        self.one = nn.Buffer(torch.ones((), device=values.device))
+        self.one = nn.Buffer(torch.ones((), device=values.device), persistent=False)  # the scale that the product has
         self.bias = linear.bias
         self.is_added = is_added
         self.dtype = linear.weight.dtype

@@ -319,3 +319,18 @@ def test_what_was_required_and_reached(report):
     cut = deepcopy(slow)
     cut["model"]["name"] = "shape 8b, 2 layers"
     assert requirement_section([cut]) == ""
+
+
+def test_what_was_required_of_eight_bits(report):
+    fast = measured_on_h100(report, ms_per_pass={"median": 6.7}, ms_inside_block=4.1, tokens_per_second=950)
+    fast["machine"]["name"] = "NVIDIA H200"
+    for row in fast["rows"]:
+        row |= {"engine": "compiled", "weights": shapes.OWN_FP8, "tokens_per_step": 4}
+    lines = [
+        line.split("|")[2:-1] for line in requirement_section([fast]).splitlines() if line.startswith("| batch 1")
+    ]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["at most 6.8", "6.2", "not measured", "**6.7**"],
+        ["at most 4", "3.6", "not measured", "4.1"],
+        ["at least 900", "1,050", "not measured", "**950**"],
+    ]
