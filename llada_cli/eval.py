@@ -46,7 +46,7 @@ EXAMPLES = """examples:
 With --output, each answer is kept in the folder FILE.cache: after an interruption, the same command continues with the same
 number of processes. A run with another --limit or --batch-size uses the kept answers too.
 """
-ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy", "prompt_suffix")
+ESTIMATE_OPTIONS = ("num_samples", "antithetic", "check_greedy", "decode_choices", "prompt_suffix")
 # Options of every setting of a model, or nearly, which the list leaves out.
 COMMON_OPTIONS = ("temperature", "remasking", "check_greedy", "eos_token_id", "skip_after_eos", "suppress_tokens")
 # The errors of the samplers of the harness: for the first examples, for random ones, and without any examples.
@@ -94,6 +94,11 @@ def add_lm_parser(benchmarks: argparse._SubParsersAction) -> None:
     estimate = parser.add_argument_group("likelihood")
     estimate.add_argument("--num-samples", type=int, metavar="N", help="noise samples for each answer (128)")
     estimate.add_argument("--antithetic", **switch, help="use pairs of opposite samples, for a smaller error")
+    estimate.add_argument(
+        "--decode-choices",
+        **switch,
+        help="answer a multiple choice by decoding one of the choices, without likelihoods",
+    )
     estimate.add_argument("--check-greedy", **switch, help="check whether answers are the greedy ones (on)")
     add_decoding_arguments(parser)
     add_model_arguments(parser)

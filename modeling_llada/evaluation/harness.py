@@ -22,6 +22,7 @@ from ..models.likelihood_llada import check_samples
 from ..models.modeling_llada import LLaDAForMaskedLM
 from ..seeds import content_generator
 from ..serving import BatchedDecoder
+from .choices import ChoicesMixin, find_questions
 from .harness_prompts import (
     Completion,
     Prompt,
@@ -40,7 +41,7 @@ DEFAULT_MAX_GEN_TOKS = 256  # the default of the harness
 
 
 @register_model("llada")
-class LLaDAHarnessLM(TemplateLM):
+class LLaDAHarnessLM(ChoicesMixin, TemplateLM):
     r"""
     A LLaDA checkpoint as a model of lm-evaluation-harness.
 
@@ -77,6 +78,9 @@ class LLaDAHarnessLM(TemplateLM):
         check_greedy (`bool`, *optional*, defaults to `True`):
             Whether to check that greedy decoding, one token a step, gives the answer. Accuracies of multiple-choice
             tasks do not need this. Without the check, the result for answers of several tokens is `False`.
+        decode_choices (`bool`, *optional*, defaults to `False`):
+            Whether a question with several choices is answered by decoding one of them, see `generate(constraint=...)`, in
+            the place of the likelihood of each. The harness gets the log-likelihood 0 for it, and -100 for the others.
         seed (`int`, *optional*, defaults to 0):
             The seed of all noise.
         prompt_suffix (`str`, *optional*, defaults to `""`):
@@ -114,6 +118,7 @@ class LLaDAHarnessLM(TemplateLM):
         antithetic: bool = False,
         cfg_scale: float | None = None,
         check_greedy: bool = True,
+        decode_choices: bool = False,
         seed: int = 0,
         prompt_suffix: str = "",
         **options,
@@ -129,7 +134,7 @@ class LLaDAHarnessLM(TemplateLM):
         check_samples(**self.estimate)
         if self.options.get("cfg_text_only"):
             self.estimate["cfg_text_only"] = True
-        self.check_greedy = check_greedy
+        self.check_greedy, self.decode_choices = check_greedy, decode_choices
         self.seed = seed
         self.prompt_suffix = prompt_suffix
         self.accelerator = join_processes(device)
@@ -203,6 +208,8 @@ class LLaDAHarnessLM(TemplateLM):
     def get_model_info(self) -> dict:
         """The description of the model that the harness writes with its results."""
         options = {**self.estimate, **self.options, "check_greedy": self.check_greedy, "seed": self.seed}
+        if self.decode_choices:
+            options["decode_choices"] = True
         if self.prompt_suffix:
             options["prompt_suffix"] = self.prompt_suffix
         return {
@@ -240,7 +247,11 @@ class LLaDAHarnessLM(TemplateLM):
             context, continuation = self._encode_request(context, continuation)
             context = self._prompt(context, images, request)
             rows.append((request.args, context, self._prompt(continuation, [], request).tokens))
-        return self._loglikelihood_tokens(rows, disable_tqdm)
+        chosen = self._choose(find_questions(requests, rows), rows, disable_tqdm) if self.decode_choices else {}
+        others = [index for index in range(len(rows)) if index not in chosen]
+        scores = self._loglikelihood_tokens([rows[index] for index in others], disable_tqdm) if others else []
+        results = chosen | dict(zip(others, scores, strict=True))
+        return [results[index] for index in range(len(rows))]
 
     def _encode_request(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """The tokens of both. A continuation without a context follows the first token of a text."""

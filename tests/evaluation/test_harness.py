@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from support.harness_runs import TASKS, write_answers
 from support.processes import run_together
 from support.tiny_llada2 import tiny_llada2
-from support.word_tokenizer import word_tokenizer
+from support.word_tokenizer import save_word_model, word_tokenizer
 from transformers import AutoTokenizer
 
 import modeling_llada.evaluation
@@ -136,6 +136,58 @@ class TestTasks:
         for choices, others in zip(one["poet_next_line_choice"], two["poet_next_line_choice"], strict=True):
             for (score, greedy), (other, other_greedy) in zip(choices, others, strict=True):
                 assert score == pytest.approx(other, abs=1e-3) and greedy == other_greedy
+
+
+class TestChoices:
+    """`decode_choices=True`."""
+
+    def test_the_answers_are_those_of_likelihoods(self, make_poet_lm, tasks, passes):
+        """The poet knows the couplets, and a question takes a pass for each token instead of some for each choice."""
+        options = {"tasks": ["poet_next_line_choice"], "task_manager": tasks, "bootstrap_iters": 0, "limit": 3}
+        results = {}
+        for decodes in (False, True):
+            passes.restart()
+            lm = make_poet_lm(decode_choices=decodes, check_greedy=False)
+            results[decodes] = simple_evaluate(lm, **options)
+            results[decodes]["rows"] = sum(passes)
+        assert [found["results"]["poet_next_line_choice"]["acc,none"] for found in results.values()] == [1.0, 1.0]
+        assert (
+            results[True]["config"]["llada"]["decode_choices"] and results[True]["rows"] < results[False]["rows"] / 3
+        )
+        for one in results[True]["samples"]["poet_next_line_choice"]:
+            assert sorted(score for [(score, _)] in one["resps"]) == [-100.0, -100.0, -100.0, 0.0]
+
+    def test_the_batch_changes_nothing(self, make_lm):
+        """Neither do choices of other lengths, which end early."""
+        questions = {
+            LINE: [NEXT, "低头思故乡", "霜"],
+            "白日依山尽，": ["黄河入海流", "更上一层楼"],
+            "春眠": ["不觉", "处处闻"],
+        }
+        requests = [
+            Instance("loglikelihood", {}, (context, choice), index, ("task", document, 1))
+            for document, (context, choices) in enumerate(questions.items())
+            for index, choice in enumerate(choices)
+        ]
+        together = make_lm(decode_choices=True, batch_size=8).loglikelihood(requests)
+        assert make_lm(decode_choices=True, batch_size=1).loglikelihood(requests[::-1])[::-1] == together
+        assert sum(greedy for _, greedy in together) == 3
+
+    def test_a_text_alone_has_a_likelihood(self, make_lm):
+        """A question without choices, and choices without a question, which the harness asks for too."""
+        requests = requests_of("loglikelihood", (LINE, NEXT), ("", NEXT))
+        assert make_lm(decode_choices=True).loglikelihood(requests) == make_lm().loglikelihood(requests)
+
+    @pytest.mark.parametrize("choices", [(" sat", " sat on the mat"), ("Paris", "the city")])
+    def test_spaces(self, tmp_path, choices):
+        """Where the tokens of words have the space in front, and decoding removes the first one."""
+        lm = LLaDAHarnessLM(str(save_word_model(tmp_path)), device="cpu", decode_choices=True)
+        requests = [
+            Instance("loglikelihood", {}, (context, choice), 0, ("task", context, 1))
+            for context in ("the cat", "the mat ")
+            for choice in choices
+        ]
+        assert sum(greedy for _, greedy in lm.loglikelihood(requests)) == 2
 
 
 class TestLikelihood:
