@@ -7,11 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import HTTPException
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
+from ..constraints import Constraint
 from ..loading import tokenizer_of
+from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.modeling_llada import LLaDAForMaskedLM
 from .images import ImageReader, check_messages, check_template_variables
 from .logprobs import read_chat_logprobs, read_text_logprobs
@@ -42,6 +45,7 @@ class ServedModel:
         self.tokenizer = tokenizer_of(processor)
         self.mask_token_id = model.config.mask_token_id
         self.longest_prompt = longest_prompt(self.tokenizer, model.config)  # in characters
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def sees_images(self) -> bool:
@@ -53,6 +57,11 @@ class ServedModel:
         if name is not None and name not in self.names:
             raise HTTPException(404, f"`model` must be {self.names[0]!r}, the model of this server, but got {name!r}.")
         return self.names[0]
+
+    async def compile_format(self, response_format: Any) -> Constraint | None:
+        """The constraint of a field, compiled in another thread. That may take seconds, so only one is, and others go on."""
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(compile_format, response_format, self.tokenizer)
 
 
 @dataclass
@@ -90,9 +99,11 @@ class Endpoint(ABC):
         served, fields = self.served, read_fields(body, self.fields)
         name, stream = served.check_name(fields.get("model")), StreamOptions.read(fields)
         num_alternatives = self.read_logprobs(fields)
-        options = RequestOptions.read(fields, served.model.generation_config, self.manager.limits.max_n)
+        limits = self.manager.limits
+        max_n = min(limits.max_n, limits.max_waiting)
+        options = RequestOptions.read(fields, served.model.generation_config, max_n)
         prompts = await self.make_prompts(fields, options)
-        constraint = await asyncio.to_thread(compile_format, fields.get("response_format"), served.tokenizer)
+        constraint = await served.compile_format(fields.get("response_format"))
         choices = [
             Choice(prompt, self.config_of(prompt, options), (options.seed + number) % 2**63)
             for prompt in prompts
@@ -111,7 +122,7 @@ class Endpoint(ABC):
     def make_prompts(self, fields: dict, options: RequestOptions) -> Coroutine[None, None, list[Prompt]]:
         """The prompts of a request."""
 
-    def config_of(self, prompt: Prompt, options: RequestOptions):
+    def config_of(self, prompt: Prompt, options: RequestOptions) -> LLaDAGenerationConfig:
         """The options of `generate` for a prompt."""
         return options.config
 
@@ -160,8 +171,9 @@ class TextEndpoint(Endpoint):
         if "best_of" in fields:
             check_neutral("best_of", fields["best_of"], tuple({1, options.num_choices}))
         prompts = read_prompts(fields.get("prompt"), self.manager.limits.max_waiting // options.num_choices)
-        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
-        check_length("prompt", texts, len(prompts) * self.served.longest_prompt)
+        for prompt in prompts:
+            if isinstance(prompt, str):
+                check_length("prompt", [prompt], self.served.longest_prompt)
         suffix = fields.get("suffix") or None
         return await asyncio.to_thread(self._encode, prompts, suffix, is_shown, options.config.max_new_tokens)
 
@@ -182,7 +194,7 @@ class TextEndpoint(Endpoint):
             check_length("suffix", [suffix], served.longest_prompt)
         return [encode_gap(tokenizer, prompt, suffix, mask_token_id, num_masks) for prompt in prompts]
 
-    def config_of(self, prompt: Prompt, options: RequestOptions):
+    def config_of(self, prompt: Prompt, options: RequestOptions) -> LLaDAGenerationConfig:
         if prompt.gap is None and (options.has_length or not prompt.num_masks):
             return options.config
         config = copy(

@@ -144,8 +144,7 @@ def check_prompt(model: LLaDAForMaskedLM, choice: Choice, has_images: bool) -> L
 class Answers:
     """
     The answers to a request, which begin with the first look at their pieces: a stream that nobody reads does not begin. The
-    scheduler tells the event loop what becomes of them; nobody waits for the
-    other side.
+    scheduler tells the event loop what becomes of them, and never waits for it.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, watch: Watch, worker: Worker) -> None:
@@ -222,9 +221,9 @@ class Answers:
             job.cancel()
 
     def _read(self, index: int, commit: Commit) -> Piece:
-        """Reads what a stream gets."""
+        """Reads tokens that are finished before the answer is."""
         piece = self.readers[index].read(commit)
-        if piece.text:
+        if piece.text and self.watch.is_streamed:
             self.record.note_text()
         return piece
 

@@ -12,7 +12,7 @@ from ..models.generation_config_llada import LLaDAGenerationConfig
 from ..models.options_llada import DEFAULTS, OPTIONS, check_integer
 
 
-MAX_STOPS = 16  # strings; each is looked for in every step
+MAX_STOPS, MAX_STOP_LENGTH = 16, 256  # strings and their characters; each is looked for in every step
 # Options that change the output of `generate`: the server returns texts.
 ONE_TEXT = {option.name: option.default for option in OPTIONS if option.shapes_output}
 OF_THE_SERVER = ("mask_token_id", "compile_config", "disable_compile")
@@ -53,7 +53,9 @@ class RequestOptions:
         if not has_length:
             options["max_new_tokens"] = defaults.max_new_tokens or DEFAULTS["max_new_tokens"]
         if fields.get("stop"):
-            options["stop_strings"] = read_stop(fields["stop"])
+            options["stop_strings"] = fields["stop"]
+        if options.get("stop_strings") is not None:
+            options["stop_strings"] = read_stop(options["stop_strings"])
         check_integer("n", fields.get("n", 1), 1, max_n)
         if "seed" in fields:
             check_integer("seed", fields["seed"], minimum=0)
@@ -63,12 +65,13 @@ class RequestOptions:
 
 
 def read_stop(value: str | list[str]) -> list[str]:
-    """The strings of the field `stop`."""
+    """The strings of the field `stop`, or of the option `stop_strings`."""
     strings = [value] if isinstance(value, str) else value
     is_list = isinstance(strings, list) and len(strings) <= MAX_STOPS
-    if not is_list or not all(isinstance(string, str) and string for string in strings):
+    if not is_list or not all(isinstance(string, str) and 1 <= len(string) <= MAX_STOP_LENGTH for string in strings):
         raise ValueError(
-            f"`stop` must be a text or a list of at most {MAX_STOPS} texts, none of them empty, but got {reprlib.repr(value)}."
+            f"`stop` must be a text or a list of at most {MAX_STOPS} texts, each of 1 to {MAX_STOP_LENGTH} characters, but got "
+            f"{reprlib.repr(value)}."
         )
     return strings
 

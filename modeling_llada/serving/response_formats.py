@@ -3,7 +3,6 @@
 """The field `response_format` of a request, compiled to a constraint on the answer."""
 
 import reprlib
-import threading
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -12,7 +11,6 @@ from ..constraints import Constraint
 
 
 MAX_DEPTH = 2  # of values of any kind, and of definitions inside themselves
-ONE_AT_A_TIME = threading.Lock()  # compiling takes a core for up to seconds
 
 
 def compile_format(response_format: Any, tokenizer: PreTrainedTokenizerBase) -> Constraint | None:
@@ -26,8 +24,7 @@ def compile_format(response_format: Any, tokenizer: PreTrainedTokenizerBase) -> 
     if schema is None:
         return None
     try:
-        with ONE_AT_A_TIME:
-            return Constraint.from_json_schema(schema, tokenizer, max_depth=MAX_DEPTH)
+        return Constraint.from_json_schema(schema, tokenizer, max_depth=MAX_DEPTH)
     except ImportError as error:
         raise ValueError(
             f"`response_format` needs the extra `constraints`, which this server does not have ({error}). Leave it out."

@@ -109,14 +109,14 @@ class TestResponseFormat:
 
     def test_a_stream_of_an_object(self, ask):
         async def question(client):
-            async with client.chat.completions.stream(**CHAT, max_tokens=40, response_format=Line) as stream:
+            async with client.chat.completions.stream(**CHAT, max_tokens=32, response_format=Line) as stream:
                 return (await stream.get_final_completion()).choices[0].message.parsed
 
         assert isinstance(ask(question), Line)
 
     def test_any_object(self, ask):
         kind = {"type": "json_object"}
-        answer = ask(lambda client: client.chat.completions.create(**CHAT, max_tokens=24, n=2, response_format=kind))
+        answer = ask(lambda client: client.chat.completions.create(**CHAT, max_tokens=16, n=2, response_format=kind))
         assert all(isinstance(json.loads(choice.message.content), dict) for choice in answer.choices)
 
     def test_any_text(self, ask):

@@ -110,6 +110,10 @@ class TestOptions:
             ({"generation_config": {"mask_token_id": 5}}, "`mask_token_id` belongs to the server"),
             ({"stop": [1]}, "`stop` must be a text or a list of at most 16 texts"),
             ({"stop": [""]}, "`stop` must be a text"),
+            (
+                {"stop_strings": 257 * "a"},
+                "`stop` must be a text or a list of at most 16 texts, each of 1 to 256 characters",
+            ),
             ({"stop": ["a"] * 17}, "`stop` must be a text"),
             ({"n": 0}, "`n` must be an integer in [1, 16], but got 0"),
             ({"n": True}, "`n` must be an integer"),
@@ -207,6 +211,10 @@ class TestStop:
         [choice] = answer["choices"]
         assert choice["text"] == text[: text.index(stop)] and choice["finish_reason"] == "stop"
         assert answer["usage"]["completion_tokens"] == text.index(stop) + len(stop)
+
+    def test_by_the_name_of_the_option(self, complete, text):
+        for fields in ({"stop_strings": text[2:4]}, {"generation_config": {"stop_strings": text[2:4]}}):
+            assert texts_of(complete(block_length=3, **fields)) == [text[:2]]
 
     @pytest.mark.parametrize("place", range(6))
     def test_a_stream_takes_nothing_back(self, events, text, place):
