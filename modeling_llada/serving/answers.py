@@ -88,9 +88,10 @@ class AnswerReader:
                 break
             self.tokens.append(token)
             self.num_written += not is_given
-            if self.has_logprobs:
-                known = self._logprob(position, confidence, commit.alternatives.get(position, []))
-                piece.tokens += [] if is_given else [known]
+            if self.has_logprobs and not is_given:
+                piece.tokens.append(self._logprob(position, confidence, commit.alternatives.get(position, [])))
+            if self.has_logprobs and self._is_in_text(position):
+                self.offset += len(self._text_of(position, token))
         if begins:
             self.shown = self.prompt.shown_text(self.tokenizer, self.tokens[: self.prompt.length])
         piece.text = self._new_text(is_end=False)
@@ -127,23 +128,19 @@ class AnswerReader:
         return new
 
     def _logprob(self, position: int, confidence: float, alternatives: list[tuple[int, float]]) -> TokenLogprob:
-        text = token_text(self.tokenizer, self.tokens, position)
-        others = [
-            (token_text(self.tokenizer, [*self.tokens[:position], token], position), log(probability))
-            for token, probability in alternatives
-        ]
-        known = TokenLogprob(text, log(confidence), others, self.offset)
+        others = [(self._text_of(position, token), log(probability)) for token, probability in alternatives]
+        return TokenLogprob(self._text_of(position, self.tokens[position]), log(confidence), others, self.offset)
+
+    def _is_in_text(self, position: int) -> bool:
+        """Whether a token is a part of the text of the answer."""
         gap, is_prompt = self.prompt.gap, position < self.prompt.length
-        is_shown = not is_prompt or self.prompt.is_shown or (gap is not None and gap.start <= position < gap.stop)
-        if is_shown and self.tokens[position] not in self.tokenizer.all_special_ids:
-            self.offset += len(text)
-        return known
+        is_shown = position in range(gap.start, gap.stop) if gap is not None else self.prompt.is_shown or not is_prompt
+        return is_shown and self.tokens[position] not in self.tokenizer.all_special_ids
 
-
-def token_text(tokenizer: PreTrainedTokenizerBase, tokens: list[int], position: int) -> str:
-    """The text of one token behind the one before it."""
-    start = max(position - 1, 0)
-    return completion_text(tokenizer, tokens[start : position + 1], position - start, skip_special_tokens=False)
+    def _text_of(self, position: int, token: int) -> str:
+        """The text of a token behind the one before the position."""
+        before = self.tokens[max(position - 1, 0) : position]
+        return completion_text(self.tokenizer, [*before, token], len(before), skip_special_tokens=False)
 
 
 def held_back(text: str, strings: Sequence[str]) -> int:

@@ -3,12 +3,12 @@
 """Requests with any values in any fields: each gets an answer or a reason, and none a failure of the server."""
 
 import json
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.tiny_poet import save_tiny_poet
+from support.waiting import wait_until
 from transformers import AutoModel, AutoTokenizer
 
 
@@ -89,10 +89,3 @@ def test_any_request(tmp_path, path, fields):
 
     check()
     assert statuses >= {200, 400}
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

@@ -5,11 +5,11 @@
 import asyncio
 import json
 import threading
-import time
 
 import pytest
 import torch
 from support.tiny_poet import save_tiny_poet
+from support.waiting import wait_until
 from transformers import AutoModel, AutoTokenizer
 
 
@@ -52,13 +52,6 @@ def post_all(app, bodies):
             return await asyncio.gather(*(client.post("/v1/completions", json=body) for body in bodies))
 
     return asyncio.run(post())
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_requests_share_passes_and_get_the_answer_of_generate(app, poet, passes):

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from support.tiny_poet import save_tiny_poet
+from support.waiting import wait_until
 from transformers import AutoModel, AutoTokenizer
 
 
@@ -194,7 +195,7 @@ class TestChoices:
     def test_a_choice_that_fails_ends_the_others(self, poet, client, monkeypatch):
         monkeypatch.setattr(poet[0], "forward", lambda **inputs: 1 / 0)
         assert client.post("/v1/completions", json={"prompt": LINE, "n": 4}).status_code == 500
-        assert client.app.state.scheduler.is_idle
+        wait_until(lambda: client.app.state.scheduler.is_idle)
 
 
 @pytest.fixture(scope="module")
