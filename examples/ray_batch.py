@@ -62,19 +62,22 @@ class Worker:
 
 
 def described(answer) -> dict:
-    """The fields of a line that an answer adds."""
-    if answer.error is not None:
+    """The fields of a line that an answer adds. What is not the fault of the row, such as a lack of memory, ends the run."""
+    if isinstance(answer.error, ValueError):
         return {"error": str(answer.error)}
+    if answer.error is not None:
+        raise answer.error
     return {"completion": answer.text, "num_forward_passes": answer.output.num_forward_passes.item()}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args = parse(parser, arguments)
-    rows = read(args.file)
     try:
+        check(args)
+        rows = read(args.file)
         ids = unique_ids(rows)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +101,18 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     args.output = str(Path(args.output).resolve())  # workers have folders of their own
     args.model = str(Path(args.model).resolve()) if Path(args.model).is_dir() else args.model
     return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """Checks the arguments before any work."""
+    from modeling_llada import LLaDAGenerationConfig
+
+    for name in ("workers", "batch_size", "rows_per_file"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"`--{name}` must be at least 1, but got {getattr(args, name)}.")
+    if not isinstance(args.options, dict):
+        raise ValueError(f"`--options` must be a JSON object of decoding options, but got {args.options!r}.")
+    LLaDAGenerationConfig(**args.options)
 
 
 def read(path: str) -> Dataset:
@@ -141,6 +156,7 @@ def answer(rows: Dataset, done: set, num_rows: int, args: argparse.Namespace) ->
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=args.workers),
         num_gpus=args.num_gpus,
+        num_cpus=0,  # of those that Ray counts: the tasks that read have to get some
     )
     num_done = len(done)
     for batch in written.iter_batches(batch_size=None, prefetch_batches=0):

@@ -6,7 +6,8 @@
     serve run examples.ray_serve:app checkpoint=GSAI-ML/LLaDA-8B-Instruct max_replicas=8
     serve run examples.ray_serve:app num_gpus=0 min_replicas=2 max_replicas=2  # llada-poet on the CPU
 
-It answers at http://127.0.0.1:8000, or on every machine of the Ray cluster whose address `ray.init` finds. Arguments, as NAME=VALUE:
+It answers at http://127.0.0.1:8000. `serve start --http-host 0.0.0.0 --http-port N` before it chooses another address, and `ray start`
+joins machines. Arguments, as NAME=VALUE:
 
     checkpoint       a folder or a Hub id that every machine can read (checkpoints/llada-poet)
     num_gpus         GPUs of a replica (1); 0 for the CPU, with num_cpus=N (1)
@@ -14,13 +15,15 @@ It answers at http://127.0.0.1:8000, or on every machine of the Ray cluster whos
     batch_size       requests that a replica works at, at once (8); further replicas start when each has more than that
     max_waiting      requests that wait for a replica beside these (256); further ones get the status 503
 
-A request goes to a replica through `Router`. If the replica dies, the router sends a plain request to another one, up to three times,
-and ends a stream that has begun with an error event.
+With keys in the lines of the environment variable LLADA_API_KEY, each request needs one of them. A request goes to a replica through
+`Router`. If the replica dies, the router sends a plain request to another one, up to three times, and ends a stream that has begun
+with an error event.
 """
 
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,12 +62,13 @@ class Arguments(BaseModel):
 class Replica:
     """The app of `llada serve` with a model of its own."""
 
-    def __init__(self, checkpoint: str, batch_size: int) -> None:
+    def __init__(self, checkpoint: str, batch_size: int, api_keys: list[str]) -> None:
         from modeling_llada.loading import load_with_processor
         from modeling_llada.serving import build_app
 
         model, processor = load_with_processor(checkpoint)
-        self.app = build_app(model, processor, [Path(checkpoint).name, checkpoint], batch_size=batch_size)
+        names = [Path(checkpoint).name, checkpoint]
+        self.app = build_app(model, processor, names, batch_size=batch_size, api_keys=api_keys)
 
     async def check_health(self) -> None:
         """Raises an error if the worker of the app does not answer. Ray Serve asks, and then starts another replica."""
@@ -168,4 +172,5 @@ def app(arguments: Arguments) -> serve.Application:
         },
         ray_actor_options={"num_gpus": arguments.num_gpus, "num_cpus": arguments.num_cpus},
     )
-    return Router.bind(replicas.bind(arguments.checkpoint, arguments.batch_size))
+    api_keys = os.environ.get("LLADA_API_KEY", "").splitlines()
+    return Router.bind(replicas.bind(arguments.checkpoint, arguments.batch_size, api_keys))

@@ -56,7 +56,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in names.items():
             patch.setenv(name, value)
-        ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
         yield
         ray.shutdown()
 
@@ -178,15 +178,19 @@ def kill_a_worker_of(output):
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("rows", "arguments", "message"),
     [
-        ([{"prompt": "床前"}], '"id"'),
-        ([{"id": 1, "prompt": "床前"}, {"id": 1, "prompt": "春"}], "share one"),
+        ([{"prompt": "床前"}], [], '"id"'),
+        ([{"id": 1, "prompt": "床前"}, {"id": 1, "prompt": "春"}], [], "share one"),
+        ([{"id": 1, "prompt": "床前"}], ["--options", '{"gen_length": 8}'], "gen_length"),
+        ([{"id": 1, "prompt": "床前"}], ["--options", "[]"], "--options"),
+        ([{"id": 1, "prompt": "床前"}], ["--workers", "0"], "--workers"),
     ],
 )
-def test_rows_that_cannot_be_told_apart(rows, message, tmp_path, capsys):
-    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+def test_bad_input_is_refused_before_any_work(rows, arguments, message, tmp_path, capsys):
+    file, output = tmp_path / "prompts.jsonl", tmp_path / "answers"
+    file.write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(SystemExit) as error:
-        ray_batch.main(["--file", str(tmp_path / "prompts.jsonl"), "--output", str(tmp_path / "answers")])
+        ray_batch.main(["--file", str(file), "--output", str(output), *arguments])
     assert error.value.code == 2 and message in capsys.readouterr().err
-    assert not (tmp_path / "answers").exists()
+    assert not output.exists()
