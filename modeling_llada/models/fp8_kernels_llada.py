@@ -17,17 +17,29 @@ from .rotary_llada import apply_rotary_pos_emb
 
 
 class Product:
-    """A product without its scales, which are multiplied to it where it is added to something else."""
+    """
+    A product without its scales. They are multiplied to it where it is added to the residual, in one operation with the norm that
+    reads the sum next.
+    """
 
-    def __init__(self, kernels, outputs: torch.Tensor, scale: torch.Tensor, weight_scale: torch.Tensor) -> None:
-        self.kernels, self.parts = kernels, (outputs, scale, weight_scale)
+    def __init__(self, kernels, outputs: torch.Tensor, inputs: Quantized, linear: Float8Linear) -> None:
+        self.kernels, self.norms = kernels, linear.next_norm
+        self.parts = outputs, inputs.scale, linear.scale
 
     def __radd__(self, other: torch.Tensor) -> torch.Tensor:
-        return self.kernels.prepare(add_unscaled)(other, *self.parts)
+        if not self.norms:
+            return self.kernels.prepare(add_unscaled)(other, *self.parts)
+        [norm] = self.norms
+        add = self.kernels.prepare(add_norm_and_quantize)
+        summed, *values = add(other, *self.parts, norm.weight, norm.variance_epsilon)
+        summed.normed_by, summed.normed = norm, Quantized(*values, summed.dtype)
+        return summed
 
 
 def float8_norm(norm: nn.Module, kernels, hidden_states: torch.Tensor) -> Quantized:
     """The forward pass of a norm before projections in eight bits."""
+    if getattr(hidden_states, "normed_by", None) is norm:
+        return hidden_states.normed
     values = kernels.prepare(norm_and_quantize)(hidden_states, norm.weight, norm.variance_epsilon)
     return Quantized(*values, hidden_states.dtype)
 
@@ -35,7 +47,7 @@ def float8_norm(norm: nn.Module, kernels, hidden_states: torch.Tensor) -> Quanti
 def float8_added(linear: Float8Linear, kernels, hidden_states: torch.Tensor | Quantized) -> Product:
     """The forward pass of a projection whose output is only added to the residual."""
     inputs = prepared(hidden_states, kernels)
-    return Product(kernels, linear.product(inputs), inputs.scale, linear.scale)
+    return Product(kernels, linear.product(inputs), inputs, linear)
 
 
 def float8_methods(module: nn.Module, kernels, weight: torch.Tensor, scale: torch.Tensor) -> dict[str, Callable]:
@@ -116,6 +128,19 @@ def add_unscaled(
 ) -> torch.Tensor:
     """The residual and a product."""
     return residual + unscaled(outputs, scale, weight_scale)
+
+
+def add_norm_and_quantize(
+    residual: torch.Tensor,
+    outputs: torch.Tensor,
+    scale: torch.Tensor,
+    weight_scale: torch.Tensor,
+    norm_weight: torch.Tensor,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The residual and a product, and their sum after a norm in eight bits."""
+    summed = add_unscaled(residual, outputs, scale, weight_scale)
+    return summed, *norm_and_quantize(summed, norm_weight, eps)
 
 
 def unscale_and_rotate(

@@ -46,6 +46,9 @@ class Float8Linear(nn.Module):
         self.one = nn.Buffer(torch.ones((), device=values.device), persistent=False)  # the scale that the product has
         self.bias = linear.bias
         self.is_added = is_added
+        self.next_norm: tuple[
+            nn.Module, ...
+        ] = ()  # the one that reads the sum; in a tuple, so that it is no part of this module
         self.dtype = linear.weight.dtype
         self.train(linear.training)
 
@@ -217,11 +220,18 @@ def float8_of(model: nn.Module) -> Iterator[tuple[nn.Module, str, Float8Linear]]
 
 
 def mark_norms(model: nn.Module) -> None:
-    """Marks the norms whose output nothing but projections in eight bits read: they can quantize it themselves."""
+    """
+    Marks the norms whose output nothing but projections in eight bits read: they can quantize it themselves. The projections before
+    them, whose sum with the residual they read, know them.
+    """
+    before = None
     for layer in layers_of(model):
         for norm, reader in ((layer.input_layernorm, layer.self_attn), (layer.post_attention_layernorm, layer.mlp)):
-            name = "q_proj" if reader is layer.self_attn else "gate_proj"
-            norm.feeds_float8 = isinstance(getattr(reader, name, None), Float8Linear)
+            first, last = ("q_proj", "o_proj") if reader is layer.self_attn else ("gate_proj", "down_proj")
+            norm.feeds_float8 = isinstance(getattr(reader, first, None), Float8Linear)
+            if isinstance(before, Float8Linear) and norm.feeds_float8:
+                before.next_norm = (norm,)
+            before = getattr(reader, last, None)
 
 
 def check_float8(model: nn.Module, device: torch.device) -> None:

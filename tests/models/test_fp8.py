@@ -101,6 +101,16 @@ class TestQuantizeForDecoding:
                 torch.testing.assert_close(family(ids).logits, logits, rtol=1e-3, atol=1e-3)
         assert 0 < relative_error(logits, plain) < 0.5  # random layers enlarge it
 
+    def test_small_operations_of_a_layer(self, model, random_ids):
+        """No scale has an operation of its own, and a norm is one with the sum before it."""
+        names = []
+        kernels = Kernels(prepare=lambda operation: (names.append(operation.__name__), operation)[1])
+        model.quantize_for_decoding("fp8")
+        with torch.no_grad(), fused(model, kernels):
+            model(random_ids(1, 4))
+        layer = ["unscale_and_rotate", "quantize", "add_norm_and_quantize", "gate_and_quantize"]
+        assert names == ["norm_and_quantize", *layer, "add_norm_and_quantize", *layer, "add_unscaled"]
+
     def test_recorded_steps_and_batches_give_the_same_tokens(self, family, random_ids, monkeypatch):
         monkeypatch.setattr(torch, "compile", lambda function, **_: function)
         family.quantize_for_decoding("fp8")
