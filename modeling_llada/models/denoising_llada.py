@@ -348,7 +348,8 @@ def score_proposals(
     # The logit of a proposal is finite, unless there is none to choose: `check_confidences` finds such tokens by the NaN.
     is_broken = ~logits.gather(-1, proposal[:, None]).squeeze(-1).isfinite()
     probability = confidences.probability.masked_fill(is_broken, torch.nan)
-    return confidences._replace(probability=probability), scores
+    # Not `_replace`, which torch 2.11 cannot compile.
+    return Confidences(probability, *confidences[1:]), scores
 
 
 def ruled_out_tokens(model: nn.Module, config: LLaDAGenerationConfig, device: torch.device) -> torch.LongTensor | None:
