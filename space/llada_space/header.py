@@ -15,7 +15,7 @@ from .prompts import MASK_GLYPH, check_text
 
 
 FIELD_LABEL = attrgetter("label")  # the name of a field for users
-TAKEN = {"tab", "model", "prompt", "seed", "run", "play", *NAMES}  # names of other inputs, and in links
+TAKEN = {"tab", "model", "prompt", "pattern", "seed", "run", "play", *NAMES}  # names of other inputs, and in links
 
 
 class HeaderFields:

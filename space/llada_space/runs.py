@@ -80,7 +80,8 @@ class Run:
     def settings(self) -> dict:
         """The model, the seed, and the options that are set."""
         options = {name: value for name, value in self.task.options.items() if value is not None}
-        return {"model": self.task.model, "seed": self.task.seed, **options}
+        pattern = {"pattern": self.task.pattern} if self.task.pattern else {}
+        return {"model": self.task.model, "seed": self.task.seed, **pattern, **options}
 
     def record(self) -> dict:
         """The run for `DenoisingRecord.from_dict`, with its settings and its cost."""

@@ -13,6 +13,8 @@ import torch
 from modeling_llada.streaming import CanvasFrame, CanvasIteratorStreamer, GenerationStopped
 from modeling_llada.streaming.records import frame_changes
 
+from .patterns import compile_pattern
+
 
 IDLE_SECONDS = 60.0  # a run ends if nobody asks for its next step for so long
 
@@ -26,6 +28,7 @@ class Task:
     options: dict
     seed: int
     pictures: dict[str, torch.Tensor] = field(default_factory=dict)  # what stands at the image tokens
+    pattern: str = ""  # a regular expression for the answer
 
 
 class SteppedStreamer(CanvasIteratorStreamer):
@@ -73,6 +76,7 @@ def denoise(task: Task, load: Callable[[str], tuple]) -> Iterator[dict]:
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             **{name: value.to(model.device) for name, value in task.pictures.items()},
+            constraint=compile_pattern(task.pattern, tokenizer),
             generator=torch.Generator(model.device).manual_seed(task.seed),
             return_dict_in_generate=True,
             output_trajectory=True,

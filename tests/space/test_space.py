@@ -29,7 +29,7 @@ from modeling_llada.streaming import DenoisingRecord
 
 pytest.importorskip("gradio", reason="needs gradio: pip install -e '.[space]'")
 
-from llada_space import links, options, prompts, stepping, sudoku
+from llada_space import links, options, patterns, prompts, stepping, sudoku
 from llada_space import models as space_models
 from llada_space.models import ModelCard, Models
 from llada_space.runner import Runner, toast
@@ -659,6 +659,38 @@ def client(poet_folder):
     assert page.local_url.strip("/") in stdout.getvalue()  # a user needs the address
     yield Client(page.local_url, verbose=False)
     page.close()
+
+
+class TestPattern:
+    """The field of a regular expression."""
+
+    def test_the_preset_is_a_quatrain(self, runner):
+        label, pattern = patterns.POEM_FORM
+        _, tokenizer = runner.models.load("tiny")
+        assert patterns.check_pattern(pattern, tokenizer, max_new_tokens=24) == pattern
+        task = replace(task_of(runner, max_new_tokens=26), pattern=pattern)
+        *_, [run] = runner.play([task], [{}])
+        assert re.fullmatch(pattern, run.text()[2:]) and run.settings["pattern"] == pattern
+
+    @pytest.mark.parametrize(
+        ("pattern", "message"),
+        [
+            ("(床", "must be a regular expression"),
+            ("床{25}", "must be at least 25, the length of the shortest text"),
+            ("床{0,2000}", "the pattern has 2,001 states, and at most 1,000 are allowed here"),
+            ("床" * 5000, "the pattern has 5000 characters"),
+        ],
+    )
+    def test_refused(self, runner, pattern, message):
+        with pytest.raises(ValueError, match=message):
+            patterns.check_pattern(pattern, runner.models.load("tiny")[1], max_new_tokens=24)
+
+    def test_in_the_page_and_in_its_link(self, client):
+        from support.space_load import final_text
+
+        value = client.predict(prompt="床前", pattern="[明日]月光", max_new_tokens=4, form="", api_name="/generate")
+        assert re.fullmatch("床前[明日]月光", final_text(value))
+        assert parse_qs(value["link"][1:])["pattern"] == ["[明日]月光"]
 
 
 class TestServer:

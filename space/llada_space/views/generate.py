@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """Generate: completes a text, after a header if the checkpoint declares one."""
 
+from dataclasses import replace
+
 import gradio as gr
 
 from modeling_llada.prompt_fields import count_tokens
@@ -9,6 +11,7 @@ from modeling_llada.prompt_fields import count_tokens
 from ..fields import OptionFields
 from ..header import FIELD_LABEL, HeaderFields, first_example, label_of, show_gloss
 from ..links import write_link
+from ..patterns import check_pattern, make_pattern
 from ..player import make_player
 from ..prompts import check_text
 from ..runner import Runner
@@ -43,13 +46,20 @@ class GenerateTab(RunTab):
                     self.go = gr.Button("Generate", variant="primary", elem_id="generate-go")
                     self.stop = gr.Button("Stop", elem_id="generate-stop", min_width=80)
                 self._add_examples(card)
+                self.pattern = make_pattern()
             with gr.Column(elem_classes="ll-show"):
                 self.players = [make_player(runner.save_run, PLACEHOLDER, "generate-player")]
             with gr.Column(elem_classes="ll-set"):
                 self.fields = OptionFields(runner.models, model)
         self.connect(
             [self.go.click, self.prompt.submit],
-            {"model": model, **self.header.inputs, "prompt": self.prompt, **self.fields.inputs},
+            {
+                "model": model,
+                **self.header.inputs,
+                "prompt": self.prompt,
+                "pattern": self.pattern,
+                **self.fields.inputs,
+            },
             self.stop,
         )
         self.header.follow(model)
@@ -72,18 +82,22 @@ class GenerateTab(RunTab):
 
     @property
     def linked(self) -> dict[str, tuple[gr.components.Component, str]]:
-        return self.header.linked | {"prompt": (self.prompt, "text")} | self.fields.linked
+        texts = {"prompt": (self.prompt, "text"), "pattern": (self.pattern, "text")}
+        return self.header.linked | texts | self.fields.linked
 
     def prepare(self, model: str, *inputs) -> tuple[list[Task], list[dict]]:
         card = self.runner.models.card(model)
         count = len(self.header.components)
-        values, (prompt, *options) = self.header.values(card, inputs[:count]), inputs[count:]
+        values, (prompt, pattern, *options) = self.header.values(card, inputs[:count]), inputs[count:]
         header = card.prompt.header(values, FIELD_LABEL)
         prompt = check_text("the prompt", prompt)
         settings = self.runner.read(card, *self.fields.values(options))
         length = card.prompt.answer_length(values, count_tokens(prompt, settings.tokenizer), FIELD_LABEL)
         task = settings.task(settings.encode(header + prompt), **({"max_new_tokens": length} if length else {}))
-        link = {**self.header.link(values), "prompt": prompt, "model": model, **settings.values, "seed": settings.seed}
+        room = task.options.get("max_new_tokens", settings.model.generation_config.max_new_tokens)
+        task = replace(task, pattern=check_pattern(pattern, settings.tokenizer, room))
+        texts = {"prompt": prompt, "pattern": task.pattern or None}
+        link = {**self.header.link(values), **texts, "model": model, **settings.values, "seed": settings.seed}
         about = {
             "title": " · ".join(filter(None, (header.strip(), card.prompt.gloss(values)))) or model,
             "columns": card.prompt.columns(values, prompt),
