@@ -27,6 +27,10 @@ class NoiseArguments:
             The share of the tokens without a mask that are replaced by random ones. The model then also predicts all tokens
             without a mask, with weight 1: it restores those that were replaced, and keeps the others. LLaDA2.1 learns to edit
             in this way (its rates are not published). Evaluation replaces nothing.
+        complementary_masks (`bool`, *optional*, defaults to `False`):
+            Whether each row is in its batch twice, the second time with the other tokens masked, at the rate 1 - t, as LLaDA2 is
+            fine-tuned. So a step sees each token. In fine-tuning it takes twice as long; in pre-training, whose steps have
+            `tokens_per_step`, it has half as many different rows.
         confidence_weight (`float`, *optional*, defaults to 0.0):
             What the entropy of the prediction is multiplied by, which is added to the cross-entropy of each masked token that
             is predicted right. It sharpens predictions, so that decoding can commit more of them in a step. 2.0 in LLaDA2-CAP.
@@ -48,6 +52,9 @@ class NoiseArguments:
     )
     corruption_rate: float = field(
         default=0.0, metadata={"help": "Share of the tokens without a mask that are replaced, and to be restored."}
+    )
+    complementary_masks: bool = field(
+        default=False, metadata={"help": "Repeat each row with the other tokens masked."}
     )
     confidence_weight: float = field(
         default=0.0, metadata={"help": "Weight of the entropy of masked tokens that are predicted right."}

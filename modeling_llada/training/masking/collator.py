@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...models.diffusion_llada import mask_tokens
 from .corruption import replace_tokens
+from .mask_sources import RowMask, trajectory_mask, uniform_mask
 from .row_order import NumberedRow
 
 
@@ -18,7 +18,6 @@ KEPT_APART = ("position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", 
 # The number of masked positions is filled up to a multiple of this, so that few shapes occur: each new shape costs a
 # compiled graph, and on a CPU the preparation of bfloat16 kernels.
 POSITIONS_MULTIPLE = 64
-LOWEST_RATE = 1e-3  # of a complementary mask, whose loss is weighted by the inverse
 
 
 @dataclass
@@ -35,7 +34,8 @@ class MaskingCollator:
     - `masked_positions` of shape `(num_positions,)`: their positions in the flattened rows, filled up with -1. They are
       found here, because asking a device for their number would wait for it;
     - `rates`, `response_lengths` and `num_predicted` of shape `(documents,)`: t, the number of tokens that could be masked, and
-      of those that are predicted. A row that is not packed is one document;
+      of those that are predicted. A row that is not packed is one document. With the mask source `"block"` of a row, the
+      tokens of its block could be masked;
     - `documents` of shape `(rows, length)`: the document of each position; -1 for padding;
     - for packed rows, `position_ids` that restart with each document, and the arguments that separate documents in every
       attention implementation, where padding counts as a document: `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`,
@@ -74,13 +74,13 @@ class MaskingCollator:
             start = 0
             for document, (clean, is_response) in zip(row, filled[i], strict=True):
                 place = slice(start, start + len(clean))
-                for copy, (mask, rate) in enumerate(self._masks(document, clean, is_response)):
+                for copy, mask in enumerate(self._masks(document, clean, is_response)):
                     j = copies * i + copy
-                    drawn, is_predicted = self._noisy(document, clean, mask, is_response)
+                    drawn, is_predicted = self._noisy(document, clean, mask)
                     noisy[j, place], clean_ids[j, place] = drawn, clean
                     labels[j, place] = clean.masked_fill(~is_predicted, -100)
                     documents[j, place] = len(numbers)
-                    numbers.append((rate, int(is_response.sum()), int(is_predicted.sum())))
+                    numbers.append((mask.rate, int(mask.is_maskable.sum()), int(is_predicted.sum())))
                 start = place.stop
 
         rates, response_lengths, num_predicted = zip(*numbers, strict=True)
@@ -96,26 +96,27 @@ class MaskingCollator:
             "documents": documents,
         } | (_kept_apart(documents) if len(numbers) > len(noisy) else {})
 
-    def _masks(
-        self, row: NumberedRow, clean: torch.Tensor, is_response: torch.Tensor
-    ) -> Iterator[tuple[torch.BoolTensor, float]]:
-        """The masked tokens of a row, and of its copy, with their rates."""
-        rate = torch.tensor([row.rate])
-        _, mask = mask_tokens(clean[None], rate, self.mask_token_id, is_response[None], row.generator)
-        yield mask[0], row.rate
+    def _masks(self, row: NumberedRow, clean: torch.Tensor, is_response: torch.Tensor) -> Iterator[RowMask]:
+        """The mask of a row, and that of its copy."""
+        if row.mask_source == "trajectory":
+            mask = trajectory_mask(row.commit_steps, is_response, row.rate)
+        else:
+            length = self.block_length if row.mask_source == "block" else None
+            mask = uniform_mask(clean, is_response, row.rate, self.mask_token_id, row.generator, length)
+        yield mask
         if self.complementary_masks:
-            yield is_response & ~mask[0], max(1 - row.rate, LOWEST_RATE)
+            yield mask.complement()
 
-    def _noisy(
-        self, row: NumberedRow, clean: torch.Tensor, mask: torch.BoolTensor, is_response: torch.BoolTensor
-    ) -> tuple[torch.Tensor, torch.BoolTensor]:
+    def _noisy(self, row: NumberedRow, clean: torch.Tensor, drawn: RowMask) -> tuple[torch.Tensor, torch.BoolTensor]:
         """The noisy tokens of a row, and which of them are predicted."""
-        noisy = clean.masked_fill(mask, self.mask_token_id)
-        if not row.corruption_rate:
-            return noisy, mask
-        others = is_response & ~mask
-        noisy = replace_tokens(noisy, others, row.corruption_rate, self.mask_token_id, self.vocab_size, row.generator)
-        return noisy, is_response
+        noisy, is_predicted = clean.masked_fill(drawn.mask, self.mask_token_id), drawn.mask
+        if row.corruption_rate:
+            options = row.corruption_rate, self.mask_token_id, self.vocab_size, row.generator
+            noisy = replace_tokens(noisy, drawn.is_maskable & ~drawn.mask, *options)
+            is_predicted = drawn.is_maskable
+        if drawn.is_behind is not None:
+            noisy = noisy.masked_fill(drawn.is_behind, self.mask_token_id)
+        return noisy, is_predicted
 
     def _filled(self, row: NumberedRow, fill_length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The clean tokens of a row with the added EOS, and which of them belong to the response."""

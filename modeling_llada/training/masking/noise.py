@@ -30,7 +30,7 @@ ONE = 2**64
 class RowNoise:
     """
     The noise of all rows of a run, with rates in (eps, highest]. Streams with the same seed have unrelated noise. Of the tokens
-    without a mask, the share `corruption_rate` is replaced.
+    without a mask, the share `corruption_rate` is replaced. The mask sources are those of `mask_sources.py`.
 
     Example:
 
@@ -48,6 +48,7 @@ class RowNoise:
     eps: float = 1e-3
     highest: float = 1.0
     corruption_rate: float = 0.0
+    mask_source: str = "uniform"
 
     def rate(self, epoch: int, position: int) -> float:
         """The mask rate t in (eps, highest] of the row at a place of the epoch's order."""

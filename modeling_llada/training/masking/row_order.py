@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from .mask_sources import COMMIT_STEPS
 from .noise import RowNoise
 
 
@@ -31,8 +32,8 @@ class RowKey(NamedTuple):
 
 class NumberedRow(NamedTuple):
     """
-    A clean row, or a document of a packed row, with its noise; what its images are made of, the turn of each token, and the
-    share of the tokens without a mask that are replaced.
+    A clean row, or a document of a packed row, with its noise; what its images are made of, the turn of each token, the
+    share of the tokens without a mask that are replaced, and where its mask comes from, with the step of each token.
     """
 
     input_ids: list[int]
@@ -42,6 +43,8 @@ class NumberedRow(NamedTuple):
     images: dict[str, torch.Tensor] | None = None
     turns: list[int] | None = None
     corruption_rate: float = 0.0
+    mask_source: str = "uniform"
+    commit_steps: list[int] | None = None
 
 
 @dataclass(eq=False)
@@ -120,7 +123,9 @@ class NumberedRows(Dataset):
     """
 
     def __init__(self, dataset, noise: RowNoise, filler: int, sampler: EpochSampler | None = None):
-        columns = [name for name in ("input_ids", "labels", "seq_lengths") if name in dataset.column_names]
+        columns = [
+            name for name in ("input_ids", "labels", "seq_lengths", COMMIT_STEPS) if name in dataset.column_names
+        ]
         self.rows = dataset.select_columns(columns)
         self.noise = noise
         self.filler = filler
@@ -152,7 +157,12 @@ class NumberedRows(Dataset):
         row, noise, generator = self.rows[key.index], self.noise, self.noise.generator(key.epoch, key.index)
         documents = [
             NumberedRow(
-                *tokens, noise.rate(key.epoch, key.position + number), generator, corruption_rate=noise.corruption_rate
+                *tokens,
+                noise.rate(key.epoch, key.position + number),
+                generator,
+                corruption_rate=noise.corruption_rate,
+                mask_source=noise.mask_source,
+                commit_steps=row.get(COMMIT_STEPS),
             )
             for number, tokens in enumerate(documents_of(row))
         ]

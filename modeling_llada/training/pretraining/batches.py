@@ -21,6 +21,7 @@ import torch
 from ...models.diffusion_llada import mask_tokens, sample_rates
 from ...seeds import named_random
 from ..masking.corruption import replace_tokens
+from ..masking.mask_sources import LOWEST_RATE
 from .causal_annealing import attention_of_step
 from .permutation import shuffled
 from .rows import RowEntry
@@ -113,7 +114,7 @@ class TrainingBatches:
 
     A step trains on `tokens_per_step` tokens, whose rows and noise follow from the `seed`. They are split into
     `accumulation_steps` micro-batches for each of `num_processes`. `random_length_ratio` of the steps on `windows` cut their
-    rows to random lengths. `first_step` returns the step at which iteration begins, by
+    rows to random lengths. With `complementary_masks` every second row is the one before it with the other tokens masked. `first_step` returns the step at which iteration begins, by
     default 0.
     """
 
@@ -128,6 +129,7 @@ class TrainingBatches:
     highest: float = 1.0
     corruption_rate: float = 0.0
     vocab_size: int | None = None  # of the tokens that replace others
+    complementary_masks: bool = False
     divides_by_predictions: bool = False
     random_length_ratio: float = 0.01
     causal_annealing_ratio: float = 0.0
@@ -153,18 +155,24 @@ class TrainingBatches:
         for step, rows in zip(steps, done_ahead(self.read, steps) if reads else [None] * len(steps), strict=True):
             yield from self.at(step, rows)
 
+    @property
+    def copies(self) -> int:
+        """How often each row is in its batch."""
+        return 2 if self.complementary_masks else 1
+
     def num_rows(self, entry: RowEntry) -> int:
-        """Rows of the global batch of a step on this kind of row."""
-        parts = self.accumulation_steps * self.num_processes
-        if self.tokens_per_step < 1 or self.tokens_per_step % (parts * entry.width):
+        """Different rows of the global batch of a step on this kind of row."""
+        parts, width = self.accumulation_steps * self.num_processes, entry.width * self.copies
+        if self.tokens_per_step < 1 or self.tokens_per_step % (parts * width):
+            pairs = " x 2 with `complementary_masks`" if self.complementary_masks else ""
             raise ValueError(
-                f"`tokens_per_step` must be a multiple of accumulation steps x processes x width of the rows, {parts} x "
-                f"{entry.width}, but got {self.tokens_per_step}. Choose a multiple of {parts * entry.width}."
+                f"`tokens_per_step` must be a multiple of accumulation steps x processes x width of the rows{pairs}, {parts} x "
+                f"{width}, but got {self.tokens_per_step}. Choose a multiple of {parts * width}."
             )
-        return self.tokens_per_step // entry.width
+        return self.tokens_per_step // width
 
     def own_rows(self, entry: RowEntry) -> slice:
-        """The rows of the global batch that this process trains on."""
+        """The different rows of the global batch that this process trains on."""
         part = self.num_rows(entry) // self.num_processes
         return slice(self.process_index * part, (self.process_index + 1) * part)
 
@@ -192,6 +200,7 @@ class TrainingBatches:
         if entry.kind == "windows" and host.random() < self.random_length_ratio:
             attention_mask = random_lengths_mask(rows, entry.width, self.generator)
             num_items = attention_mask.sum()
+        num_items = num_items * self.copies
         self.generator.manual_seed(noise_seed)
         noisy, mask, rates = self.corrupt(clean, rates, attention_mask)
         if self.divides_by_predictions:
@@ -201,18 +210,27 @@ class TrainingBatches:
         )
         shared = {"num_items": num_items} | ({} if visible is None else {"visible": visible})
 
-        part = rows // (self.accumulation_steps * self.num_processes)
+        if self.complementary_masks:
+            clean = clean.repeat_interleave(2, dim=0)
+            attention_mask = None if attention_mask is None else attention_mask.repeat_interleave(2, dim=0)
+        part = len(clean) // (self.accumulation_steps * self.num_processes)
         return [
             self._micro_batch(slice(start, start + part), clean, noisy, mask, rates, attention_mask) | shared
-            for start in range(own.start, own.stop, part)
+            for start in range(self.copies * own.start, self.copies * own.stop, part)
         ]
 
     def corrupt(
         self, clean: torch.LongTensor, rates: torch.Tensor, attention_mask: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.BoolTensor, torch.Tensor]:
-        """The rows that the model reads, the positions that it predicts, and the rate t of each row."""
+        """The rows that the model reads, the positions that it predicts, and the rate t of each row, with their copies."""
         maskable = self.find_maskable(attention_mask)
         noisy, mask = mask_tokens(clean, rates, self.mask_token_id, maskable, self.generator)
+        if self.complementary_masks:
+            others = ~mask if maskable is None else maskable.bool() & ~mask
+            mask, clean = torch.stack([mask, others], dim=1).flatten(0, 1), clean.repeat_interleave(2, dim=0)
+            rates = torch.stack([rates, (1 - rates).clamp(min=LOWEST_RATE)], dim=1).flatten()
+            noisy = clean.masked_fill(mask, self.mask_token_id)
+            maskable = None if maskable is None else maskable.repeat_interleave(2, dim=0)
         if not self.corruption_rate:
             return noisy, mask, rates
         others = ~mask if maskable is None else maskable.bool() & ~mask
@@ -256,6 +274,8 @@ class TrainingBatches:
         tokens = rows * width
         if self.corruption_rate:
             return tokens  # all are predicted
+        if self.complementary_masks:
+            return min(tokens, 128 * math.ceil(tokens / 256))  # exactly one of two copies
         mean = (self.eps + self.highest) / 2
         variance = tokens * (mean - mean**2 - (self.highest - self.eps) ** 2 / 12)
         if self.accumulation_steps * self.num_processes > 1:

@@ -51,7 +51,8 @@ def steps_of_epochs(source: RowSource | ReadRows, args: LLaDAPretrainingConfig) 
             "others give `max_steps`."
         )
     entry = source.entries[0]
-    return math.ceil(args.num_train_epochs * source.num_rows(entry) * entry.width / args.tokens_per_step)
+    num_tokens = source.num_rows(entry) * entry.width * (2 if args.complementary_masks else 1)
+    return math.ceil(args.num_train_epochs * num_tokens / args.tokens_per_step)
 
 
 def check_corpus(corpus: TokenShards, config: PreTrainedConfig, names: Sequence[str] = ()) -> None:

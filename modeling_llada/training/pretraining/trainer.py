@@ -176,6 +176,7 @@ class LLaDAPretrainer(TrainingModelCard, CompleteCheckpoints, Trainer):
             highest=args.rate_max,
             corruption_rate=args.corruption_rate,
             vocab_size=self.model.config.vocab_size,
+            complementary_masks=args.complementary_masks,
             divides_by_predictions=args.divides_by_predictions,
             random_length_ratio=args.random_length_ratio,
             causal_annealing_ratio=args.causal_annealing_ratio,

@@ -20,6 +20,7 @@ from trl.chat_template_utils import supports_tool_calling
 from ...export.tokenizer import GENERATION_MARK, set_chat_template
 from ..data_files import numbered_rows
 from ..masking.load_balancing import has_balancing_loss
+from ..masking.mask_sources import COMMIT_STEPS
 from .configuration import LLaDASFTConfig
 from .formats import USES_TOOLS
 
@@ -40,15 +41,21 @@ def check_model(
     config = model.config
     if args.eos_fill == "block" and not model.block_geometry.is_block_causal:
         raise ValueError('`eos_fill="block"` is for models of blocks, such as LLaDA2. Choose "longest" or a number.')
-    for name in ("complementary_masks", "corruption_rate"):
-        if getattr(args, name) and config.model_type == "llava_llada":
+    for name, default in (("complementary_masks", False), ("corruption_rate", 0), ("mask_source", "uniform")):
+        if getattr(args, name) != default and config.model_type == "llava_llada":
             raise ValueError(
-                f"`{name}` must be left out for a model that sees images, but got {getattr(args, name)}: it is for rows of text."
+                f"`{name}` must be left out for a model that sees images, but got {getattr(args, name)!r}: it is for rows of text."
             )
     if args.router_aux_loss_coef and not has_balancing_loss(config):
         raise ValueError(
             f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "
             f"{args.router_aux_loss_coef}. LLaDA-MoE has one; LLaDA2 balances its experts by `expert_bias_update_rate`."
+        )
+    has_steps = COMMIT_STEPS in getattr(datasets.get("train_dataset"), "column_names", [])
+    if args.mask_source == "trajectory" and "train_dataset" in datasets and not has_steps:
+        raise ValueError(
+            f'`mask_source="trajectory"` needs a column `{COMMIT_STEPS}` beside `input_ids` and `labels`, with the step that committed '
+            "each token, but `train_dataset` has none. `examples/self_distill.py` writes such rows."
         )
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)

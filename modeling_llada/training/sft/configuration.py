@@ -11,6 +11,7 @@ from trl import SFTConfig
 from ...models.configuration_llada_v import PATCH_MERGE_TYPES
 from ..expert_bias import check_update_rate
 from ..masking.arguments import NoiseArguments
+from ..masking.mask_sources import MASK_SOURCES
 from ..trl_arguments import check_json, fit_machine
 
 
@@ -34,9 +35,12 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
             How the sum of the weighted cross-entropies of the global batch is divided. `"token"`: by the tokens of its
             responses, masked or not, so that all tokens count the same. `"sequence"`: each row by the length of its
             response, then the sum by the number of rows, so that all rows count the same, as in the official guideline.
-        complementary_masks (`bool`, *optional*, defaults to `False`):
-            Whether each row is in its batch twice, the second time with the other tokens of its response masked, at the rate
-            1 - t, as LLaDA2 is fine-tuned. So a step sees each token of a response, and takes twice as long.
+        mask_source (`str`, *optional*, defaults to `"uniform"`):
+            Which tokens of a response are masked in training: `"uniform"`, each with the probability t; `"block"`, those of a
+            random block of `block_length` so, and all behind it, which are not predicted, as when this block is generated; or
+            `"trajectory"`, at least the share t that was committed last, by the column `commit_steps` of tokenized rows,
+            which `examples/self_distill.py` writes. For few-step distillation, usually beside `confidence_weight` and
+            `loss_weighting="none"`. Evaluation is always `"uniform"`.
         eos_fill (`int` or `str`, *optional*):
             Extends responses with EOS tokens, which are attended to, masked and trained on, as in the paper. `"longest"`: up
             to the longest row of the micro-batch; the loss then depends on the rows that share a micro-batch. A number:
@@ -121,8 +125,12 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
             "choices": ["token", "sequence"],
         },
     )
-    complementary_masks: bool = field(
-        default=False, metadata={"help": "Repeat each row with the other tokens of its response masked."}
+    mask_source: str = field(
+        default="uniform",
+        metadata={
+            "help": "Mask a random canvas, one that comes while a random block is generated, or one of the run that wrote the row.",
+            "choices": list(MASK_SOURCES),
+        },
     )
     eos_fill: int | str | None = field(
         default=None,
@@ -205,6 +213,7 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
                 f'`loss_normalization` must be "token" or "sequence", but got {self.loss_normalization!r}.'
             )
         self.check_noise()
+        self._check_mask_source()
         if self.max_length is not None and self.max_length < 2:
             raise ValueError(
                 f"`max_length` must be `None` or at least 2, a token of a response and what it follows or its EOS, but got "
@@ -231,6 +240,25 @@ class LLaDASFTConfig(NoiseArguments, SFTConfig):
         for name in ("loss_chunk_size", "eval_num_samples", "sample_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer, but got {getattr(self, name)}.")
+
+    def _check_mask_source(self):
+        source = self.mask_source
+        if source not in MASK_SOURCES:
+            raise ValueError(f"`mask_source` must be one of {', '.join(MASK_SOURCES)}, but got {source!r}.")
+        if source == "block" and self.block_length is None:
+            raise ValueError(
+                '`mask_source="block"` needs `block_length`, the length of the blocks that `generate` fills, but got None. Set it, '
+                "such as to 32."
+            )
+        if source == "trajectory" and self.complementary_masks:
+            raise ValueError(
+                '`complementary_masks` does not go with `mask_source="trajectory"`, because the other tokens of a canvas of the run '
+                "are no canvas of it, but got True. Leave one of them out."
+            )
+        if source == "trajectory" and (self.packing or self.eval_packing):
+            raise ValueError(
+                '`packing` does not go with `mask_source="trajectory"`, whose steps are those of a row, but got True. Leave it out.'
+            )
 
     def _check_images(self):
         for name, known in (("image_aspect_ratio", ASPECT_RATIOS), ("patch_merge_type", PATCH_MERGE_TYPES)):

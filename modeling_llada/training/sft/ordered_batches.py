@@ -25,7 +25,7 @@ class OrderedBatches:
             )
         own, rates = self.args, (self.args.rate_eps, self.args.rate_max)
         if is_training:
-            noise = RowNoise(own.seed, "train", *rates, own.corruption_rate)
+            noise = RowNoise(own.seed, "train", *rates, own.corruption_rate, own.mask_source)
         else:
             noise = RowNoise(own.eval_seed, "eval", *rates)
         rows = self.numbered_rows(dataset, noise)

@@ -24,6 +24,7 @@ from trl import pack_dataset
 from trl.data_utils import common_prefix_length
 
 from ..data_files import LINE, numbered_rows
+from ..masking.mask_sources import COMMIT_STEPS
 from .configuration import LLaDASFTConfig
 from .formats import IMAGE_LENGTHS, IMAGE_PATHS, IMAGE_SIZES, ROW_NUMBER, TRAINED_TURNS, TURN_STARTS
 
@@ -33,7 +34,7 @@ BATCH_SIZE = 1000
 TOKENS = ("input_ids", "labels")
 MASKS = ("completion_mask", "assistant_masks")
 # The columns of rows that are finished.
-FINISHED = (*TOKENS, LINE, ROW_NUMBER, IMAGE_PATHS, IMAGE_SIZES, IMAGE_LENGTHS, TURN_STARTS)
+FINISHED = (*TOKENS, COMMIT_STEPS, LINE, ROW_NUMBER, IMAGE_PATHS, IMAGE_SIZES, IMAGE_LENGTHS, TURN_STARTS)
 
 
 def tokenized_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
@@ -82,10 +83,10 @@ def with_labels(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
 
 def check_columns(dataset: Dataset, name: str) -> None:
     """Raises a `ValueError` unless the columns of tokenized rows hold integers, and as many as their `input_ids`."""
-    for column in ("input_ids", "labels", "seq_lengths", "attention_mask", *MASKS):
+    for column in ("input_ids", "labels", "seq_lengths", "attention_mask", COMMIT_STEPS, *MASKS):
         if column in dataset.column_names:
             _check_integers(dataset, name, column)
-    for column in ("labels", "attention_mask", *MASKS):
+    for column in ("labels", "attention_mask", COMMIT_STEPS, *MASKS):
         if column not in dataset.column_names:
             continue
         wrong = []
@@ -163,7 +164,11 @@ def finish_rows(dataset: Dataset, name: str, args: LLaDASFTConfig, tokenizer: Pr
         is_blank = blank_tokens(tokenizer)
         pairs = zip(rows["input_ids"], rows["labels"], strict=True)
         ended = [end_row(tokens, labels, tokenizer.eos_token_id, is_blank) for tokens, labels in pairs]
-        return {"input_ids": [tokens for tokens, _ in ended], "labels": [labels for _, labels in ended]}
+        columns = {"input_ids": [tokens for tokens, _ in ended], "labels": [labels for _, labels in ended]}
+        if COMMIT_STEPS in rows:
+            pairs = zip(rows[COMMIT_STEPS], columns["input_ids"], strict=True)
+            columns[COMMIT_STEPS] = [[*steps, -1][: len(tokens)] for steps, tokens in pairs]
+        return columns
 
     dataset = dataset.select_columns([column for column in FINISHED if column in dataset.column_names])
     with PartialState().main_process_first():
@@ -183,13 +188,14 @@ def cut_rows(dataset: Dataset, name: str, args: LLaDASFTConfig) -> Dataset:
         kept, lost = slice(-args.max_length, None), "their beginning is not seen"
     else:
         kept, lost = slice(args.max_length), "they have no end, and teach the model not to stop"
+    columns = [column for column in (*TOKENS, COMMIT_STEPS) if column in dataset.column_names]
     say(
         f"{numbered_rows(too_long, dataset)} of `{name}` are longer than `max_length={args.max_length}` and are cut: {lost}. "
         f"The longest has {lengths.max()} tokens. Raise `max_length`, or shorten or drop these rows."
     )
     with PartialState().main_process_first():
         return dataset.map(
-            lambda rows: {column: [values[kept] for values in rows[column]] for column in TOKENS},
+            lambda rows: {column: [values[kept] for values in rows[column]] for column in columns},
             batched=True,
             num_proc=args.dataset_num_proc,
             desc=f"Cutting {name}",

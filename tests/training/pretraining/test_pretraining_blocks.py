@@ -191,6 +191,22 @@ class TestBatches:
         assert 0.18 < share < 0.22
         assert (batch["masked_positions"] >= 0).all() and len(batch["masked_positions"]) == 8800
 
+    @pytest.mark.parametrize("accumulation_steps", [1, 4])
+    def test_complementary_masks(self, accumulation_steps):
+        """Each row is beside its copy, in which the other tokens are masked, however the step is split."""
+        batches = self.batches_of(complementary_masks=True, accumulation_steps=accumulation_steps)
+        parts = batches.at(0)
+        noisy, clean = (torch.cat([part[name] for part in parts]) for name in ("input_ids", "labels"))
+        assert noisy.numel() == 8800 and torch.equal(clean[::2], clean[1::2])
+        assert torch.equal(noisy[::2] == MASK, noisy[1::2] != MASK)
+        assert torch.equal(
+            noisy, torch.cat([part["input_ids"] for part in self.batches_of(complementary_masks=True).at(0)])
+        )
+        positions = [part["masked_positions"] for part in parts]
+        assert batches.num_dropped == 0 and sum(int((one >= 0).sum()) for one in positions) == 4400
+        rates = parts[0]["rates"].view(-1)
+        assert rates.min() >= 1e-3 and parts[0]["num_items"] == 8800
+
 
 class TestBadInput:
     def test_blocks_for_a_model_without_any(self, trainer_of, tiny_model):
@@ -201,7 +217,9 @@ class TestBadInput:
         with pytest.raises(ValueError, match="`causal_annealing_ratio` must be 0 for a model of blocks"):
             trainer_of(causal_annealing_ratio=0.5)
 
-    @pytest.mark.parametrize("settings", [{"rate_max": 0.5}, {"confidence_weight": 1.0}, {"block_length": 4}], ids=str)
+    @pytest.mark.parametrize(
+        "settings", [{"rate_max": 0.5}, {"complementary_masks": True}, {"block_length": 4}], ids=str
+    )
     def test_noise_of_an_autoregressive_twin(self, trainer_of, tiny_config, settings):
         twin = autoregressive_twin(tiny_config())
         with pytest.raises(
