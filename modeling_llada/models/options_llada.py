@@ -201,6 +201,10 @@ OPTIONS = (
         help="Parallel rule: commit the most certain tokens as long as their entropies, without the largest one, add up to "
              "at most this many nats (EB-Sampler). Smaller is more careful.",
         example=0.1, published="`gamma` (EB-Sampler)", label="Parallel: entropy", form_maximum=16.0),
+    Option("exit_margin", "float", minimum=0.0, finishes_early=True,
+        help="Exit when the rest is certain: fill a block as soon as the logits of its masks are on average this far above those "
+             "of the next best tokens (after SchED). It goes with every rule.",
+        example=6.0, published="`tau` (SchED)"),
     Option("min_commits", "int", minimum=1, default=1, finishes_early=True,
         help="Masks that each step commits at least, if the block has as many.",
         example=2, published="`num_to_transfer` (LLaDA2.1)"),

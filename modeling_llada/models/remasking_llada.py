@@ -53,6 +53,13 @@ def random_number(logits: torch.Tensor, proposal: torch.LongTensor, uniform: tor
     return uniform
 
 
+def logit_margin(logits: torch.Tensor, proposal: torch.LongTensor) -> torch.Tensor:
+    """The logit of the proposed token minus that of the best other one."""
+    proposal = proposal[:, None]
+    others = logits.scatter(-1, proposal, -torch.inf).amax(-1)
+    return logits.gather(-1, proposal).squeeze(-1) - others
+
+
 # By the value of `remasking`.
 CONFIDENCES = {
     "low_confidence": probability,
@@ -118,6 +125,15 @@ def commit_entropy_bound(confidence: torch.Tensor, mask: torch.BoolTensor, bound
     return mask & (rank < num_committed[:, None])
 
 
+def commit_rest(margin: torch.FloatTensor, mask: torch.BoolTensor, exit_margin: float) -> torch.BoolTensor:
+    """
+    Commits all masks of the rows in which the mean of their logit margins is at least `exit_margin`, and none of the others
+    (after SchED, https://huggingface.co/papers/2512.02892).
+    """
+    mean = margin.where(mask, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
+    return mask & (mean >= exit_margin)[:, None]
+
+
 def sort_by_confidence(confidence: torch.Tensor, mask: torch.BoolTensor) -> tuple[torch.Tensor, torch.LongTensor]:
     """The confidences of each row in descending order, masks first, and the rank of each position in that order."""
     candidates = torch.where(mask, confidence.clamp(min=LOWEST_CONFIDENCE), -torch.inf)
@@ -160,14 +176,15 @@ def parallel_rule(config: LLaDAGenerationConfig) -> CommitRule | None:
 
 class Confidences(NamedTuple):
     """
-    The confidences of a step: the probabilities, the confidences by which `remasking` ranks, and those that the parallel
-    rule reads, if one is set. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)`
+    The confidences of a step: the probabilities, the confidences by which `remasking` ranks, those that the parallel rule
+    reads, if one is set, and with `exit_margin` by how much the logit of a proposal is above the next best one. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)`
     once they are in their places.
     """
 
     probability: torch.FloatTensor
     ranking: torch.FloatTensor
     parallel: torch.FloatTensor | None = None
+    logit_margin: torch.FloatTensor | None = None
 
     def in_places(self, places: torch.LongTensor, shape: torch.Size) -> "Confidences":
         """The confidences in their places in the block; -inf elsewhere."""
@@ -190,13 +207,16 @@ def confidences_of(
     rule = parallel_rule(config)
     names = ["low_confidence", config.remasking, *([] if rule is None else [rule.confidence])]
     values = {name: CONFIDENCES[name](scores, proposal, uniform) for name in dict.fromkeys(names)}
+    if config.exit_margin is not None:
+        values["logit_margin"] = logit_margin(scores, proposal)
     if deferred is not None:
         # Not `isin`, which waits for the device when there are many tokens.
         is_deferred = (proposal[:, None] == deferred).any(-1)
         for name in values:
             if name != "random":
                 values[name] = values[name].masked_fill(is_deferred, LOWEST_CONFIDENCE)
-    return Confidences(*(values[name].float() for name in names))
+    exit_margin = values.get("logit_margin")
+    return Confidences(*(values[name].float() for name in names))._replace(logit_margin=exit_margin)
 
 
 def choose_commits(
@@ -208,16 +228,18 @@ def choose_commits(
 ) -> torch.BoolTensor:
     """
     Which proposals are committed, `(batch, block_length)`: the set of the parallel rule or the quota of the schedule,
-    whichever is larger. A callable of the user replaces the quota.
+    whichever is larger, or all of them if `exit_margin` says so. A callable of the user replaces the quota.
     """
     commit = commit_quota(confidences.ranking, mask, budget)
     if strategy is not None:
         commit = call_strategy(strategy, confidences.probability, mask, budget, fallback=commit)
     rule = parallel_rule(config)
-    if rule is None:
-        return commit
-    values = [getattr(config, option) for option in rule.options]
-    return larger_set(rule.commit(confidences.parallel, mask, *values), commit)
+    if rule is not None:
+        values = [getattr(config, option) for option in rule.options]
+        commit = larger_set(rule.commit(confidences.parallel, mask, *values), commit)
+    if config.exit_margin is not None:
+        commit = commit | commit_rest(confidences.logit_margin, mask, config.exit_margin)
+    return commit
 
 
 def call_strategy(

@@ -55,6 +55,7 @@ OPTIONS = [
     {**SMALL, "block_cache": "vicinity", "cache_refresh_interval": 2, "entropy_bound": 3.0},
     {**SMALL, "block_cache": "dual", "cfg_scale": 0.5, "confidence_threshold": 0.2},
     {"max_new_tokens": 0, "confidence_threshold": 0.2},
+    {**SMALL, "exit_margin": 0.2, "block_cache": "dual", "cfg_scale": 0.5},
     {**SMALL, "temperature": 0.7},
     {**SMALL, "temperature": 0.7, "remasking": "random", "block_cache": "dual"},
     {**SMALL, "temperature": 2.0, "top_k": 9, "top_p": 0.9, "min_p": 0.05},

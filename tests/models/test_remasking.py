@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from support.mock_model import details, scripted, steps_of
+from support.mock_model import EOS, details, scripted, steps_of
 
 from modeling_llada.models.remasking_llada import (
     LOWEST_CONFIDENCE,
@@ -14,8 +14,10 @@ from modeling_llada.models.remasking_llada import (
     commit_factor,
     commit_leap,
     commit_quota,
+    commit_rest,
     commit_threshold,
     larger_set,
+    logit_margin,
     margin,
     negative_entropy,
     probability,
@@ -174,6 +176,42 @@ class TestLeap:
     def test_an_anchor_of_another_block_does_not_reach_over(self):
         options = {"max_new_tokens": 4, "block_length": 2, "confidence_threshold": 0.9, "leap_threshold": 0.75}
         assert steps_of(details(scripted([0.7, 0.95, 0.8, 0.85]), **options)) == [1, 0, 3, 2]
+
+
+class TestExit:
+    """The rest of a block is committed when its masks are certain on average."""
+
+    def test_the_mean_of_the_masks_decides(self):
+        margin = torch.tensor([[9.0, 1.0, 5.0, -torch.inf], [9.0, 1.0, 5.0, 100.0], [4.0, 4.0, 4.0, 4.0]])
+        mask = torch.tensor([[True, True, True, False], [True, True, True, False], [False, False, False, False]])
+        for exit_margin, exits in ((5.0, True), (5.01, False)):
+            expected = mask & torch.tensor([[exits], [exits], [False]])
+            assert torch.equal(commit_rest(margin, mask, exit_margin), expected)
+
+    def test_a_margin_is_that_of_the_proposed_token(self):
+        logits = torch.tensor([[2.0, 5.0, 4.5], [2.0, -torch.inf, -torch.inf]])
+        assert logit_margin(logits, torch.tensor([1, 0])).tolist() == [0.5, torch.inf]
+        assert logit_margin(logits, torch.tensor([0, 0])).tolist() == [-3.0, torch.inf], "a sampled one may be below"
+
+    def test_in_generate(self):
+        """The margins are log(31 p / (1 - p)): 6.4, 5.6, 4.8, 4.3 and 3.8, on average 5.0."""
+        model = scripted([0.95, 0.9, 0.8, 0.7, 0.6])
+        for exit_margin, steps in (
+            (4.9, [0, 0, 0, 0, 0]),
+            (5.1, [0, 1, 2, 3, 4]),
+            (0.0, [0] * 5),
+            (1e9, [0, 1, 2, 3, 4]),
+        ):
+            assert steps_of(details(model, max_new_tokens=5, exit_margin=exit_margin)) == steps
+        options = {"max_new_tokens": 5, "block_length": 3, "exit_margin": 5.2}
+        assert steps_of(details(model, **options)) == [0, 0, 0, 1, 2], "each block by itself"
+
+    def test_deferred_tokens_do_not_exit(self):
+        model = scripted([0.95, 0.95, 0.95], tokens=[10, EOS, EOS])
+        options = {"max_new_tokens": 3, "exit_margin": 1.0, "stop_at_eos": False}
+        assert steps_of(details(model, **options)) == [0, 0, 0]
+        assert steps_of(details(model, **options, confidence_eos_eot_inf=True))[0] == 0
+        assert steps_of(details(model, **options, confidence_eos_eot_inf=True))[1:] == [1, 2]
 
 
 class TestFactor:
