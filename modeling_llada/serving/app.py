@@ -67,9 +67,10 @@ def build_app(
 
     Returns:
         `fastapi.FastAPI`: The application. A request that cannot be answered gets `{"error": {"message": ...}}` and the status
-        400 (401 without a key, 404 for another model, 413 for a body that is too large, 500 after a failure, and 503 with `Retry-After` if too many wait, its time is over or the worker died). `app.state.drain(seconds)` is
-        the coroutine for the end: it refuses new requests with 503 and lets the others finish. `app.state.shutdown()` ends each
-        call at its next step, with the status 503. `app.state.scheduler` knows what is at work.
+        400 (401 without a key, 404 for another model, 413 for a body that is too large, 500 after a failure, and 503 with
+        `Retry-After` if too many wait, its time is over or the worker died). `app.state.drain(seconds)` is the coroutine for the
+        end: it refuses new requests with 503 and lets the others finish. `app.state.shutdown()` ends each call at its next step,
+        with the status 503. `app.state.scheduler` knows what is at work.
 
     Raises:
         `ValueError`: if a key cannot be sent in a header.

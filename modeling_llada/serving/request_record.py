@@ -54,16 +54,16 @@ class RequestRecord:
         """The seconds from the arrival to a moment."""
         return None if moment is None else moment - self.arrived
 
+    @property
+    def outcome(self) -> str:
+        """The status of the answer, or what became of it after that was sent."""
+        if self.has_left:
+            return "left"
+        return f"{self.status or 500}{' failed' * (self.has_failed and self.status == 200)}"
+
     def line(self, seconds: float) -> str:
         """The line of the request in the log, after as many seconds."""
-        status = (
-            "left"
-            if self.has_left
-            else f"{self.status} failed"
-            if self.status == 200 and self.has_failed
-            else self.status or 500
-        )
-        line = f"{self.client} {self.method} {quote(self.path)} {status} {seconds:.3f} s"
+        line = f"{self.client} {self.method} {quote(self.path)} {self.outcome} {seconds:.3f} s"
         if self.reasons:
             line += f", {self.prompt_tokens} + {self.answer_tokens} tokens, {self.passes} passes"
         for what, moment in (("waited", self.admitted), ("first text after", self.first_block)):

@@ -61,6 +61,13 @@ def test_limits_and_keys(served, tmp_path, monkeypatch):
     assert answer.status_code == 400 and "`max_tokens` must be at most 3" in answer.text
 
 
+def test_pages_of_other_origins(served):
+    client, _, _ = served("--cors-origin", "https://a.example", "--cors-origin", "https://b.example")
+    for origin, allowed in [("https://b.example", "https://b.example"), ("https://c.example", None)]:
+        answer = client.get("/health", headers={"Origin": origin})
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
 def test_options_of_decoding_are_those_of_requests_that_leave_them_out(served):
     client, _, _ = served("--max-new-tokens", 9, "--block-length", 3, "--no-stop-at-eos", "--temperature", 0.7)
     scheduler = client.app.state.scheduler
