@@ -321,6 +321,15 @@ def test_what_was_required_and_reached(report):
     assert requirement_section([cut]) == ""
 
 
+def test_own_quantization():
+    model = shapes.random_model(shapes.config_of("tiny"), "cpu", torch.float32)
+    before = shapes.num_bytes(model)
+    assert shapes.quantize(model, shapes.OWN_FP8) == "quantize_for_decoding"
+    assert shapes.num_bytes(model) < 0.7 * before
+    with pytest.raises(shapes.Unavailable, match="in torch.float16"):
+        shapes.quantize(shapes.random_model(shapes.config_of("tiny"), "cpu", torch.float16), shapes.OWN_FP8)
+
+
 def test_what_was_required_of_eight_bits(report):
     fast = measured_on_h100(report, ms_per_pass={"median": 6.7}, ms_inside_block=4.1, tokens_per_second=950)
     fast["machine"]["name"] = "NVIDIA H200"
