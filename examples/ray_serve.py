@@ -56,9 +56,8 @@ class Arguments(BaseModel):
     max_waiting: int = 256
 
 
-@serve.deployment(
-    graceful_shutdown_timeout_s=600
-)  # answers may take minutes, and a replica that has to go finishes them
+# Answers may take minutes, and a replica that has to go finishes them.
+@serve.deployment(graceful_shutdown_timeout_s=600)
 class Replica:
     """The app of `llada serve` with a model of its own."""
 
@@ -108,7 +107,7 @@ async def pieces_and_error(messages: AsyncIterator[dict]) -> AsyncIterator[bytes
     """The pieces of a stream. If its replica dies, an error event follows."""
     try:
         async for message in messages:
-            yield message["body"]
+            yield message.get("body", b"")
     except RayActorError as error:
         logger.warning("A replica has died in a stream: %s", error)
         event = json.dumps(error_content("The replica of this stream has died. Send the request again."))
@@ -157,7 +156,7 @@ class Router:
         status_code, headers = start["status"], {name.decode(): value.decode() for name, value in start["headers"]}
         if headers.get("content-type", "").startswith("text/event-stream"):
             return StreamingResponse(pieces_and_error(messages), status_code, headers)
-        return Response(b"".join([message["body"] async for message in messages]), status_code, headers)
+        return Response(b"".join([message.get("body", b"") async for message in messages]), status_code, headers)
 
 
 def app(arguments: Arguments) -> serve.Application:

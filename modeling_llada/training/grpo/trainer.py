@@ -141,6 +141,9 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
 
     # ---- Answers ----
 
+    # By `generate`, not by `BatchedDecoder`: all prompts are there at once and their canvases have one length, so that none would
+    # join later, and rows that have ended take no part in passes here either.
+
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args, **kwargs) -> tuple[list[list[int]], None]:
         replays = self.args.likelihood == "trace"
         if isinstance(self._canvas, CanvasBehindPrompt) and not replays:
