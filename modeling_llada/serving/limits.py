@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
 """What a server takes on: how many requests, how large, and for how long."""
 
+import asyncio
 from dataclasses import dataclass, fields
 
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from ..models.options_llada import check_integer, check_number
 
 
 MIB = 2**20
+BODY_SECONDS = 60.0  # for the whole body of a request
 
 
 @dataclass(frozen=True)
@@ -84,20 +86,28 @@ def check_size(name: str, size: int, limit: int | None, advice: str) -> None:
 
 
 class BodyLimit:
-    """ASGI middleware that refuses a larger body of a request, with the status 413, before it fills the memory."""
+    """ASGI middleware that refuses a body before it fills the memory (status 413), or if it does not come (408)."""
 
     def __init__(self, app, max_mib: int) -> None:
         self.app, self.max_mib = app, max_mib
 
     async def __call__(self, scope, receive, send) -> None:
-        num_bytes = 0
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        num_bytes, deadline = 0, asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def receive_some():
-            nonlocal num_bytes
-            message = await receive()
+            nonlocal num_bytes, deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"The request must come within {BODY_SECONDS:g} seconds.") from error
             num_bytes += len(message.get("body", b""))
             if num_bytes > self.max_mib * MIB:
                 raise HTTPException(413, f"The request must have at most {self.max_mib} MiB.")
+            if not message.get("more_body"):
+                deadline = None  # what comes now is that the client goes away
             return message
 
-        await self.app(scope, receive_some if scope["type"] == "http" else receive, send)
+        await self.app(scope, receive_some, send)

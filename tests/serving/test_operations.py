@@ -44,6 +44,21 @@ def slow_steps(poet):
     hook.remove()
 
 
+@pytest.fixture
+def hanging_step(poet):
+    """Lets the fifth forward pass wait for the event that it yields."""
+    go_on, passes = threading.Event(), []
+
+    def hang(*args):
+        passes.append(args)
+        if len(passes) == 5:
+            go_on.wait(60)
+
+    hook = poet[0].register_forward_pre_hook(hang)
+    yield go_on
+    hook.remove()
+
+
 def client_of(app):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60)
@@ -107,22 +122,36 @@ class TestLimits:
         answer = ask(serve(), content=b" " * 2**21)
         assert answer.status_code == 413 and message_of(answer) == "The request must have at most 1 MiB."
 
-    def test_the_time_of_a_plain_answer(self, serve, slow_steps):
-        app = serve(limits=Limits(max_seconds=0.1))
+    def test_the_time_of_the_body(self, serve, monkeypatch):
+        """A client that stops in the middle of its request does not keep its place."""
+        from modeling_llada.serving import limits
+
+        async def never_whole():
+            yield b'{"prompt":'
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+        answer = ask(serve(), content=never_whole(), headers={"Content-Type": "application/json"}, json=None)
+        assert answer.status_code == 408 and "must come within 0.05 seconds" in message_of(answer)
+
+    def test_the_time_of_a_plain_answer(self, serve, hanging_step):
+        app = serve(limits=Limits(max_seconds=0.2))
         answer = ask(app, json=LONG)
         assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
-        assert "longer than the 0.1 seconds" in message_of(answer)
+        assert "longer than the 0.2 seconds" in message_of(answer)
+        hanging_step.set()
         wait_until(lambda: app.state.scheduler.is_idle)
-        assert app.state.scheduler.counts.passes < 50
+        assert app.state.scheduler.counts.passes <= 6, "the row was freed"
 
-    def test_the_time_of_a_stream(self, serve, slow_steps):
+    def test_the_time_of_a_stream(self, serve, hanging_step):
         """The text that there was stays, and the last events say why it ends."""
-        app = serve(limits=Limits(max_seconds=0.4))
+        app = serve(limits=Limits(max_seconds=1.5))
         options = LONG["generation_config"] | {"block_length": 2}
         answer = ask(app, json=LONG | {"stream": True, "generation_config": options})
+        hanging_step.set()
         *_, error, done = [line for line in answer.text.splitlines() if line]
         assert answer.status_code == 200 and '"text":' in answer.text
-        assert "longer than the 0.4 seconds" in error and done == "data: [DONE]"
+        assert "longer than the 1.5 seconds" in error and done == "data: [DONE]"
         assert numbers_of(app)["llada:request_success_total", "error"] == 1
         wait_until(lambda: app.state.scheduler.is_idle)
 
@@ -273,13 +302,13 @@ def test_the_log_has_one_line_for_a_request(serve, caplog):
 
 
 class TestEnd:
-    @pytest.mark.parametrize(("seconds", "status"), [(60, 200), (0.1, 503)])
-    def test_requests_inside_finish_or_get_503(self, serve, slow_steps, seconds, status):
+    @pytest.mark.parametrize(("num_tokens", "seconds", "status"), [(20, 60, 200), (120, 0.1, 503)])
+    def test_requests_inside_finish_or_get_503(self, serve, slow_steps, num_tokens, seconds, status):
         app = serve()
 
         async def end():
             async with client_of(app) as client:
-                inside = asyncio.ensure_future(client.post(URL, json=LONG | {"max_tokens": 30}))
+                inside = asyncio.ensure_future(client.post(URL, json=LONG | {"max_tokens": num_tokens}))
                 while not app.state.scheduler.num_running:
                     await asyncio.sleep(0.01)
                 draining = asyncio.ensure_future(app.state.drain(seconds))
