@@ -12,6 +12,7 @@ from ..models.canvas_llada import Canvas
 from ..models.denoising_llada import refreshes_cache
 from ..models.generation_llada import LLaDAGenerationMixin
 from ..models.options_llada import EARLY_OPTIONS, OPTIONS
+from .constrained_slots import ConstrainedSlotDenoiser
 from .job import Job
 from .recorded_slots import RecordedSlotDenoiser, has_recordable_slots
 from .slots import SlotDenoiser
@@ -41,8 +42,6 @@ def why_alone(call: Call) -> str | None:
     config = call.config
     if call.strategy or call.processors or call.criteria:
         return "a callable takes part in its steps"
-    if call.constraint is not None:
-        return "it has a constraint"
     if config.draft_steps is not None or config.edit_threshold is not None:
         return "a batch has neither drafts nor edits"
     if len(call.canvas.tokens) > 1:
@@ -58,7 +57,8 @@ def shared_options(call: Call) -> tuple:
     """What calls have in common that can share forward passes."""
     values = [getattr(call.config, name) for name in SHARED]
     block_length = call.config.block_length if call.geometry.is_block_causal else None  # the attention depends on it
-    return repr(values), call.config.sampling_temperature, call.canvas.end is None, block_length
+    is_constrained = call.constraint is not None  # such steps take longer
+    return repr(values), call.config.sampling_temperature, call.canvas.end is None, block_length, is_constrained
 
 
 @dataclass
@@ -123,6 +123,9 @@ class Batch:
         config = copy(call.config)
         config.cache_refresh_interval = None  # each row has its own
         template = call.canvas.padded(length, config.mask_token_id)
+        if call.constraint is not None:
+            self.denoiser = ConstrainedSlotDenoiser(model, template, config, num_slots, call.constraint)
+            return
         kind = RecordedSlotDenoiser if has_recordable_slots(model, call) else SlotDenoiser
         self.denoiser = kind(model, template, config, num_slots)
 
@@ -140,6 +143,8 @@ class Batch:
         """Puts a call into a free slot. Returns it if nothing is to be filled, or if its streamer fails."""
         slot, call = self.rows.index(None), job.call
         row = Row(job, self.denoiser.fill(slot, call.canvas, call.generators[0]), call.plan())
+        if call.constraint is not None:
+            self.denoiser.constrain(slot, call.constraint)
         self.rows[slot] = row
         try:
             call.begin(row.canvas)

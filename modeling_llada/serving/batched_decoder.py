@@ -51,8 +51,9 @@ class BatchedDecoder:
     temperature 0, or with a seed of its own, the same tokens in as many forward passes, up to rounding.
 
     Prompts share forward passes if the options of what a step does are equal, such as `block_cache`, `confidence_threshold`
-    or `temperature`. The length, `steps`, `block_length`, the ends and the seed may differ. Calls with callables, constraints, edits,
-    drafts, images or several completions run beside the others with passes of their own; the log says so.
+    or `temperature`. The length, `steps`, `block_length`, the ends and the seed may differ. Those with
+    constraints share passes with each other, unless these are recorded. Calls with callables, edits, drafts, images or several
+    completions run beside the others with passes of their own; the log says so.
 
     Args:
         model ([`LLaDAForMaskedLM`]):

@@ -137,8 +137,10 @@ class Scheduler:
         job.admitted = time.perf_counter()  # or later, if it has to wait
         if reason:
             logger.warning_once(f"A call shares no forward pass with others, because {reason}.")
-        # A single client gets the recorded steps of `generate`: those of slots compute all of them.
-        if reason or (self.num_running == 0 and is_recordable(self.model, job.call)):
+        # A single client gets the recorded steps of `generate`: those of slots compute all of them. With a constraint slots have
+        # none that are recorded.
+        is_single = self.num_running == 0 or job.call.constraint is not None
+        if reason or (is_single and is_recordable(self.model, job.call)):
             return self._start_alone(job)
         return self._join_batch(job)
 
