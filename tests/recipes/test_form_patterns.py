@@ -1,7 +1,8 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Poem forms as regular expressions."""
+"""Poem forms as regular expressions, and the study of what they are worth as constraints."""
 
+import json
 import re
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("pypinyin")
 
 from modeling_llada import Constraint
-from recipes.poems import form_patterns
+from recipes.poems import constraint_study, form_patterns
 from recipes.poems.check_form import SHAPES, check_form
 from recipes.poems.couplets import famous_poems
 from recipes.poems.form_patterns import form_pattern
@@ -73,3 +74,19 @@ def test_a_poem_of_the_model(tiny_poet):
     output = model.generate(**inputs, max_new_tokens=25, remasking="random", steps=6, constraint=constraint)
     text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert re.fullmatch(pattern, text) and check_form(text, "五言绝句").passed
+
+
+@pytest.mark.slow
+def test_study(poet_folder, tmp_path, monkeypatch, capsys):
+    """In small: the constraint keeps every form, and a second run reads what the first one wrote."""
+    file = tmp_path / "poems.json"
+    options = ["--form", "五言绝句", "--prompts", "3", "--noise-samples", "2", "--json", str(file)]
+    monkeypatch.setattr("sys.argv", ["study", "--model", str(poet_folder), *options])
+    constraint_study.main()
+    results = json.loads(file.read_text(encoding="utf-8"))
+    found = results["summary"]["五言绝句"]["ways"]
+    assert found["constraint"]["shape"]["mean"] == found["constraint with rhyme"]["passed"]["mean"] == 1
+    assert found["rejection"]["passes"]["mean"] == 4 * found["free"]["passes"]["mean"] == 100, "nothing passes"
+    first = capsys.readouterr().out
+    constraint_study.main()
+    assert capsys.readouterr().out == first and json.loads(file.read_text(encoding="utf-8")) == results
