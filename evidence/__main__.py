@@ -47,6 +47,7 @@ CLAIMS = [
     "claim_twin",
     "claim_steps",
     "claim_sudoku",
+    "claim_constraints",
     "claim_exact",
     "claim_likelihood",
     "claim_benchmarks",
