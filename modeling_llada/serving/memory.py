@@ -19,7 +19,9 @@ LOGITS, LOGITS_WITH_NOISE = 4, 9
 def memory_limit_of(device: torch.device) -> int | None:
     """The bytes that rows may take by default: most of what is free on a GPU, or half of the machine; `None` if unknown."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * USABLE)
+        # torch keeps what earlier work has freed, and gives it to the next.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int((torch.cuda.mem_get_info(device)[0] + kept) * USABLE)
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, OSError, ValueError):  # not on Windows

@@ -11,6 +11,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from modeling_llada.serving.batch import MAX_WAIT
 from modeling_llada.serving.job import Job
+from modeling_llada.serving.memory import memory_limit_of
 from modeling_llada.serving.scheduler import Scheduler
 
 
@@ -142,6 +143,11 @@ class TestMemory:
         for _ in range(200):
             scheduler.step()
         assert scheduler.is_idle and large.output is not None
+
+    def test_what_torch_keeps_of_earlier_work_is_free(self, monkeypatch):
+        for name, num_bytes in (("mem_get_info", (100, 1000)), ("memory_reserved", 500), ("memory_allocated", 300)):
+            monkeypatch.setattr(torch.cuda, name, lambda device, num_bytes=num_bytes: num_bytes)
+        assert memory_limit_of(torch.device("cuda")) == 270
 
     @pytest.mark.parametrize("name", ["batch_size", "memory_limit"])
     def test_limits_are_positive(self, model, name):
