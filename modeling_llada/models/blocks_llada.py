@@ -72,6 +72,11 @@ class BlockGeometry:
 
     def settle(self, config: GenerationConfig, attn_implementation: str) -> None:
         """Sets the options of a call that follow from the geometry, and refuses those that do not go with it."""
+        if config.reopen_threshold is not None and attn_implementation not in (None, "sdpa", "eager"):
+            raise ValueError(
+                f"`reopen_threshold` needs sdpa or eager attention, since `{attn_implementation}` takes no mask that hides one "
+                f"token from its check, but got {config.reopen_threshold}. Call `model.set_attn_implementation('sdpa')`."
+            )
         if self.sees_suffix:
             return
         if config.suffix_window:
@@ -83,6 +88,11 @@ class BlockGeometry:
         if not self.is_block_causal:
             return
         self.check_blocks(config.block_length, attn_implementation)
+        if config.reopen_threshold is not None:
+            raise ValueError(
+                "`reopen_threshold` must be unset for this model, whose attention is that of blocks, but got "
+                f"{config.reopen_threshold}. Set `edit_threshold`, for which such models are trained."
+            )
         if config.cache_refresh_interval is not None:
             raise ValueError(
                 "`cache_refresh_interval` must be unset for this model, whose cache is exact without a refresh, but got "

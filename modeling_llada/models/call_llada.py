@@ -69,7 +69,7 @@ class Call:
             answer = canvas.view(self.length)
             stop = call_criteria(self.criteria, answer.tokens.clone(), prediction.logits)
             stop_rows(answer, stop & prediction.mask.any(-1), self.pad_token_id)
-        if self.config.edit_threshold is None:  # else the text is final at the end of the block
+        if self.config.is_final:  # else the text is final at the end of the block
             self._end_behind_strings(canvas)
 
     def after_block(self, canvas: Canvas, block: Block) -> bool:

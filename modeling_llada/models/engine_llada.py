@@ -32,6 +32,7 @@ from .guidance_llada import guided_logits
 from .insert_delete_llada import InsertDeleteDenoiser
 from .kernels_llada import Kernels, compile_one, copy_function, fuse_weights, fused, is_plain
 from .options_llada import EARLY_OPTIONS, RECORDED_OPTIONS
+from .reopening_llada import ConstrainedReopeningDenoiser, ReopeningDenoiser
 from .sampling_llada import draw_uniform, widest_float
 
 
@@ -66,10 +67,8 @@ def open_denoiser(
     recordings = None if reason else recordings_of(model)
     if recordings is None or not recordings.lock.acquire(blocking=False):
         logger.debug(f"The steps are not recorded: {reason or 'another thread replays them'}.")
-        kind = InsertDeleteDenoiser if config.insert_delete else EditingDenoiser
-        kind = Denoiser if config.edit_threshold is None else kind
+        kind = kind_of_denoiser(config, constraint is not None)
         if constraint is not None:
-            kind = ConstrainedDenoiser if config.edit_threshold is None else ConstrainedEditingDenoiser
             kind = partial(kind, constraint=constraint)
         yield with_drafts(lambda canvas: kind(model, canvas, config, strategy, generators, processors), canvas, config)
         return
@@ -92,6 +91,17 @@ def open_denoiser(
         recordings.lock.release()
 
 
+def kind_of_denoiser(config: LLaDAGenerationConfig, is_constrained: bool) -> type[Denoiser]:
+    """The class that makes the steps of a call that are not recorded."""
+    if config.reopen_threshold is not None:
+        return ConstrainedReopeningDenoiser if is_constrained else ReopeningDenoiser
+    if config.edit_threshold is None:
+        return ConstrainedDenoiser if is_constrained else Denoiser
+    if is_constrained:
+        return ConstrainedEditingDenoiser
+    return InsertDeleteDenoiser if config.insert_delete else EditingDenoiser
+
+
 def with_drafts(
     open_one: Callable[[Canvas], Denoiser], canvas: Canvas, config: LLaDAGenerationConfig
 ) -> Denoiser | DraftingDenoiser:
@@ -110,6 +120,8 @@ def why_not_recordable(model: nn.Module, canvas: Canvas, config: LLaDAGeneration
         return "the model is not on a CUDA device, and there is no `compile_config`"
     if config.suffix_window is not None and model.block_geometry.sees_suffix:
         return "a suffix window changes the length of the canvas"
+    if config.reopen_threshold is not None:
+        return "the checks of committed tokens make the canvas longer"
     if config.insert_delete:
         return "DELETE and INSERT depend on the earlier steps of a block"
     if model.training or torch.is_autocast_enabled(canvas.tokens.device.type):

@@ -159,6 +159,11 @@ class LLaDAGenerationConfig(GenerationConfig):
         return float(self.temperature or 0.0)
 
     @property
+    def is_final(self) -> bool:
+        """Whether a committed token never changes."""
+        return self.edit_threshold is None and self.reopen_threshold is None
+
+    @property
     def is_random(self) -> bool:
         """Whether the tokens depend on random numbers."""
         return self.sampling_temperature > 0 or self.remasking == "random"

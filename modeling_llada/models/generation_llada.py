@@ -113,7 +113,7 @@ class LLaDAGenerationMixin(EmbeddedInputsMixin):
             b. Propose a token for each mask (Gumbel-max), and take the confidence of the proposal.
             c. Commit the proposals that the strategy picks. The others stay masked.
             d. Change the tokens of the block that `edit_threshold` lets change, also in some steps without a mask, and
-               with `insert_delete` move them.
+               with `insert_delete` move them. Take back those that `reopen_threshold` doubts.
             e. Stop the rows that `stopping_criteria` stop: the masks that are left in them become pads. End the
                rows whose text before the first mask holds one of `stop_strings`, and pad what follows it; where
                tokens can change, at the end of the block.

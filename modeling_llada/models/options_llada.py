@@ -214,7 +214,11 @@ OPTIONS = (
         example=4, purpose="fewer forward passes and exactly the same text, for one prompt on a GPU",
         beside=("block_length", "block_cache"), label="Drafts", form_maximum=8),
 
-    # What is edited
+    # What is taken back or edited
+    Option("reopen_threshold", "float", minimum=0.0, maximum=1.0,
+        help="Take back: beside a parallel rule, a committed token of the active block becomes a mask again when its probability, "
+             "given the other tokens, is below this (WINO).",
+        example=0.5, published="`tau2` (WINO)"),
     Option("edit_threshold", "float", minimum=0.0, maximum=1.0,
         help="Edit: a committed token of the active block changes when another one has a probability above this (LLaDA2.1). "
              "0 changes it whenever another one is the most probable.",
@@ -297,6 +301,9 @@ OPTIONS = (
 EXCLUSIONS = (
     ("draft_steps", "cache_refresh_interval", "the rows of a batch come to a refresh in different forward passes"),
     ("draft_steps", "edit_threshold", "a step that edits cannot be guessed"),
+    ("draft_steps", "reopen_threshold", "a step that takes tokens back cannot be guessed"),
+    ("reopen_threshold", "edit_threshold", "both change committed tokens, by checks of their own"),
+    ("reopen_threshold", "block_cache", "the check of a token sees keys that a cache does not have"),
 )
 # fmt: on
 

@@ -42,8 +42,8 @@ def why_alone(call: Call) -> str | None:
     config = call.config
     if call.strategy or call.processors or call.criteria:
         return "a callable takes part in its steps"
-    if config.draft_steps is not None or config.edit_threshold is not None:
-        return "a batch has neither drafts nor edits"
+    if config.draft_steps is not None or not config.is_final:
+        return "a batch has no drafts, edits or tokens that are taken back"
     if len(call.canvas.tokens) > 1:
         return "it has several rows"
     if call.canvas.embeddings is not None:

@@ -200,8 +200,8 @@ def options_of_a_call(draw):
     names -= set() if draw(st.integers(0, 3)) == 0 else SELDOM
     rule = draw(st.sampled_from([None, *PARALLEL_RULES]))
     names |= {rule} if rule else set()
-    names = {name for name in names if name not in REFINED or REFINED[name] in names}
     names -= {first for first, second, _ in EXCLUSIONS if {first, second} <= names}
+    names = {name for name in names if name not in REFINED or REFINED[name] in names}
     if names & SELDOM:
         names -= {"temperature", "remasking"}
     options = {name: draw(VALUES[name]) for name in sorted(names)}
