@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import suppress
 
 from .errors import error_object, error_response
 from .metrics import Metrics
@@ -108,7 +109,8 @@ class Front:
         elif is_stream and not record.is_complete:
             event = json.dumps(error_object(503, text))
             last = send({"type": "http.response.body", "body": f"data: {event}\n\ndata: [DONE]\n\n".encode()})
-            await asyncio.wait_for(last, timeout=1)  # a client that reads nothing may be why it is late
+            with suppress(TimeoutError):  # a client that reads nothing may be why it is late
+                await asyncio.wait_for(last, timeout=1)
 
     def _note(self, record: RequestRecord, scope: dict) -> None:
         seconds = time.perf_counter() - record.arrived
