@@ -57,6 +57,7 @@ for name, results in (
     ("claim_vision", "vision.json"),
     ("claim_families", "families.json"),
     ("claim_conversion", "smollm2.json"),
+    ("claim_reasoning", "reasoning.json"),
 ):
     if (ROOT / "evidence/results" / results).is_file():
         CLAIMS.insert(CLAIMS.index("claim_twin") + 1, name)

@@ -90,7 +90,9 @@ def scaled(value, kind):
     return value * 1.07 if isinstance(value, kind) and not isinstance(value, bool) else value
 
 
-@pytest.mark.parametrize("name", sorted({*make.CLAIMS, "claim_conversion", "claim_families", "claim_vision"}))
+@pytest.mark.parametrize(
+    "name", sorted({*make.CLAIMS, "claim_conversion", "claim_families", "claim_reasoning", "claim_vision"})
+)
 def test_no_result_is_typed(name):
     """A text in a function of a claim holds no number, but for names such as that of an equation."""
     tree = ast.parse((ROOT / f"evidence/{name}.py").read_text(encoding="utf-8"))
@@ -131,7 +133,7 @@ def test_commands_parse(made, monkeypatch):
 def parser_of(script):
     """The function that parses the arguments of a script or a package."""
     name = script.removesuffix(".py").replace("/", ".")
-    is_package = name in ("evidence.exact", "recipes.families", "recipes.smollm2", "recipes.sudoku", "recipes.vision")
+    is_package = (ROOT / script.replace(".", "/") / "__main__.py").is_file()
     spec = importlib.util.find_spec(f"{name}.__main__" if is_package else name)
     module = importlib.import_module(spec.name)
     return module.make_parser().parse_args if hasattr(module, "make_parser") else module.parse_arguments

@@ -73,13 +73,17 @@ def _start(encoder: dict) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _encoder = Encoder(**encoder)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """A main process that is killed cannot stop its workers."""
-    wait([parent_process().sentinel])
-    os._exit(1)
+def end_with_parent() -> None:
+    """Lets this worker end when its main process is killed, which then cannot stop it."""
+
+    def watch() -> None:
+        wait([parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(method: str, batch: Batch, *args) -> object:
