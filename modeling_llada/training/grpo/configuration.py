@@ -37,7 +37,7 @@ REFUSED_OPTIONS = {
     "draft_steps": "it guesses the next steps, which are random",
     **dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), "it is an argument of its own"),
     **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id"), "it is that of the tokenizer"),
-    **dict.fromkeys(("return_dict_in_generate", "output_trajectory", "disable_compile"), "the trainer sets it"),
+    **dict.fromkeys(("return_dict_in_generate", "output_trajectory"), "the trainer sets it"),
 }
 LOSSES = ("grpo", "sapo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "vespo")
 # What follows from the estimate: the level of ratios, and the clip.
@@ -72,7 +72,8 @@ class LLaDAGRPOConfig(GRPOConfig):
             TRL's.
         generation_kwargs (`dict` or `str`):
             How answers are written: `{"steps": 64, "block_length": 32}`, or a parallel rule such as
-            `{"confidence_threshold": 0.9}`. Without one of these each token would take a forward pass, so it must be said.
+            `{"confidence_threshold": 0.9}`. Without one of these each token would take a forward pass, so it must be said. With
+            `"disable_compile": False` beside it, the steps of a model on CUDA without an adapter are recorded and replayed.
         loss_chunk_size (`int`, *optional*, defaults to 1024):
             Masked tokens whose logits are in memory at a time.
         bf16 (`bool`, *optional*):

@@ -12,7 +12,8 @@ their group become more probable. What is probable is an estimate (`noise.py`), 
   `_generate_single_turn`, `_generate_and_score_completions`, `_calculate_rewards` and `_compute_loss` are overridden.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from datasets import Dataset
@@ -34,6 +35,17 @@ from .canvas import CanvasBehindPrompt, CanvasInPrompt, WrittenRows
 from .checks import check_arguments, check_model, check_prompts, check_rewards
 from .configuration import LLaDAGRPOConfig
 from .noise import LIKELIHOODS, WrittenRow
+
+
+@contextmanager
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Answers are written as they will be used. In training mode no steps can be recorded."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
@@ -118,6 +130,9 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
         self._model_config = config = model.config
         datasets = named(train_dataset, eval_dataset)
         fills_masks = check_prompts(datasets, args, processing_class, config)
+        options = args.generation_kwargs
+        # TRL sets it itself, and gets the same name twice if it is here.
+        args.generation_kwargs = {name: value for name, value in options.items() if name != "disable_compile"}
         super().__init__(
             model=model,
             reward_funcs=reward_funcs,
@@ -130,6 +145,8 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             **kwargs,
         )
         settle_trainer(self, model_init_kwargs)
+        args.generation_kwargs = options
+        self.generation_config.disable_compile = options.get("disable_compile", True)
         self.aux_loss_enabled = False  # the experts keep their balance, which was learned before
 
         self._canvas = CanvasBehindPrompt(
@@ -146,8 +163,6 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args, **kwargs) -> tuple[list[list[int]], None]:
         replays = self.args.likelihood == "trace"
-        if isinstance(self._canvas, CanvasBehindPrompt) and not replays:
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         rows = [torch.tensor(ids) for ids in prompt_ids]
         ids = pad_rows(rows, padding_value=self.processing_class.pad_token_id, padding_side="left")
         seen = pad_rows([torch.ones_like(row) for row in rows], padding_value=0, padding_side="left")
@@ -161,6 +176,7 @@ class LLaDAGRPOTrainer(TrainingModelCard, CompleteCheckpoints, GRPOTrainer):
             ) as model,
             torch.no_grad(),
             self._dist.summon_full_params(self.model_wrapped, recurse=False),
+            evaluation_mode(model),
         ):
             inputs = {"input_ids": ids.to(model.device), "attention_mask": seen.to(model.device)}
             inputs |= {"return_dict_in_generate": True, "output_trajectory": replays}

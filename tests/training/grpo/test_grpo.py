@@ -3,11 +3,12 @@
 """Policy gradients on rewards: the scores of answers, their ratios, the divergence, and what is learned."""
 
 import signal
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CompileConfig
 
 
 pytest.importorskip("trl", reason="TRL is not part of this environment")
@@ -15,11 +16,18 @@ pytest.importorskip("trl", reason="TRL is not part of this environment")
 from datasets import Dataset
 from peft import LoraConfig
 from support.expert_runs import new_llada_moe, tokens_of
-from support.grpo_runs import PROMPTS, grpo_trainer, logs_of, train_on_two_processes, train_until_killed
+from support.grpo_runs import (
+    PROMPTS,
+    grpo_trainer,
+    logs_of,
+    train_on_two_processes,
+    train_until_killed,
+)
 from support.processes import exit_codes_of, run_together, start_process
 from support.sft_runs import largest_difference, losses_of, weights_of
 
 from modeling_llada import LLaDAForMaskedLM
+from modeling_llada.models.engine_llada import recordings_of
 from modeling_llada.training.grpo.noise import LIKELIHOODS, WrittenRow
 from modeling_llada.training.masking.evidence_bound import bound_terms
 
@@ -263,6 +271,47 @@ def test_evaluation_and_card(trainer_of, tmp_path):
     assert 0 < trainer.evaluate()["eval_reward"] < 1
     trainer.save_model(str(tmp_path / "saved"))
     assert "`LLaDAGRPOTrainer` on rewards (GRPO" in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
+
+
+class TestRecordedAnswers:
+    """Steps that are recorded and replayed write the same answers, also after the weights have changed."""
+
+    def run(self, trainer_of, disable_compile, compile_config=None):
+        seen = []
+
+        def reward(completions, **kwargs):
+            seen.append(completions)
+            return [float(len(set(text))) for text in completions]
+
+        options = {"steps": 3, "disable_compile": disable_compile}
+        # Hardly a chance: the numbers that are drawn depend on the shape of a step.
+        settings = {"temperature": 1e-6, "learning_rate": 0.1, "max_steps": 3, "lr_scheduler_type": "constant"}
+        trainer = trainer_of(reward_funcs=reward, generation_kwargs=options, beta=0.0, **settings)
+        trainer.generation_config.compile_config = compile_config
+        # A gradient of its own, as equal answers have none.
+        trainer.create_optimizer()
+        for parameter in trainer.model.parameters():
+            parameter.register_hook(torch.ones_like)
+        trainer.train()
+        return trainer, seen
+
+    def test_on_a_cpu(self, trainer_of, monkeypatch):
+        monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+        plain, expected = self.run(trainer_of, disable_compile=True)
+        recorded, seen = self.run(trainer_of, False, CompileConfig(backend="eager"))
+        assert recordings_of(recorded.model).by_key and not recordings_of(plain.model).by_key
+        assert seen == expected and seen[0] != seen[-1]
+        assert recorded.model.training and recorded.args.generation_kwargs["disable_compile"] is False
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    @pytest.mark.parametrize("bf16", [False, True])
+    def test_on_a_gpu(self, trainer_of, bf16):
+        of = partial(trainer_of, bf16=bf16, use_cpu=False)
+        recorded, seen = self.run(of, disable_compile=False)
+        assert recordings_of(recorded.model).by_key
+        if not bf16:
+            assert seen == self.run(of, disable_compile=True)[1]
 
 
 @pytest.mark.slow
