@@ -23,9 +23,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoTokenizer
 
-import modeling_llada  # noqa: F401  registers the classes
+from modeling_llada.loading import load_checkpoint
 from modeling_llada.training.pretraining.corpus import Corpus, lay_out
 from modeling_llada.training.pretraining.held_out_loss import held_out_loss
 from modeling_llada.training.scripts import run_script
@@ -39,7 +38,7 @@ FORMS = {"五言绝句": (4, 5), "七言绝句": (4, 7), "五言律诗": (8, 5),
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["recall", "held-out", "forms"], help="what to measure")
-    parser.add_argument("--model", default="checkpoints/llada-poet", help="folder of the checkpoint")
+    parser.add_argument("--model", default="checkpoints/llada-poet", help="folder of the checkpoint, or of an adapter")
     parser.add_argument("--device", default="cpu", help="where to run, such as cuda")
     parser.add_argument("--batch-size", type=int, default=256, help="rows of a forward pass")
     parser.add_argument("--pairs", help="recall: JSON list of [first, second] lines in place of the famous couplets")
@@ -59,8 +58,7 @@ def main() -> None:
     if args.limit is not None and args.limit < 1:
         parser.error(f"`--limit` must be at least 1, but got {args.limit}.")
 
-    model = AutoModel.from_pretrained(args.model, dtype=torch.float32).to(args.device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model, tokenizer = load_checkpoint(args.model, args.device, dtype="float32")
     started = time.monotonic()
     result = {"recall": measure_recall, "held-out": measure_held_out, "forms": measure_forms}[args.part](
         model, tokenizer, args

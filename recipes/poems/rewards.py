@@ -9,8 +9,8 @@ prompts: headers of a form.
     python examples/grpo.py --config examples/configs/poet_grpo.yaml
 """
 
+import argparse
 import json
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -84,15 +84,18 @@ def prompts_of(form: str) -> list[dict[str, str]]:
     return [{"prompt": poem_header(form, title), "form": form} for title in (None, *titles)]
 
 
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("forms", nargs="+", choices=sorted(RHYMING_FORMS), help="the forms")
+    parser.add_argument("output", type=Path, help="the file to write")
+    return parser.parse_args(arguments)
+
+
 def main() -> None:
-    if len(sys.argv) != 3 or sys.argv[1] not in RHYMING_FORMS:
-        raise ValueError(
-            f"The arguments must be a form, one of {', '.join(sorted(RHYMING_FORMS))}, and a file to write."
-        )
-    rows = prompts_of(sys.argv[1])
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    write_atomically(Path(sys.argv[2]), "".join(lines))
-    print(f"wrote {len(rows)} prompts to {sys.argv[2]}")
+    args = parse_arguments()
+    rows = [row for form in args.forms for row in prompts_of(form)]
+    write_atomically(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    print(f"wrote {len(rows)} prompts to {args.output}")
 
 
 if __name__ == "__main__":

@@ -48,5 +48,26 @@ def test_prompts(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"wrote {len(rows)} prompts to {tmp_path / 'forms.jsonl'}\n"
     assert {"prompt": f"{QUATRAIN}\n", "form": QUATRAIN} in rows and len({row["prompt"] for row in rows}) == len(rows)
     monkeypatch.setattr("sys.argv", ["rewards", "词", "x"])
-    with pytest.raises(ValueError, match="The arguments must be a form"):
+    with pytest.raises(SystemExit):
         rewards.main()
+    assert "invalid choice: '词'" in capsys.readouterr().err
+
+
+def test_pairs_and_winners(tmp_path, capsys):
+    """Of three poems to each of two headers of a form. The best of a pair is a winner if its score is high enough."""
+    pytest.importorskip("transformers")
+    from recipes.poems.preferences import headers_of, main, scores_of
+
+    files = [tmp_path / "pairs.jsonl", tmp_path / "winners.jsonl"]
+    arguments = ["--pairs", str(files[0]), "--winners", str(files[1]), "--form", QUATRAIN]
+    arguments += ["--headers", "2", "--poems", "3"]
+    main([*arguments, "--temperature", "1.5", "--margin", "1e-9", "--least", "0", "--device", "cpu"])
+    pairs, winners = ([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in files)
+    assert [row["prompt"] for row in winners] == [row["prompt"] for row in headers_of(QUATRAIN, 2, seed=0)]
+    assert {(row["prompt"], row["chosen"]) for row in pairs} <= {(row["prompt"], row["completion"]) for row in winners}
+    for row in pairs:
+        best, worst = scores_of([row["chosen"], row["rejected"]], QUATRAIN)
+        assert best > worst
+    with pytest.raises(SystemExit):
+        main([*arguments, "--poems", "1"])
+    assert "`--poems` must be at least 2" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_commands_parse(page, monkeypatch):
         name = f"{script}.__main__" if is_package else script.removesuffix(".py").replace("/", ".")
         assert importlib.util.find_spec(name) is not None, command
         module = importlib.import_module(name)
-        parse = getattr(module, "parse_arguments", getattr(module, "parse", None))
+        parse = getattr(module, "parse", getattr(module, "parse_arguments", None))
         with monkeypatch.context() as patch:
             patch.setattr(Path, "is_file", lambda path: True)  # of data that another command writes
             if hasattr(module, "make_parser"):
