@@ -32,7 +32,7 @@ TINY = [
     "trained=60", "held_out=6", "tasks={evaluate: {numbers: 3, largest: 9}, countdown: {numbers: 3, largest: 9}}",
     "prompt_tokens=14", "canvas=40", "model.hidden_size=16", "model.num_hidden_layers=1", "model.intermediate_size=24",
     "training.max_steps=4", "training.tokens_per_step=432", "training.warmup_steps=1", "training.logging_steps=1",
-    "training.save_steps=2", "seeds=[1,2]", "likelihoods={elbo: {}, trace: {}}", "prompts=8", "reward.max_steps=2",
+    "training.save_steps=2", "seeds=[1]", "likelihoods={elbo: {}}", "prompts=8", "reward.max_steps=2",
     "reward.per_device_train_batch_size=8", "reward.num_generations=4", "reward.generation_kwargs={steps: 4}",
     "reward.num_noise_samples=2", "reward.save_steps=1", "reward.logging_steps=1",
     "measure.problems=4", "measure.batch_size=3", "measure.decoding={as rewarded: {steps: 4, temperature: 1.0}, one pass: {steps: 1}}",
@@ -172,7 +172,7 @@ def folder(tmp_path):
 
 @pytest.mark.slow
 def test_policies_are_trained_measured_and_collected(folder, tmp_path, capsys):
-    """In pieces: one is killed, and goes on from its checkpoint; a limit leaves the others."""
+    """In pieces: one is killed, and goes on from its checkpoint, beside the other one."""
     path = tmp_path / claim.RESULTS["measured"]
     command = ["reward", "--run", str(folder), "--device", "cpu", "--model", "evaluate-elbo-1"]
     process = subprocess.Popen([sys.executable, "-m", "recipes.reasoning", *command])
@@ -182,16 +182,15 @@ def test_policies_are_trained_measured_and_collected(folder, tmp_path, capsys):
     process.kill()  # its worker ends with it
     process.wait()
     assert not (folder / "evaluate-elbo-1/final").exists()
-    main(["reward", "--run", str(folder), "--device", "cpu", "--max-minutes", "1e-9"])
-    assert "evaluate-elbo-1: step 2 of 2" in capsys.readouterr().out
-    main(["reward", "--run", str(folder), "--device", "cpu", "--processes", "2"])
+    main(["reward", "--run", str(folder), "--device", "cpu", "--processes", "2", "--max-minutes", "30"])
+    assert "2 of 2 policies are done" in capsys.readouterr().out
     main(["measure", "--run", str(folder), "--device", "cpu"])
     main(["collect", "--run", str(folder), "--json", str(path)])
-    assert "with 8 of 8 policies" in capsys.readouterr().out
+    assert "with 2 of 2 policies" in capsys.readouterr().out
     found = json.loads(path.read_text())["tasks"]
-    assert list(found) == ["evaluate", "countdown"] and list(found["evaluate"]) == ["elbo", "trace"]
+    assert list(found) == ["evaluate", "countdown"]
     one = found["evaluate"]["elbo"]
-    assert list(one["seeds"]) == ["1", "2"] and [step for step, _ in one["curve"]] == [1, 2]
+    assert list(one["seeds"]) == ["1"] and [step for step, _ in one["curve"]] == [1, 2]
     assert one["ways"]["one pass"]["passes"] == 1
     section = Claim("claim_reasoning", tmp_path).section()
     assert "one step on Countdown was not measured" in section and "| evidence bound |" in section
@@ -199,7 +198,7 @@ def test_policies_are_trained_measured_and_collected(folder, tmp_path, capsys):
 
 
 def test_the_first_model_is_measured_on_all_tasks(folder, capsys):
-    assert list(load_run(folder).runs())[:3] == ["evaluate-elbo-1", "evaluate-trace-1", "countdown-elbo-1"]
+    assert list(load_run(folder).runs()) == ["evaluate-elbo-1", "countdown-elbo-1"]
     main(["measure", "--run", str(folder), "--device", "cpu"])
     tasks = json.loads((folder / "base.json").read_text())["tasks"]
     assert list(tasks) == ["evaluate", "countdown"]
