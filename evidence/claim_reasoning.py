@@ -75,7 +75,7 @@ def differences(results: dict) -> str:
     found = results["measured"]
     lines = [
         "- One size of a small model, one learning rate and one number of steps for all likelihoods, tuned for none.",
-        "- The model of ESPO, d1, DiffuCoder and TraceRL is a large one with an adapter. Their figures do not bear on these tasks.",
+        "- The published runs train large models with an adapter. Their figures do not bear on these tasks.",
         "- The estimates are those of this repository: antithetic masks in the bound, and coupled masks without DiffuCoder's weights.",
         "- Several runs share a device, so the seconds of a run compare the likelihoods, and are no speed of the device.",
     ]
