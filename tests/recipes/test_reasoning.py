@@ -3,9 +3,6 @@
 """recipes/reasoning: the problems and their checks, the rows, and the study with tiny models."""
 
 import json
-import subprocess
-import sys
-import time
 from random import Random
 
 import pytest
@@ -15,7 +12,6 @@ pytest.importorskip("matplotlib", reason="the claim draws with it")
 pytest.importorskip("trl", reason="the recipe trains")
 
 import evidence.claim_reasoning as claim  # noqa: E402
-from evidence.__main__ import Claim  # noqa: E402
 from recipes.reasoning import arithmetic, countdown  # noqa: E402
 from recipes.reasoning.__main__ import main  # noqa: E402
 from recipes.reasoning.expressions import numbers_of, value_of  # noqa: E402
@@ -34,7 +30,7 @@ TINY = [
     "training.max_steps=4", "training.tokens_per_step=432", "training.warmup_steps=1", "training.logging_steps=1",
     "training.save_steps=2", "seeds=[1]", "likelihoods={elbo: {}}", "prompts=8", "reward.max_steps=2",
     "reward.per_device_train_batch_size=8", "reward.num_generations=4", "reward.generation_kwargs={steps: 4}",
-    "reward.num_noise_samples=2", "reward.save_steps=1", "reward.logging_steps=1",
+    "reward.num_noise_samples=2", "reward.save_steps=1", "reward.save_total_limit=3", "reward.logging_steps=1",
     "measure.problems=4", "measure.batch_size=3", "measure.decoding={as rewarded: {steps: 4, temperature: 1.0}, one pass: {steps: 1}}",
 ]  # fmt: skip
 
@@ -168,33 +164,6 @@ def folder(tmp_path):
         main(common)
     main([*common, "--resume"])
     return tmp_path / "run"
-
-
-@pytest.mark.slow
-def test_policies_are_trained_measured_and_collected(folder, tmp_path, capsys):
-    """In pieces: one is killed, and goes on from its checkpoint, beside the other one."""
-    path = tmp_path / claim.RESULTS["measured"]
-    command = ["reward", "--run", str(folder), "--device", "cpu", "--model", "evaluate-elbo-1"]
-    process = subprocess.Popen([sys.executable, "-m", "recipes.reasoning", *command])
-    while not (folder / "evaluate-elbo-1/checkpoint-1/rng_state.pth").is_file():
-        time.sleep(0.05)
-        assert process.poll() is None
-    process.kill()  # its worker ends with it
-    process.wait()
-    assert not (folder / "evaluate-elbo-1/final").exists()
-    main(["reward", "--run", str(folder), "--device", "cpu", "--processes", "2", "--max-minutes", "30"])
-    assert "2 of 2 policies are done" in capsys.readouterr().out
-    main(["measure", "--run", str(folder), "--device", "cpu"])
-    main(["collect", "--run", str(folder), "--json", str(path)])
-    assert "with 2 of 2 policies" in capsys.readouterr().out
-    found = json.loads(path.read_text())["tasks"]
-    assert list(found) == ["evaluate", "countdown"]
-    one = found["evaluate"]["elbo"]
-    assert list(one["seeds"]) == ["1"] and [step for step, _ in one["curve"]] == [1, 2]
-    assert one["ways"]["one pass"]["passes"] == 1
-    section = Claim("claim_reasoning", tmp_path).section()
-    assert "one step on Countdown was not measured" in section and "| evidence bound |" in section
-    assert len(Claim("claim_reasoning", tmp_path).pictures()) == 2
 
 
 def test_the_first_model_is_measured_on_all_tasks(folder, capsys):
