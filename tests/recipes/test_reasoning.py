@@ -3,6 +3,7 @@
 """recipes/reasoning: the problems and their checks, the rows, and the study with tiny models."""
 
 import json
+import shutil
 from random import Random
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("matplotlib", reason="the claim draws with it")
 pytest.importorskip("trl", reason="the recipe trains")
 
 import evidence.claim_reasoning as claim  # noqa: E402
+from evidence.__main__ import Claim  # noqa: E402
 from recipes.reasoning import arithmetic, countdown  # noqa: E402
 from recipes.reasoning.__main__ import main  # noqa: E402
 from recipes.reasoning.expressions import numbers_of, value_of  # noqa: E402
@@ -164,6 +166,31 @@ def folder(tmp_path):
         main(common)
     main([*common, "--resume"])
     return tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_policies_are_trained_measured_and_collected(folder, tmp_path, capsys):
+    """One goes on from its last checkpoint, as after a kill, beside the other one."""
+    path = tmp_path / claim.RESULTS["measured"]
+    main(["reward", "--run", str(folder), "--device", "cpu", "--model", "evaluate-elbo-1"])
+    policy = folder / "evaluate-elbo-1"
+    shutil.rmtree(policy / "final")
+    shutil.rmtree(policy / "checkpoint-2")
+    (policy / "log.json").unlink()
+    capsys.readouterr()
+    main(["reward", "--run", str(folder), "--device", "cpu", "--processes", "2", "--max-minutes", "30"])
+    assert "2 of 2 policies are done" in capsys.readouterr().out
+    main(["measure", "--run", str(folder), "--device", "cpu"])
+    main(["collect", "--run", str(folder), "--json", str(path)])
+    assert "with 2 of 2 policies" in capsys.readouterr().out
+    found = json.loads(path.read_text())["tasks"]
+    assert list(found) == ["evaluate", "countdown"]
+    one = found["evaluate"]["elbo"]
+    assert list(one["seeds"]) == ["1"] and [step for step, _ in one["curve"]] == [1, 2]
+    assert one["ways"]["one pass"]["passes"] == 1
+    section = Claim("claim_reasoning", tmp_path).section()
+    assert "one step on Countdown was not measured" in section and "| evidence bound |" in section
+    assert len(Claim("claim_reasoning", tmp_path).pictures()) == 2
 
 
 def test_the_first_model_is_measured_on_all_tasks(folder, capsys):
