@@ -359,7 +359,8 @@ def under_load(server, request, num_requests=8):
     with ThreadPoolExecutor(num_requests + 1) as threads:
         calls = [threads.submit(server.client.completions.create, **request) for _ in range(num_requests)]
         metrics = Request(f"{server.url.removesuffix('/v1')}/metrics", headers=server.client.auth_headers)
-        while "_running{" not in (text := urlopen(metrics).read().decode()) or re.search(r"_running\S* 0", text):
+        while re.search(r"requests_running\S* 0", urlopen(metrics).read().decode()):
+            assert not all(call.done() for call in calls), "none is at work"
             time.sleep(0.05)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
