@@ -89,6 +89,7 @@ def differences(results: dict) -> str:
     found = results["measured"]
     had = {label(name, one) for name, one in found["studies"].items()}
     lines = [
+        "- The projector learns with the tower here, before the stages. So the first one trains the language part, not the projector.",
         "- One seed. The intervals leave the noise of the training out.",
         "- The short runs are far from the end of learning: what a stage buys there need not be what it buys in the long run.",
         "- A run without a stage is shorter by the minutes of that stage.",
