@@ -128,10 +128,12 @@ def commit_entropy_bound(confidence: torch.Tensor, mask: torch.BoolTensor, bound
 def commit_rest(margin: torch.FloatTensor, mask: torch.BoolTensor, exit_margin: float) -> torch.BoolTensor:
     """
     Commits all masks of the rows in which the mean of their logit margins is at least `exit_margin`, and none of the others
-    (after SchED, https://huggingface.co/papers/2512.02892).
+    (after SchED, https://huggingface.co/papers/2512.02892). A mask for which a constraint leaves one token has an infinite margin,
+    and says nothing about the others.
     """
-    mean = margin.where(mask, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
-    return mask & (mean >= exit_margin)[:, None]
+    decides = mask & (margin < torch.inf)
+    mean = margin.where(decides, 0.0).sum(-1) / decides.sum(-1)
+    return mask & ((mean >= exit_margin) | ~decides.any(-1))[:, None]
 
 
 def sort_by_confidence(confidence: torch.Tensor, mask: torch.BoolTensor) -> tuple[torch.Tensor, torch.LongTensor]:
@@ -177,8 +179,8 @@ def parallel_rule(config: LLaDAGenerationConfig) -> CommitRule | None:
 class Confidences(NamedTuple):
     """
     The confidences of a step: the probabilities, the confidences by which `remasking` ranks, those that the parallel rule
-    reads, if one is set, and with `exit_margin` by how much the logit of a proposal is above the next best one. They are of shape `(num_predicted,)` where they are computed, and `(batch, block_length)`
-    once they are in their places.
+    reads, if one is set, and with `exit_margin` by how much the logit of a proposal is above the next best one. They are of
+    shape `(num_predicted,)` where they are computed, and `(batch, block_length)` once they are in their places.
     """
 
     probability: torch.FloatTensor
@@ -215,8 +217,10 @@ def confidences_of(
         for name in values:
             if name != "random":
                 values[name] = values[name].masked_fill(is_deferred, LOWEST_CONFIDENCE)
-    exit_margin = values.get("logit_margin")
-    return Confidences(*(values[name].float() for name in names))._replace(logit_margin=exit_margin)
+    # Not `_replace`, which torch 2.11 cannot compile.
+    parallel = None if rule is None else values[rule.confidence].float()
+    ranking = values[config.remasking].float()
+    return Confidences(values["low_confidence"].float(), ranking, parallel, values.get("logit_margin"))
 
 
 def choose_commits(

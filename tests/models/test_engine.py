@@ -35,6 +35,7 @@ from modeling_llada.models.engine_llada import (
     recordings_of,
     why_not_recordable,
 )
+from modeling_llada.models.remasking_llada import Confidences
 
 
 MASK = 98
@@ -168,6 +169,11 @@ class TestEqualsEager:
         model.set_attn_implementation("eager")
         options = {**SMALL, "block_cache": "prefix"}
         assert_same(details(model, prompt, **options), details(model, prompt, disable_compile=True, **options))
+
+    def test_compiled_confidences_replace_no_field(self, model, prompt, monkeypatch):
+        """torch 2.11 cannot compile `_replace` of a named tuple. Without a compiler the same function runs."""
+        monkeypatch.delattr(Confidences, "_replace")
+        details(model, prompt, **SMALL, disable_compile=True, exit_margin=0.1)
 
     def test_compile_config(self, model, prompt, monkeypatch):
         """With it static shapes are used on a CPU as well, with compiled operations."""

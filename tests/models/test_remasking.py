@@ -188,6 +188,11 @@ class TestExit:
             expected = mask & torch.tensor([[exits], [exits], [False]])
             assert torch.equal(commit_rest(margin, mask, exit_margin), expected)
 
+    def test_a_mask_with_one_possible_token_says_nothing_about_the_others(self):
+        """As where a constraint leaves one token."""
+        margin, mask = torch.tensor([[torch.inf, 1.0], [torch.inf, 5.0], [torch.inf] * 2]), torch.ones(3, 2).bool()
+        assert commit_rest(margin, mask, 5.0).all(-1).tolist() == [False, True, True]
+
     def test_a_margin_is_that_of_the_proposed_token(self):
         logits = torch.tensor([[2.0, 5.0, 4.5], [2.0, -torch.inf, -torch.inf]])
         assert logit_margin(logits, torch.tensor([1, 0])).tolist() == [0.5, torch.inf]
