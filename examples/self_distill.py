@@ -17,6 +17,7 @@ Answers are kept in a file beside the output until all are there. A run that was
 
 import argparse
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     rows = read_splits(str(args.prompts), argument="prompts")["train"].to_list()
     check_rows(rows, args.keep_right)
     answered = Path(f"{args.output}.partial")
-    settings = {"model": str(args.model), "rows": len(rows)} | options_of(args)
+    prompts = json.dumps([row["prompt"] for row in rows])
+    settings = {"model": str(args.model), "prompts": sha256(prompts.encode()).hexdigest()} | options_of(args)
     lines = read_answers(answered, settings)
     model, tokenizer = load_checkpoint(args.model)
     with answered.open("a", encoding="utf-8") as file:

@@ -83,6 +83,11 @@ def test_it_goes_on_where_it_was_interrupted(script, run, tmp_path, monkeypatch)
         ValueError, match="`output` must be that of an interrupted run with the same prompts and options"
     ):
         run("--steps", "2")
+    content = (tmp_path / "prompts.jsonl").read_text()
+    (tmp_path / "prompts.jsonl").write_text(content.replace(json.dumps(ROWS[0]), json.dumps(ROWS[1])))
+    with pytest.raises(ValueError, match="of an interrupted run with the same prompts"):
+        run()
+    (tmp_path / "prompts.jsonl").write_text(content)
     asked = []
     monkeypatch.setattr(
         script,
