@@ -39,6 +39,7 @@ class NoiseArguments:
             For a model of blocks, such as LLaDA2: the length of blocks, counted from the beginning of each document. By default
             that of the `generation_config` of the model, which gets this one. Blocks as long as rows are the objective of
             LLaDA, without the clean half of the pass. [`BlockLengthCallback`] changes it during training.
+            For other models it is that of `mask_source="block"` alone.
     """
 
     rate_eps: float = field(default=1e-3, metadata={"help": "Lower bound of the mask rates."})
