@@ -46,8 +46,8 @@ class Scheduler:
 
     @property
     def num_running(self) -> int:
-        """The calls that are at work."""
-        return sum(len(batch.jobs) for batch in self.batches.values())
+        """The calls that are at work. Any thread may ask, so the list is made at once."""
+        return sum(len(batch.jobs) for batch in list(self.batches.values()))
 
     @property
     def is_idle(self) -> bool:

@@ -82,6 +82,20 @@ def test_arrivals_at_any_step(model, cache):
         assert torch.equal(job.output.num_forward_passes, alone.num_forward_passes)
 
 
+def test_another_thread_may_ask_how_many_are_at_work(model):
+    """Here a batch is opened while the others are counted."""
+    scheduler = Scheduler(model)
+
+    class Opening:
+        @property
+        def jobs(self):
+            scheduler.batches[object()] = self
+            return [None]
+
+    scheduler.batches["first"] = Opening()
+    assert scheduler.num_running == 1
+
+
 class TestRefreshes:
     def test_of_rows_that_keep_step_are_made_together(self, model, passes):
         scheduler = Scheduler(model, batch_size=4)
