@@ -71,12 +71,11 @@ class Begun:
     answers: Answers
     response: Response
     stream: StreamOptions
-    num_prompt_tokens: int
 
     @property
     def usage(self) -> dict[str, int]:
         """The tokens so far."""
-        return usage_of(self.num_prompt_tokens, self.answers.num_written)
+        return usage_of(self.answers.record.prompt_tokens, self.answers.num_written)
 
 
 class Endpoint(ABC):
@@ -111,8 +110,8 @@ class Endpoint(ABC):
         ]
         watch = Watch(stream.is_streamed, stream.include_canvas, num_alternatives)
         answers = await self.manager.begin(choices, constraint, watch)
-        response = self.response(name, has_logprobs=num_alternatives is not None)
-        return Begun(answers, response, stream, sum(prompt.length - prompt.num_masks for prompt in prompts))
+        answers.record.prompt_tokens = sum(prompt.length - prompt.num_masks for prompt in prompts)
+        return Begun(answers, self.response(name, has_logprobs=num_alternatives is not None), stream)
 
     @abstractmethod
     def read_logprobs(self, fields: dict) -> int | None:

@@ -12,6 +12,7 @@ from .worker import Worker
 
 
 PREFIX = "llada:"
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
 TOKENS_A_PASS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
 
@@ -43,7 +44,8 @@ class Metrics:
     def observe(self, record: RequestRecord, handler: str, seconds: float) -> None:
         """Counts a request that has ended."""
         status = 499 if record.has_left else record.status or 500
-        self.requests.labels(record.method, handler, status).inc()
+        method = record.method if record.method in METHODS else "other"  # clients may invent any number of them
+        self.requests.labels(method, handler, status).inc()
         name = self.model_name
         if record.has_left:
             self.ends.labels(name, "abort").inc()

@@ -24,7 +24,7 @@ class RequestRecord:
     arrived: float = field(default_factory=time.perf_counter)
     admitted: float | None = None  # when its first row began
     first_block: float | None = None  # when a stream got its first text
-    prompt_tokens: int = 0
+    prompt_tokens: int = 0  # each prompt once, however many answers it gets
     answer_tokens: int = 0
     passes: int = 0
     reasons: list[str] = field(default_factory=list)  # `stop` or `length` for each answer
@@ -45,7 +45,6 @@ class RequestRecord:
     def note_end(self, job: Job, answer_tokens: int, reason: str) -> None:
         """Adds a finished call with the tokens of its answer, without EOS and what follows, and why it ended."""
         self.admitted = self.admitted or job.admitted
-        self.prompt_tokens += job.call.prompt_length
         self.answer_tokens += answer_tokens
         self.passes += int(job.output.num_forward_passes.sum())
         self.reasons.append(reason)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.tiny_poet import save_tiny_poet
+from support.waiting import wait_until
 from transformers import AutoModel, AutoTokenizer
 
 
@@ -270,6 +271,19 @@ class TestMetrics:
         assert numbers["llada:request_tokens_per_forward_pass_sum",] == 4 / 4 + 4 / 5
         assert numbers["llada:num_requests_running",] == numbers["llada:num_requests_waiting",] == 0
 
+    def test_a_prompt_counts_once_and_without_its_masks(self, serve):
+        app = serve()
+        answer = ask(app, json=SHORT | {"prompt": ["床前", "床[MASK]月"], "n": 2})
+        assert answer.json()["usage"]["prompt_tokens"] == 4
+        assert numbers_of(app)["llada:prompt_tokens_total",] == 4
+
+    def test_methods_that_clients_invent_are_one(self, serve):
+        """Each would add a line for ever."""
+        app = serve()
+        for number in range(3):
+            ask(app, f"M{number}", "/health")
+        assert numbers_of(app)["http_requests_total", "/health", "other", "405"] == 3
+
     def test_while_requests_are_at_work(self, serve, slow_steps):
         app = serve(batch_size=1)
 
@@ -321,10 +335,3 @@ class TestEnd:
         assert inside.status_code == status
         assert late.status_code == ready.status_code == 503 and "shutting down" in message_of(late)
         wait_until(lambda: app.state.scheduler.is_idle)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
