@@ -5,6 +5,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class ServedModel:
         self.tokenizer = tokenizer_of(processor)
         self.mask_token_id = model.config.mask_token_id
         self.longest_prompt = longest_prompt(self.tokenizer, model.config)  # in characters
-        self._one_at_a_time = asyncio.Lock()
+        self._compiler = ThreadPoolExecutor(max_workers=1)
 
     @property
     def sees_images(self) -> bool:
@@ -59,9 +60,11 @@ class ServedModel:
         return self.names[0]
 
     async def compile_format(self, response_format: Any) -> Constraint | None:
-        """The constraint of a field, compiled in another thread. That may take seconds, so only one is, and others go on."""
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(compile_format, response_format, self.tokenizer)
+        """The constraint of a field. That may take seconds, so it has a thread of its own, and requests without one go on."""
+        if response_format is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._compiler, compile_format, response_format, self.tokenizer)
 
 
 @dataclass

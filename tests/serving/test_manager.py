@@ -156,6 +156,30 @@ def test_more_requests_than_may_wait_are_asked_to_come_back(poet):
         assert answer.status_code == 503 and answer.headers["Retry-After"] == "1" and "are waiting" in answer.text
 
 
+def test_a_format_that_takes_long_keeps_no_other_request(app, monkeypatch):
+    """Nor do many whose clients have left."""
+    from modeling_llada.serving import endpoints
+
+    begun, go_on = [], threading.Event()
+    monkeypatch.setattr(endpoints, "compile_format", lambda *args: begun.append(args) or go_on.wait(60) and None)
+
+    async def post():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60) as client:
+            body = {"prompt": "床", "max_tokens": 1}
+            slow = body | {"response_format": {"type": "json_object"}}
+            for _ in range(40):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(client.post("/v1/completions", json=slow), timeout=0.01)
+            try:
+                return await asyncio.wait_for(client.post("/v1/completions", json=body), timeout=5)
+            finally:
+                go_on.set()
+
+    assert asyncio.run(post()).status_code == 200
+    assert len(begun) == 1
+
+
 def test_after_shutdown_requests_are_refused(app):
     app.state.shutdown()
     [answer] = post_all(app, [LONG])
