@@ -150,6 +150,7 @@ class Answers:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, watch: Watch, worker: Worker) -> None:
         self.tokenizer, self.watch, self.worker = tokenizer, watch, worker
         self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue()
+        self.drafts: dict[int, Draft] = {}  # the last one of each answer; the queue has the numbers of their steps
         self.jobs: list[Job] = []
         self.readers: list[AnswerReader] = []
         self.record = current_record.get()
@@ -189,20 +190,16 @@ class Answers:
             for job in self.jobs:
                 self.worker.submit(job)
             while num_open:
-                batch = [await self.queue.get()]
-                while not self.queue.empty():
-                    batch.append(self.queue.get_nowait())
-                last_drafts = {index: content for index, content in batch if isinstance(content, Draft)}
-                for index, content in batch:
-                    if isinstance(content, Draft):
-                        if last_drafts[index] is content:  # a client that reads slowly gets fewer of them
-                            yield index, Piece(canvas=content)
-                    elif isinstance(content, Commit):
-                        yield index, self._read(index, content)
-                    else:
-                        for piece in self._end(index, content):
-                            yield index, piece
-                        num_open -= 1
+                index, content = await self.queue.get()
+                if isinstance(content, int):
+                    if content == self.drafts[index].step:
+                        yield index, Piece(canvas=self.drafts[index])
+                elif isinstance(content, Commit):
+                    yield index, self._read(index, content)
+                else:
+                    for piece in self._end(index, content):
+                        yield index, piece
+                    num_open -= 1
         finally:
             self.cancel()
 
@@ -239,7 +236,13 @@ class Answers:
         return pieces
 
     def _send(self, index: int, content: Any) -> None:
-        call_in(self.loop, self.queue.put_nowait, (index, content))
+        call_in(self.loop, self._receive, index, content)
+
+    def _receive(self, index: int, content: Commit | Draft | Job) -> None:
+        """Hears of an answer in the event loop. Of its drafts the last one is kept: a client that reads slowly gets fewer."""
+        if isinstance(content, Draft):
+            self.drafts[index], content = content, content.step
+        self.queue.put_nowait((index, content))
 
 
 def call_in(loop: asyncio.AbstractEventLoop, function: Callable, *args) -> None:

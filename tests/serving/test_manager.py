@@ -3,6 +3,7 @@
 """The server and the scheduler: requests side by side, clients that leave, and what fails."""
 
 import asyncio
+import gc
 import json
 import threading
 
@@ -15,6 +16,9 @@ from transformers import AutoModel, AutoTokenizer
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
 httpx = pytest.importorskip("httpx", reason="needs the extra `serve`")
+
+from modeling_llada.serving.answers import Draft  # noqa: E402
+
 
 LONG = {"prompt": "床前", "generation_config": {"stop_at_eos": False, "max_new_tokens": 100}}
 
@@ -178,6 +182,29 @@ def test_a_format_that_takes_long_keeps_no_other_request(app, monkeypatch):
 
     assert asyncio.run(post()).status_code == 200
     assert len(begun) == 1
+
+
+def test_a_stream_that_nobody_reads_keeps_one_canvas(app, passes):
+    """The client takes the beginning, and then no more while the model works."""
+    body = json.dumps(LONG | {"stream": True, "stream_options": {"include_canvas": True}}).encode()
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b"", "http_version": "1.1"}
+    scope |= {"headers": [(b"content-type", b"application/json")], "asgi": {"version": "3.0", "spec_version": "2.3"}}
+    messages, sent, kept = [{"type": "http.request", "body": body, "more_body": False}], [], []
+
+    async def receive():
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message.get("body", b""))
+        while len(sent) == 2 and not app.state.scheduler.is_idle:
+            await asyncio.sleep(0.01)
+        if len(sent) == 2:
+            kept.append(sum(isinstance(thing, Draft) for thing in gc.get_objects()))
+
+    asyncio.run(app(scope, receive, send))
+    assert len(passes) == 100 and kept[0] <= 2, "the one that is sent, and the last one"
+    assert sum(b"canvas" in event for event in sent) <= 3
+    assert b"[DONE]" in sent[-2]
 
 
 def test_after_shutdown_requests_are_refused(app):
