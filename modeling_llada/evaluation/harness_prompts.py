@@ -59,7 +59,7 @@ class Completion:
     @property
     def can_join(self) -> bool:
         """Whether it can share forward passes with prompts that began earlier. Others share them only from beginning to end."""
-        return not self.prompt.images and self.config.draft_steps is None and self.config.edit_threshold is None
+        return not self.prompt.images and self.config.draft_steps is None and self.config.is_final
 
 
 def make_prompt(tokens: list[int], images: list, processor: LLaDAVProcessor | None, task: str | None) -> Prompt:

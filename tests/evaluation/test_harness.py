@@ -313,6 +313,13 @@ class TestGenerateUntil:
         assert make_poet_lm(draft_steps=2).generate_until(requests) == plain
         assert len(passes) - num_plain <= num_plain
 
+    def test_tokens_that_are_taken_back_leave_batches_whole(self, make_poet_lm, passes):
+        requests = requests_of("generate_until", *[(LINE, {"max_gen_toks": 12})] * 2)
+        lm = make_poet_lm(confidence_threshold=0.4, reopen_threshold=0.5)
+        (alone,), num_alone = lm.generate_until(requests[:1]), len(passes)
+        assert lm.generate_until(requests) == [alone] * 2
+        assert len(passes) == 2 * num_alone
+
     def test_repetitions_of_a_request_are_different_samples(self, make_lm):
         [request] = requests_of("generate_until", ("春", {"max_gen_toks": 12, "do_sample": True, "temperature": 1.0}))
         assert len({*make_lm().generate_until([request] * 4)}) > 1
