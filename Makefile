@@ -29,4 +29,5 @@ evidence:
 	python -m evidence.options_table
 	python -m evidence.memory_table
 	python -m evidence.vision_summary
+	python -m evidence.rules_table
 	python -m benchmarks

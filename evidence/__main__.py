@@ -1,6 +1,6 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Writes docs/evidence.md, docs/quality.md and their plots from the results in the repository. It measures nothing.
+"""Writes docs/evidence.md, docs/quality.md, their plots and that of docs/rules.md from the results in the repository. It measures nothing.
 
     make evidence
 
@@ -33,6 +33,7 @@ import yaml
 
 from evidence.quality import page as quality_page
 from evidence.quality.plot import PLOT as QUALITY_PLOT
+from evidence.rules.plot import PLOT as RULES_PLOT
 from modeling_llada.pipes import quiet_when_closed
 from reporting.markdown import joined, table
 from reporting.plots import draw_themes
@@ -40,6 +41,7 @@ from reporting.plots import draw_themes
 
 ROOT = Path(__file__).resolve().parents[1]
 QUALITY = "evidence/results/quality.json"
+RULES = "evidence/results/rules.json"  # its page is written by hand, but for its tables
 
 CLAIMS = [
     "claim_reversal",
@@ -143,7 +145,7 @@ def make(root: Path = ROOT) -> dict[str, str]:
     """The pages and their plots by their path in `docs`, from the results of a repository."""
     claims = [Claim(name, root) for name in CLAIMS]
     quality = read(root / QUALITY)
-    svgs = draw_themes(QUALITY_PLOT, quality)
+    svgs = draw_themes(QUALITY_PLOT, quality) | draw_themes(RULES_PLOT, read(root / RULES))
     for claim in claims:
         svgs |= claim.pictures()
     pages = {

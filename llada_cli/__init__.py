@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import chat, convert_adapter, convert_ar, eval, export, generate, score, serve, space, tokenize
+from . import bench_rule, chat, convert_adapter, convert_ar, eval, export, generate, score, serve, space, tokenize
 from .arguments import own_version
 from .errors import CommandError
 from .light_import import light_import
@@ -59,6 +59,7 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--version", action="version", version=f"llada {own_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    bench_rule.add_parser(commands)
     chat.add_parser(commands)
     convert_adapter.add_parser(commands)
     convert_ar.add_parser(commands)

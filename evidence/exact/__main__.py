@@ -37,14 +37,12 @@ from evidence.exact.distances import distances, entropy, sampled_variation
 from evidence.exact.enumeration import enumerate_samples
 from evidence.exact.model import HiddenMarkovModel
 from evidence.exact.settings import enumerated_settings, sampled_settings
-from modeling_llada.seeds import indexed_generator
+from evidence.exact.truth import PROMPT, given_constraint, sample, true_distribution
 from reporting.results import load, save
 
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMPT = [0]
 SHORTER = 3  # tokens that a sampled text has less than an enumerated one
-BATCH = 10_000
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -95,13 +93,6 @@ def settled(value: dict | float | None) -> dict | float | None:
     return None if value is None else round(value, 6) + 0.0  # no -0.0
 
 
-def true_distribution(model: HiddenMarkovModel, length: int) -> torch.DoubleTensor:
-    """The probability of each text after the prompt."""
-    texts = model.texts(length)
-    joint = model.log_probability(torch.cat([torch.tensor(PROMPT).expand(len(texts), -1), texts], 1))
-    return joint.softmax(0)
-
-
 def enumerate_setting(model: HiddenMarkovModel, truth: torch.DoubleTensor, length: int, options: dict) -> dict:
     if "steps" in options:
         options = options | {"steps": max(1, round(options["steps"] * length / 8))}  # they are named for 8 tokens
@@ -114,29 +105,8 @@ def sample_setting(
 ) -> dict:
     if "constraint" in options:
         truth = given_constraint(model, truth, length, options["constraint"])
-    return {"total_variation": sampled_variation(truth, sample(model, length, samples, seed, **options))}
-
-
-def given_constraint(
-    model: HiddenMarkovModel, truth: torch.DoubleTensor, length: int, constraint
-) -> torch.DoubleTensor:
-    """The truth given that the text is in the language of a constraint."""
-    automaton = constraint.automaton
-    states = torch.zeros(len(truth), dtype=torch.long)
-    for tokens in model.texts(length).T:
-        states = automaton.table[states, automaton.token_class[tokens]]
-    allowed = truth * automaton.accepting[states]
-    return allowed / allowed.sum()
-
-
-def sample(model: HiddenMarkovModel, length: int, samples: int, seed: int, **options) -> torch.LongTensor:
-    """The numbers of texts that `generate` samples, `(samples,)`."""
-    numbers = []
-    for index, rows in enumerate(torch.tensor(PROMPT).expand(samples, -1).split(BATCH)):
-        generator = indexed_generator(seed, index)
-        sequences = model.generate(rows, max_new_tokens=length, stop_at_eos=False, generator=generator, **options)
-        numbers.append(model.number(sequences[:, len(PROMPT) :]))
-    return torch.cat(numbers)
+    numbers, _ = sample(model, length, samples, seed, **options)
+    return {"total_variation": sampled_variation(truth, numbers)}
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from evidence.exact.__main__ import given_constraint, main, sample, true_distribution
+from evidence.exact import truth
+from evidence.exact.__main__ import main
 from evidence.exact.distances import distances, sampled_variation
 from evidence.exact.enumeration import enumerate_samples
 from evidence.exact.model import HiddenMarkovModel
 from evidence.exact.settings import even_number_of
+from evidence.exact.truth import given_constraint, true_distribution
 
 
 LENGTH, SAMPLES = 4, 3000
@@ -50,6 +52,10 @@ FURTHER = [
 
 def named(options):
     return ", ".join(f"{name} {value}" for name, value in options.items())
+
+
+def sample(*arguments, **options):
+    return truth.sample(*arguments, **options)[0]
 
 
 def assert_sampled_from(probability, numbers):
@@ -134,8 +140,8 @@ def test_a_constraint_on_the_last_step_is_exact(remasking):
     """A single mask: what is proposed is the truth given the constraint."""
     constraint = even_number_of(0, vocab_size=5)
     options = {"constraint": constraint, "temperature": 1.0, "remasking": remasking}
-    truth = given_constraint(MODEL, true_distribution(MODEL, 1), 1, constraint)
-    assert_sampled_from(truth, sample(MODEL, 1, SAMPLES, 0, **options))
+    given = given_constraint(MODEL, true_distribution(MODEL, 1), 1, constraint)
+    assert_sampled_from(given, sample(MODEL, 1, SAMPLES, 0, **options))
     allowed = given_constraint(MODEL, TRUTH, LENGTH, constraint) > 0
     assert allowed[sample(MODEL, LENGTH, 500, 0, **options)].all()
 
@@ -172,13 +178,13 @@ def test_every_order_of_the_tokens_has_the_same_likelihood():
 
 
 def test_the_estimate_of_the_variation():
-    truth = torch.tensor([0.5, 0.3, 0.2], dtype=torch.double)
+    right_one = torch.tensor([0.5, 0.3, 0.2], dtype=torch.double)
     other = torch.tensor([0.2, 0.3, 0.5], dtype=torch.double)
     generator = torch.Generator().manual_seed(0)
-    right, wrong = (torch.multinomial(one, 20000, replacement=True, generator=generator) for one in (truth, other))
-    assert sampled_variation(truth, right)["low"] < 0 < sampled_variation(truth, right)["high"]
-    assert sampled_variation(truth, wrong)["low"] < 0.3 < sampled_variation(truth, wrong)["high"]
-    assert distances(truth, other)["total_variation"] == pytest.approx(0.3)
+    right, wrong = (torch.multinomial(one, 20000, replacement=True, generator=generator) for one in (right_one, other))
+    assert sampled_variation(right_one, right)["low"] < 0 < sampled_variation(right_one, right)["high"]
+    assert sampled_variation(right_one, wrong)["low"] < 0.3 < sampled_variation(right_one, wrong)["high"]
+    assert distances(right_one, other)["total_variation"] == pytest.approx(0.3)
 
 
 def test_the_study_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
