@@ -318,6 +318,7 @@ def official_folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_an_official_checkpoint_until_ctrl_c(official_folder, tmp_path):
     with run_server(tmp_path, "--model", official_folder, "--dtype", "bfloat16", "--device", "cpu") as server:
         assert "no chat template" in server.stderr.read_text()

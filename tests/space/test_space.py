@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 import pytest
 import torch
 from support.tiny_poet import SHIPPED_CHECKPOINT
+from support.waiting import wait_until
 
 from llada_cli import main
 from modeling_llada.models.options_llada import OPTIONS
@@ -490,13 +491,6 @@ class TestRunning:
         tasks = [task_of(runner), task_of(runner, confidence_threshold=0.0)]
         ticks = list(run_together(tasks, runner.models.load))
         assert [sum("step" in (event or {}) for event in column) for column in zip(*ticks, strict=True)] == [7, 2]
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def play_one(runner, task, about):
