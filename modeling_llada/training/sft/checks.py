@@ -51,12 +51,14 @@ def check_model(
             f"`router_aux_loss_coef` must be left out for a {type(config).__name__}, which has no load-balancing loss, but got "
             f"{args.router_aux_loss_coef}. LLaDA-MoE has one; LLaDA2 balances its experts by `expert_bias_update_rate`."
         )
-    has_steps = COMMIT_STEPS in getattr(datasets.get("train_dataset"), "column_names", [])
-    if args.mask_source == "trajectory" and "train_dataset" in datasets and not has_steps:
-        raise ValueError(
-            f'`mask_source="trajectory"` needs a column `{COMMIT_STEPS}` beside `input_ids` and `labels`, with the step that committed '
-            "each token, but `train_dataset` has none. `examples/self_distill.py` writes such rows."
-        )
+    if args.mask_source == "trajectory" and "train_dataset" in datasets:
+        columns = datasets["train_dataset"].column_names
+        if not {COMMIT_STEPS, "input_ids"} <= set(columns) or "seq_lengths" in columns:
+            raise ValueError(
+                f'`mask_source="trajectory"` needs a column `{COMMIT_STEPS}` beside `input_ids` and `labels`, with the step that '
+                f"committed each token, and rows that are not packed, but `train_dataset` has the columns {', '.join(columns)}. "
+                "`examples/self_distill.py` writes such rows."
+            )
     if args.packs_documents or any("seq_lengths" in dataset.column_names for dataset in datasets.values()):
         _check_attention(model)
 

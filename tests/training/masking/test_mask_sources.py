@@ -94,9 +94,19 @@ def test_bad_arguments(options, message, tmp_path):
         LLaDASFTConfig(str(tmp_path), use_cpu=True, **options)
 
 
-def test_rows_without_steps(poet_folder, tmp_path):
+TOKENS = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "commit_steps": [-1, 0, 1]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "春", "completion": "风"},
+        {"prompt": "春", "completion": "风", "commit_steps": [0]},
+        TOKENS | {"seq_lengths": [2, 1]},
+    ],
+    ids=["no steps", "text", "packed"],
+)
+def test_rows_that_are_no_trajectories(poet_folder, tmp_path, row):
     args = LLaDASFTConfig(str(tmp_path), mask_source="trajectory", use_cpu=True, report_to="none")
     with pytest.raises(ValueError, match="needs a column `commit_steps` beside `input_ids` and `labels`"):
-        LLaDASFTTrainer(
-            str(poet_folder), args, train_dataset=Dataset.from_list([{"prompt": "春", "completion": "风"}])
-        )
+        LLaDASFTTrainer(str(poet_folder), args, train_dataset=Dataset.from_list([row]))
