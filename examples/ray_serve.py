@@ -36,6 +36,8 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from llada_cli.serve_options import KEYS_VARIABLE, lines_of
+
 
 logger = logging.getLogger("ray.serve")
 
@@ -171,5 +173,7 @@ def app(arguments: Arguments) -> serve.Application:
         },
         ray_actor_options={"num_gpus": arguments.num_gpus, "num_cpus": arguments.num_cpus},
     )
-    api_keys = os.environ.get("LLADA_API_KEY", "").splitlines()
+    api_keys = []
+    if KEYS_VARIABLE in os.environ:
+        api_keys = lines_of(os.environ[KEYS_VARIABLE], f"the environment variable {KEYS_VARIABLE}")
     return Router.bind(replicas.bind(arguments.checkpoint, arguments.batch_size, api_keys))

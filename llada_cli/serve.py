@@ -55,7 +55,7 @@ fields of a request (docs/serving.md says more):
   suffix, echo          of /v1/completions: the answer goes between prompt and suffix; the text begins with the prompt
   max_tokens            (or max_completion_tokens) length of the canvas; the checkpoint has a default
   temperature, top_p    0: most probable token; the checkpoint has a default, which is not 1
-  seed, n               the same request with the same seed gets the same answer; choice i is that of seed + i
+  seed, n               the same request with the same seed gets the same answer; choice i of a prompt is that of seed + i
   stop                  texts before which the answer ends
   logprobs              log-probability of each token at the step that committed it; with top_logprobs of others, too
   response_format       json_object or json_schema: the answer always fits; needs the extra `constraints`

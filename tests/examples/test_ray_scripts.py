@@ -27,6 +27,7 @@ psutil = pytest.importorskip("psutil", reason="needs the extra `ray`")
 from ray import serve  # noqa: E402
 
 from examples import ray_batch, ray_serve  # noqa: E402
+from llada_cli.errors import CommandError  # noqa: E402
 
 
 pytestmark = pytest.mark.slow
@@ -100,6 +101,12 @@ def test_serving_outlives_a_replica():
     whole = [lines for lines in events if lines not in cut]
     assert cut and all("has died" in lines[-2] for lines in cut)
     assert whole and {text_of(lines) for lines in whole} == {text}
+
+
+def test_a_variable_without_a_key_opens_no_server(monkeypatch):
+    monkeypatch.setenv("LLADA_API_KEY", " \n")
+    with pytest.raises(CommandError, match="LLADA_API_KEY must have a key in each line, but has none"):
+        ray_serve.app(ray_serve.Arguments())
 
 
 def free_port():
