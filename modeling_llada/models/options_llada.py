@@ -204,7 +204,7 @@ OPTIONS = (
     Option("exit_margin", "float", minimum=0.0, finishes_early=True,
         help="Exit when the rest is certain: fill a block as soon as the logits of its masks are on average this far above those "
              "of the next best tokens (after SchED). It goes with every rule.",
-        example=6.0, published="`tau` (SchED)"),
+        example=6.0, published="`tau` (SchED)", label="Exit: margin", form_maximum=32.0),
     Option("min_commits", "int", minimum=1, default=1, finishes_early=True,
         help="Masks that each step commits at least, if the block has as many.",
         example=2, published="`num_to_transfer` (LLaDA2.1)"),
@@ -218,7 +218,7 @@ OPTIONS = (
     Option("reopen_threshold", "float", minimum=0.0, maximum=1.0,
         help="Take back: beside a parallel rule, a committed token of the active block becomes a mask again when its probability, "
              "given the other tokens, is below this (WINO).",
-        example=0.5, published="`tau2` (WINO)"),
+        example=0.5, published="`tau2` (WINO)", label="Take back: threshold"),
     Option("edit_threshold", "float", minimum=0.0, maximum=1.0,
         help="Edit: a committed token of the active block changes when another one has a probability above this (LLaDA2.1). "
              "0 changes it whenever another one is the most probable.",
