@@ -165,7 +165,7 @@ class TestProperties:
     def test_a_cache_that_is_refreshed_in_each_step_is_no_cache(self, call, geometry, kind):
         """With block-causal attention it needs no refresh."""
         call = call.with_geometry(geometry)
-        plain = {"block_cache": None, "cache_refresh_interval": None, "draft_steps": None}
+        plain = dict.fromkeys(["block_cache", "cache_refresh_interval", "draft_steps", "reopen_threshold"])
         exact = call.with_options(**plain)()
         interval = None if geometry == BLOCK_CAUSAL else 1
         refreshed = call.with_options(**plain | {"block_cache": kind, "cache_refresh_interval": interval})()

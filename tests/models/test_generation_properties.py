@@ -80,7 +80,7 @@ def test_the_same_seeds_give_the_same_tokens_and_count_the_passes_that_are_made(
 
 @given(calls(), st.sampled_from(["prefix", "dual", "vicinity"]))
 def test_a_cache_that_is_refreshed_in_each_step_is_no_cache(call, kind):
-    plain = {"block_cache": None, "cache_refresh_interval": None, "draft_steps": None}
+    plain = dict.fromkeys(["block_cache", "cache_refresh_interval", "draft_steps", "reopen_threshold"])
     exact = call.with_options(**plain)()
     refreshed = call.with_options(**plain | {"block_cache": kind, "cache_refresh_interval": 1})()
     assert torch.equal(exact.sequences, refreshed.sequences)

@@ -19,7 +19,7 @@ MASK, EOS, EOT, PAD, BOS, VOCAB_SIZE = 23, 22, 21, 20, 19, 24
 TABLE = {option.name: option for option in OPTIONS}
 REFINED = {option.name: option.refines for option in OPTIONS if option.refines}
 NO_EDITS = dict.fromkeys(
-    ["edit_threshold", *(name for name, refined in REFINED.items() if refined == "edit_threshold")]
+    ["reopen_threshold", "edit_threshold", *(name for name, refined in REFINED.items() if refined == "edit_threshold")]
 )
 TOP = 14  # more than the EOS tokens and `suppress_tokens` of a call, and the mask token
 SELDOM = {"draft_steps"}  # it excludes all random options
@@ -154,6 +154,7 @@ class Call:
             options.pop("suffix_window", None)
         if geometry.is_block_causal:
             options.pop("cache_refresh_interval", None)
+            options.pop("reopen_threshold", None)
             options.setdefault("block_length", 4)
         return replace(self, options=options, geometry=geometry)
 
