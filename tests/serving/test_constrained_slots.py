@@ -6,8 +6,6 @@ from random import Random
 
 import pytest
 import torch
-from support.tiny_poet import save_tiny_poet
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("outlines_core", reason="needs the extra `constraints`")
@@ -18,23 +16,6 @@ from modeling_llada.serving import BatchedDecoder  # noqa: E402
 
 PATTERNS = ["[^，。]{5}。", "(春|夏|秋|冬){2,5}", "[0-9]{1,8}", "床前明月光"]
 PROMPTS = ["床前明月光，", "白日", "春眠不觉晓，", "月", "红豆生", "床"]
-
-
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture
-def passes(poet):
-    """A list that gets the number of rows of each forward pass."""
-    rows = []
-    hook = poet[0].register_forward_pre_hook(
-        lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    yield rows
-    hook.remove()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,7 @@ import threading
 
 import pytest
 import torch
-from support.tiny_poet import save_tiny_poet
 from support.waiting import wait_until
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -23,28 +21,11 @@ from modeling_llada.serving.answers import Draft  # noqa: E402
 LONG = {"prompt": "床前", "generation_config": {"stop_at_eos": False, "max_new_tokens": 100}}
 
 
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-
-
 @pytest.fixture
 def app(poet):
     from modeling_llada.serving import build_app
 
     return build_app(*poet, ["tiny"])
-
-
-@pytest.fixture
-def passes(poet):
-    """A list that gets the number of rows of each forward pass."""
-    rows = []
-    hook = poet[0].register_forward_pre_hook(
-        lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    yield rows
-    hook.remove()
 
 
 def post_all(app, bodies):

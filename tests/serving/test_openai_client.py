@@ -7,8 +7,6 @@ import json
 from typing import Literal
 
 import pytest
-from support.tiny_poet import save_tiny_poet
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -27,12 +25,6 @@ class Line(pydantic.BaseModel):
 
 class Poem(pydantic.BaseModel):
     lines: list[Line] = pydantic.Field(min_length=1, max_length=2)
-
-
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture

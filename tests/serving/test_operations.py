@@ -8,9 +8,7 @@ import threading
 import time
 
 import pytest
-from support.tiny_poet import save_tiny_poet
 from support.waiting import wait_until
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -23,12 +21,6 @@ from modeling_llada.serving import Limits, build_app  # noqa: E402
 SHORT = {"prompt": "床前", "max_tokens": 4, "generation_config": {"stop_at_eos": False}}
 LONG = SHORT | {"max_tokens": 100}
 URL = "/v1/completions"
-
-
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture

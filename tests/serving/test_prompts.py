@@ -5,8 +5,6 @@
 import json
 
 import pytest
-from support.tiny_poet import save_tiny_poet
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -14,12 +12,6 @@ pytest.importorskip("httpx", reason="needs the extra `serve`")
 
 MESSAGES = [{"role": "user", "content": "床前"}]
 REFUSES_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system message here') }}{% endif %}床"
-
-
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")

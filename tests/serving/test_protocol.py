@@ -7,9 +7,7 @@ import math
 
 import pytest
 import torch
-from support.tiny_poet import save_tiny_poet
 from support.waiting import wait_until
-from transformers import AutoModel, AutoTokenizer
 
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
@@ -18,12 +16,6 @@ httpx = pytest.importorskip("httpx", reason="needs the extra `serve`")
 LINE = "床前明月光，"
 CHAT = [{"role": "user", "content": LINE}]
 FULL = {"stop_at_eos": False}  # random weights write an EOS anywhere
-
-
-@pytest.fixture(scope="module")
-def poet(tmp_path_factory):
-    folder = save_tiny_poet(tmp_path_factory.mktemp("poet"))
-    return AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
