@@ -1,6 +1,8 @@
 # Copyright 2026 The modeling_llada authors.
 # Licensed under the Apache License, Version 2.0 (the "License"); see the LICENSE file.
-"""Tokenizers of recipes whose texts have few symbols: a token for each of them."""
+"""Tokenizers of recipes: for texts of few symbols, with a token for each of them, and what all others end with, too."""
+
+from collections.abc import Sequence
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -33,7 +35,14 @@ def build_tokenizer(tokens: tuple[str, ...], words: str, max_length: int) -> Pre
     backend = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(rf"{words}|[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
-    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return finish_tokenizer(backend, SPECIAL_TOKENS, max_length)
+
+
+def finish_tokenizer(
+    backend: Tokenizer, special_tokens: Sequence[str], max_length: int, chat_template: str | None = None
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with special tokens, which are in its vocabulary. It adds no tokens, and pads on the left, as decoding needs."""
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=START,
@@ -45,4 +54,5 @@ def build_tokenizer(tokens: tuple[str, ...], words: str, max_length: int) -> Pre
         model_max_length=max_length,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
+        chat_template=chat_template,
     )

@@ -23,13 +23,13 @@ import os
 import shutil
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from recipes.poems.alphabet import load_alphabet
+from recipes.symbols import END, MASK, START, UNKNOWN, finish_tokenizer
 
 
-END, START, MASK, UNKNOWN = "<|endoftext|>", "<|startoftext|>", "[MASK]", "<|unk|>"
 CHAT_MARKS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 SPECIAL_TOKENS = (END, START, MASK, *CHAT_MARKS, UNKNOWN)
 VOCABULARY_MULTIPLE = 64
@@ -68,20 +68,7 @@ def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
     specials = [*SPECIAL_TOKENS, *(token for token in tokens if token.startswith("<|reserved_"))]
-    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        unk_token=UNKNOWN,
-        mask_token=MASK,
-        padding_side="left",
-        model_max_length=MODEL_MAX_LENGTH,
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-        chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
-    )
+    return finish_tokenizer(backend, specials, MODEL_MAX_LENGTH, CHAT_TEMPLATE.read_text(encoding="utf-8"))
 
 
 def save(tokenizer: PreTrainedTokenizerFast, output: Path) -> None:

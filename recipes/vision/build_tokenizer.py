@@ -12,10 +12,11 @@ import argparse
 import re
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from modeling_llada.models.processing_llada_v import write_chat_template
+from recipes.symbols import END, MASK, START, UNKNOWN, finish_tokenizer
 from recipes.vision.archive import Archive, load_archive
 from recipes.vision.draw import ENGLISH_PREPOSITIONS, PLACES, WORDINGS
 from recipes.vision.rows import ANSWER, NO_THINK, THINK
@@ -25,7 +26,6 @@ from recipes.vision.tasks import SIDES as RELATIONS
 from recipes.vision.two_step import LARGEST, SIDES, SIGN
 
 
-END, START, MASK, UNKNOWN = "<|endoftext|>", "<|startoftext|>", "[MASK]", "<|unk|>"
 CHAT_MARKS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 ROLES = ("system", "user", "assistant")
 SPECIAL_TOKENS = (END, START, MASK, *CHAT_MARKS, UNKNOWN)
@@ -56,20 +56,7 @@ def build_tokenizer(archive: Archive) -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORD + r"|[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     specials = [*SPECIAL_TOKENS, *(token for token in tokens if token.startswith("<|reserved_"))]
-    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        mask_token=MASK,
-        unk_token=UNKNOWN,
-        padding_side="left",
-        model_max_length=MODEL_MAX_LENGTH,
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-        chat_template=write_chat_template(),
-    )
+    return finish_tokenizer(backend, specials, MODEL_MAX_LENGTH, write_chat_template())
 
 
 def token_list(archive: Archive) -> list[str]:
