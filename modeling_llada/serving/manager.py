@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from fastapi import HTTPException
@@ -95,7 +94,7 @@ class Manager:
             config = check_prompt(self.model, choice, has_images=bool(images))
             streamer = answers.streamer(index)
             prepare = partial(self._call, choice, images, constraint, streamer)
-            job = Job(prepare, partial(answers.done, index))
+            job = Job(prepare, partial(answers.send, index))
             if not images:  # else the vision tower has its turn first
                 job.call = prepare()
                 self.worker.scheduler.check_size(job.call)
@@ -162,7 +161,7 @@ class Answers:
 
     def streamer(self, index: int) -> BaseStreamer | None:
         """What follows the answer with this number, if somebody has to."""
-        watch, send = self.watch, partial(self._send, index)
+        watch, send = self.watch, partial(self.send, index)
         if watch.has_canvas or watch.num_alternatives:
             return WatchingStreamer(send, watch.has_canvas, watch.num_alternatives or 0)
         return CommitStreamer(send) if watch.is_streamed else None
@@ -172,10 +171,6 @@ class Answers:
         has_logprobs = self.watch.num_alternatives is not None
         self.jobs.append(job)
         self.readers.append(AnswerReader(self.tokenizer, prompt, config, is_constrained, has_logprobs))
-
-    def done(self, index: int, job: Job) -> None:
-        """Hears of the end of a job."""
-        self._send(index, job)
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         """
@@ -235,7 +230,8 @@ class Answers:
         self.record.note_end(job, reader.num_written, pieces[-1].finish_reason)
         return pieces
 
-    def _send(self, index: int, content: Any) -> None:
+    def send(self, index: int, content: Commit | Draft | Job) -> None:
+        """Tells the event loop what is new of an answer, or that its job has ended."""
         call_in(self.loop, self._receive, index, content)
 
     def _receive(self, index: int, content: Commit | Draft | Job) -> None:
