@@ -39,7 +39,7 @@ def build_tokenizer(tokens: tuple[str, ...], words: str, max_length: int) -> Pre
 
 
 def finish_tokenizer(
-    backend: Tokenizer, special_tokens: Sequence[str], max_length: int, chat_template: str | None = None
+    backend: Tokenizer, special_tokens: Sequence[str], max_length: int, **options
 ) -> PreTrainedTokenizerFast:
     """A tokenizer with special tokens, which are in its vocabulary. It adds no tokens, and pads on the left, as decoding needs."""
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
@@ -54,5 +54,5 @@ def finish_tokenizer(
         model_max_length=max_length,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
-        chat_template=chat_template,
+        **options,
     )

@@ -68,7 +68,9 @@ def build_tokenizer(alphabet: list[str]) -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
     specials = [*SPECIAL_TOKENS, *(token for token in tokens if token.startswith("<|reserved_"))]
-    return finish_tokenizer(backend, specials, MODEL_MAX_LENGTH, CHAT_TEMPLATE.read_text(encoding="utf-8"))
+    return finish_tokenizer(
+        backend, specials, MODEL_MAX_LENGTH, chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8")
+    )
 
 
 def save(tokenizer: PreTrainedTokenizerFast, output: Path) -> None:

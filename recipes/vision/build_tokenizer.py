@@ -56,7 +56,7 @@ def build_tokenizer(archive: Archive) -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(WORD + r"|[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     specials = [*SPECIAL_TOKENS, *(token for token in tokens if token.startswith("<|reserved_"))]
-    return finish_tokenizer(backend, specials, MODEL_MAX_LENGTH, write_chat_template())
+    return finish_tokenizer(backend, specials, MODEL_MAX_LENGTH, chat_template=write_chat_template())
 
 
 def token_list(archive: Archive) -> list[str]:
